@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Takes: actions made by CTEG, what they were made from, and which one a face shows.
+
+A take is an ordinary slotted action with a JSON text in its custom property ``cteg``. The animator's own actions are
+never changed: before a take is shown they are pushed down to the NLA, where they go on playing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any, Final
+from uuid import uuid4
+
+import bpy
+
+from ..rigs.rig import Rig
+
+#: Version of the JSON stored on a take.
+SCHEMA_VERSION: Final = 1
+#: The custom property of an action that makes it a take.
+ACTION_PROPERTY: Final = "cteg"
+#: The custom property of a shape-key datablock by which takes know their face, whatever it is renamed to.
+FACE_PROPERTY: Final = "cteg_face"
+
+
+class TakeError(RuntimeError):
+    """A take that could not be written, shown or deleted; the message is a sentence. Nothing was changed."""
+
+
+def provenance(action: bpy.types.Action) -> dict[str, Any] | None:
+    """What a take was made from: `Clip.to_json` and ``face``, ``number``, ``start_frame``; None if it is no take."""
+    text = action.get(ACTION_PROPERTY)
+    if not isinstance(text, str):
+        return None
+    try:
+        data = json.loads(text)
+    except (json.JSONDecodeError, RecursionError):
+        return None
+    return data if isinstance(data, dict) and data.get("schema_version") == SCHEMA_VERSION else None
+
+
+def takes_of(rig: Rig) -> list[bpy.types.Action]:
+    """The takes made for this face, oldest first."""
+    face = _face_id(rig)
+    if face is None:
+        return []
+    found = [(data.get("number", 0), action) for action in bpy.data.actions if (data := provenance(action))
+             and data.get("face") == face]  # fmt: skip
+    return [action for _, action in sorted(found, key=lambda pair: pair[0])]
+
+
+def shown_take(rig: Rig) -> bpy.types.Action | None:
+    """The take whose shape keys this face plays now, or None."""
+    for datablock, _ in animated_datablocks(rig):
+        data = datablock.animation_data
+        if data is not None and data.action is not None and provenance(data.action) is not None:
+            return data.action
+    return None
+
+
+def mark_as_take(rig: Rig, action: bpy.types.Action, made_from: dict[str, Any], undo: ExitStack) -> None:
+    """Store what ``action`` was made from, and keep it in the file even while another take is shown."""
+    key = _shape_keys(rig)
+    if _face_id(rig) is None:
+        key[FACE_PROPERTY] = uuid4().hex
+        undo.callback(key.pop, FACE_PROPERTY, None)
+    numbers = [(provenance(take) or {}).get("number", 0) for take in takes_of(rig)]
+    data = {"schema_version": SCHEMA_VERSION, "face": _face_id(rig), "number": max(numbers, default=0) + 1, **made_from}
+    action[ACTION_PROPERTY] = json.dumps(data, ensure_ascii=False)
+    action.use_fake_user = True
+
+
+def show_take(rig: Rig, action: bpy.types.Action) -> None:
+    """Make ``action`` the active one on the shape keys and on the armature.
+
+    An action of the animator's is pushed down to the NLA first; another take is simply replaced.
+
+    Raises:
+        TakeError: the rig cannot be driven, the action is not a take, or an NLA strip is being tweaked.
+    """
+    if rig.problem is not None:
+        raise TakeError(rig.problem)
+    if provenance(action) is None:
+        raise TakeError(f"{action.name} was not made by CTEG. Choose one of this face's takes.")
+    for datablock, _ in animated_datablocks(rig):
+        if datablock.animation_data is not None and datablock.animation_data.use_tweak_mode:
+            raise TakeError(
+                f"An NLA strip of {datablock.name} is being tweaked. Leave tweak mode (Tab in the Nonlinear Animation "
+                "editor), then try again."
+            )
+    with ExitStack() as undo:
+        for datablock, id_type in animated_datablocks(rig):
+            slot = next((slot for slot in action.slots if slot.target_id_type == id_type), None)
+            _assign(datablock, action if slot is not None else None, slot, undo)
+        undo.pop_all()
+
+
+def delete_take(rig: Rig, action: bpy.types.Action) -> None:
+    """Remove a take from the file. A face that was showing it goes back to neutral.
+
+    Raises:
+        TakeError: the action is not a take, is linked, or is used by an NLA strip.
+    """
+    if provenance(action) is None:
+        raise TakeError(f"{action.name} was not made by CTEG, so CTEG does not delete it.")
+    if not action.is_editable:
+        raise TakeError(f"{action.name} is linked from another file. Delete it there.")
+    for datablock, _ in animated_datablocks(rig):
+        data = datablock.animation_data
+        for track in data.nla_tracks if data is not None else ():
+            if any(strip.action == action for strip in track.strips):
+                raise TakeError(f"{action.name} plays in the NLA track {track.name}. Remove its strip there first.")
+    shown = shown_take(rig) == action
+    keys, bones = driven_by(rig, action)
+    bpy.data.actions.remove(action)
+    if shown:
+        for block in keys:
+            block.value = 0.0
+        for bone in bones:
+            bone.matrix_basis.identity()
+            bone.rotation_quaternion = (1.0, 0.0, 0.0, 0.0)
+            bone.rotation_euler = (0.0, 0.0, 0.0)
+            bone.rotation_axis_angle = (0.0, 0.0, 1.0, 0.0)
+
+
+def animated_datablocks(rig: Rig) -> Iterator[tuple[Any, str]]:
+    """The datablocks a take animates, each with the type of its slot: the shape keys, then the armature object."""
+    if rig.object is not None and rig.object.data is not None and getattr(rig.object.data, "shape_keys", None):
+        yield rig.object.data.shape_keys, "KEY"
+    if rig.armature is not None:
+        yield rig.armature, "OBJECT"
+
+
+def slot_curves(action: bpy.types.Action, id_type: str) -> list[bpy.types.FCurve]:
+    """The F-curves of the take's slot for this type of datablock."""
+    curves = []
+    for slot in action.slots:
+        if slot.target_id_type == id_type:
+            for layer in action.layers:
+                for strip in layer.strips:
+                    bag = strip.channelbag(slot)
+                    curves += list(bag.fcurves) if bag is not None else []
+    return curves
+
+
+def driven_by(rig: Rig, action: bpy.types.Action) -> tuple[list[bpy.types.ShapeKey], list[bpy.types.PoseBone]]:
+    """The shape keys and pose bones of this face that the take has curves for."""
+    key_paths = {curve.data_path for curve in slot_curves(action, "KEY")}
+    bone_paths = {curve.data_path for curve in slot_curves(action, "OBJECT")}
+    keys = [block for block in _shape_keys(rig).key_blocks if key_path(block.name) in key_paths]
+    pose = rig.armature.pose.bones if rig.armature is not None else ()
+    return keys, [bone for bone in pose if any(path.startswith(bone_path(bone.name)) for path in bone_paths)]
+
+
+def key_path(name: str) -> str:
+    """Data path of a shape key's value, from its shape-key datablock."""
+    return f'key_blocks["{bpy.utils.escape_identifier(name)}"].value'
+
+
+def bone_path(name: str) -> str:
+    """Data path of a pose bone, from its armature object, with the dot before the property."""
+    return f'pose.bones["{bpy.utils.escape_identifier(name)}"].'
+
+
+def _shape_keys(rig: Rig) -> bpy.types.Key:
+    if rig.object is None:
+        raise TakeError(rig.problem or "Choose a face first.")
+    return rig.object.data.shape_keys
+
+
+def _face_id(rig: Rig) -> str | None:
+    for datablock, id_type in animated_datablocks(rig):
+        if id_type == "KEY":
+            return datablock.get(FACE_PROPERTY)
+    return None
+
+
+def _assign(
+    datablock: Any, action: bpy.types.Action | None, slot: bpy.types.ActionSlot | None, undo: ExitStack
+) -> None:
+    """Give ``datablock`` the take's slot; ``undo`` learns how to put back what was there."""
+    data = datablock.animation_data
+    current = data.action if data is not None else None
+    if action is None:
+        if current is not None and provenance(current) is not None:
+            undo.callback(_restore, datablock, current, data.action_slot)
+            data.action = None
+        return
+    if data is None:
+        data = datablock.animation_data_create()
+        undo.callback(datablock.animation_data_clear)
+    else:
+        undo.callback(_restore, datablock, current, data.action_slot)
+    if current is not None and provenance(current) is None:
+        _push_down(data, undo)
+    data.action = action
+    data.action_slot = slot
+
+
+def _restore(datablock: Any, action: bpy.types.Action | None, slot: bpy.types.ActionSlot | None) -> None:
+    datablock.animation_data.action = action
+    if action is not None:
+        datablock.animation_data.action_slot = slot
+
+
+def _push_down(data: bpy.types.AnimData, undo: ExitStack) -> None:
+    """Move the active action to a new NLA track, as Blender's Push Down does, so that it goes on playing."""
+    action, slot = data.action, data.action_slot
+    before = data.action_blend_type, data.action_influence, data.action_extrapolation
+    start, end = action.frame_range
+    if slot is not None:
+        track = data.nla_tracks.new()
+        undo.callback(data.nla_tracks.remove, track)
+        track.name = action.name
+        strip = track.strips.new(action.name, int(start), action)
+        strip.action_slot = slot
+        # A new strip starts on a whole frame; the animator's keys must stay where they are.
+        strip.action_frame_start, strip.action_frame_end = start, end
+        strip.frame_start, strip.frame_end = start, end
+        strip.scale = 1.0
+        strip.blend_type = data.action_blend_type
+        strip.extrapolation = data.action_extrapolation
+        if data.action_influence < 1.0:
+            strip.use_animated_influence = True
+            strip.influence = data.action_influence
+    undo.callback(_restore_blending, data, *before)
+    data.action = None
+    _restore_blending(data, "REPLACE", 1.0, "HOLD")
+
+
+def _restore_blending(data: bpy.types.AnimData, blend: str, influence: float, extrapolation: str) -> None:
+    data.action_blend_type, data.action_influence, data.action_extrapolation = blend, influence, extrapolation

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Headless work: ``blender --background FILE --command cteg generate --text "…"``, and the same as functions.
+
+The `bpy` module has no command line; call `run` or `generate` there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import bpy
+
+from . import desk, emotions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bpy.types import Action
+
+
+def generate(text: str, target: str | None = None, **settings: object) -> list[Action]:
+    """Perform a line in the current scene and return the new takes, oldest first.
+
+    Args:
+        text: what the character says.
+        target: name of the face; the target of the scene by default.
+        settings: emotion, intensity, takes, seed, temperature, seconds, start_frame; those of the scene by default.
+
+    Raises:
+        RuntimeError: with a sentence; then nothing was changed.
+    """
+    scene = bpy.context.scene
+    face = scene.cteg.target if target is None else scene.objects.get(target)
+    before = set(desk.takes_of(face))
+    bpy.ops.cteg.generate(text=text, **({} if target is None else {"target": target}), **settings)
+    return [take for take in desk.takes_of(face) if take not in before]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The command ``cteg``: parse, perform, save. Returns the exit code: 0, 1 for a refusal, 2 for wrong usage."""
+    try:
+        parsed = _parser().parse_args(list(arguments))
+    except SystemExit as end:  # argparse has said why; Blender must end in its own way
+        return int(end.code or 0)
+    try:
+        if parsed.demo_head:
+            bpy.ops.cteg.add_head()
+        settings = {name: getattr(parsed, name) for name in _SETTINGS if getattr(parsed, name) is not None}
+        takes = generate(parsed.text, parsed.target, **settings)
+        output = parsed.output or bpy.data.filepath
+        if output:
+            path = Path(output).absolute()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            bpy.ops.wm.save_as_mainfile(filepath=str(path), compress=True)
+    except (RuntimeError, TypeError, OSError) as error:
+        print(f"cteg: {str(error).removeprefix('Error: ').strip()}", file=sys.stderr)
+        return 1
+    for take in takes:
+        print(f"cteg: {take.name}")
+    print(f"cteg: saved {output}" if output else "cteg: nothing was saved; name a file with --output")
+    return 0
+
+
+_SETTINGS = ("emotion", "intensity", "takes", "seed", "temperature", "seconds", "start_frame")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("blender --command cteg", description="Emotional facial performances from text.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    perform = commands.add_parser("generate", help="perform a line and save the file")
+    perform.add_argument("--text", required=True, help="what the character says")
+    perform.add_argument("--target", help="name of the face (default: the target stored in the scene)")
+    perform.add_argument("--demo-head", action="store_true", help="add the demo head first and let it perform")
+    perform.add_argument("--emotion", choices=emotions.NAMES, metavar="NAME", help=", ".join(emotions.NAMES))
+    perform.add_argument("--intensity", type=float, metavar="X", help="0 is calm, 1 natural, 1.5 extreme")
+    perform.add_argument("--takes", type=int, metavar="N", help="how many performances, each an action")
+    perform.add_argument("--seed", type=int, metavar="S", help="seed of the first take")
+    perform.add_argument("--temperature", type=float, metavar="X", help="0 is the likeliest performance, up to 2")
+    perform.add_argument("--seconds", type=float, metavar="X", help="length (default: as the line takes to say)")
+    perform.add_argument("--start-frame", type=int, metavar="N", help="first frame (default: the current frame)")
+    perform.add_argument("--output", metavar="FILE", help="save as this .blend (default: the file that is open)")
+    return parser

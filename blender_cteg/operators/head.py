@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Add the demo head and make it the target."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import bpy
+from bpy.props import StringProperty
+
+from ..rigs.demo_head import DemoHeadError
+
+if TYPE_CHECKING:
+    from bpy.types import Context
+
+
+def disabled_reason(context: Context) -> str:
+    """Why no object can be added now, or ""."""
+    return "" if context.mode == "OBJECT" else "Leave the current mode first: switch to Object Mode."
+
+
+class CTEG_OT_add_head(bpy.types.Operator):
+    bl_idname = "cteg.add_head"
+    bl_label = "Add Demo Head"
+    bl_description = "Add a human head that is ready to perform, and make it the target"
+    bl_options = {"REGISTER", "UNDO"}
+
+    name: StringProperty(name="Name", default="CTEG Head")
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        if reason := disabled_reason(context):
+            cls.poll_message_set(reason)
+        return not reason
+
+    def execute(self, context: Context) -> set[str]:
+        from ..rigs.demo_head.assemble import add_demo_head
+
+        try:
+            head = add_demo_head(context, self.name)
+        except DemoHeadError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        context.scene.cteg.target = head
+        _look_at_selection(context)
+        return {"FINISHED"}
+
+
+def _look_at_selection(context: Context) -> None:
+    """Bring the new head into view: a head at true size is small beside the default cube."""
+    if context.window is None or context.area is None or context.area.type != "VIEW_3D":
+        return
+    region = next((region for region in context.area.regions if region.type == "WINDOW"), None)
+    # A view that cannot move, such as a locked camera, is no reason to fail.
+    with contextlib.suppress(RuntimeError), context.temp_override(region=region):
+        bpy.ops.view3d.view_selected()

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The CTEG tab of the 3D viewport's sidebar."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import bpy
+
+from . import desk, session
+from .animation import keyframes
+from .emotions import label
+from .layouts import sentence
+from .operators import generate, resample
+from .rigs.detect import detect_rig
+from .worker.protocol import shorten
+
+if TYPE_CHECKING:
+    from bpy.types import Action, Context, UILayout
+
+    from .properties import CTEG_Settings
+
+
+class _Sidebar:
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "CTEG"
+
+
+class CTEG_PT_performance(_Sidebar, bpy.types.Panel):
+    bl_label = "Performance"
+
+    def draw(self, context: Context) -> None:
+        layout = self.layout
+        settings = context.scene.cteg
+        _draw_target(layout, context, settings)
+        _draw_line(layout, settings)
+        column = layout.column()
+        column.use_property_split = True
+        column.use_property_decorate = False
+        column.prop(settings, "emotion")
+        column.prop(settings, "intensity", slider=True)
+        column.separator()
+        column.prop(settings, "takes")
+        column.prop(settings, "seed")
+        _draw_buttons(layout, context)
+
+
+class CTEG_PT_options(_Sidebar, bpy.types.Panel):
+    bl_label = "Options"
+    bl_parent_id = "CTEG_PT_performance"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Context) -> None:
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        settings = context.scene.cteg
+        column = layout.column()
+        column.prop(settings, "temperature", slider=True)
+        column.prop(settings, "seconds")
+        column = layout.column(align=True)
+        column.prop(settings, "start")
+        if settings.start == "FRAME":
+            column.prop(settings, "start_frame")
+        layout.column().prop(settings, "interpolation")
+
+
+class CTEG_PT_takes(_Sidebar, bpy.types.Panel):
+    bl_label = "Takes"
+    bl_parent_id = "CTEG_PT_performance"
+
+    def draw(self, context: Context) -> None:
+        layout = self.layout
+        settings = context.scene.cteg
+        if desk.target_problem(context.scene, settings.target) or not desk.takes_of(settings.target):
+            layout.label(text="Takes of the target appear here", icon="INFO")
+            return
+        row = layout.row()
+        row.template_list("CTEG_UL_takes", "", bpy.data, "actions", settings, "take_index", rows=4)
+        side = row.column(align=True)
+        side.operator("cteg.delete_take", text="", icon="REMOVE").take = ""
+        rig = detect_rig(settings.target)
+        for reason in keyframes.why_hidden(rig) if desk.shown_take(settings.target) else ():
+            sentence(layout, context, reason, icon="HIDE_ON")
+
+
+class CTEG_UL_takes(bpy.types.UIList):
+    """The takes of the target, among all actions of the file."""
+
+    def draw_item(
+        self, _context: Context, layout: UILayout, _data: object, item: Action, _icon: int, _active: object,
+        _property: str, _index: int, _flag: int,
+    ) -> None:  # fmt: skip
+        made = keyframes.provenance(item) or {}
+        row = layout.row()
+        row.label(text=shorten(str(made.get("text", item.name)), 60), icon="ACTION")
+        side = row.row()
+        side.alignment = "RIGHT"
+        side.label(text=f"{label(str(made.get('emotion', '')))}  {made.get('seed', '')}")
+
+    def filter_items(self, context: Context, _data: object, _property: str) -> tuple[list[int], list[int]]:
+        actions = list(bpy.data.actions)
+        takes = desk.takes_of(context.scene.cteg.target)
+        wanted = self.filter_name.lower()
+        flags = [
+            self.bitflag_filter_item if action in takes and wanted in _searched(action) else 0 for action in actions
+        ]
+        # Oldest take first, whatever the names are; the rest is not shown and may go anywhere.
+        order = sorted(
+            range(len(actions)), key=lambda i: takes.index(actions[i]) if actions[i] in takes else len(takes)
+        )
+        places = [0] * len(actions)
+        for place, index in enumerate(order):
+            places[index] = place
+        return flags, places
+
+
+def _searched(action: Action) -> str:
+    made = keyframes.provenance(action) or {}
+    return f"{action.name} {made.get('text', '')} {made.get('emotion', '')} {made.get('seed', '')}".lower()
+
+
+def _draw_target(layout: UILayout, context: Context, settings: CTEG_Settings) -> None:
+    column = layout.column()
+    column.prop(settings, "target", text="", icon="USER")
+    if settings.target is None:
+        column.operator("cteg.add_head", icon="ADD")
+        return
+    if problem := desk.target_problem(context.scene, settings.target):
+        sentence(column, context, problem, icon="ERROR")
+        column.operator("cteg.add_head", icon="ADD")
+        return
+    details = column.column(align=True)
+    details.active = False
+    for index, line in enumerate(detect_rig(settings.target).summary()):
+        sentence(details, context, line, icon="CHECKMARK" if index == 0 else "BLANK1")
+
+
+def _draw_line(layout: UILayout, settings: CTEG_Settings) -> None:
+    column = layout.column()
+    hint = "What does the character say?"
+    if hasattr(column, "textbox"):  # Blender 5.2: several lines
+        column.textbox(settings, "text", initial_visible_lines=3, placeholder=hint)
+    else:
+        column.scale_y = 1.5
+        column.prop(settings, "text", text="", placeholder=hint)
+
+
+def _draw_buttons(layout: UILayout, context: Context) -> None:
+    column = layout.column()
+    job = session.job
+    if job is not None:
+        row = column.row(align=True)
+        row.scale_y = 1.5
+        row.progress(factor=job.fraction, text=f"{job.stage[:1].upper()}{job.stage[1:]}…")
+        row.operator("cteg.cancel", text="", icon="CANCEL")
+        return
+    reason = generate.disabled_reason(context)
+    row = column.row(align=True)
+    row.scale_y = 1.5
+    main = row.row(align=True)
+    main.enabled = not reason
+    main.operator("cteg.generate", icon="PLAY")
+    again = row.row(align=True)
+    again.enabled = not resample.disabled_reason(context)
+    again.operator("cteg.resample", text="", icon="FILE_REFRESH")
+    if session.last_problem:
+        sentence(column.box(), context, session.last_problem, icon="ERROR")
+    elif reason and context.scene.cteg.target is not None:
+        sentence(column, context, reason, icon="INFO")

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Preferences: which Python performs, on which device, with which checkpoint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import bpy
+from bpy.props import EnumProperty, StringProperty
+
+from . import session
+from .layouts import sentence
+from .worker.protocol import Hello
+
+if TYPE_CHECKING:
+    from bpy.types import Context
+
+
+class Choices(NamedTuple):
+    """The preferences, or their defaults where the package runs without being an enabled add-on."""
+
+    python: str = ""
+    device: str = "auto"
+    checkpoint: str | None = None
+
+
+def choices(context: Context) -> Choices:
+    """What the user chose."""
+    addon = context.preferences.addons.get(__package__)
+    if addon is None or addon.preferences is None:
+        return Choices()
+    chosen = addon.preferences
+    checkpoint = bpy.path.abspath(chosen.checkpoint) if chosen.checkpoint.strip() else None
+    return Choices(bpy.path.abspath(chosen.python), chosen.device, checkpoint)
+
+
+def _forget_check(_self: CTEG_Preferences, _context: Context) -> None:
+    session.checked = None
+
+
+class CTEG_Preferences(bpy.types.AddonPreferences):
+    bl_idname = __package__
+
+    python: StringProperty(
+        name="Python",
+        description=(
+            "The Python that runs the generator, for instance one with CUDA. Empty: the one named by the environment "
+            "variable CTEG_PYTHON, else Blender's own"
+        ),
+        subtype="FILE_PATH",
+        update=_forget_check,
+    )
+    device: EnumProperty(
+        name="Device",
+        description="Where the generator computes",
+        items=(
+            ("auto", "Automatic", "The fastest device there is"),
+            ("cpu", "CPU", "The processor: works everywhere"),
+            ("cuda", "CUDA", "An NVIDIA graphics card"),
+            ("mps", "Metal", "An Apple graphics processor"),
+        ),
+        default="auto",
+    )
+    checkpoint: StringProperty(
+        name="Checkpoint",
+        description="Folder of a trained model. Empty: the one that comes with CTEG",
+        subtype="DIR_PATH",
+    )
+
+    def draw(self, context: Context) -> None:
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        column = layout.column()
+        column.prop(self, "python", placeholder="Blender's own")
+        column.prop(self, "device")
+        column.prop(self, "checkpoint", placeholder="Bundled")
+        layout.operator("cteg.check_generator", icon="CHECKMARK")
+        if session.job is not None and not session.job.cancelling:
+            layout.label(text=f"{session.job.label}…", icon="SORTTIME")
+        elif isinstance(session.checked, Hello):
+            _draw_hello(layout.box(), session.checked)
+        elif session.checked:
+            sentence(layout.box(), context, session.checked, icon="ERROR")
+
+
+def _draw_hello(box: bpy.types.UILayout, hello: Hello) -> None:
+    column = box.column(align=True)
+    column.label(text="The generator is ready", icon="CHECKMARK")
+    for name, value in (
+        ("Generator", hello.generator),
+        ("Python", hello.python),
+        ("PyTorch", hello.torch or "missing"),
+        ("Devices", ", ".join(hello.devices)),
+    ):
+        row = column.split(factor=0.4)
+        row.alignment = "RIGHT"
+        row.label(text=name)
+        row.label(text=value)

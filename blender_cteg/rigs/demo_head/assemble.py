@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Adds the demo head to a scene: ``head.npz`` becomes a mesh with Exp shape keys, an armature and materials."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any, Final
+
+import bpy
+import numpy as np
+from mathutils import Vector
+
+from . import SCHEMA_VERSION, DemoHeadError
+from .materials import LOOKS
+
+_BAKE_HINT: Final = "run `python3.11 build.py head` to bake it"
+#: FLAME axes (y up, z forward) to Blender's (z up, the face looks along -y).
+_TO_BLENDER: Final = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]], np.float32)
+#: Slider limits of the expression shape keys; Blender's own 0..1 would hide every negative coefficient.
+SLIDER_LIMIT: Final = 10.0
+#: Mapping entries smaller than this are left out.
+_SMALLEST: Final = 1e-5
+#: Bone lengths in metres, in the order of the joints.
+_BONE_LENGTHS: Final = (0.06, 0.12, 0.09, 0.03, 0.03)
+
+
+def locate_head_asset() -> Path:
+    """Where the baked head lies: ``head.npz`` beside this module (it need not exist)."""
+    return Path(__file__).with_name("head.npz")
+
+
+def load_head(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a baked head (see `bake.bake`). DemoHeadError when it is missing, damaged or of another layout."""
+    if not path.is_file():
+        raise DemoHeadError(f"the demo head {path.name} is missing; {_BAKE_HINT}")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if int(archive["schema_version"]) != SCHEMA_VERSION:
+                raise DemoHeadError(f"the demo head {path.name} was baked by another version; {_BAKE_HINT} again")
+            return {name: archive[name] for name in archive.files if name != "arkit_deltas"}
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise DemoHeadError(f"the demo head {path.name} is damaged; {_BAKE_HINT} again") from error
+
+
+def add_demo_head(context: bpy.types.Context, name: str = "CTEG Head") -> bpy.types.Object:
+    """Add the demo head at the 3D cursor and make it the only selected, active object.
+
+    Returns:
+        The mesh object: shape keys Basis, Exp1..Exp50, child of an armature with bones root, neck, jaw, left_eye
+        and right_eye. ``mesh.data["cteg_mapping"]`` holds the mapping from arkit55 as JSON.
+
+    Raises:
+        DemoHeadError: the baked head is missing or damaged; nothing is added.
+    """
+    head = load_head(locate_head_asset())
+    made: list[bpy.types.ID] = []
+    try:
+        return _add(context, name, head, made)
+    except Exception:
+        bpy.data.batch_remove(made)
+        raise
+
+
+def _add(
+    context: bpy.types.Context, name: str, head: dict[str, np.ndarray], made: list[bpy.types.ID]
+) -> bpy.types.Object:
+    mesh = bpy.data.meshes.new(name)
+    made.append(mesh)
+    _fill_mesh(mesh, head)
+    for material in _materials(name, head, made):
+        mesh.materials.append(material)
+    mesh.polygons.foreach_set("material_index", head["material_index"].astype(np.int32))
+    mesh["cteg_mapping"] = json.dumps(mapping_from_head(head), separators=(",", ":"))
+    face = bpy.data.objects.new(name, mesh)
+    made.append(face)
+    armature = bpy.data.armatures.new(f"{name} Rig")
+    made.append(armature)
+    rig = bpy.data.objects.new(f"{name} Rig", armature)
+    made.append(rig)
+    collection = context.collection or context.scene.collection
+    collection.objects.link(rig)
+    collection.objects.link(face)
+    rig.location = context.scene.cursor.location
+    _make_bones(context, rig, head)
+    _add_shape_keys(face, head)
+    _bind(face, rig, head)
+    for other in context.selected_objects:
+        other.select_set(False)
+    face.select_set(True)
+    context.view_layer.objects.active = face
+    return face
+
+
+def _points(values: np.ndarray) -> np.ndarray:
+    """FLAME axes to Blender's, (..., 3)."""
+    return np.ascontiguousarray(values @ _TO_BLENDER.T, np.float32)
+
+
+def _fill_mesh(mesh: bpy.types.Mesh, head: dict[str, np.ndarray]) -> None:
+    """Vertices, polygons, texture coordinates and smooth shading."""
+    polygons = head["polygons"]
+    valid = polygons >= 0
+    sizes = valid.sum(axis=1).astype(np.int32)
+    mesh.vertices.add(len(head["v_template"]))
+    mesh.vertices.foreach_set("co", _points(head["v_template"]).ravel())
+    mesh.loops.add(int(sizes.sum()))
+    mesh.loops.foreach_set("vertex_index", polygons[valid])
+    mesh.polygons.add(len(polygons))
+    mesh.polygons.foreach_set("loop_start", np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int32))
+    mesh.uv_layers.new(name="UVMap").uv.foreach_set("vector", head["uv"][valid].ravel())
+    mesh.update(calc_edges=True)
+    mesh.shade_smooth()
+
+
+def _add_shape_keys(face: bpy.types.Object, head: dict[str, np.ndarray]) -> None:
+    """Basis and Exp1..Exp50, with sliders wide enough for expression coefficients."""
+    points, directions = head["v_template"], head["shapedirs"]
+    face.shape_key_add(name="Basis", from_mix=False)
+    for index in range(directions.shape[2]):
+        key = face.shape_key_add(name=f"Exp{index + 1}", from_mix=False)
+        key.points.foreach_set("co", _points(points + directions[:, :, index]).ravel())
+        key.slider_min, key.slider_max = -SLIDER_LIMIT, SLIDER_LIMIT
+    face.active_shape_key_index = 0
+
+
+def _make_bones(context: bpy.types.Context, rig: bpy.types.Object, head: dict[str, np.ndarray]) -> None:
+    """The five bones at FLAME's joints; each bone's local axes are FLAME's (x left, y up or forward, z accordingly)."""
+    joints = _points(head["J_regressor"] @ head["v_template"])
+    parents = head["kintree_table"][0]
+    previous = context.view_layer.objects.active
+    if previous is not None and previous.mode != "OBJECT":
+        bpy.ops.object.mode_set(mode="OBJECT")
+    context.view_layer.objects.active = rig
+    bpy.ops.object.mode_set(mode="EDIT")
+    bones = []
+    for index, joint_name in enumerate(head["joint_names"].tolist()):
+        bone = rig.data.edit_bones.new(joint_name)
+        bone.head = Vector(joints[index])
+        upright = joint_name in ("root", "neck")
+        direction = Vector((0.0, 0.0, 1.0)) if upright else Vector((0.0, -1.0, 0.0))
+        bone.tail = bone.head + direction * _BONE_LENGTHS[index]
+        bone.align_roll(Vector((0.0, -1.0, 0.0)) if upright else Vector((0.0, 0.0, 1.0)))
+        bone.parent = bones[parents[index]] if parents[index] >= 0 else None
+        bones.append(bone)
+    bpy.ops.object.mode_set(mode="OBJECT")
+    for pose_bone in rig.pose.bones:
+        pose_bone.rotation_mode = "XYZ"
+    rig.show_in_front = False
+    rig.data.display_type = "STICK"
+
+
+def _bind(face: bpy.types.Object, rig: bpy.types.Object, head: dict[str, np.ndarray]) -> None:
+    """Vertex groups, armature modifier and parenting."""
+    weights = head["weights"]
+    for column, joint_name in enumerate(head["joint_names"].tolist()):
+        group = face.vertex_groups.new(name=joint_name)
+        values = np.round(weights[:, column], 3)
+        for value in np.unique(values[values > 0]):
+            group.add(np.flatnonzero(values == value).tolist(), float(value), "REPLACE")
+    modifier = face.modifiers.new("Armature", "ARMATURE")
+    modifier.object = rig
+    face.parent = rig
+
+
+def mapping_from_head(head: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The mapping from arkit55 as plain data.
+
+    ``shape_keys``: key -> channel -> gain. ``bones``: bone -> channel -> rotation vector (radians, FLAME axes, summed
+    linearly over channels). ``residual_mm``: action -> largest vertex error.
+    """
+    channels = head["arkit_channels"].tolist()
+    gains = head["arkit_to_exp"]
+    keys = {
+        f"Exp{k + 1}": {c: round(float(g), 6) for c, g in zip(channels, gains[:, k], strict=True) if abs(g) >= _SMALLEST}
+        for k in range(gains.shape[1])
+    }
+    bones: dict[str, dict[str, list[float]]] = {
+        "neck": {"headPitch": [1.0, 0.0, 0.0], "headYaw": [0.0, 1.0, 0.0], "headRoll": [0.0, 0.0, 1.0]}
+    }
+    for bone in ("jaw", "left_eye", "right_eye"):
+        vectors = head[f"arkit_to_{bone}"]
+        bones[bone] = {
+            channel: [round(float(x), 6) if abs(x) >= _SMALLEST else 0.0 for x in vector]
+            for channel, vector in zip(channels, vectors, strict=True)
+            if np.abs(vector).max() >= _SMALLEST
+        }
+    return {
+        "schema_version": 1,
+        "source_space": "arkit55",
+        "shape_keys": keys,
+        "bones": bones,
+        "residual_mm": {c: round(float(r), 3) for c, r in zip(channels, head["residual_mm"], strict=True)},
+    }
+
+
+def _image(name: str, pixels: np.ndarray, made: list[bpy.types.ID]) -> bpy.types.Image:
+    """A packed sRGB image from (H, W, 3) uint8, first row at the bottom."""
+    height, width = pixels.shape[:2]
+    image = bpy.data.images.new(name, width, height)
+    made.append(image)
+    filled = np.ones((height, width, 4), np.float32)
+    filled[..., :3] = pixels / np.float32(255)
+    image.pixels.foreach_set(filled.ravel())
+    image.update()
+    image.pack()
+    return image
+
+
+def _materials(name: str, head: dict[str, np.ndarray], made: list[bpy.types.ID]) -> list[bpy.types.Material]:
+    """One material per slot; those of one part of the face share an image."""
+    images: dict[str, bpy.types.Image] = {}
+    result = []
+    for slot in head["materials"].tolist():
+        look = LOOKS[slot]
+        material = bpy.data.materials.new(f"{name} {slot}")
+        made.append(material)
+        if bpy.app.version < (5, 0):
+            material.use_nodes = True
+        material.diffuse_color = (*look.colour, 1.0)
+        material.roughness = look.roughness
+        tree = material.node_tree
+        shader = next(node for node in tree.nodes if node.type == "BSDF_PRINCIPLED")
+        shader.inputs["Base Color"].default_value = (*look.colour, 1.0)
+        shader.inputs["Roughness"].default_value = look.roughness
+        shader.inputs["Subsurface Weight"].default_value = look.subsurface
+        shader.inputs["Subsurface Radius"].default_value = (0.012, 0.004, 0.002)
+        shader.inputs["Subsurface Scale"].default_value = 1.0
+        shader.inputs["Coat Weight"].default_value = look.coat
+        shader.inputs["Coat Roughness"].default_value = 0.03
+        if look.image is not None and f"image_{look.image}" in head:
+            if look.image not in images:
+                images[look.image] = _image(f"{name} {look.image}", head[f"image_{look.image}"], made)
+            node = tree.nodes.new("ShaderNodeTexImage")
+            node.image = images[look.image]
+            node.location = (-320, 300)
+            tree.links.new(node.outputs["Color"], shader.inputs["Base Color"])
+            tree.nodes.active = node  # Workbench's Texture colour shows the active image node
+        result.append(material)
+    return result

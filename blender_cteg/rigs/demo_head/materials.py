@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The demo head's materials as data: names, colours, roughness, and which image each shows (no bpy)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one material looks.
+
+    Attributes:
+        colour: linear RGB; the whole look where there is no image, and the look of Workbench's Material mode.
+        roughness: 0 mirror to 1 chalk.
+        image: "skin", "eye", "hair" or None.
+        subsurface: strength of subsurface scattering, 0 to 1.
+        coat: strength of a clear coat, 0 to 1 (the cornea's wetness).
+    """
+
+    colour: tuple[float, float, float]
+    roughness: float = 0.5
+    image: str | None = None
+    subsurface: float = 0.0
+    coat: float = 0.0
+
+
+LOOKS: Final = {
+    "Skin": Look((0.58, 0.34, 0.24), 0.48, "skin", 0.12),
+    "Lips": Look((0.42, 0.15, 0.13), 0.36, "skin", 0.12),
+    "Mouth": Look((0.10, 0.015, 0.015), 0.6),
+    "Eye": Look((0.62, 0.58, 0.55), 0.12, "eye", 0.0, 1.0),
+    "Iris": Look((0.10, 0.045, 0.02), 0.12, "eye", 0.0, 1.0),
+    "Pupil": Look((0.004, 0.004, 0.004), 0.1, "eye", 0.0, 1.0),
+    "Teeth": Look((0.66, 0.60, 0.50), 0.25),
+    "Gums": Look((0.35, 0.08, 0.08), 0.35),
+    "Tongue": Look((0.40, 0.10, 0.10), 0.4),
+    "Brows": Look((0.022, 0.012, 0.008), 0.7),
+    "Lashes": Look((0.008, 0.006, 0.005), 0.7),
+    "Hair": Look((0.035, 0.018, 0.011), 0.45, "hair"),
+    "Shirt": Look((0.055, 0.10, 0.13), 0.9),
+}
+#: Material slots in order.
+MATERIALS: Final = tuple(LOOKS)

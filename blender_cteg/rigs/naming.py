@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names: which channel a shape key stands for, and which role a bone plays (no ``bpy``).
+
+Names are compared by their words: ``A24_Mouth_Smile_Left``, ``MouthSmile_L`` and ``!ex-mouthSmileLeft`` all say
+*mouth, smile, left*. A name that says anything else is not matched; nothing is guessed from geometry or order.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+_DATA: Final = Path(__file__).parent / "data"
+
+
+def load_table(name: str) -> dict[str, Any]:
+    """One of the JSON tables in ``rigs/data``, by file name without its ending."""
+    table: dict[str, Any] = json.loads((_DATA / f"{name}.json").read_text(encoding="utf-8"))
+    return table
+
+
+_ARKIT55: Final = load_table("arkit55")
+
+HEAD_CHANNELS: Final[tuple[str, ...]] = ("headPitch", "headYaw", "headRoll")
+#: The 52 ARKit coefficients, in the order of generator/spaces.py.
+ARKIT_CHANNELS: Final[tuple[str, ...]] = tuple(c for c in _ARKIT55["channels"] if c not in HEAD_CHANNELS)
+#: Channel -> group of the arkit55 space ("upper face", "eyes", "mouth", "jaw", "head").
+ARKIT_GROUPS: Final = MappingProxyType({c: group for group, members in _ARKIT55["groups"].items() for c in members})
+JAW_CHANNELS: Final[tuple[str, ...]] = ("jawX", "jawY", "jawZ")
+#: The 50 FLAME expression coefficients of the flame53 space.
+FLAME_EXPRESSIONS: Final[tuple[str, ...]] = tuple(f"exp{i}" for i in range(1, 51))
+
+
+@dataclass(frozen=True)
+class KeyNames:
+    """Which shape keys of one mesh were recognised.
+
+    Attributes:
+        matched: channel -> the key names it drives (two where a channel was split into sides, and a key that
+            joins both sides is listed under both channels).
+        ignored: names that no channel drives, in the mesh's order.
+    """
+
+    matched: dict[str, tuple[str, ...]]
+    ignored: tuple[str, ...]
+
+
+# ---------------------------------------------------------------------------------------------- ARKit
+
+#: What exporters put before a name: "!ex-" (MPFB), "A24_" and "AK_24_" (Apple's order), a mesh's name and a dot.
+_PREFIX = re.compile(
+    r"^(?:!ex-|a\d{1,2}_|ak_(?:\d{1,2}_)?|arkit_?|blendshapes?[._]?\d*\.|bs_|face_|shp_)", re.IGNORECASE
+)
+_NAMESPACE = re.compile(r"^.*[:|](?=.)|^\w+\.(?=[A-Za-z]\w{3,})")
+_COPY_NUMBER = re.compile(r"\.\d{3}$")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_SIDES: Final = MappingProxyType(
+    {"l": "left", "left": "left", "lf": "left", "r": "right", "right": "right", "rt": "right"}
+)
+
+
+def _words(name: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(name)]
+
+
+def _comparable(name: str) -> str:
+    """The words of ``name`` in lower case, its side written out and put last."""
+    name = _COPY_NUMBER.sub("", name.strip())
+    name = _NAMESPACE.sub("", name)
+    name = _PREFIX.sub("", name)
+    words = _words(name)
+    side = next((_SIDES[w] for w in reversed(words) if w in _SIDES), "")
+    return "".join(w for w in words if w not in _SIDES) + side
+
+
+@dataclass(frozen=True)
+class _Spellings:
+    """For one channel, the comparable names of a key of its own, of its two halves, and of a key that joins sides."""
+
+    whole: tuple[str, ...]
+    halves: tuple[str, ...]
+    joined: tuple[str, ...]
+
+
+@cache
+def _arkit_spellings() -> dict[str, _Spellings]:
+    aliases = load_table("key_aliases")
+
+    def spelled(table: str, channel: str) -> tuple[str, ...]:
+        return tuple(_comparable(name) for name, of in aliases[table].items() if channel == of or channel in of)
+
+    return {
+        c: _Spellings((_comparable(c), *spelled("spellings", c)), spelled("halves", c), spelled("joined", c))
+        for c in ARKIT_CHANNELS
+    }
+
+
+def match_arkit(names: Iterable[str]) -> KeyNames:
+    """Match shape-key names to the 52 ARKit channels.
+
+    A channel takes its own key, else the two halves it was split into, else a key that joins it with its other side
+    (Ready Player Me's ``mouthSmile``), but only where that side has no key of its own either. Of several keys with
+    the same words the one spelled like the channel wins.
+    """
+    names = list(names)
+    by_words: dict[str, str] = {}
+    for name in sorted(names, key=lambda n: n not in ARKIT_CHANNELS):
+        by_words.setdefault(_comparable(name), name)
+    spellings = _arkit_spellings()
+    matched: dict[str, tuple[str, ...]] = {}
+    for channel, spelling in spellings.items():
+        own = [by_words[words] for words in spelling.whole if words in by_words][:1]
+        keys = own or [by_words[words] for words in spelling.halves if words in by_words]
+        if keys:
+            matched[channel] = tuple(keys)
+    sides_with_keys = {words for channel in matched for words in spellings[channel].joined}
+    for channel, spelling in spellings.items():
+        joined = [by_words[w] for w in spelling.joined if w in by_words and w not in sides_with_keys][:1]
+        if joined and channel not in matched:
+            matched[channel] = tuple(joined)
+    return _key_names(names, {c: matched[c] for c in ARKIT_CHANNELS if c in matched})
+
+
+def _key_names(names: list[str], matched: dict[str, tuple[str, ...]]) -> KeyNames:
+    used = {key for keys in matched.values() for key in keys}
+    return KeyNames(matched, tuple(name for name in names if name not in used))
+
+
+# ---------------------------------------------------------------------------------------------- FLAME
+
+_EXPRESSION = re.compile(
+    r"^(?:\w+[.:|])?(?:exp|expr|expression|psi)[ _.\-]*(?:coeff?[ _.\-]*)?0*(\d{1,3})$", re.IGNORECASE
+)
+#: A jaw as a shape key, the alternative to a jaw bone.
+_JAW_KEY: Final = frozenset({"jaw", "jawopen", "openjaw"})
+
+
+def match_flame(names: Iterable[str]) -> KeyNames:
+    """Match shape-key names to FLAME expression channels ``exp1`` .. ``exp50``, and a jaw key to ``jawOpen``.
+
+    ``Exp1..`` counts from one (MPI's FLAME add-on), ``Exp000..`` from zero (SMPL-X); the presence of a key numbered
+    zero tells which. Keys beyond the 50th, identity and pose keys are ignored.
+    """
+    names = list(names)
+    numbers = {name: int(found.group(1)) for name in names if (found := _EXPRESSION.match(name))}
+    first = 0 if 0 in numbers.values() else 1
+    matched: dict[str, tuple[str, ...]] = {}
+    for name, number in numbers.items():
+        channel = f"exp{number - first + 1}"
+        if channel in FLAME_EXPRESSIONS and channel not in matched:
+            matched[channel] = (name,)
+    jaw = next((name for name in names if _comparable(name) in _JAW_KEY), None)
+    if jaw is not None:
+        matched["jawOpen"] = (jaw,)
+    return _key_names(names, {c: matched[c] for c in (*FLAME_EXPRESSIONS, "jawOpen") if c in matched})
+
+
+# ---------------------------------------------------------------------------------------------- bones
+
+_BONE_PREFIX = re.compile(
+    r"^(?:.*[:|]|mixamorig\d*_?|def[-_]|org[-_]|mch[-_]|ctrl[-_]|bip0*1[ _]|valvebiped\.bip01_|cc_base_|"
+    r"j_(?:bip|adj|sec)_(?:c_)?|c_|b_)",
+    re.IGNORECASE,
+)
+#: The words of a bone without its side -> (role, rank); the lowest rank wins where several bones fit.
+_BONE_WORDS: Final = MappingProxyType(
+    {
+        "head": ("head", 0),
+        "neck": ("neck", 0),
+        "neck1": ("neck", 1),
+        "necklower": ("neck", 1),
+        "necktwist1": ("neck", 2),
+        "jaw": ("jaw", 0),
+        "jawmaster": ("jaw", 1),
+        "jawbone": ("jaw", 1),
+        "jawroot": ("jaw", 1),
+        "lowerjaw": ("jaw", 1),
+        "mandible": ("jaw", 2),
+        "eye": ("eye", 0),
+        "eyeball": ("eye", 1),
+        "faceeye": ("eye", 1),
+        "mastereye": ("eye", 2),
+        "eyesmplhf": ("eye", 0),
+    }
+)
+#: Generated rig layers: used only when the bone that the animator would hold is not there.
+_INNER_LAYER = re.compile(r"^(?:def|org|mch)[-_]", re.IGNORECASE)
+
+
+def match_bones(names: Iterable[str]) -> dict[str, str]:
+    """Bones by role (``head``, ``neck``, ``jaw``, ``left_eye``, ``right_eye``), from their names."""
+    best: dict[str, tuple[tuple[bool, int], str]] = {}
+    for name in names:
+        found = _bone_role(name)
+        if found is None:
+            continue
+        role, rank = found
+        score = (bool(_INNER_LAYER.match(name)), rank)
+        if role not in best or score < best[role][0]:
+            best[role] = (score, name)
+    return {role: name for role, (_, name) in best.items()}
+
+
+def _bone_role(name: str) -> tuple[str, int] | None:
+    bare = _BONE_PREFIX.sub("", _COPY_NUMBER.sub("", name))
+    bare = re.sub(r"\.x$", "", bare)  # Auto-Rig Pro's mark for "in the middle"
+    words = [str(int(word)) if word.isdigit() else word for word in _words(bare)]
+    sides = [_SIDES[word] for word in words if word in _SIDES]
+    base = "".join(word for word in words if word not in _SIDES)
+    # Names written without a word break: "lefteye", "eyeleft".
+    if not sides and base in {"lefteye", "eyeleft", "righteye", "eyeright", "leye", "reye"}:
+        sides, base = ["left" if base in {"lefteye", "eyeleft", "leye"} else "right"], "eye"
+    role, rank = _BONE_WORDS.get(base, (None, 0))
+    if role is None or (role == "eye") != bool(sides):
+        return None
+    return (f"{sides[0]}_eye" if role == "eye" else role), rank

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The client of the generator process: starts it, asks, polls, cancels, closes (no bpy).
+
+All methods belong to one thread, Blender's main thread; none but `wait` and `close` blocks. Whatever goes wrong with
+the process reaches the caller as a `Failed` event with a sentence, and the next `submit` starts a fresh process.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from .locate import WorkerCommand
+from .process import WorkerProcess
+from .protocol import (
+    VERSION,
+    Cancelled,
+    Done,
+    Event,
+    Failed,
+    Hello,
+    Performed,
+    Progress,
+    ProtocolError,
+    encode,
+    parse,
+)
+
+#: Seconds a process may take to say hello: a cold start from a slow disk, with a virus scanner looking on.
+START_TIMEOUT: Final = 180.0
+#: Seconds a cancelled request may take to end before the process is killed.
+CANCEL_GRACE: Final = 4.0
+
+
+class WorkerError(Exception):
+    """A request ended with an error; the message is a sentence for the user, ``kind`` one of the protocol's."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclass
+class Result:
+    """What `WorkerClient.wait` collected for one request."""
+
+    takes: list[Performed] = field(default_factory=list)
+    hello: Hello | None = None
+    cancelled: bool = False
+
+
+class WorkerClient:
+    """Talks to one generator process, started at the first request and restarted after a failure."""
+
+    def __init__(
+        self, command: WorkerCommand, start_timeout: float = START_TIMEOUT, cancel_grace: float = CANCEL_GRACE
+    ) -> None:
+        self.command = command
+        self._start_timeout = start_timeout
+        self._cancel_grace = cancel_grace
+        self._process: WorkerProcess | None = None
+        self._last_id = 0
+        self._greeting: int | None = None
+        self._greet_by = 0.0
+        #: Requests without a final event -> when a cancelled one must be over, or None.
+        self._open: dict[int, float | None] = {}
+        self._undelivered: list[Event] = []
+
+    @property
+    def pid(self) -> int | None:
+        """The number of the generator process, None while there is none."""
+        return self._process.pid if self._process else None
+
+    def submit(self, request: Mapping[str, Any]) -> int:
+        """Send a request (a message without id) and return its id. Failures arrive as events, from `poll`."""
+        number = self._next_id()
+        self._open[number] = None
+        try:
+            line = encode({"id": number, **request})
+            self._ensure_process().send(line)
+        except ProtocolError as error:
+            self._end(Failed(number, "internal", f"The request was not sent: {error}."))
+        except OSError as error:
+            self._end(
+                Failed(
+                    number, "environment",
+                    f"The Python {self.command.python} could not be started ({error.strerror or error}); choose "
+                    "another one in the CTEG preferences.",
+                )
+            )  # fmt: skip
+        return number
+
+    def cancel(self, number: int) -> None:
+        """Ask for the end of a request. It ends with `Cancelled` soon, if need be by ending the process."""
+        if self._process is None or self._open.get(number, 0.0) is not None:
+            return  # over, or being cancelled already
+        self._open[number] = time.monotonic() + self._cancel_grace
+        self._process.send(encode({"id": self._next_id(), "op": "cancel", "target": number}))
+
+    def poll(self, timeout: float = 0.0) -> list[Event]:
+        """Events since the last call, in order; waits up to ``timeout`` seconds for the first."""
+        if self._undelivered:
+            timeout = 0.0
+        while self._process is not None:
+            line = self._process.receive(timeout)
+            if line == b"":
+                break
+            timeout = 0.0
+            if line is None:
+                self._bury(*self._process.obituary())
+                break
+            try:
+                self._take_in(parse(line))
+            except ProtocolError as error:
+                self._bury("internal", f"The generator sent something that is not understood ({error}).")
+        self._check_clocks()
+        events, self._undelivered = self._undelivered, []
+        return events
+
+    def wait(
+        self, number: int, timeout: float | None = None, on_progress: Callable[[Progress], None] | None = None
+    ) -> Result:
+        """Block until the request is over, for background mode.
+
+        Raises:
+            WorkerError: the request failed, or ``timeout`` seconds passed (the request is then cancelled).
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        result, events, others = Result(), deque[Event](), list[Event]()
+        try:
+            while True:
+                events.extend(self.poll(0.05))
+                while events:
+                    event = events.popleft()
+                    if event.id != number:
+                        others.append(event)
+                    elif isinstance(event, Progress):
+                        if on_progress:
+                            on_progress(event)
+                    elif isinstance(event, Performed):
+                        result.takes.append(event)
+                    elif isinstance(event, Failed):
+                        raise WorkerError(event.kind, event.message)
+                    else:
+                        result.hello = event if isinstance(event, Hello) else None
+                        result.cancelled = isinstance(event, Cancelled)
+                        return result
+                if number not in self._open:
+                    raise WorkerError("internal", f"Request {number} is over already.")
+                if deadline is not None and time.monotonic() > deadline:
+                    raise WorkerError("internal", f"The generator did not finish within {timeout:g} seconds.")
+        except BaseException:  # a keyboard interrupt too: the process must not go on performing
+            self.cancel(number)
+            raise
+        finally:
+            self._undelivered[:0] = [*others, *events]
+
+    def close(self) -> None:
+        """End the process, within a few seconds whatever it does. Open requests end as cancelled."""
+        process, self._process = self._process, None
+        for number in list(self._open):
+            self._end(Cancelled(number))
+        if process is not None:
+            process.stop(encode({"id": self._next_id(), "op": "shutdown"}))
+
+    def _next_id(self) -> int:
+        self._last_id += 1
+        return self._last_id
+
+    def _ensure_process(self) -> WorkerProcess:
+        if self._process is None:
+            self._process = WorkerProcess(self.command)
+            # Hello first: its answer proves that the process started and speaks this protocol.
+            self._greeting = self._next_id()
+            self._greet_by = time.monotonic() + self._start_timeout
+            self._process.send(encode({"id": self._greeting, "op": "hello"}))
+        return self._process
+
+    def _take_in(self, event: Event) -> None:
+        if event.id == self._greeting and self._greeting is not None:
+            if isinstance(event, Failed):
+                self._bury(event.kind, event.message)
+            elif isinstance(event, Hello):
+                self._greeting = None
+                if event.protocol != VERSION:
+                    self._bury(
+                        "environment",
+                        f"The generator speaks protocol {event.protocol} and this extension {VERSION}; install both "
+                        "from the same CTEG zip.",
+                    )
+        elif event.id is None:
+            # It could not even read our request, so no answer to it will come.
+            assert isinstance(event, Failed)
+            self._bury(event.kind, event.message)
+        elif event.id not in self._open:
+            pass  # the answer to a cancel, or late news of something that is over
+        elif isinstance(event, Progress | Performed):
+            self._undelivered.append(event)
+        else:
+            self._end(event)
+
+    def _end(self, event: Hello | Done | Cancelled | Failed) -> None:
+        if event.id is not None and event.id in self._open:
+            del self._open[event.id]
+            self._undelivered.append(event)
+
+    def _check_clocks(self) -> None:
+        if self._process is None:
+            return
+        now = time.monotonic()
+        if self._greeting is not None and now > self._greet_by:
+            self._bury(
+                "environment",
+                f"The generator did not start within {self._start_timeout:g} seconds with the Python "
+                f"{self.command.python}; choose another one in the CTEG preferences.",
+            )
+        elif any(deadline is not None and now > deadline for deadline in self._open.values()):
+            self._bury("internal", "The generator had to be stopped because another request would not end.")
+
+    def _bury(self, kind: str, message: str) -> None:
+        """Give up the process and end every open request: cancelled where that was asked for, else failed."""
+        process, self._process = self._process, None
+        if process is not None:
+            if process.alive:
+                process.stop(b"", patience=0.2)
+                message += process.last_words()
+            self._greeting = None
+        for number, cancelled_by in list(self._open.items()):
+            self._end(Cancelled(number) if cancelled_by is not None else Failed(number, kind, message))

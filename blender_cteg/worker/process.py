@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One generator process and the threads that serve its pipes (no bpy).
+
+No call here waits for the process, except `stop` and `obituary`, which wait a bounded time. The threads touch
+nothing but queues.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import subprocess
+import threading
+from collections import deque
+from typing import IO, Final
+
+from . import locate
+from .protocol import MAX_MESSAGE, shorten
+
+#: How many lines of the process's stderr are kept for diagnosis, and how many characters of each.
+TAIL_LINES: Final = 60
+TAIL_CHARACTERS: Final = 2000
+
+#: Without this flag a console window opens on Windows.
+_FLAGS: Final = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+
+
+class WorkerProcess:
+    """A running ``python -m generator serve``."""
+
+    def __init__(self, command: locate.WorkerCommand) -> None:
+        """Start the process. OSError when it cannot be started."""
+        self._command = command
+        self._inbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._popen = subprocess.Popen(
+            command.argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=command.folder,
+            env=dict(command.environment), creationflags=_FLAGS,
+        )  # fmt: skip
+        serve = ((self._write, self._popen.stdin), (self._read, self._popen.stdout), (self._drain, self._popen.stderr))
+        self._threads = [
+            threading.Thread(target=target, args=(pipe,), daemon=True, name=f"CTEG worker {target.__name__}")
+            for target, pipe in serve
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._popen.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._popen.poll() is None
+
+    @property
+    def output(self) -> str:
+        """The last lines that the process wrote to stderr."""
+        return "\n".join(self._tail)
+
+    def send(self, line: bytes) -> None:
+        """Queue one line for the process. A thread writes it: a full pipe must never stop Blender's main thread."""
+        self._outbox.put(line)
+
+    def receive(self, timeout: float = 0.0) -> bytes | None:
+        """The next line of stdout, b"" when there is none within ``timeout`` seconds, None when stdout has closed."""
+        try:
+            return self._inbox.get(timeout > 0, timeout or None)
+        except queue.Empty:
+            return b""
+
+    def stop(self, farewell: bytes, patience: float = 2.0) -> None:
+        """End the process: ask, then terminate, then kill; at most about three times ``patience`` seconds."""
+        self._outbox.put(farewell)
+        self._outbox.put(None)
+        for last_resort in (self._popen.terminate, self._popen.kill):
+            try:
+                self._popen.wait(patience)
+                break
+            except subprocess.TimeoutExpired:
+                last_resort()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(patience)
+        self._join()
+
+    def obituary(self) -> tuple[str, str]:
+        """Kind and sentence that say why the process ended; kills it should it still be running."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(1.0)
+        if self.alive:
+            self._popen.kill()
+            self._popen.wait()
+        self._outbox.put(None)
+        self._join()
+        if missing := locate.missing_package(self._command.python, self.output):
+            return "environment", missing
+        code = self._popen.returncode
+        # -9: killed, which on Linux is how the system takes back memory.
+        if code == -9 or "MemoryError" in self.output or "out of memory" in self.output.lower():
+            return "memory", (
+                "The generator ran out of memory and ended; ask for fewer takes or a shorter line, close other "
+                "programs, or choose the CPU in the CTEG preferences." + self.last_words()
+            )
+        return "internal", (
+            f"The generator ended unexpectedly (exit code {code}); nothing was changed, and generating again "
+            "restarts it." + self.last_words()
+        )
+
+    def last_words(self) -> str:
+        """The last line of stderr as a sentence to append, or ""."""
+        lines = [line for line in self._tail if line.strip()]
+        return f" Its last message was: {shorten(lines[-1], 300)}" if lines else ""
+
+    def _join(self) -> None:
+        # A grandchild may hold a pipe open for ever; the threads are daemons, so leaving one behind is harmless.
+        for thread in self._threads:
+            thread.join(0.5)
+
+    def _write(self, pipe: IO[bytes]) -> None:
+        # A process that is gone is noticed by the reader; a second report from here would say nothing new.
+        with contextlib.suppress(OSError, ValueError):
+            while (line := self._outbox.get()) is not None:
+                pipe.write(line)
+                pipe.flush()
+        with contextlib.suppress(OSError):
+            pipe.close()
+
+    def _read(self, pipe: IO[bytes]) -> None:
+        with contextlib.suppress(OSError, ValueError), pipe:
+            while line := pipe.readline(MAX_MESSAGE):
+                self._inbox.put(line)
+        self._inbox.put(None)
+
+    def _drain(self, pipe: IO[bytes]) -> None:
+        with contextlib.suppress(OSError, ValueError), pipe:
+            while line := pipe.readline(TAIL_CHARACTERS):
+                self._tail.append(line.decode("utf-8", "replace").rstrip())

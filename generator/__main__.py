@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``python -m generator say|serve|corpus|train|evaluate``. Heavy imports happen inside the chosen command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from .emotions import EMOTION_NAMES
+from .errors import GeneratorError
+from .requests import LineRequest
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 on success, 1 with a sentence on stderr when refused, 130 when interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options) or 0)
+    except GeneratorError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except ImportError as error:
+        from .worker import missing_package_sentence
+
+        print(f"error: {missing_package_sentence(error)}", file=sys.stderr)
+    except OSError as error:
+        print(f"error: {error.filename or 'The file'} cannot be used: {error.strerror or error}.", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m generator", description="Emotional facial performances from text.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    _add_say(commands.add_parser("say", help="perform a line and write the takes to a file"))
+    serve = commands.add_parser("serve", help="answer requests on stdin (docs/protocol.md)")
+    serve.set_defaults(run=_serve)
+    _add_corpus(commands.add_parser("corpus", help="write a corpus of teacher performances"))
+    _add_train(commands.add_parser("train", help="train a checkpoint on a corpus; run again to resume"))
+    _add_evaluate(commands.add_parser("evaluate", help="judge a checkpoint's free-running takes on held-out lines"))
+    return parser
+
+
+def _add_say(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("text", help="the line")
+    parser.add_argument("--out", "-o", type=Path, required=True, help="clip.npz, .json, or .csv (Live Link Face)")
+    parser.add_argument("--takes", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0, help="take k uses seed + k (default 0)")
+    parser.add_argument("--emotion", default="auto", metavar="NAME", help=f"auto, {', '.join(EMOTION_NAMES)}")
+    parser.add_argument("--intensity", type=float, default=1.0, help="0 (calm) to 1.5 (extreme), default 1")
+    parser.add_argument("--temperature", type=float, default=1.0, help="0 (likeliest) to 2, default 1")
+    parser.add_argument("--seconds", type=float, help="length; by default the line decides")
+    parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="by default the bundled one")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    parser.set_defaults(run=_say)
+
+
+def _say(options: argparse.Namespace) -> None:
+    request = LineRequest(
+        options.text, options.emotion, options.intensity, options.takes, options.seed, options.temperature,
+        options.seconds,
+    ).validated()  # fmt: skip
+    if options.out.suffix.lower() not in (".npz", ".json", ".csv"):
+        from .errors import InputError
+
+        raise InputError(f"--out must end in .npz, .json or .csv, not {options.out.name!r}.")
+    from .performer import Performer
+
+    (clips,) = Performer.load(options.checkpoint, options.device).perform([request])
+    for warning in clips.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    for path in clips.write(options.out):
+        print(path)
+
+
+def _serve(_: argparse.Namespace) -> int:
+    from .worker import serve
+
+    return serve()
+
+
+def _add_corpus(parser: argparse.ArgumentParser) -> None:
+    from .corpus import build
+
+    build.add_arguments(parser)
+    parser.set_defaults(run=build.run)
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    from .training import command
+
+    command.add_arguments(parser)
+    parser.set_defaults(run=command.run)
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    from .evaluation import command
+
+    command.add_arguments(parser)
+    parser.set_defaults(run=command.run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checkpoints: a folder with ``model.safetensors``, ``config.json`` and a model card. No pickles."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import nn
+
+from .clips import write_atomically
+from .config import ModelConfig
+from .errors import CheckpointError
+from .heads import EmotionClassifier, LengthPredictor
+from .model import CTEG
+from .text import DEFAULT_ENCODER
+
+CHECKPOINT_SCHEMA: Final = 1
+#: The bundled checkpoint.
+DEFAULT_CHECKPOINT: Final = Path(__file__).parent / "checkpoints" / "default"
+
+
+class Generator(nn.Module):
+    """Everything that is trained: the decoder and the two heads on the text features."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.decoder = CTEG(config)
+        self.length = LengthPredictor(config.text_width)
+        self.emotion = EmotionClassifier(config.text_width)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Trained weights and what is needed to use them.
+
+    Attributes:
+        generator: the modules, in eval mode after `load_checkpoint`.
+        text_encoder: name of the text encoder its features come from.
+        name: folder name, shown to users and stored with each clip.
+        training: how it was trained and what was measured, for the model card.
+    """
+
+    generator: Generator
+    text_encoder: str = DEFAULT_ENCODER
+    name: str = "default"
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+def save_checkpoint(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype = torch.float16) -> None:
+    """Write ``folder``; weights are stored as ``dtype`` (half precision halves the file, loading widens again)."""
+    config = {
+        "schema_version": CHECKPOINT_SCHEMA,
+        "text_encoder": checkpoint.text_encoder,
+        "model": checkpoint.generator.decoder.config.to_json(),
+        "training": checkpoint.training,
+    }
+    state = {
+        key: (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
+        for key, value in checkpoint.generator.state_dict().items()
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "model.safetensors", lambda file: file.write(save(state)))
+    write_atomically(folder / "config.json", lambda file: file.write(json.dumps(config, indent=1).encode()))
+
+
+def load_checkpoint(folder: Path = DEFAULT_CHECKPOINT, device: torch.device | str = "cpu") -> Checkpoint:
+    """Read a checkpoint folder into fp32 modules on ``device``, in eval mode.
+
+    Raises:
+        CheckpointError: missing or damaged files, another schema, weights that do not fit the config.
+    """
+    config_path, weights_path = folder / "config.json", folder / "model.safetensors"
+    for path in (config_path, weights_path):
+        if not path.is_file():
+            raise CheckpointError(
+                f"There is no checkpoint in {folder} ({path.name} is missing); choose a folder made by training, or "
+                "leave the checkpoint empty for the bundled one."
+            )
+    try:
+        config = json.loads(config_path.read_text("utf-8"))
+        if config.get("schema_version") != CHECKPOINT_SCHEMA:
+            raise CheckpointError(
+                f"The checkpoint in {folder} has schema {config.get('schema_version')!r} and this version reads "
+                f"{CHECKPOINT_SCHEMA}; update the extension or train it again."
+            )
+        generator = Generator(ModelConfig.from_json(config["model"]))
+        state = {k: v.float() if v.is_floating_point() else v for k, v in load(weights_path.read_bytes()).items()}
+        generator.load_state_dict(state)
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(
+            f"The checkpoint in {folder} is damaged ({reason}); install it again or choose another."
+        ) from error
+    if not all(bool(torch.isfinite(v).all()) for v in state.values() if v.is_floating_point()):
+        raise CheckpointError(f"The checkpoint in {folder} holds weights that are not finite; choose another.")
+    return Checkpoint(generator.to(device).eval(), str(config["text_encoder"]), folder.name, config.get("training", {}))

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The shape of a CTEG model: which parts are on, and how large they are. Stored beside the weights as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final, Literal
+
+from .spaces import SPACES
+
+EwaMode = Literal["off", "frame"]
+#: What the recognition network sees of the frames it must explain.
+RecognitionInput = Literal["next_state", "target"]
+
+CONFIG_SCHEMA: Final = 1
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Hyper-parameters of `generator.model.CTEG`.
+
+    The parts below the line are extensions of the paper; each can be switched off (0, False, or the paper's choice).
+
+    Attributes:
+        space: name of the space of the frames.
+        d_model, n_head, d_inner: width, attention heads and FFN width of the decoder.
+        n_layers: decoder layers; the paper finds one best.
+        d_latent: width of z_t; the paper uses d_model.
+        text_width: width of the text encoder's hidden states.
+        ewa: Expression-wise Attention, "frame" (each frame by itself, causal) or "off".
+        d_ewa: width of the EwA tokens.
+        lta: Latent Temporal Attention on or off.
+        max_steps: longest sequence, in decoder steps.
+        ---
+        frames_per_step: P, frames written per autoregressive step (paper: 1).
+        prior_components: K of the mixture-of-Gaussians prior (paper: 1, a Gaussian).
+        recognition: what the recognition network sees (paper: "next_state").
+        emotion_conditioning: an emotion token in the text memory, and the emotion added to every step.
+        length_conditioning: remaining time, progress and total time added to every step.
+        text_progress: relative position in the line added to the text memory, so that time and text can be aligned.
+        residual: predict the change from the previous frame instead of the frame.
+        state_ffn: a feed-forward block between text cross-attention and LTA.
+        reconstruction_sigma: fixed standard deviation of the reconstruction term, in scaled units.
+    """
+
+    space: str = "arkit55"
+    d_model: int = 256
+    n_head: int = 4
+    d_inner: int = 1024
+    n_layers: int = 1
+    d_latent: int = 64
+    text_width: int = 384
+    ewa: EwaMode = "frame"
+    d_ewa: int = 32
+    lta: bool = True
+    max_steps: int = 256
+
+    frames_per_step: int = 4
+    prior_components: int = 16
+    recognition: RecognitionInput = "target"
+    emotion_conditioning: bool = True
+    length_conditioning: bool = True
+    text_progress: bool = True
+    residual: bool = True
+    state_ffn: bool = True
+    reconstruction_sigma: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.space not in SPACES:
+            raise ValueError(f"unknown space {self.space!r}; known are {', '.join(SPACES)}")
+        if self.d_model % self.n_head or self.d_model % 2:
+            raise ValueError(f"d_model ({self.d_model}) must be even and divisible by n_head ({self.n_head})")
+        for name in ("n_layers", "d_latent", "frames_per_step", "prior_components", "max_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dict, with its schema version."""
+        return {"schema_version": CONFIG_SCHEMA, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> ModelConfig:
+        """The config stored by `to_json`; ValueError names what is unknown or missing."""
+        data = dict(data)
+        if (version := data.pop("schema_version", None)) != CONFIG_SCHEMA:
+            raise ValueError(f"config schema {version!r} is not {CONFIG_SCHEMA}")
+        if unknown := sorted(set(data) - {f.name for f in fields(cls)}):
+            raise ValueError(f"unknown setting {unknown[0]!r}")
+        return cls(**data)

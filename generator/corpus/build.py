@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Building a corpus: choose who says what how, let the teacher act it, write arrays that can be memory-mapped."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from generator.corpus.reader import SCHEMA_VERSION
+from generator.corpus.teacher import TEACHER_VERSION, perform
+from generator.corpus.texts import SPLITS, Line, builtin_lines, read_goemotions, read_xed, split_of, unique
+from generator.emotions import BASIC_EMOTIONS, EMOTION_NAMES, emotion_weights
+from generator.errors import DataError
+from generator.spaces import ARKIT55
+
+#: Share of clips whose emotion has nothing to do with their line, so that a request can be followed on any text.
+UNRELATED_SHARE: Final = 0.28
+#: Share of clips that get one more take of the same line, emotion and intensity.
+_ENCORE_SHARE: Final = 0.15
+#: Clips that follow their line's label are spread over the leading emotions like this; neutral is held back.
+_LABEL_SHARES: Final = {name: 0.13 if name == "neutral" else 0.145 for name in BASIC_EMOTIONS}
+#: A dev and a test clip for every so many clips of training.
+_HELD_OUT: Final = 40
+_DEFAULT_LIMIT: Final = 40_000
+_BUILTIN_LIMIT: Final = 1_500
+
+SOURCES: Final = {
+    "builtin": {"licence": "CC0-1.0", "attribution": "Lines written for this project"},
+    "XED": {"licence": "CC-BY-4.0", "attribution": "XED, Öhman, Pàmies, Kajava and Tiedemann 2020"},
+    "GoEmotions": {"licence": "CC-BY-4.0", "attribution": "GoEmotions, Demszky et al. 2020, Google Research"},
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One clip to act: the line, what is felt, how strongly, and the take's seed."""
+
+    text: str
+    weights: tuple[float, ...]
+    intensity: float
+    seed: int
+    emotion: str
+    labelled: bool
+    source: str
+
+
+def build_corpus(
+    out: Path,
+    xed: Path | None = None,
+    goemotions: Path | None = None,
+    takes: int = 1,
+    limit: int | None = None,
+    seed: int = 0,
+    workers: int = 1,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Builds a corpus folder.
+
+    Args:
+        out: folder to make; it must not exist, and it appears only when it is complete.
+        xed, goemotions: folders with the original files; with neither, our own lines are used.
+        takes: takes of every line, emotion and intensity.
+        limit: training clips; the default is 40,000, or 1,500 with our own lines only.
+        seed: another seed gives another choice of lines, emotions and takes.
+        workers: processes that act at the same time.
+        progress: show a progress bar.
+
+    Returns:
+        the content of corpus.json.
+
+    Raises:
+        DataError: ``out`` exists, a file is missing or is another one, or there are too few lines.
+    """
+    if out.exists():
+        raise DataError(f"{out} already exists: choose another --out or remove it first.")
+    if takes < 1 or workers < 1 or (limit is not None and limit < 1):
+        raise DataError("--takes, --workers and --limit must be 1 or more.")
+    lines, skipped = _gather(xed, goemotions)
+    external = xed is not None or goemotions is not None
+    wanted = limit or (_DEFAULT_LIMIT if external else _BUILTIN_LIMIT)
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        counts: dict[str, Any] = {}
+        for number, split in enumerate(SPLITS):
+            rng = np.random.default_rng([seed, number])
+            count = wanted if split == "train" else max(wanted // _HELD_OUT, 8)
+            jobs = choose_jobs([line for line in lines if split_of(line.text) == split], count, takes, rng)
+            counts[split] = _write_split(partial, split, jobs, workers, progress)
+        info = {
+            "schema_version": SCHEMA_VERSION, "space": ARKIT55.name, "fps": ARKIT55.fps,
+            "channels": list(ARKIT55.channels), "emotions": list(BASIC_EMOTIONS), "teacher_version": TEACHER_VERSION,
+            "seed": seed, "takes": takes, "splits": counts, "lines": len(lines), "rows_skipped": len(skipped),
+            "sources": {name: SOURCES[name] for name in sorted({line.source for line in lines})},
+        }  # fmt: skip
+        (partial / "corpus.json").write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.rename(out)
+    except OSError as error:
+        raise DataError(f"The corpus cannot be written to {out} ({error}): free some space or choose another --out.") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    for sentence in skipped[:5]:
+        print(f"Skipped: {sentence}", file=sys.stderr)
+    return info
+
+
+def _gather(xed: Path | None, goemotions: Path | None) -> tuple[list[Line], list[str]]:
+    collections = [builtin_lines()]
+    if xed is not None:
+        collections.append(read_xed(xed))
+    if goemotions is not None:
+        collections.append(read_goemotions(goemotions))
+    lines = unique([line for collection in collections for line in collection.lines])
+    return lines, [sentence for collection in collections for sentence in collection.skipped]
+
+
+def choose_jobs(lines: list[Line], count: int, takes: int, rng: np.random.Generator) -> list[Job]:
+    """``count`` clips: mostly a line with its own feeling, balanced over emotions, some with any other feeling."""
+    if not lines:
+        raise DataError("There are no lines for a part of the corpus: give more lines.")
+    pools: dict[str, list[Line]] = {name: [] for name in BASIC_EMOTIONS}
+    for index in rng.permutation(len(lines)):
+        pools[lines[int(index)].emotion].append(lines[int(index)])
+    present = [name for name in BASIC_EMOTIONS if pools[name]]
+    shares = np.array([_LABEL_SHARES[name] for name in present])
+    shares /= shares.sum()
+    cursors = dict.fromkeys(present, 0)
+    anyone = iter(_forever(lines, rng))
+    jobs: list[Job] = []
+    while len(jobs) < count:
+        if rng.random() < UNRELATED_SHARE:
+            line = next(anyone)
+            emotion = EMOTION_NAMES[int(rng.integers(len(EMOTION_NAMES)))]
+            weights = tuple(float(w) for w in emotion_weights(emotion))
+            labelled = False
+        else:
+            emotion = present[int(rng.choice(len(present), p=shares))]
+            pool = pools[emotion]
+            line = pool[cursors[emotion] % len(pool)]
+            cursors[emotion] += 1
+            weights, labelled = line.weights, True
+        intensity = float(rng.uniform(0.2, 1.5)) if rng.random() < 0.2 else float(np.clip(rng.normal(0.98, 0.17), 0.6, 1.35))
+        repeats = takes + (1 if rng.random() < _ENCORE_SHARE else 0)
+        for _ in range(min(repeats, count - len(jobs))):
+            weights_rounded = tuple(round(w, 4) for w in weights)
+            jobs.append(
+                Job(line.text, weights_rounded, round(intensity, 3), int(rng.integers(2**31)), emotion, labelled, line.source)
+            )
+    return jobs
+
+
+def _forever(lines: list[Line], rng: np.random.Generator) -> Iterator[Line]:
+    while True:
+        for index in rng.permutation(len(lines)):
+            yield lines[int(index)]
+
+
+def _act(job: Job) -> npt.NDArray[np.float16]:
+    return perform(job.text, job.weights, job.intensity, job.seed).astype(np.float16)
+
+
+def _write_split(folder: Path, split: str, jobs: list[Job], workers: int, progress: bool) -> dict[str, Any]:
+    """Acts the jobs in order and writes values, offsets and lines of one split; returns its counts."""
+    from tqdm import tqdm
+
+    raw = folder / f"{split}_values.raw"
+    lengths: list[int] = []
+    with raw.open("wb") as values, (folder / f"{split}_lines.jsonl").open("w", encoding="utf-8") as lines:
+        bar = tqdm(total=len(jobs), desc=f"acting {split}", unit="clip", disable=not progress, mininterval=1.0)
+        for job, clip in zip(jobs, _acted(jobs, workers), strict=True):
+            clip.tofile(values)
+            lengths.append(len(clip))
+            lines.write(json.dumps(asdict(job), ensure_ascii=False) + "\n")
+            bar.update()
+        bar.close()
+    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    np.save(folder / f"{split}_offsets.npy", offsets, allow_pickle=False)
+    shape = (int(offsets[-1]), ARKIT55.size)
+    source = np.memmap(raw, np.float16, "r", shape=shape)
+    target = np.lib.format.open_memmap(folder / f"{split}_values.npy", "w+", np.float16, shape)
+    for start in range(0, shape[0], 1 << 18):
+        target[start : start + (1 << 18)] = source[start : start + (1 << 18)]
+    target.flush()
+    del source, target
+    raw.unlink()
+    emotions = {name: sum(job.emotion == name for job in jobs) for name in EMOTION_NAMES}
+    return {"clips": len(jobs), "frames": shape[0], "emotions": {k: v for k, v in emotions.items() if v}}
+
+
+def _acted(jobs: list[Job], workers: int) -> Iterable[npt.NDArray[np.float16]]:
+    if workers == 1:
+        yield from map(_act, jobs)
+        return
+    with get_context("spawn").Pool(workers) as pool:
+        yield from pool.imap(_act, jobs, chunksize=64)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``python -m generator corpus``."""
+    parser.add_argument("--out", type=Path, required=True, help="folder to make")
+    parser.add_argument("--xed", type=Path, help="folder with XED's en-annotated.tsv and neu_en.txt")
+    parser.add_argument("--goemotions", type=Path, help="folder with GoEmotions' labels.txt and train.tsv")
+    parser.add_argument("--builtin", action="store_true", help="use only our own lines (the default without a path)")
+    parser.add_argument("--limit", type=int, help="training clips (default 40000, or 1500 with our own lines)")
+    parser.add_argument("--takes", type=int, default=1, help="takes of every line (default 1)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs ``python -m generator corpus`` and returns the exit code; raises DataError for what cannot be built."""
+    if args.builtin and (args.xed or args.goemotions):
+        raise DataError("--builtin uses only our own lines: leave out --xed and --goemotions, or leave out --builtin.")
+    info = build_corpus(args.out, args.xed, args.goemotions, args.takes, args.limit, args.seed, args.workers)
+    for split, counts in info["splits"].items():
+        print(f"{split}: {counts['clips']} clips, {counts['frames'] / info['fps'] / 60.0:.1f} minutes")
+    print(f"Wrote {args.out}")
+    return 0

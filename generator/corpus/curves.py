@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Curves a face moves along: minimum-jerk moves, pulses, slow drift, soft limits.
+
+All functions are vectorised over time; times and durations are in seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+_DRIFT_PARTS: Final = 5
+
+
+def minimum_jerk(u: Floats) -> Floats:
+    """Position along a minimum-jerk move, 0 at u <= 0 and 1 at u >= 1 (Flash and Hogan 1985), any shape."""
+    u = np.clip(u, 0.0, 1.0)
+    return u * u * u * (10.0 - 15.0 * u + 6.0 * u * u)
+
+
+def track(t: Floats, times: Floats, durations: Floats, values: Floats, start: float = 0.0) -> Floats:
+    """A value that moves to ``values[i]`` beginning at ``times[i]`` within ``durations[i]``.
+
+    Overlapping moves add up, so the result is always as smooth as its moves.
+
+    Args:
+        t: times to evaluate, any shape (...).
+        times, durations: shape (n,), seconds.
+        values: shape (n,).
+        start: value before the first move.
+
+    Returns:
+        shape (...).
+    """
+    if not len(times):
+        return np.full(t.shape, start)
+    steps = np.diff(values, prepend=start)
+    result: Floats = start + minimum_jerk((t[..., None] - times) / durations) @ steps
+    return result
+
+
+def pulses(t: Floats, centres: Floats, rise: Floats | float, fall: Floats | float, heights: Floats) -> Floats:
+    """Sum of bumps that peak at ``centres``: up in ``rise`` seconds, down in ``fall`` seconds; shape of ``t``."""
+    if not len(centres):
+        return np.zeros(t.shape)
+    x = t[..., None] - centres
+    result: Floats = (minimum_jerk(x / rise + 1.0) - minimum_jerk(x / fall)) @ heights
+    return result
+
+
+def drift(rng: np.random.Generator, t: Floats, count: int, low: float = 0.12, high: float = 0.9) -> Floats:
+    """``count`` independent slow wanderings with about unit variance, no faster than ``high`` Hz; shape (count, T)."""
+    frequency = low * (high / low) ** rng.random((count, _DRIFT_PARTS, 1))
+    # Slower parts are larger: a living hold, not a tremor.
+    size = frequency**-0.5
+    size *= np.sqrt(2.0 / np.sum(size * size, axis=1, keepdims=True))
+    phase = 2.0 * np.pi * rng.random((count, _DRIFT_PARTS, 1))
+    result: Floats = (size * np.sin(2.0 * np.pi * frequency * t + phase)).sum(axis=1)
+    return result
+
+
+def soft_limit(x: Floats, knee: float = 0.72) -> Floats:
+    """Leaves 0..knee as it is and bends everything above towards 1, so extremes never hit a wall; x >= 0."""
+    over = np.maximum(x - knee, 0.0) / (1.0 - knee)
+    return np.where(x > knee, knee + (1.0 - knee) * np.tanh(over), np.maximum(x, 0.0))

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gaze and blinks that belong to the thought.
+
+Gaze is planned in the world (radians, 0 is the partner) and the eyes make up for the head's rotation, so looking at
+somebody while turning the head keeps the eyes on them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from generator.corpus.curves import Floats, minimum_jerk, track
+from generator.corpus.recipes import Manner
+
+#: Radians of eye rotation at coefficient 1.
+EYE_RANGE: Final = 0.52
+#: The ocular muscles leave larger turns to the head.
+_COMFORT: Final = 0.42
+
+
+@dataclass(frozen=True)
+class GazePlan:
+    """Fixations: ``times`` (n,) s, ``targets`` (n, 2) pitch (down) and yaw (to the character's left), radians."""
+
+    times: Floats
+    targets: Floats
+
+
+def plan_gaze(
+    rng: np.random.Generator,
+    manner: Manner,
+    rest: tuple[float, float],
+    side: float,
+    onset: float,
+    phrases: list[tuple[float, float, str]],
+    stop: float,
+) -> GazePlan:
+    """Fixations of a take until ``stop``; ``rest`` is the emotion's own gaze (pitch, yaw to ``side``)."""
+    fixations: list[tuple[float, float, float]] = []
+
+    def look(time: float, pitch: float, yaw: float) -> None:
+        fixations.append((time, pitch, yaw))
+
+    home = (0.0, 0.0)
+    drawn = (rest[0] * rng.uniform(0.6, 1.2), side * rest[1] * rng.uniform(0.6, 1.2))
+    dwells = abs(drawn[0]) + abs(drawn[1]) > 0.05
+    if rng.random() < 0.45 * (1.0 - manner.dart):
+        # The line comes out of a thought: eyes away first, then to the partner.
+        look(0.0, rng.uniform(-0.12, 0.18), rng.choice((-1.0, 1.0)) * rng.uniform(0.08, 0.28))
+        if not dwells:
+            look(onset + rng.uniform(0.0, 0.25), *home)
+    if dwells:
+        look(onset + rng.uniform(-0.05, 0.2), *drawn)
+    for start, end, mark in phrases:
+        if dwells and rng.random() < 0.5:
+            look(start + rng.uniform(0.0, 0.4) * (end - start), *(home if rng.random() < 0.65 else drawn))
+        elif rng.random() < manner.avert:
+            look(start + rng.uniform(0.0, 0.3) * (end - start), drawn[0] + rng.uniform(-0.08, 0.15), drawn[1] + rng.normal(0.0, 0.17))
+            look(start + rng.uniform(0.55, 0.95) * (end - start), *home)
+        if mark == "…":
+            look(end - 0.05, rng.uniform(0.0, 0.25), side * rng.uniform(0.1, 0.3))
+        elif mark in "?!" and rng.random() < 0.8:
+            look(end - rng.uniform(0.2, 0.4), *home)
+    for time in np.arange(0.35, stop, 0.42):
+        if rng.random() < 0.6 * manner.dart:
+            look(float(time) + rng.uniform(0.0, 0.25), rng.normal(0.0, 0.07), rng.normal(0.0, 0.17))
+    if rng.random() < 0.7:
+        look(stop - rng.uniform(0.15, 0.6), *(home if rng.random() < 0.6 else drawn))
+    fixations = sorted(f for f in fixations if f[0] < stop)
+    kept: list[tuple[float, float, float]] = []
+    for fixation in fixations:
+        if not kept or fixation[0] - kept[-1][0] > 0.18:
+            kept.append(fixation)
+    array = np.array(kept).reshape(-1, 3)
+    return GazePlan(array[:, 0], array[:, 1:])
+
+
+def world_gaze(plan: GazePlan, t: Floats, rng: np.random.Generator, speed: float) -> Floats:
+    """Where the eyes look over time, (T, 2) radians: saccades of 60-110 ms, and tiny drifts while fixating."""
+    if not len(plan.times):
+        return np.zeros((len(t), 2))
+    size = np.abs(np.diff(plan.targets, axis=0, prepend=np.zeros((1, 2)))).sum(axis=1)
+    durations = (0.06 + 0.12 * size) / speed
+    return np.stack([track(t, plan.times, durations, plan.targets[:, axis]) for axis in (0, 1)], axis=1)
+
+
+def eye_channels(gaze: Floats, head: Floats) -> dict[str, Floats]:
+    """eyeLook coefficients of both eyes from world gaze (T, 2) and head rotation (T, 3): one point, two eyes."""
+    pitch = _COMFORT * np.tanh((gaze[:, 0] - head[:, 0]) / _COMFORT) / EYE_RANGE
+    yaw = _COMFORT * np.tanh((gaze[:, 1] - head[:, 1]) / _COMFORT) / EYE_RANGE
+    down, up = np.maximum(pitch, 0.0), np.maximum(-pitch, 0.0)
+    left, right = np.maximum(yaw, 0.0), np.maximum(-yaw, 0.0)
+    return {
+        "eyeLookDownLeft": down, "eyeLookDownRight": down, "eyeLookUpLeft": up, "eyeLookUpRight": up,
+        "eyeLookOutLeft": left, "eyeLookInRight": left, "eyeLookInLeft": right, "eyeLookOutRight": right,
+    }  # fmt: skip
+
+
+def plan_blinks(
+    rng: np.random.Generator, rate: float, stop: float, gaze: GazePlan, phrase_ends: list[float], forced: list[float]
+) -> Floats:
+    """Times of blinks before ``stop``: as many as the rate asks for, most at phrase ends and with gaze shifts.
+
+    Args:
+        rate: blinks per minute.
+        forced: blinks that happen for a reason of their own (startles).
+    """
+    taken = [f for f in forced if 0.05 < f < stop]
+    count = int(rng.poisson(rate * (stop + 0.5) / 60.0))
+    shifts = np.abs(np.diff(gaze.targets, axis=0, prepend=np.zeros((1, 2)))).sum(axis=1) if len(gaze.times) else np.zeros(0)
+    spots = [float(x) + 0.03 for x, size in zip(gaze.times, shifts, strict=True) if size > 0.16 and x > 0.15]
+    spots += [e + float(rng.uniform(0.0, 0.15)) for e in phrase_ends]
+    for _ in range(4 * count):
+        if len(taken) >= max(count, len(forced)):
+            break
+        spot = spots[int(rng.integers(len(spots)))] if spots and rng.random() < 0.7 else float(rng.uniform(0.1, stop))
+        if 0.08 < spot < stop and all(abs(spot - other) > 0.55 for other in taken):
+            taken.append(spot)
+    return np.sort(np.array(taken))
+
+
+def blink_curve(rng: np.random.Generator, times: Floats, t: Floats, fps: float, slow: float) -> Floats:
+    """Lid closure of blinks 0..1, (T,): closes in 60-90 ms, opens in 120-190 ms; each peak falls on a frame."""
+    closure = np.zeros(len(t))
+    for time in times:
+        peak = np.round(time * fps) / fps
+        close = rng.uniform(0.075, 0.1) * slow
+        reopen = rng.uniform(0.13, 0.2) * slow
+        depth = rng.uniform(0.9, 1.0)
+        x = t - peak
+        shape = np.where(x <= 0.0, minimum_jerk(x / close + 1.0), 1.0 - minimum_jerk((x - 0.02) / reopen))
+        closure = np.maximum(closure, depth * shape)
+    return closure

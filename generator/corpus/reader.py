@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading a corpus folder: clips are views of memory-mapped arrays, nothing is loaded until it is used."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from generator.corpus.texts import SPLITS
+from generator.errors import DataError
+from generator.spaces import SPACES, Space
+
+SCHEMA_VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """One split of a corpus.
+
+    Attributes:
+        space: what the values mean.
+        info: the content of corpus.json.
+        values: float16 (total frames, C), memory-mapped.
+        offsets: int64 (n + 1,); clip i is ``values[offsets[i]:offsets[i + 1]]``.
+        lines: one dict per clip: text, weights, intensity, seed, emotion, labelled, source.
+    """
+
+    space: Space
+    info: dict[str, Any]
+    values: npt.NDArray[np.float16]
+    offsets: npt.NDArray[np.int64]
+    lines: list[dict[str, Any]]
+
+    @classmethod
+    def open(cls, folder: Path | str, split: str) -> Corpus:
+        """Opens ``split`` ("train", "dev" or "test"); DataError says what is missing or does not fit."""
+        folder = Path(folder)
+        if split not in SPLITS:
+            raise DataError(f"A corpus has the splits {', '.join(SPLITS)}, not {split!r}.")
+        info_path = folder / "corpus.json"
+        try:
+            info = json.loads(info_path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise DataError(f"{folder} is not a corpus (no corpus.json): make one with `python -m generator corpus`.") from None
+        except ValueError as error:
+            raise DataError(f"{info_path} is damaged ({error}): build the corpus again.") from None
+        if not isinstance(info, dict) or info.get("schema_version") != SCHEMA_VERSION or info.get("space") not in SPACES:
+            raise DataError(f"{info_path} is of a version or space this generator does not know: build the corpus again.")
+        space = SPACES[info["space"]]
+        try:
+            values = np.load(folder / f"{split}_values.npy", mmap_mode="r", allow_pickle=False)
+            offsets = np.load(folder / f"{split}_offsets.npy", allow_pickle=False)
+            with (folder / f"{split}_lines.jsonl").open(encoding="utf-8") as file:
+                lines = [json.loads(row) for row in file]
+        except (OSError, ValueError) as error:
+            raise DataError(f"The {split} split in {folder} cannot be read ({error}): build the corpus again.") from None
+        fits = (
+            offsets.shape == (len(lines) + 1,)
+            and values.ndim == 2
+            and values.shape == (int(offsets[-1]), space.size)
+            and int(offsets[0]) == 0
+            and bool((np.diff(offsets) > 0).all())
+        )
+        if not fits:
+            raise DataError(f"The {split} split in {folder} does not fit together: build the corpus again.")
+        return cls(space, info, values, offsets, lines)
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def clip(self, index: int) -> tuple[str, npt.NDArray[np.float32], float, npt.NDArray[np.float32]]:
+        """Text, weights (7,), intensity and values float32 (T, C) of one clip; IndexError beyond the last."""
+        line = self.lines[index]
+        index = range(len(self.lines))[index]
+        values = np.asarray(self.values[self.offsets[index] : self.offsets[index + 1]], np.float32)
+        return line["text"], np.array(line["weights"], np.float32), float(line["intensity"]), values

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Emotion-labelled lines: our own, XED and GoEmotions, cleaned and mapped to weights over the basic emotions.
+
+XED: Öhman, Pàmies, Kajava and Tiedemann 2020 (movie subtitles, Plutchik's eight emotions).
+GoEmotions: Demszky et al. 2020 (forum comments, 27 emotions and neutral).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from generator.emotions import BASIC_EMOTIONS, EMOTION_NAMES, emotion_weights
+from generator.errors import DataError
+
+SPLITS: Final = ("train", "dev", "test")
+_MAX_WORDS: Final = 24
+_MAX_CHARACTERS: Final = 160
+#: More bad rows than this share means that it is another file.
+_MAX_BAD_SHARE: Final = 0.05
+
+#: XED's Plutchik labels. Trust and anticipation have no face of their own among the basic emotions: trust is a mild
+#: friendliness, anticipation an alert attention; beside another label they add nothing and are dropped.
+XED_LABELS: Final[Mapping[int, Mapping[str, float]]] = {
+    1: {"anger": 1.0},
+    2: {"neutral": 0.65, "surprise": 0.35},
+    3: {"disgust": 1.0},
+    4: {"fear": 1.0},
+    5: {"joy": 1.0},
+    6: {"sadness": 1.0},
+    7: {"surprise": 1.0},
+    8: {"neutral": 0.6, "joy": 0.4},
+}
+_XED_WEAK: Final = frozenset({2, 8})
+
+#: GoEmotions' 28 labels on the basic emotions, after the paper's own grouping (figure 2), with milder feelings mixed
+#: with neutral.
+GOEMOTIONS_LABELS: Final[Mapping[str, Mapping[str, float]]] = {
+    "admiration": {"joy": 0.75, "surprise": 0.1, "neutral": 0.15},
+    "amusement": {"joy": 1.0},
+    "anger": {"anger": 1.0},
+    "annoyance": {"anger": 0.65, "disgust": 0.15, "neutral": 0.2},
+    "approval": {"joy": 0.45, "neutral": 0.55},
+    "caring": {"joy": 0.5, "sadness": 0.2, "neutral": 0.3},
+    "confusion": {"surprise": 0.55, "fear": 0.1, "neutral": 0.35},
+    "curiosity": {"surprise": 0.5, "neutral": 0.5},
+    "desire": {"joy": 0.55, "neutral": 0.45},
+    "disappointment": {"sadness": 0.75, "anger": 0.1, "neutral": 0.15},
+    "disapproval": {"anger": 0.45, "disgust": 0.3, "neutral": 0.25},
+    "disgust": {"disgust": 1.0},
+    "embarrassment": {"sadness": 0.35, "fear": 0.35, "neutral": 0.3},
+    "excitement": {"joy": 0.75, "surprise": 0.25},
+    "fear": {"fear": 1.0},
+    "gratitude": {"joy": 0.85, "neutral": 0.15},
+    "grief": {"sadness": 1.0},
+    "joy": {"joy": 1.0},
+    "love": {"joy": 0.95, "sadness": 0.05},
+    "nervousness": {"fear": 0.75, "neutral": 0.25},
+    "optimism": {"joy": 0.6, "neutral": 0.4},
+    "pride": {"joy": 0.8, "neutral": 0.2},
+    "realization": {"surprise": 0.65, "neutral": 0.35},
+    "relief": {"joy": 0.6, "sadness": 0.2, "neutral": 0.2},
+    "remorse": {"sadness": 0.9, "fear": 0.1},
+    "sadness": {"sadness": 1.0},
+    "surprise": {"surprise": 1.0},
+    "neutral": {"neutral": 1.0},
+}
+
+_PLACEHOLDERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "PERSON": ("Sam", "Anna", "Robin", "Leo", "Maria", "Tom", "Nina", "Alex"),
+    "NAME": ("Sam", "Anna", "Robin", "Leo", "Maria", "Tom", "Nina", "Alex"),
+    "LOCATION": ("Paris", "London", "Lisbon", "Boston"),
+    "ORGANIZATION": ("the company", "the bank", "the club"),
+    "RELIGION": ("the church",),
+}
+#: Slurs against groups of people, as digests because nobody should have to read them: such lines are dropped.
+_SLURS: Final = frozenset(
+    {
+        "e29c8a2dd0f13c9a", "8d1b5f0d7ae1c3b2",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line and its label: ``weights`` over `BASIC_EMOTIONS` (7,), sum 1; ``source`` names the collection."""
+
+    text: str
+    weights: tuple[float, ...]
+    source: str
+
+    @property
+    def emotion(self) -> str:
+        """The basic emotion with the largest weight; a feeling wins over neutral when it has 0.4 or more."""
+        felt = max(range(1, len(BASIC_EMOTIONS)), key=lambda i: self.weights[i])
+        return BASIC_EMOTIONS[felt] if self.weights[felt] >= 0.4 else BASIC_EMOTIONS[0]
+
+
+@dataclass
+class Collection:
+    """Lines that were read and the rows that were not: ``skipped`` holds "file, line n: reason" sentences."""
+
+    lines: list[Line] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    dropped: int = 0
+
+
+def clean(text: str) -> str | None:
+    """The line as somebody would say it, or None for one that nobody can perform (links, symbols, too long)."""
+    if re.search(r"https?:|www\.|\b[ru]/\w|!remindme|\*\*|[|<>{}\\^_~]", text, re.IGNORECASE):
+        return None
+    number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little")
+
+    def named(match: re.Match[str]) -> str:
+        names = _PLACEHOLDERS.get(match.group(1).upper())
+        return names[number % len(names)] if names else ""
+
+    text = re.sub(r"\[([A-Za-z]+)\]", named, text)
+    text = text.replace("’", "'").replace("‘", "'").replace("“", '"').replace("”", '"').replace("…", "...")
+    text = re.sub(r"\s*\(.*?\)|\[.*?\]|[#♪♫*=@]|[\U0001F000-\U0001FFFF\u2600-\u27BF\uFE0F\u200D]", " ", text)
+    text = re.sub(r"(?<!\w)[:;]['-]?[)(DPp/](?!\w)|(?<!\w)[xX]D(?!\w)|(?<!\w)D:(?!\w)", " ", text)
+    text = re.sub(r"^[\s\-–—•]+", "", text.strip())
+    text = re.sub(r"\s+([,.;:!?]+)", r"\1", re.sub(r"\s+", " ", text))
+    text = re.sub(r"\s+('(?:s|re|ve|ll|d|m|t)|n't)\b", r"\1", text, flags=re.IGNORECASE)
+    text = text.replace('"', "").strip()
+    words = re.findall(r"[A-Za-z0-9']+", text)
+    if not words or not any(c.isalpha() for c in text) or len(words) > _MAX_WORDS or len(text) > _MAX_CHARACTERS:
+        return None
+    if sum(ord(c) > 127 for c in text) > 0.1 * len(text):
+        return None
+    if any(hashlib.blake2b(w.lower().encode(), digest_size=8).hexdigest() in _SLURS for w in words):
+        return None
+    return text
+
+
+def split_of(text: str) -> str:
+    """train (94 %), dev (3 %) or test (3 %), from the words alone, so that no spelling of a line is in two splits."""
+    words = " ".join(re.findall(r"[a-z0-9]+", text.lower())) or text
+    part = int.from_bytes(hashlib.blake2b(words.encode(), digest_size=4).digest(), "little") % 1000
+    return "test" if part < 30 else "dev" if part < 60 else "train"
+
+
+def builtin_lines() -> Collection:
+    """Our own lines (CC0), without any file from elsewhere."""
+    path = Path(__file__).with_name("lines.tsv")
+    result = Collection()
+    for number, row in _rows(path):
+        emotion, _, text = row.partition("\t")
+        if emotion not in EMOTION_NAMES or not text:
+            raise DataError(f"{path.name}, line {number}: expected an emotion name, a tab and a line, found {row!r}.")
+        result.lines.append(Line(text, tuple(float(w) for w in emotion_weights(emotion)), "builtin"))
+    return result
+
+
+def read_xed(folder: Path) -> Collection:
+    """XED's English files in ``folder``: en-annotated.tsv (text, labels 1-8) and, if present, neu_en.txt (9, text)."""
+    result = Collection()
+    rows = 0
+    annotated = folder / "en-annotated.tsv"
+    for number, row in _rows(annotated):
+        rows += 1
+        text, _, labels = row.rpartition("\t")
+        try:
+            found = sorted({int(label) for label in labels.split(",")})
+            strong = [label for label in found if label not in _XED_WEAK] or found
+            weights = _mean([XED_LABELS[label] for label in strong])
+        except (ValueError, KeyError):
+            result.skipped.append(f"{annotated.name}, line {number}: {labels!r} is not a list of labels from 1 to 8")
+            continue
+        _keep(result, text, weights, "XED")
+    neutral = folder / "neu_en.txt"
+    if neutral.is_file():
+        for number, row in _rows(neutral):
+            rows += 1
+            label, _, text = row.partition("\t")
+            if label.strip() != "9" or not text:
+                result.skipped.append(f"{neutral.name}, line {number}: expected 9, a tab and a line, found {row[:40]!r}")
+                continue
+            _keep(result, text, _mean([{"neutral": 1.0}]), "XED")
+    return _checked(result, rows, annotated)
+
+
+def read_goemotions(folder: Path) -> Collection:
+    """GoEmotions in ``folder``: labels.txt and train.tsv, dev.tsv, test.tsv (text, label numbers, id)."""
+    names = [name.strip() for _, name in _rows(folder / "labels.txt")]
+    unknown = sorted(set(names) - set(GOEMOTIONS_LABELS))
+    if unknown:
+        raise DataError(f"{folder / 'labels.txt'} names {unknown[0]!r}, which is not a GoEmotions label: check --goemotions.")
+    result = Collection()
+    rows = 0
+    for part in SPLITS:
+        path = folder / f"{part}.tsv"
+        if not path.is_file() and part != "train":
+            continue
+        for number, row in _rows(path):
+            rows += 1
+            fields = row.split("\t")
+            try:
+                weights = _mean([GOEMOTIONS_LABELS[names[int(label)]] for label in fields[1].split(",")])
+            except (ValueError, IndexError):
+                result.skipped.append(f"{path.name}, line {number}: expected a line, a tab and label numbers below {len(names)}")
+                continue
+            _keep(result, fields[0], weights, "GoEmotions")
+    return _checked(result, rows, folder / "train.tsv")
+
+
+def unique(lines: list[Line]) -> list[Line]:
+    """Lines without repetitions; a line with several labels keeps their mean."""
+    grouped: dict[str, list[Line]] = {}
+    for line in lines:
+        grouped.setdefault(line.text.lower(), []).append(line)
+    result = []
+    for same in grouped.values():
+        mean = np.mean([line.weights for line in same], axis=0)
+        result.append(Line(same[0].text, tuple(float(w) for w in mean), same[0].source))
+    return result
+
+
+def _rows(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        content = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist: give the folder that holds {path.name}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as UTF-8 text ({error}).") from None
+    for number, row in enumerate(content.split("\n"), start=1):
+        if row.strip():
+            yield number, row.rstrip("\r")
+
+
+def _keep(result: Collection, text: str, weights: npt.NDArray[np.float64], source: str) -> None:
+    cleaned = clean(text)
+    if cleaned is None:
+        result.dropped += 1
+    else:
+        result.lines.append(Line(cleaned, tuple(float(w) for w in weights), source))
+
+
+def _mean(parts: list[Mapping[str, float]]) -> npt.NDArray[np.float64]:
+    weights = np.zeros(len(BASIC_EMOTIONS))
+    for part in parts:
+        for name, value in part.items():
+            weights[BASIC_EMOTIONS.index(name)] += value / len(parts)
+    return weights
+
+
+def _checked(result: Collection, rows: int, path: Path) -> Collection:
+    if not rows:
+        raise DataError(f"{path} is empty: give the folder with the original files.")
+    if len(result.skipped) > _MAX_BAD_SHARE * rows:
+        raise DataError(
+            f"{len(result.skipped)} of {rows} rows beside {path} cannot be read, so it is another file; the first: "
+            f"{result.skipped[0]}."
+        )
+    return result

@@ -1,0 +1,548 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""CTEG: continuous text-to-expression generator (arXiv 2412.02508, section 3).
+
+Read from top to bottom as the paper reads: Expression-wise Attention (EwA), Latent Temporal Attention (LTA), the
+prior and recognition networks, the conditional variational autoregressive decoder. Shapes: B clips, N decoder steps,
+P frames per step, C channels, D model width, Z latent width, K prior components, S text tokens, H heads.
+
+Frames inside the model are *scaled*: divided by ``CTEG.scale`` channel by channel; the standard face stays zero.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import ModelConfig
+from .emotions import BASIC_EMOTIONS
+from .spaces import SPACES
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a clip is conditioned on.
+
+    Attributes:
+        text: hidden states of the frozen text encoder, (B, S, text_width).
+        text_mask: True where a token is real, (B, S).
+        text_position: relative position of each token in its line, 0..1, (B, S).
+        emotion: weights over `BASIC_EMOTIONS`, (B, 7).
+        intensity: 0..1.5, (B,).
+        frames: length of the clip in frames, (B,).
+    """
+
+    text: Tensor
+    text_mask: Tensor
+    text_position: Tensor
+    emotion: Tensor
+    intensity: Tensor
+    frames: Tensor
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """A diagonal Gaussian: ``mean`` and ``log_variance``, both (…, Z)."""
+
+    mean: Tensor
+    log_variance: Tensor
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """Reparameterised sample for standard normal ``noise`` (…, Z)."""
+        return self.mean + noise * (0.5 * self.log_variance).exp()
+
+    def log_density(self, z: Tensor) -> Tensor:
+        """Natural log density of ``z`` (…, Z), summed over Z: (…,)."""
+        squared = (z - self.mean).square() * (-self.log_variance).exp()
+        return -0.5 * (squared + self.log_variance + math.log(2 * math.pi)).sum(-1)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A mixture of K diagonal Gaussians: ``log_weight`` (…, K), ``mean`` and ``log_variance`` (…, K, Z).
+
+    K = 1 is the paper's Gaussian prior. With K > 1 it can say "a 5 % chance of a blink", which a Gaussian cannot.
+    """
+
+    log_weight: Tensor
+    mean: Tensor
+    log_variance: Tensor
+
+    def log_density(self, z: Tensor) -> Tensor:
+        """Natural log density of ``z`` (…, Z): (…,)."""
+        components = Gaussian(self.mean, self.log_variance).log_density(z.unsqueeze(-2))
+        return torch.logsumexp(self.log_weight + components, dim=-1)
+
+    def sample(self, noise: Tensor, gumbel: Tensor, temperature: Tensor | float = 1.0) -> Tensor:
+        """Sample for standard normal ``noise`` (…, Z) and standard Gumbel ``gumbel`` (…, K).
+
+        ``temperature`` (broadcast against both) scales the draws: 0 takes the mean of the likeliest component.
+        """
+        chosen = (self.log_weight + temperature * gumbel).argmax(-1)
+        index = chosen[..., None, None].expand(*chosen.shape, 1, self.mean.shape[-1])
+        mean = self.mean.gather(-2, index).squeeze(-2)
+        log_variance = self.log_variance.gather(-2, index).squeeze(-2)
+        return Gaussian(mean, log_variance).sample(temperature * noise)
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """Teacher-forced result for every step.
+
+    Attributes:
+        prediction: scaled frames, (B, N, P, C).
+        guided: scaled frames predicted from a prior sample alone (latent guidance), (B, N, P, C).
+        posterior: recognition distribution per layer, (B, N, Z).
+        prior: prior distribution per layer, (B, N, K[, Z]).
+        latent: posterior sample per layer, (B, N, Z).
+    """
+
+    prediction: Tensor
+    guided: Tensor
+    posterior: list[Gaussian]
+    prior: list[Mixture]
+    latent: list[Tensor]
+
+
+class ExpressionWiseAttention(nn.Module):
+    """EwA (section 3.2): the jaw looks at the other channels of the frame and is shifted by what it sees.
+
+    Each channel value becomes a token ``value * w + b``; jaw tokens are queries, all other tokens keys and values;
+    the result is normalised and projected back to one number per jaw channel. Each frame is attended by itself
+    ("frame" mode: causal, the paper's spatial dependencies), unlike the released code, which averages over time.
+
+    Tokens being affine in one scalar, attention collapses: with q_i = x_i a + b and k_j = y_j c + d, the score is
+    y_j (x_i a·c + b·c) plus terms the softmax over j cancels, and what a head returns is one scalar, the weighted
+    mean of y. `forward` uses that; `forward_explicit` is the definition it is tested against.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        groups = SPACES[config.space].groups
+        jaw = groups["jaw"]
+        others = [i for i in range(SPACES[config.space].size) if i not in jaw]
+        self.jaw: Tensor
+        self.others: Tensor
+        self.register_buffer("jaw", torch.tensor(jaw), persistent=False)
+        self.register_buffer("others", torch.tensor(others), persistent=False)
+        self.token = nn.Linear(1, config.d_ewa)
+        self.attention = Attention(config.d_ewa, n_head=config.n_head)
+        self.back = nn.Linear(config.d_ewa, 1)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Shift the jaw channels of ``frames`` (B, N, C)."""
+        attention, heads = self.attention, self.attention.n_head
+        slope, offset = self.token.weight[:, 0], self.token.bias  # (d_ewa,)
+        a, b = (F.linear(v, attention.query.weight).unflatten(0, (heads, -1)) for v in (slope, offset))  # (H, d / H)
+        c, value = (F.linear(slope, w.weight).unflatten(0, (heads, -1)) for w in (attention.key, attention.value))
+        root = math.sqrt(a.shape[-1])
+        jaw, others = frames[..., self.jaw], frames[..., self.others]  # (B, N, J), (B, N, C - J)
+        gain = jaw.unsqueeze(-1) * ((a * c).sum(-1) / root) + (b * c).sum(-1) / root  # (B, N, J, H)
+        weights = (gain.unsqueeze(-1) * others[:, :, None, None, :]).softmax(-1)  # (B, N, J, H, C - J)
+        mean = (weights * others[:, :, None, None, :]).sum(-1)  # (B, N, J, H)
+        columns = attention.output.weight.unflatten(1, (heads, -1))  # (d_ewa, H, d / H)
+        directions = (columns * value).sum(-1)  # (d_ewa, H): what one unit of a head's mean adds
+        constant = F.linear(F.linear(offset, attention.value.weight), attention.output.weight)  # (d_ewa,)
+        tokens = jaw.unsqueeze(-1) * slope + offset  # (B, N, J, d_ewa)
+        attended = attention.norm(tokens + F.linear(mean, directions) + constant)
+        return self._shifted(frames, attended)
+
+    def forward_explicit(self, frames: Tensor) -> Tensor:
+        """The same by building every token and attending, (B, N, C) -> (B, N, C)."""
+        tokens = self.token(frames.unsqueeze(-1)).flatten(0, 1)  # (B N, C, d_ewa)
+        attended = self.attention(tokens[:, self.jaw], tokens[:, self.others])  # (B N, J, d_ewa)
+        return self._shifted(frames, attended.unflatten(0, frames.shape[:2]))
+
+    def _shifted(self, frames: Tensor, attended: Tensor) -> Tensor:
+        return frames.index_add(-1, self.jaw, self.back(attended).squeeze(-1).to(frames.dtype))
+
+
+@dataclass
+class KeyValueCache:
+    """Keys and values of the steps decoded so far, (B, H, max_steps, D / H); ``length`` steps are filled."""
+
+    key: Tensor
+    value: Tensor
+    length: int = 0
+
+    def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Store the newest step, (B, H, 1, D / H), and return everything so far."""
+        self.key[:, :, self.length : self.length + 1] = key
+        self.value[:, :, self.length : self.length + 1] = value
+        self.length += 1
+        return self.key[:, :, : self.length], self.value[:, :, : self.length]
+
+
+class Attention(nn.Module):
+    """Multi-head attention with residual and post-norm, projections without bias (as in the paper's blocks)."""
+
+    def __init__(self, width: int, n_head: int) -> None:
+        super().__init__()
+        self.n_head = n_head
+        self.query = nn.Linear(width, width, bias=False)
+        self.key = nn.Linear(width, width, bias=False)
+        self.value = nn.Linear(width, width, bias=False)
+        self.output = nn.Linear(width, width, bias=False)
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+
+    def keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of ``memory`` (B, S, D), each (B, H, S, D / H)."""
+        return self._split(self.key(memory)), self._split(self.value(memory))
+
+    def forward(self, x: Tensor, memory: Tensor, *, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+        """``x`` (B, N, D) attends to ``memory`` (B, S, D); ``mask`` (B, 1, 1, S) is True where it may look."""
+        key, value = self.keys_values(memory)
+        return self.attend(x, key, value, mask=mask, causal=causal)
+
+    def attend(
+        self, x: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None = None, causal: bool = False
+    ) -> Tensor:
+        """The same with keys and values already projected."""
+        query = self._split(self.query(x))
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
+        merged = self.output(mixed.transpose(1, 2).flatten(2))
+        out: Tensor = self.norm(x + merged)
+        return out
+
+    def step(self, x: Tensor, cache: KeyValueCache) -> Tensor:
+        """Causal self-attention for the newest step ``x`` (B, 1, D), reading and extending ``cache``."""
+        key, value = cache.append(*self.keys_values(x))
+        return self.attend(x, key, value)
+
+    def new_cache(self, batch: int, steps: int) -> KeyValueCache:
+        """An empty cache for ``batch`` clips of at most ``steps`` steps."""
+        weight = self.key.weight
+        shape = (batch, self.n_head, steps, weight.shape[0] // self.n_head)
+        return KeyValueCache(weight.new_empty(shape), weight.new_empty(shape))
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.n_head, -1)).transpose(1, 2)  # (B, N, D) -> (B, H, N, D / H)
+
+
+class FeedForward(nn.Module):
+    """Position-wise feed-forward network with residual and post-norm."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.widen = nn.Linear(width, inner)
+        self.narrow = nn.Linear(inner, width)
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.norm(x + self.narrow(F.relu(self.widen(x))))
+        return out
+
+
+class PriorNetwork(nn.Module):
+    """p(z_t | text, past) from the latent state: a mixture of K Gaussians (K = 1: the paper's Gaussian)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.components = config.prior_components
+        self.mean = nn.Linear(config.d_model, config.prior_components * config.d_latent)
+        self.log_variance = nn.Linear(config.d_model, config.prior_components * config.d_latent)
+        self.weight = nn.Linear(config.d_model, config.prior_components)
+
+    def forward(self, state: Tensor) -> Mixture:
+        """``state`` (B, N, D) -> Mixture over z (B, N, K, Z). In fp32: log densities do not survive bf16."""
+        shape = (self.components, -1)
+        return Mixture(
+            self.weight(state).float().log_softmax(-1),
+            self.mean(state).float().unflatten(-1, shape),
+            self.log_variance(state).float().unflatten(-1, shape).clamp(-8.0, 4.0),
+        )
+
+
+class RecognitionNetwork(nn.Module):
+    """q(z_t | text, past, the frames to explain): used in training only.
+
+    The paper reads those frames from the state of the next step ("next_state"); with P > 1 that state has seen only
+    the last of them, so the default reads the target frames themselves ("target").
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.sees_target = config.recognition == "target"
+        if self.sees_target:
+            self.target = nn.Linear(config.frames_per_step * SPACES[config.space].size, config.d_model)
+            self.mix = nn.Linear(2 * config.d_model, config.d_model)
+        self.mean = nn.Linear(config.d_model, config.d_latent)
+        self.log_variance = nn.Linear(config.d_model, config.d_latent)
+
+    def forward(self, state: Tensor, target: Tensor) -> Gaussian:
+        """``state`` (B, N, D) and scaled ``target`` (B, N, P C) -> Gaussian over z (B, N, Z).
+
+        In "next_state" mode the last step has no successor and reads its own state; callers leave it out of losses.
+        """
+        if self.sees_target:
+            hidden = F.gelu(self.mix(torch.cat([state, self.target(target).to(state.dtype)], -1)))
+        else:
+            hidden = torch.cat([state[:, 1:], state[:, -1:]], 1)
+        return Gaussian(self.mean(hidden).float(), self.log_variance(hidden).float().clamp(-8.0, 4.0))
+
+
+@dataclass
+class LayerCache:
+    """What one decoder layer remembers while decoding step by step."""
+
+    self_attention: KeyValueCache
+    lta: KeyValueCache | None
+    text: tuple[Tensor, Tensor]
+    text_second: tuple[Tensor, Tensor]
+
+
+class DecoderLayer(nn.Module):
+    """One layer of the conditional variational autoregressive decoder (section 3.3).
+
+    self-attention -> text cross-attention -> LTA -> prior / recognition -> add z_t -> second text cross-attention
+    -> feed-forward. `state` is everything before the latent, `emit` everything after it.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.d_model
+        self.self_attention = Attention(width, config.n_head)
+        self.text_attention = Attention(width, config.n_head)
+        self.state_ffn = FeedForward(width, config.d_inner) if config.state_ffn else None
+        #: LTA (section 3.3): masked attention over the latent states, so that each z_t depends on the earlier ones.
+        self.lta = Attention(width, config.n_head) if config.lta else None
+        self.prior = PriorNetwork(config)
+        self.recognition = RecognitionNetwork(config)
+        self.latent = nn.Linear(config.d_latent, width)
+        self.text_attention_second = Attention(width, config.n_head)
+        self.ffn = FeedForward(width, config.d_inner)
+
+    def state(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+        """Latent states of all steps at once, (B, N, D)."""
+        x = self.self_attention(x, x, causal=True)
+        x = self.text_attention(x, memory, mask=mask)
+        if self.state_ffn is not None:
+            x = self.state_ffn(x)
+        if self.lta is not None:
+            x = self.lta(x, x, causal=True)
+        return x
+
+    def emit(self, state: Tensor, latent: Tensor, text: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
+        """Decoder state from latent state (B, N, D) and z (B, N, Z); ``text`` holds keys and values."""
+        x = state + self.latent(latent.to(state.dtype))
+        x = self.text_attention_second.attend(x, *text, mask=mask)
+        out: Tensor = self.ffn(x)
+        return out
+
+    def new_cache(self, memory: Tensor, steps: int) -> LayerCache:
+        """A cache for decoding at most ``steps`` steps; the text is projected once, here."""
+        batch = memory.shape[0]
+        return LayerCache(
+            self.self_attention.new_cache(batch, steps),
+            None if self.lta is None else self.lta.new_cache(batch, steps),
+            self.text_attention.keys_values(memory),
+            self.text_attention_second.keys_values(memory),
+        )
+
+    def state_step(self, x: Tensor, cache: LayerCache, mask: Tensor) -> Tensor:
+        """Latent state of the newest step, (B, 1, D)."""
+        x = self.self_attention.step(x, cache.self_attention)
+        x = self.text_attention.attend(x, *cache.text, mask=mask)
+        if self.state_ffn is not None:
+            x = self.state_ffn(x)
+        if self.lta is not None and cache.lta is not None:
+            x = self.lta.step(x, cache.lta)
+        return x
+
+
+class LatentGuidance(nn.Module):
+    """Latent guidance (section 3.4): a prior sample alone must predict the next frames."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.widen = nn.Linear(config.d_latent, config.d_model)
+        self.ffn = FeedForward(config.d_model, config.d_inner)
+        self.frames = nn.Linear(config.d_model, config.frames_per_step * SPACES[config.space].size, bias=False)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """``latent`` (B, N, Z) -> scaled frames, flat, (B, N, P C)."""
+        out: Tensor = self.frames(self.ffn(self.widen(latent)))
+        return out
+
+
+def fourier(x: Tensor, bands: int = 6) -> Tensor:
+    """``x`` in about 0..1, (…,) -> (…, 2 bands + 1): x and sine/cosine pairs of doubling frequency."""
+    angles = x.unsqueeze(-1) * (math.pi * 2.0 ** torch.arange(bands, device=x.device, dtype=x.dtype))
+    return torch.cat([x.unsqueeze(-1), angles.sin(), angles.cos()], -1)
+
+
+class CTEG(nn.Module):
+    """The whole decoder: condition and past frames in, next frames out."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.space = SPACES[config.space]
+        width, frame = config.d_model, self.space.size
+        #: Per-channel scale (C,): standard deviation in the training corpus, floored.
+        self.scale: Tensor
+        self.register_buffer("scale", torch.ones(frame))
+        self.ewa = ExpressionWiseAttention(config) if config.ewa == "frame" else None
+        self.frame_embedding = nn.Linear(2 * frame, width)
+        self.text_projection = nn.Linear(config.text_width, width)
+        if config.text_progress:
+            self.text_progress = nn.Linear(13, width)
+        if config.emotion_conditioning:
+            emotion = len(BASIC_EMOTIONS) + 1
+            self.emotion_token = nn.Linear(emotion, width)
+            self.emotion_step = nn.Linear(emotion, width)
+        if config.length_conditioning:
+            self.length_step = nn.Linear(4 * 13, width)
+        self.embedding_norm = nn.LayerNorm(width, eps=1e-6)
+        self.memory_norm = nn.LayerNorm(width, eps=1e-6)
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.n_layers))
+        self.frames = nn.Linear(width, config.frames_per_step * frame)
+        self.guidance = LatentGuidance(config)
+
+    @property
+    def decoder_layers(self) -> list[DecoderLayer]:
+        """The decoder layers, typed."""
+        return [layer for layer in self.layers if isinstance(layer, DecoderLayer)]
+
+    # Conditioning ------------------------------------------------------------------------------------------------
+
+    def memory(self, condition: Condition) -> tuple[Tensor, Tensor]:
+        """Text memory (B, S', D) and its attention mask (B, 1, 1, S'); the emotion is one more token."""
+        memory = self.text_projection(condition.text)
+        mask = condition.text_mask
+        if self.config.text_progress:
+            memory = memory + self.text_progress(fourier(condition.text_position.to(memory.dtype)))
+        if self.config.emotion_conditioning:
+            memory = torch.cat([self.emotion_token(_emotion_features(condition)).unsqueeze(1), memory], 1)
+            mask = torch.cat([mask.new_ones(mask.shape[0], 1), mask], 1)
+        return self.memory_norm(memory), mask[:, None, None, :]
+
+    def embed(self, previous: Tensor, velocity: Tensor, condition: Condition, first_step: int = 0) -> Tensor:
+        """Decoder input (B, N, D) from the last frame before each step and its velocity, both scaled (B, N, C)."""
+        config = self.config
+        if self.ewa is not None:
+            previous = self.ewa(previous)
+        x = self.frame_embedding(torch.cat([previous, velocity], -1))
+        steps = torch.arange(first_step, first_step + previous.shape[1], device=x.device)
+        x = x + _sinusoid(steps, config.d_model).to(x.dtype)
+        if config.emotion_conditioning:
+            x = x + self.emotion_step(_emotion_features(condition)).unsqueeze(1)
+        if config.length_conditioning:
+            x = x + self.length_step(self._length_features(steps, condition.frames))
+        out: Tensor = self.embedding_norm(x)
+        return out
+
+    def _length_features(self, steps: Tensor, frames: Tensor) -> Tensor:
+        """Elapsed, remaining, progress and total of each step, (B, N, 52); seconds are divided by 10."""
+        elapsed = steps[None] * self.config.frames_per_step / self.space.fps / 10
+        total = (frames[:, None] / self.space.fps / 10).expand(-1, steps.shape[0])
+        remaining = (total - elapsed).clamp(min=0)
+        progress = (elapsed / total).clamp(max=1)
+        return torch.cat([fourier(v) for v in (elapsed.expand_as(total), remaining, progress, total)], -1)
+
+    # Teacher forcing ---------------------------------------------------------------------------------------------
+
+    def forward(self, frames: Tensor, condition: Condition, input_noise: Tensor | None = None) -> StepOutput:
+        """Teacher-forced pass over scaled ``frames`` (B, N, P, C).
+
+        Args:
+            frames: the clip in steps; a clip whose length is not a multiple of P ends with repeated frames.
+            condition: what it is conditioned on.
+            input_noise: added to the frames the decoder reads (never to the target), (B, N, P, C); it teaches the
+                decoder to recover from its own errors in free running.
+        """
+        config = self.config
+        seen = frames if input_noise is None else frames + input_noise
+        previous, velocity = self.shift(seen)
+        x = self.embed(previous, velocity, condition)
+        memory, mask = self.memory(condition)
+        target = frames.flatten(2)
+        posteriors, priors, latents = [], [], []
+        guided: Tensor | None = None
+        for layer in self.decoder_layers:
+            state = layer.state(x, memory, mask)
+            prior, posterior = layer.prior(state), layer.recognition(state, target)
+            latent = posterior.sample(torch.randn_like(posterior.mean))
+            sample = prior.sample(torch.randn_like(posterior.mean), _gumbel_like(prior.log_weight))
+            guided = self.guidance(sample)
+            x = layer.emit(state, latent, layer.text_attention_second.keys_values(memory), mask)
+            posteriors.append(posterior)
+            priors.append(prior)
+            latents.append(latent)
+        assert guided is not None
+        shape = (config.frames_per_step, self.space.size)
+        base = previous.unsqueeze(2) if config.residual else 0.0
+        return StepOutput(
+            base + self.frames(x).float().unflatten(-1, shape),
+            base + guided.float().unflatten(-1, shape),
+            posteriors,
+            priors,
+            latents,
+        )
+
+    def shift(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """The last frame before each step and its velocity, (B, N, C) each; before the first: the standard face."""
+        flat = frames.flatten(1, 2)  # (B, N P, C)
+        padded = F.pad(flat, (0, 0, 2, 0))
+        p = self.config.frames_per_step
+        last = padded[:, 1:-1:p] if p > 1 else padded[:, 1:-1]
+        before = padded[:, 0:-2:p] if p > 1 else padded[:, :-2]
+        return last, last - before
+
+    # Decoding ----------------------------------------------------------------------------------------------------
+
+    def decode_step(
+        self,
+        previous: Tensor,
+        velocity: Tensor,
+        condition: Condition,
+        mask: Tensor,
+        caches: list[LayerCache],
+        noise: Tensor,
+        gumbel: Tensor,
+        temperature: Tensor,
+        step: int,
+    ) -> Tensor:
+        """The next P frames, scaled, (B, P, C).
+
+        Args:
+            previous, velocity: last frame and its change, scaled, (B, C).
+            mask: the text mask `memory` returned.
+            caches: one per layer; extended by one step.
+            noise, gumbel: standard draws of this step, (B, n_layers, Z) and (B, n_layers, K). Each latent is drawn
+                once and kept (the released code redraws the past at every step).
+            temperature: scales the draws, (B, 1, 1).
+            step: index of this step.
+        """
+        x = self.embed(previous[:, None], velocity[:, None], condition, step)
+        for index, (layer, cache) in enumerate(zip(self.decoder_layers, caches, strict=True)):
+            state = layer.state_step(x, cache, mask)
+            latent = layer.prior(state).sample(noise[:, None, index], gumbel[:, None, index], temperature)
+            x = layer.emit(state, latent, cache.text_second, mask)
+        frames = self.frames(x).float().unflatten(-1, (self.config.frames_per_step, self.space.size))[:, 0]
+        return previous[:, None] + frames if self.config.residual else frames
+
+    def new_caches(self, memory: Tensor, steps: int) -> list[LayerCache]:
+        """One empty cache per layer for decoding ``steps`` steps over ``memory`` (B, S', D)."""
+        return [layer.new_cache(memory, steps) for layer in self.decoder_layers]
+
+
+def _emotion_features(condition: Condition) -> Tensor:
+    """Weights times intensity, and intensity itself, (B, 8): calm joy lies between neutral and joy."""
+    intensity = condition.intensity[:, None]
+    return torch.cat([condition.emotion * intensity, intensity], -1)
+
+
+def _sinusoid(steps: Tensor, width: int) -> Tensor:
+    """Sinusoidal positions (N, width) (Vaswani et al. 2017, section 3.5)."""
+    rate = torch.exp(torch.arange(0, width, 2, device=steps.device) * (-math.log(10000.0) / width))
+    angles = steps[:, None].float() * rate
+    return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)
+
+
+def _gumbel_like(x: Tensor) -> Tensor:
+    uniform = torch.rand_like(x).clamp_(1e-9, 1 - 1e-7)
+    return -torch.log(-torch.log(uniform))

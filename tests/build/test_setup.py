@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The set-up: complete, reused, repaired after an interruption, refused in one sentence."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from .conftest import Clone, make_wheel
+
+
+def sentence(result: subprocess.CompletedProcess[str]) -> str:
+    """The one line that a failed build.py leaves on stderr."""
+    assert result.returncode == 1, result
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("build.py: ")
+    return lines[0]
+
+
+def test_setup_completes_and_the_second_run_installs_nothing(clone: Clone) -> None:
+    first = clone.build("setup")
+    assert first.returncode == 0, first.stderr
+    assert clone.ready
+    assert clone.module_of("tiny_torch").exists()
+    assert clone.module_of("tiny_tool").exists()
+    assert clone.module_of("tiny_encoder").exists(), "installed without its unavailable dependency"
+    assert not list(clone.venv.glob("**/site-packages/tiny_head.py")), "the head's data is never installed"
+    assert (clone.venv / "cteg-cache" / "tiny_head-0.6-py3-none-any.whl").exists()
+
+    second = clone.build("setup", PIP_FIND_LINKS=str(clone.root))  # nothing could be installed from there
+    assert second.returncode == 0
+    assert "==>" not in second.stdout
+
+    make_wheel(clone.wheels, "tiny-tool", "2.1")
+    project = clone.root / "pyproject.toml"
+    project.write_text(project.read_text("utf-8").replace("tiny-tool==2.0", "tiny-tool==2.1"), "utf-8")
+    assert clone.build("setup").returncode == 0
+    assert "2.1" in clone.module_of("tiny_tool").read_text(), "a changed pin is installed"
+
+
+def test_an_unreachable_index_is_one_sentence_and_the_next_run_completes(clone: Clone) -> None:
+    offline = {"PIP_NO_INDEX": "", "PIP_FIND_LINKS": "", "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "1"}
+    assert "cannot be reached" in sentence(clone.build("setup", **offline))
+    assert not clone.ready
+    nothing = clone.root.parent / "empty"
+    nothing.mkdir()
+    assert "tiny-torch==1.0" in sentence(clone.build("setup", PIP_FIND_LINKS=str(nothing)))
+    assert not clone.ready
+    assert clone.build("setup").returncode == 0
+    assert clone.ready
+
+
+def test_what_an_interruption_leaves_is_repaired(clone: Clone) -> None:
+    clone.venv.mkdir()
+    (clone.venv / "cteg-setup").touch()  # stopped before Python's own files were there
+    (clone.venv / "pyvenv.cfg").write_text("home = nowhere\n")
+    assert clone.build("setup").returncode == 0
+    assert clone.ready
+
+    (clone.venv / "cteg-ready.json").unlink()  # stopped while pip was unpacking
+    clone.module_of("tiny_tool").unlink()
+    result = clone.build("setup")
+    assert result.returncode == 0, result.stderr
+    assert clone.module_of("tiny_tool").exists()
+    assert clone.ready
+    assert not list((clone.root / "build").glob("venv-old-*"))
+
+    (clone.venv / "cteg-ready.json").write_text('{"key": ')  # a stamp that is no stamp
+    assert clone.build("setup").returncode == 0
+    assert clone.ready
+
+
+def test_a_foreign_environment_is_left_alone(clone: Clone) -> None:
+    (clone.venv / "bin").mkdir(parents=True)
+    (clone.venv / "bin" / "precious").touch()
+    assert "was not made by build.py" in sentence(clone.build("setup"))
+    assert [path.name for path in clone.venv.rglob("*")] == ["bin", "precious"]
+
+
+def test_altered_head_data_is_refused(clone: Clone) -> None:
+    wheel = clone.wheels / "tiny_head-0.6-py3-none-any.whl"
+    make_wheel(clone.wheels, "tiny-head", "0.6", requires="something-else")
+    assert wheel.exists()
+    assert "SHA-256" in sentence(clone.build("setup"))
+    assert not clone.ready
+    assert not (clone.venv / "cteg-cache" / wheel.name).exists()
+
+
+def test_a_full_disk_is_one_sentence(
+    build: ModuleType, clone: Clone, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("VENV", "OURS", "READY", "LOG", "CACHE", "BUILD"):
+        monkeypatch.setattr(build, name, clone.root / getattr(build, name).relative_to(build.ROOT))
+    monkeypatch.setattr(build.shutil, "disk_usage", lambda path: SimpleNamespace(free=2**30))
+    assert build.main(["setup"]) == 1
+    assert "1.0 GiB free" in capsys.readouterr().err
+    assert not clone.venv.exists()
+
+
+def test_pip_complaints_become_advice(build: ModuleType) -> None:
+    full = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device\n"
+    assert "is full" in build.explain(full)
+    offline = "WARNING: Retrying (Retry(total=0)) after connection broken\nERROR: No matching distribution found for x\n"
+    assert "cannot be reached" in build.explain(offline)
+    assert "no bpy==5.0.1" in build.explain("ERROR: No matching distribution found for bpy==5.0.1\n")
+    assert "something new" in build.explain("WARNING: old\nERROR: something new\n")
+
+
+@pytest.mark.parametrize("version", [(3, 6, 15), (3, 10, 13), (3, 12, 1), (3, 14, 0)])
+def test_an_unsupported_python_is_one_sentence(root: Path, version: tuple[int, ...]) -> None:
+    source = (root / "build.py").read_text("utf-8")
+    ast.parse(source, feature_version=(3, 7))  # an old Python reads the file as far as the check
+    code = f"import sys; sys.version_info = {version}; exec(compile(open(sys.argv[1]).read(), 'build.py', 'exec'))"
+    command = [sys.executable, "-c", code, str(root / "build.py"), "demo"]
+    said = sentence(subprocess.run(command, capture_output=True, text=True))
+    assert f"Python {version[0]}.{version[1]} " in said
+    assert "python3.11 build.py" in said
+
+
+def test_every_dependency_is_pinned(build: ModuleType) -> None:
+    pins = build.read_pins()
+    for requirement in (*pins.requirements, *pins.no_deps, pins.head_requirement):
+        assert "==" in requirement.split(";")[0], requirement
+
+
+def test_continuous_integration_runs_the_test_command(root: Path) -> None:
+    script = root / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert script.read_text().rstrip().endswith("exec python3.11 build.py test")

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The decoder: causality, cached = uncached decoding, EwA's collapsed form, the mixture prior."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from generator.config import ModelConfig
+from generator.model import CTEG, Condition, ExpressionWiseAttention, Gaussian, Mixture
+from generator.sampling import end_at_standard_face, sample_takes, sample_uncached
+from generator.spaces import ARKIT55
+
+SMALL = ModelConfig(d_model=32, n_head=4, d_inner=64, d_latent=8, d_ewa=8, text_width=24, prior_components=3)
+VARIANTS = {
+    "default": SMALL,
+    "frame by frame": replace(SMALL, frames_per_step=1, recognition="next_state"),
+    "two layers": replace(SMALL, n_layers=2),
+    "the paper's parts only": replace(
+        SMALL, frames_per_step=1, prior_components=1, recognition="next_state", emotion_conditioning=False,
+        length_conditioning=False, text_progress=False, residual=False, state_ffn=False,
+    ),
+    "no EwA, no LTA": replace(SMALL, ewa="off", lta=False),
+}  # fmt: skip
+
+
+def make_model(config: ModelConfig) -> CTEG:
+    torch.manual_seed(1)
+    model = CTEG(config).eval()
+    for parameter in model.parameters():  # fresh layers are too tame to tell a wrong cache from a right one
+        torch.nn.init.normal_(parameter, std=0.15)
+    return model
+
+
+def make_condition(rows: int, frames: list[int], tokens: int = 5) -> Condition:
+    rng = torch.Generator().manual_seed(2)
+    mask = torch.ones(rows, tokens, dtype=torch.bool)
+    mask[-1, -2:] = False
+    emotion = torch.rand(rows, 7, generator=rng)
+    return Condition(
+        torch.randn(rows, tokens, SMALL.text_width, generator=rng),
+        mask,
+        torch.linspace(0, 1, tokens).expand(rows, tokens),
+        emotion / emotion.sum(1, keepdim=True),
+        torch.rand(rows, generator=rng),
+        torch.tensor(frames),
+    )
+
+
+@pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS.keys())
+def test_cached_decoding_equals_decoding_everything_again(config: ModelConfig) -> None:
+    model, condition = make_model(config), make_condition(1, [30])
+    whole = end_at_standard_face(sample_uncached(model, condition, 5, 0.8), ARKIT55)
+    (cached,) = sample_takes(model, condition, [5], [0.8], [False])
+    assert cached.shape == whole.shape
+    np.testing.assert_allclose(cached, whole, atol=2e-5)
+    assert cached.std() > 0.01
+
+
+@pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS.keys())
+def test_a_step_never_sees_the_frames_it_predicts(config: ModelConfig) -> None:
+    model, condition = make_model(config), make_condition(2, [32, 32])
+    frames = torch.randn(2, 8, config.frames_per_step, ARKIT55.size)
+    changed = frames.clone()
+    changed[:, 5:] += 1.0
+    torch.manual_seed(3)
+    before = model(frames, condition)
+    torch.manual_seed(3)
+    after = model(changed, condition)
+    # Priors up to step 5 may use frames 0..4 only; the recognition network is the one part that looks ahead.
+    # A second layer's prior also depends on the first layer's latent of the same step, so only the first is tested.
+    first, second = before.prior[0].mean, after.prior[0].mean
+    torch.testing.assert_close(first[:, :6], second[:, :6])
+    assert not torch.allclose(first[:, 6:], second[:, 6:])
+
+
+def test_takes_decoded_together_equal_takes_decoded_alone() -> None:
+    model, condition = make_model(SMALL), make_condition(3, [40, 24, 33])
+    together = sample_takes(model, condition, [1, 2, 3], [1.0, 0.5, 1.2], [True] * 3)
+    for row, seed, heat in ((0, 1, 1.0), (1, 2, 0.5), (2, 3, 1.2)):
+        single = Condition(**{k: v[row : row + 1] for k, v in vars(condition).items()})
+        (alone,) = sample_takes(model, single, [seed], [heat], [True])
+        np.testing.assert_allclose(alone, together[row], atol=2e-5)
+
+
+def test_takes_stay_inside_the_limits_and_end_at_the_standard_face() -> None:
+    model = make_model(SMALL)
+    model.scale.fill_(5.0)  # drive the untrained model far out of range
+    takes = sample_takes(model, make_condition(2, [50, 31]), [1, 2], [2.0, 2.0], [True, True])
+    assert [len(t) for t in takes] == [50, 31]
+    for take in takes:
+        assert np.isfinite(take).all()
+        assert (take >= ARKIT55.lower).all() and (take <= ARKIT55.upper).all()
+        assert np.linalg.norm(take[-1]) < ARKIT55.standard_face_norm
+        assert np.linalg.norm(take[len(take) // 2]) > ARKIT55.standard_face_norm
+
+
+def test_the_stop_rule_cuts_at_the_standard_face_but_not_in_the_middle_of_a_line() -> None:
+    frames = np.full((100, ARKIT55.size), 0.3, np.float32)
+    frames[40:50] = 0  # a calm moment
+    frames[90:] = 0.001  # the standard face
+    assert len(end_at_standard_face(frames, ARKIT55)) == 91
+    assert len(end_at_standard_face(frames, ARKIT55, stop_early=False)) == 100
+
+
+def test_ewa_collapsed_equals_its_definition() -> None:
+    torch.manual_seed(0)
+    ewa = ExpressionWiseAttention(SMALL)
+    for parameter in ewa.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    frames = torch.randn(3, 6, ARKIT55.size)
+    shifted = ewa(frames)
+    torch.testing.assert_close(shifted, ewa.forward_explicit(frames), atol=1e-5, rtol=1e-5)
+    jaw = list(ARKIT55.groups["jaw"])
+    others = [i for i in range(ARKIT55.size) if i not in jaw]
+    assert (shifted[..., jaw] - frames[..., jaw]).abs().max() > 0.05
+    torch.testing.assert_close(shifted[..., others], frames[..., others])
+
+
+def test_a_mixture_of_one_is_the_papers_gaussian() -> None:
+    mean, log_variance, z = torch.randn(4, 5, 6), torch.randn(4, 5, 6), torch.randn(4, 5, 6)
+    mixture = Mixture(torch.zeros(4, 5, 1), mean.unsqueeze(-2), log_variance.unsqueeze(-2))
+    torch.testing.assert_close(mixture.log_density(z), Gaussian(mean, log_variance).log_density(z))
+    normal = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
+    torch.testing.assert_close(mixture.log_density(z), normal.log_prob(z).sum(-1))
+
+
+def test_a_mixture_is_sampled_by_its_weights() -> None:
+    torch.manual_seed(0)
+    count = 20000
+    log_weight = torch.tensor([0.05, 0.95]).log().expand(count, 2)
+    mean = torch.tensor([[4.0], [0.0]]).expand(count, 2, 1)
+    gumbel = -torch.log(-torch.log(torch.rand(count, 2)))
+    mixture = Mixture(log_weight, mean, torch.full((count, 2, 1), -6.0))
+    rare = (mixture.sample(torch.randn(count, 1), gumbel) > 2).float().mean()
+    assert abs(float(rare) - 0.05) < 0.01
+    assert not (mixture.sample(torch.randn(count, 1), gumbel, 0.0) > 2).any()

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two rooms and one door: Blender's side never imports torch, the generator never imports bpy (docs/architecture.md)."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from blender_cteg import emotions
+from generator import emotions as generator_emotions
+from generator import spaces
+from tests.blender import fake_worker
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: What Blender itself brings along. PIL and the like are not part of it.
+IN_BLENDER = {"bpy", "bpy_extras", "bl_ui", "bmesh", "mathutils", "gpu", "gpu_extras", "blf", "idprop", "numpy"}
+#: What a module may import only where this is written down: baking happens at build time, outside Blender.
+BAKING = {"scipy", "PIL"}
+
+
+def imports(path: Path) -> Iterator[tuple[int, str, int]]:
+    """Line, module and relative level of every import in a file, inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, name.name, 0) for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.lineno, node.module or "", node.level
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in (
+            "__import__",
+            "import_module",
+        ):
+            raise AssertionError(f"{path}:{node.lineno} imports by name, which this test cannot follow")
+
+
+def sources(folder: str) -> list[Path]:
+    found = sorted(path for path in (ROOT / folder).rglob("*.py") if "__pycache__" not in path.parts)
+    assert len(found) > 5, f"where are the modules of {folder}?"
+    return found
+
+
+@pytest.mark.parametrize("path", sources("blender_cteg"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_blenders_side_uses_blender_numpy_and_relative_imports_only(path: Path) -> None:
+    allowed = sys.stdlib_module_names | IN_BLENDER
+    if path.relative_to(ROOT).parts[:3] == ("blender_cteg", "rigs", "demo_head"):
+        allowed = allowed | BAKING
+    depth = len(path.relative_to(ROOT / "blender_cteg").parts)
+    for line, module, level in imports(path):
+        if level == 0:
+            assert module.split(".")[0] in allowed, f"{path}:{line} imports {module}"
+        # The installed extension is flat: one dot too many leaves it.
+        assert level <= depth, f"{path}:{line} leaves the package"
+
+
+@pytest.mark.parametrize("path", sources("generator"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_generator_imports_nothing_of_blender(path: Path) -> None:
+    for line, module, _level in imports(path):
+        top = module.split(".")[0]
+        assert top not in IN_BLENDER - {"numpy"} | {"blender_cteg"}, f"{path}:{line} imports {module}"
+
+
+def test_both_rooms_know_the_same_emotions() -> None:
+    assert tuple(emotion.name for emotion in emotions.EMOTIONS) == generator_emotions.EMOTION_NAMES
+    assert emotions.NAMES[0] == "auto"
+    assert len({emotion.label for emotion in emotions.EMOTIONS}) == len(emotions.EMOTIONS)
+
+
+def test_the_scripted_worker_speaks_the_bundled_space() -> None:
+    assert tuple(fake_worker.CHANNELS) == spaces.ARKIT55.channels
+    assert spaces.ARKIT55.fps == fake_worker.FPS
