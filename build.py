@@ -393,14 +393,13 @@ def stage_extension(stage: Path) -> None:
         os.utime(path, (1577836800, 1577836800))  # 2020-01-01: equal sources give an equal zip
 
 
-def package() -> Path:
-    """Build and validate dist/cteg-VERSION-small.zip with Blender's own tool; nothing is left there on failure."""
-    bake_head()
+def package(folder: Path) -> Path:
+    """Build and validate cteg-VERSION-small.zip in ``folder`` with Blender's own tool; nothing is left on failure."""
     version = tomllib.loads((ROOT / "blender_manifest.toml").read_text("utf-8"))["version"]
-    target = ROOT / "dist" / f"cteg-{version}-small.zip"
-    target.parent.mkdir(exist_ok=True)
-    with step(f"Packaging {target.name}"), tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        stage, part = Path(folder) / "cteg", Path(folder) / target.name
+    target = folder / f"cteg-{version}-small.zip"
+    folder.mkdir(exist_ok=True)
+    with step(f"Packaging {target.name}"), tempfile.TemporaryDirectory(dir=folder) as work:
+        stage, part = Path(work) / "cteg", Path(work) / target.name
         stage_extension(stage)
         commands: tuple[list[str | Path], ...] = (
             ["build", "--source-dir", stage, "--output-filepath", part],
@@ -412,7 +411,7 @@ def package() -> Path:
         part.replace(target)
     with zipfile.ZipFile(target) as archive:
         count = len(archive.namelist())
-    print(f"    {target.relative_to(ROOT)}: {count} files, {target.stat().st_size / 2**20:.1f} MiB", flush=True)
+    print(f"    {target}: {count} files, {target.stat().st_size / 2**20:.1f} MiB", flush=True)
     return target
 
 
@@ -442,7 +441,8 @@ def main(arguments: Sequence[str]) -> int:
         if options.command == "head":
             bake_head(force=True)
         if options.command == "package":
-            package()
+            bake_head()
+            package(ROOT / "dist")
         return 0
     except BuildError as error:
         print(f"build.py: {error}", file=sys.stderr)

@@ -8,11 +8,12 @@ who assign actions by hand.
 from __future__ import annotations
 
 import unicodedata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bpy
 
 from .animation import keyframes
+from .animation.takes import animated_datablocks
 from .clip import Clip, ClipError
 from .rigs.detect import detect_rig
 from .rigs.mapping import MappingError, mapping_for
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from bpy.types import Action, Object, Scene
 
-    from .rigs.rig import Rig
     from .worker.protocol import Performed
 
 
@@ -47,12 +47,7 @@ def takes_of(target: Object | None) -> list[Action]:
 
 def shown_take(target: Object | None) -> Action | None:
     """The take that the face shows now, or None."""
-    takes = takes_of(target)
-    for owner in _owners(detect_rig(target)) if takes else ():
-        data = owner.animation_data
-        if data is not None and data.action in takes:
-            return data.action
-    return None
+    return None if target is None else keyframes.shown_take(detect_rig(target))
 
 
 def shown_index(scene: Scene) -> int:
@@ -89,14 +84,19 @@ def write(
     if problem := target_problem(scene, target):
         raise DeskError(problem)
     rig = detect_rig(target)
-    written: list[Action] = []
-    before = [(owner, *_assigned(owner)) for owner in _owners(rig)]
     try:
         clips = [
             Clip(take.values, take.channels, take.fps, take.space, take.text, take.seed, take.emotion, take.settings)
             for take in performed
         ]
         mapping = mapping_for(rig, clips[0])
+        for clip in clips:
+            mapping.apply(clip)  # whatever does not fit is found before anything is written
+    except (ClipError, MappingError) as error:
+        raise DeskError(str(error)) from error
+    before = [_Animation(owner) for owner, _ in animated_datablocks(rig)]
+    written: list[Action] = []
+    try:
         for clip in clips:
             written.append(
                 keyframes.write_take(
@@ -107,31 +107,43 @@ def write(
     except Exception as error:
         for action in written:
             keyframes.delete_take(rig, action)
-        for owner, action, slot in before:
-            _assign(owner, action, slot)
-        if isinstance(error, ClipError | MappingError | keyframes.TakeError):
+        for animation in before:
+            animation.restore()
+        if isinstance(error, keyframes.TakeError):
             raise DeskError(str(error)) from error
         raise
     return written
 
 
-def _owners(rig: Rig) -> list[bpy.types.ID]:
-    """What holds the animation of a face: the mesh's shape keys and the armature."""
-    keys = rig.object.data.shape_keys if rig.object is not None else None
-    return [owner for owner in (keys, rig.armature) if owner is not None]
+class _Animation:
+    """What a datablock plays and how it stands, to be put back: showing a take may push an action down to the NLA,
+    widen sliders, and move what the animator had posed by hand.
+    """
 
+    def __init__(self, owner: Any) -> None:
+        data = owner.animation_data
+        self.owner = owner
+        self.action = data and data.action
+        self.slot = data and data.action_slot
+        self.tracks = {track.as_pointer() for track in data.nla_tracks} if data else set()
+        self.keys = [(key, key.slider_min, key.slider_max, key.value) for key in getattr(owner, "key_blocks", ())]
+        pose = getattr(owner, "pose", None)
+        self.bones = [(bone, bone.matrix_basis.copy()) for bone in pose.bones] if pose else []
 
-def _assigned(owner: bpy.types.ID) -> tuple[Action | None, bpy.types.ActionSlot | None]:
-    data = owner.animation_data
-    return (None, None) if data is None else (data.action, data.action_slot)
-
-
-def _assign(owner: bpy.types.ID, action: Action | None, slot: bpy.types.ActionSlot | None) -> None:
-    data = owner.animation_data
-    if data is not None:
-        data.action = action
-        if action is not None:
-            data.action_slot = slot
+    def restore(self) -> None:
+        """Put everything back."""
+        data = self.owner.animation_data
+        for track in list(data.nla_tracks) if data else ():
+            if track.as_pointer() not in self.tracks:
+                data.nla_tracks.remove(track)
+        if data:
+            data.action = self.action
+        if self.action is not None:
+            data.action_slot = self.slot
+        for key, low, high, value in self.keys:
+            key.slider_min, key.slider_max, key.value = low, high, value
+        for bone, matrix in self.bones:
+            bone.matrix_basis = matrix
 
 
 def _same(one: str, other: str) -> bool:

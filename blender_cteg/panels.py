@@ -89,12 +89,13 @@ class CTEG_UL_takes(bpy.types.UIList):
     """The takes of the target, among all actions of the file."""
 
     def draw_item(
-        self, _context: Context, layout: UILayout, _data: object, item: Action, _icon: int, _active: object,
+        self, _context: Context, layout: UILayout, _data: object, item: Action, _icon: int, active: CTEG_Settings,
         _property: str, _index: int, _flag: int,
     ) -> None:  # fmt: skip
         made = keyframes.provenance(item) or {}
-        row = layout.row()
-        row.label(text=shorten(str(made.get("text", item.name)), 60), icon="ACTION")
+        row = layout.split(factor=0.62)
+        shown = item == bpy.data.actions[active.take_index] if active.take_index >= 0 else False
+        row.label(text=shorten(str(made.get("text", item.name)), 60), icon="PLAY" if shown else "BLANK1")
         side = row.row()
         side.alignment = "RIGHT"
         side.label(text=f"{label(str(made.get('emotion', '')))}  {made.get('seed', '')}")
@@ -123,7 +124,10 @@ def _searched(action: Action) -> str:
 
 def _draw_target(layout: UILayout, context: Context, settings: CTEG_Settings) -> None:
     column = layout.column()
-    column.prop(settings, "target", text="", icon="USER")
+    row = column.column()
+    row.use_property_split = True
+    row.use_property_decorate = False
+    row.prop(settings, "target")
     if settings.target is None:
         column.operator("cteg.add_head", icon="ADD")
         return
@@ -149,23 +153,22 @@ def _draw_line(layout: UILayout, settings: CTEG_Settings) -> None:
 
 def _draw_buttons(layout: UILayout, context: Context) -> None:
     column = layout.column()
-    job = session.job
-    if job is not None:
-        row = column.row(align=True)
-        row.scale_y = 1.5
-        row.progress(factor=job.fraction, text=f"{job.stage[:1].upper()}{job.stage[1:]}…")
-        row.operator("cteg.cancel", text="", icon="CANCEL")
-        return
     reason = generate.disabled_reason(context)
     row = column.row(align=True)
     row.scale_y = 1.5
+    # Drawn while a job runs too: a button that vanishes under the mouse swallows the next click, the one on Cancel.
     main = row.row(align=True)
     main.enabled = not reason
     main.operator("cteg.generate", icon="PLAY")
     again = row.row(align=True)
     again.enabled = not resample.disabled_reason(context)
-    again.operator("cteg.resample", text="", icon="FILE_REFRESH")
-    if session.last_problem:
+    again.operator("cteg.resample", icon="FILE_REFRESH")
+    job = session.job
+    if job is not None:
+        row = column.row(align=True)
+        row.progress(factor=job.fraction, text=f"{job.stage[:1].upper()}{job.stage[1:]}…")
+        row.operator("cteg.cancel", text="", icon="X")
+    elif session.last_problem:
         sentence(column.box(), context, session.last_problem, icon="ERROR")
     elif reason and context.scene.cteg.target is not None:
         sentence(column, context, reason, icon="INFO")

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from .config import ModelConfig
 from .emotions import BASIC_EMOTIONS
-from .spaces import SPACES
+from .spaces import SPACES, Space
 
 
 @dataclass(frozen=True)
@@ -380,8 +380,7 @@ class CTEG(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.space = SPACES[config.space]
-        width, frame = config.d_model, self.space.size
+        width, frame = config.d_model, SPACES[config.space].size
         #: Per-channel scale (C,): standard deviation in the training corpus, floored.
         self.scale: Tensor
         self.register_buffer("scale", torch.ones(frame))
@@ -401,6 +400,11 @@ class CTEG(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.n_layers))
         self.frames = nn.Linear(width, config.frames_per_step * frame)
         self.guidance = LatentGuidance(config)
+
+    @property
+    def space(self) -> Space:
+        """The space of the frames."""
+        return SPACES[self.config.space]
 
     @property
     def decoder_layers(self) -> list[DecoderLayer]:

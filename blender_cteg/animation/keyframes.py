@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ..clip import Clip
 from ..rigs.mapping import Mapping, MappingError, Performance
 from ..rigs.naming import ARKIT_GROUPS
-from ..rigs.rig import Rig
+from ..rigs.rig import Rig, shorten
 from .hidden import why_hidden
 from .retime import retime
 from .rotations import bone_rotations, rotation_property
@@ -212,8 +212,13 @@ class _Curves:
 
 
 def _widen_sliders(rig: Rig, performance: Performance, undo: ExitStack) -> None:
-    """Make room for the keys: FLAME expressions to -10..10, others only as far as this take goes."""
+    """Make room for the keys: FLAME expressions to -10..10, others only as far as this take goes.
+
+    A library override does not keep its own slider ranges when the file is saved, so there the library's must do.
+    """
     assert rig.object is not None
+    overridden = rig.object.data.override_library is not None
+    tight = []
     expressions = {key for channel, keys in rig.shape_keys.items() if channel.startswith("exp") for key in keys}
     for name, values in performance.shape_keys.items():
         block = rig.object.data.shape_keys.key_blocks[name]
@@ -222,8 +227,17 @@ def _widen_sliders(rig: Rig, performance: Performance, undo: ExitStack) -> None:
             wanted = -SLIDER_LIMIT, SLIDER_LIMIT
         else:
             wanted = max(float(values.min()), -SLIDER_LIMIT), min(float(values.max()), SLIDER_LIMIT)
+        if overridden:
+            if values.min() < before[0] - 1e-4 or values.max() > before[1] + 1e-4:
+                tight.append(name)
+            continue
         undo.callback(_set_slider, block, *before)
         _set_slider(block, min(before[0], wanted[0]), max(before[1], wanted[1]))
+    if tight:
+        raise TakeError(
+            f"The sliders of {rig.object.name} are too narrow for this take ({shorten(tight, 3)}), and an override "
+            "cannot widen them for good. Set their Range Min and Max to -10 and 10 in the linked file, then reload it."
+        )
 
 
 def _set_slider(block: bpy.types.ShapeKey, low: float, high: float) -> None:

@@ -23,6 +23,8 @@ SCHEMA_VERSION: Final = 1
 ACTION_PROPERTY: Final = "cteg"
 #: The custom property of a shape-key datablock by which takes know their face, whatever it is renamed to.
 FACE_PROPERTY: Final = "cteg_face"
+#: The length, in frames to either side, of a strip that never ends: more than an hour.
+_FOREVER: Final = 100_000.0
 
 
 class TakeError(RuntimeError):
@@ -38,7 +40,10 @@ def provenance(action: bpy.types.Action) -> dict[str, Any] | None:
         data = json.loads(text)
     except (json.JSONDecodeError, RecursionError):
         return None
-    return data if isinstance(data, dict) and data.get("schema_version") == SCHEMA_VERSION else None
+    if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
+        return None
+    wanted = {"face": str, "number": int, "start_frame": int, "text": str, "seed": int, "emotion": str}
+    return data if all(isinstance(data.get(name), kind) for name, kind in wanted.items()) else None
 
 
 def takes_of(rig: Rig) -> list[bpy.types.Action]:
@@ -46,9 +51,9 @@ def takes_of(rig: Rig) -> list[bpy.types.Action]:
     face = _face_id(rig)
     if face is None:
         return []
-    found = [(data.get("number", 0), action) for action in bpy.data.actions if (data := provenance(action))
-             and data.get("face") == face]  # fmt: skip
-    return [action for _, action in sorted(found, key=lambda pair: pair[0])]
+    made_from = [(action, provenance(action)) for action in bpy.data.actions]
+    own = [(data["number"], action) for action, data in made_from if data is not None and data["face"] == face]
+    return [action for _, action in sorted(own, key=lambda pair: pair[0])]
 
 
 def shown_take(rig: Rig) -> bpy.types.Action | None:
@@ -63,11 +68,12 @@ def shown_take(rig: Rig) -> bpy.types.Action | None:
 def mark_as_take(rig: Rig, action: bpy.types.Action, made_from: dict[str, Any], undo: ExitStack) -> None:
     """Store what ``action`` was made from, and keep it in the file even while another take is shown."""
     key = _shape_keys(rig)
-    if _face_id(rig) is None:
-        key[FACE_PROPERTY] = uuid4().hex
-        undo.callback(key.pop, FACE_PROPERTY, None)
     numbers = [(provenance(take) or {}).get("number", 0) for take in takes_of(rig)]
-    data = {"schema_version": SCHEMA_VERSION, "face": _face_id(rig), "number": max(numbers, default=0) + 1, **made_from}
+    face = _face_id(rig) or uuid4().hex
+    if FACE_PROPERTY not in key:
+        key[FACE_PROPERTY] = face
+        undo.callback(key.pop, FACE_PROPERTY, None)
+    data = {"schema_version": SCHEMA_VERSION, "face": face, "number": max(numbers, default=0) + 1, **made_from}
     action[ACTION_PROPERTY] = json.dumps(data, ensure_ascii=False)
     action.use_fake_user = True
 
@@ -134,15 +140,16 @@ def animated_datablocks(rig: Rig) -> Iterator[tuple[Any, str]]:
 
 
 def slot_curves(action: bpy.types.Action, id_type: str) -> list[bpy.types.FCurve]:
-    """The F-curves of the take's slot for this type of datablock."""
-    curves = []
+    """The F-curves of the action's slots for this type of datablock."""
+    return [curve for slot, curves in curves_by_slot(action) if slot.target_id_type == id_type for curve in curves]
+
+
+def curves_by_slot(action: bpy.types.Action) -> Iterator[tuple[bpy.types.ActionSlot, list[bpy.types.FCurve]]]:
+    """Each slot of the action with its F-curves, over all layers and strips."""
+    strips = [strip for layer in action.layers for strip in layer.strips]
     for slot in action.slots:
-        if slot.target_id_type == id_type:
-            for layer in action.layers:
-                for strip in layer.strips:
-                    bag = strip.channelbag(slot)
-                    curves += list(bag.fcurves) if bag is not None else []
-    return curves
+        bags = [bag for strip in strips if (bag := strip.channelbag(slot)) is not None]
+        yield slot, [curve for bag in bags for curve in bag.fcurves]
 
 
 def driven_by(rig: Rig, action: bpy.types.Action) -> tuple[list[bpy.types.ShapeKey], list[bpy.types.PoseBone]]:
@@ -164,17 +171,20 @@ def bone_path(name: str) -> str:
     return f'pose.bones["{bpy.utils.escape_identifier(name)}"].'
 
 
-def _shape_keys(rig: Rig) -> bpy.types.Key:
+def _shape_keys(rig: Rig) -> Any:
     if rig.object is None:
         raise TakeError(rig.problem or "Choose a face first.")
     return rig.object.data.shape_keys
 
 
 def _face_id(rig: Rig) -> str | None:
+    """What the takes of this face have in common; None before its first take."""
     for datablock, id_type in animated_datablocks(rig):
-        if id_type == "KEY":
-            return datablock.get(FACE_PROPERTY)
-    return None
+        if id_type == "KEY" and isinstance(face := datablock.get(FACE_PROPERTY), str):
+            return face
+    # A library override loses its new custom properties when the file is saved, but not its action.
+    shown = shown_take(rig)
+    return None if shown is None else (provenance(shown) or {}).get("face")
 
 
 def _assign(
@@ -210,25 +220,44 @@ def _push_down(data: bpy.types.AnimData, undo: ExitStack) -> None:
     action, slot = data.action, data.action_slot
     before = data.action_blend_type, data.action_influence, data.action_extrapolation
     start, end = action.frame_range
-    if slot is not None:
-        track = data.nla_tracks.new()
-        undo.callback(data.nla_tracks.remove, track)
-        track.name = action.name
-        strip = track.strips.new(action.name, int(start), action)
+    if not data.use_nla:
+        # The NLA was off, tracks and all; it goes on for the new track alone.
+        for other in data.nla_tracks:
+            undo.callback(setattr, other, "mute", other.mute)
+            other.mute = True
+        undo.callback(setattr, data, "use_nla", False)
+        data.use_nla = True
+    track = data.nla_tracks.new()
+    undo.callback(data.nla_tracks.remove, track)
+    track.name = action.name
+    strip = track.strips.new(action.name, int(start), action)
+    if slot is None:
+        # It played nothing; the strip only keeps it from being lost when the file is saved.
+        strip.mute = True
+    else:
         strip.action_slot = slot
-        # A new strip starts on a whole frame; the animator's keys must stay where they are.
-        strip.action_frame_start, strip.action_frame_end = start, end
-        strip.frame_start, strip.frame_end = start, end
-        strip.scale = 1.0
-        strip.blend_type = data.action_blend_type
-        strip.extrapolation = data.action_extrapolation
-        if data.action_influence < 1.0:
-            strip.use_animated_influence = True
-            strip.influence = data.action_influence
+    if slot is not None and _plays_beyond_its_keys(action, slot):
+        strip.use_sync_length = False
+        start, end = -_FOREVER, _FOREVER
+    # A new strip starts on a whole frame; the animator's keys must stay where they are.
+    strip.action_frame_start, strip.action_frame_end = start, end
+    strip.frame_start, strip.frame_end = start, end
+    strip.scale = 1.0
+    strip.blend_type = data.action_blend_type
+    strip.extrapolation = data.action_extrapolation
+    if data.action_influence < 1.0:
+        strip.use_animated_influence = True
+        strip.influence = data.action_influence
     undo.callback(_restore_blending, data, *before)
     data.action = None
     _restore_blending(data, "REPLACE", 1.0, "HOLD")
 
 
-def _restore_blending(data: bpy.types.AnimData, blend: str, influence: float, extrapolation: str) -> None:
+def _plays_beyond_its_keys(action: bpy.types.Action, slot: bpy.types.ActionSlot) -> bool:
+    """Whether curves go on moving outside their keys (a walk cycle), where a strip of their length would stop them."""
+    curves = next((curves for other, curves in curves_by_slot(action) if other == slot), [])
+    return any(curve.extrapolation == "LINEAR" or any(not m.mute for m in curve.modifiers) for curve in curves)
+
+
+def _restore_blending(data: Any, blend: str, influence: float, extrapolation: str) -> None:
     data.action_blend_type, data.action_influence, data.action_extrapolation = blend, influence, extrapolation

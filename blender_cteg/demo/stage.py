@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Final
 
 import bpy
@@ -18,7 +20,13 @@ LIGHTS: Final = (
     ("Fill", (3.6, -3.0, 0.2), 3.2, 0.9, (0.8, 0.88, 1.0)),
     ("Rim", (2.2, 2.6, 2.4), 1.2, 7.0, (0.9, 0.95, 1.0)),
 )
+#: Height of the picture in units of the distance from the middle of the face to the crown.
+FRAME_HEIGHT: Final = 2.0
+#: How much nearer the close-ups of the contact sheet are.
+CLOSE_UP: Final = 1.15
+#: Linear colours: what lights the scene from all sides, and what Workbench shows behind the head.
 BACKDROP: Final = (0.045, 0.055, 0.07)
+FLAT_BACKDROP: Final = (0.012, 0.015, 0.021)
 
 
 def face_centre_and_crown(mesh: bpy.types.Object) -> tuple[Vector, float]:
@@ -64,11 +72,11 @@ def build_stage(scene: bpy.types.Scene, mesh: bpy.types.Object) -> None:
         collection.objects.link(thing)
         return thing
 
-    aim = centre + Vector((0.0, 0.0, 0.08 * crown))
+    aim = centre + Vector((0.0, 0.0, 0.13 * crown))
     lens = bpy.data.cameras.new("Portrait")
     lens.lens = FOCAL_LENGTH
     lens.clip_start = 0.01
-    height = 2.15 * crown
+    height = FRAME_HEIGHT * crown
     camera = add("Portrait", lens)
     camera.location = aim + Vector((0.16, -1.0, 0.05)).normalized() * (height * FOCAL_LENGTH / lens.sensor_width)
     _look_at(camera, aim)
@@ -84,10 +92,22 @@ def build_stage(scene: bpy.types.Scene, mesh: bpy.types.Object) -> None:
         _look_at(light, centre)
 
     world = bpy.data.worlds.new("Studio")
-    world.color = BACKDROP
+    world.color = FLAT_BACKDROP
     world.use_nodes = True
     world.node_tree.nodes["Background"].inputs["Color"].default_value = (*BACKDROP, 1.0)
     scene.world = world
+
+
+@contextlib.contextmanager
+def close_up(scene: bpy.types.Scene) -> Iterator[None]:
+    """Bring the face nearer for a while: a longer lens, from the same place."""
+    lens = scene.camera.data
+    before = lens.lens
+    lens.lens = before * CLOSE_UP
+    try:
+        yield
+    finally:
+        lens.lens = before
 
 
 def _look_at(thing: bpy.types.Object, target: Vector) -> None:

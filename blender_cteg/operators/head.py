@@ -4,15 +4,20 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import TYPE_CHECKING
 
 import bpy
 from bpy.props import StringProperty
+from mathutils import Euler
 
 from ..rigs.demo_head import DemoHeadError
 
 if TYPE_CHECKING:
     from bpy.types import Context
+
+#: From the front, a little from the side and from above: how portraits are looked at.
+_THREE_QUARTER = Euler((math.radians(84), 0.0, math.radians(24))).to_quaternion()
 
 
 def disabled_reason(context: Context) -> str:
@@ -40,18 +45,24 @@ class CTEG_OT_add_head(bpy.types.Operator):
         try:
             head = add_demo_head(context, self.name)
         except DemoHeadError as error:
-            self.report({"ERROR"}, str(error))
+            message = str(error)
+            self.report({"ERROR"}, f"{message[:1].upper()}{message[1:]}.".replace("..", "."))
             return {"CANCELLED"}
         context.scene.cteg.target = head
-        _look_at_selection(context)
+        _look_at_face(context)
         return {"FINISHED"}
 
 
-def _look_at_selection(context: Context) -> None:
-    """Bring the new head into view: a head at true size is small beside the default cube."""
+def _look_at_face(context: Context) -> None:
+    """Turn the viewport to the new face: it is small beside a default cube, and may face away."""
     if context.window is None or context.area is None or context.area.type != "VIEW_3D":
         return
     region = next((region for region in context.area.regions if region.type == "WINDOW"), None)
-    # A view that cannot move, such as a locked camera, is no reason to fail.
+    view = context.space_data.region_3d
+    if region is None or view is None or view.view_perspective == "CAMERA" or view.lock_rotation:
+        return
+    view.view_rotation = _THREE_QUARTER
+    view.view_perspective = "PERSP"
+    # A view that cannot move is no reason to fail.
     with contextlib.suppress(RuntimeError), context.temp_override(region=region):
         bpy.ops.view3d.view_selected()

@@ -38,6 +38,7 @@ class JobOperator:
     """
 
     _timer: Timer | None = None
+    _shown: str = ""
 
     def prepare(self, context: Context) -> tuple[str, Mapping[str, Any], str]:
         """Interpreter from the preferences ("" for the default), request, and label. `Refusal` when it cannot be."""
@@ -130,9 +131,14 @@ class JobOperator:
 
     def _show_progress(self, context: Context) -> None:
         job = session.job
-        if job is not None and context.workspace is not None:
-            context.workspace.status_text_set(f"{job.label}: {job.stage}, {job.fraction:.0%}    Esc: cancel")
-        redraw_panels(context)
+        if job is None:
+            return
+        text = f"{job.label}: {job.stage}, {job.fraction:.0%}    Esc: cancel"
+        # Only what changed is drawn again: redrawing on every tick disturbs the buttons under the mouse.
+        if text != self._shown and context.workspace is not None:
+            self._shown = text
+            context.workspace.status_text_set(text)
+            redraw_panels(context)
 
     def _leave(self, context: Context) -> None:
         if self._timer is not None:

@@ -75,10 +75,11 @@ class CTEG_OT_delete_take(_TakeOperator, bpy.types.Operator):
 
     def act(self, context: Context, action: Action) -> None:
         target = context.scene.cteg.target
-        takes, shown = desk.takes_of(target), desk.shown_take(target)
+        takes = desk.takes_of(target)
         place = takes.index(action)
+        rest = takes[:place] + takes[place + 1 :]
+        follow = rest and action == desk.shown_take(target)
         rig = detect_rig(target)
         keyframes.delete_take(rig, action)
-        rest = takes[:place] + takes[place + 1 :]
-        if action == shown and rest:
+        if follow:
             keyframes.show_take(rig, rest[min(place, len(rest) - 1)])

@@ -64,6 +64,7 @@ def _detect(obj: bpy.types.Object | None) -> Rig:
         bones=bones,
         missing=_missing(kind, keys, bones),
         ignored=keys.ignored,
+        companions=_companions(obj, armature, keys),
         problem=_why_locked(obj, armature),
         axes=find_axes(obj, armature, bones),
     )
@@ -80,6 +81,20 @@ def _recognise(names: tuple[str, ...]) -> tuple[Kind, KeyNames]:
     return "NONE", arkit
 
 
+def _companions(obj: bpy.types.Object, armature: bpy.types.Object | None, keys: KeyNames) -> tuple[str, ...]:
+    """Other meshes of the same character that share driven keys."""
+    parent = armature if armature is not None else obj.parent
+    if parent is None:
+        return ()
+    driven = {name for names in keys.matched.values() for name in names}
+    siblings = [other for other in bpy.data.objects if other.parent == parent and other.type == "MESH" and other != obj]
+    return tuple(
+        other.name
+        for other in siblings
+        if other.data.shape_keys is not None and not driven.isdisjoint(other.data.shape_keys.key_blocks.keys())
+    )
+
+
 def _missing(kind: Kind, keys: KeyNames, bones: dict[str, str]) -> tuple[str, ...]:
     if kind == "FLAME":
         expressions = [f"Exp{i}" for i, channel in enumerate(FLAME_EXPRESSIONS, 1) if channel not in keys.matched]
@@ -94,11 +109,20 @@ def _missing(kind: Kind, keys: KeyNames, bones: dict[str, str]) -> tuple[str, ..
 
 def _why_locked(obj: bpy.types.Object, armature: bpy.types.Object | None) -> str | None:
     """A sentence when keyframes cannot be written because data is linked, else None."""
-    for datablock in (obj, obj.data.shape_keys, armature):
+    for datablock in (obj, armature):
         if datablock is not None and not datablock.is_editable:
-            source = datablock.library.filepath if datablock.library is not None else "another file"
-            return f"{obj.name} is linked from {bpy.path.basename(source)}. {_override_advice()}"
+            return f"{datablock.name} is linked from {_source(datablock)}. {_override_advice()}"
+    if not obj.data.shape_keys.is_editable:
+        # Make Library Override leaves meshes linked, and shape keys belong to the mesh.
+        return (
+            f"The mesh of {obj.name} is still linked from {_source(obj.data)}, and with it its shape keys. Click the "
+            "link icon beside the mesh's name in its Data properties to override it as well."
+        )
     return None
+
+
+def _source(datablock: bpy.types.ID) -> str:
+    return bpy.path.basename(datablock.library.filepath) if datablock.library is not None else "another file"
 
 
 def _override_advice() -> str:

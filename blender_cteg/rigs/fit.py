@@ -26,8 +26,9 @@ Floats = npt.NDArray[np.float64]
 FLAME_VERTICES: Final = 5023
 #: Residuals are reported for a face whose eye centres are this far apart (a human mean), whatever the mesh's unit.
 EYE_DISTANCE_MM: Final = 63.0
-#: The ridge as a prior: landmark noise between two faces, in eye distances (about 1 mm) ...
-LANDMARK_NOISE: Final = 0.016
+#: The ridge as a prior: landmark noise between two faces, in eye distances (about 2 mm). On the demo head, whose own
+#: ARKit shapes are known, this gives them the right size (0.98 in the median; half of it 1.25, twice 0.89) ...
+LANDMARK_NOISE: Final = 0.03
 #: ... and the standard deviation of a coefficient (FLAME scales its expression basis to 1).
 COEFFICIENT_STD: Final = 1.5
 #: The face contour slides over the skin between topologies, so it counts for less.
@@ -47,6 +48,7 @@ class FaceGeometry:
         roles: bone roles the rig has.
         jaw_weights: skinning weight of the jaw per vertex, shape (N,), or None without a jaw bone.
         jaw_joint: where the jaw turns, shape (3,), or None.
+        jaw_key: name and vertex offsets of a key that opens the jaw, used where there is no jaw bone, or None.
     """
 
     vertices: Floats
@@ -54,6 +56,7 @@ class FaceGeometry:
     roles: frozenset[str] = frozenset()
     jaw_weights: Floats | None = None
     jaw_joint: Floats | None = None
+    jaw_key: tuple[str, Floats] | None = None
 
 
 @cache
@@ -110,6 +113,9 @@ def fit_mapping(
             turn = jaw.rotation(displacement)
             remaining = displacement - jaw.displacement(turn)
             bones.setdefault("jaw", {})[channel] = (float(turn[0]), float(turn[1]), float(turn[2]))
+        elif channel == "jawOpen" and face.jaw_key is not None:
+            shape_keys[face.jaw_key[0]] = {channel: 1.0}
+            remaining = displacement - face.jaw_key[1][marks] / eye_distance
         coefficients = np.linalg.solve(gram, weighted.T @ (remaining.reshape(-1, 1) * root))[:, 0]
         for name, value in zip(names, coefficients, strict=True):
             if abs(value) > _SMALLEST:

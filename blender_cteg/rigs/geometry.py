@@ -56,12 +56,19 @@ def face_geometry(rig: Rig) -> FaceGeometry:
     blocks = obj.data.shape_keys.key_blocks
     reference = _moved(_coordinates(obj.data.shape_keys.reference_key.data), to_space)
     names = [key for c, keys in rig.shape_keys.items() if c in FLAME_EXPRESSIONS for key in keys]
-    offsets = {key: (_moved(_coordinates(blocks[key].data), to_space) - reference) @ axes for key in names}
-    jaw_weights = jaw_joint = None
+
+    def offsets_of(key: str) -> Floats:
+        offsets: Floats = (_moved(_coordinates(blocks[key].data), to_space) - reference) @ axes
+        return offsets
+
+    jaw_weights = jaw_joint = jaw_key = None
+    if "jaw" not in rig.bones and "jawOpen" in rig.shape_keys:
+        jaw_key = (rig.shape_keys["jawOpen"][0], offsets_of(rig.shape_keys["jawOpen"][0]))
     if armature is not None and "jaw" in rig.bones and rig.bones["jaw"] in obj.vertex_groups:
         jaw_joint = np.array(armature.data.bones[rig.bones["jaw"]].head_local) @ axes
         jaw_weights = _weights(obj, rig.bones["jaw"])
-    return FaceGeometry(reference @ axes, offsets, frozenset(rig.bones), jaw_weights, jaw_joint)
+    offsets = {key: offsets_of(key) for key in names}
+    return FaceGeometry(reference @ axes, offsets, frozenset(rig.bones), jaw_weights, jaw_joint, jaw_key)
 
 
 def _coordinates(points: bpy.types.bpy_prop_collection) -> Floats:

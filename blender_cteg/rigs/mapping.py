@@ -49,8 +49,8 @@ class Mapping:
         source_space: the space whose channels it reads.
         shape_keys: shape-key name -> {channel: gain}.
         bones: role (one of `rig.ROLES`) -> {channel: rotation vector per unit of the channel, FLAME axes, radians}.
-        residual_mm: channel -> what a fit could not reproduce, root mean square over the landmarks in mm on a face
-            of ordinary size; empty for a mapping by names.
+        residual_mm: channel -> what whoever made the mapping could not reproduce, in mm on a face of ordinary size
+            (`fit_mapping`: root mean square over the landmarks); empty for a mapping by names.
     """
 
     source_space: str

@@ -31,6 +31,8 @@ class Rig:
         bones: role (one of `ROLES`) -> bone name.
         missing: what this kind of face usually has and this one has not.
         ignored: shape keys that no channel drives.
+        companions: names of other meshes on the same armature with the same keys (teeth, lashes), which stay as
+            they are.
         problem: a sentence that says what to do when this face cannot be driven, else None.
         axes: 3x3 rows; its columns are FLAME's x (character's left), y (up) and z (forward) in the armature's
             space (the mesh's when there is no armature).
@@ -43,6 +45,7 @@ class Rig:
     bones: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    companions: tuple[str, ...] = ()
     problem: str | None = None
     axes: tuple[tuple[float, ...], ...] = BLENDER_AXES
 
@@ -59,6 +62,8 @@ class Rig:
             lines.append(f"Missing: {shorten(self.missing)}")
         if self.ignored:
             lines.append(f"Ignored: {shorten(self.ignored)}")
+        if self.companions:
+            lines.append(f"Not driven, though with the same keys: {shorten(self.companions)}")
         return lines
 
 

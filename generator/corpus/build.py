@@ -16,12 +16,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from generator.corpus.reader import SCHEMA_VERSION
-from generator.corpus.teacher import TEACHER_VERSION, perform
-from generator.corpus.texts import SPLITS, Line, builtin_lines, read_goemotions, read_xed, split_of, unique
-from generator.emotions import BASIC_EMOTIONS, EMOTION_NAMES, emotion_weights
-from generator.errors import DataError
-from generator.spaces import ARKIT55
+from ..emotions import BASIC_EMOTIONS, EMOTION_NAMES, emotion_weights
+from ..errors import DataError
+from ..spaces import ARKIT55
+from .reader import SCHEMA_VERSION
+from .teacher import TEACHER_VERSION, perform
+from .texts import SPLITS, Line, builtin_lines, read_goemotions, read_xed, split_of, unique
 
 #: Share of clips whose emotion has nothing to do with their line, so that a request can be followed on any text.
 UNRELATED_SHARE: Final = 0.28
@@ -107,7 +107,9 @@ def build_corpus(
         (partial / "corpus.json").write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         partial.rename(out)
     except OSError as error:
-        raise DataError(f"The corpus cannot be written to {out} ({error}): free some space or choose another --out.") from None
+        raise DataError(
+            f"The corpus cannot be written to {out} ({error}): free some space or choose another --out."
+        ) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     for sentence in skipped[:5]:
@@ -150,12 +152,22 @@ def choose_jobs(lines: list[Line], count: int, takes: int, rng: np.random.Genera
             line = pool[cursors[emotion] % len(pool)]
             cursors[emotion] += 1
             weights, labelled = line.weights, True
-        intensity = float(rng.uniform(0.2, 1.5)) if rng.random() < 0.2 else float(np.clip(rng.normal(0.98, 0.17), 0.6, 1.35))
+        intensity = (
+            float(rng.uniform(0.2, 1.5)) if rng.random() < 0.2 else float(np.clip(rng.normal(0.98, 0.17), 0.6, 1.35))
+        )
         repeats = takes + (1 if rng.random() < _ENCORE_SHARE else 0)
         for _ in range(min(repeats, count - len(jobs))):
             weights_rounded = tuple(round(w, 4) for w in weights)
             jobs.append(
-                Job(line.text, weights_rounded, round(intensity, 3), int(rng.integers(2**31)), emotion, labelled, line.source)
+                Job(
+                    line.text,
+                    weights_rounded,
+                    round(intensity, 3),
+                    int(rng.integers(2**31)),
+                    emotion,
+                    labelled,
+                    line.source,
+                )
             )
     return jobs
 

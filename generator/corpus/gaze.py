@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from generator.corpus.curves import Floats, minimum_jerk, track
-from generator.corpus.recipes import Manner
+from .curves import Floats, minimum_jerk, track
+from .recipes import Manner
 
 #: Radians of eye rotation at coefficient 1.
 EYE_RANGE: Final = 0.52
@@ -58,7 +58,11 @@ def plan_gaze(
         if dwells and rng.random() < 0.5:
             look(start + rng.uniform(0.0, 0.4) * (end - start), *(home if rng.random() < 0.65 else drawn))
         elif rng.random() < manner.avert:
-            look(start + rng.uniform(0.0, 0.3) * (end - start), drawn[0] + rng.uniform(-0.08, 0.15), drawn[1] + rng.normal(0.0, 0.17))
+            look(
+                start + rng.uniform(0.0, 0.3) * (end - start),
+                drawn[0] + rng.uniform(-0.08, 0.15),
+                drawn[1] + rng.normal(0.0, 0.17),
+            )
             look(start + rng.uniform(0.55, 0.95) * (end - start), *home)
         if mark == "…":
             look(end - 0.05, rng.uniform(0.0, 0.25), side * rng.uniform(0.1, 0.3))
@@ -78,8 +82,8 @@ def plan_gaze(
     return GazePlan(array[:, 0], array[:, 1:])
 
 
-def world_gaze(plan: GazePlan, t: Floats, rng: np.random.Generator, speed: float) -> Floats:
-    """Where the eyes look over time, (T, 2) radians: saccades of 60-110 ms, and tiny drifts while fixating."""
+def world_gaze(plan: GazePlan, t: Floats, speed: float) -> Floats:
+    """Where the eyes look over time, (T, 2) radians: saccades of 60-110 ms, quicker with ``speed`` above 1."""
     if not len(plan.times):
         return np.zeros((len(t), 2))
     size = np.abs(np.diff(plan.targets, axis=0, prepend=np.zeros((1, 2)))).sum(axis=1)
@@ -109,8 +113,10 @@ def plan_blinks(
         forced: blinks that happen for a reason of their own (startles).
     """
     taken = [f for f in forced if 0.05 < f < stop]
-    count = int(rng.poisson(rate * (stop + 0.5) / 60.0))
-    shifts = np.abs(np.diff(gaze.targets, axis=0, prepend=np.zeros((1, 2)))).sum(axis=1) if len(gaze.times) else np.zeros(0)
+    count = int(rng.poisson(rate * (stop + 1.0) / 60.0))
+    shifts = (
+        np.abs(np.diff(gaze.targets, axis=0, prepend=np.zeros((1, 2)))).sum(axis=1) if len(gaze.times) else np.zeros(0)
+    )
     spots = [float(x) + 0.03 for x, size in zip(gaze.times, shifts, strict=True) if size > 0.16 and x > 0.15]
     spots += [e + float(rng.uniform(0.0, 0.15)) for e in phrase_ends]
     for _ in range(4 * count):
@@ -123,11 +129,11 @@ def plan_blinks(
 
 
 def blink_curve(rng: np.random.Generator, times: Floats, t: Floats, fps: float, slow: float) -> Floats:
-    """Lid closure of blinks 0..1, (T,): closes in 60-90 ms, opens in 120-190 ms; each peak falls on a frame."""
+    """Lid closure of blinks 0..1, (T,): closes in about 100 ms, opens in 130-200 ms; each peak falls on a frame."""
     closure = np.zeros(len(t))
     for time in times:
         peak = np.round(time * fps) / fps
-        close = rng.uniform(0.075, 0.1) * slow
+        close = rng.uniform(0.095, 0.125) * slow
         reopen = rng.uniform(0.13, 0.2) * slow
         depth = rng.uniform(0.9, 1.0)
         x = t - peak

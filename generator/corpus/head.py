@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from generator.corpus.curves import Floats, drift, minimum_jerk, pulses, track
-from generator.corpus.recipes import Manner
-from generator.corpus.speech import Utterance
+from .curves import Floats, drift, minimum_jerk, pulses, track
+from .recipes import Manner
+from .speech import Utterance
 
 
 def head_motion(
@@ -62,7 +62,9 @@ def head_motion(
             pitch = pitch - rise * rng.uniform(0.0, 0.06)
     for time in utterance.shakes:
         if rng.random() < 0.7:
-            yaw = yaw + _shake(t, float(time) - 0.18, rng.uniform(0.6, 1.0), rng.uniform(1.9, 2.6)) * side * rng.uniform(0.06, 0.12) * (0.5 + 0.5 * gain)
+            yaw = yaw + _shake(
+                t, float(time) - 0.18, rng.uniform(0.6, 1.0), rng.uniform(1.9, 2.6)
+            ) * side * rng.uniform(0.06, 0.12) * (0.5 + 0.5 * gain)
     for time in utterance.nods:
         if rng.random() < 0.75:
             beats = time + np.array([0.02, 0.34])
@@ -75,4 +77,5 @@ def head_motion(
 def _shake(t: Floats, start: float, seconds: float, frequency: float) -> Floats:
     x = (t - start) / seconds
     window = minimum_jerk(x * 4.0) * (1.0 - minimum_jerk((x - 0.55) / 0.45))
-    return window * np.sin(2.0 * np.pi * frequency * (t - start))
+    result: Floats = window * np.sin(2.0 * np.pi * frequency * (t - start))
+    return result

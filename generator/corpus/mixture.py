@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from generator.corpus.curves import Floats
-from generator.corpus.recipes import COMPOUNDS, MANNERS, VARIANTS, Manner, Variant
-from generator.emotions import BASIC_EMOTIONS
+from ..emotions import BASIC_EMOTIONS
+from .curves import Floats
+from .recipes import MANNERS, Manner, Variant
+from .variants import COMPOUNDS, VARIANTS
 
 #: Below this share of the emotional weight an emotion only tints the performance.
 _MINOR_SHARE = 0.25
@@ -114,7 +115,19 @@ def _blend_manners(weights: Floats) -> Manner:
     shares = dict(zip(BASIC_EMOTIONS, (float(w) for w in weights), strict=True))
     numbers = {
         name: sum(shares[e] * getattr(MANNERS[e], name) for e in BASIC_EMOTIONS)
-        for name in ("rate", "onset", "hold", "blinks", "head", "sway", "avert", "dart", "jaw", "upper_wins", "lower_wins")
+        for name in (
+            "rate",
+            "onset",
+            "hold",
+            "blinks",
+            "head",
+            "sway",
+            "avert",
+            "dart",
+            "jaw",
+            "upper_wins",
+            "lower_wins",
+        )
     }
     brow: dict[str, float] = {}
     for emotion in BASIC_EMOTIONS:

@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from generator.corpus.mixture import Acting
-from generator.corpus.sounds import BEFORE, LENGTHS
-from generator.corpus.speech import Phrase, Script, Utterance, speak
+from .mixture import Acting
+from .sounds import BEFORE, LENGTHS
+from .speech import Phrase, Script, Utterance, speak
 
 #: Shortest and longest take, seconds.
 MIN_SECONDS: Final = 1.0
@@ -97,7 +97,9 @@ def make_plan(
     early = 0.0
     if mode == 2 and len(utterance.accents):
         early = float(rng.uniform(0.2, 0.4))
-        onset = max(onset, float(utterance.accents[int(rng.integers((len(utterance.accents) + 1) // 2))]) - 0.6 * onset_seconds)
+        onset = max(
+            onset, float(utterance.accents[int(rng.integers((len(utterance.accents) + 1) // 2))]) - 0.6 * onset_seconds
+        )
     return Plan(utterance, onset, onset_seconds, early, turn, tuple(sounds), release, wanted)
 
 

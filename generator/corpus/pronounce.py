@@ -10,7 +10,7 @@ import re
 from functools import cache, lru_cache
 from typing import Final
 
-from generator.errors import EnvironmentProblem
+from ..errors import EnvironmentProblem
 
 #: A phoneme: ARPAbet symbol without stress digit, and its stress (0 none, 1 primary, 2 secondary).
 Phone = tuple[str, int]
@@ -118,5 +118,5 @@ def phones(word: str) -> tuple[Phone, ...]:
     for ending, sound in (("'s", ("Z", 0)), ("s", ("Z", 0)), ("'ll", ("L", 0)), ("'d", ("D", 0)), ("in", ("N", 0))):
         stem = word.removesuffix(ending)
         if stem != word and stem in known:
-            return _parse(known[stem][0]) + (sound,)
+            return (*_parse(known[stem][0]), sound)
     return _parse(_by_letters(re.sub(r"[^a-z]", "", word)))

@@ -11,9 +11,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from generator.corpus.texts import SPLITS
-from generator.errors import DataError
-from generator.spaces import SPACES, Space
+from ..errors import DataError
+from ..spaces import SPACES, Space
+from .texts import SPLITS
 
 SCHEMA_VERSION: Final = 1
 
@@ -46,11 +46,19 @@ class Corpus:
         try:
             info = json.loads(info_path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise DataError(f"{folder} is not a corpus (no corpus.json): make one with `python -m generator corpus`.") from None
+            raise DataError(
+                f"{folder} is not a corpus (no corpus.json): make one with `python -m generator corpus`."
+            ) from None
         except ValueError as error:
             raise DataError(f"{info_path} is damaged ({error}): build the corpus again.") from None
-        if not isinstance(info, dict) or info.get("schema_version") != SCHEMA_VERSION or info.get("space") not in SPACES:
-            raise DataError(f"{info_path} is of a version or space this generator does not know: build the corpus again.")
+        if (
+            not isinstance(info, dict)
+            or info.get("schema_version") != SCHEMA_VERSION
+            or info.get("space") not in SPACES
+        ):
+            raise DataError(
+                f"{info_path} is of a version or space this generator does not know: build the corpus again."
+            )
         space = SPACES[info["space"]]
         try:
             values = np.load(folder / f"{split}_values.npy", mmap_mode="r", allow_pickle=False)
@@ -58,7 +66,9 @@ class Corpus:
             with (folder / f"{split}_lines.jsonl").open(encoding="utf-8") as file:
                 lines = [json.loads(row) for row in file]
         except (OSError, ValueError) as error:
-            raise DataError(f"The {split} split in {folder} cannot be read ({error}): build the corpus again.") from None
+            raise DataError(
+                f"The {split} split in {folder} cannot be read ({error}): build the corpus again."
+            ) from None
         fits = (
             offsets.shape == (len(lines) + 1,)
             and values.ndim == 2

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from generator.corpus.curves import Floats, minimum_jerk
+from .curves import Floats, minimum_jerk
 
 #: Seconds a sound takes, and whether it comes before the words or after them.
 LENGTHS: Final = {

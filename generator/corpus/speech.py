@@ -13,8 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from generator.corpus.curves import Floats
-from generator.corpus.pronounce import Phone, phones
+from .curves import Floats
+from .pronounce import Phone, phones
 
 _VOWEL_SECONDS: Final = {
     "AA": 0.13, "AE": 0.13, "AH": 0.09, "AO": 0.13, "AW": 0.16, "AY": 0.16, "EH": 0.10, "ER": 0.12, "EY": 0.14,
@@ -33,8 +33,12 @@ _FUNCTION_WORDS: Final = frozenset(
     "her us them my your his its our their this that there here if so than then do does did have has had will would "
     "can could should shall may might must what who i'm you're it's i'll he's she's we're they're i've you've".split()
 )
-NEGATIONS: Final = frozenset("no not never don't won't can't didn't doesn't isn't wasn't nothing nobody none nope nah".split())
-AGREEMENTS: Final = frozenset("yes yeah yep yup sure right okay ok exactly absolutely definitely indeed agreed true".split())
+NEGATIONS: Final = frozenset(
+    "no not never don't won't can't didn't doesn't isn't wasn't nothing nobody none nope nah".split()
+)
+AGREEMENTS: Final = frozenset(
+    "yes yeah yep yup sure right okay ok exactly absolutely definitely indeed agreed true".split()
+)
 _TOKEN: Final = re.compile(r"[A-Za-z0-9]+(?:['’][A-Za-z]+)*|\.{2,}|…|[.,;:!?]|\s[-–—]+\s?|[–—]|--+")
 
 
@@ -180,9 +184,7 @@ def speak(script: Script, rate: float, start: float, jaw: float, rng: np.random.
     )  # fmt: skip
 
 
-def _accents(
-    script: Script, centres: Floats, vowels: list[int], rng: np.random.Generator
-) -> tuple[Floats, Floats]:
+def _accents(script: Script, centres: Floats, vowels: list[int], rng: np.random.Generator) -> tuple[Floats, Floats]:
     """One or two emphasised words per phrase, drawn by stress; the last content word before "!" is favoured."""
     times: list[float] = []
     sizes: list[float] = []

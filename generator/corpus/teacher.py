@@ -15,20 +15,20 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from generator.corpus.curves import Floats, drift, minimum_jerk, pulses, soft_limit, track
-from generator.corpus.gaze import blink_curve, eye_channels, plan_blinks, plan_gaze, world_gaze
-from generator.corpus.head import head_motion
-from generator.corpus.mixture import Acting, choose
-from generator.corpus.plan import Plan, make_plan
-from generator.corpus.recipes import ACTION_UNITS, YIELDS_TO_SPEECH, Variant
-from generator.corpus.sounds import sound
-from generator.corpus.speech import read_line
-from generator.corpus.visemes import SPEECH_CHANNELS, articulate
-from generator.emotions import BASIC_EMOTIONS
-from generator.spaces import ARKIT55
+from ..emotions import BASIC_EMOTIONS
+from ..spaces import ARKIT55
+from .curves import Floats, drift, minimum_jerk, pulses, soft_limit, track
+from .gaze import blink_curve, eye_channels, plan_blinks, plan_gaze, world_gaze
+from .head import head_motion
+from .mixture import Acting, choose
+from .plan import Plan, make_plan
+from .recipes import ACTION_UNITS, YIELDS_TO_SPEECH, Variant
+from .sounds import sound
+from .speech import read_line
+from .visemes import SPEECH_CHANNELS, articulate
 
 #: Changes whenever the same arguments would give another performance.
-TEACHER_VERSION: Final = "1.0"
+TEACHER_VERSION: Final = "1.1"
 
 _FPS: Final = ARKIT55.fps
 _HEAD: Final = slice(52, 55)
@@ -100,17 +100,17 @@ class _Take:
         self.lean = rng.normal(0.0, 0.07)
         self.values = np.zeros((len(t), ARKIT55.size))
         self.mouth = articulate(plan.utterance, t, _FPS)
+        self._draw_envelope()
 
     def render(self) -> npt.NDArray[np.float32]:
-        envelope = self._envelope(self.t)
         self._rest()
         self._express()
         self._emphasise()
         self._flash()
         self._sound()
         self._speak()
-        head = self._move_head(envelope)
-        self._look(head, envelope)
+        head = self._move_head()
+        self._look(head)
         return self._finish()
 
     def _add(self, channel: str, value: Floats) -> None:
@@ -119,25 +119,33 @@ class _Take:
 
     # --- the feeling ------------------------------------------------------------------------------------------
 
+    def _draw_envelope(self) -> None:
+        """Draws the moves and swells of the feeling, and the slow life of the whole face."""
+        plan, rng = self.plan, self.rng
+        spoken = plan.utterance
+        peak = float(rng.uniform(0.85, 1.0))
+        moves = [(max(plan.onset - 0.5 * plan.onset_seconds, 0.02), 0.3, plan.early)] if plan.early else []
+        moves.append((plan.onset, plan.onset_seconds, peak))
+        if self.acting.emotion == "surprise":
+            # Surprise is the briefest of all: it arrives at once and does not stay (Ekman 2003).
+            fades = plan.onset + plan.onset_seconds + float(rng.uniform(0.5, 1.3))
+            if fades < plan.release - 0.5:
+                moves.append((fades, float(rng.uniform(0.4, 0.8)), float(rng.uniform(0.55, 0.8))))
+        for phrase in spoken.phrases[1:]:
+            if phrase.start > plan.onset + plan.onset_seconds:
+                moves.append((phrase.start - 0.25, float(rng.uniform(0.35, 0.6)), float(rng.uniform(0.6, 1.0))))
+        # Most feelings come out fully once the words are out of the way.
+        after = max(spoken.end - 0.1, plan.onset + 0.3)
+        moves.append((after, float(rng.uniform(0.3, 0.5)), float(rng.uniform(0.85, 1.1))))
+        self.moves = np.array(sorted(moves))
+        self.swells = spoken.accents[spoken.accents > plan.onset]
+        self.swell_sizes = rng.uniform(0.03, 0.16, len(self.swells))
+        self.life = drift(rng, self.t, 1)[0] * 0.03
+
     def _envelope(self, t: Floats) -> Floats:
-        """How much of the feeling shows at any time, before its release; shape of ``t``, about 0..1.15."""
-        plan = self.plan
-        if not hasattr(self, "_moves"):
-            rng = self.rng
-            peak = float(rng.uniform(0.85, 1.0))
-            moves = [(max(plan.onset - 0.5 * plan.onset_seconds, 0.02), 0.3, plan.early)] if plan.early else []
-            moves.append((plan.onset, plan.onset_seconds, peak))
-            for phrase in plan.utterance.phrases[1:]:
-                if phrase.start > plan.onset + plan.onset_seconds:
-                    moves.append((phrase.start - 0.25, float(rng.uniform(0.35, 0.6)), float(rng.uniform(0.68, 1.0))))
-            # Most feelings come out fully once the words are out of the way.
-            moves.append((max(plan.utterance.end - 0.1, plan.onset + 0.3), float(rng.uniform(0.3, 0.5)), float(rng.uniform(0.85, 1.1))))
-            self._moves = np.array(moves)
-            swells = plan.utterance.accents[plan.utterance.accents > plan.onset]
-            self._swells = swells, rng.uniform(0.03, 0.16, len(swells))
-            self._life = drift(rng, self.t, 1)[0] * 0.03
-        envelope = track(t, self._moves[:, 0], self._moves[:, 1], self._moves[:, 2])
-        return envelope + pulses(t, self._swells[0], 0.25, 0.5, self._swells[1])
+        """How much of the feeling shows at times ``t``, before its release: about 0..1.15, shape of ``t``."""
+        moved = track(t, self.moves[:, 0], self.moves[:, 1], self.moves[:, 2])
+        return moved + pulses(t, self.swells, 0.25, 0.5, self.swell_sizes)
 
     def _rest(self) -> None:
         """Nobody's living face is the zero vector: a trace of lid, brow and lip tone, different in every take."""
@@ -183,11 +191,15 @@ class _Take:
         delays = rng.normal(0.0, 0.045, count) + rng.uniform(0.0, 0.08) * np.array([n in variant.lower for n in names])
         strengths = strengths * np.exp(rng.normal(0.0, 0.13, count))
         curve = np.maximum(self._envelope(self.t - delays[:, None]), 0.0)  # (count, T)
-        curve = curve * share * (1.0 + 0.06 * drift(rng, self.t, count) + self._life)
+        curve = curve * share * (1.0 + 0.085 * drift(rng, self.t, count) + self.life)
         # Speech takes the lips for itself and gives them back in the pauses.
-        keep = np.array([YIELDS_TO_SPEECH.get(n, 1.0) if n in variant.lower or n in variant.extreme else 1.0 for n in names])
+        keep = np.array(
+            [YIELDS_TO_SPEECH.get(n, 1.0) if n in variant.lower or n in variant.extreme else 1.0 for n in names]
+        )
         curve = curve * (1.0 - (1.0 - keep[:, None]) * self.mouth.activity)
         rows = matrix[[units.index(n) for n in names]]
+        if self.side < 0.0:
+            rows[:, _SIDEWAYS] = rows[:, _SIDEWAYS[::-1]]
         uneven = self.lean + rng.normal(0.0, 0.05, count) + variant.asymmetry * self.side * np.array(
             [0.3 if n in ("2", "9", "10", "12", "14") else 0.08 for n in names]
         )  # fmt: skip
@@ -203,9 +215,15 @@ class _Take:
         rng = self.rng
         if rng.random() > 0.15:
             return
-        unit, size = (("1", 0.3), ("4", 0.35), ("14", 0.35), ("24", 0.35), ("15", 0.3), ("9", 0.25), ("7", 0.35))[int(rng.integers(7))]
+        unit, size = (("1", 0.3), ("4", 0.35), ("14", 0.35), ("24", 0.35), ("15", 0.3), ("9", 0.25), ("7", 0.35))[
+            int(rng.integers(7))
+        ]
         pauses = [p.end + 0.12 for p in self.plan.utterance.phrases[:-1]]
-        moment = pauses[int(rng.integers(len(pauses)))] if pauses and rng.random() < 0.5 else max(self.plan.onset - 0.02, 0.1)
+        moment = (
+            pauses[int(rng.integers(len(pauses)))]
+            if pauses and rng.random() < 0.5
+            else max(self.plan.onset - 0.02, 0.1)
+        )
         shape = pulses(self.t, np.array([moment]), 0.14, 0.18, np.array([size * self.energy]))
         one_sided = rng.random() < 0.4
         for name, value in ACTION_UNITS[unit].items():
@@ -234,7 +252,12 @@ class _Take:
                 self._add("eyeWide*" if self.acting.emotion != "anger" else "browDown*", hit)
                 self._add("browOuterUp*" if self.acting.emotion in ("joy", "surprise") else "noseSneer*", 0.4 * hit)
             elif phrase.mark == "…":
-                self._add("browInnerUp", 0.12 * minimum_jerk((t - phrase.end + 0.2) / 0.4) * (1.0 - minimum_jerk((t - phrase.end - 0.5) / 0.5)))
+                self._add(
+                    "browInnerUp",
+                    0.12
+                    * minimum_jerk((t - phrase.end + 0.2) / 0.4)
+                    * (1.0 - minimum_jerk((t - phrase.end - 0.5) / 0.5)),
+                )
 
     # --- voice ------------------------------------------------------------------------------------------------
 
@@ -253,7 +276,12 @@ class _Take:
         values, speech = self.values, dict(zip(SPEECH_CHANNELS, self.mouth.values.T, strict=True))
         closure = speech.pop("closure")
         rounding = np.clip(speech["mouthPucker"] + 0.7 * speech["mouthFunnel"], 0.0, 1.0)
-        for channel, amount in (("mouthSmile*", 0.4), ("mouthStretch*", 0.6), ("mouthFrown*", 0.3), ("mouthDimple*", 0.5)):
+        for channel, amount in (
+            ("mouthSmile*", 0.4),
+            ("mouthStretch*", 0.6),
+            ("mouthFrown*", 0.3),
+            ("mouthDimple*", 0.5),
+        ):
             for column in columns(channel):
                 values[:, column] *= 1.0 - amount * rounding
         jaw = columns("jawOpen")[0]
@@ -262,9 +290,11 @@ class _Take:
         values[:, jaw] += speech.pop("jawOpen") * (1.0 - 0.4 * np.clip(values[:, jaw], 0.0, 1.0))
         for channel, value in speech.items():
             self._add(channel, value)
+        # Bared teeth are covered on the way into a seal, not in the very frame of it.
+        nearly = np.maximum(closure, 0.55 * np.maximum(np.append(closure[1:], 0.0), np.append(0.0, closure[:-1])))
         for channel in ("mouthLowerDown*", "mouthUpperUp*", "mouthFunnel", "tongueOut"):
             for column in columns(channel):
-                values[:, column] *= 1.0 - 0.93 * closure
+                values[:, column] *= 1.0 - 0.93 * nearly
         values[:, columns("mouthClose")[0]] += closure * np.minimum(values[:, jaw], 0.5)
 
     # --- head, eyes, end --------------------------------------------------------------------------------------
@@ -276,7 +306,7 @@ class _Take:
         k = k * self.rng.uniform(0.6, 1.3, 3) * self.acting.strength * (0.35 + 0.65 * self.intensity)
         return float(k[0]), float(k[1]), float(k[2])
 
-    def _move_head(self, envelope: Floats) -> Floats:
+    def _move_head(self) -> Floats:
         self.gaze = plan_gaze(
             self.rng, self.acting.manner, self.acting.first.gaze, self.side, self.plan.onset,
             [(p.start, p.end, p.mark) for p in self.plan.utterance.phrases], self.plan.release,
@@ -295,10 +325,10 @@ class _Take:
         self.values[:, _HEAD] = head
         return head
 
-    def _look(self, head: Floats, envelope: Floats) -> None:
+    def _look(self, head: Floats) -> None:
         rng, values, t = self.rng, self.values, self.t
         # The world comes back to the front when the face is released, so the eyes need no jump at the end.
-        eyes = eye_channels(world_gaze(self.gaze, t, rng, 0.8 + 0.2 * self.intensity), head)
+        eyes = eye_channels(world_gaze(self.gaze, t, 0.8 + 0.2 * self.intensity), head)
         for channel, value in eyes.items():
             values[:, columns(channel)[0]] += value
         down, up = eyes["eyeLookDownLeft"], eyes["eyeLookUpLeft"]
@@ -308,10 +338,12 @@ class _Take:
         times = plan_blinks(rng, self.acting.manner.blinks, self.plan.release - 0.15, self.gaze, ends, forced)
         slow = 1.15 if self.acting.emotion == "sadness" else 1.0
         blink = blink_curve(rng, times, t, _FPS, slow)
-        wide = columns("eyeWide*")
+        wide, squint = columns("eyeWide*"), columns("eyeSquint*")
         for k, column in enumerate(columns("eyeBlink*")):
             # Lids follow the eyeball down and up; wide eyes have no resting droop.
-            lid = np.clip(values[:, column], 0.0, 0.65) * (1.0 - 0.8 * np.clip(values[:, wide[k]], 0.0, 1.0)) + 0.28 * down
+            lid = np.maximum(values[:, column], 0.0) * (1.0 - 0.8 * np.clip(values[:, wide[k]], 0.0, 1.0)) + 0.2 * down
+            # Squinting and drooping lids share one slit: it narrows, it does not close.
+            lid = _SLIT * np.tanh(lid / _SLIT) * (1.0 - 0.45 * np.clip(values[:, squint[k]], 0.0, 1.0))
             values[:, column] = 1.0 - (1.0 - np.clip(lid, 0.0, 1.0)) * (1.0 - blink)
             values[:, wide[k]] = (values[:, wide[k]] + 0.12 * up) * (1.0 - 0.9 * blink)
         for column in columns("eyeSquint*"):
@@ -327,7 +359,7 @@ class _Take:
         self._keep_alive()
         last = self.t[-1]
         start = min(plan.release, last - 0.4)
-        size = float(np.linalg.norm(values[int(start * _FPS)]))
+        size = float(np.linalg.norm(values[int(start * _FPS) :], axis=1).max())
         # The move would end after the last frame: only its last frames count as the standard face.
         reach = float(np.interp(1.0 - rng.uniform(0.06, 0.13) / size, minimum_jerk(_GRID), _GRID))
         for group in ("upper face", "eyes", "mouth", "jaw", "head"):
@@ -350,8 +382,11 @@ class _Take:
 _GRID: Final = np.linspace(0.0, 1.0, 101)
 #: Norm that every frame before the ending has, well above the space's standard face.
 _ALIVE: Final = 0.33
+#: How far lids droop without blinking.
+_SLIT: Final = 0.38
 _TONE: Final = np.zeros(ARKIT55.size)
 for _channel in ("eyeBlink*", "eyeSquint*", "mouthPress*", "browInnerUp", "mouthShrugLower"):
     _TONE[list(columns(_channel))] = 0.4
+_SIDEWAYS: Final = [ARKIT55.column(name) for name in ("jawLeft", "mouthLeft", "mouthRight", "jawRight")]
 _LEFT: Final = np.array([i for i, name in enumerate(ARKIT55.channels) if name.endswith("Left")])
 _RIGHT: Final = np.array([i for i, name in enumerate(ARKIT55.channels) if name.endswith("Right")])

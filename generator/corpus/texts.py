@@ -17,8 +17,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from generator.emotions import BASIC_EMOTIONS, EMOTION_NAMES, emotion_weights
-from generator.errors import DataError
+from ..emotions import BASIC_EMOTIONS, EMOTION_NAMES, emotion_weights
+from ..errors import DataError
 
 SPLITS: Final = ("train", "dev", "test")
 _MAX_WORDS: Final = 24
@@ -83,7 +83,9 @@ _PLACEHOLDERS: Final[Mapping[str, tuple[str, ...]]] = {
 #: Slurs against groups of people, as digests because nobody should have to read them: such lines are dropped.
 _SLURS: Final = frozenset(
     {
-        "e29c8a2dd0f13c9a", "8d1b5f0d7ae1c3b2",
+        "ce8af168e5ab8024", "1cd38d037f9d4f5c", "8f3868450c935994", "903ef3c57623e0bb", "efc92cd9f9de190c",
+        "2a4424e5b1d5e2ab", "af1937318636a8ea", "fb7300ca8f745d80", "f147dd592409a071", "b309eee9bc490be0",
+        "1ea1574210a081be", "5223959f6e3b4e37", "7446bfd0daac4147", "a3a1d0b30d7bb844",
     }
 )  # fmt: skip
 
@@ -181,7 +183,9 @@ def read_xed(folder: Path) -> Collection:
             rows += 1
             label, _, text = row.partition("\t")
             if label.strip() != "9" or not text:
-                result.skipped.append(f"{neutral.name}, line {number}: expected 9, a tab and a line, found {row[:40]!r}")
+                result.skipped.append(
+                    f"{neutral.name}, line {number}: expected 9, a tab and a line, found {row[:40]!r}"
+                )
                 continue
             _keep(result, text, _mean([{"neutral": 1.0}]), "XED")
     return _checked(result, rows, annotated)
@@ -192,7 +196,9 @@ def read_goemotions(folder: Path) -> Collection:
     names = [name.strip() for _, name in _rows(folder / "labels.txt")]
     unknown = sorted(set(names) - set(GOEMOTIONS_LABELS))
     if unknown:
-        raise DataError(f"{folder / 'labels.txt'} names {unknown[0]!r}, which is not a GoEmotions label: check --goemotions.")
+        raise DataError(
+            f"{folder / 'labels.txt'} names {unknown[0]!r}, which is not a GoEmotions label: check --goemotions."
+        )
     result = Collection()
     rows = 0
     for part in SPLITS:
@@ -205,7 +211,9 @@ def read_goemotions(folder: Path) -> Collection:
             try:
                 weights = _mean([GOEMOTIONS_LABELS[names[int(label)]] for label in fields[1].split(",")])
             except (ValueError, IndexError):
-                result.skipped.append(f"{path.name}, line {number}: expected a line, a tab and label numbers below {len(names)}")
+                result.skipped.append(
+                    f"{path.name}, line {number}: expected a line, a tab and label numbers below {len(names)}"
+                )
                 continue
             _keep(result, fields[0], weights, "GoEmotions")
     return _checked(result, rows, folder / "train.tsv")

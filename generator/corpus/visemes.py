@@ -13,8 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from generator.corpus.curves import Floats, minimum_jerk
-from generator.corpus.speech import Utterance
+from .curves import Floats, minimum_jerk
+from .speech import Utterance
 
 #: What speech moves. "closure" is how far the lips are sealed whatever the jaw does.
 SPEECH_CHANNELS: Final = (
@@ -23,15 +23,15 @@ SPEECH_CHANNELS: Final = (
 )  # fmt: skip
 
 _SHAPES: Final[Mapping[str, Mapping[str, float]]] = {
-    "AA": {"jawOpen": 0.42, "mouthLowerDown*": 0.22, "mouthUpperUp*": 0.08},
-    "AE": {"jawOpen": 0.36, "mouthStretch*": 0.14, "mouthLowerDown*": 0.28, "mouthUpperUp*": 0.12},
-    "AH": {"jawOpen": 0.25, "mouthLowerDown*": 0.18, "mouthUpperUp*": 0.05},
-    "AO": {"jawOpen": 0.34, "mouthFunnel": 0.32, "mouthPucker": 0.12},
-    "EH": {"jawOpen": 0.27, "mouthStretch*": 0.14, "mouthLowerDown*": 0.25, "mouthUpperUp*": 0.1},
-    "ER": {"jawOpen": 0.18, "mouthFunnel": 0.3, "mouthPucker": 0.12, "mouthLowerDown*": 0.1},
-    "IH": {"jawOpen": 0.17, "mouthStretch*": 0.12, "mouthLowerDown*": 0.22, "mouthUpperUp*": 0.08},
+    "AA": {"jawOpen": 0.55, "mouthLowerDown*": 0.22, "mouthUpperUp*": 0.08},
+    "AE": {"jawOpen": 0.47, "mouthStretch*": 0.14, "mouthLowerDown*": 0.28, "mouthUpperUp*": 0.12},
+    "AH": {"jawOpen": 0.33, "mouthLowerDown*": 0.18, "mouthUpperUp*": 0.05},
+    "AO": {"jawOpen": 0.44, "mouthFunnel": 0.32, "mouthPucker": 0.12},
+    "EH": {"jawOpen": 0.36, "mouthStretch*": 0.14, "mouthLowerDown*": 0.25, "mouthUpperUp*": 0.1},
+    "ER": {"jawOpen": 0.23, "mouthFunnel": 0.3, "mouthPucker": 0.12, "mouthLowerDown*": 0.1},
+    "IH": {"jawOpen": 0.22, "mouthStretch*": 0.12, "mouthLowerDown*": 0.22, "mouthUpperUp*": 0.08},
     "IY": {"jawOpen": 0.12, "mouthSmile*": 0.14, "mouthStretch*": 0.2, "mouthLowerDown*": 0.25, "mouthUpperUp*": 0.1},
-    "OW": {"jawOpen": 0.26, "mouthFunnel": 0.3, "mouthPucker": 0.35},
+    "OW": {"jawOpen": 0.33, "mouthFunnel": 0.3, "mouthPucker": 0.35},
     "UH": {"jawOpen": 0.17, "mouthFunnel": 0.26, "mouthPucker": 0.25},
     "UW": {"jawOpen": 0.11, "mouthFunnel": 0.2, "mouthPucker": 0.6},
     "B": {"jawOpen": 0.08, "mouthRollLower": 0.12, "mouthRollUpper": 0.08, "mouthPress*": 0.14, "closure": 1.0},
@@ -54,7 +54,7 @@ _SAME_AS: Final = {
 _GLIDES: Final = {"AW": ("AA", "UW"), "AY": ("AA", "IY"), "EY": ("EH", "IY"), "OY": ("AO", "IY"), "OW": ("OW", "UW")}
 #: Who insists on what: bilabials on closing, rounded sounds on rounding, sibilants on closed teeth.
 _DOMINANCE: Final[Mapping[str, Mapping[str, float]]] = {
-    "B": {"closure": 10.0, "jawOpen": 3.5, "mouthPress*": 3.0, "mouthLowerDown*": 8.0, "mouthUpperUp*": 8.0},
+    "B": {"closure": 3.0, "jawOpen": 2.0, "mouthPress*": 2.0, "mouthLowerDown*": 2.5, "mouthUpperUp*": 2.5},
     "F": {"mouthRollLower": 5.0, "jawOpen": 2.5, "mouthUpperUp*": 3.0, "mouthLowerDown*": 4.0},
     "W": {"mouthPucker": 4.0, "jawOpen": 2.0},
     "UW": {"mouthPucker": 3.0, "mouthFunnel": 2.0},
@@ -85,6 +85,8 @@ def _tables() -> tuple[dict[str, int], Floats, Floats]:
 _ROWS, _TARGETS, _STRENGTHS = _tables()
 _JAW, _CLOSURE = SPEECH_CHANNELS.index("jawOpen"), SPEECH_CHANNELS.index("closure")
 _SEALED: Final = _ROWS["B"]
+#: Dominance of the mouth at rest: the larger, the shorter a sound is prepared and released.
+_SILENCE: Final = 0.2
 
 
 @dataclass(frozen=True)
@@ -118,13 +120,14 @@ def articulate(utterance: Utterance, t: Floats, fps: float) -> MouthMotion:
     centre_array = np.array(centres)
     sealed = row == _SEALED
     centre_array[sealed] = np.round(centre_array[sealed] * fps) / fps
-    sigma = 0.4 * np.array(lengths) + 0.014
+    # Lips close fast: a seal that lingered would swallow the vowels around it.
+    sigma = np.where(sealed, 0.25, 0.4) * np.array(lengths) + 0.014
     pull = np.exp(-0.5 * ((t[:, None] - centre_array) / sigma) ** 2)  # (T, n)
     strength = _STRENGTHS[row]
     target = _TARGETS[row].copy()
     target[:, _JAW] *= np.array(loudness)
-    values = (pull @ (strength * target)) / (pull @ strength + 0.12)
-    values[:, _CLOSURE] = minimum_jerk((values[:, _CLOSURE] - 0.25) / 0.5)
+    values = (pull @ (strength * target)) / (pull @ strength + _SILENCE)
+    values[:, _CLOSURE] = minimum_jerk((values[:, _CLOSURE] - 0.1) / 0.68)
     activity = np.zeros(len(t))
     for phrase in utterance.phrases:
         on = minimum_jerk((t - phrase.start + 0.14) / 0.2) * (1.0 - minimum_jerk((t - phrase.end) / 0.25))

@@ -78,13 +78,13 @@ def evaluate(
     probe = EmotionProbe(*_pure_clips(train, _PROBE_CLIPS))
     chosen = _pure_indices(test, lines)
     rollouts = [_roll_out(performer, test, i, takes, temperature) for i in chosen]
-    teacher = [test.values(i).astype(np.float32) for i in chosen]
+    teacher = [test.clip(i)[3] for i in chosen]
     asked = np.array([r.emotion for r in rollouts])
     firsts = [r.takes[0] for r in rollouts]
     blink = (performer.checkpoint.generator.decoder.space.column("eyeBlinkLeft"),
              performer.checkpoint.generator.decoder.space.column("eyeBlinkRight"))  # fmt: skip
     fps = performer.checkpoint.generator.decoder.space.fps
-    train_clips = [train.values(i).astype(np.float32) for i in _pure_indices(train, len(chosen))]
+    train_clips = [train.clip(i)[3] for i in _pure_indices(train, len(chosen))]
 
     def row(clips: Sequence[Clip]) -> dict[str, float]:
         return {
@@ -106,9 +106,9 @@ def evaluate(
     model_row["length_error_seconds"] = float(
         np.mean([abs(len(t) - r.teacher_frames) / fps for r in rollouts for t in r.takes])
     )
-    labelled = {test.line(i).text: test.line(i).text_weights for i in range(len(test))}
+    labelled = {line["text"]: line["weights"] for line in test.lines if line["labelled"]}
     guess = performer.emotion_probabilities(list(labelled)).argmax(-1)
-    truth = np.stack(list(labelled.values())).argmax(-1)
+    truth = np.array(list(labelled.values())).argmax(-1)
     recalls = [(guess[truth == k] == k).mean() for k in range(len(BASIC_EMOTIONS)) if (truth == k).any()]
     return {
         "checkpoint": performer.checkpoint.name,
@@ -127,29 +127,26 @@ def evaluate(
 
 def _pure_indices(corpus: Corpus, count: int) -> list[int]:
     """The first ``count`` clips that show one basic emotion at a natural intensity."""
-    return [
-        i
-        for i in range(len(corpus))
-        if corpus.line(i).weights.max() > 0.99 and 0.6 <= corpus.line(i).intensity <= 1.3
-    ][:count]
+    pure = [
+        i for i, line in enumerate(corpus.lines) if max(line["weights"]) > 0.99 and 0.6 <= line["intensity"] <= 1.3
+    ]
+    return pure[:count]
 
 
 def _pure_clips(corpus: Corpus, count: int) -> tuple[list[Clip], np.ndarray]:
     indices = _pure_indices(corpus, count)
-    emotions = np.array([int(corpus.line(i).weights.argmax()) for i in indices])
-    return [corpus.values(i).astype(np.float32) for i in indices], emotions
+    emotions = np.array([int(np.argmax(corpus.lines[i]["weights"])) for i in indices])
+    return [corpus.clip(i)[3] for i in indices], emotions
 
 
 def _roll_out(performer: Performer, corpus: Corpus, index: int, takes: int, temperature: float) -> _Rollout:
     from ..requests import LineRequest
 
-    line = corpus.line(index)
-    emotion = int(line.weights.argmax())
-    request = LineRequest(
-        line.text, BASIC_EMOTIONS[emotion], float(line.intensity), takes, 1000 * index, temperature
-    ).validated()
+    text, weights, intensity, frames = corpus.clip(index)
+    emotion = int(weights.argmax())
+    request = LineRequest(text, BASIC_EMOTIONS[emotion], intensity, takes, 1000 * index, temperature).validated()
     (clips,) = performer.perform([request])
-    return _Rollout([clips.take(k) for k in range(takes)], emotion, corpus.frames(index))
+    return _Rollout([clips.take(k) for k in range(takes)], emotion, len(frames))
 
 
 def markdown(report: dict[str, Any]) -> str:

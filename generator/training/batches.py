@@ -49,7 +49,7 @@ class FeatureStore:
     """Text features of every distinct line of a corpus split, half precision, memory-mapped from a cache beside it."""
 
     def __init__(self, corpus: Corpus, encoder: TextEncoder, cache: Path) -> None:
-        lines = sorted({corpus.line(i).text for i in range(len(corpus))})
+        lines = sorted({line["text"] for line in corpus.lines})
         self._row = {line: row for row, line in enumerate(lines)}
         key = hashlib.sha256(json.dumps([encoder.name, lines]).encode()).hexdigest()[:16]
         paths = [cache / f"features_{key}_{part}.npy" for part in ("hidden", "position", "offset")]
@@ -86,7 +86,7 @@ class Batches:
 
     def __init__(self, corpus: Corpus, features: FeatureStore, steps: int, size: int, seed: int) -> None:
         self.corpus, self.features, self.frames_per_step, self.size, self.seed = corpus, features, steps, size, seed
-        self._lengths = np.array([corpus.frames(i) for i in range(len(corpus))])
+        self._lengths = np.diff(corpus.offsets)
 
     def __len__(self) -> int:
         return -(-len(self.corpus) // self.size)
@@ -107,9 +107,8 @@ class Batches:
     def collate(self, indices: list[int]) -> Batch:
         """One batch of the given clips."""
         p = self.frames_per_step
-        lines = [self.corpus.line(i) for i in indices]
-        clips = [self.corpus.values(i) for i in indices]
-        texts = [self.features.get(line.text) for line in lines]
+        lines, weights, intensities, clips = zip(*(self.corpus.clip(i) for i in indices), strict=True)
+        texts = [self.features.get(line) for line in lines]
         steps = _round_up(-(-max(len(c) for c in clips) // p))
         tokens = _round_up(max(len(h) for h, _ in texts))
         channels, width = clips[0].shape[1], texts[0][0].shape[1]
@@ -125,8 +124,8 @@ class Batches:
             torch.from_numpy(hidden),
             torch.from_numpy(mask),
             torch.from_numpy(place),
-            torch.tensor(np.stack([line.weights for line in lines])),
-            torch.tensor([line.intensity for line in lines]),
+            torch.from_numpy(np.stack(weights)),
+            torch.tensor(intensities),
             length,
         )
         pooled = (condition.text * condition.text_mask[..., None]).sum(1) / condition.text_mask.sum(1, keepdim=True)
@@ -135,7 +134,7 @@ class Batches:
             torch.arange(steps)[None] * p < length[:, None],
             condition,
             pooled,
-            torch.tensor([line_statistics(line.text) for line in lines]),
+            torch.tensor([line_statistics(line) for line in lines]),
         )
 
 
@@ -145,5 +144,11 @@ def _round_up(count: int) -> int:
 
 def channel_scale(corpus: Corpus, floor: float = 0.03) -> Tensor:
     """Standard deviation per channel over a corpus split, floored so that rare channels are not blown up, (C,)."""
-    values = corpus.all_values()
-    return torch.from_numpy(np.maximum(values.astype(np.float32).std(0), floor))
+    # Running sums over blocks: the whole split need not fit in memory twice.
+    total, squares = np.zeros(corpus.space.size), np.zeros(corpus.space.size)
+    for block in np.array_split(corpus.values, max(1, len(corpus.values) // 100_000)):
+        values = block.astype(np.float64)
+        total, squares = total + values.sum(0), squares + (values**2).sum(0)
+    mean = total / len(corpus.values)
+    deviation = np.sqrt(np.maximum(squares / len(corpus.values) - mean**2, 0))
+    return torch.from_numpy(np.maximum(deviation, floor).astype(np.float32))

@@ -57,11 +57,9 @@ def fit_emotion_classifier(classifier: EmotionClassifier, train: Batches, dev: B
 
 def labelled_lines(batches: Batches) -> tuple[Tensor, Tensor]:
     """Mean-pooled features (L, W) and label weights (L, 7) of a split's distinct labelled lines."""
-    labels = {
-        line.text: line.text_weights for line in map(batches.corpus.line, range(len(batches.corpus)))
-    }
+    labels = {line["text"]: line["weights"] for line in batches.corpus.lines if line["labelled"]}
     pooled = np.stack([batches.features.get(text)[0].astype(np.float32).mean(0) for text in labels])
-    return torch.from_numpy(pooled), torch.from_numpy(np.stack(list(labels.values())).astype(np.float32))
+    return torch.from_numpy(pooled), torch.from_numpy(np.array(list(labels.values()), np.float32))
 
 
 def _calibrate(classifier: EmotionClassifier, features: Tensor, labels: Tensor) -> None:

@@ -175,7 +175,11 @@ class Trainer:
         bound = terms["reconstruction"] + terms["kl"]
         training = {"step": self.step, "settings": asdict(self.settings), "dev": terms}
         checkpoint = Checkpoint(self.average, self.encoder.name, "last", training)
-        if bound < self.best:
+        # While β is warming up the bound is loose on the KL side: such a checkpoint only stands in until a real one.
+        warm = self.step >= self.settings.kl_warmup_share * self.settings.steps
+        if not warm:
+            save_checkpoint(replace(checkpoint, name="best"), self.run / "best")
+        elif bound < self.best:
             self.best = bound
             save_checkpoint(replace(checkpoint, name="best"), self.run / "best")
         self._save_state(checkpoint)

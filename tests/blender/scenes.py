@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import bpy
 import numpy as np
@@ -156,7 +157,11 @@ def describe_action(action: bpy.types.Action) -> list[object]:
         action.name,
         [(slot.identifier, slot.handle) for slot in action.slots],
         [
-            (curve.data_path, curve.array_index, [(tuple(p.co), tuple(p.handle_left), p.interpolation) for p in curve.keyframe_points])
+            (
+                curve.data_path,
+                curve.array_index,
+                [(tuple(p.co), tuple(p.handle_left), p.interpolation) for p in curve.keyframe_points],
+            )
             for layer in action.layers
             for strip in layer.strips
             for bag in strip.channelbags
@@ -165,9 +170,35 @@ def describe_action(action: bpy.types.Action) -> list[object]:
     ]
 
 
+def link_face(face: bpy.types.Object, folder: Path) -> bpy.types.Object:
+    """The face and its armature, saved in ``hero.blend`` and linked from there into a fresh file."""
+    collection = bpy.data.collections.new("Hero")
+    for obj in (face, face.parent):
+        collection.objects.link(obj)
+    name, library = face.name, str(folder / "hero.blend")
+    bpy.data.libraries.write(library, {collection})
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    with bpy.data.libraries.load(library, link=True) as (_, wanted):
+        wanted.collections = ["Hero"]
+    bpy.context.scene.collection.children.link(wanted.collections[0])
+    return wanted.collections[0].objects[name]
+
+
+def override(linked: bpy.types.Object) -> bpy.types.Object:
+    """What Object > Library Override > Make makes of a linked face: an editable object of a linked mesh."""
+    collection = linked.users_collection[0]
+    made = collection.override_hierarchy_create(bpy.context.scene, bpy.context.view_layer, do_fully_editable=True)
+    return made.all_objects[linked.name]
+
+
 def evaluated(obj: bpy.types.Object) -> bpy.types.Object:
     """The object as Blender shows it at the current frame."""
     return obj.evaluated_get(bpy.context.evaluated_depsgraph_get())
+
+
+def turned(vector: Sequence[float]) -> np.ndarray:
+    """The 3x3 rotation of a rotation vector."""
+    return np.array(Matrix.Rotation(float(np.linalg.norm(vector)), 3, Vector(vector)))
 
 
 def rotation_in_armature(bone: bpy.types.PoseBone) -> Matrix:

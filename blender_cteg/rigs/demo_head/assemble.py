@@ -126,7 +126,7 @@ def _add_shape_keys(face: bpy.types.Object, head: dict[str, np.ndarray]) -> None
 
 
 def _make_bones(context: bpy.types.Context, rig: bpy.types.Object, head: dict[str, np.ndarray]) -> None:
-    """The five bones at FLAME's joints; each bone's local axes are FLAME's (x left, y up or forward, z accordingly)."""
+    """The five bones at FLAME's joints; root and neck stand, jaw and eyes point forward."""
     joints = _points(head["J_regressor"] @ head["v_template"])
     parents = head["kintree_table"][0]
     previous = context.view_layer.objects.active
@@ -134,14 +134,15 @@ def _make_bones(context: bpy.types.Context, rig: bpy.types.Object, head: dict[st
         bpy.ops.object.mode_set(mode="OBJECT")
     context.view_layer.objects.active = rig
     bpy.ops.object.mode_set(mode="EDIT")
-    bones = []
+    bones: list[bpy.types.EditBone] = []
     for index, joint_name in enumerate(head["joint_names"].tolist()):
         bone = rig.data.edit_bones.new(joint_name)
         bone.head = Vector(joints[index])
         upright = joint_name in ("root", "neck")
         direction = Vector((0.0, 0.0, 1.0)) if upright else Vector((0.0, -1.0, 0.0))
         bone.tail = bone.head + direction * _BONE_LENGTHS[index]
-        bone.align_roll(Vector((0.0, -1.0, 0.0)) if upright else Vector((0.0, 0.0, 1.0)))
+        # x stays the character's left, as in FLAME: a positive turn about x opens the jaw and looks down.
+        bone.align_roll(Vector((0.0, -1.0, 0.0)) if upright else Vector((0.0, 0.0, -1.0)))
         bone.parent = bones[parents[index]] if parents[index] >= 0 else None
         bones.append(bone)
     bpy.ops.object.mode_set(mode="OBJECT")
@@ -171,11 +172,10 @@ def mapping_from_head(head: dict[str, np.ndarray]) -> dict[str, Any]:
     linearly over channels). ``residual_mm``: action -> largest vertex error.
     """
     channels = head["arkit_channels"].tolist()
-    gains = head["arkit_to_exp"]
-    keys = {
-        f"Exp{k + 1}": {c: round(float(g), 6) for c, g in zip(channels, gains[:, k], strict=True) if abs(g) >= _SMALLEST}
-        for k in range(gains.shape[1])
-    }
+    keys: dict[str, dict[str, float]] = {}
+    for index, gains in enumerate(head["arkit_to_exp"].T):
+        pairs = zip(channels, gains, strict=True)
+        keys[f"Exp{index + 1}"] = {channel: round(float(g), 6) for channel, g in pairs if abs(g) >= _SMALLEST}
     bones: dict[str, dict[str, list[float]]] = {
         "neck": {"headPitch": [1.0, 0.0, 0.0], "headYaw": [0.0, 1.0, 0.0], "headRoll": [0.0, 0.0, 1.0]}
     }

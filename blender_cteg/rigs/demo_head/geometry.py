@@ -75,10 +75,15 @@ def join(parts: list[Geometry]) -> Geometry:
     offsets = np.cumsum([0] + [part.size for part in parts[:-1]])
     faces = [np.where(part.faces < 0, -1, part.faces + offset) for part, offset in zip(parts, offsets, strict=True)]
     return Geometry(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("base", "rest", "deltas", "weights")),
-        np.concatenate([part.masks for part in parts]), np.concatenate(faces),
-        np.concatenate([part.uv for part in parts]), np.concatenate([part.materials for part in parts]),
-    )  # fmt: skip
+        base=np.concatenate([part.base for part in parts]),
+        rest=np.concatenate([part.rest for part in parts]),
+        deltas=np.concatenate([part.deltas for part in parts]),
+        weights=np.concatenate([part.weights for part in parts]),
+        masks=np.concatenate([part.masks for part in parts]),
+        faces=np.concatenate(faces),
+        uv=np.concatenate([part.uv for part in parts]),
+        materials=np.concatenate([part.materials for part in parts]),
+    )
 
 
 def clip(geometry: Geometry, level: Floats) -> Geometry:
@@ -163,7 +168,7 @@ def subdivide(geometry: Geometry, smooth: bool = True) -> Geometry:
             weights[v] = {v: (n - 3) / n + 1.0 / n}  # (n - 3) P + R's own half of each edge
             for owner in around[v]:
                 add(v, weights[count + owner], 1.0 / n / n)
-            add(v, {other: 1.0 for other in links[v]}, 1.0 / n / n)
+            add(v, dict.fromkeys(links[v], 1.0), 1.0 / n / n)
     quads = []
     for index, face in enumerate(faces):
         for before, v, after in zip(face[-1:] + face[:-1], face, face[1:] + face[:1], strict=True):
@@ -194,7 +199,7 @@ def normals(points: Floats, faces: Ints) -> Floats:
 
 def boundary_loops(faces: Ints) -> list[list[int]]:
     """Closed loops of edges that belong to one face only, each in the direction of its faces."""
-    directed = set()
+    directed: set[tuple[int, int]] = set()
     for face in faces.tolist():
         corners = [v for v in face if v >= 0]
         directed.update(zip(corners, corners[1:] + corners[:1], strict=True))

@@ -13,12 +13,14 @@ from .materials import MATERIALS
 from .parts import EYE_RING, Eye
 
 #: Middle line of the left brow on the base mesh, (x, y) in decimetres from the nose outwards, and its half width.
-_BROW_LINE: Final = np.array([[0.105, 7.440], [0.17, 7.462], [0.26, 7.488], [0.36, 7.512], [0.45, 7.502], [0.545, 7.448]])
-_BROW_HALF_WIDTH: Final = np.array([0.030, 0.036, 0.035, 0.030, 0.022, 0.008])
-_BROW_HAIRS: Final = 190
+_BROW_LINE: Final = np.array(
+    [[0.105, 7.440], [0.17, 7.462], [0.26, 7.488], [0.36, 7.512], [0.45, 7.502], [0.545, 7.448]]
+)
+_BROW_HALF_WIDTH: Final = np.array([0.019, 0.027, 0.027, 0.023, 0.016, 0.005])
+_BROW_HAIRS: Final = 230
 #: The ring of lid vertices that lashes grow from, and lashes per upper and lower lid.
 _LASH_RING: Final = 3
-_LASHES: Final = (46, 26)
+_LASHES: Final = (54, 24)
 
 
 def brow_distance(points: Floats) -> Floats:
@@ -121,24 +123,25 @@ def brows(geometry: Geometry) -> Geometry:
     direction = tangent * np.cos(lift)[:, None] + normal * np.sin(lift)[:, None]
     length = np.interp(at, [0, 1, 3, 5], [0.055, 0.075, 0.075, 0.05]) * random.uniform(0.8, 1.15, _BROW_HAIRS)
     steps = np.array([0.0, 0.5, 1.0])
-    bend = tangent * (length * 0.25)[:, None]
-    points = root[:, None] + direction[:, None] * (length[:, None] * steps)[..., None] + bend[:, None] * (steps**2)[:, None]
+    straight = direction[:, None] * (length[:, None] * steps)[..., None]
+    bend = (tangent * (length * 0.25)[:, None])[:, None] * (steps**2)[:, None]
+    points = root[:, None] + straight + bend
     surface = FrontSurface(geometry, (0.0, 7.25), (0.75, 7.75))
     vertex_normals = normals(geometry.rest, geometry.faces)
     both = []
     for sign in (1.0, -1.0):
         flat = (points * (sign, 1.0)).reshape(-1, 2)
-        rows, factors = (x.reshape(_BROW_HAIRS, 3, 3) for x in surface.find(flat))
+        rows, factors = surface.find(flat)
+        rows, factors = rows.reshape(_BROW_HAIRS, 3, 3), factors.reshape(_BROW_HAIRS, 3, 3)
         out = np.einsum("nkt,nktc->nkc", factors, vertex_normals[rows])
         bound = np.einsum("nkt,nktc->nkc", factors, geometry.rest[rows])
         forward = bound[:, 2:] - bound[:, :1]
         side = np.cross(out, forward)
         side /= np.maximum(np.linalg.norm(side, axis=2, keepdims=True), 1e-9)
-        thick = np.array([0.0045, 0.0042, 0.0])[None, :, None] * sign
+        thick = np.array([0.0012, 0.0029, 0.0])[None, :, None] * sign
         extra = np.zeros((_BROW_HAIRS, 3, geometry.deltas.shape[1]))
-        both.append(
-            strips(geometry, rows, factors, out * np.array([0.006, 0.012, 0.008])[:, None], side * thick, extra, "Brows")
-        )
+        lifted = out * np.array([0.006, 0.012, 0.008])[:, None]
+        both.append(strips(geometry, rows, factors, lifted, side * thick, extra, "Brows"))
     return join(both)
 
 
@@ -147,14 +150,15 @@ def lashes(geometry: Geometry, eye: Eye) -> list[Geometry]:
     near = np.linalg.norm(geometry.rest - eye.centre, axis=1) < 0.5
     ring = np.flatnonzero((geometry.masks[:, EYE_RING] == _LASH_RING) & near)
     offset = geometry.rest[ring] - eye.centre
-    inner, outer = offset[:, 0].min(), offset[:, 0].max()
-    corner_y = np.interp(offset[:, 0], [inner, outer], [offset[offset[:, 0].argmin(), 1], offset[offset[:, 0].argmax(), 1]])
+    corners = offset[[offset[:, 0].argmin(), offset[:, 0].argmax()]]
+    corner_y = np.interp(offset[:, 0], corners[:, 0], corners[:, 1])
+    random = np.random.default_rng(11)
     outward = 1.0 if eye.centre[0] > 0 else -1.0
     result = []
     for upper, count in ((True, _LASHES[0]), (False, _LASHES[1])):
         edge = ring[(offset[:, 1] > corner_y - 1e-6) == upper]
         edge = edge[np.argsort((geometry.rest[edge, 0] - eye.centre[0]) * outward)]
-        at = np.linspace(0.8 if upper else 2.0, len(edge) - 1.05, count)
+        at = np.linspace(2.6 if upper else 4.0, len(edge) - 1.05, count)
         low, part = at.astype(int), at - at.astype(int)
         fraction = at / (len(edge) - 1)
         rows = np.stack([edge[low], edge[low + 1], edge[low]], axis=1)
@@ -162,6 +166,7 @@ def lashes(geometry: Geometry, eye: Eye) -> list[Geometry]:
         root = np.einsum("nt,ntc->nc", factors, geometry.rest[rows])
         fan = outward * np.interp(fraction, [0, 0.5, 1], [-0.25, 0.15, 0.95])
         length = np.interp(fraction, [0, 0.35, 0.8, 1], [0.35, 0.75, 1.0, 0.7]) * (0.078 if upper else 0.034)
+        length, fan = length * random.uniform(0.8, 1.1, count), fan + random.normal(0, 0.06, count)
         lift = np.array([0.0, 0.10, 0.62]) if upper else np.array([0.0, -0.35, -0.75])
         reach = np.array([0.0, 0.55, 0.88]) if upper else np.array([0.0, 0.45, 0.75])
         curve = np.stack(
@@ -169,10 +174,10 @@ def lashes(geometry: Geometry, eye: Eye) -> list[Geometry]:
         )
         curve *= length[:, None, None]
         side = np.zeros_like(curve)
-        side[..., 0] = 0.0042 if upper else 0.0022
+        side[..., 0] = 0.0032 if upper else 0.0016
         extra = _turn_with_lid(geometry, rows, factors, root - eye.centre, curve)
-        stack = (np.repeat(x[:, None], 3, axis=1) for x in (rows, factors))
-        result.append(strips(geometry, *stack, curve, side * outward, extra, "Lashes"))
+        roots, shares = np.repeat(rows[:, None], 3, axis=1), np.repeat(factors[:, None], 3, axis=1)
+        result.append(strips(geometry, roots, shares, curve, side * outward, extra, "Lashes"))
     return result
 
 
@@ -192,4 +197,3 @@ def _turn_with_lid(geometry: Geometry, rows: Ints, factors: Floats, root: Floats
 def all_parts(geometry: Geometry, eyes: list[Eye]) -> list[Geometry]:
     """Brows and lashes."""
     return [brows(geometry)] + [part for eye in eyes for part in lashes(geometry, eye)]
-

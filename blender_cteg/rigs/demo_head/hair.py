@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hair combed back into a low knot: a shell grown from the scalp, combed grooves, a knot, fine hairs at the hairline."""
+"""Hair combed back into a low knot: a shell grown from the scalp, the knot, and fine hairs at the hairline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .parts import smoothstep, with_material
 #: The hairline in the side view of the base mesh, (z, y) in decimetres from the forehead back to the nape.
 _HAIRLINE: Final = np.array(
     [
-        [1.60, 8.00], [1.36, 7.985], [1.24, 7.97], [1.10, 7.90], [1.00, 7.76], [0.92, 7.56], [0.86, 7.40],
+        [1.60, 7.97], [1.40, 7.955], [1.28, 7.93], [1.12, 7.84], [1.01, 7.70], [0.92, 7.56], [0.86, 7.40],
         [0.78, 7.25], [0.70, 7.20], [0.64, 7.26], [0.61, 7.37], [0.50, 7.41], [0.38, 7.38], [0.30, 7.22],
         [0.24, 6.95], [0.12, 6.68], [-0.10, 6.50], [-0.60, 6.45],
     ]
@@ -25,6 +25,7 @@ _HAIRLINE: Final = np.array(
 _KNOT: Final = np.array([0.0, 7.28, -0.50])
 _KNOT_RADII: Final = np.array([0.36, 0.33, 0.24])
 #: Middle of the skull on the base mesh: the combing runs over the sphere about it.
+_CURVATURE: Final = 0.75  # radius of the skull in decimetres, roughly
 _SKULL: Final = np.array([0.0, 7.45, 0.45])
 
 
@@ -63,8 +64,7 @@ def _grooves(around: Floats, away: Floats) -> Floats:
 def _hair_uv(around: Floats, away: Floats, faces: Ints) -> Floats:
     corners = np.where(faces < 0, faces[:, :1], faces)
     angle = around[corners]
-    first = angle[:, :1]
-    angle = np.where(angle - first > np.pi, angle - 2 * np.pi, np.where(angle - first < -np.pi, angle + 2 * np.pi, angle))
+    angle -= 2 * np.pi * np.round((angle - angle[:, :1]) / (2 * np.pi))  # no polygon spans the seam
     return np.stack([0.5 + angle / (2 * np.pi), away[corners] / np.pi], axis=-1)
 
 
@@ -129,7 +129,9 @@ def fine_hairs(geometry: Geometry) -> Geometry:
     triangles = np.concatenate([faces[:, :3], faces[:, [0, 2, 3]]])
     middle = geometry.base[triangles].mean(axis=1)
     level = hairline_level(middle)
-    pool = np.flatnonzero((level > -0.10) & (level < 0.10) & (middle[:, 1] > 6.45) & (np.abs(middle[:, 0]) < 0.78))
+    pool = np.flatnonzero((level > -0.10) & (level < 0.10) & (middle[:, 1] > 6.45))
+    ear = (np.abs(middle[pool, 0]) > 0.66) & (middle[pool, 1] < 7.62) & (middle[pool, 2] < 0.85)
+    pool = pool[~ear]
     corners = geometry.base[triangles[pool]]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     count = 2600
@@ -150,8 +152,10 @@ def fine_hairs(geometry: Geometry) -> Geometry:
     length = random.uniform(0.12, 0.24, len(base))[:, None]
     side = np.cross(out, flow)
     side /= np.linalg.norm(side, axis=1, keepdims=True)
-    heights = np.array([0.002, 0.035, 0.055])
-    offsets = np.stack([flow * length * s + out * h for s, h in zip((0.0, 0.5, 1.0), heights, strict=True)], axis=1)
+    heights = np.array([0.002, 0.03, 0.05])
+    bow = length**2 / (2 * _CURVATURE)
+    steps = zip((0.0, 0.5, 1.0), heights, strict=True)
+    offsets = np.stack([flow * length * s + out * (h - bow * s * s) for s, h in steps], axis=1)
     sides = np.repeat(side[:, None], 3, axis=1) * 0.0035
     extra = np.zeros((len(base), 3, geometry.deltas.shape[1]))
     result = strips(geometry, rows, factors, offsets, sides, extra, "Hair")
@@ -163,4 +167,3 @@ def all_parts(geometry: Geometry) -> list[Geometry]:
     """Shell, knot and fine hairs."""
     near = np.flatnonzero((np.linalg.norm(geometry.base - _KNOT, axis=1) < 0.5) & (geometry.base[:, 1] > 6.9))
     return [shell(geometry), knot(geometry, near), fine_hairs(geometry)]
-

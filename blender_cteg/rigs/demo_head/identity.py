@@ -23,14 +23,18 @@ _MACROS: Final = {
 
 #: Detail target -> weight; "?" stands for both sides, l and r. Chosen by looking at renders.
 _DETAILS: Final = {
-    "eyes/?-eye-scale-incr": 0.30,
-    "eyes/?-eye-height2-incr": 0.25,
-    "mouth/mouth-upperlip-volume-incr": 0.25,
-    "mouth/mouth-lowerlip-volume-incr": 0.20,
+    "eyes/?-eye-scale-incr": 0.45,
+    "eyes/?-eye-height2-incr": 0.30,
+    "mouth/mouth-upperlip-volume-incr": 0.15,
     "mouth/mouth-scale-horiz-incr": 0.15,
-    "mouth/mouth-angles-up": 0.20,
-    "chin/chin-prominent-incr": 0.10,
-    "nose/nose-scale-horiz-decr": 0.10,
+    "mouth/mouth-angles-up": 0.25,
+    "chin/chin-width-decr": 0.35,
+    "chin/chin-height-decr": 0.15,
+    "head/head-oval": 0.35,
+    "head/head-fat-decr": 0.15,
+    "cheek/?-cheek-bones-incr": 0.20,
+    "nose/nose-scale-horiz-decr": 0.15,
+    "nose/nose-point-up": 0.10,
 }
 
 

