@@ -406,8 +406,10 @@ def package(folder: Path) -> Path:
             ["validate", part],
         )
         for command in commands:
-            if run([venv_python(), blender_ext(), *command]):
-                raise BuildError("Blender's extension tool refused the package; the reason is above")
+            done = subprocess.run([str(word) for word in (venv_python(), blender_ext(), *command)], capture_output=True)
+            if done.returncode:
+                said = (done.stdout + done.stderr).decode("utf-8", "replace").strip().splitlines()
+                raise BuildError(f"Blender's extension tool refused the package: {' '.join(said[-3:])}")
         part.replace(target)
     with zipfile.ZipFile(target) as archive:
         count = len(archive.namelist())

@@ -93,7 +93,7 @@ class CTEG_UL_takes(bpy.types.UIList):
         _property: str, _index: int, _flag: int,
     ) -> None:  # fmt: skip
         made = keyframes.provenance(item) or {}
-        row = layout.split(factor=0.62)
+        row = layout.row()
         shown = item == bpy.data.actions[active.take_index] if active.take_index >= 0 else False
         row.label(text=shorten(str(made.get("text", item.name)), 60), icon="PLAY" if shown else "BLANK1")
         side = row.row()

@@ -18,7 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import ModelConfig
+from .distributions import Gaussian, Mixture, gumbel_like
 from .emotions import BASIC_EMOTIONS
+from .layers import Attention, FeedForward, KeyValueCache, fourier, sinusoid
 from .spaces import SPACES, Space
 
 
@@ -41,51 +43,6 @@ class Condition:
     emotion: Tensor
     intensity: Tensor
     frames: Tensor
-
-
-@dataclass(frozen=True)
-class Gaussian:
-    """A diagonal Gaussian: ``mean`` and ``log_variance``, both (…, Z)."""
-
-    mean: Tensor
-    log_variance: Tensor
-
-    def sample(self, noise: Tensor) -> Tensor:
-        """Reparameterised sample for standard normal ``noise`` (…, Z)."""
-        return self.mean + noise * (0.5 * self.log_variance).exp()
-
-    def log_density(self, z: Tensor) -> Tensor:
-        """Natural log density of ``z`` (…, Z), summed over Z: (…,)."""
-        squared = (z - self.mean).square() * (-self.log_variance).exp()
-        return -0.5 * (squared + self.log_variance + math.log(2 * math.pi)).sum(-1)
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """A mixture of K diagonal Gaussians: ``log_weight`` (…, K), ``mean`` and ``log_variance`` (…, K, Z).
-
-    K = 1 is the paper's Gaussian prior. With K > 1 it can say "a 5 % chance of a blink", which a Gaussian cannot.
-    """
-
-    log_weight: Tensor
-    mean: Tensor
-    log_variance: Tensor
-
-    def log_density(self, z: Tensor) -> Tensor:
-        """Natural log density of ``z`` (…, Z): (…,)."""
-        components = Gaussian(self.mean, self.log_variance).log_density(z.unsqueeze(-2))
-        return torch.logsumexp(self.log_weight + components, dim=-1)
-
-    def sample(self, noise: Tensor, gumbel: Tensor, temperature: Tensor | float = 1.0) -> Tensor:
-        """Sample for standard normal ``noise`` (…, Z) and standard Gumbel ``gumbel`` (…, K).
-
-        ``temperature`` (broadcast against both) scales the draws: 0 takes the mean of the likeliest component.
-        """
-        chosen = (self.log_weight + temperature * gumbel).argmax(-1)
-        index = chosen[..., None, None].expand(*chosen.shape, 1, self.mean.shape[-1])
-        mean = self.mean.gather(-2, index).squeeze(-2)
-        log_variance = self.log_variance.gather(-2, index).squeeze(-2)
-        return Gaussian(mean, log_variance).sample(temperature * noise)
 
 
 @dataclass(frozen=True)
@@ -158,82 +115,6 @@ class ExpressionWiseAttention(nn.Module):
 
     def _shifted(self, frames: Tensor, attended: Tensor) -> Tensor:
         return frames.index_add(-1, self.jaw, self.back(attended).squeeze(-1).to(frames.dtype))
-
-
-@dataclass
-class KeyValueCache:
-    """Keys and values of the steps decoded so far, (B, H, max_steps, D / H); ``length`` steps are filled."""
-
-    key: Tensor
-    value: Tensor
-    length: int = 0
-
-    def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Store the newest step, (B, H, 1, D / H), and return everything so far."""
-        self.key[:, :, self.length : self.length + 1] = key
-        self.value[:, :, self.length : self.length + 1] = value
-        self.length += 1
-        return self.key[:, :, : self.length], self.value[:, :, : self.length]
-
-
-class Attention(nn.Module):
-    """Multi-head attention with residual and post-norm, projections without bias (as in the paper's blocks)."""
-
-    def __init__(self, width: int, n_head: int) -> None:
-        super().__init__()
-        self.n_head = n_head
-        self.query = nn.Linear(width, width, bias=False)
-        self.key = nn.Linear(width, width, bias=False)
-        self.value = nn.Linear(width, width, bias=False)
-        self.output = nn.Linear(width, width, bias=False)
-        self.norm = nn.LayerNorm(width, eps=1e-6)
-
-    def keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of ``memory`` (B, S, D), each (B, H, S, D / H)."""
-        return self._split(self.key(memory)), self._split(self.value(memory))
-
-    def forward(self, x: Tensor, memory: Tensor, *, mask: Tensor | None = None, causal: bool = False) -> Tensor:
-        """``x`` (B, N, D) attends to ``memory`` (B, S, D); ``mask`` (B, 1, 1, S) is True where it may look."""
-        key, value = self.keys_values(memory)
-        return self.attend(x, key, value, mask=mask, causal=causal)
-
-    def attend(
-        self, x: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None = None, causal: bool = False
-    ) -> Tensor:
-        """The same with keys and values already projected."""
-        query = self._split(self.query(x))
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
-        merged = self.output(mixed.transpose(1, 2).flatten(2))
-        out: Tensor = self.norm(x + merged)
-        return out
-
-    def step(self, x: Tensor, cache: KeyValueCache) -> Tensor:
-        """Causal self-attention for the newest step ``x`` (B, 1, D), reading and extending ``cache``."""
-        key, value = cache.append(*self.keys_values(x))
-        return self.attend(x, key, value)
-
-    def new_cache(self, batch: int, steps: int) -> KeyValueCache:
-        """An empty cache for ``batch`` clips of at most ``steps`` steps."""
-        weight = self.key.weight
-        shape = (batch, self.n_head, steps, weight.shape[0] // self.n_head)
-        return KeyValueCache(weight.new_empty(shape), weight.new_empty(shape))
-
-    def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.n_head, -1)).transpose(1, 2)  # (B, N, D) -> (B, H, N, D / H)
-
-
-class FeedForward(nn.Module):
-    """Position-wise feed-forward network with residual and post-norm."""
-
-    def __init__(self, width: int, inner: int) -> None:
-        super().__init__()
-        self.widen = nn.Linear(width, inner)
-        self.narrow = nn.Linear(inner, width)
-        self.norm = nn.LayerNorm(width, eps=1e-6)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.norm(x + self.narrow(F.relu(self.widen(x))))
-        return out
 
 
 class PriorNetwork(nn.Module):
@@ -368,12 +249,6 @@ class LatentGuidance(nn.Module):
         return out
 
 
-def fourier(x: Tensor, bands: int = 6) -> Tensor:
-    """``x`` in about 0..1, (…,) -> (…, 2 bands + 1): x and sine/cosine pairs of doubling frequency."""
-    angles = x.unsqueeze(-1) * (math.pi * 2.0 ** torch.arange(bands, device=x.device, dtype=x.dtype))
-    return torch.cat([x.unsqueeze(-1), angles.sin(), angles.cos()], -1)
-
-
 class CTEG(nn.Module):
     """The whole decoder: condition and past frames in, next frames out."""
 
@@ -431,7 +306,7 @@ class CTEG(nn.Module):
             previous = self.ewa(previous)
         x = self.frame_embedding(torch.cat([previous, velocity], -1))
         steps = torch.arange(first_step, first_step + previous.shape[1], device=x.device)
-        x = x + _sinusoid(steps, config.d_model).to(x.dtype)
+        x = x + sinusoid(steps, config.d_model).to(x.dtype)
         if config.emotion_conditioning:
             x = x + self.emotion_step(_emotion_features(condition)).unsqueeze(1)
         if config.length_conditioning:
@@ -470,7 +345,7 @@ class CTEG(nn.Module):
             state = layer.state(x, memory, mask)
             prior, posterior = layer.prior(state), layer.recognition(state, target)
             latent = posterior.sample(torch.randn_like(posterior.mean))
-            sample = prior.sample(torch.randn_like(posterior.mean), _gumbel_like(prior.log_weight))
+            sample = prior.sample(torch.randn_like(posterior.mean), gumbel_like(prior.log_weight))
             guided = self.guidance(sample)
             x = layer.emit(state, latent, layer.text_attention_second.keys_values(memory), mask)
             posteriors.append(posterior)
@@ -538,15 +413,3 @@ def _emotion_features(condition: Condition) -> Tensor:
     """Weights times intensity, and intensity itself, (B, 8): calm joy lies between neutral and joy."""
     intensity = condition.intensity[:, None]
     return torch.cat([condition.emotion * intensity, intensity], -1)
-
-
-def _sinusoid(steps: Tensor, width: int) -> Tensor:
-    """Sinusoidal positions (N, width) (Vaswani et al. 2017, section 3.5)."""
-    rate = torch.exp(torch.arange(0, width, 2, device=steps.device) * (-math.log(10000.0) / width))
-    angles = steps[:, None].float() * rate
-    return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)
-
-
-def _gumbel_like(x: Tensor) -> Tensor:
-    uniform = torch.rand_like(x).clamp_(1e-9, 1 - 1e-7)
-    return -torch.log(-torch.log(uniform))

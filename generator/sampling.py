@@ -116,7 +116,8 @@ def end_at_standard_face(
     """Stop rule and terminator (section 3.5): cut at the standard face, then arrive there with zero velocity.
 
     With ``stop_early`` the clip is cut after the first frame in its last quarter whose norm is under
-    ``space.standard_face_norm``. Its last half second then eases out to exactly zero, so the face always comes to rest even where the model did not.
+    ``space.standard_face_norm``. Its last half second then eases out to exactly zero, so the face always comes to rest,
+    even where the model did not.
     """
     count = len(frames)
     first = int(count * STOP_AFTER_SHARE)

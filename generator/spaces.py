@@ -78,7 +78,7 @@ def _arkit_group(channel: str) -> str:
 
 
 def _arkit55() -> Space:
-    channels = ARKIT_CHANNELS + HEAD_CHANNELS
+    channels = (*ARKIT_CHANNELS, *HEAD_CHANNELS)
     groups: dict[str, list[int]] = {"upper face": [], "eyes": [], "mouth": [], "jaw": [], "head": []}
     for index, channel in enumerate(channels):
         groups[_arkit_group(channel)].append(index)
@@ -91,7 +91,7 @@ def _arkit55() -> Space:
 
 
 def _flame53() -> Space:
-    channels = tuple(f"exp{i}" for i in range(1, 51)) + ("jawX", "jawY", "jawZ")
+    channels = (*(f"exp{i}" for i in range(1, 51)), "jawX", "jawY", "jawZ")
     groups = MappingProxyType({"expression": tuple(range(50)), "jaw": (50, 51, 52)})
     unbounded = np.full(53, np.inf, np.float32)
     # Norm below 1.0 ends a clip: paper section 3 and the released code.

@@ -78,7 +78,7 @@ class TextEncoder:
         weights = folder / "model.safetensors"
         for needed in (folder / "config.json", weights):
             if not needed.is_file():
-                raise EnvironmentProblem(f"The text encoder {name!r} has no {needed.name} in {folder}; install it again.")
+                raise EnvironmentProblem(f"The text encoder {name!r} lacks {needed.name} in {folder}; reinstall it.")
         if name == DEFAULT_ENCODER:
             _verify_default(weights)
         # Imported here: transformers takes seconds, and `hello` must answer without it.

@@ -136,12 +136,12 @@ class Worker:
         except ImportError as error:
             self._error(number, "environment", missing_package_sentence(error))
         except MemoryError:
-            self._error(number, "memory", "The computer ran out of memory; ask for fewer takes or close other programs.")
+            self._error(number, "memory", "The computer ran out of memory; ask for fewer takes.")
         except Exception as error:  # The worker must outlive any job; the client shows the sentence.
             import traceback
 
             traceback.print_exc(file=sys.stderr)
-            self._error(number, "internal", f"The generator failed ({type(error).__name__}: {error}); please report it.")
+            self._error(number, "internal", f"The generator failed ({type(error).__name__}: {error}); report it.")
         finally:
             with self._lock:
                 self._pending.discard(number)
@@ -257,5 +257,6 @@ def serve() -> int:
     # Libraries print; the protocol owns stdout. Keep its descriptor for ourselves and send prints to stderr.
     protocol = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", newline="\n")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    Worker(open(sys.stdin.fileno(), encoding="utf-8", closefd=False), protocol).run()
+    with open(sys.stdin.fileno(), encoding="utf-8", closefd=False) as requests:
+        Worker(requests, protocol).run()
     return 0

@@ -7,12 +7,10 @@ Everything goes through the extension's operators, so what is seen here is what 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +20,6 @@ os.environ.setdefault("LIBGL_ALWAYS_SOFTWARE", "1")
 import bpy
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from .. import desk, register
 from ..animation import keyframes
@@ -31,6 +28,7 @@ from ..rigs.detect import detect_rig
 from ..rigs.rig import Rig
 from . import render, sheet, stage
 from .moments import choose_moments
+from .progress import bar, quiet, step
 
 LINE: Final = "You kept it? After all these years, you actually kept it!"
 #: A picture of the contact sheet, as a part of the film's width.
@@ -38,6 +36,9 @@ CELL_SHARE: Final = 0.6
 MOMENTS: Final = 6
 #: Frames between the end of the performance and the end of the film.
 TAIL: Final = 12
+
+
+SUBTITLE: Final = "generated from the text alone by CTEG for Blender; every row is one take"
 
 
 class DemoError(Exception):
@@ -95,49 +96,63 @@ def operate(operator: object) -> None:
 
 
 def show(out: Path, size: int) -> None:
-    """Save and render the performed scene: demo.blend, demo.png, demo.mp4 in ``out``; the film ``size`` pixels wide."""
-    cell = int(CELL_SHARE * size)
+    """Save and render the performed scene: demo.blend, demo.png, demo.mp4 in ``out``; the film ``size`` pixels wide.
+
+    Each file appears when it is complete.
+    """
     scene = bpy.context.scene
     rig = detect_rig(scene.cteg.target)
     takes = desk.takes_of(scene.cteg.target)
-    keyframes.show_take(rig, takes[0])
-    scene.frame_start, scene.frame_end = frame_range(takes[0])
-    scene.frame_end += TAIL
-    scene.frame_set(scene.frame_start)
     with tempfile.TemporaryDirectory(dir=out) as folder:
         work = Path(folder)
-        with step("Looking for a renderer"):
-            workbench = render.workbench_works(work)
-        render.use_engine(scene, "CYCLES", size)
-        part = work / "demo.blend"
-        bpy.ops.wm.save_as_mainfile(filepath=str(part), copy=True, compress=True)
-        part.replace(out / "demo.blend")
+        save_scene(scene, rig, takes[0], size, work / "demo.blend")
+        (work / "demo.blend").replace(out / "demo.blend")
         with step(f"Rendering {out / 'demo.png'} with Cycles"):
-            with stage.close_up(scene), tqdm(total=MOMENTS * len(takes), unit="picture", disable=None) as bar:
-                rows = [
-                    render_row(scene, rig, take, work / str(number), cell, bar) for number, take in enumerate(takes)
-                ]
-            made = keyframes.provenance(takes[0]) or {}
-            part = work / "demo.png"
-            subtitle = "generated from the text alone by CTEG for Blender; every row is one take"
-            sheet.draw_sheet(str(made.get("text", "")), subtitle, rows, cell, part)
-            part.replace(out / "demo.png")
+            contact_sheet(scene, rig, takes, int(CELL_SHARE * size), work / "demo.png")
+            (work / "demo.png").replace(out / "demo.png")
         keyframes.show_take(rig, takes[0])
+        with step("Looking for a quick renderer"), quiet():
+            workbench = render.workbench_works(work)
         if not workbench:
-            print("    Workbench cannot render here (no EGL); Cycles draws the film, which takes longer", flush=True)
-        count = scene.frame_end - scene.frame_start + 1
-        with step(f"Rendering {out / 'demo.mp4'} ({count} frames)"):
+            print("    Workbench cannot render here (no OpenGL); Cycles draws the film, which takes longer", flush=True)
+        frames = scene.frame_end - scene.frame_start + 1
+        with step(f"Rendering {out / 'demo.mp4'}, {frames} frames"), bar(frames, "frames") as advance:
             render.use_engine(scene, "BLENDER_WORKBENCH" if workbench else "CYCLES", size, samples=4)
-            part = work / "demo.mp4"
-            with frame_bar(count):
-                render.render_film(scene, part)
-            part.replace(out / "demo.mp4")
+            render.render_film(scene, work / "demo.mp4", advance)
+        (work / "demo.mp4").replace(out / "demo.mp4")
     for name in ("demo.mp4", "demo.png", "demo.blend"):
         print(f"    {out / name}", flush=True)
 
 
+def save_scene(scene: bpy.types.Scene, rig: Rig, take: bpy.types.Action, size: int, path: Path) -> None:
+    """Save the scene as someone wants to open it: ``take`` shown, the playhead at its start, ready to render."""
+    keyframes.show_take(rig, take)
+    first, last = frame_range(take)
+    scene.frame_start, scene.frame_end = first, last + TAIL
+    scene.frame_set(first)
+    render.use_engine(scene, "CYCLES", size)
+    with quiet():
+        bpy.ops.wm.save_as_mainfile(filepath=str(path), copy=True, compress=True)
+
+
+def contact_sheet(scene: bpy.types.Scene, rig: Rig, takes: Sequence[bpy.types.Action], cell: int, path: Path) -> None:
+    """Draw the contact sheet of ``takes`` with pictures of ``cell`` pixels."""
+    with stage.close_up(scene), bar(MOMENTS * len(takes), "pictures") as advance:
+        rows = [
+            render_row(scene, rig, take, path.with_name(f"row {number}"), cell, advance)
+            for number, take in enumerate(takes)
+        ]
+    made = keyframes.provenance(takes[0]) or {}
+    sheet.draw_sheet(str(made.get("text", "")), SUBTITLE, rows, cell, path)
+
+
 def render_row(
-    scene: bpy.types.Scene, rig: Rig, take: bpy.types.Action, folder: Path, cell: int, bar: tqdm[None]
+    scene: bpy.types.Scene,
+    rig: Rig,
+    take: bpy.types.Action,
+    folder: Path,
+    cell: int,
+    advance: Callable[[], object],
 ) -> sheet.Row:
     """Render the moments of one take for the contact sheet into ``folder``."""
     folder.mkdir()
@@ -149,7 +164,7 @@ def render_row(
     for number, moment in enumerate(moments):
         pictures.append(folder / f"{number}.png")
         render.render_still(scene, first + moment, pictures[-1])
-        bar.update()
+        advance()
     made = keyframes.provenance(take) or {}
     fps = scene.render.fps / scene.render.fps_base
     title = f"{str(made.get('emotion', '')).replace('_', ' ')}  ·  seed {made.get('seed')}  ·  "
@@ -173,30 +188,6 @@ def motion_of(scene: bpy.types.Scene, face: bpy.types.Object, first: int, last: 
         poses.append(pose)
     motion = np.stack(poses)
     return motion - motion[-1]
-
-
-@contextlib.contextmanager
-def frame_bar(count: int) -> Iterator[None]:
-    """A progress bar that follows the rendered frames."""
-    with tqdm(total=count, unit="frame", disable=None) as bar:
-
-        def advance(*arguments: object) -> None:
-            bar.update()
-
-        bpy.app.handlers.render_post.append(advance)
-        try:
-            yield
-        finally:
-            bpy.app.handlers.render_post.remove(advance)
-
-
-@contextlib.contextmanager
-def step(title: str) -> Iterator[None]:
-    """Say what is being done and how long it took."""
-    start = time.monotonic()
-    print(f"==> {title}", flush=True)
-    yield
-    print(f"    done in {time.monotonic() - start:.1f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal
 
@@ -111,8 +112,11 @@ def render_still(scene: bpy.types.Scene, frame: int, path: Path) -> None:
     bpy.ops.render.render(write_still=True)
 
 
-def render_film(scene: bpy.types.Scene, path: Path) -> None:
-    """Render the scene's frame range to ``path``, an H.264 film without sound, at the scene's frame rate."""
+def render_film(scene: bpy.types.Scene, path: Path, advance: Callable[[], object]) -> None:
+    """Render the scene's frame range to ``path``, an H.264 film without sound, at the scene's frame rate.
+
+    ``advance`` is called after every frame.
+    """
     scene.render.film_transparent = False
     _image_format(scene, "FFMPEG")
     settings = scene.render.ffmpeg
@@ -123,7 +127,15 @@ def render_film(scene: bpy.types.Scene, path: Path) -> None:
     settings.audio_codec = "NONE"
     scene.render.use_file_extension = False
     scene.render.filepath = str(path)
-    bpy.ops.render.render(animation=True)
+
+    def after_frame(*_: object) -> None:
+        advance()
+
+    bpy.app.handlers.render_post.append(after_frame)
+    try:
+        bpy.ops.render.render(animation=True)
+    finally:
+        bpy.app.handlers.render_post.remove(after_frame)
 
 
 def _image_format(scene: bpy.types.Scene, name: str) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _INTERVAL = 0.1
 
 
-class Refusal(Exception):  # noqa: N818  # not a fault: the user is told what to change
+class Refusal(Exception):
     """The operator cannot do what was asked; the message is a sentence."""
 
 

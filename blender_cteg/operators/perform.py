@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,9 @@ class PerformOperator(JobOperator):
         wanted = {
             name: getattr(self if self.properties.is_property_set(name) else settings, name) for name in _OVERRIDES
         }
+        for name in ("intensity", "temperature", "seconds"):
+            if not math.isfinite(wanted[name]):  # JSON has no word for it
+                raise Refusal(f"{settings.bl_rna.properties[name].name} must be a number, not {wanted[name]:g}.")
         wanted["seconds"] = wanted["seconds"] or None
         line = Line(**wanted)
         target = settings.target

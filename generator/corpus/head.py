@@ -36,6 +36,9 @@ def head_motion(
     tilt_side = side if rng.random() < 0.7 else -side
     roll = envelope * posture[2] * tilt_side
     starts = np.array([max(p.start - 0.12, 0.0) for p in utterance.phrases])
+    if len(starts) and rng.random() < 0.65:
+        # What was said sinks in: the head settles somewhere else.
+        starts = np.append(starts, utterance.end + rng.uniform(-0.05, 0.25))
     if len(starts):
         durations = rng.uniform(0.35, 0.7, len(starts))
         poses = rng.normal(0.0, 1.0, (len(starts), 3)) * np.array([0.035, 0.06, 0.04]) * (0.5 + 0.5 * gain)

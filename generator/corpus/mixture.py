@@ -19,6 +19,8 @@ from .variants import COMPOUNDS, VARIANTS
 
 #: Below this share of the emotional weight an emotion only tints the performance.
 _MINOR_SHARE = 0.25
+#: Chance that a take goes through two patterns of one emotion.
+_SECOND_THOUGHTS = 0.42
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ def choose(weights: Floats, rng: np.random.Generator) -> Acting:
         tint = shares[other] / total
         if tint > 0.08:
             first = _tinted(first, _pick(VARIANTS[other], rng), 1.4 * tint)
-        return Acting(first, None, strength, manner, lead)
+        # The same feeling may take another shape when the thought moves on.
+        then = _pick(VARIANTS[lead], rng) if rng.random() < _SECOND_THOUGHTS else first
+        return Acting(first, None if then.name == first.name else then, strength, manner, lead)
     compound = COMPOUNDS.get(frozenset({lead, other}))
     a, b = _pick(VARIANTS[lead], rng), _pick(VARIANTS[other], rng)
     pattern = _pick(compound, rng) if compound else _split_face(lead, a, other, b)

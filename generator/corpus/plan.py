@@ -129,16 +129,19 @@ def _draw_sounds(acting: Acting, intensity: float, spoken: bool, rng: np.random.
     """A sound before the words and one after them, "" for none."""
     chosen = {"before": "", "after": ""}
     for kind in acting.first.sounds + (acting.then.sounds if acting.then else ()):
-        if rng.random() > (0.25 + 0.3 * intensity) * (1.0 if spoken else 1.5):
+        # Both draws always happen, so that another intensity does not become another take.
+        sounds, first = rng.random() < (0.25 + 0.3 * intensity) * (1.0 if spoken else 1.5), rng.random() < BEFORE[kind]
+        if not sounds:
             continue
-        place = "before" if rng.random() < BEFORE[kind] else "after"
+        place = "before" if first else "after"
         if not chosen[place]:
             chosen[place] = kind
     return chosen["before"], chosen["after"]
 
 
 def _turning_point(utterance: Utterance, earliest: float, latest: float, rng: np.random.Generator) -> float:
-    """When one feeling gives way to another: between phrases if there are several, else at an accent."""
-    spots = [p.end for p in utterance.phrases[:-1]] or [float(a) for a in utterance.accents] + [utterance.end]
+    """When one pattern gives way to another: between phrases if there are several, else at an accent, or after all."""
+    spots = [p.end for p in utterance.phrases[:-1]] or [float(a) for a in utterance.accents]
+    spots.append(utterance.end)
     spot = float(spots[int(rng.integers(len(spots)))])
     return float(np.clip(spot, min(earliest + 0.2, latest - 0.4), latest - 0.4))

@@ -30,7 +30,7 @@ ACTION_UNITS: Final[Mapping[str, Mapping[str, float]]] = {
     "20": {"mouthStretch*": 1.0},
     "22": {"mouthFunnel": 1.0},
     "23": {"mouthRollLower": 0.55, "mouthRollUpper": 0.5, "mouthPress*": 0.2, "mouthFrown*": 0.1},
-    "24": {"mouthPress*": 0.55, "mouthRollLower": 0.4, "mouthRollUpper": 0.3, "mouthFrown*": 0.15},
+    "24": {"mouthPress*": 0.45, "mouthRollLower": 0.45, "mouthRollUpper": 0.35, "mouthFrown*": 0.25},
     "25": {"mouthLowerDown*": 0.45, "mouthUpperUp*": 0.25, "jawOpen": 0.06},
     "26": {"jawOpen": 0.42},
     "27": {"jawOpen": 0.85},

@@ -76,7 +76,7 @@ def perform(
     if not 0.0 <= intensity <= _MAX_INTENSITY:
         raise ValueError(f"intensity must lie between 0 and {_MAX_INTENSITY}, not {intensity!r}")
     blend = blend / blend.sum()
-    # The intensity is no part of the seed: turning it up gives more of the same take.
+    # The intensity is no part of the seed: turning it up gives the same take, larger, perhaps with a sound added.
     key = zlib.crc32(text.encode("utf-8"), zlib.crc32(np.round(blend * 1000.0).astype(np.int64).tobytes()))
     rng = np.random.default_rng([seed, key])
     acting = choose(blend, rng)

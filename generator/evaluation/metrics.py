@@ -89,7 +89,7 @@ def motion_features(clip: Clip) -> npt.NDArray[np.float64]:
 
 
 def frechet(first: Sequence[Clip], second: Sequence[Clip]) -> float:
-    """Fréchet distance between Gaussians fitted to `motion_features` (Heusel et al. 2017), covariances shrunk by 1e-3."""
+    """Fréchet distance of Gaussians fitted to `motion_features` (Heusel et al. 2017); 1e-3 is added to variances."""
     means, covariances = [], []
     for clips in (first, second):
         features = np.stack([motion_features(c) for c in clips])

@@ -32,6 +32,7 @@ bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
 assert bpy.ops.cteg.add_head() == {"FINISHED"}
 settings = bpy.context.scene.cteg
 assert settings.target.name.startswith("CTEG Head"), settings.target
+assert all(key.value == 0.0 for key in settings.target.data.shape_keys.key_blocks[1:]), "the head is not at rest"
 settings.text, settings.takes, settings.seconds = "I knew it.", 2, 1.0
 assert bpy.ops.cteg.generate() == {"FINISHED"}
 takes = [action for action in bpy.data.actions if action.get("cteg")]

@@ -39,10 +39,12 @@ def test_csv_has_the_61_columns_of_a_live_link_face_recording(clips: Clips, tmp_
     assert [p.name for p in paths] == ["clip_1.csv", "clip_2.csv"]
     header, *rows = csv.reader(paths[1].open(encoding="utf-8"))
     assert len(rows) == 20 and len(header) == 2 + 61 and {len(r) for r in rows} == {63}
-    assert header[:4] == ["Timecode", "BlendShapeCount", "EyeBlinkLeft", "EyeLookDownLeft"] and header[53] == "TongueOut"
+    assert header[:4] == ["Timecode", "BlendShapeCount", "EyeBlinkLeft", "EyeLookDownLeft"]
+    assert header[53] == "TongueOut"
     assert rows[0][0] == "00:00:00:00.000" and rows[0][1] == "61"
-    assert float(rows[3][header.index("JawOpen")]) == pytest.approx(clips.values[1, 3, ARKIT55.column("jawOpen")], abs=1e-6)
-    assert float(rows[3][header.index("HeadYaw")]) == pytest.approx(clips.values[1, 3, ARKIT55.column("headYaw")], abs=1e-6)
+    for name, channel in (("JawOpen", "jawOpen"), ("HeadYaw", "headYaw"), ("HeadPitch", "headPitch")):
+        written, value = float(rows[3][header.index(name)]), clips.values[1, 3, ARKIT55.column(channel)]
+        assert written == pytest.approx(value, abs=1e-6)
 
 
 def test_json_is_readable(clips: Clips, tmp_path: Path) -> None:

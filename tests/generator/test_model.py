@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from generator.config import ModelConfig
-from generator.model import CTEG, Condition, ExpressionWiseAttention, Gaussian, Mixture
+from generator.distributions import Gaussian, Mixture
+from generator.model import CTEG, Condition, ExpressionWiseAttention
 from generator.sampling import end_at_standard_face, sample_takes, sample_uncached
 from generator.spaces import ARKIT55
 

@@ -56,4 +56,4 @@ def test_good_lines_are_cleaned_and_warn_of_what_cannot_be_read() -> None:
 
 def test_a_valid_request_keeps_its_settings() -> None:
     request = LineRequest.from_json({"text": "Hi there", "emotion": "awed", "takes": 3, "seed": 9, "seconds": 2.5})
-    assert (request.text, request.emotion, request.takes, request.seed, request.seconds) == ("Hi there", "awed", 3, 9, 2.5)
+    assert request == LineRequest("Hi there", "awed", takes=3, seed=9, seconds=2.5)

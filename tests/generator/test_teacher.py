@@ -92,7 +92,7 @@ SIGNATURES = {
 def test_each_emotion_moves_the_muscles_that_define_it(emotion: str) -> None:
     def peaks(name: str, feeling: str, intensity: float = 1.0) -> float:
         takes = (act(LINES[0], feeling, seed, intensity) for seed in range(12))
-        return float(np.mean([np.quantile(channel(take, name), 0.8) for take in takes]))
+        return float(np.mean([np.quantile(channel(take, name), 0.9) for take in takes]))
 
     for name in SIGNATURES[emotion]:
         assert peaks(name, emotion) > peaks(name, "neutral") + 0.15, name
@@ -164,8 +164,9 @@ def test_rounded_vowels_round_the_lips_and_a_smile_survives_speech() -> None:
     assert rounded > 0.3 > 0.1 > spread
     for seed in range(6):
         clip = act("Look at her, she is taking her first steps!", "joy", seed)
-        middle = channel(clip, "mouthSmile*")[len(clip) // 3 : -18]
-        assert middle.min() > 0.15 and middle.mean() > 0.4
+        # The second half: a smile may dawn late.
+        spoken = channel(clip, "mouthSmile*")[len(clip) // 2 : -20]
+        assert spoken.min() > 0.15 and spoken.mean() > 0.4
 
 
 def test_a_question_lifts_the_brows_and_a_statement_does_not() -> None:

@@ -52,14 +52,23 @@ def add_demo_head(context: bpy.types.Context, name: str = "CTEG Head") -> bpy.ty
         and right_eye. ``mesh.data["cteg_mapping"]`` holds the mapping from arkit55 as JSON.
 
     Raises:
-        DemoHeadError: the baked head is missing or damaged; nothing is added.
+        DemoHeadError: the baked head is missing or damaged, or the scene cannot take objects; nothing is added.
     """
     head = load_head(locate_head_asset())
+    before = context.view_layer.objects.active
+    if before is not None and before.mode != "OBJECT":
+        bpy.ops.object.mode_set(mode="OBJECT")
     made: list[bpy.types.ID] = []
     try:
         return _add(context, name, head, made)
-    except Exception:
+    except Exception as error:
+        active = context.view_layer.objects.active
+        if active is not None and active.mode != "OBJECT":
+            bpy.ops.object.mode_set(mode="OBJECT")
         bpy.data.batch_remove(made)
+        context.view_layer.objects.active = before
+        if isinstance(error, RuntimeError):  # what Blender's operators raise
+            raise DemoHeadError(f"the demo head cannot be added to this scene: {error}") from error
         raise
 
 
@@ -79,8 +88,12 @@ def _add(
     made.append(armature)
     rig = bpy.data.objects.new(f"{name} Rig", armature)
     made.append(rig)
-    collection = context.collection or context.scene.collection
+    collection = context.collection
     collection.objects.link(rig)
+    if not rig.visible_get(view_layer=context.view_layer):  # a hidden collection cannot be edited
+        collection.objects.unlink(rig)
+        collection = context.scene.collection
+        collection.objects.link(rig)
     collection.objects.link(face)
     rig.location = context.scene.cursor.location
     _make_bones(context, rig, head)
@@ -129,9 +142,6 @@ def _make_bones(context: bpy.types.Context, rig: bpy.types.Object, head: dict[st
     """The five bones at FLAME's joints; root and neck stand, jaw and eyes point forward."""
     joints = _points(head["J_regressor"] @ head["v_template"])
     parents = head["kintree_table"][0]
-    previous = context.view_layer.objects.active
-    if previous is not None and previous.mode != "OBJECT":
-        bpy.ops.object.mode_set(mode="OBJECT")
     context.view_layer.objects.active = rig
     bpy.ops.object.mode_set(mode="EDIT")
     bones: list[bpy.types.EditBone] = []
@@ -227,6 +237,7 @@ def _materials(name: str, head: dict[str, np.ndarray], made: list[bpy.types.ID])
         shader.inputs["Subsurface Weight"].default_value = look.subsurface
         shader.inputs["Subsurface Radius"].default_value = (0.012, 0.004, 0.002)
         shader.inputs["Subsurface Scale"].default_value = 1.0
+        shader.inputs["Specular IOR Level"].default_value = look.specular
         shader.inputs["Coat Weight"].default_value = look.coat
         shader.inputs["Coat Roughness"].default_value = 0.03
         if look.image is not None and f"image_{look.image}" in head:

@@ -54,13 +54,15 @@ def bake(source: Path | None, out: Path, progress: Progress | None = None) -> Pa
         progress: called with a fraction 0..1 and what is being done.
 
     Returns:
-        ``out``. Metres, radians, FLAME axes. Keys: FLAME's ``v_template`` (V, 3), ``f`` (F, 3) triangles,
-        ``shapedirs`` (V, 3, 50), ``J_regressor`` (5, V), ``weights`` (V, 5), ``kintree_table`` (2, 5); the polygons
-        ``polygons`` (P, 4; -1 pads triangles), ``uv`` (P, 4, 2), ``material_index`` (P,), ``materials`` (M,);
-        ``image_skin``, ``image_eye``, ``image_mouth``, ``image_hair`` (H, W, 3) uint8 sRGB, first row
-        at the bottom; the mapping ``arkit_channels`` (52,), ``arkit_to_exp`` (52, 50), ``arkit_to_jaw``, ``arkit_to_left_eye``,
-        ``arkit_to_right_eye`` (52, 3), ``residual_mm`` and ``residual_percent`` (52,); ``arkit_deltas``
-        (52, V, 3) float16, the displacement each action should have; ``schema_version``.
+        ``out``. Metres, radians, FLAME axes. It holds FLAME's ``v_template`` (V, 3), ``f`` (F, 3) triangles,
+        ``shapedirs`` (V, 3, 50), ``J_regressor`` (5, V), ``weights`` (V, 5) and ``kintree_table`` (2, 5; root's
+        parent is -1) with ``joint_names`` (5,);
+        for the mesh ``polygons`` (P, 4; -1 pads triangles), ``uv`` (P, 4, 2), ``material_index`` (P,), ``materials``
+        (M,) and the images ``image_skin``, ``image_eye``, ``image_mouth``, ``image_hair`` (H, W, 3) uint8 sRGB, first
+        row at the bottom;
+        for the mapping ``arkit_channels`` (52,), ``arkit_to_exp`` (52, 50), ``arkit_to_jaw``, ``arkit_to_left_eye``,
+        ``arkit_to_right_eye`` (52, 3), ``residual_mm`` (the largest vertex error) and ``residual_percent`` (52,), and
+        ``arkit_deltas`` (52, V, 3) float16, the displacement each action should have; and ``schema_version``.
 
     Raises:
         DemoHeadError: the source is missing or damaged, or ``out`` cannot be written.

@@ -158,7 +158,7 @@ def lashes(geometry: Geometry, eye: Eye) -> list[Geometry]:
     for upper, count in ((True, _LASHES[0]), (False, _LASHES[1])):
         edge = ring[(offset[:, 1] > corner_y - 1e-6) == upper]
         edge = edge[np.argsort((geometry.rest[edge, 0] - eye.centre[0]) * outward)]
-        at = np.linspace(2.6 if upper else 4.0, len(edge) - 1.05, count)
+        at = np.linspace(3.2 if upper else 4.5, len(edge) - 1.05, count)
         low, part = at.astype(int), at - at.astype(int)
         fraction = at / (len(edge) - 1)
         rows = np.stack([edge[low], edge[low + 1], edge[low]], axis=1)

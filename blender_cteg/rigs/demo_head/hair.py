@@ -156,7 +156,7 @@ def fine_hairs(geometry: Geometry) -> Geometry:
     bow = length**2 / (2 * _CURVATURE)
     steps = zip((0.0, 0.5, 1.0), heights, strict=True)
     offsets = np.stack([flow * length * s + out * (h - bow * s * s) for s, h in steps], axis=1)
-    sides = np.repeat(side[:, None], 3, axis=1) * 0.0035
+    sides = np.repeat(side[:, None], 3, axis=1) * 0.0026
     extra = np.zeros((len(base), 3, geometry.deltas.shape[1]))
     result = strips(geometry, rows, factors, offsets, sides, extra, "Hair")
     around, angle = combing(np.repeat(base, 5, axis=0))

@@ -17,6 +17,7 @@ class Look:
         image: "skin", "eye", "mouth", "hair" or None.
         subsurface: strength of subsurface scattering, 0 to 1.
         coat: strength of a clear coat, 0 to 1 (the cornea's wetness).
+        specular: strength of reflections, 0 to 1; 0.5 is ordinary matter.
     """
 
     colour: tuple[float, float, float]
@@ -24,21 +25,22 @@ class Look:
     image: str | None = None
     subsurface: float = 0.0
     coat: float = 0.0
+    specular: float = 0.5
 
 
 LOOKS: Final = {
-    "Skin": Look((0.58, 0.34, 0.24), 0.48, "skin", 0.12),
-    "Lips": Look((0.42, 0.15, 0.13), 0.36, "skin", 0.12),
+    "Skin": Look((0.70, 0.43, 0.32), 0.48, "skin", 0.12),
+    "Lips": Look((0.47, 0.17, 0.15), 0.36, "skin", 0.12),
     "Mouth": Look((0.06, 0.010, 0.010), 0.6, "mouth"),
     "Eye": Look((0.62, 0.58, 0.55), 0.12, "eye", 0.0, 1.0),
     "Iris": Look((0.10, 0.045, 0.02), 0.12, "eye", 0.0, 1.0),
     "Pupil": Look((0.004, 0.004, 0.004), 0.1, "eye", 0.0, 1.0),
     "Teeth": Look((0.80, 0.75, 0.66), 0.25, "mouth"),
     "Tongue": Look((0.30, 0.07, 0.07), 0.4, "mouth"),
-    "Brows": Look((0.022, 0.012, 0.008), 0.7),
-    "Lashes": Look((0.008, 0.006, 0.005), 0.7),
-    "Hair": Look((0.035, 0.018, 0.011), 0.58, "hair"),
-    "Shirt": Look((0.055, 0.10, 0.13), 0.9),
+    "Brows": Look((0.020, 0.011, 0.007), 1.0, specular=0.0),
+    "Lashes": Look((0.008, 0.006, 0.005), 1.0, specular=0.0),
+    "Hair": Look((0.035, 0.018, 0.011), 0.58, "hair", specular=0.2),
+    "Shirt": Look((0.055, 0.10, 0.13), 0.9, specular=0.2),
 }
 #: Material slots in order.
 MATERIALS: Final = tuple(LOOKS)

@@ -199,10 +199,10 @@ def eye() -> Bytes:
     """The eye image: half its width is 100 degrees from the pupil."""
     axis = (np.arange(_EYE_SIZE) + 0.5) / _EYE_SIZE * 2 - 1
     x, y = np.meshgrid(axis, axis)
-    polar: Floats = np.hypot(x, y) * 100
+    polar: Floats = np.hypot(x, y).astype(np.float64) * 100
     around = np.arctan2(y, x)
     ring = np.stack([np.cos(around), np.sin(around)], axis=-1)
-    colour = np.broadcast_to(np.array([0.87, 0.845, 0.82]), (*polar.shape, 3)).copy()
+    colour = np.broadcast_to(np.array([0.93, 0.91, 0.89]), (*polar.shape, 3)).copy()
     colour = _mix(colour, np.array([0.74, 0.55, 0.50]), smoothstep(38, 80, polar))
     veins = smoothstep(0.55, 0.9, noise(np.stack([x * 3, y], axis=-1), 0.05, 20)) * smoothstep(34, 60, polar)
     colour = _mix(colour, np.array([0.72, 0.36, 0.34]), 0.30 * veins)
@@ -222,8 +222,8 @@ def mouth() -> Bytes:
     """The mouth image: teeth along the arch in the left half, then the tongue and the cavity by depth."""
     u, v = np.meshgrid((np.arange(_MOUTH_SIZE) + 0.5) / _MOUTH_SIZE, (np.arange(_MOUTH_SIZE) + 0.5) / _MOUTH_SIZE)
     tooth = np.abs(((np.abs(u - 0.25) / 0.24 * 1.9) / 0.27) % 1 - 0.5) * 2  # 1 between teeth
-    between = smoothstep(0.72, 1.0, tooth)
-    enamel = _mix(np.broadcast_to([0.95, 0.925, 0.87], (*u.shape, 3)), np.array([0.62, 0.50, 0.42]), 0.75 * between)
+    between = smoothstep(0.84, 1.0, tooth)
+    enamel = _mix(np.broadcast_to([0.95, 0.925, 0.87], (*u.shape, 3)), np.array([0.62, 0.50, 0.42]), 0.5 * between)
     enamel = _mix(enamel, np.array([0.86, 0.79, 0.68]), smoothstep(0.35, 0.7, v) * 0.6)
     gum = smoothstep(0.62, 0.74, v + 0.09 * (1 - tooth**2) - 0.05)
     colour = _mix(enamel, np.array([0.66, 0.33, 0.33]), gum)

@@ -83,7 +83,8 @@ def seal_lips(mesh: BaseMesh, rest: Floats, ring: Floats) -> Floats:
     for i, x in enumerate(places):
         near = np.abs(rest[:, 0] - x) < 0.016
         if (upper & near).any() and (lower & near).any():
-            gap[i + 1] = max(rest[upper & near, 1].min() - rest[lower & near, 1].max() + 0.006, 0.0)
+            overlap = 0.006 + 0.018 * smoothstep(0.12, 0.26, np.abs(x))  # teeth stand close behind the corners
+            gap[i + 1] = max(rest[upper & near, 1].min() - rest[lower & near, 1].max() + overlap, 0.0)
     close = np.interp(rest[:, 0], np.concatenate([[-0.33], places, [0.33]]), gap) / 2
     weight = np.where(ring >= 0, 1 - smoothstep(4.0, 9.0, ring), 0.0)
     result = rest.copy()
@@ -117,7 +118,7 @@ def with_material(part: Geometry, material: str | Ints, uv: Floats | None = None
 def teeth(geometry: Geometry, mesh: BaseMesh, name: str) -> Geometry:
     """A row of teeth, set back behind the lips; texture: place along the arch and height, in the image's left half."""
     part = compact(replace(geometry, faces=mesh.faces[name]))
-    part = replace(part, rest=part.rest * (0.83, 1.0, 1.0) + (0.0, -0.02 if "upper" in name else 0.0, -0.015))
+    part = replace(part, rest=part.rest * (0.90, 1.0, 1.0) + (0.0, -0.045 if "upper" in name else 0.0, 0.0))
     arch = np.arctan2(part.base[:, 0], part.base[:, 2] - 1.05)
     low, high = part.base[:, 1].min(), part.base[:, 1].max()
     height = (part.base[:, 1] - low) / (high - low)
@@ -139,7 +140,8 @@ def tongue(geometry: Geometry, mesh: BaseMesh) -> Geometry:
 def skin(geometry: Geometry) -> Geometry:
     """Head, neck and chest with mouth cavity, cut to the bust; materials Skin, Lips and Mouth."""
     part = compact(geometry)
-    part = clip(part, np.minimum(bust_level(part.base), 0.3 - neckline_level(part.base)))  # the shirt hides the rest
+    hidden = np.maximum(neckline_level(part.base) - 0.3, np.abs(part.base[:, 0]) - 1.0)  # under the shirt
+    part = clip(part, np.minimum(bust_level(part.base), -hidden))
     corners = np.where(part.faces < 0, part.faces[:, :1], part.faces)
     ring, inner = part.masks[corners, MOUTH_RING], part.masks[corners, INNER]
     material = np.full(len(part.faces), MATERIALS.index("Skin"))

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Through the whole door: the operators in Blender, the real generator in its own process."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import bpy
+import pytest
+
+import blender_cteg
+from blender_cteg import desk, session
+from blender_cteg.animation import keyframes
+from blender_cteg.operators import perform
+from blender_cteg.preferences import Choices
+from blender_cteg.worker.protocol import Hello
+from tests.blender.fake_worker import CHANNELS
+
+DEFAULT = Path(__file__).resolve().parents[2] / "generator" / "checkpoints" / "default"
+trained = pytest.mark.skipif(not (DEFAULT / "config.json").is_file(), reason="no checkpoint has been trained yet")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def extension() -> Iterator[None]:
+    """Registered once for all tests here: the generator takes seconds to start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CTEG_PYTHON", sys.executable)
+        blender_cteg.register()
+        yield
+        blender_cteg.unregister()
+
+
+@pytest.fixture
+def face() -> bpy.types.Object:
+    """An ARKit face as the target of an empty scene."""
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    mesh = bpy.data.meshes.new("Face")
+    mesh.from_pydata([(0, 0, 0), (1, 0, 0), (0, 0, 1)], [], [(0, 1, 2)])
+    face = bpy.data.objects.new("Face", mesh)
+    bpy.context.scene.collection.objects.link(face)
+    face.shape_key_add(name="Basis")
+    for name in CHANNELS[:52]:
+        face.shape_key_add(name=name).value = 0.0
+    bpy.context.scene.cteg.target = face
+    return face
+
+
+def refused(sentence: str, **arguments: object) -> None:
+    with pytest.raises(RuntimeError, match=sentence):
+        bpy.ops.cteg.generate(**arguments)
+    assert len(bpy.data.actions) == 0
+    assert session.last_problem
+
+
+def test_check_names_versions_and_devices() -> None:
+    assert bpy.ops.cteg.check_generator() == {"FINISHED"}
+    assert isinstance(session.checked, Hello)
+    assert session.checked.torch
+    assert "cpu" in session.checked.devices
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"text": "word " * 4000}, r"limit is 500; split"),
+        ({"text": "\N{GRINNING FACE}"}, r"type words"),
+        ({"text": "日本語です"}, r"Latin letters"),
+        ({"text": "Hello\x07there"}, r"U\+0007.*remove it"),
+        ({"text": "Hi.", "seconds": -1.0}, r"length in seconds must be from .* not -1"),
+        ({"text": "Hi.", "seconds": 99.0}, r"length in seconds must be from .* not 99"),
+        ({"text": "Hi.", "intensity": 9.0}, r"Intensity must be from 0 to 1\.5, not 9"),
+        ({"text": "Hi.", "temperature": -0.5}, r"Temperature must be from"),
+        ({"text": "Hi.", "takes": 0}, r"number of takes"),
+        ({"text": "Hi.", "seed": -1}, r"seed must be"),
+    ],
+)
+def test_what_cannot_be_performed_is_refused(
+    face: bpy.types.Object, arguments: dict[str, object], sentence: str
+) -> None:
+    refused(sentence, **arguments)
+
+
+def test_an_unknown_emotion_is_refused(face: bpy.types.Object) -> None:
+    with pytest.raises(TypeError, match="bored.*not found in.*joy"):
+        bpy.ops.cteg.generate(text="Hi.", emotion="bored")
+
+
+def test_a_missing_checkpoint(face: bpy.types.Object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    monkeypatch.setattr(perform, "choices", lambda _context: Choices(device="cpu", checkpoint=str(gone)))
+    refused(r"no checkpoint in .*gone", text="Hi.")
+
+
+@trained
+def test_a_damaged_checkpoint(face: bpy.types.Object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(DEFAULT, damaged)
+    (weights,) = damaged.glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+    monkeypatch.setattr(perform, "choices", lambda _context: Choices(device="cpu", checkpoint=str(damaged)))
+    refused(r"damaged", text="Hi.")
+
+
+@trained
+def test_a_line_becomes_keyframes(face: bpy.types.Object) -> None:
+    assert bpy.ops.cteg.generate(text="You kept it!", emotion="joy", takes=2, seed=3, seconds=2.0) == {"FINISHED"}
+    first, second = desk.takes_of(face)
+    assert [keyframes.provenance(take)["seed"] for take in (first, second)] == [3, 4]
+    lips = [face.data.shape_keys.key_blocks[name] for name in ("mouthSmileLeft", "jawOpen", "browInnerUp")]
+    played = {}
+    for take in (first, second):
+        bpy.ops.cteg.show_take(take=take.name)
+        played[take.name] = []
+        for frame in range(1, 49, 4):
+            bpy.context.scene.frame_set(frame)
+            played[take.name].append([key.value for key in lips])
+    one, two = played.values()
+    assert max(max(row) for row in one) > 0.1
+    assert one != two
+    assert "torch" not in sys.modules
