@@ -179,7 +179,7 @@ def explain(complaints: str) -> str:
 
 #: Run by the environment's Python with requirement lines as arguments; prints JSON: [[not installed], [damaged]].
 PROBE = """
-import importlib.metadata as metadata, json, sys
+import csv, importlib.metadata as metadata, json, sys
 from pip._vendor.packaging.requirements import Requirement
 absent, damaged = [], []
 for line in sys.argv[1:]:
@@ -191,8 +191,10 @@ for line in sys.argv[1:]:
         except metadata.PackageNotFoundError:
             absent.append(line)
 for found in metadata.distributions():
-    files = found.files
-    if files is None or not all(file.locate().exists() for file in files if not str(file).endswith(".pyc")):
+    # Not found.files: since Python 3.12 it leaves out what is missing.
+    rows = csv.reader((found.read_text("RECORD") or "").splitlines())
+    files = [row[0] for row in rows if row and not row[0].endswith(".pyc")]
+    if not files or not all(found.locate_file(file).exists() for file in files):
         damaged.append(str(found.metadata["Name"]))
 print(json.dumps([absent, damaged]))
 """

@@ -93,12 +93,14 @@ class CTEG_UL_takes(bpy.types.UIList):
         _property: str, _index: int, _flag: int,
     ) -> None:  # fmt: skip
         made = keyframes.provenance(item) or {}
-        row = layout.row()
-        shown = item == bpy.data.actions[active.take_index] if active.take_index >= 0 else False
-        row.label(text=shorten(str(made.get("text", item.name)), 60), icon="PLAY" if shown else "BLANK1")
-        side = row.row()
-        side.alignment = "RIGHT"
-        side.label(text=f"{label(str(made.get('emotion', '')))}  {made.get('seed', '')}")
+        shown = active.take_index >= 0 and item == bpy.data.actions[active.take_index]
+        line = layout.split(factor=0.46)
+        line.label(text=shorten(str(made.get("text", item.name)), 60), icon="PLAY" if shown else "BLANK1")
+        details = line.split(factor=0.82)
+        details.label(text=label(str(made.get("emotion", ""))))
+        seed = details.row()
+        seed.alignment = "RIGHT"
+        seed.label(text=str(made.get("seed", "")))
 
     def filter_items(self, context: Context, _data: object, _property: str) -> tuple[list[int], list[int]]:
         actions = list(bpy.data.actions)

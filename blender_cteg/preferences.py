@@ -93,7 +93,8 @@ def _draw_hello(box: bpy.types.UILayout, hello: Hello) -> None:
         ("PyTorch", hello.torch or "missing"),
         ("Devices", ", ".join(hello.devices)),
     ):
-        row = column.split(factor=0.4)
-        row.alignment = "RIGHT"
-        row.label(text=name)
-        row.label(text=value)
+        split = column.split(factor=0.4)
+        for text, alignment in ((name, "RIGHT"), (value, "LEFT")):
+            row = split.row()
+            row.alignment = alignment
+            row.label(text=text)

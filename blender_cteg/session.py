@@ -125,7 +125,8 @@ def close() -> None:
 
 def _client_for(wanted: WorkerCommand) -> WorkerClient:
     global _client
-    if _client is not None and _client.command != wanted:
+    # Variables may come and go, other extensions set some too; that is no reason to load the model again.
+    if _client is not None and (_client.command.argv, _client.command.folder) != (wanted.argv, wanted.folder):
         _client.close()
         _client = None
     if _client is None:

@@ -49,7 +49,7 @@ class Worker:
             self._perform(job)
 
     def _send(self, message: Message) -> None:
-        line = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+        line = json.dumps(message, separators=(",", ":"))
         with self._lock:
             self._writer.write(line + "\n")
             self._writer.flush()

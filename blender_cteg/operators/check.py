@@ -50,3 +50,7 @@ class CTEG_OT_check_generator(JobOperator, bpy.types.Operator):
             f"Generator {job.hello.generator}, Python {job.hello.python}, torch {job.hello.torch}, "
             f"{', '.join(job.hello.devices)}",
         )
+
+    def conclude(self, problem: str) -> None:
+        session.finish()
+        session.checked = problem or session.checked

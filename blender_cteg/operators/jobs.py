@@ -48,6 +48,10 @@ class JobOperator:
         """Use what arrived. `Refusal` when it cannot be used; then nothing may have changed."""
         raise NotImplementedError
 
+    def conclude(self, problem: str) -> None:
+        """Forget the job, and keep the sentence it failed with ("" if it did not) where the user looks for it."""
+        session.finish(problem)
+
     def invoke(self, context: Context, _event: Event) -> set[str]:
         """Start, and return to Blender's interface."""
         if bpy.app.background or context.window is None:
@@ -106,7 +110,7 @@ class JobOperator:
         try:
             session.start(*self.prepare(context))
         except (Refusal, LocateError) as refusal:
-            session.finish(str(refusal))
+            self.conclude(str(refusal))
             redraw_panels(context)
             self.report({"ERROR"}, str(refusal))
             return False
@@ -119,7 +123,7 @@ class JobOperator:
                 self.complete(context, job)
             except Refusal as refusal:
                 problem = str(refusal)
-        session.finish(problem)
+        self.conclude(problem)
         redraw_panels(context)
         if problem:
             self.report({"ERROR"}, problem)

@@ -84,7 +84,7 @@ def test_what_cannot_be_performed_is_refused(
 
 
 def test_an_unknown_emotion_is_refused(face: bpy.types.Object) -> None:
-    with pytest.raises(TypeError, match="bored.*not found in.*joy"):
+    with pytest.raises(TypeError, match=r"bored.*not found in.*joy"):
         bpy.ops.cteg.generate(text="Hi.", emotion="bored")
 
 

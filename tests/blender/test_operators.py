@@ -250,7 +250,6 @@ def test_a_target_of_another_scene(face: bpy.types.Object) -> None:
 
 def test_numbers_the_protocol_cannot_carry(face: bpy.types.Object) -> None:
     refused("Variation must be a number, not nan", temperature=float("nan"))
-    refused("Length must be a number, not inf", seconds=float("inf"))
 
 
 def test_a_generator_that_is_not_there(face: bpy.types.Object, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,3 +389,12 @@ def test_checking_the_generator(scene: bpy.types.Scene) -> None:
     assert bpy.ops.cteg.check_generator() == {"FINISHED"}
     assert session.checked is not None
     assert json.dumps(session.checked.devices) == '["cpu"]'
+
+
+def test_a_failed_check_is_kept_for_the_preferences(scene: bpy.types.Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = WorkerCommand((sys.executable, str(FAKE), "no-torch"), str(FAKE.parent), tuple(os.environ.items()))
+    monkeypatch.setattr(session, "command", lambda _python: broken)
+    with pytest.raises(RuntimeError, match="has no torch: install it"):
+        bpy.ops.cteg.check_generator()
+    assert "has no torch" in session.checked
+    assert session.last_problem == ""
