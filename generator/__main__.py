@@ -66,8 +66,9 @@ def _say(options: argparse.Namespace) -> None:
         from .errors import InputError
 
         raise InputError(f"--out must end in .npz, .json or .csv, not {options.out.name!r}.")
-    from .performer import Performer
+    from .performer import Performer, leave_cores_to_others
 
+    leave_cores_to_others()
     (clips,) = Performer.load(options.checkpoint, options.device).perform([request])
     for warning in clips.warnings:
         print(f"warning: {warning}", file=sys.stderr)

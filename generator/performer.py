@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from .checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
@@ -54,6 +56,15 @@ def available_devices() -> list[str]:
     if torch.cuda.is_available():
         devices.insert(0, "cuda")
     return devices
+
+
+def leave_cores_to_others() -> None:
+    """Use half of the cores, at most four, unless OMP_NUM_THREADS says otherwise.
+
+    The decoder's matrices are small: more threads wait for each other, and Blender needs cores of its own.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, min(4, (os.cpu_count() or 2) // 2)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +119,7 @@ class Performer:
         report(0.0, "reading the line")
         try:
             takes = self._plan(requests)
-            frames: list[np.ndarray] = []
+            frames: list[npt.NDArray[np.float32]] = []
             for start in range(0, len(takes), _BATCH):
                 batch = takes[start : start + _BATCH]
 
@@ -123,7 +134,7 @@ class Performer:
             raise OutOfMemory("The device ran out of memory; ask for fewer takes or choose the cpu device.") from error
         return self._collect(requests, takes, frames)
 
-    def emotion_probabilities(self, lines: list[str]) -> np.ndarray:
+    def emotion_probabilities(self, lines: list[str]) -> npt.NDArray[np.float32]:
         """What the words of each line say, as calibrated probabilities over `BASIC_EMOTIONS`, (B, 7)."""
         with torch.inference_mode():
             logits: torch.Tensor = self.checkpoint.generator.emotion(self.encoder.encode(lines).pooled())
@@ -161,7 +172,9 @@ class Performer:
             features.hidden, features.mask, features.position, emotion, intensity, torch.tensor(frames, device=device)
         )
 
-    def _collect(self, requests: list[LineRequest], takes: list[_Take], frames: list[np.ndarray]) -> list[Clips]:
+    def _collect(
+        self, requests: list[LineRequest], takes: list[_Take], frames: list[npt.NDArray[np.float32]]
+    ) -> list[Clips]:
         result = []
         for index, request in enumerate(requests):
             rows = [k for k, take in enumerate(takes) if take.line == index]

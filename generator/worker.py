@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from . import __version__
 from .emotions import EMOTION_NAMES
@@ -184,7 +185,9 @@ class Worker:
     def _performer(self, checkpoint: str | None, device: str, progress: _Progress) -> Any:
         key = (checkpoint, device)
         if key not in self._performers:
-            from .performer import Performer
+            from .performer import Performer, leave_cores_to_others
+
+            leave_cores_to_others()
 
             progress.enter(0.05, 0.6)
             performer = Performer.load(Path(checkpoint) if checkpoint else None, device, progress.report)
@@ -227,7 +230,7 @@ class _Progress:
             )
 
 
-def encode_array(array: np.ndarray) -> Message:
+def encode_array(array: npt.NDArray[np.float32]) -> Message:
     """An array as the protocol writes it: float32 little endian, C order, base64."""
     data = np.ascontiguousarray(array, "<f4")
     return {"dtype": "<f4", "shape": list(data.shape), "base64": base64.b64encode(data.tobytes()).decode("ascii")}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from ..clips import write_atomically
 from ..emotions import BASIC_EMOTIONS
@@ -133,7 +134,7 @@ def _pure_indices(corpus: Corpus, count: int) -> list[int]:
     return pure[:count]
 
 
-def _pure_clips(corpus: Corpus, count: int) -> tuple[list[Clip], np.ndarray]:
+def _pure_clips(corpus: Corpus, count: int) -> tuple[list[Clip], npt.NDArray[np.int64]]:
     indices = _pure_indices(corpus, count)
     emotions = np.array([int(np.argmax(corpus.lines[i]["weights"])) for i in indices])
     return [corpus.clip(i)[3] for i in indices], emotions

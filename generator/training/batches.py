@@ -7,8 +7,9 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import IO, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -65,8 +66,8 @@ class FeatureStore:
 
     @staticmethod
     def _compute(lines: list[str], encoder: TextEncoder, paths: list[Path]) -> None:
-        hidden: list[npt.NDArray[np.float16]] = [np.empty(0)] * len(lines)
-        position: list[npt.NDArray[np.float16]] = [np.empty(0)] * len(lines)
+        hidden: list[npt.NDArray[np.float16]] = [np.empty(0, np.float16)] * len(lines)
+        position: list[npt.NDArray[np.float16]] = [np.empty(0, np.float16)] * len(lines)
         # Sorted by length: batches without padding are several times faster.
         order = sorted(range(len(lines)), key=lambda i: len(lines[i]))
         for start in tqdm(range(0, len(order), 128), desc="reading lines", unit="batch"):
@@ -78,7 +79,7 @@ class FeatureStore:
                 position[i] = features.position[k, :n].cpu().numpy().astype(np.float16)
         offset = np.cumsum([0] + [len(p) for p in position])
         for path, array in zip(paths, (np.concatenate(hidden), np.concatenate(position), offset), strict=True):
-            write_atomically(path, lambda file, array=array: np.save(file, array, allow_pickle=False))
+            write_atomically(path, partial(_save_array, array))
 
 
 class Batches:
@@ -136,6 +137,10 @@ class Batches:
             pooled,
             torch.tensor([line_statistics(line) for line in lines]),
         )
+
+
+def _save_array(array: npt.NDArray[Any], file: IO[bytes]) -> None:
+    np.save(file, array, allow_pickle=False)
 
 
 def _round_up(count: int) -> int:

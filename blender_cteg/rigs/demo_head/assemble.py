@@ -135,6 +135,7 @@ def _add_shape_keys(face: bpy.types.Object, head: dict[str, np.ndarray]) -> None
         key = face.shape_key_add(name=f"Exp{index + 1}", from_mix=False)
         key.points.foreach_set("co", _points(points + directions[:, :, index]).ravel())
         key.slider_min, key.slider_max = -SLIDER_LIMIT, SLIDER_LIMIT
+        key.value = 0.0  # a new key starts at 1
     face.active_shape_key_index = 0
 
 
