@@ -20,7 +20,7 @@ from .errors import EnvironmentProblem, GeneratorError, InputError
 from .heads import line_statistics
 from .model import Condition
 from .requests import MAX_SECONDS, MIN_SECONDS, LineRequest
-from .sampling import STREAM_LENGTH, sample_takes, take_rng
+from .sampling import STREAM_LENGTH, TakeSeed, sample_takes
 from .text import TextEncoder, TextFeatures
 
 #: Takes decoded together at most; more would only cost memory.
@@ -76,6 +76,11 @@ class _Take:
     emotion: str
     seed: int
 
+    @property
+    def source(self) -> TakeSeed:
+        """Where its random numbers come from."""
+        return TakeSeed(self.seed, self.request.text)
+
 
 class Performer:
     """A loaded checkpoint and its text encoder, ready to perform lines."""
@@ -127,7 +132,7 @@ class Performer:
                     report((start + count * done / steps) / len(takes), "performing")
 
                 condition = self._condition(batch)
-                seeds, heat = [t.seed for t in batch], [t.request.temperature for t in batch]
+                seeds, heat = [t.source for t in batch], [t.request.temperature for t in batch]
                 fixed = [t.request.seconds is not None for t in batch]
                 frames += sample_takes(self._model, condition, seeds, heat, fixed, on_step)
         except torch.OutOfMemoryError as error:
@@ -161,7 +166,7 @@ class Performer:
         emotion = torch.from_numpy(np.stack([emotion_weights(t.emotion) for t in takes])).to(device)
         intensity = torch.tensor([t.request.intensity for t in takes], device=device)
         statistics = torch.tensor([line_statistics(t.request.text) for t in takes], device=device)
-        noise = [float(take_rng(t.seed, STREAM_LENGTH).standard_normal()) for t in takes]
+        noise = [float(t.source.rng(STREAM_LENGTH).standard_normal()) for t in takes]
         heat = torch.tensor([min(t.request.temperature, 1.0) for t in takes], device=device)
         lengths = self.checkpoint.generator.length(features.pooled(), statistics, emotion, intensity)
         seconds = lengths.sample(torch.tensor(noise, device=device), heat).clamp(MIN_SECONDS, MAX_SECONDS)

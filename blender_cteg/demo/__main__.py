@@ -30,7 +30,7 @@ from . import render, sheet, stage
 from .moments import choose_moments
 from .progress import bar, quiet, step
 
-LINE: Final = "You kept it? After all these years, you actually kept it!"
+LINE: Final = "Wow, I did not see that coming!"
 #: A picture of the contact sheet, as a part of the film's width.
 CELL_SHARE: Final = 0.6
 MOMENTS: Final = 6
@@ -158,7 +158,9 @@ def render_row(
     folder.mkdir()
     keyframes.show_take(rig, take)
     first, last = frame_range(take)
-    moments = choose_moments(motion_of(scene, rig.object, first, last), MOMENTS)
+    motion = motion_of(scene, rig.object, first, last)
+    eyes = motion[:, stage.above_the_nose(rig.object)].reshape(len(motion), -1)
+    moments = choose_moments(motion.reshape(len(motion), -1), MOMENTS, eyes)
     pictures = []
     render.use_engine(scene, "CYCLES", cell, samples=12)
     for number, moment in enumerate(moments):
@@ -178,14 +180,14 @@ def frame_range(take: bpy.types.Action) -> tuple[int, int]:
 
 
 def motion_of(scene: bpy.types.Scene, face: bpy.types.Object, first: int, last: int) -> npt.NDArray[np.float32]:
-    """Where the vertices of ``face`` are in every frame, relative to the last one (metres), shape (T, 3V)."""
+    """Where the vertices of ``face`` are in every frame, relative to the last one (metres), shape (T, V, 3)."""
     poses = []
     for frame in range(first, last + 1):
         scene.frame_set(frame)
         mesh = face.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
         pose = np.empty(3 * len(mesh.vertices), np.float32)
         mesh.vertices.foreach_get("co", pose)
-        poses.append(pose)
+        poses.append(pose.reshape(-1, 3))
     motion = np.stack(poses)
     return motion - motion[-1]
 

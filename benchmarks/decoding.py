@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How fast the bundled checkpoint performs: cached against uncached decoding, 1 and 16 takes, real-time factor.
+
+Run from the repository: ``.venv/bin/python -m benchmarks.decoding [--seconds 5] [--repeats 7] [--threads 1]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+
+from generator.model import Condition
+from generator.performer import Performer
+from generator.requests import LineRequest
+from generator.sampling import TakeSeed, sample_uncached
+
+LINE = "You kept it? After all these years, you actually kept it!"
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    performer = Performer.load(device="cpu")
+
+    def perform(takes: int) -> Callable[[], object]:
+        request = LineRequest(LINE, "joy", takes=takes, seconds=options.seconds).validated()
+        return lambda: performer.perform([request])
+
+    one, sixteen, again = perform(1), perform(16), uncached(performer, options.seconds)
+    # Interleaved, so that a busy moment of the machine falls on all of them alike.
+    times: dict[str, list[float]] = {"one": [], "sixteen": [], "uncached": []}
+    for _ in range(options.repeats + 1):
+        for name, run in (("one", one), ("sixteen", sixteen), ("uncached", again)):
+            times[name].append(timed(run))
+    best = {name: median(values[1:]) for name, values in times.items()}  # the first round warms up
+    frames = options.seconds * 24
+    machine = platform.processor() or platform.machine()
+    print(f"{machine}, {options.threads} thread(s), torch {torch.__version__}, ", end="")
+    print(f"{options.seconds:g} s line, median of {options.repeats}\n")
+    print("| | ms | frames per second | times real time |\n|---|---|---|---|")
+    for name, takes, label in (("one", 1, "1 take"), ("sixteen", 16, "16 takes"), ("uncached", 1, "1 take, uncached")):
+        seconds = best[name]
+        rate, factor = takes * frames / seconds, takes * options.seconds / seconds
+        print(f"| {label} | {seconds * 1e3:.0f} | {rate:.0f} | {factor:.0f} |")
+    print(f"\nCached decoding is {best['uncached'] / best['one']:.1f} times as fast as decoding everything again.")
+
+
+def uncached(performer: Performer, seconds: float) -> Callable[[], object]:
+    """One take with the same weights, decoding everything again at each step."""
+    features = performer.encoder.encode([LINE])
+    emotion = torch.zeros(1, 7)
+    emotion[0, 1] = 1
+    condition = Condition(
+        features.hidden, features.mask, features.position, emotion, torch.ones(1), torch.tensor([round(seconds * 24)])
+    )
+    model = performer.checkpoint.generator.decoder
+    return lambda: sample_uncached(model, condition, TakeSeed(0, LINE), 1.0)
+
+
+def timed(run: Callable[[], object]) -> float:
+    """Wall time of one call, in seconds."""
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()
