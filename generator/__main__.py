@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``python -m generator say|serve|corpus|train|evaluate``. Heavy imports happen inside the chosen command."""
+"""``python -m generator say|serve|corpus|train|evaluate|convert``. Heavy imports happen inside the chosen command."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_corpus(commands.add_parser("corpus", help="write a corpus of teacher performances"))
     _add_train(commands.add_parser("train", help="train a checkpoint on a corpus; run again to resume"))
     _add_evaluate(commands.add_parser("evaluate", help="judge a checkpoint's free-running takes on held-out lines"))
+    _add_convert(commands.add_parser("convert", help="read the paper's released checkpoint into safetensors and JSON"))
     return parser
 
 
@@ -98,6 +99,13 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     from .evaluation import command
+
+    command.add_arguments(parser)
+    parser.set_defaults(run=command.run)
+
+
+def _add_convert(parser: argparse.ArgumentParser) -> None:
+    from .released import command
 
     command.add_arguments(parser)
     parser.set_defaults(run=command.run)

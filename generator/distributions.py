@@ -26,6 +26,12 @@ class Gaussian:
         squared = (z - self.mean).square() * (-self.log_variance).exp()
         return -0.5 * (squared + self.log_variance + math.log(2 * math.pi)).sum(-1)
 
+    def divergence(self, other: Gaussian) -> Tensor:
+        """KL(self || other) of every coordinate, in nats, (…, Z)."""
+        squared = (self.mean - other.mean).square()
+        ratio = (self.log_variance.exp() + squared) / other.log_variance.exp()
+        return 0.5 * (other.log_variance - self.log_variance + ratio - 1)
+
 
 @dataclass(frozen=True)
 class Mixture:

@@ -30,16 +30,37 @@ class KeyValueCache:
         return self.key[:, :, : self.length], self.value[:, :, : self.length]
 
 
-class Attention(nn.Module):
-    """Multi-head attention with residual and post-norm, projections without bias (as in the paper's blocks)."""
+@dataclass
+class LayerCache:
+    """What one decoder layer remembers while decoding step by step: its past, and the text projected once."""
 
-    def __init__(self, width: int, n_head: int) -> None:
+    self_attention: KeyValueCache
+    lta: KeyValueCache | None
+    text: tuple[Tensor, Tensor]
+    text_second: tuple[Tensor, Tensor]
+
+
+class Attention(nn.Module):
+    """Multi-head attention with residual and post-norm, projections without bias (as in the paper's blocks).
+
+    Args:
+        width: D.
+        n_head: heads H.
+        d_key, d_value: width of one head's keys and values; D / H unless told.
+        dropout: of attention weights and output, in training only.
+    """
+
+    def __init__(
+        self, width: int, n_head: int, d_key: int | None = None, d_value: int | None = None, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.n_head = n_head
-        self.query = nn.Linear(width, width, bias=False)
-        self.key = nn.Linear(width, width, bias=False)
-        self.value = nn.Linear(width, width, bias=False)
-        self.output = nn.Linear(width, width, bias=False)
+        self.dropout = dropout
+        keys, values = (n_head * d if d else width for d in (d_key, d_value))
+        self.query = nn.Linear(width, keys, bias=False)
+        self.key = nn.Linear(width, keys, bias=False)
+        self.value = nn.Linear(width, values, bias=False)
+        self.output = nn.Linear(values, width, bias=False)
         self.norm = nn.LayerNorm(width, eps=1e-6)
 
     def keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
@@ -56,8 +77,9 @@ class Attention(nn.Module):
     ) -> Tensor:
         """The same with keys and values already projected."""
         query = self._split(self.query(x))
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
-        merged = self.output(mixed.transpose(1, 2).flatten(2))
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(query, key, value, mask, dropout, is_causal=causal)
+        merged = F.dropout(self.output(mixed.transpose(1, 2).flatten(2)), dropout)
         out: Tensor = self.norm(x + merged)
         return out
 
@@ -68,26 +90,30 @@ class Attention(nn.Module):
 
     def new_cache(self, batch: int, steps: int) -> KeyValueCache:
         """An empty cache for ``batch`` clips of at most ``steps`` steps."""
-        weight = self.key.weight
-        shape = (batch, self.n_head, steps, weight.shape[0] // self.n_head)
-        return KeyValueCache(weight.new_empty(shape), weight.new_empty(shape))
+        key, value = (
+            w.new_empty(batch, self.n_head, steps, w.shape[0] // self.n_head)
+            for w in (self.key.weight, self.value.weight)
+        )
+        return KeyValueCache(key, value)
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.n_head, -1)).transpose(1, 2)  # (B, N, D) -> (B, H, N, D / H)
 
 
 class FeedForward(nn.Module):
-    """Position-wise feed-forward network with residual and post-norm."""
+    """Position-wise feed-forward network with residual and post-norm; ``dropout`` acts in training only."""
 
-    def __init__(self, width: int, inner: int) -> None:
+    def __init__(self, width: int, inner: int, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = dropout
         self.widen = nn.Linear(width, inner)
         self.narrow = nn.Linear(inner, width)
         self.norm = nn.LayerNorm(width, eps=1e-6)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` (B, N, D) -> (B, N, D)."""
-        out: Tensor = self.norm(x + self.narrow(F.relu(self.widen(x))))
+        narrowed = F.dropout(self.narrow(F.relu(self.widen(x))), self.dropout, self.training)
+        out: Tensor = self.norm(x + narrowed)
         return out
 
 
@@ -97,8 +123,8 @@ def fourier(x: Tensor, bands: int = 6) -> Tensor:
     return torch.cat([x.unsqueeze(-1), angles.sin(), angles.cos()], -1)
 
 
-def sinusoid(steps: Tensor, width: int) -> Tensor:
-    """Sinusoidal positions (N, width) (Vaswani et al. 2017, section 3.5)."""
-    rate = torch.exp(torch.arange(0, width, 2, device=steps.device) * (-math.log(10000.0) / width))
-    angles = steps[:, None].float() * rate
+def sinusoid(steps: Tensor, width: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Sinusoidal positions (N, width), computed in ``dtype`` (Vaswani et al. 2017, section 3.5)."""
+    rate = torch.exp(torch.arange(0, width, 2, device=steps.device, dtype=dtype) * (-math.log(10000.0) / width))
+    angles = steps[:, None].to(dtype) * rate
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)

@@ -10,7 +10,6 @@ Frames inside the model are *scaled*: divided by ``CTEG.scale`` channel by chann
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +19,8 @@ from torch import Tensor, nn
 from .config import ModelConfig
 from .distributions import Gaussian, Mixture, gumbel_like
 from .emotions import BASIC_EMOTIONS
-from .layers import Attention, FeedForward, KeyValueCache, fourier, sinusoid
+from .ewa import EwA
+from .layers import Attention, FeedForward, LayerCache, fourier, sinusoid
 from .spaces import SPACES, Space
 
 
@@ -64,57 +64,16 @@ class StepOutput:
     latent: list[Tensor]
 
 
-class ExpressionWiseAttention(nn.Module):
-    """EwA (section 3.2): the jaw looks at the other channels of the frame and is shifted by what it sees.
+class ExpressionWiseAttention(EwA):
+    """EwA (section 3): the jaw looks at the other channels of the frame and is shifted by what it sees.
 
-    Each channel value becomes a token ``value * w + b``; jaw tokens are queries, all other tokens keys and values;
-    the result is normalised and projected back to one number per jaw channel. Each frame is attended by itself
-    ("frame" mode: causal, the paper's spatial dependencies), unlike the released code, which averages over time.
-
-    Tokens being affine in one scalar, attention collapses: with q_i = x_i a + b and k_j = y_j c + d, the score is
-    y_j (x_i a·c + b·c) plus terms the softmax over j cancels, and what a head returns is one scalar, the weighted
-    mean of y. `forward` uses that; `forward_explicit` is the definition it is tested against.
+    Each frame is attended by itself (causal, the paper's spatial dependencies), unlike the released code, which
+    averages over time. How it is computed: `generator.ewa`.
     """
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        groups = SPACES[config.space].groups
-        jaw = groups["jaw"]
-        others = [i for i in range(SPACES[config.space].size) if i not in jaw]
-        self.jaw: Tensor
-        self.others: Tensor
-        self.register_buffer("jaw", torch.tensor(jaw), persistent=False)
-        self.register_buffer("others", torch.tensor(others), persistent=False)
-        self.token = nn.Linear(1, config.d_ewa)
-        self.attention = Attention(config.d_ewa, n_head=config.n_head)
-        self.back = nn.Linear(config.d_ewa, 1)
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """Shift the jaw channels of ``frames`` (B, N, C)."""
-        attention, heads = self.attention, self.attention.n_head
-        slope, offset = self.token.weight[:, 0], self.token.bias  # (d_ewa,)
-        a, b = (F.linear(v, attention.query.weight).unflatten(0, (heads, -1)) for v in (slope, offset))  # (H, d / H)
-        c, value = (F.linear(slope, w.weight).unflatten(0, (heads, -1)) for w in (attention.key, attention.value))
-        root = math.sqrt(a.shape[-1])
-        jaw, others = frames[..., self.jaw], frames[..., self.others]  # (B, N, J), (B, N, C - J)
-        gain = jaw.unsqueeze(-1) * ((a * c).sum(-1) / root) + (b * c).sum(-1) / root  # (B, N, J, H)
-        weights = (gain.unsqueeze(-1) * others[:, :, None, None, :]).softmax(-1)  # (B, N, J, H, C - J)
-        mean = (weights * others[:, :, None, None, :]).sum(-1)  # (B, N, J, H)
-        columns = attention.output.weight.unflatten(1, (heads, -1))  # (d_ewa, H, d / H)
-        directions = (columns * value).sum(-1)  # (d_ewa, H): what one unit of a head's mean adds
-        constant = F.linear(F.linear(offset, attention.value.weight), attention.output.weight)  # (d_ewa,)
-        tokens = jaw.unsqueeze(-1) * slope + offset  # (B, N, J, d_ewa)
-        attended = attention.norm(tokens + F.linear(mean, directions) + constant)
-        return self._shifted(frames, attended)
-
-    def forward_explicit(self, frames: Tensor) -> Tensor:
-        """The same by building every token and attending, (B, N, C) -> (B, N, C)."""
-        tokens = self.token(frames.unsqueeze(-1)).flatten(0, 1)  # (B N, C, d_ewa)
-        attended = self.attention(tokens[:, self.jaw], tokens[:, self.others])  # (B N, J, d_ewa)
-        return self._shifted(frames, attended.unflatten(0, frames.shape[:2]))
-
-    def _shifted(self, frames: Tensor, attended: Tensor) -> Tensor:
-        return frames.index_add(-1, self.jaw, self.back(attended).squeeze(-1).to(frames.dtype))
+        space = SPACES[config.space]
+        super().__init__(space.groups["jaw"], space.size, config.d_ewa, config.n_head)
 
 
 class PriorNetwork(nn.Module):
@@ -165,18 +124,8 @@ class RecognitionNetwork(nn.Module):
         return Gaussian(self.mean(hidden).float(), self.log_variance(hidden).float().clamp(-8.0, 4.0))
 
 
-@dataclass
-class LayerCache:
-    """What one decoder layer remembers while decoding step by step."""
-
-    self_attention: KeyValueCache
-    lta: KeyValueCache | None
-    text: tuple[Tensor, Tensor]
-    text_second: tuple[Tensor, Tensor]
-
-
 class DecoderLayer(nn.Module):
-    """One layer of the conditional variational autoregressive decoder (section 3.3).
+    """One layer of the conditional variational autoregressive decoder (section 3).
 
     self-attention -> text cross-attention -> LTA -> prior / recognition -> add z_t -> second text cross-attention
     -> feed-forward. `state` is everything before the latent, `emit` everything after it.
@@ -188,7 +137,7 @@ class DecoderLayer(nn.Module):
         self.self_attention = Attention(width, config.n_head)
         self.text_attention = Attention(width, config.n_head)
         self.state_ffn = FeedForward(width, config.d_inner) if config.state_ffn else None
-        #: LTA (section 3.3): masked attention over the latent states, so that each z_t depends on the earlier ones.
+        #: LTA (section 3): masked attention over the latent states, so that each z_t depends on the earlier ones.
         self.lta = Attention(width, config.n_head) if config.lta else None
         self.prior = PriorNetwork(config)
         self.recognition = RecognitionNetwork(config)
@@ -235,7 +184,7 @@ class DecoderLayer(nn.Module):
 
 
 class LatentGuidance(nn.Module):
-    """Latent guidance (section 3.4): a prior sample alone must predict the next frames."""
+    """Latent guidance (section 3): a prior sample alone must predict the next frames."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -73,7 +73,8 @@ def test_its_checkpoint_performs(finished: Path) -> None:
     (clips,) = performer.perform([request])
     (again,) = performer.perform([request])
     np.testing.assert_array_equal(clips.values, again.values)
-    assert np.abs(clips.take(0)[:20] - clips.take(1)[:20]).max() > 1e-3
+    frames = min(clips.lengths)
+    assert np.abs(clips.take(0)[:frames] - clips.take(1)[:frames]).max() > 1e-3
 
 
 @pytest.mark.parametrize(
