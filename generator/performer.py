@@ -91,9 +91,7 @@ class Performer:
         self._model = checkpoint.generator.decoder
 
     @classmethod
-    def load(
-        cls, checkpoint: Path | None = None, device: str = "auto", progress: Progress | None = None
-    ) -> Performer:
+    def load(cls, checkpoint: Path | None = None, device: str = "auto", progress: Progress | None = None) -> Performer:
         """Load from ``checkpoint`` (a folder; None for the bundled one) onto ``device``.
 
         Raises:

@@ -168,4 +168,3 @@ def _draws(model: CTEG, seeds: list[TakeSeed], steps: int) -> tuple[Tensor, Tens
         torch.from_numpy(np.stack(normal)).float().to(device),
         torch.from_numpy(np.stack(gumbel)).float().to(device),
     )
-

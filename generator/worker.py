@@ -225,9 +225,7 @@ class _Progress:
         whole = max(self.fraction, start + (end - start) * min(max(fraction, 0.0), 1.0))
         if stage != self._stage or whole - self.fraction >= 0.01:
             self.fraction, self._stage = whole, stage
-            self._worker._send(
-                {"id": self._number, "event": "progress", "fraction": round(whole, 4), "stage": stage}
-            )
+            self._worker._send({"id": self._number, "event": "progress", "fraction": round(whole, 4), "stage": stage})
 
 
 def encode_array(array: npt.NDArray[np.float32]) -> Message:

@@ -128,9 +128,7 @@ def evaluate(
 
 def _pure_indices(corpus: Corpus, count: int) -> list[int]:
     """The first ``count`` clips that show one basic emotion at a natural intensity."""
-    pure = [
-        i for i, line in enumerate(corpus.lines) if max(line["weights"]) > 0.99 and 0.6 <= line["intensity"] <= 1.3
-    ]
+    pure = [i for i, line in enumerate(corpus.lines) if max(line["weights"]) > 0.99 and 0.6 <= line["intensity"] <= 1.3]
     return pure[:count]
 
 
