@@ -56,7 +56,7 @@ class ModelConfig:
     max_steps: int = 256
 
     frames_per_step: int = 4
-    prior_components: int = 16
+    prior_components: int = 8
     recognition: RecognitionInput = "target"
     emotion_conditioning: bool = True
     length_conditioning: bool = True

@@ -107,17 +107,26 @@ def delete_take(rig: Rig, action: bpy.types.Action) -> None:
     """Remove a take from the file. A face that was showing it goes back to neutral.
 
     Raises:
-        TakeError: the action is not a take, is linked, or is used by an NLA strip.
+        TakeError: the action is not a take, is linked, is used by an NLA strip, or is shown by another face.
     """
     if provenance(action) is None:
         raise TakeError(f"{action.name} was not made by CTEG, so CTEG does not delete it.")
     if not action.is_editable:
         raise TakeError(f"{action.name} is linked from another file. Delete it there.")
-    for datablock, _ in animated_datablocks(rig):
+    own = [datablock for datablock, _ in animated_datablocks(rig)]
+    # A duplicated head shows the takes of the one it was made from.
+    for datablock in (*bpy.data.shape_keys, *bpy.data.objects):
         data = datablock.animation_data
-        for track in data.nla_tracks if data is not None else ():
+        if data is None:
+            continue
+        name = _object_name(datablock)
+        for track in data.nla_tracks:
             if any(strip.action == action for strip in track.strips):
-                raise TakeError(f"{action.name} plays in the NLA track {track.name}. Remove its strip there first.")
+                raise TakeError(
+                    f"{action.name} plays in the NLA track {track.name} of {name}. Remove its strip there first."
+                )
+        if data.action == action and datablock not in own:
+            raise TakeError(f"{action.name} is also shown by {name}. Show another take there first.")
     shown = shown_take(rig) == action
     keys, bones = driven_by(rig, action)
     bpy.data.actions.remove(action)
@@ -175,6 +184,13 @@ def _shape_keys(rig: Rig) -> Any:
     if rig.object is None:
         raise TakeError(rig.problem or "Choose a face first.")
     return rig.object.data.shape_keys
+
+
+def _object_name(datablock: Any) -> str:
+    """The name an animator knows a datablock by: for shape keys, that of an object that has them."""
+    if not isinstance(datablock, bpy.types.Key):
+        return str(datablock.name)
+    return next((obj.name for obj in bpy.data.objects if obj.data == datablock.user), datablock.name)
 
 
 def _face_id(rig: Rig) -> str | None:

@@ -77,6 +77,10 @@ class WorkerClient:
     def submit(self, request: Mapping[str, Any]) -> int:
         """Send a request (a message without id) and return its id. Failures arrive as events, from `poll`."""
         number = self._next_id()
+        if not self._open and self._process is not None and not self._process.alive:
+            # It ended while nobody wanted anything of it: a fresh one starts, and the user need not know.
+            self._process.stop(b"")
+            self._process = self._greeting = None
         self._open[number] = None
         try:
             line = encode({"id": number, **request})

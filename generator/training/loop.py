@@ -35,14 +35,14 @@ LOG: Final = "metrics.jsonl"
 class TrainingSettings:
     """What a run is made of. Stored in the run folder; resuming with others is refused."""
 
-    steps: int = 6000
+    steps: int = 8000
     batch_size: int = 64
     learning_rate: float = 1e-3
     warmup: int = 200
     weight_decay: float = 0.01
     kl_weight: float = 1.0
     kl_warmup_share: float = 0.2
-    guidance_weight: float = 0.05
+    guidance_weight: float = 0.01
     white_noise: float = 0.06
     drift_noise: float = 0.3
     average_decay: float = 0.999

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import bpy
@@ -15,6 +16,7 @@ from blender_cteg.animation.keyframes import (
     delete_take,
     provenance,
     show_take,
+    shown_take,
     takes_of,
     why_hidden,
     write_take,
@@ -251,6 +253,22 @@ def test_takes_can_be_listed_shown_and_deleted(scene: bpy.types.Scene) -> None:
         delete_take(rig, walk)
     with pytest.raises(TakeError, match="Walk was not made by CTEG"):
         show_take(rig, walk)
+
+
+def test_a_take_that_a_duplicate_shows_is_not_deleted_under_it(scene: bpy.types.Scene) -> None:
+    face = scenes.flame_face()
+    rig, take = perform(face, scenes.flame_clip())
+    twin = face.copy()
+    twin.data = face.data.copy()
+    scene.collection.objects.link(twin)
+    with pytest.raises(TakeError, match=f"also shown by {re.escape(face.name)}"):
+        delete_take(detect_rig(twin), take)
+    assert shown_take(rig) == take
+    track = face.parent.animation_data.nla_tracks.new()
+    track.strips.new("Kept", 200, take)
+    twin.data.shape_keys.animation_data.action = None
+    with pytest.raises(TakeError, match=re.escape(f"NLA track {track.name} of {face.parent.name}")):
+        delete_take(rig, take)
 
 
 def test_a_take_without_bones_frees_the_armature(scene: bpy.types.Scene) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -190,6 +191,18 @@ def test_a_process_that_does_not_start_is_explained(mode: str, sentence: str) ->
     with pytest.raises(WorkerError, match=sentence):
         client.wait(number, 60)
     assert client.pid is None
+
+
+def test_a_process_that_died_idle_is_replaced_in_silence(client: WorkerClient) -> None:
+    client.wait(client.submit(generate("One.")), 30)
+    first = client.pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+    process = client._process
+    assert process is not None
+    process._popen.wait(10)
+    assert client.wait(client.submit(generate("Two.")), 30).takes
+    assert client.pid != first
 
 
 def test_all_open_requests_fail_with_the_process(client: WorkerClient) -> None:
