@@ -75,8 +75,9 @@ class CTEG_Settings(bpy.types.PropertyGroup):
         soft_min=0,
     )
     temperature: FloatProperty(
-        name="Variation",
-        description="How freely the takes depart from the likeliest performance: 0 not at all, 1 naturally, 2 wildly",
+        name="Temperature",
+        description="How freely the takes depart from the likeliest performance: 0 not at all (alike, hardly a blink), "
+        "1 naturally, 2 wildly",
         default=1.0,
         soft_min=0.0,
         soft_max=2.0,

@@ -89,9 +89,12 @@ def sample_takes(
         if on_step is not None:
             on_step(step + 1, steps)
     decoded = (torch.cat(written, 1) * model.scale).float().cpu().numpy()
+    takes = [decoded[row, :length] for row, length in enumerate(lengths)]
+    if config.frames_per_step > 1:
+        takes = [smooth_seams(take, model.space) for take in takes]
     return [
-        end_at_standard_face(decoded[row, :length], model.space, stop_early=not fixed_length[row])
-        for row, length in enumerate(lengths)
+        end_at_standard_face(take, model.space, stop_early=not fixed)
+        for take, fixed in zip(takes, fixed_length, strict=True)
     ]
 
 
@@ -122,6 +125,20 @@ def sample_uncached(model: CTEG, condition: Condition, seed: TakeSeed, temperatu
         frames[:, step] = predicted[:, step].clamp(lower, upper)
     decoded: npt.NDArray[np.float32] = (frames.flatten(1, 2)[0] * model.scale).cpu().numpy()
     return decoded[: int(condition.frames[0])]
+
+
+def smooth_seams(frames: npt.NDArray[np.float32], space: Space) -> npt.NDArray[np.float32]:
+    """Smooth the slow channels of ``frames`` (T, C) over five frames (binomial weights).
+
+    Each decoder step draws a latent of its own, so velocity breaks where P-frame steps meet: on a slow channel such as
+    the head that shows as a tick P frames apart. Lids, gaze and speaking lips are faster than that and stay untouched.
+    """
+    slow = list(space.slow)
+    padded = np.pad(frames[:, slow], ((2, 2), (0, 0)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 5, axis=0)
+    smoothed = frames.copy()
+    smoothed[:, slow] = windows @ (np.array([1, 4, 6, 4, 1], np.float32) / 16)
+    return smoothed
 
 
 def end_at_standard_face(

@@ -30,7 +30,7 @@ from . import render, sheet, stage
 from .moments import choose_moments
 from .progress import bar, quiet, step
 
-LINE: Final = "Wow, I did not see that coming!"
+LINE: Final = "You kept it? After all these years, you actually kept it!"
 #: A picture of the contact sheet, as a part of the film's width.
 CELL_SHARE: Final = 0.6
 MOMENTS: Final = 6

@@ -57,7 +57,7 @@ class PerformOperator(JobOperator):
     intensity: FloatProperty(name="Intensity", default=1.0, options={"SKIP_SAVE"})
     takes: IntProperty(name="Takes", default=1, options={"SKIP_SAVE"})
     seed: IntProperty(name="Seed", options={"SKIP_SAVE"})
-    temperature: FloatProperty(name="Variation", default=1.0, options={"SKIP_SAVE"})
+    temperature: FloatProperty(name="Temperature", default=1.0, options={"SKIP_SAVE"})
     seconds: FloatProperty(name="Length", description="0: as long as the line takes to say", options={"SKIP_SAVE"})
     target: StringProperty(name="Target", description="Name of the object that performs", options={"SKIP_SAVE"})
     start_frame: IntProperty(name="Start Frame", options={"SKIP_SAVE"})

@@ -101,8 +101,8 @@ class WorkerProcess:
         # -9: killed, which on Linux is how the system takes back memory.
         if code == -9 or "MemoryError" in self.output or "out of memory" in self.output.lower():
             return "memory", (
-                "The generator ran out of memory and ended; ask for fewer takes or a shorter line, close other "
-                "programs, or choose the CPU in the CTEG preferences." + self.last_words()
+                "The generator was ended, most likely because it ran out of memory; ask for fewer takes or a shorter "
+                "line, close other programs, or choose the CPU in the CTEG preferences." + self.last_words()
             )
         return "internal", (
             f"The generator ended unexpectedly (exit code {code}); nothing was changed, and generating again "

@@ -249,7 +249,7 @@ def test_a_target_of_another_scene(face: bpy.types.Object) -> None:
 
 
 def test_numbers_the_protocol_cannot_carry(face: bpy.types.Object) -> None:
-    refused("Variation must be a number, not nan", temperature=float("nan"))
+    refused("Temperature must be a number, not nan", temperature=float("nan"))
 
 
 def test_a_generator_that_is_not_there(face: bpy.types.Object, monkeypatch: pytest.MonkeyPatch) -> None:
