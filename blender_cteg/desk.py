@@ -15,8 +15,9 @@ import bpy
 from .animation import keyframes
 from .animation.takes import animated_datablocks
 from .clip import Clip, ClipError
+from .rigs.choose import mapping_for
 from .rigs.detect import detect_rig
-from .rigs.mapping import MappingError, mapping_for
+from .rigs.mapping import MappingError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -67,7 +67,7 @@ def write_take(
 
     Args:
         rig: a rig without a problem.
-        mapping: how the clip's channels reach this rig, see `mapping_for`.
+        mapping: how the clip's channels reach this rig, see `rigs.choose.mapping_for`.
         clip: one take.
         start_frame: scene frame of the clip's first row.
         scene: gives the frame rate.

@@ -7,10 +7,11 @@ import bpy
 import numpy as np
 import pytest
 
+from blender_cteg.rigs.choose import mapping_for
 from blender_cteg.rigs.detect import detect_rig
 from blender_cteg.rigs.fit import action_displacements, fit_mapping, flame_landmarks, residual_percent, rotation_matrix
 from blender_cteg.rigs.geometry import face_geometry
-from blender_cteg.rigs.mapping import MESH_PROPERTY, Mapping, mapping_for
+from blender_cteg.rigs.mapping import MESH_PROPERTY, Mapping
 
 from . import scenes
 

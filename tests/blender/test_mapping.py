@@ -12,8 +12,9 @@ import pytest
 from mathutils import Matrix
 
 from blender_cteg.clip import Clip, ClipError
+from blender_cteg.rigs.choose import mapping_for
 from blender_cteg.rigs.detect import detect_rig
-from blender_cteg.rigs.mapping import MESH_PROPERTY, Mapping, MappingError, mapping_for
+from blender_cteg.rigs.mapping import MESH_PROPERTY, Mapping, MappingError
 from blender_cteg.rigs.naming import ARKIT_CHANNELS, HEAD_CHANNELS
 from generator.spaces import ARKIT55, FLAME53
 
