@@ -66,12 +66,20 @@ def show_index(scene: Scene, index: int) -> None:
 
 def next_seed(target: Object, text: str) -> int | None:
     """The seed after the last one used for this line on this face; None when it has no take of the line."""
-    seeds = [
-        int(made["seed"])
-        for take in takes_of(target)
-        if (made := keyframes.provenance(take)) is not None and _same(str(made["text"]), text)
-    ]
+    seeds = [int(made["seed"]) for made in _made_of(target, text)]
     return max(seeds) + 1 if seeds else None
+
+
+def start_of(target: Object, text: str) -> int | None:
+    """The scene frame where this line's newest take begins on this face; None when it has no take of the line."""
+    made = _made_of(target, text)
+    return int(made[-1]["start_frame"]) if made else None
+
+
+def _made_of(target: Object, text: str) -> list[dict[str, Any]]:
+    """What the takes of this line on this face were made from, oldest first."""
+    provenances = map(keyframes.provenance, takes_of(target))
+    return [made for made in provenances if made is not None and _same(str(made["text"]), text)]
 
 
 def write(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from bpy.types import Context, Object
+    from bpy.types import Context, Object, Scene
 
 #: Settings that the arguments of the operator may override, for scripts.
 _OVERRIDES = ("text", "emotion", "intensity", "takes", "seed", "temperature", "seconds")
@@ -75,6 +75,10 @@ class PerformOperator(JobOperator):
         """The seed of the first take. `Refusal` when there is none."""
         return line.seed
 
+    def current_start(self, scene: Scene, target: Object, line: Line) -> int:
+        """Where takes begin when no frame is given."""
+        return scene.frame_current
+
     def prepare(self, context: Context) -> tuple[str, Mapping[str, Any], str]:
         """See `JobOperator`."""
         scene, settings = context.scene, context.scene.cteg
@@ -93,9 +97,10 @@ class PerformOperator(JobOperator):
                 raise Refusal(f"There is no object called {self.target!r} in this scene; name another target.")
         if problem := desk.target_problem(scene, target) or line_problem(line.text):
             raise Refusal(problem)
-        start = settings.start_frame if settings.start == "FRAME" else scene.frame_current
         if self.properties.is_property_set("start_frame"):
             start = self.start_frame
+        else:
+            start = settings.start_frame if settings.start == "FRAME" else self.current_start(scene, target, line)
         self._place = _Place(scene.session_uid, target.session_uid, target.name, start, settings.interpolation)
         chosen = choices(context)
         request = {

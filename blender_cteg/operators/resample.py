@@ -12,7 +12,7 @@ from . import perform
 from .jobs import Refusal
 
 if TYPE_CHECKING:
-    from bpy.types import Context, Object
+    from bpy.types import Context, Object, Scene
 
     from ..worker.protocol import Line
 
@@ -41,3 +41,8 @@ class CTEG_OT_resample(perform.PerformOperator, bpy.types.Operator):
         if seed is None:
             raise Refusal(_NO_TAKE)
         return seed
+
+    def current_start(self, scene: Scene, target: Object, line: Line) -> int:
+        """Where the other takes of the line begin: whoever watched one has moved the playhead since."""
+        start = desk.start_of(target, line.text)
+        return scene.frame_current if start is None else start

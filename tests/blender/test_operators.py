@@ -152,6 +152,16 @@ def test_resample_adds_takes_with_new_seeds_and_keeps_the_others(
     assert keyframes.provenance(desk.shown_take(face))["seed"] == 6
 
 
+def test_resample_begins_where_the_other_takes_of_the_line_do(scene: bpy.types.Scene, face: bpy.types.Object) -> None:
+    scene.frame_set(7)
+    bpy.ops.cteg.generate(takes=1)
+    scene.frame_set(30)  # somewhere in the take that was just watched
+    bpy.ops.cteg.resample(takes=1)
+    assert [keyframes.provenance(take)["start_frame"] for take in desk.takes_of(face)] == [7, 7]
+    bpy.ops.cteg.resample(takes=1, start_frame=50)
+    assert [int(take.frame_range[0]) for take in desk.takes_of(face)] == [7, 7, 50]
+
+
 def test_resample_wants_a_take_of_the_line(face: bpy.types.Object) -> None:
     with pytest.raises(RuntimeError, match="Generate this line first"):
         bpy.ops.cteg.resample()
