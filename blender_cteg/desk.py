@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import bpy
 
 from .animation import keyframes
-from .animation.takes import animated_datablocks
 from .clip import Clip, ClipError
 from .rigs.choose import mapping_for
 from .rigs.detect import detect_rig
@@ -98,61 +97,11 @@ def write(
             Clip(take.values, take.channels, take.fps, take.space, take.text, take.seed, take.emotion, take.settings)
             for take in performed
         ]
-        mapping = mapping_for(rig, clips[0])
-        for clip in clips:
-            mapping.apply(clip)  # whatever does not fit is found before anything is written
-    except (ClipError, MappingError) as error:
+        return keyframes.write_takes(
+            rig, mapping_for(rig, clips[0]), clips, start_frame=start_frame, scene=scene, interpolation=interpolation
+        )
+    except (ClipError, MappingError, keyframes.TakeError) as error:
         raise DeskError(str(error)) from error
-    before = [_Animation(owner) for owner, _ in animated_datablocks(rig)]
-    written: list[Action] = []
-    try:
-        for clip in clips:
-            written.append(
-                keyframes.write_take(
-                    rig, mapping, clip, start_frame=start_frame, scene=scene, interpolation=interpolation
-                )
-            )
-        keyframes.show_take(rig, written[0])
-    except Exception as error:
-        for action in written:
-            keyframes.delete_take(rig, action)
-        for animation in before:
-            animation.restore()
-        if isinstance(error, keyframes.TakeError):
-            raise DeskError(str(error)) from error
-        raise
-    return written
-
-
-class _Animation:
-    """What a datablock plays and how it stands, to be put back: showing a take may push an action down to the NLA,
-    widen sliders, and move what the animator had posed by hand.
-    """
-
-    def __init__(self, owner: Any) -> None:
-        data = owner.animation_data
-        self.owner = owner
-        self.action = data and data.action
-        self.slot = data and data.action_slot
-        self.tracks = {track.as_pointer() for track in data.nla_tracks} if data else set()
-        self.keys = [(key, key.slider_min, key.slider_max, key.value) for key in getattr(owner, "key_blocks", ())]
-        pose = getattr(owner, "pose", None)
-        self.bones = [(bone, bone.matrix_basis.copy()) for bone in pose.bones] if pose else []
-
-    def restore(self) -> None:
-        """Put everything back."""
-        data = self.owner.animation_data
-        for track in list(data.nla_tracks) if data else ():
-            if track.as_pointer() not in self.tracks:
-                data.nla_tracks.remove(track)
-        if data:
-            data.action = self.action
-        if self.action is not None:
-            data.action_slot = self.slot
-        for key, low, high, value in self.keys:
-            key.slider_min, key.slider_max, key.value = low, high, value
-        for bone, matrix in self.bones:
-            bone.matrix_basis = matrix
 
 
 def _same(one: str, other: str) -> bool:

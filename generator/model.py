@@ -316,8 +316,7 @@ class CTEG(nn.Module):
         flat = frames.flatten(1, 2)  # (B, N P, C)
         padded = F.pad(flat, (0, 0, 2, 0))
         p = self.config.frames_per_step
-        last = padded[:, 1:-1:p] if p > 1 else padded[:, 1:-1]
-        before = padded[:, 0:-2:p] if p > 1 else padded[:, :-2]
+        last, before = padded[:, 1:-1:p], padded[:, :-2:p]
         return last, last - before
 
     # Decoding ----------------------------------------------------------------------------------------------------

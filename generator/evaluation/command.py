@@ -102,6 +102,7 @@ def evaluate(
 
     teacher_row = row(teacher)
     teacher_row["frechet"] = metrics.frechet(train_clips, teacher)
+    teacher_row["multimodality"] = metrics.multimodality([_teacher_takes(test, i, takes) for i in chosen])
     model_row = row(firsts)
     model_row["multimodality"] = metrics.multimodality([r.takes for r in rollouts])
     model_row["length_error_seconds"] = float(
@@ -136,6 +137,14 @@ def _pure_clips(corpus: Corpus, count: int) -> tuple[list[Clip], npt.NDArray[np.
     indices = _pure_indices(corpus, count)
     emotions = np.array([int(np.argmax(corpus.lines[i]["weights"])) for i in indices])
     return [corpus.clip(i)[3] for i in indices], emotions
+
+
+def _teacher_takes(corpus: Corpus, index: int, takes: int) -> list[Clip]:
+    """Other takes by the teacher of the line, emotion and intensity of a clip."""
+    from ..corpus.teacher import perform
+
+    text, weights, intensity, _ = corpus.clip(index)
+    return [perform(text, weights, intensity, 1000 * index + k) for k in range(takes)]
 
 
 def _roll_out(performer: Performer, corpus: Corpus, index: int, takes: int, temperature: float) -> _Rollout:

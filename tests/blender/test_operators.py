@@ -275,7 +275,7 @@ def test_a_take_that_cannot_be_written_takes_the_others_back(
     face: bpy.types.Object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     face.data.shape_keys.key_blocks["jawOpen"].keyframe_insert("value", frame=3)
-    write, calls = keyframes.write_take, []
+    write, calls = keyframes._written, []
 
     def third_fails(*args: object, **kwargs: object) -> bpy.types.Action:
         calls.append(1)
@@ -283,7 +283,7 @@ def test_a_take_that_cannot_be_written_takes_the_others_back(
             raise keyframes.TakeError("The third take does not fit.")
         return write(*args, **kwargs)
 
-    monkeypatch.setattr(keyframes, "write_take", third_fails)
+    monkeypatch.setattr(keyframes, "_written", third_fails)
     refused("third take does not fit")
 
 
