@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from ..datasets import Direction
 from ..errors import DataError
 from ..spaces import SPACES, Space
 from .texts import SPLITS
@@ -82,6 +83,23 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.lines)
+
+    def text(self, index: int) -> str:
+        """The line of one clip."""
+        return str(self.lines[index]["text"])
+
+    def frames(self, index: int) -> npt.NDArray[np.float32]:
+        """The performance of one clip, (T, C)."""
+        return self.clip(index)[3]
+
+    def length(self, index: int) -> int:
+        """Number of frames T of one clip."""
+        return int(self.offsets[index + 1] - self.offsets[index])
+
+    def direction(self, index: int) -> Direction:
+        """The emotion that was asked of the teacher."""
+        line = self.lines[index]
+        return Direction(np.array(line["weights"], np.float32), float(line["intensity"]))
 
     def clip(self, index: int) -> tuple[str, npt.NDArray[np.float32], float, npt.NDArray[np.float32]]:
         """Text, weights (7,), intensity and values float32 (T, C) of one clip; IndexError beyond the last."""

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..spaces import FLAME53
+from ..spaces import FLAME53, Space
 from .numpy_pickles import StoredArray, read_numpy_pickle
 from .unpickling import AllowedNames, Refusal, read_pickle
 
@@ -56,8 +56,16 @@ class EmoAvaSplit:
     _texts: list[str] = field(repr=False)
     _frames: list[StoredArray] = field(repr=False)
 
+    @property
+    def space(self) -> Space:
+        """What the frames mean: "flame53"."""
+        return FLAME53
+
     def __len__(self) -> int:
         return len(self._texts)
+
+    def direction(self, index: int) -> None:
+        """EmoAva does not label emotions."""
 
     def text(self, index: int) -> str:
         """The line that was said."""
