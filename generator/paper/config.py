@@ -103,6 +103,10 @@ class PaperConfig:
         """E, expression and jaw channels of a frame."""
         return self.expression_channels + self.jaw_channels
 
+    def ewa_divided_by(self, count: int) -> int:
+        """What EwA in "prefix" mode divides the sum of the first ``count`` frames by (`ewa_divisor`)."""
+        return {"seen": count, "serial": count + 2, "training": self.max_positions - 1}[self.ewa_divisor]
+
     @classmethod
     def reference(cls, **sizes: Any) -> PaperConfig:
         """The released code with all its quirks; ``sizes`` replace any field."""

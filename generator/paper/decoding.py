@@ -17,6 +17,7 @@ from torch import Tensor
 from .batches import Marker, PaperBatch
 from .config import PaperConfig
 from .model import Draw, PaperCTEG
+from .stepper import Stepper
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ def decode(
     mean: Tensor,
     noise: Tensor,
     on_step: Callable[[int, int], None] | None = None,
+    stepper: Stepper | None = None,
 ) -> Decoded:
     """Decode one clip per row, as the config says: `redraw_past` and `stop_rule` are the quirks here.
 
@@ -50,17 +52,19 @@ def decode(
         noise: standard normal draws, (B, M, L, 2, D): prior and second sample of each layer at each position
             (`draw_noise`); scale them for a temperature. M is the most frames a clip gets, the mean face included.
         on_step: called with (frames done, M); may raise to stop.
+        stepper: ``model`` prepared for decoding, to be used again and again; prepared here when not given.
     """
     config = model.config
     count = noise.shape[1]
     if config.redraw_past:
         return _ended(decode_serial(model, memory, memory_mask, mean, count), config)
-    state = model.start(memory, memory_mask, count)
-    model.step(state, None, noise[:, 0])
+    stepper = stepper or Stepper(model)
+    state = stepper.start(memory, memory_mask, count)
+    stepper.step(state, None, noise[:, 0])
     frames = [mean.expand(len(memory), -1)]
     open_rows = torch.ones(len(memory), dtype=torch.bool, device=memory.device)
     for position in range(1, count):
-        frames.append(model.step(state, frames[-1], noise[:, position]))
+        frames.append(stepper.step(state, frames[-1], noise[:, position]))
         if on_step is not None:
             on_step(position + 1, count)
         if config.stop_rule:
@@ -83,12 +87,12 @@ def decode_serial(
     zero = memory.new_zeros(batch, 1, config.channels)
     frames = torch.cat([zero, mean.expand(batch, 1, -1), zero], 1)
     for _ in range(1, count):
-        out = model(_unfinished(frames), memory, memory_mask, "prior", draw)
+        out = model(unfinished(frames), memory, memory_mask, "prior", draw)
         frames = torch.cat([frames[:, :-1], out.prediction[:, -2:-1], zero], 1)
     return frames[:, 1:-1]
 
 
-def _unfinished(frames: Tensor) -> PaperBatch:
+def unfinished(frames: Tensor) -> PaperBatch:
     """A batch that holds the start marker and ``frames`` (B, T, E) from position 1 on, and no targets."""
     markers = torch.full(frames.shape[:2], int(Marker.UNKNOWN), device=frames.device)
     markers[:, 0] = Marker.START

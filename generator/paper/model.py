@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from ..distributions import Gaussian
-from ..ewa import EwA, EwaScalars
-from ..layers import Attention, FeedForward, LayerCache, sinusoid
+from ..ewa import EwA
+from ..layers import Attention, FeedForward, sinusoid
 from .batches import Marker, PaperBatch
 from .config import PaperConfig
 
@@ -135,40 +135,6 @@ class PaperLayer(nn.Module):
             x = x + SECOND_SAMPLE_DEVIATION * draw(x)
         return LayerOutput(x, recognition, prior, guided)
 
-    def new_cache(self, memory: Tensor, positions: int) -> LayerCache:
-        """A cache for ``positions`` positions; the text (B, S, D) is projected once, here."""
-        batch = memory.shape[0]
-        return LayerCache(
-            self.self_attention.new_cache(batch, positions),
-            None if self.lta is None else self.lta.new_cache(batch, positions),
-            self.text_attention.keys_values(memory),
-            self.text_attention_second.keys_values(memory),
-        )
-
-    def step(self, x: Tensor, cache: LayerCache, memory_mask: Tensor, noise: Tensor) -> Tensor:
-        """The newest position alone, (B, 1, D).
-
-        ``noise`` (B, 2, D): what its prior sample and its second sample are drawn with.
-        """
-        x = self.self_attention.step(x, cache.self_attention)
-        state = self.text_attention.attend(x, *cache.text, mask=memory_mask)
-        if self.lta is not None and cache.lta is not None:
-            state = self.lta.step(state, cache.lta)
-        x = x + self.prior(state).sample(noise[:, :1])
-        x = self.ffn(self.text_attention_second.attend(x, *cache.text_second, mask=memory_mask))
-        return x + SECOND_SAMPLE_DEVIATION * noise[:, 1:] if self.second_sample else x
-
-
-@dataclass
-class DecodingState:
-    """What decoding one more position needs: caches, the sum of the frames so far (B, E), EwA's collapsed form."""
-
-    caches: list[LayerCache]
-    memory_mask: Tensor
-    total: Tensor
-    ewa: EwaScalars | None
-    position: int = 0
-
 
 class PaperCTEG(nn.Module):
     """Text and past frames in, next frame out."""
@@ -214,8 +180,8 @@ class PaperCTEG(nn.Module):
         if self.config.ewa == "sequence":
             seen = frames.mean(1, keepdim=True)  # the whole time axis, zeros included: the future leaks in
         elif self.config.ewa == "prefix":
-            count = torch.arange(frames.shape[1], device=frames.device).clamp(min=1)[:, None]
-            seen = frames.cumsum(1) / self._divisor(count)
+            divisor = [self.config.ewa_divided_by(max(count, 1)) for count in range(frames.shape[1])]
+            seen = frames.cumsum(1) / frames.new_tensor(divisor)[:, None]
         else:
             seen = frames
         with torch.autocast(frames.device.type, enabled=False):  # bf16 has no digits to spare for a quadratic form
@@ -223,28 +189,18 @@ class PaperCTEG(nn.Module):
         jaw = frames[..., self.config.expression_channels :] + shift
         return torch.cat([frames[..., : self.config.expression_channels], jaw], -1)
 
-    def _divisor(self, count: Tensor) -> Tensor:
-        """What the sum of ``count`` frames is divided by (`PaperConfig.ewa_divisor`)."""
-        if self.config.ewa_divisor == "training":
-            return torch.full_like(count, self.config.max_positions - 1)
-        return count + 2 if self.config.ewa_divisor == "serial" else count
-
     def embed(self, frames: Tensor, is_frame: Tensor, markers: Tensor) -> Tensor:
         """Decoder input (B, T, D): see `PaperBatch` for the arguments."""
-        self._check_room(frames.shape[1])
+        if frames.shape[1] > len(self.positions):
+            raise ValueError(
+                f"{frames.shape[1]} positions are more than the model's {len(self.positions)} (max_positions)"
+            )
         embedded = self.frame_embedding(self.shift_jaw(frames))
-        return self._placed(torch.where(is_frame.unsqueeze(-1), embedded, self.markers(markers)), 0)
-
-    def _placed(self, x: Tensor, first: int) -> Tensor:
-        """Scaled, positioned from ``first`` on, normed."""
+        x = torch.where(is_frame.unsqueeze(-1), embedded, self.markers(markers))
         if self.config.scale_embedding:
             x = x * math.sqrt(self.config.d_model)
-        out: Tensor = self.embedding_norm(x + self.positions[first : first + x.shape[1]])
+        out: Tensor = self.embedding_norm(x + self.positions[: x.shape[1]])
         return out
-
-    def _check_room(self, positions: int) -> None:
-        if positions > len(self.positions):
-            raise ValueError(f"{positions} positions are more than the model's {len(self.positions)} (max_positions)")
 
     # Teacher forcing -----------------------------------------------------------------------------------------------
 
@@ -278,55 +234,6 @@ class PaperCTEG(nn.Module):
         if self.guided_frames is not None and guided is not None:
             alone = self.guided_frames(guided).float()
         return PaperOutput(self.frames(x).float(), alone, recognition, prior)
-
-    # Decoding ------------------------------------------------------------------------------------------------------
-
-    def start(self, memory: Tensor, memory_mask: Tensor, positions: int) -> DecodingState:
-        """Ready to decode ``positions`` positions over ``memory`` (B, S, D), ``memory_mask`` (B, S).
-
-        Raises:
-            ValueError: EwA is in "sequence" mode, which needs the whole clip at once, or there is no room.
-        """
-        self._check_room(positions)
-        if self.config.ewa == "sequence":
-            raise ValueError("ewa 'sequence' looks at the whole clip; decode with PaperConfig.causal() (ewa 'prefix')")
-        return DecodingState(
-            [layer.new_cache(memory, positions) for layer in self.decoder_layers],
-            memory_mask[:, None, None],
-            memory.new_zeros(memory.shape[0], self.config.channels),
-            None if self.ewa is None else self.ewa.scalars(),
-        )
-
-    def step(self, state: DecodingState, frame: Tensor | None, noise: Tensor) -> Tensor:
-        """Feed one position and return the frame it predicts, (B, E).
-
-        Args:
-            state: from `start`; it moves on by one position.
-            frame: (B, E); None at position 0, the start marker.
-            noise: this position's draws, (B, L, 2, D): prior sample and second sample of each layer.
-        """
-        if frame is None:
-            start = torch.full((len(noise), 1), Marker.START, device=noise.device)
-            embedded = self.markers(start)
-        else:
-            state.total = state.total + frame
-            embedded = self.frame_embedding(self._shift_newest(state, frame))[:, None]
-        x = self._placed(embedded, state.position)
-        for index, (layer, cache) in enumerate(zip(self.decoder_layers, state.caches, strict=True)):
-            x = layer.step(x, cache, state.memory_mask, noise[:, index])
-        state.position += 1
-        out: Tensor = self.frames(x)[:, 0]
-        return out
-
-    def _shift_newest(self, state: DecodingState, frame: Tensor) -> Tensor:
-        """EwA on the newest frame (B, E), as `shift_jaw` does at its position."""
-        if self.ewa is None or state.ewa is None:
-            return frame
-        seen = frame
-        if self.config.ewa == "prefix":
-            seen = state.total / self._divisor(torch.tensor(state.position, device=frame.device))
-        jaw = frame[:, self.config.expression_channels :] + self.ewa.shift_from(state.ewa, seen)
-        return torch.cat([frame[:, : self.config.expression_channels], jaw], -1)
 
 
 def _attention(config: PaperConfig) -> Attention:

@@ -16,13 +16,16 @@ from scipy.stats import norm
 from torch import Tensor
 
 from generator.distributions import Gaussian
+from generator.errors import InputError
 from generator.evaluation.perplexity import box_log_probability, corner_probability, cppl, cppl_box
 from generator.paper.batches import Marker, PaperBatch, collate
 from generator.paper.config import REFERENCE_QUIRKS, PaperConfig
 from generator.paper.decoding import decode, decode_serial, draw_noise
 from generator.paper.model import PaperCTEG, PaperOutput
 from generator.paper.objective import losses
+from generator.paper.projections import projection
 from generator.paper.released import from_released_state, our_name, released_text_encoder
+from generator.paper.stepper import Stepper
 from tests.parity import __main__ as command
 from tests.parity.checks import check_folder
 from tests.parity.folder import Folder, Replay
@@ -54,6 +57,14 @@ def make_text(rows: int = 2) -> tuple[Tensor, Tensor]:
     memory = torch.randn(rows, 5, SMALL.d_model, generator=torch.Generator().manual_seed(2))
     mask = torch.ones(rows, 5, dtype=torch.bool)
     mask[-1, -2:] = False
+    return memory, mask
+
+
+def make_line(tokens: int, rows: int) -> tuple[Tensor, Tensor]:
+    """One line for every row, its last token padding: what several takes of a line read."""
+    memory = torch.randn(1, tokens, SMALL.d_model, generator=torch.Generator().manual_seed(3)).expand(rows, -1, -1)
+    mask = torch.ones(rows, tokens, dtype=torch.bool)
+    mask[:, -1] = False
     return memory, mask
 
 
@@ -110,21 +121,63 @@ def test_cached_decoding_equals_teacher_forcing_on_its_own_frames(
     ewa: str, divisor: str, second_sample: bool, layers: int
 ) -> None:
     config = replace(SMALL, ewa=ewa, ewa_divisor=divisor, second_sample=second_sample, n_layers=layers, stop_rule=False)
-    model, (memory, mask), count = make_model(config), make_text(), 9
+    check_cached_decoding(config, *make_text())
+
+
+@pytest.mark.parametrize(("tokens", "rows", "folded"), [(6, 1, True), (6, 3, True), (9, 3, False)])
+@pytest.mark.parametrize("lta", [True, False])
+def test_takes_of_one_line_are_decoded_over_its_folded_text(lta: bool, tokens: int, rows: int, folded: bool) -> None:
+    config = replace(SMALL, lta=lta, scale_embedding=lta, stop_rule=False)
+    memory, mask = make_line(tokens, rows)
+    check_cached_decoding(config, memory, mask)
+    state = Stepper(make_model(config)).start(memory, mask, 5)
+    assert [layer.text.folded for layer in state.layers] == [folded]
+
+
+def check_cached_decoding(config: PaperConfig, memory: Tensor, mask: Tensor) -> None:
+    """Decode, then compare every frame with a teacher-forced pass over the decoded frames with the same noise."""
+    model, count, layers, second_sample = make_model(config), 9, config.n_layers, config.second_sample
     _, mean = make_clips()
-    noise = draw_noise(config, [np.random.default_rng(seed) for seed in (4, 5)], count)
+    rows = len(memory)
+    noise = draw_noise(config, [np.random.default_rng(4 + row) for row in range(rows)], count)
     decoded = decode(model, memory, mask, mean, noise)
-    assert decoded.frames.shape == (2, count, SMALL.channels) and decoded.lengths.tolist() == [count] * 2
+    assert decoded.frames.shape == (rows, count, SMALL.channels) and decoded.lengths.tolist() == [count] * rows
     draws = {}
     for layer in range(layers):
         draws[f"{layer}a"] = noise[:, :, layer, 0]
-        draws[f"{layer}b"] = torch.cat([noise[:, :, layer, 1], torch.zeros(2, 1, config.d_model)], 1)
+        draws[f"{layer}b"] = torch.cat([noise[:, :, layer, 1], torch.zeros(rows, 1, config.d_model)], 1)
     if not second_sample:
         draws = {name: draw for name, draw in draws.items() if name.endswith("a")}
     batch = collate([frames[1:] for frames in decoded.frames], mean, replace(config, max_positions=count + 2))
     again = model(batch, memory, mask, "prior", Replay(draws)).prediction
     torch.testing.assert_close(again[:, 1:count], decoded.frames[:, 1:], atol=1e-5, rtol=1e-5)
     assert decoded.frames[:, 1:].std(1).mean() > 0.01
+
+
+def test_eight_bit_weights_stay_close() -> None:
+    config = replace(SMALL, d_model=64, d_inner=128, stop_rule=False)
+    torch.manual_seed(0)
+    model = PaperCTEG(config).eval()
+    memory, mask = torch.randn(2, 5, 64), torch.ones(2, 5, dtype=torch.bool)
+    _, mean = make_clips()
+    noise = draw_noise(config, [np.random.default_rng(seed) for seed in (4, 5)], 12)
+    exact = decode(model, memory, mask, mean, noise).frames
+    rounded = decode(model, memory, mask, mean, noise, stepper=Stepper(model, "int8")).frames
+    error = float((rounded - exact).square().mean().sqrt() / exact.square().mean().sqrt())
+    assert 0 < error < 0.03  # at the paper's width it is measured by benchmarks/paper_decoding.py
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_projections_are_linear_maps(rows: int) -> None:
+    weight, bias, x, residual = torch.randn(20, 32), torch.randn(20), torch.randn(rows, 32), torch.randn(rows, 20)
+    for precision, tolerance in (("fp32", 1e-5), ("int8", 0.3)):
+        for stored in (bias, None):
+            prepared = projection(weight, stored, precision)
+            plain = x @ weight.T + (0 if stored is None else stored)
+            torch.testing.assert_close(prepared(x), plain, atol=tolerance, rtol=0)
+        torch.testing.assert_close(prepared(x, residual), x @ weight.T + residual, atol=tolerance, rtol=0)
+    with pytest.raises(InputError, match="fp32"):
+        projection(weight.to("meta"), None, "int8")
 
 
 def test_a_clip_ends_before_its_first_standard_face() -> None:
@@ -169,9 +222,9 @@ def test_redrawing_the_past_changes_two_layers_but_not_one() -> None:
 def test_decoding_refuses_what_it_cannot_do() -> None:
     memory, mask = make_text()
     with pytest.raises(ValueError, match="sequence"):
-        make_model(replace(SMALL, ewa="sequence")).start(memory, mask, 5)
+        Stepper(make_model(replace(SMALL, ewa="sequence")))
     with pytest.raises(ValueError, match="15 positions are more than the model's 14"):
-        make_model(SMALL).start(memory, mask, 15)
+        Stepper(make_model(SMALL)).start(memory, mask, 15)
 
 
 def test_longer_takes_begin_like_shorter_ones() -> None:
