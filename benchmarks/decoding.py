@@ -7,13 +7,11 @@ Run from the repository: ``.venv/bin/python -m benchmarks.decoding [--seconds 5]
 from __future__ import annotations
 
 import argparse
-import platform
-import time
 from collections.abc import Callable
-from statistics import median
 
 import torch
 
+from benchmarks.measure import interleaved, machine
 from generator.model import Condition
 from generator.performer import Performer
 from generator.requests import LineRequest
@@ -37,16 +35,9 @@ def main() -> None:
         return lambda: performer.perform([request])
 
     one, sixteen, again = perform(1), perform(16), uncached(performer, options.seconds)
-    # Interleaved, so that a busy moment of the machine falls on all of them alike.
-    times: dict[str, list[float]] = {"one": [], "sixteen": [], "uncached": []}
-    for _ in range(options.repeats + 1):
-        for name, run in (("one", one), ("sixteen", sixteen), ("uncached", again)):
-            times[name].append(timed(run))
-    best = {name: median(values[1:]) for name, values in times.items()}  # the first round warms up
+    best = interleaved({"one": one, "sixteen": sixteen, "uncached": again}, options.repeats)
     frames = options.seconds * 24
-    machine = platform.processor() or platform.machine()
-    print(f"{machine}, {options.threads} thread(s), torch {torch.__version__}, ", end="")
-    print(f"{options.seconds:g} s line, median of {options.repeats}\n")
+    print(f"{machine()}, {options.seconds:g} s line, medians of {options.repeats} interleaved rounds\n")
     print("| | ms | frames per second | times real time |\n|---|---|---|---|")
     for name, takes, label in (("one", 1, "1 take"), ("sixteen", 16, "16 takes"), ("uncached", 1, "1 take, uncached")):
         seconds = best[name]
@@ -65,13 +56,6 @@ def uncached(performer: Performer, seconds: float) -> Callable[[], object]:
     )
     model = performer.checkpoint.generator.decoder
     return lambda: sample_uncached(model, condition, TakeSeed(0, LINE), 1.0)
-
-
-def timed(run: Callable[[], object]) -> float:
-    """Wall time of one call, in seconds."""
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
 
 
 if __name__ == "__main__":
