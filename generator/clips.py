@@ -36,7 +36,7 @@ class Clips:
         seeds: int64 (N,); a seed alone reproduces its take.
         space: what the channels mean.
         text: the line performed.
-        emotion: the emotion performed (never "auto").
+        emotion: the emotion performed; "auto" where the checkpoint cannot be told one.
         settings: the request's other settings and the checkpoint's name, JSON-able.
         warnings: what the user should know.
     """

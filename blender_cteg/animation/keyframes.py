@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..clip import Clip
+from ..emotions import label
 from ..rigs.mapping import Mapping, MappingError, Performance
 from ..rigs.naming import ARKIT_GROUPS
 from ..rigs.rig import Rig, shorten
@@ -150,7 +151,7 @@ def _on_this_face(rig: Rig, performance: Performance) -> Performance:
 def _default_name(clip: Clip) -> str:
     line = " ".join(clip.text.split())
     line = line if len(line) <= 32 else f"{line[:31].rstrip()}…"
-    return f"{line or 'Take'} ({clip.emotion}, seed {clip.seed})"
+    return f"{line or 'Take'} ({label(clip.emotion)}, seed {clip.seed})"
 
 
 def _fill(

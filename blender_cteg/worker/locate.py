@@ -21,7 +21,6 @@ PACKAGES: Final[Mapping[str, str]] = {
     "numpy": "numpy",
     "safetensors": "safetensors",
     "tokenizers": "tokenizers",
-    "transformers": "transformers",
 }
 
 #: Holds the text encoder's weights; only its files are used, so the packages it asks for are not needed.

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""BERT's encoder (Devlin et al. 2019), frozen: what reads a line.
+
+Equal to ``transformers``' BertModel, whose import alone takes three seconds of the wait for a first take.
+
+Shapes: B lines, S tokens, W width, H heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import Any, Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_TANH_GELU: Final = partial(F.gelu, approximate="tanh")
+_ACTIVATIONS: Final[Mapping[str, Callable[[Tensor], Tensor]]] = MappingProxyType(
+    {"gelu": F.gelu, "gelu_new": _TANH_GELU, "gelu_pytorch_tanh": _TANH_GELU, "relu": F.relu, "silu": F.silu}
+)
+
+
+@dataclass(frozen=True)
+class BertConfig:
+    """The part of a BERT ``config.json`` that says how the encoder computes, under its own names."""
+
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    max_position_embeddings: int
+    hidden_act: str = "gelu"
+    type_vocab_size: int = 2
+    layer_norm_eps: float = 1e-12
+
+    def __post_init__(self) -> None:
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(f"hidden_size {self.hidden_size} is no multiple of {self.num_attention_heads} heads")
+
+    @classmethod
+    def from_json(cls, settings: Mapping[str, Any]) -> BertConfig:
+        """From the content of a ``config.json``; KeyError names a size that is missing."""
+        values: dict[str, Any] = {name: int(settings[name]) for name in BERT_SIZES}
+        values |= {name: settings[name] for name in BERT_OPTIONS if name in settings}
+        return cls(**values)
+
+
+#: What every BERT ``config.json`` states.
+BERT_SIZES: Final = (
+    "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+    "max_position_embeddings",
+)  # fmt: skip
+#: What some leave to the defaults of `BertConfig`.
+BERT_OPTIONS: Final = ("hidden_act", "type_vocab_size", "layer_norm_eps")
+
+
+def is_plain_bert(settings: Mapping[str, Any]) -> bool:
+    """Whether a ``config.json`` describes what `Bert` computes; other families are left to ``transformers``."""
+    return (
+        settings.get("model_type", "bert") == "bert"
+        and settings.get("hidden_act", "gelu") in _ACTIVATIONS
+        and settings.get("position_embedding_type", "absolute") == "absolute"
+        and not settings.get("is_decoder", False)
+    )
+
+
+class Bert:
+    """Token ids in, last hidden states out, without dropout.
+
+    A table of tensors and no modules: there is nothing to train, and modules would be allocated and initialised only to
+    be replaced.
+    """
+
+    def __init__(self, config: BertConfig, state: Mapping[str, Tensor]) -> None:
+        """An encoder around the tensors of ``state``, which are not copied if they are fp32.
+
+        Args:
+            config: the sizes.
+            state: published weights; "bert." in front of names is dropped, heads and the pooler are left out.
+
+        Raises:
+            ValueError: a weight is missing or has another shape.
+        """
+        self.config = config
+        given = {name.removeprefix("bert."): value for name, value in state.items()}
+        self._weights: dict[str, Tensor] = {}
+        for name, shape in weight_shapes(config):
+            if name not in given:
+                raise ValueError(f"the weight {name} is missing")
+            if given[name].shape != shape:
+                raise ValueError(f"{name} has shape {tuple(given[name].shape)}, not {shape}")
+            self._weights[name] = given[name].detach().float()
+
+    @property
+    def width(self) -> int:
+        """W, width of the hidden states."""
+        return self.config.hidden_size
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Every weight, in the names of published checkpoints."""
+        return dict(self._weights)
+
+    def to(self, device: torch.device) -> Bert:
+        """The same, its tensors moved to ``device``."""
+        self._weights = {name: value.to(device) for name, value in self._weights.items()}
+        return self
+
+    def __call__(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """``ids`` (B, S) and ``mask`` (B, S), True at real tokens -> (B, S, W)."""
+        if ids.shape[1] > self.config.max_position_embeddings:
+            raise ValueError(f"{ids.shape[1]} tokens are more than {self.config.max_position_embeddings}")
+        x = self._embed(ids)
+        visible = mask[:, None, None]  # (B, 1, 1, S)
+        for index in range(self.config.num_hidden_layers):
+            x = self._layer(x, visible, f"encoder.layer.{index}.")
+        return x
+
+    def _embed(self, ids: Tensor) -> Tensor:
+        """Words, the first of the token types (a line is one sentence), and positions."""
+        words, kinds, places = (
+            self._weights[f"embeddings.{kind}_embeddings.weight"] for kind in ("word", "token_type", "position")
+        )
+        return self._norm(F.embedding(ids, words) + kinds[0] + places[: ids.shape[1]], "embeddings.LayerNorm")
+
+    def _layer(self, x: Tensor, visible: Tensor, layer: str) -> Tensor:
+        """Self-attention and a feed-forward network on ``x`` (B, S, W), each with residual and post-norm."""
+        heads = (self.config.num_attention_heads, self.config.hidden_size // self.config.num_attention_heads)
+        query, key, value = (
+            self._linear(x, f"{layer}attention.self.{part}").unflatten(-1, heads).transpose(1, 2)
+            for part in ("query", "key", "value")
+        )
+        mixed = F.scaled_dot_product_attention(query, key, value, visible).transpose(1, 2).flatten(2)
+        x = self._norm(self._linear(mixed, f"{layer}attention.output.dense") + x, f"{layer}attention.output.LayerNorm")
+        wide = _ACTIVATIONS[self.config.hidden_act](self._linear(x, f"{layer}intermediate.dense"))
+        return self._norm(self._linear(wide, f"{layer}output.dense") + x, f"{layer}output.LayerNorm")
+
+    def _linear(self, x: Tensor, name: str) -> Tensor:
+        return F.linear(x, self._weights[f"{name}.weight"], self._weights[f"{name}.bias"])
+
+    def _norm(self, x: Tensor, name: str) -> Tensor:
+        weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
+        return F.layer_norm(x, (self.width,), weight, bias, self.config.layer_norm_eps)
+
+
+def weight_shapes(config: BertConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Name and shape of every weight, in the names of published checkpoints."""
+    width, inner = config.hidden_size, config.intermediate_size
+    yield "embeddings.word_embeddings.weight", (config.vocab_size, width)
+    yield "embeddings.position_embeddings.weight", (config.max_position_embeddings, width)
+    yield "embeddings.token_type_embeddings.weight", (config.type_vocab_size, width)
+    yield from _weight_and_bias("embeddings.LayerNorm", width)
+    for index in range(config.num_hidden_layers):
+        layer = f"encoder.layer.{index}."
+        for part in ("self.query", "self.key", "self.value", "output.dense"):
+            yield from _weight_and_bias(f"{layer}attention.{part}", width, width)
+        yield from _weight_and_bias(f"{layer}attention.output.LayerNorm", width)
+        yield from _weight_and_bias(f"{layer}intermediate.dense", inner, width)
+        yield from _weight_and_bias(f"{layer}output.dense", width, inner)
+        yield from _weight_and_bias(f"{layer}output.LayerNorm", width)
+
+
+def _weight_and_bias(name: str, *shape: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    yield f"{name}.weight", shape
+    yield f"{name}.bias", shape[:1]
