@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Metrics over clips, one function each. A clip is (T, C) float in the units of its space.
+"""The paper's metrics of variety: Diversity, MModality, Variation, FgD. Sources and doubts: docs/metrics.md.
 
-The paper names Diversity, MModality, Variation and FgD and gives no formulas; the definitions here are our reading,
-after Guo et al. 2022 (HumanML3D) and Ng et al. 2023 (LM-Listener).
+The paper names them and gives no formulas, so the definitions are our reading: after Guo et al. 2022 (HumanML3D) and
+Ng et al. 2023 (LM-Listener), whose measures it appears to take up. "Own reading" below marks what is not certain.
+
+Clips are free-running takes without a given first frame, (T, C) in the units of their space. ``takes[i][k]`` is take
+k of line i, ``clips`` one take of each line. All are in the units of the space, so compare them within one data set.
+A metric that its clips are too few or too short for is NaN.
 """
 
 from __future__ import annotations
@@ -12,92 +16,100 @@ from itertools import combinations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-Clip = npt.NDArray[np.float32]
+from .distances import Clip, Feature, distance, mean, mean_pairwise, windowed
 
-#: Frames compared by the distances; shorter clips are padded with the standard face (zeros).
-WINDOW: Final = 64
-
-
-def _window(clip: Clip) -> npt.NDArray[np.float64]:
-    frames = np.zeros((WINDOW, clip.shape[1]))
-    frames[: min(WINDOW, len(clip))] = clip[:WINDOW]
-    return frames.ravel() / np.sqrt(WINDOW)
+#: HumanML3D's numbers: pairs for Diversity; lines and pairs of takes for MModality (of 30 takes there).
+DIVERSITY_PAIRS: Final = 300
+MMODALITY_LINES: Final = 100
+MMODALITY_PAIRS: Final = 10
 
 
-def distance(a: Clip, b: Clip) -> float:
-    """Root mean over the first `WINDOW` frames of the squared Euclidean distance between frames."""
-    return float(np.linalg.norm(_window(a) - _window(b)))
+def diversity(clips: Sequence[Clip], pairs: int = DIVERSITY_PAIRS, seed: int = 0, feature: Feature = windowed) -> float:
+    """Diversity: 1/S sum_s |f(X_a(s)) - f(X_b(s))|, clips of different lines, one take each.
 
-
-def diversity(clips: Sequence[Clip], pairs: int = 300, seed: int = 0) -> float:
-    """Diversity: mean `distance` over random pairs of clips of different lines, one take each."""
+    Both index sets, a and b, hold S = min(``pairs``, n) clips drawn without replacement (Guo et al. 2022; the choice
+    of f is our own reading). Where a(s) = b(s) the pair is left out, so that the expectation is `diversity_all`.
+    """
     rng = np.random.default_rng(seed)
     first, second = (rng.choice(len(clips), min(pairs, len(clips)), replace=False) for _ in range(2))
-    chosen = [distance(clips[a], clips[b]) for a, b in zip(first, second, strict=True) if a != b]
-    return float(np.mean(chosen))
+    return mean([distance(clips[a], clips[b], feature) for a, b in zip(first, second, strict=True) if a != b])
 
 
-def multimodality(takes: Sequence[Sequence[Clip]]) -> float:
-    """MModality: mean `distance` over all pairs of takes of one line, then over lines. Identical takes give 0."""
-    return float(np.mean([np.mean([distance(a, b) for a, b in combinations(line, 2)]) for line in takes]))
+def diversity_all(clips: Sequence[Clip], feature: Feature = windowed) -> float:
+    """Diversity without sampling: 2 / (n (n - 1)) sum_{i<j} |f(X_i) - f(X_j)|.
+
+    Also what a second-hand note on the paper describes as DoT (own reading).
+    """
+    return mean_pairwise(clips, feature)
 
 
-def variation(clips: Sequence[Clip]) -> float:
-    """Variation: population variance over a clip's frames, mean over channels, mean over clips."""
-    return float(np.mean([clip.var(axis=0).mean() for clip in clips]))
+def mmodality(
+    takes: Sequence[Sequence[Clip]], lines: int = MMODALITY_LINES, pairs: int = MMODALITY_PAIRS, seed: int = 0
+) -> float:
+    """MModality: 1/(C S) sum_c sum_s |f(X_c,a(s)) - f(X_c,b(s))|, takes of the same line (own reading: HumanML3D's).
+
+    C = ``lines`` lines drawn without replacement; per line S = ``pairs`` takes a and S takes b, each without
+    replacement. As in Guo et al.'s code a take may meet itself and then counts as 0: with K takes the expectation is
+    (1 - 1/K) of `mmodality_all`. NaN unless every line has more than ``pairs`` takes (HumanML3D has 30).
+    """
+    if not takes or min(map(len, takes)) <= pairs:
+        return float("nan")
+    rng = np.random.default_rng(seed)
+    values = []
+    for line in rng.choice(len(takes), min(lines, len(takes)), replace=False):
+        first, second = (rng.choice(len(takes[line]), pairs, replace=False) for _ in range(2))
+        values += [distance(takes[line][a], takes[line][b]) for a, b in zip(first, second, strict=True)]
+    return mean(values)
 
 
-def frame_change(clips: Sequence[Clip]) -> float:
-    """FgD: mean Euclidean norm of the frame-to-frame change, mean over clips."""
-    return float(np.mean([np.linalg.norm(np.diff(clip, axis=0), axis=1).mean() for clip in clips]))
+def mmodality_all(takes: Sequence[Sequence[Clip]]) -> float:
+    """MModality without sampling: the mean over all pairs of takes of a line, then over lines.
+
+    0 when the takes are the same: the direct test that a model uses its latent. Lines with one take do not count.
+    """
+    return mean([mean_pairwise(line) for line in takes if len(line) > 1])
 
 
-def jerk(clips: Sequence[Clip]) -> float:
-    """Mean Euclidean norm of the third difference, per frame^3, mean over clips: roughness."""
-    return float(np.mean([np.linalg.norm(np.diff(clip, n=3, axis=0), axis=1).mean() for clip in clips]))
+def variation(clips: Sequence[Clip], columns: Sequence[int] | None = None) -> float:
+    """Variation: 1/n sum_i 1/C sum_d Var_t(X_i[t, d]), population variance over a clip's frames.
+
+    LM-Listener's ``var``; very likely the paper's. ``columns`` chooses channels: jaw angles in radians hardly weigh
+    beside expression coefficients, so the two are also reported apart.
+    """
+    chosen = slice(None) if columns is None else list(columns)
+    return mean([float(clip[:, chosen].var(axis=0, dtype=np.float64).mean()) for clip in clips])
 
 
-def peak(clips: Sequence[Clip]) -> float:
-    """Mean over clips of the 95th percentile of the frames' Euclidean norm: amplitude of the acting."""
-    return float(np.mean([np.percentile(np.linalg.norm(clip, axis=1), 95) for clip in clips]))
+def fgd(clips: Sequence[Clip]) -> float:
+    """FgD: the mean over frames of |x_{t+1} - x_t|, then over clips; also the mean speed, in units per frame.
+
+    After a second-hand note on the paper (own reading). Noise raises it without limit: shuffled frames have the most.
+    """
+    return mean([float(np.linalg.norm(np.diff(clip, axis=0), axis=1).mean()) for clip in clips if len(clip) > 1])
 
 
-def blinks_per_minute(clips: Sequence[Clip], blink_columns: tuple[int, int], fps: float) -> float:
-    """Blinks per minute: rises of the mean lid closure above 0.5 after having been below 0.35."""
-    blinks, frames = 0, 0
+def fgd_sync(takes: Sequence[Sequence[Clip]]) -> float:
+    """FgD read as frame-synchronous MModality: mean_c mean_{t <= min T} mean_{k<l} |x_ckt - x_clt| (own reading)."""
+    values = []
+    for line in takes:
+        if len(line) > 1:
+            shortest = min(map(len, line))
+            pairs = combinations([clip[:shortest] for clip in line], 2)
+            values.append(mean([float(np.linalg.norm(a - b, axis=1).mean()) for a, b in pairs]))
+    return mean(values)
+
+
+def in_clip_diversity(clips: Sequence[Clip], seed: int = 0) -> float:
+    """LM-Listener's ``diversity``: the mean distance of S random pairs of frames of one clip, then over clips.
+
+    S = 30 for clips of more than 30 frames, else 10 (fewer where a clip has fewer frames), two sets without
+    replacement. Certain for LM-Listener; as the paper's FgD it is a candidate only (own reading).
+    """
+    rng = np.random.default_rng(seed)
+    values = []
     for clip in clips:
-        closed, frames = False, frames + len(clip)
-        for value in clip[:, list(blink_columns)].mean(axis=1):
-            if not closed and value > 0.5:
-                blinks, closed = blinks + 1, True
-            elif closed and value < 0.35:
-                closed = False
-    return blinks / (frames / fps / 60)
-
-
-def end_norm(clips: Sequence[Clip]) -> float:
-    """Mean Euclidean norm of the last frame: 0 is the standard face."""
-    return float(np.mean([np.linalg.norm(clip[-1]) for clip in clips]))
-
-
-def motion_features(clip: Clip) -> npt.NDArray[np.float64]:
-    """Features of a clip's motion, (4 C,): mean, deviation, peak and mean absolute change per channel."""
-    change = np.abs(np.diff(clip, axis=0)).mean(axis=0) * 5
-    return np.concatenate([clip.mean(0), clip.std(0), np.abs(clip).max(0), change]).astype(np.float64)
-
-
-def frechet(first: Sequence[Clip], second: Sequence[Clip]) -> float:
-    """Fréchet distance of Gaussians fitted to `motion_features` (Heusel et al. 2017); 1e-3 is added to variances."""
-    means, covariances = [], []
-    for clips in (first, second):
-        features = np.stack([motion_features(c) for c in clips])
-        means.append(features.mean(0))
-        covariances.append(np.cov(features, rowvar=False) + 1e-3 * np.eye(features.shape[1]))
-    # trace sqrt(A B) from the eigenvalues of the symmetric sqrt(A) B sqrt(A): no complex square root needed.
-    values, vectors = np.linalg.eigh(covariances[0])
-    root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
-    cross = np.sqrt(np.clip(np.linalg.eigvalsh(root @ covariances[1] @ root), 0, None)).sum()
-    shift = float(((means[0] - means[1]) ** 2).sum())
-    return shift + float(np.trace(covariances[0]) + np.trace(covariances[1]) - 2 * cross)
+        pairs = min(30 if len(clip) > 30 else 10, len(clip))
+        first, second = (clip[rng.choice(len(clip), pairs, replace=False)] for _ in range(2))
+        values.append(float(np.linalg.norm(first - second, axis=1).mean()))
+    return mean(values)

@@ -29,15 +29,30 @@ def cppl(predicted: Floats, gold: Floats, mask: Flags) -> float:
 
     It is one-sided: a prediction far below the truth costs nothing. (B, T, E), (B, T, E), (B, T) -> float >= 1.
     """
-    with np.errstate(divide="ignore"):
-        bits = np.log2(np.maximum(corner_probability(predicted, gold), FLOOR))
-    return _perplexity(bits, mask)
+    return perplexity(corner_bits(predicted, gold, mask))
 
 
 def cppl_box(predicted: Floats, gold: Floats, mask: Flags, floor: float | None = FLOOR) -> float:
     """Continuous perplexity with the probability of the box gold ± HALF_EDGE; ``floor`` None: exact, in log space."""
+    return perplexity(box_bits(predicted, gold, mask, floor))
+
+
+def corner_bits(predicted: Floats, gold: Floats, mask: Flags) -> npt.NDArray[np.float64]:
+    """Mean bits per frame of each clip for `cppl`, (B,); batches of different lengths are joined at this point."""
+    with np.errstate(divide="ignore"):
+        return _mean_bits(np.log2(np.maximum(corner_probability(predicted, gold), FLOOR)), mask)
+
+
+def box_bits(predicted: Floats, gold: Floats, mask: Flags, floor: float | None = FLOOR) -> npt.NDArray[np.float64]:
+    """Mean bits per frame of each clip for `cppl_box`, (B,)."""
     bits = box_log_probability(predicted, gold) / np.log(2)
-    return _perplexity(bits if floor is None else np.maximum(bits, np.log2(floor)), mask)
+    return _mean_bits(bits if floor is None else np.maximum(bits, np.log2(floor)), mask)
+
+
+def perplexity(bits: npt.NDArray[np.float64]) -> float:
+    """2 to the mean over clips of their mean bits, (n,) -> float; infinite where a float cannot hold it."""
+    with np.errstate(over="ignore"):
+        return float(np.exp2(bits.mean()))
 
 
 def corner_probability(predicted: Floats, gold: Floats) -> npt.NDArray[np.float64]:
@@ -57,11 +72,10 @@ def box_log_probability(predicted: Floats, gold: Floats) -> npt.NDArray[np.float
     return np.asarray((upper + np.log1p(-np.exp(lower - upper))).sum(-1))
 
 
-def _perplexity(bits: npt.NDArray[np.float64], mask: Flags) -> float:
+def _mean_bits(log_probability: npt.NDArray[np.float64], mask: Flags) -> npt.NDArray[np.float64]:
     leading = np.logical_and.accumulate(np.asarray(mask, bool), axis=1)
     counts = leading.sum(1)
     if not counts.all():
         clip = int(np.flatnonzero(counts == 0)[0])
         raise ValueError(f"clip {clip} has no frame to score: its mask starts with False")
-    entropy = -np.where(leading, bits, 0).sum(1) / counts
-    return float(2 ** entropy.mean())
+    return np.asarray(-np.where(leading, log_probability, 0).sum(1) / counts)

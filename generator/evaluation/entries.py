@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rows of a report as systems to load: ground truth, checkpoints of every format, what needs no training."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Final
+
+from ..baselines import load_baseline
+from ..baselines.checkpoint import FORMAT as BASELINE_FORMAT
+from ..datasets import DataSource, Performances
+from ..errors import CheckpointError, InputError
+from ..paper.checkpoint import PAPER_FORMAT
+from ..performer import choose_device
+from .lines import Settings
+from .paper_system import PaperSystem
+from .rollouts import Entry, checkpoint_identity, data_identity
+from .systems import CheckpointSystem, GroundTruth, System
+from .untrained import CorpusMean, NearestText, RandomSequence, ShuffledFrames
+
+#: Folders that training names like this say nothing without their run's name.
+_ANONYMOUS: Final = ("best", "last")
+
+
+def checkpoint_format(folder: Path) -> str | None:
+    """``format`` of the checkpoint in ``folder``, None for the default CTEG; CheckpointError when there is none."""
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except OSError:
+        raise CheckpointError(
+            f"There is no checkpoint in {folder} (config.json is missing); choose a folder made by training or by "
+            "'convert', or 'default' for the bundled one."
+        ) from None
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged ({error}); choose another checkpoint.") from None
+    return config.get("format") if isinstance(config, dict) else None
+
+
+def ground_truth(source: DataSource, held_out: Performances) -> Entry:
+    """The data set's own performances."""
+    has_teacher = source.kind == "corpus"
+    version = ""
+    if has_teacher:
+        from ..corpus.teacher import TEACHER_VERSION
+
+        version = TEACHER_VERSION
+    return Entry(
+        GroundTruth.name,
+        "ground truth",
+        _digest(data_identity(held_out), version),
+        partial(GroundTruth, held_out, has_teacher),
+    )
+
+
+def checkpoints(folders: Sequence[Path], space: str, settings: Settings) -> Iterator[Entry]:
+    """Checkpoints of every format, in the order given."""
+    for folder, name in zip(folders, row_names(folders), strict=True):
+        kind = checkpoint_format(folder)
+        load: Callable[[], System]
+        if kind == BASELINE_FORMAT:
+            load = partial(_load_baseline, folder, name, space, settings.device)
+        elif kind == PAPER_FORMAT:
+            load = partial(PaperSystem, folder, name, space, settings.temperature, settings.device)
+        else:
+            load = partial(CheckpointSystem, folder, name, space, settings.temperature, settings.device)
+        yield Entry(
+            name,
+            "trained baseline" if kind == BASELINE_FORMAT else "checkpoint",
+            _digest(checkpoint_identity(folder), settings.temperature, space),
+            cache(load),  # the row's own numbers need the model again
+            folder,
+        )
+
+
+def untrained(train: Performances, settings: Settings, folder: Path) -> Iterator[Entry]:
+    """What needs no training, fitted to ``train``; ``folder`` keeps the text features."""
+    from ..text import DEFAULT_ENCODER
+
+    identity, encoder = data_identity(train), settings.text_encoder or DEFAULT_ENCODER
+    features = folder / f"text-features-{_digest(identity, encoder)[:16]}.npy"
+    kind = "untrained baseline"
+    yield Entry(NearestText.name, kind, _digest(identity, encoder),
+                partial(NearestText, train, encoder, features, settings.device))  # fmt: skip
+    yield Entry(RandomSequence.name, kind, identity, partial(RandomSequence, train))
+    yield Entry(ShuffledFrames.name, kind, identity, partial(ShuffledFrames, train))
+    yield Entry(CorpusMean.name, kind, identity, partial(CorpusMean, train))
+
+
+def row_names(folders: Sequence[Path]) -> list[str]:
+    """Folder names, with as many of the folders above as it takes to tell them apart ("mine/best")."""
+    whole = [folder.resolve() for folder in folders]
+    if len(set(whole)) < len(whole):
+        raise InputError("A checkpoint is named twice; name each once.")
+    names = []
+    for path in whole:
+        depth = 2 if path.name in _ANONYMOUS else 1
+        while sum(other.parts[-depth:] == path.parts[-depth:] for other in whole) > 1:
+            depth += 1
+        names.append("/".join(path.parts[-depth:]))
+    return names
+
+
+def _load_baseline(folder: Path, name: str, space: str, device: str) -> System:
+    baseline = load_baseline(folder, str(choose_device(device)))
+    if (own := baseline.model.space.name) != space:
+        raise InputError(f"{name} performs in the space {own} and the data is in {space}; train it on such data.")
+    return baseline
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

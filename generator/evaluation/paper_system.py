@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A paper-type checkpoint as the paper's metrics want it: decoded frames, cut by the stop rule, without the mean face.
+
+`PaperPerformer` is for animators: its takes start with the given mean face and ease out to the standard face. Both
+would count as the model's motion here.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from ..errors import CheckpointError, InputError
+from ..paper.checkpoint import load_paper_checkpoint
+from ..paper.decoding import decode, draw_noise
+from ..performer import choose_device
+from ..requests import clean_text
+from ..sampling import STREAM_LATENT, TakeSeed
+from ..spaces import FLAME53
+from .distances import Clip
+from .systems import Asked
+
+#: Takes decoded together at most; more would only cost memory.
+_BATCH: Final = 64
+
+
+class PaperSystem:
+    """The paper's CTEG under `PaperConfig.causal`; it is told the line alone, and ends its takes itself."""
+
+    def __init__(self, folder: Path, name: str, space: str, temperature: float = 1.0, device: str = "auto") -> None:
+        """``space`` is the name of the data's space, InputError when it is not "flame53"."""
+        if space != FLAME53.name:
+            raise InputError(
+                f"{name} performs in the space {FLAME53.name} and the data is in {space}; evaluate it on emoava:DIR."
+            )
+        self.name, self._temperature = name, temperature
+        self.checkpoint = load_paper_checkpoint(folder, choose_device(device))
+        if self.checkpoint.model.config.channels != FLAME53.size:
+            raise CheckpointError(f"{name} has not the {FLAME53.size} channels of {FLAME53.name}; choose another.")
+        self._model = copy.copy(self.checkpoint.model)  # shares the weights
+        self._model.config = replace(self.checkpoint.model.config.causal(), stop_rule=True)
+
+    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Clip]]:
+        """See `System.perform`. A take that ends at once keeps one frame."""
+        rows = [TakeSeed(line.seed + k, clean_text(line.text)[0]) for line in lines for k in range(takes)]
+        flat = [clip for start in range(0, len(rows), _BATCH) for clip in self._decoded(rows[start : start + _BATCH])]
+        return [flat[i * takes : (i + 1) * takes] for i in range(len(lines))]
+
+    @torch.inference_mode()
+    def _decoded(self, rows: list[TakeSeed]) -> list[Clip]:
+        config, encoder = self._model.config, self.checkpoint.encoder
+        text = encoder.encode([row.line for row in rows])
+        noise = draw_noise(config, [row.rng(STREAM_LATENT) for row in rows], config.max_positions - 1)
+        noise = (noise * self._temperature).to(encoder.device)
+        decoded = decode(self._model, text.hidden, text.mask, self.checkpoint.mean, noise)
+        frames, lengths = decoded.frames.float().cpu().numpy(), decoded.lengths.tolist()
+        return [clip[1 : max(length, 2)] for clip, length in zip(frames, lengths, strict=True)]

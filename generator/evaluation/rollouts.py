@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Free-running takes, kept on disk: what has been performed once is not performed again when a report is resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+from tqdm import tqdm
+
+from .. import __version__
+from ..clips import write_atomically
+from ..datasets import Performances
+from ..errors import DataError
+from .distances import Clip
+from .systems import Asked, System
+
+#: Lines performed together and kept in one file: what an interruption can cost.
+_PART: Final = 16
+#: Performances whose frames go into `data_identity`.
+_SAMPLED: Final = 256
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A system to judge, not loaded until a take is missing.
+
+    Attributes:
+        name: its row in the report.
+        kind: "ground truth", "checkpoint", "trained baseline" or "untrained baseline".
+        identity: changes whenever its takes could: content of a checkpoint, settings, data it is fitted to.
+        load: makes the system.
+        folder: of a checkpoint or a trained baseline.
+    """
+
+    name: str
+    kind: str
+    identity: str
+    load: Callable[[], System]
+    folder: Path | None = None
+
+
+def perform(entry: Entry, lines: Sequence[Asked], takes: int, folder: Path) -> list[list[Clip]]:
+    """Takes of ``lines``, from the files in ``folder`` where they are there, else performed and written.
+
+    Returns:
+        Per line its takes: ``takes`` of them, or fewer for a ground truth that has fewer.
+
+    Raises:
+        DataError: takes that are not finite. And whatever loading and performing raise.
+    """
+    system: System | None = None
+    result: list[list[Clip]] = []
+    for start in tqdm(range(0, len(lines), _PART), entry.name, unit="part", dynamic_ncols=True):
+        part = lines[start : start + _PART]
+        path = folder / f"{_slug(entry.name)}-{_key(entry, part, takes)}.npz"
+        clips = _read(path)
+        if clips is None or len(clips) != len(part):
+            system = system or entry.load()
+            clips = system.perform(part, takes)
+            if not all(np.isfinite(clip).all() for line in clips for clip in line):
+                raise DataError(f"{entry.name} performs values that are not finite numbers; train it again.")
+            write_atomically(path, partial(_write, clips))
+        result += clips
+    return result
+
+
+def checkpoint_identity(folder: Path) -> str:
+    """SHA-256 of a checkpoint's files, by content and name within the folder, model cards left out."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix in (".json", ".safetensors", ".txt")):
+        digest.update(f"{path.relative_to(folder).as_posix()}\n{path.stat().st_size}\n".encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def data_identity(performances: Performances) -> str:
+    """SHA-256 of a split: all lines, lengths and directions, and the frames of `_SAMPLED` performances spread over it.
+
+    Frames are sampled because hashing every frame of a large set takes longer than judging a few lines.
+    """
+    digest = hashlib.sha256(performances.space.name.encode())
+    sampled = set(np.linspace(0, len(performances) - 1, _SAMPLED).astype(int).tolist())
+    for index in range(len(performances)):
+        digest.update(json.dumps(_question(performances, index)).encode())
+        if index in sampled:
+            digest.update(performances.frames(index).tobytes())
+    return digest.hexdigest()
+
+
+def _question(performances: Performances, index: int) -> list[Any]:
+    direction = performances.direction(index)
+    shown = None if direction is None else [*direction.weights.tolist(), direction.intensity]
+    return [performances.text(index), performances.length(index), shown]
+
+
+def _key(entry: Entry, lines: Sequence[Asked], takes: int) -> str:
+    asked = [
+        [a.index, a.text, a.frames, a.seed, a.direction and [*a.direction.weights.tolist(), a.direction.intensity]]
+        for a in lines
+    ]
+    return hashlib.sha256(json.dumps([__version__, entry.identity, takes, asked]).encode()).hexdigest()[:16]
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower() or "system"
+
+
+def _write(clips: list[list[Clip]], file: IO[bytes]) -> None:
+    flat = [clip for line in clips for clip in line]
+    np.savez(
+        file,
+        values=np.concatenate(flat).astype(np.float32),
+        lengths=np.array([len(clip) for clip in flat]),
+        takes=np.array([len(line) for line in clips]),
+    )
+
+
+def _read(path: Path) -> list[list[Clip]] | None:
+    """The takes in a file; None where there is none or it is damaged, so that they are performed again."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            values, lengths, takes = data["values"], data["lengths"], data["takes"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    if takes.sum() != len(lengths) or lengths.sum() != len(values):
+        return None
+    flat = np.split(values, np.cumsum(lengths)[:-1])
+    ends = np.cumsum(takes)
+    return [flat[end - count : end] for end, count in zip(ends, takes, strict=True)]

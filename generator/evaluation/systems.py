@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is judged: systems that perform held-out lines. A checkpoint and the ground truth; more in `untrained`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from ..datasets import Direction, Performances
+from ..emotions import BASIC_EMOTIONS, EMOTION_NAMES, emotion_weights
+from ..errors import DataError, InputError
+from ..requests import MAX_INTENSITY, MAX_TAKES, LineRequest
+from .distances import Clip
+
+if TYPE_CHECKING:
+    from ..clips import Clips
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One held-out line.
+
+    Attributes:
+        index: its performance in the split.
+        text: the line.
+        direction: the emotion to show; None where the data set does not say.
+        frames: length of the ground truth. Part of the question for a system that has to be told; none here reads it.
+        seed: take k uses seed + k.
+    """
+
+    index: int
+    text: str
+    direction: Direction | None
+    frames: int
+    seed: int
+
+    @property
+    def emotion(self) -> str:
+        """The direction as an emotion's name: an exact blend of `EMOTION_NAMES`, else its strongest basic emotion.
+
+        "auto" without a direction.
+        """
+        if self.direction is None:
+            return "auto"
+        for name in EMOTION_NAMES:
+            if np.allclose(self.direction.weights, emotion_weights(name), atol=0.01):
+                return name
+        return BASIC_EMOTIONS[int(self.direction.weights.argmax())]
+
+
+class System(Protocol):
+    """Anything that performs lines."""
+
+    @property
+    def name(self) -> str:
+        """Its row in the report."""
+        ...
+
+    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Clip]]:
+        """``takes`` clips (T, C) of each line. A line's clips depend on the line alone; the same seed repeats them."""
+        ...
+
+
+class CheckpointSystem:
+    """A folder that `Performer.load` loads. Lengths are its own; a take's seed is ``Asked.seed`` + k."""
+
+    def __init__(self, folder: Path, name: str, space: str, temperature: float = 1.0, device: str = "auto") -> None:
+        """``space`` is the name of the data's space; InputError from `perform` when the checkpoint has another."""
+        from ..performer import Performer
+
+        self.name, self._space, self._temperature = name, space, temperature
+        # Whatever kind of performer this is, all that is used of it is `perform` and, if it has them, its emotions.
+        self.performer: Any = Performer.load(folder, device)
+
+    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Clip]]:
+        """See `System.perform`. DataError names a line the checkpoint refuses."""
+        result: list[list[Clip]] = [[] for _ in lines]
+        for first in range(0, takes, MAX_TAKES):
+            count = min(MAX_TAKES, takes - first)
+            requests = [self._request(line, line.seed + first, count) for line in lines]
+            try:
+                performed: list[Clips] = self.performer.perform(requests)
+            except InputError as error:
+                rows = f"{lines[0].index} to {lines[-1].index}"
+                raise DataError(f"{self.name} refuses one of the lines {rows} of the data: {error}") from error
+            for row, clips in enumerate(performed):
+                if clips.space.name != self._space:
+                    raise InputError(
+                        f"{self.name} performs in the space {clips.space.name} and the data is in {self._space}; "
+                        "evaluate it on data of its own space."
+                    )
+                result[row] += [clips.take(k) for k in range(count)]
+        return result
+
+    def _request(self, line: Asked, seed: int, takes: int) -> LineRequest:
+        intensity = 1.0 if line.direction is None else min(max(line.direction.intensity, 0.0), MAX_INTENSITY)
+        request = LineRequest(line.text, line.emotion, intensity, takes, seed, self._temperature)
+        try:
+            return request.validated()
+        except InputError as error:
+            raise DataError(f"Line {line.index} of the data cannot be asked of {self.name}: {error}") from error
+
+
+class GroundTruth:
+    """The performances of the data set itself; other takes of a line only where the data's author can act it again."""
+
+    name = "ground truth"
+
+    def __init__(self, performances: Performances, has_teacher: bool) -> None:
+        """``has_teacher``: the data is a corpus of `generator.corpus`, so its teacher gives the second take and on."""
+        self._performances, self._has_teacher = performances, has_teacher
+
+    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Clip]]:
+        """The clip of the data set first, then other takes; without a teacher one take however many were asked."""
+        return [
+            [self._performances.frames(line.index)]
+            + [self._again(line, k) for k in range(1, takes if self._has_teacher else 1)]
+            for line in lines
+        ]
+
+    @staticmethod
+    def _again(line: Asked, take: int) -> Clip:
+        from ..corpus.teacher import perform
+
+        assert line.direction is not None  # a corpus always says
+        return perform(line.text, line.direction.weights, line.direction.intensity, line.seed + take)
