@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.measure import interleaved, machine
 from generator.model import Condition
-from generator.performer import Performer
+from generator.performer import CtegPerformer, Performer
 from generator.requests import LineRequest
 from generator.sampling import TakeSeed, sample_uncached
 
@@ -29,6 +29,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     performer = Performer.load(device="cpu")
+    assert isinstance(performer, CtegPerformer)
 
     def perform(takes: int) -> Callable[[], object]:
         request = LineRequest(LINE, "joy", takes=takes, seconds=options.seconds).validated()
@@ -46,7 +47,7 @@ def main() -> None:
     print(f"\nCached decoding is {best['uncached'] / best['one']:.1f} times as fast as decoding everything again.")
 
 
-def uncached(performer: Performer, seconds: float) -> Callable[[], object]:
+def uncached(performer: CtegPerformer, seconds: float) -> Callable[[], object]:
     """One take with the same weights, decoding everything again at each step."""
     features = performer.encoder.encode([LINE])
     emotion = torch.zeros(1, 7)
