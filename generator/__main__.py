@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="answer requests on stdin (docs/protocol.md)")
     serve.set_defaults(run=_serve)
     _add_corpus(commands.add_parser("corpus", help="write a corpus of teacher performances"))
-    _add_train(commands.add_parser("train", help="train a checkpoint on a corpus; run again to resume"))
+    _add_train(commands.add_parser("train", help="train a model on a corpus, EmoAva or captures; run again to resume"))
     _add_evaluate(commands.add_parser("evaluate", help="judge a checkpoint's free-running takes on held-out lines"))
     _add_convert(commands.add_parser("convert", help="read the paper's released checkpoint into safetensors and JSON"))
     return parser

@@ -9,12 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .layers import Attention
+
+#: More frames than this are attended in blocks, each computed again in the backward pass: C - J weights per head, jaw
+#: channel and frame would be gigabytes for a batch of long clips.
+_BLOCK: Final = 16_384
 
 
 @dataclass(frozen=True)
@@ -126,6 +132,13 @@ class EwA(nn.Module):
 
     def _means(self, frames: Tensor, gain_slope: Tensor, gain_offset: Tensor) -> Tensor:
         """Mean of the other channels as each head weighs them for each jaw channel, (…, J, H)."""
+        if torch.is_grad_enabled() and frames[..., 0].numel() > _BLOCK:
+            parts = frames.flatten(0, -2).split(_BLOCK)
+            means = [checkpoint(self._means_at_once, f, gain_slope, gain_offset, use_reentrant=False) for f in parts]
+            return torch.cat(means).unflatten(0, frames.shape[:-1])
+        return self._means_at_once(frames, gain_slope, gain_offset)
+
+    def _means_at_once(self, frames: Tensor, gain_slope: Tensor, gain_offset: Tensor) -> Tensor:
         jaw, others = frames[..., self.jaw], frames[..., None, None, self.others]  # (…, J), (…, 1, 1, C - J)
         gain = jaw.unsqueeze(-1) * gain_slope + gain_offset  # (…, J, H)
         weights = (gain.unsqueeze(-1) * others).softmax(-1)  # (…, J, H, C - J)

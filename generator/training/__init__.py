@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training CTEG on a corpus: batches, objective, loop."""
+"""Training: one loop for every recipe, the recipes, the run folder."""

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Batches of a corpus for teacher forcing, with the frozen text encoder's features computed once."""
+"""Batches of clips for teacher forcing, with the frozen text encoder's features computed once."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,13 +18,30 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..clips import write_atomically
-from ..corpus.reader import Corpus
+from ..datasets import Performances
+from ..emotions import BASIC_EMOTIONS
+from ..errors import DataError
 from ..heads import line_statistics
 from ..model import Condition
 from ..text import TextEncoder
 
 #: Step and token counts are rounded up to multiples of this: oneDNN compiles a kernel per shape.
 _ROUND: Final = 8
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The batch that a part was taken from.
+
+    Attributes:
+        clips: it has.
+        first: of its clips that is in the part.
+        steps: that hold frames, in all its clips.
+    """
+
+    clips: int
+    first: int
+    steps: float
 
 
 @dataclass(frozen=True)
@@ -37,6 +54,7 @@ class Batch:
         condition: text, emotion, intensity, length.
         pooled: mean-pooled text features, (B, W).
         statistics: `line_statistics`, (B, 7).
+        whole: where this is a part of a batch (gradient accumulation, several processes), that batch.
     """
 
     frames: Tensor
@@ -44,13 +62,20 @@ class Batch:
     condition: Condition
     pooled: Tensor
     statistics: Tensor
+    whole: Whole | None = None
 
 
 class FeatureStore:
-    """Text features of every distinct line of a corpus split, half precision, memory-mapped from a cache beside it."""
+    """Text features of distinct lines, half precision, computed once and memory-mapped from ``cache``.
 
-    def __init__(self, corpus: Corpus, encoder: TextEncoder, cache: Path) -> None:
-        lines = sorted({line["text"] for line in corpus.lines})
+    Args:
+        texts: the lines; duplicates are encoded once.
+        encoder: the frozen text encoder.
+        cache: folder for the features; a second store of the same lines and encoder reads what is there.
+    """
+
+    def __init__(self, texts: Iterable[str], encoder: TextEncoder, cache: Path) -> None:
+        lines = sorted(set(texts))
         self._row = {line: row for row, line in enumerate(lines)}
         key = hashlib.sha256(json.dumps([encoder.name, lines]).encode()).hexdigest()[:16]
         paths = [cache / f"features_{key}_{part}.npy" for part in ("hidden", "position", "offset")]
@@ -85,30 +110,22 @@ class FeatureStore:
 class Batches:
     """Batches of similar length; the order of epoch e depends on (seed, e) only, so training resumes exactly."""
 
-    def __init__(self, corpus: Corpus, features: FeatureStore, steps: int, size: int, seed: int) -> None:
-        self.corpus, self.features, self.frames_per_step, self.size, self.seed = corpus, features, steps, size, seed
-        self._lengths = np.diff(corpus.offsets)
+    def __init__(self, clips: Performances, features: FeatureStore, steps: int, size: int, seed: int) -> None:
+        self.clips, self.features, self.frames_per_step, self.size, self.seed = clips, features, steps, size, seed
+        self._lengths = np.array([clips.length(i) for i in range(len(clips))])
 
     def __len__(self) -> int:
-        return -(-len(self.corpus) // self.size)
+        return -(-len(self.clips) // self.size)
 
     def order(self, epoch: int) -> list[npt.NDArray[np.int64]]:
         """Clip indices of every batch of an epoch."""
-        rng = np.random.default_rng([self.seed, epoch])
-        # Jitter the lengths so that batches differ between epochs yet waste little padding.
-        ranked = np.argsort(self._lengths * rng.uniform(0.9, 1.1, len(self._lengths)), kind="stable")
-        groups = [ranked[i : i + self.size] for i in range(0, len(ranked), self.size)]
-        return [groups[i] for i in rng.permutation(len(groups))]
-
-    def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch, without the first ``skip``."""
-        for indices in self.order(epoch)[skip:]:
-            yield self.collate(indices.tolist())
+        return similar_lengths(self._lengths, self.size, self.seed, epoch)
 
     def collate(self, indices: list[int]) -> Batch:
         """One batch of the given clips."""
         p = self.frames_per_step
-        lines, weights, intensities, clips = zip(*(self.corpus.clip(i) for i in indices), strict=True)
+        lines, clips = [self.clips.text(i) for i in indices], [self.clips.frames(i) for i in indices]
+        weights, intensities = zip(*(_shown(self.clips, i) for i in indices), strict=True)
         texts = [self.features.get(line) for line in lines]
         steps = _round_up(-(-max(len(c) for c in clips) // p))
         tokens = _round_up(max(len(h) for h, _ in texts))
@@ -139,6 +156,29 @@ class Batches:
         )
 
 
+def similar_lengths(lengths: npt.NDArray[Any], size: int, seed: int, epoch: int) -> list[npt.NDArray[np.int64]]:
+    """Indices of every batch of an epoch: clips of similar length together, the batches in random order."""
+    rng = np.random.default_rng([seed, epoch])
+    # Jitter the lengths so that batches differ between epochs yet waste little padding.
+    ranked = np.argsort(lengths * rng.uniform(0.9, 1.1, len(lengths)), kind="stable")
+    groups = [ranked[i : i + size] for i in range(0, len(ranked), size)]
+    return [groups[i] for i in rng.permutation(len(groups))]
+
+
+def require_clips(**splits: Performances) -> None:
+    """DataError when a split has no clips; keywords name the splits."""
+    for name, clips in splits.items():
+        if not len(clips):
+            raise DataError(f"The {name} split of the data is empty; training needs at least one clip in it.")
+
+
+def _shown(clips: Performances, index: int) -> tuple[npt.NDArray[np.float32], float]:
+    """Emotion weights and intensity of a clip; neutral where the data set does not say."""
+    if (direction := clips.direction(index)) is not None:
+        return direction.weights, direction.intensity
+    return np.eye(len(BASIC_EMOTIONS), dtype=np.float32)[0], 1.0
+
+
 def _save_array(array: npt.NDArray[Any], file: IO[bytes]) -> None:
     np.save(file, array, allow_pickle=False)
 
@@ -147,13 +187,18 @@ def _round_up(count: int) -> int:
     return -(-count // _ROUND) * _ROUND
 
 
-def channel_scale(corpus: Corpus, floor: float = 0.03) -> Tensor:
-    """Standard deviation per channel over a corpus split, floored so that rare channels are not blown up, (C,)."""
+def channel_scale(clips: Performances, floor: float = 0.03) -> Tensor:
+    """Standard deviation per channel over a split, floored so that rare channels are not blown up, (C,)."""
     # Running sums over blocks: the whole split need not fit in memory twice.
-    total, squares = np.zeros(corpus.space.size), np.zeros(corpus.space.size)
-    for block in np.array_split(corpus.values, max(1, len(corpus.values) // 100_000)):
-        values = block.astype(np.float64)
-        total, squares = total + values.sum(0), squares + (values**2).sum(0)
-    mean = total / len(corpus.values)
-    deviation = np.sqrt(np.maximum(squares / len(corpus.values) - mean**2, 0))
+    total, squares, count = np.zeros(clips.space.size), np.zeros(clips.space.size), 0
+    for values in blocks(clips):
+        total, squares, count = total + values.sum(0), squares + (values**2).sum(0), count + len(values)
+    mean = total / count
+    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
     return torch.from_numpy(np.maximum(deviation, floor).astype(np.float32))
+
+
+def blocks(clips: Performances, size: int = 1000) -> Iterator[npt.NDArray[np.float64]]:
+    """All frames of a split in order, in blocks of ``size`` clips, (frames, C)."""
+    for start in range(0, len(clips), size):
+        yield np.concatenate([clips.frames(i) for i in range(start, min(start + size, len(clips)))]).astype(np.float64)

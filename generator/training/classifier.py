@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -12,13 +13,16 @@ from torch import Tensor
 
 from ..emotions import BASIC_EMOTIONS
 from ..heads import EmotionClassifier
-from .batches import Batches
+from .batches import FeatureStore
 
 _EPOCHS: Final = 12
 _BATCH: Final = 512
 
+#: Mean-pooled features (L, W) and label weights (L, 7) of lines.
+Labelled = tuple[Tensor, Tensor]
 
-def fit_emotion_classifier(classifier: EmotionClassifier, train: Batches, dev: Batches) -> dict[str, float]:
+
+def fit_emotion_classifier(classifier: EmotionClassifier, train: Labelled, dev: Labelled) -> dict[str, float]:
     """Fit ``classifier`` on the train split's labelled lines; calibrate and judge it on the dev split's.
 
     Classes are weighted by inverse square-root frequency, so that rare emotions are heard without drowning neutral.
@@ -29,7 +33,7 @@ def fit_emotion_classifier(classifier: EmotionClassifier, train: Batches, dev: B
     """
     torch.manual_seed(0)
     device = classifier.calibration.device
-    features, labels = (t.to(device) for t in labelled_lines(train))
+    features, labels = (t.to(device) for t in train)
     frequency = labels.mean(0).clamp(min=1e-3)
     weight = frequency.rsqrt() / frequency.rsqrt().mean()
     optimizer = torch.optim.AdamW(classifier.parameters(), 1e-3, weight_decay=0.05)
@@ -43,7 +47,7 @@ def fit_emotion_classifier(classifier: EmotionClassifier, train: Batches, dev: B
             loss.backward()
             optimizer.step()
     classifier.eval()
-    held_features, held_labels = (t.to(device) for t in labelled_lines(dev))
+    held_features, held_labels = (t.to(device) for t in dev)
     with torch.no_grad():
         _calibrate(classifier, held_features, held_labels)
         guess, truth = classifier(held_features).argmax(-1), held_labels.argmax(-1)
@@ -55,10 +59,12 @@ def fit_emotion_classifier(classifier: EmotionClassifier, train: Batches, dev: B
     }
 
 
-def labelled_lines(batches: Batches) -> tuple[Tensor, Tensor]:
-    """Mean-pooled features (L, W) and label weights (L, 7) of a split's distinct labelled lines."""
-    labels = {line["text"]: line["weights"] for line in batches.corpus.lines if line["labelled"]}
-    pooled = np.stack([batches.features.get(text)[0].astype(np.float32).mean(0) for text in labels])
+def labelled_lines(lines: Iterable[dict[str, Any]], features: FeatureStore) -> Labelled | None:
+    """The distinct labelled ones of a corpus split's lines; None when there are none."""
+    labels = {line["text"]: line["weights"] for line in lines if line["labelled"]}
+    if not labels:
+        return None
+    pooled = np.stack([features.get(text)[0].astype(np.float32).mean(0) for text in labels])
     return torch.from_numpy(pooled), torch.from_numpy(np.array(list(labels.values()), np.float32))
 
 

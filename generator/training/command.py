@@ -1,72 +1,110 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``python -m generator train``: options of a run. Nothing heavy is imported until it runs."""
+"""``python -m generator train``: options of a run. Nothing heavy is imported until it runs.
+
+The same command runs in many processes: ``torchrun --nproc-per-node N -m -- generator train ...`` (without ``--``
+torchrun takes ``--run`` for an option of its own).
+"""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
+import sys
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Final
 
+from ..datasets import DataSource
 from ..errors import InputError
+
+#: How long processes wait for the first one, which reads all lines of the data.
+_PATIENCE: Final = timedelta(hours=4)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="a folder made by 'corpus'")
+    parser.epilog = "In N processes: torchrun --nproc-per-node N -m -- generator train ... (mind the two dashes)."
+    parser.add_argument(
+        "--data", required=True, metavar="DIR",
+        help="a folder made by 'corpus'; emoava:DIR with EmoAva's files; captures:DIR with Live Link Face recordings",
+    )  # fmt: skip
     parser.add_argument("--run", dest="folder", type=Path, required=True, metavar="DIR", help="where the run lives")
-    parser.add_argument("--steps", type=int, help="optimiser steps in all")
-    parser.add_argument("--batch-size", type=int)
+    parser.add_argument(
+        "--model", choices=("default", "paper", "lstm", "vq"),
+        help="default for a corpus and captures, paper for EmoAva; lstm and vq are baselines",
+    )  # fmt: skip
+    parser.add_argument(
+        "--from", dest="start", metavar="DIR",
+        help="train this checkpoint further instead of fresh weights; the word default is the bundled one",
+    )  # fmt: skip
+    parser.add_argument(
+        "--text-encoder", metavar="NAME",
+        help="a folder or a Hugging Face name; all-MiniLM-L6-v2, for EmoAva bert-base-cased, with --from its own",
+    )  # fmt: skip
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=int, help="optimiser steps in all")
+    length.add_argument("--epochs", type=float, help="passes over the data in all (paper: 100)")
+    parser.add_argument("--batch-size", type=int, help="clips per step, of all processes together")
+    parser.add_argument("--accumulate", type=int, default=1, metavar="N", help="compute a batch in N parts")
+    parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), help="default: bf16, for the paper fp32")
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--evaluate-every", type=int, default=500, metavar="STEPS", help="judge on the dev split")
+    parser.add_argument("--save-every", type=int, metavar="STEPS", help="save more often than it is judged")
     parser.add_argument("--minutes", type=float, help="stop after this long; run again to go on")
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--reference", action="store_true", help="paper: with all quirks of the released code")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", dest="overrides",
-        help="any setting of the model or of training, e.g. --set frames_per_step=2 --set kl_weight=0.5",
+        help="any setting of the model or of training, e.g. --set frames_per_step=2, --set ewa=sequence",
     )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> None:
     """Train, or resume."""
+    _check(options)
+    source = DataSource.parse(options.data)
+
     import torch
+    from accelerate import PartialState
 
-    from ..config import ModelConfig
     from ..performer import choose_device
-    from .loop import Trainer, TrainingSettings
+    from .loop import Options, Trainer, check_precision
+    from .models import Choice, make_recipe
 
+    processes = PartialState(cpu=choose_device(options.device).type == "cpu", timeout=_PATIENCE)
     if options.threads:
         torch.set_num_threads(options.threads)
-    training: dict[str, Any] = {
-        name: value
-        for name in ("steps", "batch_size", "learning_rate", "seed")
-        if (value := getattr(options, name)) is not None
-    }
-    model: dict[str, Any] = {}
-    for override in options.overrides:
-        name, _, text = override.partition("=")
-        for owner, kind in ((model, ModelConfig), (training, TrainingSettings)):
-            default = next((f.default for f in fields(kind) if f.name == name), None)
-            if default is not None:
-                owner[name] = _parse(name, text, default)
-                break
-        else:
-            raise InputError(f"There is no setting called {name!r}; see generator/config.py and training/loop.py.")
-    try:
-        config = ModelConfig(**model)
-    except ValueError as error:
-        raise InputError(f"These settings do not fit together: {error}.") from error
-    trainer = Trainer(options.folder, options.data, config, TrainingSettings(**training), choose_device(options.device))
+    how = Options(options.precision, options.accumulate, options.evaluate_every, options.save_every)
+    check_precision(how.precision, processes.device)  # before all lines are read
+    given = {name: getattr(options, name) for name in ("batch_size", "learning_rate", "seed")}
+    choice = Choice(
+        source, options.folder, options.model, options.start, options.text_encoder, options.steps, options.epochs,
+        {name: value for name, value in given.items() if value is not None}, options.overrides, options.reference,
+    )  # fmt: skip
+    # The first process computes text features; the others find them.
+    with processes.main_process_first():
+        recipe = make_recipe(choice, processes.device)
+    trainer = Trainer(options.folder, recipe, how)
+    if processes.is_main_process:
+        resumed = f", going on from step {trainer.step}" if trainer.step else ""
+        print(
+            f"training {recipe.name}: {recipe.steps} steps, {len(recipe.train)} per epoch, "
+            f"{how.precision or recipe.precision}, {processes.num_processes} x {processes.device.type}{resumed}",
+            file=sys.stderr,
+        )
     trainer.train(options.minutes)
-    print(trainer.finish())
+    best = trainer.finish()
+    if processes.is_main_process:
+        print(best)
+    processes.destroy_process_group()
 
 
-def _parse(name: str, text: str, default: Any) -> Any:
-    """``text`` as the type of the setting's default."""
-    try:
-        if isinstance(default, bool):
-            return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
-        return type(default)(text)
-    except (KeyError, ValueError):
-        raise InputError(f"The setting {name} must look like {default!r}, not {text!r}.") from None
+def _check(options: argparse.Namespace) -> None:
+    """Numbers that no run can have."""
+    for name in ("steps", "epochs", "batch_size", "learning_rate", "threads"):
+        value = getattr(options, name)
+        if value is not None and not value > 0:
+            raise InputError(f"--{name.replace('_', '-')} must be more than 0, not {value}.")
+    if options.minutes is not None and not options.minutes >= 0:
+        raise InputError(f"--minutes must not be negative, as {options.minutes} is.")

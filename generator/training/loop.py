@@ -1,254 +1,289 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The training loop: bf16 autocast, cosine schedule, moving average of the weights, exact resume."""
+"""The training loop: runs any recipe, in one process or many, and resumes exactly.
+
+Accelerate finds the processes (torchrun), wraps the module for them, adds up their numbers and feeds TensorBoard.
+Autocast and gradient scaling are torch's own: accelerate keeps one precision per Python process and puts all of a
+module under autocast, while a precision here belongs to a run. Accumulation is our own too: accelerate averages the
+losses of parts, which is the whole batch's loss only where all parts hold equally many frames.
+"""
 
 from __future__ import annotations
 
 import copy
-import json
 import math
 import time
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors.torch import load_file, save
-from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from torch import nn
 from tqdm import tqdm
 
-from ..checkpoint import Checkpoint, Generator, load_checkpoint, save_checkpoint
-from ..clips import write_atomically
-from ..config import ModelConfig
-from ..corpus.reader import Corpus
-from ..errors import DataError, InputError
-from ..text import DEFAULT_ENCODER, TextEncoder
-from .batches import Batch, Batches, FeatureStore, channel_scale
-from .classifier import fit_emotion_classifier
-from .objective import Objective, Weights, compute, input_noise
+from ..errors import InputError
+from .draws import Draws
+from .recipe import BatchT, Precision, Recipe, Terms
+from .runlog import FINISH, LOG, RunLog
+from .state import STATE, State, check_settings, write_settings
 
-#: Name of the metrics log in a run folder, one JSON object per line.
-LOG: Final = "metrics.jsonl"
+__all__ = ["LOG", "Options", "Trainer"]
+
+#: Batches of the dev split that are judged.
+_DEV_BATCHES: Final = 16
+_AUTOCAST: Final = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
-    """What a run is made of. Stored in the run folder; resuming with others is refused."""
+class Options:
+    """How a run is carried out; unlike a recipe's settings these may change when it is resumed.
 
-    steps: int = 8000
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    warmup: int = 200
-    weight_decay: float = 0.01
-    kl_weight: float = 1.0
-    kl_warmup_share: float = 0.2
-    guidance_weight: float = 0.01
-    white_noise: float = 0.06
-    drift_noise: float = 0.3
-    average_decay: float = 0.999
-    clip_norm: float = 1.0
-    seed: int = 0
+    Attributes:
+        precision: None for the recipe's own.
+        accumulate: a batch is computed in so many parts, to save memory; the gradient is the same.
+        evaluate_every: steps between two judgements on the dev split, each of which saves.
+        save_every: steps between two saves; None to save with each judgement only.
+        log_every: steps between two records of the training terms.
+    """
+
+    precision: Precision | None = None
+    accumulate: int = 1
     evaluate_every: int = 500
+    save_every: int | None = None
+    log_every: int = 20
+
+    def __post_init__(self) -> None:
+        for name in ("accumulate", "evaluate_every", "save_every", "log_every"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise InputError(f"--{name.replace('_', '-')} must be at least 1, not {value}.")
+
+
+def check_precision(precision: Precision | None, device: torch.device) -> None:
+    """InputError when ``device`` cannot be trained on in ``precision``."""
+    if precision == "fp16" and device.type != "cuda":
+        raise InputError(f"fp16 needs a CUDA device, not {device.type}; choose --precision bf16 or fp32.")
 
 
 class Trainer:
-    """One training run in a folder: ``last/`` to resume from, ``best/`` to use, `LOG`."""
+    """One training run in a folder: ``last/`` and ``best/`` to use, the state to resume from, the log.
 
-    def __init__(
-        self,
-        run: Path,
-        corpus_folder: Path,
-        config: ModelConfig,
-        settings: TrainingSettings,
-        device: torch.device,
-        encoder_name: str = DEFAULT_ENCODER,
-    ) -> None:
-        self.run, self.settings, self.device = run, settings, device
-        self.encoder = TextEncoder.load(encoder_name, device)
-        config = replace(config, text_width=self.encoder.width)
-        splits = {name: Corpus.open(corpus_folder, name) for name in ("train", "dev")}
-        for name, corpus in splits.items():
-            if not len(corpus):
-                raise DataError(f"The {name} split of {corpus_folder} is empty; build a larger corpus.")
-        self.batches = {
-            name: Batches(
-                corpus,
-                FeatureStore(corpus, self.encoder, corpus_folder / "cache"),
-                config.frames_per_step,
-                settings.batch_size,
-                settings.seed,
-            )
-            for name, corpus in splits.items()
-        }
-        torch.manual_seed(settings.seed)
-        self.generator = Generator(config).to(device)
-        self.generator.decoder.scale.copy_(channel_scale(splits["train"]))
-        self.average = copy.deepcopy(self.generator).eval()
-        self.optimizer = torch.optim.AdamW(
-            self.generator.parameters(), settings.learning_rate, (0.9, 0.98), weight_decay=settings.weight_decay
+    With torchrun, every process makes one; each takes its share of every batch and only the first writes.
+
+    Args:
+        run: the folder; a run that is in it goes on.
+        recipe: what is trained. Its module must be on its device.
+        options: how.
+
+    Raises:
+        InputError: the run was started with other settings, or the device cannot compute in this precision.
+        CheckpointError: the state in ``run`` is damaged.
+    """
+
+    def __init__(self, run: Path, recipe: Recipe[BatchT], options: Options | None = None) -> None:
+        self.run, self.recipe, self.options = run, recipe, options or Options()
+        self.device = next(recipe.module.parameters()).device
+        precision = self.options.precision or recipe.precision
+        check_precision(precision, self.device)
+        if recipe.steps < 1:
+            raise InputError(f"A run needs at least 1 step, not {recipe.steps}.")
+        self._dtype = _AUTOCAST.get(precision)
+        # Parts of a model may rest: the emotion classifier always does, latent guidance when it is off.
+        resting = DistributedDataParallelKwargs(find_unused_parameters=True)
+        self._processes = Accelerator(
+            cpu=self.device.type == "cpu",
+            mixed_precision="no",
+            log_with="tensorboard",
+            project_dir=str(run),
+            kwargs_handlers=[resting],
         )
-        self.step = 0
-        self.best = math.inf
-        self._resume_or_start()
+        average = None if recipe.average_decay is None else copy.deepcopy(recipe.module).eval()
+        scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
+        self.state = State(recipe.module, average, recipe.optimizer(), scaler)
+        settings = {"recipe": recipe.name, **recipe.settings()}
+        check_settings(run, settings)
+        if (run / STATE).is_file():
+            self.state.load(run / STATE)
+        self._processes.wait_for_everyone()  # nobody reads any more
+        if self._processes.is_main_process:
+            run.mkdir(parents=True, exist_ok=True)
+            write_settings(run, settings)
+        self._module = self._processes.prepare_model(recipe.module)
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return self.state.step
 
     # Running ---------------------------------------------------------------------------------------------------------
 
     def train(self, limit_minutes: float | None = None) -> Path:
-        """Run to the last step, or until ``limit_minutes`` have passed; returns the folder of the best checkpoint."""
-        started = time.monotonic()
-        batches = self.batches["train"]
-        with tqdm(total=self.settings.steps, initial=self.step, desc="training", unit="step") as bar:
-            while self.step < self.settings.steps:
-                epoch, skip = divmod(self.step, len(batches))
-                for batch in batches.epoch(epoch, skip):
-                    objective = self._train_step(batch)
-                    self.step += 1
+        """Run to the last step, or until ``limit_minutes`` have passed; returns the folder of the best checkpoint.
+
+        Raises:
+            InputError: the objective became infinite; the message says what to change.
+        """
+        started, options, recipe = time.monotonic(), self.options, self.recipe
+        log = RunLog(self.run, self.step, self._processes)
+        main = self._processes.is_main_process
+        try:
+            with tqdm(total=recipe.steps, initial=self.step, desc="training", unit="step", disable=not main) as bar:
+                for indices in self._remaining():
+                    terms = self._train_step(indices)
                     bar.update()
-                    if self.step % 20 == 0:
-                        self._log("train", objective)
-                        bar.set_postfix(rec=f"{objective.reconstruction:.1f}", kl=f"{objective.kl:.1f}")
-                    if self.step % self.settings.evaluate_every == 0 or self.step == self.settings.steps:
-                        self._evaluate_and_save()
-                    if self.step >= self.settings.steps:
+                    done, last = self.step, self.step == recipe.steps
+                    if done % options.log_every == 0:
+                        values = self._added_up(terms)
+                        log.write("train", done, values, learning_rate=recipe.learning_rate(done - 1))
+                        bar.set_postfix({name: f"{value:.4g}" for name, value in list(values.items())[:4]})
+                    if done % options.evaluate_every == 0 or last:
+                        self._judge_and_save(log, terms)
+                    elif options.save_every and done % options.save_every == 0:
+                        self._save(terms)
+                    if not last and self._is_over(started, limit_minutes):
+                        self._save(terms)
                         break
-                    if limit_minutes is not None and time.monotonic() - started > limit_minutes * 60:
-                        self._evaluate_and_save()
-                        return self.run / "best"
+        finally:
+            log.close()
+        self._processes.wait_for_everyone()
         return self.run / "best"
 
-    def _train_step(self, batch: Batch) -> Objective:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate()
-        # One generator per step, seeded by the step: a resumed run draws what the uninterrupted one would have drawn.
-        torch.manual_seed(self.settings.seed * 1_000_003 + self.step)
-        noise_rng = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + self.step)
-        noise = input_noise(batch.frames, noise_rng, self.settings.white_noise, self.settings.drift_noise)
-        objective = self._objective(self.generator, batch, noise)
-        self.optimizer.zero_grad(set_to_none=True)
-        objective.total.backward()
-        torch.nn.utils.clip_grad_norm_(self.generator.parameters(), self.settings.clip_norm)
-        self.optimizer.step()
-        decay = min(self.settings.average_decay, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for slow, fast in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-                slow.lerp_(fast, 1 - decay)
-        return objective
+    def finish(self) -> Path:
+        """The recipe's last touches to the best checkpoint, whose folder is returned."""
+        best = self.run / "best"
+        if self._processes.is_main_process and (measured := self.recipe.finish(best)):
+            log = RunLog(self.run, self.step, self._processes)
+            log.write(FINISH, self.step, measured)
+            log.close()
+        self._processes.wait_for_everyone()
+        return best
 
-    def _objective(self, generator: Generator, batch: Batch, noise: Tensor | None) -> Objective:
-        batch = _to_device(batch, self.device)
-        scaled = batch.frames / generator.decoder.scale
-        noise = None if noise is None else noise.to(self.device)
-        # On the CPU the fused attention's backward is slower than the plain one at these sizes.
-        kernels = [SDPBackend.MATH] if self.device.type == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
-        with torch.autocast(self.device.type, torch.bfloat16), sdpa_kernel(kernels):
-            output = generator.decoder(scaled, batch.condition, noise)
-        warm = max(1, round(self.settings.kl_warmup_share * self.settings.steps))
-        beta = self.settings.kl_weight * min(1.0, self.step / warm)
-        return compute(generator, batch, output, Weights(beta, self.settings.guidance_weight))
+    def _remaining(self) -> Iterator[list[int]]:
+        """Clip indices of the batches from the present step on."""
+        while self.step < self.recipe.steps:
+            epoch, skip = divmod(self.step, len(self.recipe.train))
+            for indices in self.recipe.train.order(epoch)[skip:]:
+                yield indices.tolist()
+                if self.step >= self.recipe.steps:
+                    return
 
-    def _learning_rate(self) -> float:
-        s = self.settings
-        if self.step < s.warmup:
-            return s.learning_rate * (self.step + 1) / s.warmup
-        progress = (self.step - s.warmup) / max(1, s.steps - s.warmup)
-        return s.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+    def _train_step(self, indices: list[int]) -> Terms:
+        """One optimiser step; returns this process's share of the terms."""
+        recipe, state = self.recipe, self.state
+        for group in state.optimizer.param_groups:
+            group["lr"] = recipe.learning_rate(state.step)
+        # One seed per step: a resumed run draws what the uninterrupted one would have drawn.
+        draws = Draws(recipe.seed * 1_000_003 + state.step, self.device)
+        state.optimizer.zero_grad(set_to_none=True)
+        recipe.module.train()
+        terms = self._terms(self._module, recipe.train.collate(indices), draws, learn=True)
+        if recipe.clip_norm is not None:
+            state.scaler.unscale_(state.optimizer)
+            torch.nn.utils.clip_grad_norm_(recipe.module.parameters(), recipe.clip_norm)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        if state.average is not None and recipe.average_decay is not None:
+            _follow(state.average, recipe.module, min(recipe.average_decay, (1 + state.step) / (10 + state.step)))
+        state.step += 1
+        return terms
+
+    def _terms(self, module: nn.Module, batch: Any, draws: Draws, learn: bool) -> Terms:
+        """This process's share of a batch's terms, part by part; with ``learn``, of its gradient too."""
+        size, recipe = self.recipe.size(batch), self.recipe
+        rank, count, parts = self._processes.process_index, self._processes.num_processes, self.options.accumulate
+        shares = _shares(size, rank, count, parts)
+        sums: Terms = {}
+        for number, (rows, weight) in enumerate(shares):
+            part, factor = (batch, 1.0) if rows == slice(0, size) else recipe.part(batch, rows)
+            # Processes exchange gradients once per batch, with its last part.
+            waits = learn and number < len(shares) - 1
+            with self._processes.no_sync(module) if waits else nullcontext():
+                with draws.of(rows, size), self._autocast():
+                    terms: Terms = module(recipe.to(part, self.device), self.step)
+                terms = {name: value * (factor * weight) for name, value in terms.items()}
+                if learn:
+                    # Processes average their gradients; the parts' are to be added up.
+                    self.state.scaler.scale(terms["total"] * count).backward()
+            sums = {name: value.detach() + sums.get(name, 0.0) for name, value in terms.items()}
+        draws.next_batch()
+        return sums
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, self._dtype, enabled=self._dtype is not None)
+
+    def _is_over(self, started: float, limit_minutes: float | None) -> bool:
+        if limit_minutes is None:
+            return False
+        # Clocks differ: the first process decides for all.
+        over = self._processes.is_main_process and time.monotonic() - started > limit_minutes * 60
+        return bool(self._processes.reduce(torch.tensor(float(over), device=self.device), "sum") > 0)
 
     # Judging and keeping ---------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
     def _evaluate(self) -> dict[str, float]:
-        """Teacher-forced terms of the averaged weights on the dev split, without input noise."""
-        sums: dict[str, float] = {}
-        torch.manual_seed(0)
-        batches = self.batches["dev"]
-        order = batches.order(0)[:16]
+        """Mean terms of the weights that are kept on (at most 16 batches of) the dev split."""
+        module = self.state.average or self.recipe.module
+        module.eval()
+        draws = Draws(0, self.device)
+        order = self.recipe.dev.order(0)[:_DEV_BATCHES]
+        sums: Terms = {}
         for indices in order:
-            objective = self._objective(self.average, batches.collate(indices.tolist()), None)
-            for name in ("reconstruction", "kl", "guidance", "length"):
-                sums[name] = sums.get(name, 0.0) + float(getattr(objective, name)) / len(order)
-        return sums
+            terms = self._terms(module, self.recipe.dev.collate(indices.tolist()), draws, learn=False)
+            sums = {name: value + sums.get(name, 0.0) for name, value in terms.items()}
+        return {name: value / len(order) for name, value in self._added_up(sums).items()}
 
-    def _evaluate_and_save(self) -> None:
-        terms = self._evaluate()
-        self._log("dev", terms)
-        # The negative evidence lower bound: what β = 1 minimises.
-        bound = terms["reconstruction"] + terms["kl"]
-        training = {"step": self.step, "settings": asdict(self.settings), "dev": terms}
-        checkpoint = Checkpoint(self.average, self.encoder.name, "last", training)
-        # While β is warming up the bound is loose on the KL side: such a checkpoint only stands in until a real one.
-        warm = self.step >= self.settings.kl_warmup_share * self.settings.steps
-        if not warm:
-            save_checkpoint(replace(checkpoint, name="best"), self.run / "best")
-        elif bound < self.best:
-            self.best = bound
-            save_checkpoint(replace(checkpoint, name="best"), self.run / "best")
-        self._save_state(checkpoint)
+    def _judge_and_save(self, log: RunLog, terms: Terms) -> None:
+        values = self._evaluate()
+        log.write("dev", self.step, values)
+        score = self.recipe.score(values, self.step)
+        # A checkpoint that cannot be judged yet only stands in until one can.
+        better = math.isinf(self.state.best) if score is None else score < self.state.best
+        if score is not None and better:
+            self.state.best = score
+        self._save(terms, values, better)
 
-    def _save_state(self, checkpoint: Checkpoint) -> None:
-        """Everything a resumed run needs, in one file that appears whole: a kill in between loses nothing."""
-        save_checkpoint(checkpoint, self.run / "last")
-        tensors = {f"model.{k}": v for k, v in self.generator.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
-        tensors["step"], tensors["best"] = torch.tensor(self.step), torch.tensor(self.best, dtype=torch.float64)
-        data = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
-        write_atomically(self.run / "state.safetensors", lambda file: file.write(data))
-
-    def _resume_or_start(self) -> None:
-        settings_file, state_file = self.run / "settings.json", self.run / "state.safetensors"
-        # The number of steps may be raised later; everything else must stay what it was.
-        mine = {"model": self.generator.decoder.config.to_json(), "training": asdict(self.settings)}
-        if settings_file.is_file():
-            stored = json.loads(settings_file.read_text("utf-8"))
-            if changed := _first_difference(stored, mine):
-                raise InputError(
-                    f"The run in {self.run} was started with another {changed}; use the same settings to resume it, or "
-                    "another folder for a new run."
-                )
-        self.run.mkdir(parents=True, exist_ok=True)
-        write_atomically(settings_file, lambda file: file.write(json.dumps(mine, indent=1).encode()))
-        if not state_file.is_file():
+    def _save(self, terms: Terms, dev: dict[str, float] | None = None, best: bool = False) -> None:
+        """``last/``, with ``best`` also ``best/``, then the state. Refuses weights that are lost."""
+        self._added_up(terms)
+        if not self._processes.is_main_process:
             return
-        tensors = load_file(state_file)
-        for prefix, module in (("model.", self.generator), ("average.", self.average)):
-            module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-        state: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            if key.startswith("optimizer."):
-                _, index, name = key.split(".")
-                state.setdefault(int(index), {})[name] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
-        self.step, self.best = int(tensors["step"]), float(tensors["best"])
+        module = self.state.average or self.recipe.module
+        training = {"step": self.step, "dev": dev or {}}
+        if best or not (self.run / "best").is_dir():
+            self.recipe.save(module, self.run / "best", training)
+        self.recipe.save(module, self.run / "last", training)
+        self.state.save(self.run / STATE)
 
-    def _log(self, kind: str, terms: Objective | dict[str, float]) -> None:
-        values = terms if isinstance(terms, dict) else {k: float(v.detach()) for k, v in vars(terms).items()}
-        record: dict[str, Any] = {"kind": kind, "step": self.step, **{k: round(v, 5) for k, v in values.items()}}
-        with (self.run / LOG).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-
-    def finish(self) -> Path:
-        """Fit the emotion classifier on the corpus's labelled lines and store it in the best checkpoint."""
-        best = load_checkpoint(self.run / "best", self.device)
-        accuracy = fit_emotion_classifier(best.generator.emotion, self.batches["train"], self.batches["dev"])
-        training = {**best.training, "emotion_from_text": accuracy}
-        save_checkpoint(replace(best, training=training), self.run / "best")
-        self._log("emotion classifier", accuracy)
-        return self.run / "best"
+    def _added_up(self, terms: Terms) -> dict[str, float]:
+        """The terms of all processes together; InputError when training has diverged."""
+        stacked = torch.stack([value.float() for value in terms.values()])
+        values: list[float] = self._processes.reduce(stacked, "sum").tolist()
+        found = dict(zip(terms, values, strict=True))
+        if not math.isfinite(found["total"]):
+            raise InputError(
+                f"Training diverged: the objective is {found['total']} at step {self.step}. Try a lower "
+                "--learning-rate or --precision fp32; the last saved state is kept."
+            )
+        return found
 
 
-def _first_difference(stored: dict[str, Any], mine: dict[str, Any]) -> str | None:
-    for section in ("model", "training"):
-        for name, value in mine[section].items():
-            if name not in ("steps", "evaluate_every") and stored.get(section, {}).get(name) != value:
-                return f"{name} ({stored.get(section, {}).get(name)!r}, not {value!r})"
-    return None
+def _shares(size: int, rank: int, count: int, parts: int) -> list[tuple[slice, float]]:
+    """The rows of a batch of ``size`` clips that process ``rank`` of ``count`` computes, in ``parts``; and a weight.
+
+    A process for which no clip is left computes the first one again with weight 0: exchanging gradients takes all.
+    """
+    edges = [size * k // (count * parts) for k in range(rank * parts, (rank + 1) * parts + 1)]
+    mine = [(slice(first, end), 1.0) for first, end in pairwise(edges) if first < end]
+    return mine or [(slice(0, 1), 0.0)]
 
 
-def _to_device(batch: Batch, device: torch.device) -> Batch:
-    if device.type == "cpu":
-        return batch
-    condition = replace(batch.condition, **{k: v.to(device) for k, v in vars(batch.condition).items()})
-    moved = {k: v.to(device) for k, v in vars(batch).items() if isinstance(v, Tensor)}
-    return replace(batch, condition=condition, **moved)
+@torch.no_grad()
+def _follow(slow: nn.Module, fast: nn.Module, decay: float) -> None:
+    """Move the average ``slow`` towards ``fast``; buffers are copied."""
+    for average, newest in zip(slow.parameters(), fast.parameters(), strict=True):
+        average.lerp_(newest, 1 - decay)
+    for kept, latest in zip(slow.buffers(), fast.buffers(), strict=True):
+        kept.copy_(latest)

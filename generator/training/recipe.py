@@ -8,19 +8,25 @@ precision, several processes, the moving average of the weights, logs, exact res
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from ..errors import InputError
+
 BatchT = TypeVar("BatchT")
 BatchT_co = TypeVar("BatchT_co", covariant=True)
 
 #: Named scalars of one batch; "total" is minimised.
 Terms = dict[str, Tensor]
+#: What a module computes in; "bf16" and "fp16" are autocast, the weights stay fp32.
+Precision = Literal["fp32", "bf16", "fp16"]
 
 
 class BatchSource(Protocol[BatchT_co]):
@@ -45,9 +51,13 @@ class Recipe(ABC, Generic[BatchT]):
     Attributes:
         name: of the recipe, as ``train --model`` calls it.
         module: everything that is trained, on its device; called as ``module(batch, step)`` it returns `Terms`
-            (distributed training wraps it, so the objective is computed inside).
+            (distributed training wraps it, so the objective is computed inside). It runs under autocast when the
+            run's precision says so; what needs fp32 disables it for itself. Noise comes from ``torch.randn_like`` and
+            ``torch.rand_like`` with the clips as the first axis: then parts of a batch draw what the whole would.
         train, dev: the splits.
         steps: optimiser steps in all.
+        seed: of the noise drawn while training.
+        precision: what the run computes in unless it is told otherwise.
         clip_norm: gradients are scaled to at most this norm; None leaves them.
         average_decay: of the moving average of the weights that is kept for use; None keeps the weights themselves.
     """
@@ -57,12 +67,14 @@ class Recipe(ABC, Generic[BatchT]):
     train: BatchSource[BatchT]
     dev: BatchSource[BatchT]
     steps: int
+    seed: int = 0
+    precision: Precision = "fp32"
     clip_norm: float | None = None
     average_decay: float | None = None
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """What defines the run, JSON-able; a resumed run must have the same."""
+        """What defines the run, JSON-able; a resumed run must have the same (``steps`` apart)."""
 
     @abstractmethod
     def to(self, batch: BatchT, device: torch.device) -> BatchT:
@@ -76,6 +88,20 @@ class Recipe(ABC, Generic[BatchT]):
     def learning_rate(self, step: int) -> float:
         """Learning rate of step 0, 1, …"""
 
+    def size(self, batch: BatchT) -> int:
+        """Number of clips in ``batch``; by default the first axis of its first tensor."""
+        return len(next(_tensors(batch)))
+
+    def part(self, batch: BatchT, rows: slice) -> tuple[BatchT, float]:
+        """Some clips of ``batch`` and the factor on their terms, such that the terms of parts add up to the whole's.
+
+        By default every tensor whose first axis is as long as the batch is cut, and a part weighs what its clips do.
+        That is exact for terms that are means over clips; a recipe whose terms are means over frames, of which a part
+        may hold more or fewer, weighs its terms itself.
+        """
+        size = self.size(batch)
+        return take_rows(batch, rows, size), len(range(*rows.indices(size))) / size
+
     def score(self, terms: dict[str, float], step: int) -> float | None:
         """How bad the dev split's mean terms are (less is better); None where they cannot be judged yet."""
         return terms["total"]
@@ -87,3 +113,42 @@ class Recipe(ABC, Generic[BatchT]):
     def finish(self, folder: Path) -> dict[str, float]:
         """Last touches to the best checkpoint after training; returns what was measured, for the log."""
         return {}
+
+
+ValueT = TypeVar("ValueT")
+
+
+def take_rows(value: ValueT, rows: slice, size: int) -> ValueT:
+    """``value`` with all tensors in it (dataclasses, dicts, tuples, lists) whose first axis is ``size`` cut to rows."""
+    out: Any = value
+    if isinstance(value, Tensor):
+        out = value[rows] if value.ndim and value.shape[0] == size else value
+    elif is_dataclass(value) and not isinstance(value, type):
+        out = replace(value, **{f.name: take_rows(getattr(value, f.name), rows, size) for f in fields(value)})
+    elif isinstance(value, dict):
+        out = {key: take_rows(item, rows, size) for key, item in value.items()}
+    elif isinstance(value, tuple | list):
+        out = type(value)(take_rows(item, rows, size) for item in value)
+    return out
+
+
+def take_weights(module: nn.Module, held: nn.Module, name: str) -> None:
+    """Give ``module`` the weights of the checkpoint ``name``; InputError when its settings make it another shape."""
+    try:
+        module.load_state_dict(held.state_dict())
+    except RuntimeError as error:
+        raise InputError(
+            f"The weights of {name} do not fit the settings given with --set; set nothing that changes their shapes "
+            "when a checkpoint is trained further."
+        ) from error
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _tensors(getattr(value, field.name))
+    elif isinstance(value, dict | tuple | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(item)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training: it learns, an interrupted run resumes to the same weights, and its checkpoint performs."""
+"""Training the default model: it learns, an interrupted run resumes to the same weights, its checkpoint performs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ import torch
 from generator.checkpoint import load_checkpoint, save_checkpoint
 from generator.config import ModelConfig
 from generator.corpus.build import build_corpus
-from generator.errors import CheckpointError, InputError
+from generator.corpus.reader import Corpus
+from generator.errors import CheckpointError, DataError, InputError
 from generator.performer import Performer
 from generator.requests import LineRequest
-from generator.training.loop import LOG, Trainer, TrainingSettings
+from generator.text import TextEncoder
+from generator.training.default import FINE_TUNING, DefaultRecipe, DefaultSettings
+from generator.training.loop import LOG, Options, Trainer
 
 CONFIG = ModelConfig(d_model=32, n_head=4, d_inner=64, d_latent=8, d_ewa=8, prior_components=3)
-SETTINGS = TrainingSettings(steps=24, batch_size=8, warmup=4, evaluate_every=8)
+SETTINGS = DefaultSettings(steps=24, batch_size=8, warmup=4)
+OPTIONS = Options(evaluate_every=8, log_every=4)
 CPU = torch.device("cpu")
 
 
@@ -32,39 +36,122 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def encoder() -> TextEncoder:
+    return TextEncoder.load()
+
+
+def trainer(run: Path, corpus: Path, encoder: TextEncoder, settings: DefaultSettings = SETTINGS) -> Trainer:
+    train, dev = (Corpus.open(corpus, split) for split in ("train", "dev"))
+    recipe = DefaultRecipe(train, dev, settings, encoder, CPU, corpus / "cache", CONFIG)
+    return Trainer(run, recipe, OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def finished(corpus: Path, encoder: TextEncoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("run") / "whole"
-    trainer = Trainer(run, corpus, CONFIG, SETTINGS, CPU)
-    trainer.train()
-    trainer.finish()
+    whole = trainer(run, corpus, encoder)
+    whole.train()
+    whole.finish()
     return run
 
 
-def dev_reconstruction(run: Path) -> list[float]:
-    records = map(json.loads, (run / LOG).read_text("utf-8").splitlines())
-    return [r["reconstruction"] for r in records if r["kind"] == "dev"]
+def records(run: Path, kind: str) -> list[dict[str, float]]:
+    return [r for r in map(json.loads, (run / LOG).read_text("utf-8").splitlines()) if r["kind"] == kind]
 
 
 def test_the_loss_falls_on_held_out_lines(finished: Path) -> None:
-    first, *_, last = dev_reconstruction(finished)
+    first, *_, last = (r["reconstruction"] for r in records(finished, "dev"))
     assert last < 0.9 * first
 
 
-def test_an_interrupted_run_resumes_to_the_same_weights(finished: Path, corpus: Path, tmp_path: Path) -> None:
-    interrupted = Trainer(tmp_path / "run", corpus, CONFIG, SETTINGS, CPU)
+def test_the_emotion_classifier_is_fitted_and_its_score_is_kept(finished: Path) -> None:
+    best = load_checkpoint(finished / "best")
+    (measured,) = records(finished, "finish")
+    assert best.training["emotion_from_text"]["accuracy"] == measured["accuracy"]
+    fresh = load_checkpoint(finished / "last").generator.emotion  # finish() touches the best checkpoint only
+    assert not torch.equal(best.generator.emotion.output.weight, fresh.output.weight)
+
+
+def test_an_interrupted_run_resumes_to_the_same_weights(
+    finished: Path, corpus: Path, encoder: TextEncoder, tmp_path: Path
+) -> None:
+    interrupted = trainer(tmp_path / "run", corpus, encoder)
     interrupted.train(limit_minutes=0)  # stops, with its state saved, after the first step
     assert 0 < interrupted.step < SETTINGS.steps
-    resumed = Trainer(tmp_path / "run", corpus, CONFIG, SETTINGS, CPU)
+    assert (tmp_path / "run" / "best").is_dir()  # something to use, however short the run was
+    resumed = trainer(tmp_path / "run", corpus, encoder)
     assert resumed.step == interrupted.step
     resumed.train()
-    whole = load_checkpoint(finished / "last").generator.decoder.state_dict()
-    for name, value in load_checkpoint(tmp_path / "run" / "last").generator.decoder.state_dict().items():
-        torch.testing.assert_close(value, whole[name], msg=lambda m, name=name: f"{name}: {m}")
+    resumed.finish()
+    for folder in ("last", "best"):
+        whole = load_checkpoint(finished / folder).generator.state_dict()
+        for name, value in load_checkpoint(tmp_path / "run" / folder).generator.state_dict().items():
+            assert torch.equal(value, whole[name]), name
+    assert (tmp_path / "run" / LOG).read_text("utf-8") == (finished / LOG).read_text("utf-8")
 
 
-def test_resuming_with_other_settings_is_refused(finished: Path, corpus: Path) -> None:
+def test_a_finished_run_that_is_run_again_is_left_as_it_is(finished: Path, corpus: Path, encoder: TextEncoder) -> None:
+    before = {path: path.read_bytes() for path in finished.rglob("*.safetensors")}
+    log = (finished / LOG).read_text("utf-8")
+    again = trainer(finished, corpus, encoder)
+    again.train()
+    again.finish()
+    assert {path: path.read_bytes() for path in finished.rglob("*.safetensors")} == before
+    assert (finished / LOG).read_text("utf-8") == log
+
+
+def test_resuming_with_other_settings_is_refused(finished: Path, corpus: Path, encoder: TextEncoder) -> None:
     with pytest.raises(InputError, match=r"another learning_rate \(0\.001, not 0\.01\); use the same settings"):
-        Trainer(finished, corpus, CONFIG, replace(SETTINGS, learning_rate=0.01), CPU)
+        trainer(finished, corpus, encoder, replace(SETTINGS, learning_rate=0.01))
+
+
+def test_resuming_from_a_damaged_state_is_refused(
+    finished: Path, corpus: Path, encoder: TextEncoder, tmp_path: Path
+) -> None:
+    (tmp_path / "state.safetensors").write_bytes((finished / "state.safetensors").read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="is damaged or of another version; train into another folder"):
+        trainer(tmp_path, corpus, encoder)
+
+
+def test_training_that_diverges_says_so_and_keeps_the_last_state(
+    corpus: Path, encoder: TextEncoder, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    started = trainer(run, corpus, encoder)
+    started.train(limit_minutes=0)
+    state = (run / "state.safetensors").read_bytes()
+    going_on = trainer(run, corpus, encoder)
+    with torch.no_grad():
+        going_on.recipe.module.generator.decoder.frames.bias[0] = torch.nan  # type: ignore[union-attr]
+    with pytest.raises(InputError, match=r"Training diverged: .* nan at step 4\. Try a lower --learning-rate"):
+        going_on.train()
+    assert (run / "state.safetensors").read_bytes() == state
+
+
+def test_fine_tuning_goes_on_from_the_checkpoint_and_keeps_its_scale_and_classifier(
+    finished: Path, corpus: Path, encoder: TextEncoder, tmp_path: Path
+) -> None:
+    start = load_checkpoint(finished / "best")
+    settings = replace(SETTINGS, steps=8, **FINE_TUNING)
+    train, dev = (Corpus.open(corpus, split) for split in ("train", "dev"))
+    recipe = DefaultRecipe(train, dev, settings, encoder, CPU, corpus / "cache", start=start)
+    tuned = Trainer(tmp_path, recipe, OPTIONS)
+    tuned.train()
+    tuned.finish()
+    result, held = load_checkpoint(tmp_path / "best").generator, start.generator
+    torch.testing.assert_close(result.decoder.scale, held.decoder.scale, rtol=1e-3, atol=0)  # stored in half precision
+    torch.testing.assert_close(result.emotion.output.weight, held.emotion.output.weight, rtol=1e-3, atol=1e-6)
+    moved = (result.decoder.frames.weight - held.decoder.frames.weight).abs()
+    assert 0 < moved.max() < 8 * 1e-4  # steps of at most the learning rate, from where the checkpoint was
+    first = records(tmp_path, "train")[0]["reconstruction"]
+    assert first < 0.7 * records(finished, "train")[0]["reconstruction"]
+
+
+def test_an_empty_split_is_refused(corpus: Path, encoder: TextEncoder, tmp_path: Path) -> None:
+    train = Corpus.open(corpus, "train")
+    empty = replace(train, lines=[], offsets=np.zeros(1, np.int64))
+    with pytest.raises(DataError, match="The dev split of the data is empty"):
+        DefaultRecipe(train, empty, SETTINGS, encoder, CPU, tmp_path, CONFIG)
 
 
 def test_its_checkpoint_performs(finished: Path) -> None:

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the default CTEG is trained: from scratch on a corpus, or further on one's own captures."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ..checkpoint import Checkpoint, Generator, load_checkpoint, save_checkpoint
+from ..config import ModelConfig
+from ..datasets import Performances
+from ..errors import InputError
+from ..text import TextEncoder
+from .batches import Batch, Batches, FeatureStore, Whole, channel_scale, require_clips
+from .classifier import Labelled, fit_emotion_classifier, labelled_lines
+from .objective import Weights, compute, input_noise
+from .recipe import Precision, Recipe, Terms, take_rows, take_weights
+
+
+@dataclass(frozen=True)
+class DefaultSettings:
+    """What a run is made of. Stored in the run folder; resuming with others is refused (``steps`` may grow).
+
+    Attributes:
+        steps: optimiser steps in all.
+        batch_size: clips per step.
+        learning_rate: highest of the schedule: linear warm-up over ``warmup`` steps, then a cosine to 2 % of it.
+        weight_decay: of AdamW.
+        kl_weight: β; reached after ``kl_warmup_share`` of all steps.
+        guidance_weight: of latent guidance (`objective.Weights`).
+        white_noise, drift_noise: on the frames that the decoder reads (`objective.input_noise`).
+        average_decay: of the moving average of the weights.
+        clip_norm: largest norm of the gradients.
+        seed: of weights, batches and noise.
+    """
+
+    steps: int = 8000
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    warmup: int = 200
+    weight_decay: float = 0.01
+    kl_weight: float = 1.0
+    kl_warmup_share: float = 0.2
+    guidance_weight: float = 0.01
+    white_noise: float = 0.06
+    drift_noise: float = 0.3
+    average_decay: float = 0.999
+    clip_norm: float = 1.0
+    seed: int = 0
+
+
+#: What fine-tuning changes: the weights are good already, and β must not let them forget their prior.
+FINE_TUNING: dict[str, Any] = {"learning_rate": 1e-4, "warmup": 20, "kl_warmup_share": 0.0}
+
+
+class DefaultObjective(nn.Module):
+    """`Generator` and its objective as one module, as a recipe wants it."""
+
+    def __init__(self, generator: Generator, settings: DefaultSettings) -> None:
+        super().__init__()
+        self.generator, self.settings = generator, settings
+
+    def forward(self, batch: Batch, step: int) -> Terms:
+        """Teacher forcing; with input noise in train mode only. The terms are those of `objective.Objective`."""
+        settings, decoder = self.settings, self.generator.decoder
+        scaled = batch.frames / decoder.scale
+        noise = self._noise(batch, step).to(scaled.device) if self.training else None
+        # On the CPU the fused attention's backward is slower than the plain one at these sizes.
+        cpu = scaled.device.type == "cpu"
+        with sdpa_kernel([SDPBackend.MATH] if cpu else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]):
+            output = decoder(scaled, batch.condition, noise)
+        warm = max(1, round(settings.kl_warmup_share * settings.steps))
+        weights = Weights(settings.kl_weight * min(1.0, step / warm), settings.guidance_weight)
+        with torch.autocast(scaled.device.type, enabled=False):
+            return dict(vars(compute(self.generator, batch, output, weights)))
+
+    def _noise(self, batch: Batch, step: int) -> Tensor:
+        """Input noise of this step; a part of a batch gets its rows of the whole batch's noise."""
+        settings, (clips, *rest) = self.settings, batch.frames.shape
+        whole = batch.whole or Whole(clips, 0, 0.0)
+        rng = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
+        noise = input_noise((whole.clips, *rest), rng, settings.white_noise, settings.drift_noise)
+        return noise[whole.first : whole.first + clips]
+
+
+class DefaultRecipe(Recipe[Batch]):
+    """The default CTEG: AdamW with a cosine schedule, a moving average of the weights, bf16.
+
+    Args:
+        train, dev: the splits; where they do not say which emotion a clip shows, it counts as neutral.
+        settings: of the run.
+        encoder: the frozen text encoder.
+        device: where it is trained.
+        cache: folder for text features.
+        config: of the model; of a new one the data's space and the encoder's width are filled in.
+        start: a checkpoint to go on from: its weights, its scale and its emotion classifier.
+
+    Raises:
+        DataError: an empty split.
+        InputError: the data, the text encoder or the config does not fit ``start``.
+    """
+
+    name = "default"
+    precision: Precision = "bf16"
+    module: DefaultObjective
+    train: Batches
+    dev: Batches
+
+    def __init__(
+        self,
+        train: Performances,
+        dev: Performances,
+        settings: DefaultSettings,
+        encoder: TextEncoder,
+        device: torch.device,
+        cache: Path,
+        config: ModelConfig | None = None,
+        start: Checkpoint | None = None,
+    ) -> None:
+        require_clips(train=train, dev=dev)
+        self._settings, self._encoder, self._start = settings, encoder, start
+        self.seed, self.steps = settings.seed, settings.steps
+        self.clip_norm, self.average_decay = settings.clip_norm, settings.average_decay
+        if start is not None:
+            _check_fit(start, train, encoder)
+            self.config = config or start.generator.decoder.config
+        else:
+            self.config = replace(config or ModelConfig(), text_width=encoder.width, space=train.space.name)
+        steps, size, seed = self.config.frames_per_step, settings.batch_size, settings.seed
+        self._stores = [FeatureStore((c.text(i) for i in range(len(c))), encoder, cache) for c in (train, dev)]
+        self.train, self.dev = (
+            Batches(clips, features, steps, size, seed)
+            for clips, features in zip((train, dev), self._stores, strict=True)
+        )
+        torch.manual_seed(settings.seed)
+        generator = Generator(self.config).to(device)
+        if start is None:
+            generator.decoder.scale.copy_(channel_scale(train))
+        else:
+            take_weights(generator, start.generator, start.name)
+        self.module = DefaultObjective(generator, settings)
+
+    def settings(self) -> dict[str, Any]:
+        """Model, training, text encoder, and how much data there is."""
+        return {
+            "model": self.config.to_json(),
+            "training": asdict(self._settings),
+            "text_encoder": self._encoder.name,
+            "clips": [len(self.train.clips), len(self.dev.clips)],
+        }
+
+    def to(self, batch: Batch, device: torch.device) -> Batch:
+        """``batch`` on ``device``."""
+        if device.type == "cpu":
+            return batch
+        condition = replace(batch.condition, **{k: v.to(device) for k, v in vars(batch.condition).items()})
+        moved: dict[str, Any] = {k: v.to(device) for k, v in vars(batch).items() if isinstance(v, Tensor)}
+        return replace(batch, condition=condition, **moved)
+
+    def size(self, batch: Batch) -> int:
+        """Clips in ``batch``."""
+        return len(batch.frames)
+
+    def part(self, batch: Batch, rows: slice) -> tuple[Batch, float]:
+        """Some clips of ``batch``; `objective.compute` weighs their terms."""
+        size = len(batch.frames)
+        whole = Whole(size, rows.indices(size)[0], float(batch.step_mask.sum()))
+        return replace(take_rows(batch, rows, size), whole=whole), 1.0
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """AdamW."""
+        s = self._settings
+        return torch.optim.AdamW(self.module.parameters(), s.learning_rate, (0.9, 0.98), weight_decay=s.weight_decay)
+
+    def learning_rate(self, step: int) -> float:
+        """Linear warm-up, then half a cosine down to 2 %."""
+        s = self._settings
+        if step < s.warmup:
+            return s.learning_rate * (step + 1) / s.warmup
+        progress = (step - s.warmup) / max(1, s.steps - s.warmup)
+        return s.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+
+    def score(self, terms: dict[str, float], step: int) -> float | None:
+        """The negative evidence lower bound, what β = 1 minimises; None while β is warming up: it is loose then."""
+        if step < self._settings.kl_warmup_share * self._settings.steps:
+            return None
+        return terms["reconstruction"] + terms["kl"]
+
+    def save(self, module: nn.Module, folder: Path, training: dict[str, Any]) -> None:
+        """A checkpoint for `say` and the worker."""
+        assert isinstance(module, DefaultObjective)
+        training = {"step": training["step"], "settings": asdict(self._settings), "dev": training["dev"]}
+        save_checkpoint(Checkpoint(module.generator, self._encoder.name, folder.name, training), folder)
+
+    def finish(self, folder: Path) -> dict[str, float]:
+        """Fit the emotion classifier on the labelled lines; a fine-tuned checkpoint keeps the one it came with."""
+        train, dev = (self._labelled(source) for source in (self.train, self.dev))
+        if self._start is not None or train is None or dev is None:
+            return {}
+        best = load_checkpoint(folder, next(self.module.parameters()).device)
+        # From fresh weights (the objective leaves them alone), in half precision as a checkpoint has them: a run that
+        # is finished twice ends with the same classifier.
+        fresh = self.module.generator.emotion.state_dict()
+        best.generator.emotion.load_state_dict({name: value.half().float() for name, value in fresh.items()})
+        accuracy = fit_emotion_classifier(best.generator.emotion, train, dev)
+        training = {**best.training, "emotion_from_text": accuracy}
+        save_checkpoint(replace(best, training=training), folder)
+        return accuracy
+
+    def _labelled(self, batches: Batches) -> Labelled | None:
+        """Lines that their source labels with an emotion; only a corpus has them."""
+        return labelled_lines(getattr(batches.clips, "lines", ()), batches.features)
+
+
+def _check_fit(start: Checkpoint, train: Performances, encoder: TextEncoder) -> None:
+    """InputError when data or text encoder do not fit a checkpoint."""
+    config = start.generator.decoder.config
+    if config.space != train.space.name:
+        raise InputError(
+            f"The checkpoint {start.name} speaks {config.space} and the data {train.space.name}; choose a checkpoint "
+            "that speaks the data's space, or leave out --from."
+        )
+    if config.text_width != encoder.width:
+        raise InputError(
+            f"The checkpoint {start.name} was trained with the text encoder {start.text_encoder}; leave out "
+            "--text-encoder to use it."
+        )
