@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Batches for the baselines, from any data set. Shapes: B clips, T frames, C channels, S text tokens, W their width."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..datasets import Direction, Performances
+from ..emotions import BASIC_EMOTIONS
+from ..heads import STATISTICS, line_statistics
+from ..layers import fourier
+from ..text import TextEncoder
+from ..training.batches import FeatureStore, similar_lengths
+
+#: Width of `Lines.direction`: emotion weights, intensity, and 1 where the data set says what is shown.
+DIRECTION: Final = len(BASIC_EMOTIONS) + 2
+#: Frame and token counts are rounded up to multiples of this: oneDNN compiles a kernel per shape.
+_ROUND: Final = 8
+
+
+@dataclass(frozen=True)
+class Lines:
+    """What a baseline reads of B lines.
+
+    Attributes:
+        text: features of the frozen text encoder, (B, S, W).
+        text_mask: True where a token is real, (B, S).
+        place: relative position of each token in its line, 0..1, (B, S).
+        direction: `direction_vector`, (B, DIRECTION).
+        statistics: `line_statistics`, (B, 7).
+    """
+
+    text: Tensor
+    text_mask: Tensor
+    place: Tensor
+    direction: Tensor
+    statistics: Tensor
+
+    def pooled(self) -> Tensor:
+        """Mean of the text over real tokens, (B, W)."""
+        weights = self.text_mask.unsqueeze(-1).to(self.text.dtype)
+        return (self.text * weights).sum(1) / weights.sum(1)
+
+    @classmethod
+    def encode(cls, encoder: TextEncoder, texts: Sequence[str], directions: Sequence[Direction | None]) -> Lines:
+        """Lines that are to be performed, on the encoder's device."""
+        features = encoder.encode(list(texts))
+        direction = torch.from_numpy(np.stack([direction_vector(d) for d in directions]))
+        statistics = torch.tensor([line_statistics(text) for text in texts])
+        device = encoder.device
+        return cls(features.hidden, features.mask, features.position, direction.to(device), statistics.to(device))
+
+
+@dataclass(frozen=True)
+class BaselineBatch:
+    """B clips for training.
+
+    Attributes:
+        frames: in the space's units; the standard face (zeros) follows a clip's end, (B, T, C).
+        lengths: frames of each clip, (B,).
+        lines: what was said, and how.
+    """
+
+    frames: Tensor
+    lengths: Tensor
+    lines: Lines
+
+    def mask(self) -> Tensor:
+        """1 where a frame belongs to its clip, (B, T)."""
+        steps = torch.arange(self.frames.shape[1], device=self.frames.device)
+        return (steps < self.lengths[:, None]).to(self.frames.dtype)
+
+    def to(self, device: torch.device) -> BaselineBatch:
+        """The same on ``device``."""
+        lines = Lines(**{f.name: getattr(self.lines, f.name).to(device) for f in fields(Lines)})
+        return BaselineBatch(self.frames.to(device), self.lengths.to(device), lines)
+
+
+def direction_vector(direction: Direction | None) -> npt.NDArray[np.float32]:
+    """Emotion weights (7), intensity, 1; all zero for None, which is how a model knows that nothing was said."""
+    vector = np.zeros(DIRECTION, np.float32)
+    if direction is not None:
+        vector[:-2], vector[-2], vector[-1] = direction.weights, direction.intensity, 1.0
+    return vector
+
+
+class BaselineBatches:
+    """Batches of clips of similar length (`generator.training.recipe.BatchSource`); longer clips are cut."""
+
+    def __init__(self, clips: Performances, features: FeatureStore, size: int, seed: int, max_frames: int) -> None:
+        self.clips, self.features, self.size, self.seed, self.max_frames = clips, features, size, seed, max_frames
+        self._lengths = np.array([min(clips.length(i), max_frames) for i in range(len(clips))])
+
+    def __len__(self) -> int:
+        return -(-len(self.clips) // self.size)
+
+    def order(self, epoch: int) -> list[npt.NDArray[np.int64]]:
+        """Clip indices of every batch of an epoch."""
+        return similar_lengths(self._lengths, self.size, self.seed, epoch)
+
+    def collate(self, indices: list[int]) -> BaselineBatch:
+        """The batch of these clips, on the CPU."""
+        lines = [self.clips.text(i) for i in indices]
+        texts = [self.features.get(line) for line in lines]
+        lengths = [int(self._lengths[i]) for i in indices]
+        tokens, width = _round_up(max(len(h) for h, _ in texts)), texts[0][0].shape[1]
+        frames = np.zeros((len(indices), _round_up(max(lengths)), self.clips.space.size), np.float32)
+        hidden = np.zeros((len(indices), tokens, width), np.float32)
+        place = np.zeros((len(indices), tokens), np.float32)
+        mask = np.zeros((len(indices), tokens), bool)
+        for row, (index, length, (h, q)) in enumerate(zip(indices, lengths, texts, strict=True)):
+            frames[row, :length] = self.clips.frames(index)[:length]
+            hidden[row, : len(h)], place[row, : len(h)], mask[row, : len(h)] = h, q, True
+        directions = np.stack([direction_vector(self.clips.direction(i)) for i in indices])
+        read = Lines(
+            torch.from_numpy(hidden),
+            torch.from_numpy(mask),
+            torch.from_numpy(place),
+            torch.from_numpy(directions),
+            torch.tensor([line_statistics(line) for line in lines]),
+        )
+        return BaselineBatch(torch.from_numpy(frames), torch.tensor(lengths), read)
+
+
+class LineMemory(nn.Module):
+    """Text tokens with their place in the line, and the direction as one more token: what attention looks at."""
+
+    _BANDS: Final = 4
+
+    def __init__(self, text_width: int, width: int) -> None:
+        super().__init__()
+        self.text = nn.Linear(text_width, width)
+        self.place = nn.Linear(2 * self._BANDS + 1, width)
+        self.direction = nn.Linear(DIRECTION, width)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, lines: Lines) -> tuple[Tensor, Tensor]:
+        """Memory (B, S + 1, width) and its mask (B, 1, 1, S + 1), True where attention may look."""
+        tokens = self.text(lines.text) + self.place(fourier(lines.place, self._BANDS))
+        memory = self.norm(torch.cat([self.direction(lines.direction)[:, None], tokens], 1))
+        return memory, F.pad(lines.text_mask, (1, 0), value=True)[:, None, None]
+
+
+class Length(nn.Module):
+    """Frames a line takes: log seconds from its statistics, text and direction, squared error."""
+
+    def __init__(self, text_width: int, fps: float) -> None:
+        super().__init__()
+        self.fps = fps
+        self.text = nn.Linear(text_width, 16)
+        self.hidden = nn.Linear(16 + STATISTICS + DIRECTION, 64)
+        self.output = nn.Linear(64, 1)
+
+    def forward(self, lines: Lines) -> Tensor:
+        """Log seconds, (B,)."""
+        features = torch.cat([self.text(lines.pooled()), lines.statistics, lines.direction], -1)
+        out: Tensor = self.output(F.gelu(self.hidden(features)))[:, 0]
+        return out
+
+    def loss(self, lines: Lines, lengths: Tensor) -> Tensor:
+        """Mean over clips of the squared error of log seconds."""
+        return (self(lines) - (lengths / self.fps).log()).square().mean()
+
+    def frames(self, lines: Lines, most: int) -> list[int]:
+        """Whole frames, 1 to ``most``."""
+        frames = (self(lines).exp() * self.fps).round().clamp(1, most)
+        return [int(n) for n in frames.tolist()]
+
+
+def _round_up(count: int) -> int:
+    return -(-count // _ROUND) * _ROUND
