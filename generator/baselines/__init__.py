@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .checkpoint import Baseline
+    from .performer import Baseline
 
 
 def load_baseline(folder: Path, device: str = "cpu") -> Baseline:
-    """A trained baseline from its checkpoint folder; see `checkpoint.load_baseline`."""
-    from . import checkpoint  # imported here: torch takes seconds
+    """A trained baseline from its checkpoint folder; see `performer.load_baseline`."""
+    from . import performer  # imported here: torch takes seconds
 
-    return checkpoint.load_baseline(folder, device)
+    return performer.load_baseline(folder, device)

@@ -20,8 +20,8 @@ from ..sampling import TakeSeed
 from ..spaces import Space
 from ..training.batches import channel_scale
 from ..training.recipe import Terms
-from .checkpoint import BaselineModel
 from .data import DIRECTION, BaselineBatch, Length, LineMemory, Lines
+from .model import BaselineModel
 from .recipe import BaselineRecipe, BaselineSettings
 
 _TIME_BANDS = 4

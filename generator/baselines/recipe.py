@@ -16,8 +16,9 @@ from ..errors import InputError
 from ..text import TextEncoder
 from ..training.batches import FeatureStore, require_clips
 from ..training.recipe import Recipe
-from .checkpoint import BaselineModel, save_baseline
+from .checkpoint import save_baseline
 from .data import BaselineBatch, BaselineBatches
+from .model import BaselineModel
 
 
 @dataclass(frozen=True)

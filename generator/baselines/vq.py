@@ -26,8 +26,8 @@ from ..spaces import Space
 from ..training.batches import channel_scale
 from ..training.recipe import Terms
 from .autoencoder import Quantised, VqVae
-from .checkpoint import BaselineModel
 from .data import DIRECTION, BaselineBatch, LineMemory, Lines
+from .model import BaselineModel
 from .recipe import BaselineRecipe, BaselineSettings, schedule
 
 

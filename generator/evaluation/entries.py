@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from ..baselines import load_baseline
 from ..baselines.checkpoint import FORMAT as BASELINE_FORMAT
-from ..datasets import DataSource, Performances
+from ..data_source import DataSource
+from ..datasets import Performances
 from ..errors import CheckpointError, InputError
 from ..paper.checkpoint import PAPER_FORMAT
 from ..performer import choose_device

@@ -12,7 +12,8 @@ from typing import Any, Final
 import numpy as np
 
 from ..clips import write_atomically
-from ..datasets import DataSource, Performances
+from ..data_source import DataSource
+from ..datasets import Performances
 from ..emotions import BASIC_EMOTIONS
 from ..errors import InputError
 from ..text import DEFAULT_ENCODER

@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from ..datasets import DataSource
+from ..data_source import DataSource
 from ..errors import InputError
 
 #: How long processes wait for the first one, which reads all lines of the data.
@@ -45,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     length.add_argument("--epochs", type=float, help="passes over the data in all (paper: 100)")
     parser.add_argument("--batch-size", type=int, help="clips per step, of all processes together")
     parser.add_argument("--accumulate", type=int, default=1, metavar="N", help="compute a batch in N parts")
-    parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), help="default: bf16 for the default model, fp32 for the others")
+    parser.add_argument(
+        "--precision", choices=("fp32", "bf16", "fp16"), help="default: bf16 for the default model, fp32 for the others"
+    )
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--evaluate-every", type=int, default=500, metavar="STEPS", help="judge on the dev split")

@@ -14,7 +14,8 @@ from typing import Any, Final, Literal
 import torch
 
 from ..checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
-from ..datasets import DataSource, Kind, Performances
+from ..data_source import DataSource, Kind
+from ..datasets import Performances
 from ..errors import CheckpointError, InputError
 from ..text import DEFAULT_ENCODER, MAX_TOKENS, TextEncoder
 from .recipe import Recipe

@@ -19,7 +19,7 @@ from generator.captures.resample import to_clip_rate
 from generator.captures.splits import assign_splits
 from generator.clips import Clips
 from generator.corpus.teacher import perform
-from generator.datasets import DataSource
+from generator.data_source import DataSource
 from generator.emotions import emotion_weights
 from generator.errors import DataError, EnvironmentProblem
 from generator.spaces import ARKIT55

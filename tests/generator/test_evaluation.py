@@ -20,7 +20,8 @@ from generator.baselines.lstm import LstmRegressor
 from generator.checkpoint import Checkpoint, Generator, save_checkpoint
 from generator.config import ModelConfig
 from generator.corpus.build import build_corpus
-from generator.datasets import DataSource, Direction
+from generator.data_source import DataSource
+from generator.datasets import Direction
 from generator.emotions import emotion_weights
 from generator.errors import CheckpointError, DataError, InputError
 from generator.evaluation.distances import Clip

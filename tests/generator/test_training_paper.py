@@ -15,7 +15,7 @@ import torch
 
 from generator.corpus.build import build_corpus
 from generator.corpus.reader import Corpus
-from generator.datasets import DataSource
+from generator.data_source import DataSource
 from generator.errors import InputError
 from generator.ewa import EwA
 from generator.paper.checkpoint import load_paper_checkpoint

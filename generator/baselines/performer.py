@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Trained baselines in use: from a checkpoint folder to takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+
+from ..datasets import Direction
+from ..errors import CheckpointError
+from ..sampling import TakeSeed
+from ..spaces import SPACES
+from ..text import TextEncoder
+from .checkpoint import FORMAT, SCHEMA
+from .data import Lines
+from .lstm import LstmRegressor
+from .model import BaselineModel
+from .vq import VqPerformer
+
+#: Takes performed together at most.
+_BATCH: Final = 64
+
+
+class Asked(Protocol):
+    """What is asked of a system: `generator.evaluation.systems.Asked` is one."""
+
+    @property
+    def text(self) -> str:
+        """The line."""
+        ...
+
+    @property
+    def direction(self) -> Direction | None:
+        """The emotion to show, where the data set says."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Take k uses seed + k."""
+        ...
+
+
+class Baseline:
+    """A trained baseline, ready to perform (`generator.evaluation.systems.System`)."""
+
+    def __init__(self, model: BaselineModel, encoder: TextEncoder) -> None:
+        self.model, self.encoder = model, encoder
+
+    @property
+    def name(self) -> str:
+        """Its row in the report."""
+        return self.model.title
+
+    @torch.inference_mode()
+    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[npt.NDArray[np.float32]]]:
+        """``takes`` clips (T, C) of each line within the space's limits; take k of a line has the seed + k."""
+        wanted = [(line, take) for line in lines for take in range(takes)]
+        lower, upper = self.model.space.lower, self.model.space.upper
+        clips: list[npt.NDArray[np.float32]] = []
+        for start in range(0, len(wanted), _BATCH):
+            batch = wanted[start : start + _BATCH]
+            read = Lines.encode(self.encoder, [a.text for a, _ in batch], [a.direction for a, _ in batch])
+            seeds = [TakeSeed(a.seed + take, a.text) for a, take in batch]
+            clips += [np.clip(take.cpu().numpy(), lower, upper) for take in self.model.perform(read, seeds)]
+        return [clips[row * takes : (row + 1) * takes] for row in range(len(lines))]
+
+
+def load_baseline(folder: Path, device: str = "cpu") -> Baseline:
+    """A baseline from the folder that training wrote, on ``device``.
+
+    Raises:
+        CheckpointError: missing or damaged files, another format or version.
+        EnvironmentProblem: its text encoder is not there.
+    """
+    for name in ("config.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise CheckpointError(f"There is no baseline in {folder} ({name} is missing); train one with --model.")
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        if config["format"] != FORMAT or config["schema_version"] != SCHEMA:
+            raise CheckpointError(
+                f"{folder} holds {config['format']!r}, schema {config['schema_version']!r}, which is no baseline of "
+                "this version; train it again."
+            )
+        model = _empty(config["kind"], {"space": SPACES[config["space"]], **config["model"]})
+        state = load((folder / "model.safetensors").read_bytes())
+        model.load_state_dict(state)
+        encoder_name = str(config["text_encoder"])
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(f"The baseline in {folder} is damaged ({reason}); train it again.") from error
+    if not all(bool(torch.isfinite(v).all()) for v in state.values() if v.is_floating_point()):
+        raise CheckpointError(f"The baseline in {folder} holds weights that are not finite; train it again.")
+    return Baseline(model.to(device).eval(), TextEncoder.load(encoder_name, device))
+
+
+def _empty(kind: str, arguments: dict[str, Any]) -> BaselineModel:
+    models: dict[str, type[BaselineModel]] = {m.kind: m for m in (LstmRegressor, VqPerformer)}
+    return models[kind](**arguments)
