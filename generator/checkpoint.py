@@ -17,7 +17,7 @@ from .clips import write_atomically
 from .config import ModelConfig
 from .errors import CheckpointError
 from .heads import EmotionClassifier, LengthPredictor
-from .model import CTEG
+from .model import CTEG, direction_width
 from .text import DEFAULT_ENCODER
 
 CHECKPOINT_SCHEMA: Final = 1
@@ -31,8 +31,8 @@ class Generator(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.decoder = CTEG(config)
-        self.length = LengthPredictor(config.text_width)
-        self.emotion = EmotionClassifier(config.text_width)
+        self.length = LengthPredictor(config.text_width, direction_width(config))
+        self.emotion = EmotionClassifier(config.text_width, len(config.emotions))
 
 
 @dataclass(frozen=True)

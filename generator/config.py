@@ -6,13 +6,18 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Literal
 
+from .emotions import BASIC_EMOTIONS, EMOTIONS
 from .spaces import SPACES
 
 EwaMode = Literal["off", "frame"]
 #: What the recognition network sees of the frames it must explain.
 RecognitionInput = Literal["next_state", "target"]
 
-CONFIG_SCHEMA: Final = 1
+#: What a clip is conditioned on besides its words (see `ModelConfig.conditioning`).
+Conditioning = Literal["none", "emotion", "direction"]
+
+#: 1 had ``emotion_conditioning`` (true or false) instead of ``conditioning``; it is still read.
+CONFIG_SCHEMA: Final = 2
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,9 @@ class ModelConfig:
         frames_per_step: P, frames written per autoregressive step (paper: 1).
         prior_components: K of the mixture-of-Gaussians prior (paper: 1, a Gaussian).
         recognition: what the recognition network sees (paper: "next_state").
-        emotion_conditioning: an emotion token in the text memory, and the emotion added to every step.
+        conditioning: a token in the text memory, and the same features added to every step: "emotion" (weights over
+            the seven basic emotions, and intensity), "direction" (weights over all emotions, a second emotion that the
+            line moves to, intensity, energy, speaking or silent; each may be left open), or "none".
         length_conditioning: remaining time, progress and total time added to every step.
         text_progress: relative position in the line added to the text memory, so that time and text can be aligned.
         residual: predict the change from the previous frame instead of the frame.
@@ -58,7 +65,7 @@ class ModelConfig:
     frames_per_step: int = 4
     prior_components: int = 8
     recognition: RecognitionInput = "target"
-    emotion_conditioning: bool = True
+    conditioning: Conditioning = "direction"
     length_conditioning: bool = True
     text_progress: bool = True
     residual: bool = True
@@ -68,11 +75,18 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.space not in SPACES:
             raise ValueError(f"unknown space {self.space!r}; known are {', '.join(SPACES)}")
+        if self.conditioning not in ("none", "emotion", "direction"):
+            raise ValueError(f"conditioning {self.conditioning!r} is none of none, emotion, direction")
         if self.d_model % self.n_head or self.d_model % 2:
             raise ValueError(f"d_model ({self.d_model}) must be even and divisible by n_head ({self.n_head})")
         for name in ("n_layers", "d_latent", "frames_per_step", "prior_components", "max_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
+
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """The emotions a clip is conditioned on, and its text classified into: all of them or the basic ones."""
+        return EMOTIONS if self.conditioning == "direction" else BASIC_EMOTIONS
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dict, with its schema version."""
@@ -82,7 +96,10 @@ class ModelConfig:
     def from_json(cls, data: dict[str, Any]) -> ModelConfig:
         """The config stored by `to_json`; ValueError names what is unknown or missing."""
         data = dict(data)
-        if (version := data.pop("schema_version", None)) != CONFIG_SCHEMA:
+        version = data.pop("schema_version", None)
+        if version == 1:
+            data["conditioning"] = "emotion" if data.pop("emotion_conditioning") else "none"
+        elif version != CONFIG_SCHEMA:
             raise ValueError(f"config schema {version!r} is not {CONFIG_SCHEMA}")
         if unknown := sorted(set(data) - {f.name for f in fields(cls)}):
             raise ValueError(f"unknown setting {unknown[0]!r}")

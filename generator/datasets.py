@@ -9,15 +9,32 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from .emotions import basic_weights
 from .spaces import Space
 
 
 @dataclass(frozen=True)
 class Direction:
-    """What a performance shows beside its words: weights over `BASIC_EMOTIONS` (7,) and an intensity, about 0..1.5."""
+    """What a performance shows beside its words.
+
+    Attributes:
+        weights: over `EMOTIONS`, (14,), sum 1.
+        intensity: about 0..1.5; 1 is natural.
+        towards: weights of the emotion that the performance moves to over the line, (14,); None where it stays.
+        energy: 0.4..1.6, tempo and size of all movement; 1 is natural.
+        speaking: False for a silent reaction to the line.
+    """
 
     weights: npt.NDArray[np.float32]
     intensity: float
+    towards: npt.NDArray[np.float32] | None = None
+    energy: float = 1.0
+    speaking: bool = True
+
+    @property
+    def basic(self) -> npt.NDArray[np.float32]:
+        """``weights`` as the nearest blend of `BASIC_EMOTIONS`, (7,)."""
+        return basic_weights(self.weights)
 
 
 class Performances(Protocol):

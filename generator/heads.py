@@ -11,8 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .emotions import BASIC_EMOTIONS
-
 _VOWELS: Final = re.compile(r"[aeiouy]+", re.IGNORECASE)
 #: Width of `line_statistics`.
 STATISTICS: Final = 7
@@ -46,33 +44,38 @@ class LengthDistribution:
 
 
 class LengthPredictor(nn.Module):
-    """How long a line takes, from its statistics, text features, emotion and intensity."""
+    """How long a line takes, from its statistics, its text features and what is asked for.
 
-    def __init__(self, text_width: int) -> None:
+    Args:
+        text_width: W of the text features.
+        asked: width of what is asked for (`length_features`).
+    """
+
+    def __init__(self, text_width: int, asked: int) -> None:
         super().__init__()
         self.text = nn.Linear(text_width, 16)
-        self.hidden = nn.Linear(16 + STATISTICS + len(BASIC_EMOTIONS) + 1, 64)
+        self.hidden = nn.Linear(16 + STATISTICS + asked, 64)
         self.output = nn.Linear(64, 2)
 
-    def forward(self, pooled: Tensor, statistics: Tensor, emotion: Tensor, intensity: Tensor) -> LengthDistribution:
-        """``pooled`` (B, text_width), ``statistics`` (B, 7), ``emotion`` (B, 7), ``intensity`` (B,)."""
-        features = torch.cat([self.text(pooled), statistics, emotion, intensity[:, None]], -1)
+    def forward(self, pooled: Tensor, statistics: Tensor, asked: Tensor) -> LengthDistribution:
+        """``pooled`` (B, text_width), ``statistics`` (B, 7), ``asked`` (B, asked)."""
+        features = torch.cat([self.text(pooled), statistics, asked], -1)
         mean, log_deviation = self.output(F.gelu(self.hidden(features))).unbind(-1)
         return LengthDistribution(mean, log_deviation.clamp(-4.0, 0.0).exp())
 
 
 class EmotionClassifier(nn.Module):
-    """Which basic emotion the words of a line carry, as calibrated probabilities."""
+    """Which emotion the words of a line carry, as calibrated probabilities over K emotions."""
 
-    def __init__(self, text_width: int) -> None:
+    def __init__(self, text_width: int, emotions: int) -> None:
         super().__init__()
         self.hidden = nn.Linear(text_width, 128)
-        self.output = nn.Linear(128, len(BASIC_EMOTIONS))
+        self.output = nn.Linear(128, emotions)
         #: Divides the logits; fitted on held-out lines after training (Guo et al. 2017, temperature scaling).
         self.calibration: Tensor
         self.register_buffer("calibration", torch.ones(()))
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """Calibrated logits (B, 7) from mean-pooled text features (B, text_width)."""
+        """Calibrated logits (B, K) from mean-pooled text features (B, text_width)."""
         out: Tensor = self.output(F.dropout(F.gelu(self.hidden(pooled)), 0.2, self.training))
         return out / self.calibration

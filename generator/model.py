@@ -18,10 +18,34 @@ from torch import Tensor, nn
 
 from .config import ModelConfig
 from .distributions import Gaussian, Mixture, gumbel_like
-from .emotions import BASIC_EMOTIONS
+from .emotions import BASIC_EMOTIONS, EMOTIONS
 from .ewa import EwA
 from .layers import Attention, FeedForward, LayerCache, fourier, sinusoid
 from .spaces import SPACES, Space
+
+
+@dataclass(frozen=True)
+class Direction:
+    """What may be asked of B clips beyond emotion and intensity.
+
+    Attributes:
+        towards: weights of the emotion that the line moves to, (B, 14); the emotion itself where it stays.
+        energy: 0.4..1.6, (B,); 1 is natural.
+        speaking: 1 where the line is said, 0 where it is reacted to in silence, (B,).
+        given: 1 where emotion (with ``towards``), intensity and energy are asked for, 0 where the model is to choose,
+            (B, 3). Left open, a value is not read.
+    """
+
+    towards: Tensor
+    energy: Tensor
+    speaking: Tensor
+    given: Tensor
+
+    @classmethod
+    def natural(cls, emotion: Tensor) -> Direction:
+        """Spoken with natural energy, staying with ``emotion`` (B, 14), everything asked for."""
+        ones = emotion.new_ones(len(emotion))
+        return cls(emotion, ones, ones, emotion.new_ones(len(emotion), 3))
 
 
 @dataclass(frozen=True)
@@ -32,9 +56,10 @@ class Condition:
         text: hidden states of the frozen text encoder, (B, S, text_width).
         text_mask: True where a token is real, (B, S).
         text_position: relative position of each token in its line, 0..1, (B, S).
-        emotion: weights over `BASIC_EMOTIONS`, (B, 7).
+        emotion: weights over the config's emotions, (B, 7) or (B, 14).
         intensity: 0..1.5, (B,).
         frames: length of the clip in frames, (B,).
+        direction: what else is asked for; read where the config says "direction".
     """
 
     text: Tensor
@@ -43,6 +68,7 @@ class Condition:
     emotion: Tensor
     intensity: Tensor
     frames: Tensor
+    direction: Direction | None = None
 
 
 @dataclass(frozen=True)
@@ -213,10 +239,10 @@ class CTEG(nn.Module):
         self.text_projection = nn.Linear(config.text_width, width)
         if config.text_progress:
             self.text_progress = nn.Linear(13, width)
-        if config.emotion_conditioning:
-            emotion = len(BASIC_EMOTIONS) + 1
-            self.emotion_token = nn.Linear(emotion, width)
-            self.emotion_step = nn.Linear(emotion, width)
+        if config.conditioning != "none":
+            features = direction_width(config)
+            self.emotion_token = nn.Linear(features, width)
+            self.emotion_step = nn.Linear(features, width)
         if config.length_conditioning:
             self.length_step = nn.Linear(4 * 13, width)
         self.embedding_norm = nn.LayerNorm(width, eps=1e-6)
@@ -243,8 +269,9 @@ class CTEG(nn.Module):
         mask = condition.text_mask
         if self.config.text_progress:
             memory = memory + self.text_progress(fourier(condition.text_position.to(memory.dtype)))
-        if self.config.emotion_conditioning:
-            memory = torch.cat([self.emotion_token(_emotion_features(condition)).unsqueeze(1), memory], 1)
+        if self.config.conditioning != "none":
+            features = direction_features(condition, self.config)
+            memory = torch.cat([self.emotion_token(features).unsqueeze(1), memory], 1)
             mask = torch.cat([mask.new_ones(mask.shape[0], 1), mask], 1)
         return self.memory_norm(memory), mask[:, None, None, :]
 
@@ -256,8 +283,8 @@ class CTEG(nn.Module):
         x = self.frame_embedding(torch.cat([previous, velocity], -1))
         steps = torch.arange(first_step, first_step + previous.shape[1], device=x.device)
         x = x + sinusoid(steps, config.d_model).to(x.dtype)
-        if config.emotion_conditioning:
-            x = x + self.emotion_step(_emotion_features(condition)).unsqueeze(1)
+        if config.conditioning != "none":
+            x = x + self.emotion_step(direction_features(condition, config)).unsqueeze(1)
         if config.length_conditioning:
             x = x + self.length_step(self._length_features(steps, condition.frames))
         out: Tensor = self.embedding_norm(x)
@@ -357,7 +384,27 @@ class CTEG(nn.Module):
         return [layer.new_cache(memory, steps) for layer in self.decoder_layers]
 
 
-def _emotion_features(condition: Condition) -> Tensor:
-    """Weights times intensity, and intensity itself, (B, 8): calm joy lies between neutral and joy."""
+def direction_width(config: ModelConfig) -> int:
+    """F, the width of `direction_features`."""
+    return 2 * len(EMOTIONS) + 6 if config.conditioning == "direction" else len(BASIC_EMOTIONS) + 1
+
+
+def length_features(condition: Condition, config: ModelConfig) -> Tensor:
+    """What is asked for, as the length predictor reads it, (B, F); ``condition.frames`` is not read."""
+    if config.conditioning == "direction":
+        return direction_features(condition, config)
+    return torch.cat([condition.emotion, condition.intensity[:, None]], -1)
+
+
+def direction_features(condition: Condition, config: ModelConfig) -> Tensor:
+    """What is asked for, (B, F). Weights are times intensity, so that calm joy lies between neutral and joy."""
     intensity = condition.intensity[:, None]
-    return torch.cat([condition.emotion * intensity, intensity], -1)
+    if config.conditioning == "emotion":
+        return torch.cat([condition.emotion * intensity, intensity], -1)
+    direction = condition.direction or Direction.natural(condition.emotion)
+    emotion, strength, energy = direction.given.unbind(-1)
+    # An intensity that is left open reads as a natural one, and its flag says that it was not asked for.
+    felt = torch.where(strength[:, None] > 0, intensity, 1.0)
+    weights = torch.cat([condition.emotion, direction.towards], -1) * felt * emotion[:, None]
+    open_or_asked = [intensity[:, 0] * strength, direction.energy * energy, direction.speaking]
+    return torch.cat([weights, torch.stack(open_or_asked, -1), direction.given], -1)

@@ -11,7 +11,7 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,10 +21,10 @@ import torch
 
 from .checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
 from .clips import Clips
-from .emotions import BASIC_EMOTIONS, emotion_weights
+from .emotions import EMOTIONS, emotion_vector, emotion_weights
 from .errors import CheckpointError, EnvironmentProblem, GeneratorError, InputError
 from .heads import line_statistics
-from .model import Condition
+from .model import Condition, length_features
 from .requests import MAX_SECONDS, MIN_SECONDS, LineRequest
 from .sampling import STREAM_LENGTH, TakeSeed, sample_takes
 from .spaces import Space
@@ -243,7 +243,7 @@ class CtegPerformer(Performer):
         self._model = checkpoint.generator.decoder
 
     def emotion_probabilities(self, lines: list[str]) -> npt.NDArray[np.float32]:
-        """What the words of each line say, as calibrated probabilities over `BASIC_EMOTIONS`, (B, 7)."""
+        """What the words of each line say, as calibrated probabilities over the model's emotions, (B, 7) or (B, 14)."""
         with torch.inference_mode():
             logits: torch.Tensor = self.checkpoint.generator.emotion(self.encoder.encode(lines).pooled())
             return logits.softmax(-1).cpu().numpy()
@@ -251,7 +251,7 @@ class CtegPerformer(Performer):
     def _emotions(self, requests: list[LineRequest]) -> list[str]:
         automatic = [r.text for r in requests if r.emotion == "auto"]
         likely = dict(zip(automatic, self.emotion_probabilities(automatic), strict=True)) if automatic else {}
-        return [BASIC_EMOTIONS[int(likely[r.text].argmax())] if r.emotion == "auto" else r.emotion for r in requests]
+        return [EMOTIONS[int(likely[r.text].argmax())] if r.emotion == "auto" else r.emotion for r in requests]
 
     def _decode(self, takes: list[Take], on_step: Callable[[int, int], None]) -> list[npt.NDArray[np.float32]]:
         condition = self._condition(takes)
@@ -263,19 +263,20 @@ class CtegPerformer(Performer):
     def _condition(self, takes: list[Take]) -> Condition:
         device = self.encoder.device
         features: TextFeatures = self.encoder.encode([t.request.text for t in takes])
-        emotion = torch.from_numpy(np.stack([emotion_weights(t.emotion) for t in takes])).to(device)
+        weights = emotion_vector if self._model.config.conditioning == "direction" else emotion_weights
+        emotion = torch.from_numpy(np.stack([weights(t.emotion) for t in takes])).to(device)
         intensity = torch.tensor([t.request.intensity for t in takes], device=device)
         statistics = torch.tensor([line_statistics(t.request.text) for t in takes], device=device)
         noise = [float(t.source.rng(STREAM_LENGTH).standard_normal()) for t in takes]
         heat = torch.tensor([min(t.request.temperature, 1.0) for t in takes], device=device)
-        lengths = self.checkpoint.generator.length(features.pooled(), statistics, emotion, intensity)
+        condition = Condition(features.hidden, features.mask, features.position, emotion, intensity, intensity)
+        asked_for = length_features(condition, self._model.config)
+        lengths = self.checkpoint.generator.length(features.pooled(), statistics, asked_for)
         seconds = lengths.sample(torch.tensor(noise, device=device), heat).clamp(MIN_SECONDS, MAX_SECONDS)
         asked = [t.request.seconds for t in takes]
         fps = self._model.space.fps
         frames = [round((a if a is not None else s) * fps) for a, s in zip(asked, seconds.tolist(), strict=True)]
-        return Condition(
-            features.hidden, features.mask, features.position, emotion, intensity, torch.tensor(frames, device=device)
-        )
+        return replace(condition, frames=torch.tensor(frames, device=device))
 
 
 def _format(folder: Path) -> str | None:

@@ -14,14 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..datasets import Direction, Performances
-from ..emotions import BASIC_EMOTIONS
+from ..emotions import EMOTIONS
 from ..heads import STATISTICS, line_statistics
 from ..layers import fourier
 from ..text import TextEncoder
 from ..training.batches import FeatureStore, similar_lengths
 
 #: Width of `Lines.direction`: emotion weights, intensity, and 1 where the data set says what is shown.
-DIRECTION: Final = len(BASIC_EMOTIONS) + 2
+DIRECTION: Final = len(EMOTIONS) + 2
 #: Frame and token counts are rounded up to multiples of this: oneDNN compiles a kernel per shape.
 _ROUND: Final = 8
 
@@ -85,7 +85,7 @@ class BaselineBatch:
 
 
 def direction_vector(direction: Direction | None) -> npt.NDArray[np.float32]:
-    """Emotion weights (7), intensity, 1; all zero for None, which is how a model knows that nothing was said."""
+    """Emotion weights (14), intensity, 1; all zero for None, which is how a model knows that nothing was said."""
     vector = np.zeros(DIRECTION, np.float32)
     if direction is not None:
         vector[:-2], vector[-2], vector[-1] = direction.weights, direction.intensity, 1.0

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..datasets import Direction
+from ..emotions import full_vector
 from ..errors import DataError
 from ..spaces import SPACES, Space
 from .texts import SPLITS
@@ -99,7 +100,14 @@ class Corpus:
     def direction(self, index: int) -> Direction:
         """The emotion that was asked of the teacher."""
         line = self.lines[index]
-        return Direction(np.array(line["weights"], np.float32), float(line["intensity"]))
+        towards = line.get("towards")
+        return Direction(
+            full_vector(line["weights"]),
+            float(line["intensity"]),
+            None if towards is None else full_vector(towards),
+            float(line.get("energy", 1.0)),
+            bool(line.get("speaking", True)),
+        )
 
     def clip(self, index: int) -> tuple[str, npt.NDArray[np.float32], float, npt.NDArray[np.float32]]:
         """Text, weights (7,), intensity and values float32 (T, C) of one clip; IndexError beyond the last."""

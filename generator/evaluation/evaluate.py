@@ -14,7 +14,7 @@ import numpy as np
 from ..clips import write_atomically
 from ..data_source import DataSource
 from ..datasets import Performances
-from ..emotions import BASIC_EMOTIONS
+from ..emotions import EMOTIONS, full_vector
 from ..errors import InputError
 from ..text import DEFAULT_ENCODER
 from . import entries, rollouts
@@ -123,8 +123,8 @@ def _emotion_from_text(system: System, held_out: Performances) -> dict[str, floa
     if not labelled or not hasattr(performer, "emotion_probabilities"):
         return {}
     guess = performer.emotion_probabilities(list(labelled)).argmax(-1)
-    truth = np.array(list(labelled.values())).argmax(-1)
-    recalls = [(guess[truth == k] == k).mean() for k in range(len(BASIC_EMOTIONS)) if (truth == k).any()]
+    truth = np.stack([full_vector(weights) for weights in labelled.values()]).argmax(-1)
+    recalls = [(guess[truth == k] == k).mean() for k in range(len(EMOTIONS)) if (truth == k).any()]
     return {
         "accuracy": round(float((guess == truth).mean()), 4),
         "balanced_accuracy": round(float(np.mean(recalls)), 4),

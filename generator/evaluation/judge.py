@@ -26,7 +26,7 @@ class Reference:
     Attributes:
         clips: the ground truth, one clip per line.
         space: what the channels mean.
-        emotions: what was asked for, (n,), indices of `BASIC_EMOTIONS`; None where the data does not say.
+        emotions: what was asked for, (n,), indices of `EMOTIONS`; None where the data does not say.
         probe: reads emotions; None where the data does not say.
     """
 

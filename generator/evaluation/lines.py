@@ -66,7 +66,7 @@ class Chosen:
 
     Attributes:
         lines: in the order of the split.
-        emotions: indices of `BASIC_EMOTIONS`, (n,), where each line shows one basic emotion; else None.
+        emotions: indices of `EMOTIONS`, (n,), where each line shows one emotion; else None.
         notes: sentences about what was left out.
     """
 
@@ -78,9 +78,9 @@ class Chosen:
 def choose_lines(held_out: Performances, settings: Settings) -> Chosen:
     """``settings.lines`` lines that can be asked.
 
-    Where the data names emotions, the first that show one basic emotion at a natural intensity (a corpus is in random
-    order), because only for them it is clear what must be seen. Elsewhere lines evenly spread over the split, whose
-    order may be that of the scenes. DataError when fewer than two lines are left.
+    Where the data names emotions, the first that show one emotion at a natural intensity, in speech (a corpus is in
+    random order), because only for them it is clear what must be seen. Elsewhere lines evenly spread over the split,
+    whose order may be that of the scenes. DataError when fewer than two lines are left.
     """
     notes = []
     candidates = pure_indices(held_out)
@@ -102,13 +102,15 @@ def choose_lines(held_out: Performances, settings: Settings) -> Chosen:
 
 
 def pure_indices(performances: Performances, count: int | None = None) -> list[int]:
-    """The first ``count`` performances (None: all) that show one basic emotion at a natural intensity."""
+    """The first ``count`` performances (None: all) that show one emotion at a natural intensity, in speech."""
     result: list[int] = []
     for index in range(len(performances)):
         if count is not None and len(result) == count:
             break
         direction = performances.direction(index)
         if direction is None or direction.weights.max() <= _PURE_WEIGHT:
+            continue
+        if direction.towards is not None or not direction.speaking:
             continue
         if _NATURAL[0] <= direction.intensity <= _NATURAL[1]:
             result.append(index)
@@ -122,7 +124,7 @@ def spread(count: int, wanted: int) -> list[int]:
 
 
 def emotions_of(performances: Performances, indices: Sequence[int]) -> npt.NDArray[np.int64]:
-    """The strongest basic emotion of performances that have a direction, (n,), indices of `BASIC_EMOTIONS`."""
+    """The strongest emotion of performances that have a direction, (n,), indices of `EMOTIONS`."""
     directions = [performances.direction(index) for index in indices]
     return np.array([int(d.weights.argmax()) for d in directions if d is not None], np.int64)
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..clips import write_atomically
-from ..emotions import BASIC_EMOTIONS
+from ..emotions import EMOTIONS
 from . import motion
 from .distances import Clip
 from .judge import Reference
@@ -214,18 +214,18 @@ def _emotion(systems: Sequence[Plotted], reference: Reference) -> Figure | None:
                 axis.text(read, asked, f"{100 * share:.0f}", ha="center", va="center", fontsize=7,
                           color="white" if share > 0.6 else "black")  # fmt: skip
         axis.set_title(system.name, fontsize=9)
-        axis.set_xticks(range(len(BASIC_EMOTIONS)), BASIC_EMOTIONS, rotation=45, ha="right", fontsize=7)
+        axis.set_xticks(range(len(EMOTIONS)), EMOTIONS, rotation=45, ha="right", fontsize=7)
         axis.spines[:].set_visible(False)
         axis.set_xlabel("read", fontsize=8)
-    counts = np.bincount(reference.emotions, minlength=len(BASIC_EMOTIONS))
-    labels = [f"{name} ({count})" for name, count in zip(BASIC_EMOTIONS, counts, strict=True)]
-    axes[0].set_yticks(range(len(BASIC_EMOTIONS)), labels, fontsize=7)
+    counts = np.bincount(reference.emotions, minlength=len(EMOTIONS))
+    labels = [f"{name} ({count})" for name, count in zip(EMOTIONS, counts, strict=True)]
+    axes[0].set_yticks(range(len(EMOTIONS)), labels, fontsize=7)
     axes[0].set_ylabel("asked (lines)", fontsize=8)
     return figure
 
 
 def _confusion(read: npt.NDArray[np.int64], asked: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Shares of what was read for each emotion asked, (7, 7); rows without a line are zero."""
-    table = np.zeros((len(BASIC_EMOTIONS), len(BASIC_EMOTIONS)))
+    table = np.zeros((len(EMOTIONS), len(EMOTIONS)))
     np.add.at(table, (asked, read), 1)
     return np.asarray(table / np.maximum(table.sum(1, keepdims=True), 1))

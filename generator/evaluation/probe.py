@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from ..emotions import BASIC_EMOTIONS
+from ..emotions import EMOTIONS
 from .distances import Clip, mean
 from .motion import motion_features
 
@@ -19,13 +19,13 @@ class EmotionProbe:
     """Multinomial logistic regression on standardised `motion_features`."""
 
     def __init__(self, clips: Sequence[Clip], emotions: npt.NDArray[np.int64]) -> None:
-        """Fit to clips whose emotion is known, ``emotions`` (n,) as indices of `BASIC_EMOTIONS`."""
+        """Fit to clips whose emotion is known, ``emotions`` (n,) as indices of `EMOTIONS`."""
         features = np.stack([motion_features(c) for c in clips])
         self._mean, self._deviation = features.mean(0), features.std(0) + 1e-3
         # In double precision and to the end: what the probe reads must not depend on the machine's rounding.
         x = torch.from_numpy((features - self._mean) / self._deviation)
         y = torch.from_numpy(emotions)
-        self._layer = torch.nn.Linear(x.shape[1], len(BASIC_EMOTIONS), dtype=torch.float64)
+        self._layer = torch.nn.Linear(x.shape[1], len(EMOTIONS), dtype=torch.float64)
         for parameter in self._layer.parameters():
             torch.nn.init.zeros_(parameter)
         optimizer = torch.optim.LBFGS(

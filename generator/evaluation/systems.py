@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ..datasets import Direction, Performances
-from ..emotions import BASIC_EMOTIONS, EMOTION_NAMES, emotion_weights
+from ..emotions import EMOTION_NAMES, EMOTIONS, emotion_vector
 from ..errors import DataError, InputError
 from ..requests import MAX_INTENSITY, MAX_TAKES, LineRequest
 from .distances import Clip
@@ -40,16 +40,16 @@ class Asked:
 
     @property
     def emotion(self) -> str:
-        """The direction as an emotion's name: an exact blend of `EMOTION_NAMES`, else its strongest basic emotion.
+        """The direction as an emotion's name: an exact blend of `EMOTION_NAMES`, else its strongest emotion.
 
         "auto" without a direction.
         """
         if self.direction is None:
             return "auto"
         for name in EMOTION_NAMES:
-            if np.allclose(self.direction.weights, emotion_weights(name), atol=0.01):
+            if np.allclose(self.direction.weights, emotion_vector(name), atol=0.01):
                 return name
-        return BASIC_EMOTIONS[int(self.direction.weights.argmax())]
+        return EMOTIONS[int(self.direction.weights.argmax())]
 
 
 class System(Protocol):

@@ -18,13 +18,17 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..clips import write_atomically
-from ..datasets import Performances
-from ..emotions import BASIC_EMOTIONS
+from ..config import ModelConfig
+from ..datasets import Direction, Performances
+from ..emotions import EMOTIONS, basic_weights
 from ..errors import DataError
 from ..heads import line_statistics
 from ..model import Condition
+from ..model import Direction as AskedDirection
 from ..text import TextEncoder
 
+#: Where a data set does not say what a performance shows.
+UNKNOWN: Final = Direction(np.eye(len(EMOTIONS), dtype=np.float32)[0], 1.0)
 #: Step and token counts are rounded up to multiples of this: oneDNN compiles a kernel per shape.
 _ROUND: Final = 8
 
@@ -110,8 +114,8 @@ class FeatureStore:
 class Batches:
     """Batches of similar length; the order of epoch e depends on (seed, e) only, so training resumes exactly."""
 
-    def __init__(self, clips: Performances, features: FeatureStore, steps: int, size: int, seed: int) -> None:
-        self.clips, self.features, self.frames_per_step, self.size, self.seed = clips, features, steps, size, seed
+    def __init__(self, clips: Performances, features: FeatureStore, config: ModelConfig, size: int, seed: int) -> None:
+        self.clips, self.features, self.config, self.size, self.seed = clips, features, config, size, seed
         self._lengths = np.array([clips.length(i) for i in range(len(clips))])
 
     def __len__(self) -> int:
@@ -123,9 +127,9 @@ class Batches:
 
     def collate(self, indices: list[int]) -> Batch:
         """One batch of the given clips."""
-        p = self.frames_per_step
+        p = self.config.frames_per_step
         lines, clips = [self.clips.text(i) for i in indices], [self.clips.frames(i) for i in indices]
-        weights, intensities = zip(*(_shown(self.clips, i) for i in indices), strict=True)
+        shown = [self.clips.direction(i) or UNKNOWN for i in indices]
         texts = [self.features.get(line) for line in lines]
         steps = _round_up(-(-max(len(c) for c in clips) // p))
         tokens = _round_up(max(len(h) for h, _ in texts))
@@ -142,9 +146,10 @@ class Batches:
             torch.from_numpy(hidden),
             torch.from_numpy(mask),
             torch.from_numpy(place),
-            torch.from_numpy(np.stack(weights)),
-            torch.tensor(intensities),
+            self._weights([d.weights for d in shown]),
+            torch.tensor([d.intensity for d in shown]),
             length,
+            self._asked(shown) if self.config.conditioning == "direction" else None,
         )
         pooled = (condition.text * condition.text_mask[..., None]).sum(1) / condition.text_mask.sum(1, keepdim=True)
         return Batch(
@@ -153,6 +158,21 @@ class Batches:
             condition,
             pooled,
             torch.tensor([line_statistics(line) for line in lines]),
+        )
+
+    def _weights(self, weights: list[npt.NDArray[np.float32]]) -> Tensor:
+        """Weights over the emotions that the model knows, (B, 7) or (B, 14)."""
+        stacked = np.stack(weights)
+        return torch.from_numpy(stacked if stacked.shape[1] == len(self.config.emotions) else basic_weights(stacked))
+
+    def _asked(self, shown: list[Direction]) -> AskedDirection:
+        """Everything that was asked of the performers; what a data set does not say is left open."""
+        known = torch.tensor([[float(d is not UNKNOWN)] for d in shown])
+        return AskedDirection(
+            self._weights([d.weights if d.towards is None else d.towards for d in shown]),
+            torch.tensor([d.energy for d in shown]),
+            torch.tensor([float(d.speaking) for d in shown]),
+            known.expand(-1, 3).contiguous(),
         )
 
 
@@ -170,13 +190,6 @@ def require_clips(**splits: Performances) -> None:
     for name, clips in splits.items():
         if not len(clips):
             raise DataError(f"The {name} split of the data is empty; training needs at least one clip in it.")
-
-
-def _shown(clips: Performances, index: int) -> tuple[npt.NDArray[np.float32], float]:
-    """Emotion weights and intensity of a clip; neutral where the data set does not say."""
-    if (direction := clips.direction(index)) is not None:
-        return direction.weights, direction.intensity
-    return np.eye(len(BASIC_EMOTIONS), dtype=np.float32)[0], 1.0
 
 
 def _save_array(array: npt.NDArray[Any], file: IO[bytes]) -> None:

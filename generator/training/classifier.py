@@ -11,14 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..emotions import BASIC_EMOTIONS
+from ..emotions import basic_weights, full_vector
 from ..heads import EmotionClassifier
 from .batches import FeatureStore
 
 _EPOCHS: Final = 12
 _BATCH: Final = 512
 
-#: Mean-pooled features (L, W) and label weights (L, 7) of lines.
+#: Mean-pooled features (L, W) and label weights (L, K) of lines.
 Labelled = tuple[Tensor, Tensor]
 
 
@@ -51,7 +51,7 @@ def fit_emotion_classifier(classifier: EmotionClassifier, train: Labelled, dev: 
     with torch.no_grad():
         _calibrate(classifier, held_features, held_labels)
         guess, truth = classifier(held_features).argmax(-1), held_labels.argmax(-1)
-    recalls = [float((guess[truth == k] == k).float().mean()) for k in range(len(BASIC_EMOTIONS)) if (truth == k).any()]
+    recalls = [float((guess[truth == k] == k).float().mean()) for k in range(labels.shape[1]) if (truth == k).any()]
     return {
         "accuracy": round(float((guess == truth).float().mean()), 4),
         "balanced_accuracy": round(float(np.mean(recalls)), 4),
@@ -59,13 +59,16 @@ def fit_emotion_classifier(classifier: EmotionClassifier, train: Labelled, dev: 
     }
 
 
-def labelled_lines(lines: Iterable[dict[str, Any]], features: FeatureStore) -> Labelled | None:
-    """The distinct labelled ones of a corpus split's lines; None when there are none."""
+def labelled_lines(lines: Iterable[dict[str, Any]], features: FeatureStore, emotions: int) -> Labelled | None:
+    """The distinct labelled ones of a corpus split's lines; None when there are none. ``emotions``: K, 7 or 14."""
     labels = {line["text"]: line["weights"] for line in lines if line["labelled"]}
     if not labels:
         return None
     pooled = np.stack([features.get(text)[0].astype(np.float32).mean(0) for text in labels])
-    return torch.from_numpy(pooled), torch.from_numpy(np.array(list(labels.values()), np.float32))
+    weights = np.stack([full_vector(label) for label in labels.values()])
+    return torch.from_numpy(pooled), torch.from_numpy(
+        weights if emotions == weights.shape[1] else basic_weights(weights)
+    )
 
 
 def _calibrate(classifier: EmotionClassifier, features: Tensor, labels: Tensor) -> None:

@@ -16,6 +16,7 @@ from ..checkpoint import Checkpoint, Generator, load_checkpoint, save_checkpoint
 from ..config import ModelConfig
 from ..datasets import Performances
 from ..errors import InputError
+from ..model import Condition, Direction
 from ..text import TextEncoder
 from .batches import Batch, Batches, FeatureStore, Whole, channel_scale, require_clips
 from .classifier import Labelled, fit_emotion_classifier, labelled_lines
@@ -35,6 +36,7 @@ class DefaultSettings:
         kl_weight: β; reached after ``kl_warmup_share`` of all steps.
         guidance_weight: of latent guidance (`objective.Weights`).
         white_noise, drift_noise: on the frames that the decoder reads (`objective.input_noise`).
+        open_emotion, open_intensity, open_energy: how often each is not told to the model (conditioning "direction").
         average_decay: of the moving average of the weights.
         clip_norm: largest norm of the gradients.
         seed: of weights, batches and noise.
@@ -50,6 +52,9 @@ class DefaultSettings:
     guidance_weight: float = 0.01
     white_noise: float = 0.06
     drift_noise: float = 0.3
+    open_emotion: float = 0.1
+    open_intensity: float = 0.15
+    open_energy: float = 0.3
     average_decay: float = 0.999
     clip_norm: float = 1.0
     seed: int = 0
@@ -70,6 +75,8 @@ class DefaultObjective(nn.Module):
         """Teacher forcing; with input noise in train mode only. The terms are those of `objective.Objective`."""
         settings, decoder = self.settings, self.generator.decoder
         scaled = batch.frames / decoder.scale
+        if self.training and batch.condition.direction is not None:
+            batch = replace(batch, condition=self._partly_open(batch.condition, batch.condition.direction))
         noise = self._noise(batch, step).to(scaled.device) if self.training else None
         # On the CPU the fused attention's backward is slower than the plain one at these sizes.
         cpu = scaled.device.type == "cpu"
@@ -79,6 +86,13 @@ class DefaultObjective(nn.Module):
         weights = Weights(settings.kl_weight * min(1.0, step / warm), settings.guidance_weight)
         with torch.autocast(scaled.device.type, enabled=False):
             return dict(vars(compute(self.generator, batch, output, weights)))
+
+    def _partly_open(self, condition: Condition, direction: Direction) -> Condition:
+        """Some of what is asked for is left open, so that each part of a direction is optional when performing."""
+        settings = self.settings
+        chance = direction.given.new_tensor([settings.open_emotion, settings.open_intensity, settings.open_energy])
+        kept = (torch.rand_like(direction.given) >= chance).to(direction.given.dtype)
+        return replace(condition, direction=replace(direction, given=direction.given * kept))
 
     def _noise(self, batch: Batch, step: int) -> Tensor:
         """Input noise of this step; a part of a batch gets its rows of the whole batch's noise."""
@@ -132,10 +146,10 @@ class DefaultRecipe(Recipe[Batch]):
             self.config = config or start.generator.decoder.config
         else:
             self.config = replace(config or ModelConfig(), text_width=encoder.width, space=train.space.name)
-        steps, size, seed = self.config.frames_per_step, settings.batch_size, settings.seed
+        size, seed = settings.batch_size, settings.seed
         self._stores = [FeatureStore((c.text(i) for i in range(len(c))), encoder, cache) for c in (train, dev)]
         self.train, self.dev = (
-            Batches(clips, features, steps, size, seed)
+            Batches(clips, features, self.config, size, seed)
             for clips, features in zip((train, dev), self._stores, strict=True)
         )
         torch.manual_seed(settings.seed)
@@ -159,9 +173,11 @@ class DefaultRecipe(Recipe[Batch]):
         """``batch`` on ``device``."""
         if device.type == "cpu":
             return batch
-        condition = replace(batch.condition, **{k: v.to(device) for k, v in vars(batch.condition).items()})
-        moved: dict[str, Any] = {k: v.to(device) for k, v in vars(batch).items() if isinstance(v, Tensor)}
-        return replace(batch, condition=condition, **moved)
+        condition: Condition = _moved(batch.condition, device)
+        if condition.direction is not None:
+            condition = replace(condition, direction=_moved(condition.direction, device))
+        moved: Batch = replace(_moved(batch, device), condition=condition)
+        return moved
 
     def size(self, batch: Batch) -> int:
         """Clips in ``batch``."""
@@ -215,7 +231,12 @@ class DefaultRecipe(Recipe[Batch]):
 
     def _labelled(self, batches: Batches) -> Labelled | None:
         """Lines that their source labels with an emotion; only a corpus has them."""
-        return labelled_lines(getattr(batches.clips, "lines", ()), batches.features)
+        return labelled_lines(getattr(batches.clips, "lines", ()), batches.features, len(self.config.emotions))
+
+
+def _moved(holder: Any, device: torch.device) -> Any:
+    """A dataclass with its own tensors on ``device``."""
+    return replace(holder, **{k: v.to(device) for k, v in vars(holder).items() if isinstance(v, Tensor)})
 
 
 def _check_fit(start: Checkpoint, train: Performances, encoder: TextEncoder) -> None:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checkpoint import Generator
-from ..model import StepOutput
+from ..model import StepOutput, length_features
 from .batches import Batch
 
 
@@ -69,7 +69,7 @@ def compute(generator: Generator, batch: Batch, output: StepOutput, weights: Wei
         divergence = posterior.log_density(latent) - prior.log_density(latent)
         kl = kl + (divergence * mask).sum() / mask.sum() * steps
     condition = batch.condition
-    length = generator.length(batch.pooled, batch.statistics, condition.emotion, condition.intensity)
+    length = generator.length(batch.pooled, batch.statistics, length_features(condition, decoder.config))
     seconds = (condition.frames / decoder.space.fps).log()
     length_loss = F.gaussian_nll_loss(length.mean, seconds, length.deviation.square(), eps=1e-4) * clips
     reconstruction, guidance = likelihood(output.prediction), likelihood(output.guided)

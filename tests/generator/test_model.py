@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from generator.config import ModelConfig
 from generator.distributions import Gaussian, Mixture
-from generator.model import CTEG, Condition, ExpressionWiseAttention
+from generator.model import CTEG, Condition, Direction, ExpressionWiseAttention, direction_features
 from generator.performer import Performer
 from generator.requests import LineRequest
 from generator.sampling import TakeSeed, end_at_standard_face, sample_takes, sample_uncached, smooth_seams
@@ -23,10 +24,11 @@ VARIANTS = {
     "frame by frame": replace(SMALL, frames_per_step=1, recognition="next_state"),
     "two layers": replace(SMALL, n_layers=2),
     "the paper's parts only": replace(
-        SMALL, frames_per_step=1, prior_components=1, recognition="next_state", emotion_conditioning=False,
+        SMALL, frames_per_step=1, prior_components=1, recognition="next_state", conditioning="none",
         length_conditioning=False, text_progress=False, residual=False, state_ffn=False,
     ),
     "no EwA, no LTA": replace(SMALL, ewa="off", lta=False),
+    "seven emotions": replace(SMALL, conditioning="emotion"),
 }  # fmt: skip
 
 
@@ -42,11 +44,11 @@ def seed(number: int) -> TakeSeed:
     return TakeSeed(number, "a line")
 
 
-def make_condition(rows: int, frames: list[int], tokens: int = 5) -> Condition:
+def make_condition(rows: int, frames: list[int], tokens: int = 5, config: ModelConfig = SMALL) -> Condition:
     rng = torch.Generator().manual_seed(2)
     mask = torch.ones(rows, tokens, dtype=torch.bool)
     mask[-1, -2:] = False
-    emotion = torch.rand(rows, 7, generator=rng)
+    emotion = torch.rand(rows, len(config.emotions), generator=rng)
     return Condition(
         torch.randn(rows, tokens, SMALL.text_width, generator=rng),
         mask,
@@ -59,7 +61,7 @@ def make_condition(rows: int, frames: list[int], tokens: int = 5) -> Condition:
 
 @pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS.keys())
 def test_cached_decoding_equals_decoding_everything_again(config: ModelConfig) -> None:
-    model, condition = make_model(config), make_condition(1, [30])
+    model, condition = make_model(config), make_condition(1, [30], config=config)
     whole = sample_uncached(model, condition, seed(5), 0.8)
     if config.frames_per_step > 1:
         whole = smooth_seams(whole, ARKIT55)
@@ -70,9 +72,39 @@ def test_cached_decoding_equals_decoding_everything_again(config: ModelConfig) -
     assert cached.std() > 0.01
 
 
+def test_what_is_left_open_is_not_read() -> None:
+    condition = make_condition(2, [20, 20])
+    asked = Direction.natural(condition.emotion)
+    model, frames = make_model(SMALL), torch.randn(2, 5, 4, ARKIT55.size)
+
+    def performed(**changed: Tensor) -> Tensor:
+        direction = replace(asked, **{k: v for k, v in changed.items() if k in ("energy", "given", "towards")})
+        own = {k: v for k, v in changed.items() if k in ("emotion", "intensity")}
+        return direction_features(replace(condition, direction=direction, **own), SMALL)
+
+    torch.testing.assert_close(performed(), direction_features(condition, SMALL))  # natural unless told otherwise
+    other = {"emotion": condition.emotion.flip(1), "intensity": torch.full((2,), 0.2), "energy": torch.full((2,), 1.5)}
+    for column, name in enumerate(other):
+        shut = torch.ones(2, 3)
+        shut[:, column] = 0
+        assert not torch.equal(performed(**{name: other[name]}), performed())
+        if name == "emotion":  # the emotion and the one it moves to are one question
+            other["towards"] = condition.emotion.flip(1)
+            kept = performed(given=shut, emotion=other["emotion"], towards=other["towards"])
+        else:
+            kept = performed(given=shut, **{name: other[name]})
+        torch.testing.assert_close(kept, performed(given=shut))
+    moving = replace(condition, direction=replace(asked, towards=condition.emotion.flip(1)))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        still = model(frames, condition).prediction
+        torch.manual_seed(0)
+        assert not torch.allclose(model(frames, moving).prediction, still, atol=1e-4)
+
+
 @pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS.keys())
 def test_a_step_never_sees_the_frames_it_predicts(config: ModelConfig) -> None:
-    model, condition = make_model(config), make_condition(2, [32, 32])
+    model, condition = make_model(config), make_condition(2, [32, 32], config=config)
     frames = torch.randn(2, 8, config.frames_per_step, ARKIT55.size)
     changed = frames.clone()
     changed[:, 5:] += 1.0
