@@ -11,9 +11,10 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,14 +22,18 @@ import torch
 
 from .checkpoint import DEFAULT_CHECKPOINT, Checkpoint, load_checkpoint
 from .clips import Clips
-from .emotions import BASIC_EMOTIONS, emotion_weights
+from .continuity import Passage, Performance, sample_performances
+from .direction.nearest import NearestDirection
+from .direction.script import Part, write_script
 from .errors import CheckpointError, EnvironmentProblem, GeneratorError, InputError
 from .heads import line_statistics
-from .model import Condition
-from .requests import MAX_SECONDS, MIN_SECONDS, LineRequest
-from .sampling import STREAM_LENGTH, TakeSeed, sample_takes
+from .requests import MAX_LINE_SECONDS, MAX_SECONDS, MIN_SECONDS, LineRequest
+from .sampling import STREAM_LENGTH, TakeSeed
 from .spaces import Space
-from .text import TextEncoder, TextFeatures
+from .spread import most_different
+from .text import TextEncoder
+from .timeline import filled, fitted, mean_emotion, own_frames
+from .timeline import passages as lay_out
 
 if TYPE_CHECKING:
     from .paper.projections import Precision
@@ -84,19 +89,39 @@ class Take:
     Attributes:
         line: index of the request.
         request: what was asked for.
-        emotion: what is performed; "auto" where the checkpoint cannot be told.
+        parts: the line's passages; the emotion of the first is "auto" where the checkpoint cannot be told one.
         seed: the take's own.
     """
 
     line: int
     request: LineRequest
-    emotion: str
+    parts: tuple[Part, ...]
     seed: int
+
+    @property
+    def words(self) -> str:
+        """What is said, without stage directions."""
+        return " ".join(part.text for part in self.parts)
 
     @property
     def source(self) -> TakeSeed:
         """Where its random numbers come from."""
-        return TakeSeed(self.seed, self.request.text)
+        return TakeSeed(self.seed, self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class Performed:
+    """A take as it was decoded: ``frames`` (T, C), the passages it has, and the frame each of them starts at."""
+
+    frames: npt.NDArray[np.float32]
+    parts: tuple[Part, ...]
+    starts: tuple[int, ...] = (0,)
+
+    def segments(self) -> tuple[dict[str, Any], ...]:
+        """The passages as the protocol writes them."""
+        count = len(self.frames)
+        edges = [min(start, count) for start in (*self.starts, count)]
+        return tuple(part.to_json(a, b) for part, (a, b) in zip(self.parts, pairwise(edges), strict=True))
 
 
 class Performer(ABC):
@@ -168,57 +193,59 @@ class Performer(ABC):
         report(0.0, "reading the line")
         try:
             takes = self._plan(requests)
-            frames: list[npt.NDArray[np.float32]] = []
+            performed: list[Performed] = []
             for start in range(0, len(takes), _BATCH):
                 batch = takes[start : start + _BATCH]
 
                 def on_step(done: int, steps: int, start: int = start, count: int = len(batch)) -> None:
                     report((start + count * done / steps) / len(takes), "performing")
 
-                frames += self._decode(batch, on_step)
+                performed += self._decode(batch, on_step)
         except torch.OutOfMemoryError as error:
             raise OutOfMemory("The device ran out of memory; ask for fewer takes or choose the cpu device.") from error
-        return self._collect(requests, takes, frames)
+        return self._collect(requests, takes, performed)
 
     @abstractmethod
-    def _emotions(self, requests: list[LineRequest]) -> list[str]:
-        """The emotion each request is performed with; InputError where one cannot be performed at all."""
+    def _scripts(self, requests: list[LineRequest]) -> list[tuple[Part, ...]]:
+        """The passages each request is performed in; InputError where one cannot be performed at all."""
 
     @abstractmethod
-    def _decode(self, takes: list[Take], on_step: Callable[[int, int], None]) -> list[npt.NDArray[np.float32]]:
-        """Frames (T_i, C) of each take; ``on_step`` is called with (steps done, steps in all) and may raise."""
+    def _decode(self, takes: list[Take], on_step: Callable[[int, int], None]) -> list[Performed]:
+        """Each take as it is performed; ``on_step`` is called with (steps done, steps in all) and may raise."""
 
-    def _warnings(self, request: LineRequest, frames: list[npt.NDArray[np.float32]]) -> tuple[str, ...]:
+    def _warnings(self, request: LineRequest, performed: list[Performed]) -> tuple[str, ...]:
         """What the user should know about a line's takes."""
-        return request.warnings
+        warnings = list(request.warnings)
+        longest = max(len(take.frames) for take in performed) / self.space.fps
+        if request.branch and request.branch.frame >= longest * self.space.fps:
+            warnings.append(
+                f"The take of seed {request.branch.seed} has no frame {request.branch.frame}; nothing was changed."
+            )
+        if request.rate != 1.0 and request.seconds is not None:
+            warnings.append("The speaking rate has no effect where a length in seconds is given.")
+        return tuple(warnings)
 
     def _plan(self, requests: list[LineRequest]) -> list[Take]:
         for request in requests:
             if self.encoder.unknown_share(request.text) > 0.5 and any(c.isalpha() for c in request.text):
                 raise InputError("The text encoder knows few of the line's words; write it in English.")
         return [
-            Take(index, request, emotion, request.seed + k)
-            for index, (request, emotion) in enumerate(zip(requests, self._emotions(requests), strict=True))
-            for k in range(request.takes)
+            Take(index, request, parts, request.seed + k)
+            for index, (request, parts) in enumerate(zip(requests, self._scripts(requests), strict=True))
+            for k in range(request.drawn)
         ]
 
-    def _collect(
-        self, requests: list[LineRequest], takes: list[Take], frames: list[npt.NDArray[np.float32]]
-    ) -> list[Clips]:
+    def _collect(self, requests: list[LineRequest], takes: list[Take], performed: list[Performed]) -> list[Clips]:
         result = []
         for index, request in enumerate(requests):
             rows = [k for k, take in enumerate(takes) if take.line == index]
-            lengths = np.array([len(frames[k]) for k in rows], np.int64)
+            if request.spread:
+                rows = [rows[k] for k in most_different([performed[k].frames for k in rows], request.takes)]
+            kept = [performed[k] for k in rows]
+            lengths = np.array([len(take.frames) for take in kept], np.int64)
             longest = int(lengths.max())
             # Padded with the last frame, so that a reader who forgets `lengths` sees a face at rest, not a jump.
-            padded = [np.pad(frames[k], ((0, longest - len(frames[k])), (0, 0)), mode="edge") for k in rows]
-            settings = {
-                "intensity": request.intensity,
-                "temperature": request.temperature,
-                "seconds": request.seconds,
-                "checkpoint": self.name,
-                "emotion_requested": request.emotion,
-            }
+            padded = [np.pad(take.frames, ((0, longest - len(take.frames)), (0, 0)), mode="edge") for take in kept]
             result.append(
                 Clips(
                     np.stack(padded).astype(np.float32),
@@ -226,12 +253,35 @@ class Performer(ABC):
                     np.array([takes[k].seed for k in rows], np.int64),
                     self.space,
                     request.text,
-                    takes[rows[0]].emotion,
-                    settings,
-                    self._warnings(request, [frames[k] for k in rows]),
+                    _leading_emotion(kept[0]),
+                    self._settings(request),
+                    self._warnings(request, kept),
+                    tuple(take.segments() for take in kept),
                 )
             )
         return result
+
+    def _settings(self, request: LineRequest) -> dict[str, Any]:
+        return {
+            "intensity": request.intensity,
+            "temperature": request.temperature,
+            "seconds": request.seconds,
+            "checkpoint": self.name,
+            "emotion_requested": request.emotion,
+            "emotion_to": request.emotion_to,
+            "rate": request.rate,
+            "spread": request.spread,
+            "branch": request.branch and asdict(request.branch),
+            "vary": request.vary and asdict(request.vary),
+        }
+
+
+def _leading_emotion(take: Performed) -> str:
+    """The emotion that a take shows longest; of the first passage where several do."""
+    shown: dict[str, int] = {}
+    for segment in take.segments():
+        shown[segment["emotion"]] = shown.get(segment["emotion"], 0) + segment["end"] - segment["start"]
+    return max(shown, key=lambda name: shown[name])
 
 
 class CtegPerformer(Performer):
@@ -241,41 +291,85 @@ class CtegPerformer(Performer):
         super().__init__(checkpoint.name, encoder, checkpoint.generator.decoder.space)
         self.checkpoint = checkpoint
         self._model = checkpoint.generator.decoder
+        self._nearest = NearestDirection(lambda words: np.asarray(encoder.encode(words).pooled().cpu()))
 
     def emotion_probabilities(self, lines: list[str]) -> npt.NDArray[np.float32]:
-        """What the words of each line say, as calibrated probabilities over `BASIC_EMOTIONS`, (B, 7)."""
+        """What the words of each line say, as calibrated probabilities over the basic emotions, (B, 7)."""
         with torch.inference_mode():
             logits: torch.Tensor = self.checkpoint.generator.emotion(self.encoder.encode(lines).pooled())
             return logits.softmax(-1).cpu().numpy()
 
-    def _emotions(self, requests: list[LineRequest]) -> list[str]:
-        automatic = [r.text for r in requests if r.emotion == "auto"]
-        likely = dict(zip(automatic, self.emotion_probabilities(automatic), strict=True)) if automatic else {}
-        return [BASIC_EMOTIONS[int(likely[r.text].argmax())] if r.emotion == "auto" else r.emotion for r in requests]
+    def _scripts(self, requests: list[LineRequest]) -> list[tuple[Part, ...]]:
+        return [write_script(request, self.emotion_probabilities, self._nearest.find) for request in requests]
 
-    def _decode(self, takes: list[Take], on_step: Callable[[int, int], None]) -> list[npt.NDArray[np.float32]]:
-        condition = self._condition(takes)
-        seeds, heat = [t.source for t in takes], [t.request.temperature for t in takes]
-        fixed = [t.request.seconds is not None for t in takes]
-        return sample_takes(self._model, condition, seeds, heat, fixed, on_step)
+    def _decode(self, takes: list[Take], on_step: Callable[[int, int], None]) -> list[Performed]:
+        timelines = self._timelines(takes)
+        rows = []
+        for take in takes:
+            request = take.request
+            _, passages = timelines[take.line, _timing_seed(take)]
+            fixed = request.seconds is not None
+            rows.append(
+                Performance(
+                    passages, take.seed, take.words, request.temperature, fixed, request.branch, request.vary
+                )
+            )  # fmt: skip
+        frames = sample_performances(self._model, self.encoder, rows, on_step)
+        return [
+            Performed(values, timelines[take.line, _timing_seed(take)][0], tuple(p.start for p in row.passages))
+            for values, take, row in zip(frames, takes, rows, strict=True)
+        ]
+
+    def _timelines(self, takes: list[Take]) -> dict[tuple[int, int], tuple[tuple[Part, ...], tuple[Passage, ...]]]:
+        """Passages with their frames for each line and seed that times it."""
+        timed = {(take.line, _timing_seed(take)): take for take in takes}
+        seconds = iter(self._seconds(list(timed.values())))
+        fps = self._model.space.fps
+        result = {}
+        for key, take in timed.items():
+            parts, request = take.parts, take.request
+            own = own_frames([round(next(seconds) * fps) for _ in parts], fps)
+            if request.seconds is not None:
+                total = round(request.seconds * fps)
+                if request.seconds > MAX_SECONDS:
+                    parts, own = filled(parts, own, total, fps)
+                own = fitted(own, total)
+            elif sum(own) > MAX_LINE_SECONDS * fps:
+                own = fitted(own, round(MAX_LINE_SECONDS * fps))
+            result[key] = parts, lay_out(parts, own, fps)
+        return result
 
     @torch.inference_mode()
-    def _condition(self, takes: list[Take]) -> Condition:
+    def _seconds(self, takes: list[Take]) -> list[float]:
+        """How long each passage of each take would last alone, in the order of takes and passages."""
+        rows = [(take, k, part) for take in takes for k, part in enumerate(take.parts)]
         device = self.encoder.device
-        features: TextFeatures = self.encoder.encode([t.request.text for t in takes])
-        emotion = torch.from_numpy(np.stack([emotion_weights(t.emotion) for t in takes])).to(device)
-        intensity = torch.tensor([t.request.intensity for t in takes], device=device)
-        statistics = torch.tensor([line_statistics(t.request.text) for t in takes], device=device)
-        noise = [float(t.source.rng(STREAM_LENGTH).standard_normal()) for t in takes]
-        heat = torch.tensor([min(t.request.temperature, 1.0) for t in takes], device=device)
+        features = self.encoder.encode([part.text for _, _, part in rows])
+        statistics = torch.tensor([line_statistics(part.text) for _, _, part in rows], device=device)
+        emotion = torch.from_numpy(np.stack([mean_emotion(part) for _, _, part in rows])).to(device)
+        intensity = torch.tensor([part.intensity for _, _, part in rows], device=device)
+        seeds = [TakeSeed(_timing_seed(take), take.words, k) for take, k, _ in rows]
+        noise = [float(seed.rng(STREAM_LENGTH).standard_normal()) for seed in seeds]
+        heat = torch.tensor([min(take.request.temperature, 1.0) for take, _, _ in rows], device=device)
+        rate = torch.tensor([take.request.rate for take, _, _ in rows], device=device)
         lengths = self.checkpoint.generator.length(features.pooled(), statistics, emotion, intensity)
-        seconds = lengths.sample(torch.tensor(noise, device=device), heat).clamp(MIN_SECONDS, MAX_SECONDS)
-        asked = [t.request.seconds for t in takes]
-        fps = self._model.space.fps
-        frames = [round((a if a is not None else s) * fps) for a, s in zip(asked, seconds.tolist(), strict=True)]
-        return Condition(
-            features.hidden, features.mask, features.position, emotion, intensity, torch.tensor(frames, device=device)
-        )
+        seconds = lengths.sample(torch.tensor(noise, device=device), heat) / rate
+        return [float(s) for s in seconds.clamp(MIN_SECONDS, MAX_SECONDS).tolist()]
+
+    def _warnings(self, request: LineRequest, performed: list[Performed]) -> tuple[str, ...]:
+        warnings = list(super()._warnings(request, performed))
+        most = round(MAX_LINE_SECONDS * self.space.fps)
+        if request.seconds is None and any(take.starts[-1] + 1 < len(take.frames) == most for take in performed):
+            warnings.append(
+                f"The line takes longer than {MAX_LINE_SECONDS:g} s and was hurried; split it into several lines."
+            )
+        return tuple(warnings)
+
+
+def _timing_seed(take: Take) -> int:
+    """The seed of the take that decides how long this one is."""
+    given = take.request.branch or take.request.vary
+    return given.seed if given else take.seed
 
 
 def _format(folder: Path) -> str | None:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from . import __version__
 from .emotions import EMOTION_NAMES
 from .errors import GeneratorError, InputError
-from .requests import MAX_CHARACTERS, MAX_SECONDS, LineRequest
+from .requests import FEATURES, MAX_CHARACTERS, MAX_LINE_SECONDS, LineRequest
 from .spaces import SPACES
 
 PROTOCOL: Final = 1
@@ -118,8 +118,9 @@ class Worker:
                 "devices": devices,
                 "spaces": {s.name: {"channels": list(s.channels), "fps": s.fps} for s in SPACES.values()},
                 "emotions": list(EMOTION_NAMES),
-                "max_seconds": MAX_SECONDS,
+                "max_seconds": MAX_LINE_SECONDS,
                 "max_characters": MAX_CHARACTERS,
+                "features": list(FEATURES),
             }
         )
 
@@ -178,6 +179,7 @@ class Worker:
                         "channels": list(clips.space.channels),
                         "values": encode_array(clips.take(take)),
                         "settings": clips.settings,
+                        "segments": list(clips.segments[take]),
                         "warnings": list(clips.warnings),
                     }
                 )

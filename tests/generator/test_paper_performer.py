@@ -26,7 +26,7 @@ from generator.paper.decoding import decode, draw_noise
 from generator.paper.model import PaperCTEG
 from generator.paper.performer import PaperPerformer
 from generator.performer import CtegPerformer, Performer
-from generator.requests import LineRequest
+from generator.requests import Branch, LineRequest, Vary
 from generator.sampling import STREAM_LATENT, Cancelled, TakeSeed, end_at_standard_face
 from generator.spaces import FLAME53
 from generator.text import TextEncoder
@@ -204,6 +204,30 @@ def test_what_the_model_cannot_be_told_is_a_warning(performer: PaperPerformer) -
     np.testing.assert_array_equal(plain.take(0), told.take(0))
     (endless,) = performer.perform([ask(takes=2)])
     assert "2 takes did not end within 2.5 s" in endless.warnings[0]
+
+
+def test_directions_and_pace_are_warned_of_and_not_spoken(performer: PaperPerformer) -> None:
+    plain, told = performer.perform(
+        [ask(), ask(f"(angrily) {LINE} [joy -> sadness]", emotion_to="joy", rate=0.5)]
+    )  # fmt: skip
+    assert [s["text"] for s in told.segments[0]] == [LINE] and told.segments[0][0]["emotion"] == "auto"
+    np.testing.assert_array_equal(told.take(0), plain.take(0))
+    for part in ("'joy' was ignored", "0.5 was ignored", "neither obeyed nor spoken"):
+        assert any(part in warning for warning in told.warnings)
+
+
+def test_takes_branch_off_vary_and_spread(performer: PaperPerformer) -> None:
+    whole, branched, near, new, spread = performer.perform(
+        [
+            ask(seed=5), ask(seed=8, branch=Branch(5, 20)), ask(seed=8, vary=Vary(5, 0.1)), ask(seed=8),
+            ask(seed=5, takes=3, spread=True),
+        ]
+    )  # fmt: skip
+    assert branched.lengths.tolist() == near.lengths.tolist() == whole.lengths.tolist()
+    np.testing.assert_allclose(branched.take(0)[:20], whole.take(0)[:20], atol=1e-5)
+    assert np.abs(branched.take(0)[20:] - whole.take(0)[20:]).max() > 0.1
+    assert np.abs(near.take(0) - whole.take(0)).mean() < 0.5 * np.abs(new.take(0) - whole.take(0)).mean()
+    assert spread.seeds[0] == 5 and spread.seeds.tolist() != [5, 6, 7] and max(spread.seeds) < 5 + 12
 
 
 def test_a_take_that_ends_at_once_is_a_warning(tmp_path: Path) -> None:
