@@ -99,10 +99,11 @@ def _say(options: argparse.Namespace) -> None:
         from .errors import InputError
 
         raise InputError(f"--out must end in .npz, .json or .csv, not {options.out.name!r}.")
-    from .performer import Performer, leave_cores_to_others
+    from .performing.devices import leave_cores_to_others
+    from .performing.load import load_performer
 
     leave_cores_to_others()
-    (clips,) = Performer.load(options.checkpoint, options.device, precision=options.precision).perform([request])
+    (clips,) = load_performer(options.checkpoint, options.device, precision=options.precision).perform([request])
     for warning in clips.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     for line in _told(clips.segments[0], clips.space.fps):  # the other takes differ in time only

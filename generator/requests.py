@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from typing import Any, Final
 
 from .emotions import EMOTION_NAMES
 from .errors import InputError
-from .spread import drawn_for
+from .performing.spread import drawn_for
 
 #: Longest line accepted, in characters.
 MAX_CHARACTERS: Final = 2000
@@ -30,6 +31,10 @@ MIN_RATE: Final = 0.5
 MAX_RATE: Final = 2.0
 #: What a line may have beside its text, by field name: the protocol's features.
 FEATURES: Final = ("emotion_to", "rate", "spread", "branch", "vary", "directions")
+
+
+#: A line break that nothing but the next stage direction sets apart from the words before it.
+_BREAK_BEFORE_DIRECTION: Final = re.compile(r"(?<![\s.!?…,;:—–-])[^\S\n\r]*[\n\r]\s*(?=[(\[])")
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class LineRequest:
         seconds: length, up to `MAX_LINE_SECONDS`, or None to let the line decide.
         emotion_to: an emotion the line moves to from ``emotion``, or None.
         rate: speaking rate, 0.5 to 2; 1 is natural. Without effect where ``seconds`` is given.
-        spread: choose the takes as the most different ones of a larger draw (`generator.spread`).
+        spread: choose the takes as the most different ones of a larger draw (`generator.performing.spread`).
         branch: the take that every take begins like, or None.
         vary: the take that every take stays near, or None. With both, the end of ``branch``'s take is varied, and its
             length is kept.
@@ -135,15 +140,16 @@ class LineRequest:
 def clean_text(text: str) -> tuple[str, tuple[str, ...]]:
     """The line as the text encoder will read it, and warnings about what it will not read.
 
-    Line breaks and tabs become spaces. Control characters, an empty line, a line that is too long, and a line with
-    nothing the English encoder can read are refused with `InputError`.
+    Line breaks and tabs become spaces; a line break before a stage direction is a pause. Control characters, an empty
+    line, a line that is too long, and a line with nothing the English encoder can read are refused with `InputError`.
     """
     for position, character in enumerate(text):
         if unicodedata.category(character) in ("Cc", "Cs") and character not in "\t\n\r":
             raise InputError(
                 f"The line has a control character (U+{ord(character):04X}) at position {position + 1}; remove it."
             )
-    text = " ".join(unicodedata.normalize("NFC", text).split())
+    text = _BREAK_BEFORE_DIRECTION.sub(", ", unicodedata.normalize("NFC", text).strip())
+    text = " ".join(text.split())
     if not text:
         raise InputError("The line is empty; type what the character says.")
     if len(text) > MAX_CHARACTERS:

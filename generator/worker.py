@@ -102,7 +102,7 @@ class Worker:
     def _hello(self, number: Any) -> None:
         # Nothing here may load the model; `import torch` is needed only to name the devices.
         try:
-            from .performer import available_devices
+            from .performing.devices import available_devices
 
             devices = available_devices()
         except ImportError as error:
@@ -187,12 +187,13 @@ class Worker:
     def _performer(self, checkpoint: str | None, device: str, progress: _Progress) -> Any:
         key = (checkpoint, device)
         if key not in self._performers:
-            from .performer import Performer, leave_cores_to_others
+            from .performing.devices import leave_cores_to_others
+            from .performing.load import load_performer
 
             leave_cores_to_others()
 
             progress.enter(0.05, 0.6)
-            performer = Performer.load(Path(checkpoint) if checkpoint else None, device, progress.report)
+            performer = load_performer(Path(checkpoint) if checkpoint else None, device, progress.report)
             self._performers = {key: performer}  # only the newest stays: memory belongs to the animator
         return self._performers[key]
 

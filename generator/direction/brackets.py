@@ -39,9 +39,10 @@ class Stretch:
 def read_directions(text: str, nearest: Callable[[str], Meaning | None] | None = None) -> list[Stretch]:
     """``text`` cut at its stage directions; each holds until the next one.
 
-    Round or square brackets at the beginning of a sentence or clause, or alone, are a direction when they hold an
-    emotion's name (``[joy 0.8 -> sadness]``), known words (``(angrily)``), or up to six words that ``nearest`` can
-    place (``(with a forced smile)``). All others are spoken. A direction with nothing after it is a silent beat.
+    Square brackets with an emotion's notation (``[joy 0.8 -> sadness]``) are a direction wherever they stand. Others
+    are one at the beginning of a sentence or clause, or alone, when they hold an emotion's name, known words
+    (``(angrily)``), or up to six words that ``nearest`` can place (``(with a forced smile)``). All others are spoken.
+    A direction with nothing after it is a silent beat.
 
     Args:
         text: a cleaned line.
@@ -56,8 +57,8 @@ def read_directions(text: str, nearest: Callable[[str], Meaning | None] | None =
         before = text[begin : match.start()]
         if begin and not before.strip():
             pass  # straight after another direction
-        elif not _BEFORE.search(before):
-            continue
+        elif not _BEFORE.search(before) and not (match[2] and read_notation(match[2])):
+            continue  # an aside within a sentence is spoken; the notation of emotions never is
         meaning = _meaning(match[1] or match[2], nearest)
         if meaning is None:
             continue

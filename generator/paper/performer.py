@@ -21,9 +21,9 @@ from torch import Tensor
 
 from ..direction.script import Part, spoken
 from ..errors import CheckpointError, InputError
-from ..performer import Performed, Performer, Take
+from ..performing.performer import Performed, Performer, Take
+from ..performing.sampling import STREAM_LATENT, end_at_standard_face
 from ..requests import MIN_SECONDS, LineRequest
-from ..sampling import STREAM_LATENT, end_at_standard_face
 from ..spaces import FLAME53
 from .checkpoint import PaperCheckpoint
 from .config import PaperConfig

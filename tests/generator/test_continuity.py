@@ -11,18 +11,19 @@ import pytest
 import torch
 
 from generator.config import ModelConfig
-from generator.continuity import Passage, Performance, sample_performances
 from generator.direction.script import Part
-from generator.draws import Draws, TakeSeed
 from generator.emotions import BASIC_EMOTIONS, emotion_weights
 from generator.heads import line_statistics
 from generator.model import Condition
-from generator.performer import CtegPerformer, Performer
+from generator.performing.continuity import Passage, Performance, sample_performances
+from generator.performing.cteg import CtegPerformer
+from generator.performing.draws import Draws, TakeSeed
+from generator.performing.load import load_performer
+from generator.performing.sampling import STREAM_LENGTH, end_at_standard_face, sample_uncached, smooth_seams
+from generator.performing.spread import drawn_for, most_different
+from generator.performing.timeline import fitted, mean_emotion
 from generator.requests import LineRequest
-from generator.sampling import STREAM_LENGTH, end_at_standard_face, sample_uncached, smooth_seams
 from generator.spaces import ARKIT55
-from generator.spread import drawn_for, most_different
-from generator.timeline import fitted, mean_emotion
 
 SHORT = "I can't believe you did that!"
 LONG = (
@@ -34,7 +35,7 @@ LONG = (
 
 @pytest.fixture(scope="module")
 def performer() -> CtegPerformer:
-    loaded = Performer.load(device="cpu")
+    loaded = load_performer(device="cpu")
     assert isinstance(loaded, CtegPerformer)
     return loaded
 

@@ -17,7 +17,7 @@ from generator.direction.turning import steady_emotions
 from generator.direction.vocabulary import EMOTION_WORDS, MANNERS
 from generator.emotions import BASIC_EMOTIONS, EMOTION_NAMES
 from generator.errors import InputError
-from generator.requests import LineRequest
+from generator.requests import LineRequest, clean_text
 from generator.text import TextEncoder
 
 #: Directions that are not in the vocabulary, and the emotions a director would accept.
@@ -211,3 +211,13 @@ def test_segments_are_reported_as_the_protocol_says() -> None:
 def test_an_intensity_out_of_range_is_refused() -> None:
     with pytest.raises(InputError, match=r"\[joy 3\] must be from 0 to 1\.5, not 3\."):
         read_directions("[joy 3] Hi.")
+
+
+def test_notation_is_never_spoken_and_a_line_break_ends_a_clause() -> None:
+    (before, after) = read_directions("I waited [sadness] all night")
+    assert (before.text, before.direction) == ("I waited", None)
+    assert after.text == "all night" and after.direction is not None and after.direction.written == "sadness"
+    text, _ = clean_text("No wait\n(sobbing) stay")
+    assert text == "No wait, (sobbing) stay"
+    assert [stretch.text for stretch in read_directions(text)] == ["No wait,", "stay"]
+    assert clean_text("Stay.\n(sobbing) Please\nstay")[0] == "Stay. (sobbing) Please stay"

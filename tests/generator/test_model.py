@@ -11,11 +11,10 @@ import torch
 
 from generator.config import ModelConfig
 from generator.distributions import Gaussian, Mixture
-from generator.draws import Draws
 from generator.model import CTEG, Condition, ExpressionWiseAttention
-from generator.performer import Performer
-from generator.requests import LineRequest
-from generator.sampling import (
+from generator.performing.draws import Draws
+from generator.performing.load import load_performer
+from generator.performing.sampling import (
     Course,
     TakeSeed,
     decode,
@@ -24,6 +23,7 @@ from generator.sampling import (
     sample_uncached,
     smooth_seams,
 )
+from generator.requests import LineRequest
 from generator.spaces import ARKIT55
 
 SMALL = ModelConfig(d_model=32, n_head=4, d_inner=64, d_latent=8, d_ewa=8, text_width=24, prior_components=3)
@@ -198,7 +198,7 @@ def test_seams_are_smoothed_on_slow_channels_only() -> None:
 
 
 def test_the_bundled_checkpoint_has_no_tick_where_steps_meet() -> None:
-    performer = Performer.load(device="cpu")
+    performer = load_performer(device="cpu")
     request = LineRequest("You kept it? After all these years, you actually kept it!", "joy", takes=8).validated()
     (clips,) = performer.perform([request])
     slow = list(ARKIT55.slow)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .config import ModelConfig
+from ..config import ModelConfig
 
 #: Streams of random numbers that a take's seed opens (see `TakeSeed.rng`).
 STREAM_LATENT, STREAM_LENGTH = 0, 1
@@ -31,7 +31,7 @@ class TakeSeed:
     Attributes:
         seed: the take's own.
         line: the words it speaks.
-        part: which passage of the line (`generator.continuity`), from 0.
+        part: which passage of the line (`generator.performing.continuity`), from 0.
     """
 
     seed: int

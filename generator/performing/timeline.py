@@ -10,10 +10,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from ..direction.brackets import SILENCE
+from ..direction.script import Part
+from ..emotions import emotion_weights
 from .continuity import OVERLAP_SECONDS, SKIP_SECONDS, Passage
-from .direction.brackets import SILENCE
-from .direction.script import Part
-from .emotions import emotion_weights
 from .sampling import minimum_jerk
 
 #: Shortest part of a passage that is its own, in seconds.

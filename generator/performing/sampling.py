@@ -12,13 +12,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ..layers import LayerCache
+from ..model import CTEG, Condition
+from ..spaces import Space
 from .draws import STREAM_LATENT as STREAM_LATENT
 from .draws import STREAM_LENGTH as STREAM_LENGTH
 from .draws import Draws, stacked
 from .draws import TakeSeed as TakeSeed
-from .layers import LayerCache
-from .model import CTEG, Condition
-from .spaces import Space
 
 #: Longest ease-out to the standard face, in seconds, and its largest share of a clip.
 EASE_OUT_SECONDS: Final = 0.5

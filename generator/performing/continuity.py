@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..model import CTEG, Condition
+from ..requests import Branch, Vary
+from ..text import TextEncoder
 from .draws import Draws, TakeSeed
-from .model import CTEG, Condition
-from .requests import Branch, Vary
 from .sampling import Course, decode, ease_out, first_standard_face, in_units, minimum_jerk, smooth_seams, steps_of
-from .text import TextEncoder
 
 #: Seconds at the beginning of a later passage that are skipped: its rise from the standard face.
 SKIP_SECONDS: Final = 0.125
@@ -126,7 +126,7 @@ def sample_performances(
         model: in eval mode.
         encoder: reads the passages.
         performances: B takes.
-        on_step: called with (steps done, steps in all); may raise `generator.sampling.Cancelled`.
+        on_step: called with (steps done, steps in all); may raise `generator.performing.sampling.Cancelled`.
 
     Returns:
         B arrays (T_i, C) in the space's units and limits, each ending at the standard face.
