@@ -13,9 +13,10 @@ import torch
 
 from benchmarks.measure import interleaved, machine
 from generator.model import Condition
-from generator.performer import CtegPerformer, Performer
+from generator.performing.cteg import CtegPerformer
+from generator.performing.load import load_performer
+from generator.performing.sampling import TakeSeed, sample_uncached
 from generator.requests import LineRequest
-from generator.sampling import TakeSeed, sample_uncached
 
 LINE = "You kept it? After all these years, you actually kept it!"
 
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    performer = Performer.load(device="cpu")
+    performer = load_performer(device="cpu")
     assert isinstance(performer, CtegPerformer)
 
     def perform(takes: int) -> Callable[[], object]:

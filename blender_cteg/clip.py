@@ -11,10 +11,17 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from .emotions import label
+from .segments import Segment, SegmentError
+
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | Mapping[str, JSON] | None"
 
 #: Version of the metadata that `Clip.to_json` writes.
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+#: What version 2 added to ``settings``, with the values that mean the same as before.
+_SETTINGS_2: Final[Mapping[str, JSON]] = {
+    "emotion_to": None, "rate": 1.0, "spread": False, "branch": None, "vary": None,
+}  # fmt: skip
 
 
 class ClipError(ValueError):
@@ -34,6 +41,9 @@ class Clip:
         seed: the seed that reproduces this take with the same settings.
         emotion: the emotion that was performed.
         settings: everything else the generator was told (intensity, temperature, checkpoint, ...).
+        segments: how the line was understood, part by part; empty where the generator did not say.
+        last_seed: the last seed its request drew from, None for ``seed``: the most different takes are a choice from
+            more seeds than takes.
 
     Raises:
         ClipError: the shape is wrong, a number is not finite, or a name is missing or repeated.
@@ -47,6 +57,8 @@ class Clip:
     seed: int = 0
     emotion: str = "neutral"
     settings: Mapping[str, JSON] = field(default_factory=dict)
+    segments: tuple[Segment, ...] = ()
+    last_seed: int | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -89,6 +101,14 @@ class Clip:
         """Seconds from the first frame to the last: (T - 1) / fps."""
         return (self.frames - 1) / self.fps
 
+    @property
+    def title(self) -> str:
+        """A name that tells it from other takes: the line, the emotion, the seed, and which take it came from."""
+        line = " ".join(self.text.split())
+        line = line if len(line) <= 32 else f"{line[:31].rstrip()}…"
+        origin = origin_of(self.settings, self.fps)
+        return f"{line or 'Take'} ({label(self.emotion)}, seed {self.seed}{f', {origin}' if origin else ''})"
+
     def channel(self, name: str) -> npt.NDArray[np.float32]:
         """One channel over time, shape (T,). KeyError when the clip has no such channel."""
         try:
@@ -111,6 +131,8 @@ class Clip:
             "seed": int(self.seed),
             "emotion": self.emotion,
             "settings": dict(self.settings),
+            "segments": [segment.to_json() for segment in self.segments],
+            "last_seed": int(self.seed if self.last_seed is None else self.last_seed),
         }
 
     @classmethod
@@ -120,11 +142,7 @@ class Clip:
         Raises:
             ClipError: the metadata is of another version, or a field is missing or of the wrong type.
         """
-        if data.get("schema_version") != SCHEMA_VERSION:
-            raise ClipError(
-                f"This take was stored with version {data.get('schema_version')!r} of CTEG's data, "
-                f"and this CTEG reads version {SCHEMA_VERSION}. Update CTEG."
-            )
+        data = migrated(data)
         try:
             return cls(
                 values,
@@ -135,6 +153,45 @@ class Clip:
                 int(data["seed"]),
                 str(data["emotion"]),
                 dict(data["settings"]),
+                tuple(map(Segment.from_json, data["segments"])),
+                int(data["last_seed"]),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, SegmentError) as error:
             raise ClipError(f"This take's stored data is damaged ({error}). Generate the line again.") from None
+
+
+def migrated(data: Mapping[str, Any]) -> dict[str, Any]:
+    """`Clip.to_json` metadata of any version as that of this version; fields this module does not know are kept.
+
+    Raises:
+        ClipError: the version is unknown, or a take of an old version is damaged.
+    """
+    version = data.get("schema_version")
+    if version == 1:
+        settings = data.get("settings", {})
+        if not isinstance(settings, Mapping):
+            raise ClipError(f"This take's stored data is damaged (settings is {settings!r}). Generate the line again.")
+        data = {
+            **data,
+            "schema_version": 2,
+            "settings": {**_SETTINGS_2, **settings},
+            "segments": [],
+            "last_seed": data.get("seed"),
+        }
+        version = 2
+    if version != SCHEMA_VERSION:
+        raise ClipError(
+            f"This take was stored with version {version!r} of CTEG's data, and this CTEG reads version "
+            f"{SCHEMA_VERSION}. Update CTEG."
+        )
+    return dict(data)
+
+
+def origin_of(settings: Mapping[str, Any], fps: float) -> str:
+    """Which take a take came from, in a few words; "" for a take of its own. ``fps`` is the clip's."""
+    branch, vary = settings.get("branch"), settings.get("vary")
+    if isinstance(branch, Mapping):
+        return f"{branch.get('seed')} until {branch.get('frame', 0) / fps:.1f} s"
+    if isinstance(vary, Mapping):
+        return f"{'near' if vary.get('amount', 1.0) <= 0.5 else 'from'} {vary.get('seed')}"
+    return ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bpy
 
@@ -27,7 +27,8 @@ def generate(text: str, target: str | None = None, **settings: object) -> list[A
     Args:
         text: what the character says.
         target: name of the face; the target of the scene by default.
-        settings: emotion, intensity, takes, seed, temperature, seconds, start_frame; those of the scene by default.
+        settings: emotion, emotion_to, intensity, takes, spread, seed, temperature, seconds, rate, start_frame; those of
+            the scene by default. Also vary_seed and vary_amount, branch_seed and branch_frame.
 
     Raises:
         RuntimeError: with a sentence; then nothing was changed.
@@ -49,12 +50,19 @@ def run(arguments: Sequence[str]) -> int:
         if parsed.demo_head:
             bpy.ops.cteg.add_head()
         settings = {name: getattr(parsed, name) for name in _SETTINGS if getattr(parsed, name) is not None}
-        takes = generate(parsed.text, parsed.target, **settings)
+        for name, second in (("vary", "amount"), ("branch", "frame")):
+            if (pair := getattr(parsed, name)) is not None:
+                settings |= {f"{name}_seed": pair[0], f"{name}_{second}": pair[1]}
+        text = parsed.text if parsed.text_file is None else parsed.text_file.read_text("utf-8-sig")
+        takes = generate(text, parsed.target, **settings)
         output = parsed.output or bpy.data.filepath
         if output:
             path = Path(output).absolute()
             path.parent.mkdir(parents=True, exist_ok=True)
             bpy.ops.wm.save_as_mainfile(filepath=str(path), compress=True)
+    except UnicodeDecodeError:
+        print(f"cteg: {parsed.text_file} is not a text in UTF-8; save it as one.", file=sys.stderr)
+        return 1
     except (RuntimeError, TypeError, OSError) as error:
         print(f"cteg: {str(error).removeprefix('Error: ').strip()}", file=sys.stderr)
         return 1
@@ -64,22 +72,52 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-_SETTINGS = ("emotion", "intensity", "takes", "seed", "temperature", "seconds", "start_frame")
+_SETTINGS = (
+    "emotion", "emotion_to", "intensity", "takes", "spread", "seed", "temperature", "seconds", "rate", "start_frame",
+)  # fmt: skip
+
+
+class _Pair(argparse.Action):
+    """Two numbers: a seed, and the amount or the frame that goes with it."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
+        try:
+            pair = int(values[0]), float(values[1]) if self.dest == "vary" else int(values[1])
+        except ValueError:
+            raise argparse.ArgumentError(self, f"{' '.join(values)!r} are not {' and '.join(self.metavar)}") from None
+        setattr(namespace, self.dest, pair)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("blender --command cteg", description="Emotional facial performances from text.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     perform = commands.add_parser("generate", help="perform a line and save the file")
-    perform.add_argument("--text", required=True, help="what the character says")
+    line = perform.add_mutually_exclusive_group(required=True)
+    line.add_argument("--text", help="what the character says, with directions: '(angrily) Get out.'")
+    line.add_argument("--text-file", type=Path, metavar="FILE", help="the same from a file, for long dialogue")
     perform.add_argument("--target", help="name of the face (default: the target stored in the scene)")
     perform.add_argument("--demo-head", action="store_true", help="add the demo head first and let it perform")
     perform.add_argument("--emotion", choices=emotions.NAMES, metavar="NAME", help=", ".join(emotions.NAMES))
+    perform.add_argument(
+        "--emotion-to", choices=emotions.NAMES[1:], metavar="NAME", help="a second emotion that the line moves to"
+    )
     perform.add_argument("--intensity", type=float, metavar="X", help="0 is calm, 1 natural, 1.5 extreme")
     perform.add_argument("--takes", type=int, metavar="N", help="how many performances, each an action")
+    perform.add_argument(
+        "--spread", action=argparse.BooleanOptionalAction, default=None, help="keep the most different of many takes"
+    )
     perform.add_argument("--seed", type=int, metavar="S", help="seed of the first take")
     perform.add_argument("--temperature", type=float, metavar="X", help="0 is the likeliest performance, up to 2")
     perform.add_argument("--seconds", type=float, metavar="X", help="length (default: as the line takes to say)")
+    perform.add_argument("--rate", type=float, metavar="X", help="speaking rate, 0.5 to 2 (without --seconds)")
+    perform.add_argument(
+        "--vary", nargs=2, action=_Pair, metavar=("SEED", "AMOUNT"),
+        help="takes near that of a seed; 0 is the same, 1 a new one",
+    )  # fmt: skip
+    perform.add_argument(
+        "--branch", nargs=2, action=_Pair, metavar=("SEED", "FRAME"),
+        help="takes that begin like that of a seed, up to a frame",
+    )  # fmt: skip
     perform.add_argument("--start-frame", type=int, metavar="N", help="first frame (default: the current frame)")
     perform.add_argument("--output", metavar="FILE", help="save as this .blend (default: the file that is open)")
     return parser

@@ -7,7 +7,9 @@ who assign actions by hand.
 
 from __future__ import annotations
 
+import math
 import unicodedata
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import bpy
@@ -17,6 +19,8 @@ from .clip import Clip, ClipError
 from .rigs.choose import mapping_for
 from .rigs.detect import detect_rig
 from .rigs.mapping import MappingError
+from .segments import Segment, SegmentError
+from .worker.protocol import Line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +54,57 @@ def shown_take(target: Object | None) -> Action | None:
     return None if target is None else keyframes.shown_take(detect_rig(target))
 
 
+def shown_made(target: Object | None) -> dict[str, Any] | None:
+    """What the take that the face shows was made from, or None."""
+    shown = shown_take(target)
+    return None if shown is None else keyframes.provenance(shown)
+
+
+def segments_of(made: dict[str, Any]) -> tuple[Segment, ...]:
+    """How the line of a take was understood; empty where that is not known."""
+    try:
+        return tuple(map(Segment.from_json, made["segments"]))
+    except SegmentError:
+        return ()
+
+
+def asked_for(made: dict[str, Any]) -> Line:
+    """The line that a take was performed from, one take of the same seed."""
+    settings = made["settings"]
+    known = {name: settings[name] for name in _ASKED if settings.get(name) is not None}
+    return Line(
+        text=made["text"],
+        emotion=str(settings.get("emotion_requested", made["emotion"])),
+        seed=made["seed"],
+        seconds=settings.get("seconds"),
+        **known,
+    )
+
+
+#: Settings that a take stores under the name they are asked for.
+_ASKED = ("intensity", "temperature", "emotion_to", "rate")
+
+
+def scene_frame(scene: Scene, made: dict[str, Any], frame: int) -> int:
+    """The frame of the scene that shows a frame of a take's clip."""
+    return int(made["start_frame"]) + round(frame * _rate(scene) / made["fps"])
+
+
+def clip_frame(scene: Scene, made: dict[str, Any]) -> int:
+    """The frame of a take's clip at the playhead; below 0 or beyond the clip's frames when it is outside the take."""
+    return round((scene.frame_current - made["start_frame"]) * made["fps"] / _rate(scene))
+
+
+def end_of_shown(target: Object | None) -> int | None:
+    """The scene frame where the shown take ends, or None."""
+    shown = shown_take(target)
+    return None if shown is None else math.ceil(shown.frame_range[1])
+
+
+def _rate(scene: Scene) -> float:
+    return float(scene.render.fps / scene.render.fps_base)
+
+
 def shown_index(scene: Scene) -> int:
     """The place of the shown take of the scene's target in `bpy.data.actions`, -1 when there is none."""
     shown = shown_take(scene.cteg.target)
@@ -64,8 +119,8 @@ def show_index(scene: Scene, index: int) -> None:
 
 
 def next_seed(target: Object, text: str) -> int | None:
-    """The seed after the last one used for this line on this face; None when it has no take of the line."""
-    seeds = [int(made["seed"]) for made in _made_of(target, text)]
+    """The seed after the last one drawn from for this line on this face; None when it has no take of the line."""
+    seeds = [max(int(made["seed"]), int(made["last_seed"])) for made in _made_of(target, text)]
     return max(seeds) + 1 if seeds else None
 
 
@@ -82,9 +137,21 @@ def _made_of(target: Object, text: str) -> list[dict[str, Any]]:
 
 
 def write(
-    scene: Scene, target: Object, performed: Sequence[Performed], start_frame: int, interpolation: str
+    scene: Scene,
+    target: Object,
+    performed: Sequence[Performed],
+    start_frame: int,
+    interpolation: str,
+    last_seed: int | None = None,
 ) -> list[Action]:
     """Write takes, one action each, and show the first. On a problem nothing stays changed.
+
+    Args:
+        scene, target: where they go.
+        performed: what the generator sent, takes of one line.
+        start_frame: the scene frame of their first row.
+        interpolation: how Blender goes from key to key.
+        last_seed: the last seed they were drawn from, None for their own.
 
     Raises:
         DeskError: with a sentence.
@@ -94,20 +161,28 @@ def write(
     rig = detect_rig(target)
     try:
         clips = [
-            Clip(take.values, take.channels, take.fps, take.space, take.text, take.seed, take.emotion, take.settings)
+            Clip(
+                take.values, take.channels, take.fps, take.space, take.text, take.seed, take.emotion, take.settings,
+                take.segments, last_seed,
+            )
             for take in performed
-        ]
-        return keyframes.write_takes(
+        ]  # fmt: skip
+        actions = keyframes.write_takes(
             rig, mapping_for(rig, clips[0]), clips, start_frame=start_frame, scene=scene, interpolation=interpolation
         )
     except (ClipError, MappingError, keyframes.TakeError) as error:
         raise DeskError(str(error)) from error
+    for action, clip in zip(actions, clips, strict=True):
+        action.name = clip.title
+    return actions
 
 
 def _same(one: str, other: str) -> bool:
+    """Whether two texts are the same line."""
     # The generator tidies a line before it is performed, and takes remember the tidied one.
     return _tidy(one) == _tidy(other)
 
 
+@lru_cache(maxsize=64)
 def _tidy(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())

@@ -9,10 +9,13 @@ import bpy
 
 from . import desk, session
 from .animation import keyframes
+from .clip import origin_of
 from .emotions import label
-from .layouts import sentence
-from .operators import generate, resample
+from .layouts import emotion_icon, fitting, sentence
+from .operators import extend, generate, resample, vary
+from .operators import segments as segment_operators
 from .rigs.detect import detect_rig
+from .understood import draw_segments
 from .worker.protocol import shorten
 
 if TYPE_CHECKING:
@@ -34,11 +37,13 @@ class CTEG_PT_performance(_Sidebar, bpy.types.Panel):
         layout = self.layout
         settings = context.scene.cteg
         _draw_target(layout, context, settings)
-        _draw_line(layout, settings)
+        _draw_line(layout, context, settings)
         column = layout.column()
         column.use_property_split = True
         column.use_property_decorate = False
         column.prop(settings, "emotion")
+        if session.offers("emotion_to"):
+            column.prop(settings, "emotion_to")
         column.prop(settings, "intensity", slider=True)
         column.separator()
         column.prop(settings, "takes")
@@ -56,14 +61,37 @@ class CTEG_PT_options(_Sidebar, bpy.types.Panel):
         layout.use_property_split = True
         layout.use_property_decorate = False
         settings = context.scene.cteg
+        if settings.text_source is None:  # else it is drawn where the line is
+            layout.template_ID(settings, "text_source", new="text.new", open="text.open", text="Text From")
         column = layout.column()
         column.prop(settings, "temperature", slider=True)
+        if session.offers("spread"):
+            row = column.row()
+            row.active = settings.takes > 1
+            row.prop(settings, "spread")
+        column = layout.column()
         column.prop(settings, "seconds")
+        if session.offers("rate"):
+            row = column.row()
+            row.active = settings.seconds == 0.0
+            row.prop(settings, "rate", slider=True)
         column = layout.column(align=True)
         column.prop(settings, "start")
         if settings.start == "FRAME":
             column.prop(settings, "start_frame")
         layout.column().prop(settings, "interpolation")
+
+
+class CTEG_PT_understood(_Sidebar, bpy.types.Panel):
+    bl_label = "Understood"
+    bl_parent_id = "CTEG_PT_performance"
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        return not segment_operators.disabled_reason(context)
+
+    def draw(self, context: Context) -> None:
+        draw_segments(self.layout, context)
 
 
 class CTEG_PT_takes(_Sidebar, bpy.types.Panel):
@@ -83,22 +111,31 @@ class CTEG_PT_takes(_Sidebar, bpy.types.Panel):
         rig = detect_rig(settings.target)
         for reason in keyframes.why_hidden(rig) if desk.shown_take(settings.target) else ():
             sentence(layout, context, reason, icon="HIDE_ON")
+        _draw_again(layout)
+        if not extend.disabled_reason(context):
+            end, last = desk.end_of_shown(settings.target), context.scene.frame_end
+            sentence(layout, context, f"The take ends at frame {end}, the scene at {last}.", icon="INFO")
+            layout.operator("cteg.extend_scene", icon="NEXT_KEYFRAME")
 
 
 class CTEG_UL_takes(bpy.types.UIList):
     """The takes of the target, among all actions of the file."""
 
     def draw_item(
-        self, _context: Context, layout: UILayout, _data: object, item: Action, _icon: int, active: CTEG_Settings,
+        self, context: Context, layout: UILayout, _data: object, item: Action, _icon: int, _active: CTEG_Settings,
         _property: str, _index: int, _flag: int,
     ) -> None:  # fmt: skip
         made = keyframes.provenance(item) or {}
-        shown = active.take_index >= 0 and item == bpy.data.actions[active.take_index]
-        line = layout.split(factor=0.46)
-        line.label(text=shorten(str(made.get("text", item.name)), 60), icon="PLAY" if shown else "BLANK1")
-        details = line.split(factor=0.82)
-        details.label(text=label(str(made.get("emotion", ""))))
-        seed = details.row()
+        emotion = str(made.get("emotion", ""))
+        # What was made from another take says so; its words are the same. Others have the words without their
+        # directions, where those are known: there is room for few.
+        segments = desk.segments_of(made) if made else ()
+        words = segments[0].text if segments else str(made.get("text", item.name))
+        origin = origin_of(made.get("settings", {}), made.get("fps", 24.0))
+        parts = (f"↳ {origin}", label(emotion)) if origin else (label(emotion), words)
+        line = layout.split(factor=0.8)
+        line.label(text=_joined(context, *parts), icon=emotion_icon(emotion))
+        seed = line.row()
         seed.alignment = "RIGHT"
         seed.label(text=str(made.get("seed", "")))
 
@@ -117,6 +154,23 @@ class CTEG_UL_takes(bpy.types.UIList):
         for place, index in enumerate(order):
             places[index] = place
         return flags, places
+
+
+def _joined(context: Context, first: str, second: str) -> str:
+    """Both parts of an entry of the list, or the first alone where little would be left of the second."""
+    both = fitting(context, f"{first} · {second}", 165.0)
+    return both if len(both) >= len(first) + 7 or not both.endswith("…") else first
+
+
+def _draw_again(layout: UILayout) -> None:
+    """More takes from the shown one, where the generator can."""
+    column = layout.column(align=True)
+    if session.offers("vary"):
+        row = column.row(align=True)
+        row.operator("cteg.vary", text="Vary a Little").amount = vary.A_LITTLE
+        row.operator("cteg.vary", text="Vary a Lot").amount = vary.A_LOT
+    if session.offers("branch"):
+        column.operator("cteg.branch", icon="SNAP_PEEL_OBJECT")
 
 
 def _searched(action: Action) -> str:
@@ -143,8 +197,15 @@ def _draw_target(layout: UILayout, context: Context, settings: CTEG_Settings) ->
         sentence(details, context, line, icon="CHECKMARK" if index == 0 else "BLANK1")
 
 
-def _draw_line(layout: UILayout, settings: CTEG_Settings) -> None:
+def _draw_line(layout: UILayout, context: Context, settings: CTEG_Settings) -> None:
     column = layout.column()
+    source = settings.text_source
+    if source is not None:
+        column.template_ID(settings, "text_source", open="text.open")
+        words = column.column()
+        words.active = False
+        sentence(words, context, shorten(source.as_string(), 80) or "Write the line in a Text Editor.", icon="TEXT")
+        return
     hint = "What does the character say?"
     if hasattr(column, "textbox"):  # Blender 5.2: several lines
         column.textbox(settings, "text", initial_visible_lines=3, placeholder=hint)

@@ -8,16 +8,27 @@ refused with a sentence rather than silently changed.
 from __future__ import annotations
 
 import bpy
-from bpy.props import EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
 from . import desk
 from .emotions import AUTO, EMOTIONS
+from .layouts import emotion_icon
 
 #: The emotion menu: identifier, label, description, icon, number.
 EMOTION_ITEMS = [
-    (emotion.name, emotion.label, emotion.description, "NONE", number)
+    (emotion.name, emotion.label, emotion.description, emotion_icon(emotion.name), number)
     for number, emotion in enumerate((AUTO, *EMOTIONS))
 ]
+#: The menu of the emotion that a line moves to: the same, and none.
+NOWHERE = "none"
+EMOTION_TO_ITEMS = [
+    (NOWHERE, "Stays", "The line stays with its emotion", "NONE", 0),
+    *(item for item in EMOTION_ITEMS if item[0] != AUTO.name),
+]
+LINE_DESCRIPTION = (
+    "What the character says. '...' makes a silent reaction. Directions in the line are played, not spoken: "
+    "(angrily) Get out.  Or: [joy 0.8 -> sadness] You came back…"
+)
 INTERPOLATION_ITEMS = [
     ("BEZIER", "Bézier", "Smooth curves between the keyframes", "IPO_BEZIER", 2),
     ("LINEAR", "Linear", "Straight lines between the keyframes", "IPO_LINEAR", 1),
@@ -45,13 +56,24 @@ class CTEG_Settings(bpy.types.PropertyGroup):
     )
     text: StringProperty(
         name="Line",
-        description="What the character says. '...' makes a silent reaction",
+        description=LINE_DESCRIPTION,
+    )
+    text_source: PointerProperty(
+        name="Text From",
+        description="Perform what is written in this text instead, as edited in the Text Editor: for long dialogue",
+        type=bpy.types.Text,
     )
     emotion: EnumProperty(
         name="Emotion",
         description="The emotion of the performance",
         items=EMOTION_ITEMS,
         default=AUTO.name,
+    )
+    emotion_to: EnumProperty(
+        name="Moves To",
+        description="A second emotion that the line moves to",
+        items=EMOTION_TO_ITEMS,
+        default=NOWHERE,
     )
     intensity: FloatProperty(
         name="Intensity",
@@ -68,9 +90,15 @@ class CTEG_Settings(bpy.types.PropertyGroup):
         soft_min=1,
         soft_max=16,
     )
+    spread: BoolProperty(
+        name="Most Different",
+        description="Perform four times as many takes and keep those that differ most from each other. The first one "
+        "is that of the seed",
+        default=True,
+    )
     seed: IntProperty(
         name="Seed",
-        description="Take 1 uses this seed, take 2 the next one, and so on. The same seed gives the same performance",
+        description="Take 1 uses this seed, the others later ones. The same seed gives the same performance",
         default=0,
         soft_min=0,
     )
@@ -88,10 +116,19 @@ class CTEG_Settings(bpy.types.PropertyGroup):
         description="Length of the performance in seconds. 0: as long as the line takes to say",
         default=0.0,
         soft_min=0.0,
-        soft_max=10.0,
+        soft_max=60.0,
         step=10,
         precision=1,
         unit="TIME_ABSOLUTE",
+    )
+    rate: FloatProperty(
+        name="Speaking Rate",
+        description="How fast the line is spoken: 1 as it comes, 2 twice as fast. A given length goes before it",
+        default=1.0,
+        soft_min=0.5,
+        soft_max=2.0,
+        step=5,
+        precision=2,
     )
     start: EnumProperty(
         name="Start",
@@ -116,3 +153,7 @@ class CTEG_Settings(bpy.types.PropertyGroup):
         set=_show_take,
         options={"SKIP_SAVE"},
     )
+
+    def line(self) -> str:
+        """What is performed: the text datablock if there is one, else the line of the panel."""
+        return self.text if self.text_source is None else self.text_source.as_string()

@@ -8,20 +8,26 @@ from bpy.app.handlers import persistent
 from bpy.props import PointerProperty
 
 from . import commands, panels, preferences, properties, session
-from .operators import cancel, check, generate, head, resample, takes
+from .operators import branch, cancel, check, extend, generate, head, resample, segments, takes, vary
 
 _CLASSES = (
     properties.CTEG_Settings,
     preferences.CTEG_Preferences,
     generate.CTEG_OT_generate,
     resample.CTEG_OT_resample,
+    vary.CTEG_OT_vary,
+    branch.CTEG_OT_branch,
     cancel.CTEG_OT_cancel,
     check.CTEG_OT_check_generator,
     head.CTEG_OT_add_head,
     takes.CTEG_OT_show_take,
     takes.CTEG_OT_delete_take,
+    segments.CTEG_OT_go_to_segment,
+    segments.CTEG_OT_direct_segment,
+    extend.CTEG_OT_extend_scene,
     panels.CTEG_UL_takes,
     panels.CTEG_PT_performance,
+    panels.CTEG_PT_understood,
     panels.CTEG_PT_takes,
     panels.CTEG_PT_options,
 )

@@ -80,6 +80,17 @@ def command(python: str) -> WorkerCommand:
     return worker_command(Path(__file__).resolve().parent, python)
 
 
+def hello() -> Hello | None:
+    """What the running generator said about itself, None before one was started."""
+    return None if _client is None else _client.hello
+
+
+def offers(feature: str) -> bool:
+    """Whether the generator may be asked for this feature of the protocol: yes, until it is known that it cannot."""
+    said = hello()
+    return said is None or feature in said.features
+
+
 def start(python: str, request: Mapping[str, Any], label: str) -> Job:
     """Send a request and make it the job under way. LocateError when there is nothing to start."""
     global job, last_problem

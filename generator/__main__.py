@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from .emotions import EMOTION_NAMES
 from .errors import GeneratorError
-from .requests import LineRequest
+from .requests import Branch, LineRequest, Vary
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,14 +47,23 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_say(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("text", help="the line")
+    parser.add_argument("text", help="the line; directions may stand in it: '(angrily) Get out. [joy -> fear] Oh.'")
     parser.add_argument("--out", "-o", type=Path, required=True, help="clip.npz, .json, or .csv (Live Link Face)")
     parser.add_argument("--takes", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0, help="take k uses seed + k (default 0)")
     parser.add_argument("--emotion", default="auto", metavar="NAME", help=f"auto, {', '.join(EMOTION_NAMES)}")
     parser.add_argument("--intensity", type=float, default=1.0, help="0 (calm) to 1.5 (extreme), default 1")
     parser.add_argument("--temperature", type=float, default=1.0, help="0 (likeliest) to 2, default 1")
-    parser.add_argument("--seconds", type=float, help="length; by default the line decides")
+    parser.add_argument("--emotion-to", metavar="NAME", help="move to this emotion over the line")
+    parser.add_argument("--seconds", type=float, help="length, up to 60; by default the line decides")
+    parser.add_argument("--rate", type=float, default=1.0, help="speaking rate, 0.5 (slow) to 2, default 1")
+    parser.add_argument("--spread", action="store_true", help="the most different takes of four times as many")
+    parser.add_argument(
+        "--branch", type=_branch, metavar="SEED:FRAME", help="begin like the take of SEED, leave it after FRAME frames"
+    )
+    parser.add_argument(
+        "--vary", type=_vary, metavar="SEED:AMOUNT", help="stay near the take of SEED; 0 is that take, 1 a new one"
+    )
     parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="by default the bundled one")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument(
@@ -61,23 +72,53 @@ def _add_say(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_say)
 
 
+def _branch(text: str) -> Branch:
+    seed, frame = _pair(text, "SEED:FRAME, such as 7:48", int)
+    return Branch(seed, int(frame))
+
+
+def _vary(text: str) -> Vary:
+    seed, amount = _pair(text, "SEED:AMOUNT, such as 7:0.3", float)
+    return Vary(seed, amount)
+
+
+def _pair(text: str, form: str, second: Callable[[str], float]) -> tuple[int, float]:
+    seed, _, rest = text.partition(":")
+    try:
+        return int(seed), second(rest)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {form}") from None
+
+
 def _say(options: argparse.Namespace) -> None:
     request = LineRequest(
         options.text, options.emotion, options.intensity, options.takes, options.seed, options.temperature,
-        options.seconds,
+        options.seconds, options.emotion_to, options.rate, options.spread, options.branch, options.vary,
     ).validated()  # fmt: skip
     if options.out.suffix.lower() not in (".npz", ".json", ".csv"):
         from .errors import InputError
 
         raise InputError(f"--out must end in .npz, .json or .csv, not {options.out.name!r}.")
-    from .performer import Performer, leave_cores_to_others
+    from .performing.devices import leave_cores_to_others
+    from .performing.load import load_performer
 
     leave_cores_to_others()
-    (clips,) = Performer.load(options.checkpoint, options.device, precision=options.precision).perform([request])
+    (clips,) = load_performer(options.checkpoint, options.device, precision=options.precision).perform([request])
     for warning in clips.warnings:
         print(f"warning: {warning}", file=sys.stderr)
+    for line in _told(clips.segments[0], clips.space.fps):  # the other takes differ in time only
+        print(f"take 1: {line}", file=sys.stderr)
     for path in clips.write(options.out):
         print(path)
+
+
+def _told(segments: tuple[dict[str, Any], ...], fps: float) -> Iterator[str]:
+    """What is performed when, one line per segment."""
+    for s in segments:
+        towards = f" -> {s['emotion_to']}" if s["emotion_to"] else ""
+        reason = f"({s['direction']})" if s["direction"] else s["source"]
+        times = f"{s['start'] / fps:.1f} to {s['end'] / fps:.1f} s"
+        yield f"{times}, {s['emotion']}{towards} at {s['intensity']:g}, {reason}: {s['text']}"
 
 
 def _serve(_: argparse.Namespace) -> int:

@@ -39,6 +39,7 @@ class Clips:
         emotion: the emotion performed; "auto" where the checkpoint cannot be told one.
         settings: the request's other settings and the checkpoint's name, JSON-able.
         warnings: what the user should know.
+        segments: of each take, what is said and felt when, as docs/protocol.md describes it; JSON-able.
     """
 
     values: npt.NDArray[np.float32]
@@ -49,6 +50,7 @@ class Clips:
     emotion: str
     settings: dict[str, Any]
     warnings: tuple[str, ...] = ()
+    segments: tuple[tuple[dict[str, Any], ...], ...] = ()
 
     def take(self, index: int) -> npt.NDArray[np.float32]:
         """Frames of one take without padding, (T_i, C)."""
@@ -94,6 +96,7 @@ class Clips:
             seeds=self.seeds,
             emotion=np.array(self.emotion),
             settings=np.array(json.dumps(self.settings)),
+            segments=np.array(json.dumps(self.segments)),
         )
         return buffer.getvalue()
 
@@ -102,6 +105,7 @@ class Clips:
             {
                 "seed": int(self.seeds[i]),
                 "frames": int(self.lengths[i]),
+                "segments": list(self.segments[i]) if self.segments else [],
                 "values": [[round(float(v), 5) for v in frame] for frame in self.take(i)],
             }
             for i in range(len(self.lengths))

@@ -6,7 +6,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Literal
 
-from .emotions import BASIC_EMOTIONS, EMOTIONS
+import numpy as np
+import numpy.typing as npt
+
+from .emotions import BASIC_EMOTIONS, EMOTIONS, emotion_vector, emotion_weights
 from .spaces import SPACES
 
 EwaMode = Literal["off", "frame"]
@@ -87,6 +90,10 @@ class ModelConfig:
     def emotions(self) -> tuple[str, ...]:
         """The emotions a clip is conditioned on, and its text classified into: all of them or the basic ones."""
         return EMOTIONS if self.conditioning == "direction" else BASIC_EMOTIONS
+
+    def weights_of(self, emotion: str) -> npt.NDArray[np.float32]:
+        """Weights of an emotion by name over `emotions`, (K,); KeyError for a name not in `EMOTION_NAMES`."""
+        return emotion_vector(emotion) if self.conditioning == "direction" else emotion_weights(emotion)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dict, with its schema version."""

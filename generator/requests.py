@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -11,10 +13,13 @@ from typing import Any, Final
 
 from .emotions import EMOTION_NAMES
 from .errors import InputError
+from .performing.spread import drawn_for
 
-#: Longest line accepted, in characters; about 30 s of speech, far beyond `MAX_SECONDS`.
-MAX_CHARACTERS: Final = 500
-#: Longest performance, in seconds: the longest the bundled corpus teaches.
+#: Longest line accepted, in characters.
+MAX_CHARACTERS: Final = 2000
+#: Longest performance, in seconds.
+MAX_LINE_SECONDS: Final = 60.0
+#: Longest clip a checkpoint learns and decodes in one go, in seconds: longer lines are performed in passages.
 MAX_SECONDS: Final = 10.0
 #: Shortest performance, in seconds.
 MIN_SECONDS: Final = 0.5
@@ -22,6 +27,30 @@ MAX_TAKES: Final = 64
 MAX_INTENSITY: Final = 1.5
 MAX_TEMPERATURE: Final = 2.0
 MAX_SEED: Final = 2**31 - 1
+MIN_RATE: Final = 0.5
+MAX_RATE: Final = 2.0
+#: What a line may have beside its text, by field name: the protocol's features.
+FEATURES: Final = ("emotion_to", "rate", "spread", "branch", "vary", "directions")
+
+
+#: A line break that nothing but the next stage direction sets apart from the words before it.
+_BREAK_BEFORE_DIRECTION: Final = re.compile(r"(?<![\s.!?…,;:—–-])[^\S\n\r]*[\n\r]\s*(?=[(\[])")
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Begin like the take of ``seed`` (same line and settings) and go on by oneself after ``frame`` frames."""
+
+    seed: int
+    frame: int
+
+
+@dataclass(frozen=True)
+class Vary:
+    """Stay near the take of ``seed`` (same line and settings): ``amount`` 0 is that take, 1 a new one."""
+
+    seed: int
+    amount: float
 
 
 @dataclass(frozen=True)
@@ -29,13 +58,20 @@ class LineRequest:
     """What to perform.
 
     Attributes:
-        text: the line, cleaned by `clean_text`; 1 to `MAX_CHARACTERS` characters.
+        text: the line, cleaned by `clean_text`; 1 to `MAX_CHARACTERS` characters. Stage directions in brackets are
+            obeyed, not spoken (`generator.direction`).
         emotion: a name of `EMOTION_NAMES`, or "auto" to let the text decide.
         intensity: 0 (calm) to 1.5 (extreme); 1 is natural.
         takes: how many performances, 1 to `MAX_TAKES`.
         seed: take k uses seed + k; 0 to 2^31 - 1.
         temperature: 0 (the likeliest performance) to 2; 1 is what the model learned.
-        seconds: length, or None to let the line decide.
+        seconds: length, up to `MAX_LINE_SECONDS`, or None to let the line decide.
+        emotion_to: an emotion the line moves to from ``emotion``, or None.
+        rate: speaking rate, 0.5 to 2; 1 is natural. Without effect where ``seconds`` is given.
+        spread: choose the takes as the most different ones of a larger draw (`generator.performing.spread`).
+        branch: the take that every take begins like, or None.
+        vary: the take that every take stays near, or None. With both, the end of ``branch``'s take is varied, and its
+            length is kept.
         warnings: what was changed in the text, for the user.
     """
 
@@ -46,30 +82,45 @@ class LineRequest:
     seed: int = 0
     temperature: float = 1.0
     seconds: float | None = None
+    emotion_to: str | None = None
+    rate: float = 1.0
+    spread: bool = False
+    branch: Branch | None = None
+    vary: Vary | None = None
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     def validated(self) -> LineRequest:
         """A cleaned copy, or `InputError` with a sentence that names the offending value."""
         text, warnings = clean_text(self.text)
-        if self.emotion != "auto" and self.emotion not in EMOTION_NAMES:
-            raise InputError(
-                f"There is no emotion called {self.emotion!r}; choose auto, {', '.join(EMOTION_NAMES[:-1])} or "
-                f"{EMOTION_NAMES[-1]}."
-            )
+        _emotion_in(self.emotion, ("auto", *EMOTION_NAMES))
+        if self.emotion_to is not None:
+            _emotion_in(self.emotion_to, EMOTION_NAMES)
         _in_range("Intensity", self.intensity, 0.0, MAX_INTENSITY)
         _in_range("Temperature", self.temperature, 0.0, MAX_TEMPERATURE)
         _whole_in_range("The number of takes", self.takes, 1, MAX_TAKES)
-        _whole_in_range("The seed", self.seed, 0, MAX_SEED - self.takes + 1)
+        _whole_in_range("The seed", self.seed, 0, MAX_SEED - self.drawn + 1)
         if self.seconds is not None:
-            _in_range("The length in seconds", self.seconds, MIN_SECONDS, MAX_SECONDS)
+            _in_range("The length in seconds", self.seconds, MIN_SECONDS, MAX_LINE_SECONDS)
+        _in_range("The speaking rate", self.rate, MIN_RATE, MAX_RATE)
+        if self.branch is not None:
+            _whole_in_range("The seed to branch from", self.branch.seed, 0, MAX_SEED)
+            _whole_in_range("The frame to branch at", self.branch.frame, 0, round(MAX_LINE_SECONDS * 24))
+        if self.vary is not None:
+            _whole_in_range("The seed to vary", self.vary.seed, 0, MAX_SEED)
+            _in_range("The amount to vary by", self.vary.amount, 0.0, 1.0)
         return replace(self, text=text, warnings=warnings)
+
+    @property
+    def drawn(self) -> int:
+        """How many seeds are performed: with ``spread`` more than there are takes."""
+        return drawn_for(self.takes) if self.spread else self.takes
 
     @classmethod
     def from_json(cls, fields: Any) -> LineRequest:
         """A validated request from a protocol LINE object; unknown or wrongly typed fields are refused by name."""
         if not isinstance(fields, Mapping):
             raise InputError("A line must be an object with a 'text' field.")
-        known = {"text", "emotion", "intensity", "takes", "seed", "temperature", "seconds"}
+        known = {f.name for f in dataclasses.fields(cls)} - {"warnings"}
         if unknown := sorted(set(fields) - known):
             raise InputError(f"A line has no field {unknown[0]!r}; it may have {', '.join(sorted(known))}.")
         for name in ("text", "emotion"):
@@ -77,26 +128,33 @@ class LineRequest:
                 raise InputError(f"The field {name!r} must be text, not {fields[name]!r}.")
         if "text" not in fields:
             raise InputError("A line must have a 'text' field.")
-        return cls(**fields).validated()
+        if not isinstance(fields.get("emotion_to"), str | None):
+            raise InputError(f"The field 'emotion_to' must be an emotion or null, not {fields['emotion_to']!r}.")
+        if not isinstance(fields.get("spread", False), bool):
+            raise InputError(f"The field 'spread' must be true or false, not {fields['spread']!r}.")
+        branch, vary = _members(fields, "branch", ("seed", "frame")), _members(fields, "vary", ("seed", "amount"))
+        given = {**fields, "branch": branch and Branch(**branch), "vary": vary and Vary(**vary)}
+        return cls(**given).validated()
 
 
 def clean_text(text: str) -> tuple[str, tuple[str, ...]]:
     """The line as the text encoder will read it, and warnings about what it will not read.
 
-    Line breaks and tabs become spaces. Control characters, an empty line, a line that is too long, and a line with
-    nothing the English encoder can read are refused with `InputError`.
+    Line breaks and tabs become spaces; a line break before a stage direction is a pause. Control characters, an empty
+    line, a line that is too long, and a line with nothing the English encoder can read are refused with `InputError`.
     """
     for position, character in enumerate(text):
         if unicodedata.category(character) in ("Cc", "Cs") and character not in "\t\n\r":
             raise InputError(
                 f"The line has a control character (U+{ord(character):04X}) at position {position + 1}; remove it."
             )
-    text = " ".join(unicodedata.normalize("NFC", text).split())
+    text = _BREAK_BEFORE_DIRECTION.sub(", ", unicodedata.normalize("NFC", text).strip())
+    text = " ".join(text.split())
     if not text:
         raise InputError("The line is empty; type what the character says.")
     if len(text) > MAX_CHARACTERS:
         raise InputError(
-            f"The line has {len(text):,} characters and the limit is {MAX_CHARACTERS}; split it into several lines."
+            f"The line has {len(text):,} characters and the limit is {MAX_CHARACTERS:,}; split it into several lines."
         )
     letters = [c for c in text if c.isalpha()]
     foreign = [c for c in letters if not unicodedata.name(c, "").startswith("LATIN")]
@@ -116,6 +174,19 @@ def clean_text(text: str) -> tuple[str, tuple[str, ...]]:
     if not letters and not any(c.isdigit() for c in text) and not any(c in ".?!…" for c in text):
         raise InputError("The line has no words; type what the character says, or '...' for a silent reaction.")
     return text, tuple(warnings)
+
+
+def _emotion_in(name: str, names: tuple[str, ...]) -> None:
+    if name not in names:
+        raise InputError(f"There is no emotion called {name!r}; choose {', '.join(names[:-1])} or {names[-1]}.")
+
+
+def _members(fields: Mapping[str, Any], name: str, members: tuple[str, str]) -> dict[str, Any] | None:
+    """A field that is null or an object with exactly these members."""
+    value = fields.get(name)
+    if value is not None and (not isinstance(value, dict) or set(value) != set(members)):
+        raise InputError(f"The field {name!r} must be null or an object with {members[0]!r} and {members[1]!r}.")
+    return value
 
 
 def _in_range(name: str, value: Any, low: float, high: float) -> None:

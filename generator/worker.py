@@ -20,7 +20,7 @@ import numpy.typing as npt
 from . import __version__
 from .emotions import EMOTION_NAMES
 from .errors import GeneratorError, InputError
-from .requests import MAX_CHARACTERS, MAX_SECONDS, LineRequest
+from .requests import FEATURES, MAX_CHARACTERS, MAX_LINE_SECONDS, LineRequest
 from .spaces import SPACES
 
 PROTOCOL: Final = 1
@@ -102,7 +102,7 @@ class Worker:
     def _hello(self, number: Any) -> None:
         # Nothing here may load the model; `import torch` is needed only to name the devices.
         try:
-            from .performer import available_devices
+            from .performing.devices import available_devices
 
             devices = available_devices()
         except ImportError as error:
@@ -118,8 +118,9 @@ class Worker:
                 "devices": devices,
                 "spaces": {s.name: {"channels": list(s.channels), "fps": s.fps} for s in SPACES.values()},
                 "emotions": list(EMOTION_NAMES),
-                "max_seconds": MAX_SECONDS,
+                "max_seconds": MAX_LINE_SECONDS,
                 "max_characters": MAX_CHARACTERS,
+                "features": list(FEATURES),
             }
         )
 
@@ -178,6 +179,7 @@ class Worker:
                         "channels": list(clips.space.channels),
                         "values": encode_array(clips.take(take)),
                         "settings": clips.settings,
+                        "segments": list(clips.segments[take]),
                         "warnings": list(clips.warnings),
                     }
                 )
@@ -185,12 +187,13 @@ class Worker:
     def _performer(self, checkpoint: str | None, device: str, progress: _Progress) -> Any:
         key = (checkpoint, device)
         if key not in self._performers:
-            from .performer import Performer, leave_cores_to_others
+            from .performing.devices import leave_cores_to_others
+            from .performing.load import load_performer
 
             leave_cores_to_others()
 
             progress.enter(0.05, 0.6)
-            performer = Performer.load(Path(checkpoint) if checkpoint else None, device, progress.report)
+            performer = load_performer(Path(checkpoint) if checkpoint else None, device, progress.report)
             self._performers = {key: performer}  # only the newest stays: memory belongs to the animator
         return self._performers[key]
 

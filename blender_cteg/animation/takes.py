@@ -10,15 +10,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import lru_cache
 from typing import Any, Final
 from uuid import uuid4
 
 import bpy
 
+from ..clip import SCHEMA_VERSION, ClipError, migrated
 from ..rigs.rig import Rig
 
-#: Version of the JSON stored on a take.
-SCHEMA_VERSION: Final = 1
 #: The custom property of an action that makes it a take.
 ACTION_PROPERTY: Final = "cteg"
 #: The custom property of a shape-key datablock by which takes know their face, whatever it is renamed to.
@@ -32,17 +32,31 @@ class TakeError(RuntimeError):
 
 
 def provenance(action: bpy.types.Action) -> dict[str, Any] | None:
-    """What a take was made from: `Clip.to_json` and ``face``, ``number``, ``start_frame``; None if it is no take."""
+    """What a take was made from: `Clip.to_json` and ``face``, ``number``, ``start_frame``; None if it is no take.
+
+    A take of an older CTEG is read as one of this version; what is stored stays as it is.
+    """
     text = action.get(ACTION_PROPERTY)
-    if not isinstance(text, str):
-        return None
+    return _read(text) if isinstance(text, str) else None
+
+
+@lru_cache(maxsize=1024)
+def _read(text: str) -> dict[str, Any] | None:
+    """The JSON of a take, read once: panels ask many times a second. Nobody may change what is returned."""
     try:
         data = json.loads(text)
     except (json.JSONDecodeError, RecursionError):
         return None
-    if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
+    if not isinstance(data, dict):
         return None
-    wanted = {"face": str, "number": int, "start_frame": int, "text": str, "seed": int, "emotion": str}
+    try:
+        data = migrated(data)
+    except ClipError:
+        return None
+    wanted = {
+        "face": str, "number": int, "start_frame": int, "text": str, "seed": int, "emotion": str, "fps": float | int,
+        "frames": int, "settings": dict, "segments": list, "last_seed": int,
+    }  # fmt: skip
     return data if all(isinstance(data.get(name), kind) for name, kind in wanted.items()) else None
 
 

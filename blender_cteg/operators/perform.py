@@ -1,41 +1,33 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What generate and resample share: from the settings of a scene to takes on its target."""
+"""What all operators share that put new takes on a face: the order, and what becomes of the answer."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import bpy
-from bpy.props import EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from .. import desk, session
 from ..emotions import label
 from ..preferences import choices
-from ..properties import EMOTION_ITEMS
 from ..worker.protocol import Line, shorten
-from .jobs import JobOperator, Refusal, busy_reason
+from .jobs import JobOperator, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from bpy.types import Context, Object, Scene
-
-#: Settings that the arguments of the operator may override, for scripts.
-_OVERRIDES = ("text", "emotion", "intensity", "takes", "seed", "temperature", "seconds")
+    from bpy.types import Context, Object
 
 
-def disabled_reason(context: Context) -> str:
-    """Why the settings of the scene cannot be performed as they are, or ""."""
-    settings = context.scene.cteg
-    return busy_reason() or desk.target_problem(context.scene, settings.target) or line_problem(settings.text)
+@dataclass(frozen=True)
+class Order:
+    """What to perform on which face, from which frame of the scene."""
 
-
-def line_problem(text: str) -> str:
-    """The cheapest check of a line; the generator makes the others."""
-    return "" if text.strip() else "Type the line that the character says."
+    line: Line
+    target: Object
+    start_frame: int
 
 
 @dataclass(frozen=True)
@@ -47,65 +39,31 @@ class _Place:
     target_name: str
     start_frame: int
     interpolation: str
+    last_seed: int
 
 
 class PerformOperator(JobOperator):
     """Mixin of the operators that put new takes on a face."""
 
-    text: StringProperty(name="Line", description="What the character says", options={"SKIP_SAVE"})
-    emotion: EnumProperty(name="Emotion", items=EMOTION_ITEMS, options={"SKIP_SAVE"})
-    intensity: FloatProperty(name="Intensity", default=1.0, options={"SKIP_SAVE"})
-    takes: IntProperty(name="Takes", default=1, options={"SKIP_SAVE"})
-    seed: IntProperty(name="Seed", options={"SKIP_SAVE"})
-    temperature: FloatProperty(name="Temperature", default=1.0, options={"SKIP_SAVE"})
-    seconds: FloatProperty(name="Length", description="0: as long as the line takes to say", options={"SKIP_SAVE"})
-    target: StringProperty(name="Target", description="Name of the object that performs", options={"SKIP_SAVE"})
-    start_frame: IntProperty(name="Start Frame", options={"SKIP_SAVE"})
-
     _place: _Place | None = None
 
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        # Only what no argument can change: a script may bring its own target and line.
-        if reason := busy_reason():
-            cls.poll_message_set(reason)
-        return not reason
+    def order(self, context: Context) -> Order:
+        """What to perform. `Refusal` when it cannot be."""
+        raise NotImplementedError
 
-    def first_seed(self, target: Object, line: Line) -> int:
-        """The seed of the first take. `Refusal` when there is none."""
-        return line.seed
-
-    def current_start(self, scene: Scene, target: Object, line: Line) -> int:
-        """Where takes begin when no frame is given."""
-        return scene.frame_current
+    def warn(self, job: session.Job) -> None:
+        """Report what the user should know about the new takes, beside the generator's own warnings."""
 
     def prepare(self, context: Context) -> tuple[str, Mapping[str, Any], str]:
         """See `JobOperator`."""
-        scene, settings = context.scene, context.scene.cteg
-        wanted = {
-            name: getattr(self if self.properties.is_property_set(name) else settings, name) for name in _OVERRIDES
-        }
-        for name in ("intensity", "temperature", "seconds"):
-            if not math.isfinite(wanted[name]):  # JSON has no word for it
-                raise Refusal(f"{settings.bl_rna.properties[name].name} must be a number, not {wanted[name]:g}.")
-        wanted["seconds"] = wanted["seconds"] or None
-        line = Line(**wanted)
-        target = settings.target
-        if self.target:
-            target = scene.objects.get(self.target)
-            if target is None:
-                raise Refusal(f"There is no object called {self.target!r} in this scene; name another target.")
-        if problem := desk.target_problem(scene, target) or line_problem(line.text):
-            raise Refusal(problem)
-        if self.properties.is_property_set("start_frame"):
-            start = self.start_frame
-        else:
-            start = settings.start_frame if settings.start == "FRAME" else self.current_start(scene, target, line)
-        self._place = _Place(scene.session_uid, target.session_uid, target.name, start, settings.interpolation)
-        chosen = choices(context)
+        scene, order, chosen = context.scene, self.order(context), choices(context)
+        self._place = _Place(
+            scene.session_uid, order.target.session_uid, order.target.name, order.start_frame,
+            scene.cteg.interpolation, order.line.last_seed,
+        )  # fmt: skip
         request = {
             "op": "generate",
-            "lines": [line.as_message() | {"seed": self.first_seed(target, line)}],
+            "lines": [order.line.as_message()],
             "checkpoint": chosen.checkpoint,
             "device": chosen.device,
         }
@@ -122,11 +80,12 @@ class PerformOperator(JobOperator):
         if not job.takes:
             raise Refusal("The generator sent no takes; generate again, or check it in the CTEG preferences.")
         try:
-            desk.write(scene, target, job.takes, place.start_frame, place.interpolation)
+            desk.write(scene, target, job.takes, place.start_frame, place.interpolation, place.last_seed)
         except desk.DeskError as error:
             raise Refusal(str(error)) from error
         for warning in dict.fromkeys(warning for take in job.takes for warning in take.warnings):
             self.report({"WARNING"}, warning)
+        self.warn(job)
         self.report({"INFO"}, _summary(target, job))
 
 
@@ -135,8 +94,16 @@ def _find(collection: Any, uid: int) -> Any:
 
 
 def _summary(target: Object, job: session.Job) -> str:
-    first, last = job.takes[0], job.takes[-1]
-    seeds = f"seed {first.seed}" if len(job.takes) == 1 else f"seeds {first.seed} to {last.seed}"
+    first = job.takes[0]
     count = "1 take" if len(job.takes) == 1 else f"{len(job.takes)} takes"
     seconds = len(first.values) / first.fps
+    seeds = _seeds([take.seed for take in job.takes])
     return f"{target.name}: {count} of “{shorten(first.text, 40)}” ({label(first.emotion)}, {seconds:.1f} s, {seeds})"
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    if list(seeds) == list(range(seeds[0], seeds[0] + len(seeds))):
+        return f"seeds {seeds[0]} to {seeds[-1]}"
+    return f"seeds {', '.join(map(str, seeds))}"

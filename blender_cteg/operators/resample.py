@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import bpy
 
 from .. import desk
-from . import perform
+from . import line as line_settings
 from .jobs import Refusal
 
 if TYPE_CHECKING:
@@ -22,19 +22,19 @@ _NO_TAKE = "Generate this line first; Re-sample then adds more takes of it."
 def disabled_reason(context: Context) -> str:
     """Why there is nothing to make more takes of, or ""."""
     settings = context.scene.cteg
-    if reason := perform.disabled_reason(context):
+    if reason := line_settings.disabled_reason(context):
         return reason
-    return "" if desk.next_seed(settings.target, settings.text) is not None else _NO_TAKE
+    return "" if desk.next_seed(settings.target, settings.line()) is not None else _NO_TAKE
 
 
-class CTEG_OT_resample(perform.PerformOperator, bpy.types.Operator):
+class CTEG_OT_resample(line_settings.LineOperator, bpy.types.Operator):
     bl_idname = "cteg.resample"
     bl_label = "Re-sample"
     bl_description = "Perform the line again with new seeds: other takes beside the ones there are"
     bl_options = {"UNDO"}
 
     def first_seed(self, target: Object, line: Line) -> int:
-        """The seed after the last one used for this line."""
+        """The seed after the last one drawn from for this line."""
         if self.properties.is_property_set("seed"):
             return line.seed
         seed = desk.next_seed(target, line.text)

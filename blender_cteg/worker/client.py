@@ -27,6 +27,7 @@ from .protocol import (
     ProtocolError,
     encode,
     parse,
+    understood_by,
 )
 
 #: Seconds a process may take to say hello: a cold start from a slow disk, with a virus scanner looking on.
@@ -65,6 +66,9 @@ class WorkerClient:
         self._last_id = 0
         self._greeting: int | None = None
         self._greet_by = 0.0
+        self._hello: Hello | None = None
+        #: Requests that wait for the hello: only then is it known which of their fields the generator understands.
+        self._held: dict[int, Mapping[str, Any]] = {}
         #: Requests without a final event -> when a cancelled one must be over, or None.
         self._open: dict[int, float | None] = {}
         self._undelivered: list[Event] = []
@@ -73,6 +77,11 @@ class WorkerClient:
     def pid(self) -> int | None:
         """The number of the generator process, None while there is none."""
         return self._process.pid if self._process else None
+
+    @property
+    def hello(self) -> Hello | None:
+        """What the generator said about itself when it started last, None before that."""
+        return self._hello
 
     def submit(self, request: Mapping[str, Any]) -> int:
         """Send a request (a message without id) and return its id. Failures arrive as events, from `poll`."""
@@ -83,8 +92,12 @@ class WorkerClient:
             self._process = self._greeting = None
         self._open[number] = None
         try:
-            line = encode({"id": number, **request})
-            self._ensure_process().send(line)
+            encode({"id": number, **request})
+            self._ensure_process()
+            if self._greeting is None:
+                self._send(number, request)
+            else:
+                self._held[number] = request
         except ProtocolError as error:
             self._end(Failed(number, "internal", f"The request was not sent: {error}."))
         except OSError as error:
@@ -101,6 +114,9 @@ class WorkerClient:
         """Ask for the end of a request. It ends with `Cancelled` soon, if need be by ending the process."""
         if self._process is None or self._open.get(number, 0.0) is not None:
             return  # over, or being cancelled already
+        if self._held.pop(number, None) is not None:
+            self._end(Cancelled(number))  # the process never heard of it
+            return
         self._open[number] = time.monotonic() + self._cancel_grace
         self._process.send(encode({"id": self._next_id(), "op": "cancel", "target": number}))
 
@@ -165,6 +181,7 @@ class WorkerClient:
     def close(self) -> None:
         """End the process, within a few seconds whatever it does. Open requests end as cancelled."""
         process, self._process = self._process, None
+        self._held.clear()
         for number in list(self._open):
             self._end(Cancelled(number))
         if process is not None:
@@ -183,18 +200,30 @@ class WorkerClient:
             self._process.send(encode({"id": self._greeting, "op": "hello"}))
         return self._process
 
+    def _send(self, number: int, request: Mapping[str, Any]) -> None:
+        """Send a request to the process, which has said hello."""
+        assert self._process is not None and self._hello is not None
+        try:
+            self._process.send(encode({"id": number, **understood_by(request, self._hello.features)}))
+        except ProtocolError as error:
+            self._end(Failed(number, "environment", f"The request was not sent: {error}."))
+
     def _take_in(self, event: Event) -> None:
         if event.id == self._greeting and self._greeting is not None:
             if isinstance(event, Failed):
                 self._bury(event.kind, event.message)
             elif isinstance(event, Hello):
-                self._greeting = None
+                self._greeting, self._hello = None, event
                 if event.protocol != VERSION:
                     self._bury(
                         "environment",
                         f"The generator speaks protocol {event.protocol} and this extension {VERSION}; install both "
                         "from the same CTEG zip.",
                     )
+                else:
+                    held, self._held = self._held, {}
+                    for number, request in held.items():
+                        self._send(number, request)
         elif event.id is None:
             # It could not even read our request, so no answer to it will come.
             assert isinstance(event, Failed)
@@ -232,5 +261,6 @@ class WorkerClient:
                 process.stop(b"", patience=0.2)
                 message += process.last_words()
             self._greeting = None
+        self._held.clear()
         for number, cancelled_by in list(self._open.items()):
             self._end(Cancelled(number) if cancelled_by is not None else Failed(number, kind, message))

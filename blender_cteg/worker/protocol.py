@@ -10,12 +10,14 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from ..segments import Segment, SegmentError
 
 #: The version of docs/protocol.md that this module speaks.
 VERSION: Final = 1
@@ -23,6 +25,14 @@ VERSION: Final = 1
 MAX_MESSAGE: Final = 64 * 1024 * 1024
 #: The kinds of `Failed`.
 KINDS: Final = ("input", "checkpoint", "environment", "memory", "internal")
+
+#: Fields of a LINE that came later, with the values that mean the same as their absence. A generator names those it
+#: understands among its features.
+ADDED_FIELDS: Final[Mapping[str, Any]] = {
+    "emotion_to": None, "rate": 1.0, "spread": False, "branch": None, "vary": None,
+}  # fmt: skip
+#: Most seeds that a request for the most different takes draws from.
+MAX_POOL: Final = 64
 
 _DTYPES: Final = ("<f4", "<i8")
 
@@ -43,6 +53,11 @@ class Line:
         seed: 0 to 2^31 - 1.
         temperature: 0 (the likeliest performance) to 2.
         seconds: length, or None to let the line decide.
+        emotion_to: the emotion the line moves to, or None.
+        rate: speaking rate, 0.5 to 2; ignored when ``seconds`` is given.
+        spread: the takes are the most different ones of a larger draw of seeds, see `last_seed`.
+        branch: ``{"seed": s, "frame": f}``: every take begins like that of seed s, up to frame f; or None.
+        vary: ``{"seed": s, "amount": a}``: every take is near that of seed s; a is 0 (the same) to 1 (new); or None.
     """
 
     text: str
@@ -52,10 +67,21 @@ class Line:
     seed: int = 0
     temperature: float = 1.0
     seconds: float | None = None
+    emotion_to: str | None = None
+    rate: float = 1.0
+    spread: bool = False
+    branch: Mapping[str, int] | None = None
+    vary: Mapping[str, float] | None = None
+
+    @property
+    def last_seed(self) -> int:
+        """The last seed the takes are drawn from: four times as many as takes when they are the most different."""
+        return self.seed + (max(min(4 * self.takes, MAX_POOL), self.takes) if self.spread else self.takes) - 1
 
     def as_message(self) -> dict[str, Any]:
-        """The LINE object of a generate request."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        """The LINE object of a generate request, without the later fields that say nothing."""
+        message = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: v for name, v in message.items() if name not in ADDED_FIELDS or v != ADDED_FIELDS[name]}
 
 
 @dataclass(frozen=True)
@@ -71,6 +97,7 @@ class Hello:
     emotions: tuple[str, ...]
     max_seconds: float
     max_characters: int
+    features: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,6 +125,7 @@ class Performed:
     values: npt.NDArray[np.float32]
     settings: Mapping[str, Any]
     warnings: tuple[str, ...]
+    segments: tuple[Segment, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,6 +152,27 @@ class Failed:
 
 
 Event: TypeAlias = Hello | Progress | Performed | Done | Cancelled | Failed
+
+
+def understood_by(request: Mapping[str, Any], features: Collection[str]) -> Mapping[str, Any]:
+    """The request without what a generator of these features does not know and can do without.
+
+    Raises:
+        ProtocolError: it cannot do what was asked.
+    """
+    if "lines" not in request:
+        return request
+    lines = []
+    for line in request["lines"]:
+        missing = {name for name in ADDED_FIELDS if name in line and name not in features}
+        # Takes that are not the most different ones are takes all the same.
+        if missing - {"spread"}:
+            raise ProtocolError(
+                f"this generator is too old for {' and '.join(sorted(missing - {'spread'}))}; install the extension "
+                "and the generator from the same CTEG zip"
+            )
+        lines.append({name: value for name, value in line.items() if name not in missing})
+    return {**request, "lines": lines}
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
@@ -212,8 +261,18 @@ def _performed(number: int, message: Mapping[str, Any]) -> Performed:
     return Performed(
         number, _whole(message, "line"), _whole(message, "take"), _whole(message, "seed"), _text(message, "text"),
         _text(message, "emotion"), fps, _text(message, "space"), channels, values.astype(np.float32, copy=False),
-        _object(message.get("settings", {}), "a clip's settings"), _texts(message, "warnings"),
+        _object(message.get("settings", {}), "a clip's settings"), _texts(message, "warnings"), _segments(message),
     )  # fmt: skip
+
+
+def _segments(message: Mapping[str, Any]) -> tuple[Segment, ...]:
+    value = message.get("segments", [])
+    if not isinstance(value, list):
+        raise ProtocolError(f"the field 'segments' is not a list: {shorten(repr(value))}")
+    try:
+        return tuple(map(Segment.from_json, value))
+    except SegmentError as error:
+        raise ProtocolError(str(error)) from error
 
 
 def _hello(number: int, message: Mapping[str, Any]) -> Hello:
@@ -221,6 +280,7 @@ def _hello(number: int, message: Mapping[str, Any]) -> Hello:
         number, _whole(message, "protocol"), _text(message, "generator"), _text(message, "python"),
         message["torch"] if isinstance(message.get("torch"), str) else "", _texts(message, "devices"),
         _texts(message, "emotions"), _number(message, "max_seconds"), _whole(message, "max_characters"),
+        _texts(message, "features"),
     )  # fmt: skip
 
 

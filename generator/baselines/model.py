@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from ..sampling import TakeSeed
+from ..performing.sampling import TakeSeed
 from ..spaces import Space
 from .data import Lines
 

@@ -16,7 +16,7 @@ from safetensors.torch import load
 
 from ..datasets import Direction
 from ..errors import CheckpointError
-from ..sampling import TakeSeed
+from ..performing.sampling import TakeSeed
 from ..spaces import SPACES
 from ..text import TextEncoder
 from .checkpoint import FORMAT, SCHEMA

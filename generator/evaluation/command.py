@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Write the report and print its tables."""
     from ..checkpoint import DEFAULT_CHECKPOINT
-    from ..performer import leave_cores_to_others
+    from ..performing.devices import leave_cores_to_others
     from .evaluate import evaluate
     from .lines import Settings
 

@@ -16,7 +16,7 @@ from ..data_source import DataSource
 from ..datasets import Performances
 from ..errors import CheckpointError, InputError
 from ..paper.checkpoint import PAPER_FORMAT
-from ..performer import choose_device
+from ..performing.devices import choose_device
 from .lines import Settings
 from .paper_system import PaperSystem
 from .rollouts import Entry, checkpoint_identity, data_identity

@@ -18,9 +18,9 @@ import torch
 from ..errors import CheckpointError, InputError
 from ..paper.checkpoint import load_paper_checkpoint
 from ..paper.decoding import decode, draw_noise
-from ..performer import choose_device
+from ..performing.devices import choose_device
+from ..performing.sampling import STREAM_LATENT, TakeSeed
 from ..requests import clean_text
-from ..sampling import STREAM_LATENT, TakeSeed
 from ..spaces import FLAME53
 from .distances import Clip
 from .systems import Asked

@@ -66,15 +66,15 @@ class System(Protocol):
 
 
 class CheckpointSystem:
-    """A folder that `Performer.load` loads. Lengths are its own; a take's seed is ``Asked.seed`` + k."""
+    """A folder that `load_performer` loads. Lengths are its own; a take's seed is ``Asked.seed`` + k."""
 
     def __init__(self, folder: Path, name: str, space: str, temperature: float = 1.0, device: str = "auto") -> None:
         """``space`` is the name of the data's space; InputError from `perform` when the checkpoint has another."""
-        from ..performer import Performer
+        from ..performing.load import load_performer
 
         self.name, self._space, self._temperature = name, space, temperature
         # Whatever kind of performer this is, all that is used of it is `perform` and, if it has them, its emotions.
-        self.performer: Any = Performer.load(folder, device)
+        self.performer: Any = load_performer(folder, device)
 
     def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Clip]]:
         """See `System.perform`. DataError names a line the checkpoint refuses."""

@@ -85,7 +85,7 @@ class NearestText:
 
     def __init__(self, train: Performances, encoder: str, cache: Path, device: str = "cpu") -> None:
         """``encoder`` as `TextEncoder.load` takes it; the train lines' features are kept in the file ``cache``."""
-        from ..performer import choose_device
+        from ..performing.devices import choose_device
         from ..text import TextEncoder
 
         self._train = train

@@ -9,6 +9,7 @@ the default model needs), so that the face comes to rest. `decoding.decode` give
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -18,10 +19,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ..direction.script import Part, spoken
 from ..errors import CheckpointError, InputError
-from ..performer import Performer, Take
+from ..performing.performer import Performed, Performer, Take
+from ..performing.sampling import STREAM_LATENT, end_at_standard_face
 from ..requests import MIN_SECONDS, LineRequest
-from ..sampling import STREAM_LATENT, end_at_standard_face
 from ..spaces import FLAME53
 from .checkpoint import PaperCheckpoint
 from .config import PaperConfig
@@ -65,18 +67,42 @@ class PaperPerformer(Performer):
         #: each position gives one frame (position 0's is the mean face). So the released decoding counts too.
         self._limit = config.max_positions - 1
 
-    def _emotions(self, requests: list[LineRequest]) -> list[str]:
+    def _scripts(self, requests: list[LineRequest]) -> list[tuple[Part, ...]]:
         for request in requests:
             if request.seconds is not None and round(request.seconds * self.space.fps) > self._limit:
                 raise InputError(
                     f"The checkpoint {self.name} performs at most {self._limit / self.space.fps:.1f} seconds, and "
                     f"{request.seconds:g} were asked for; ask for less, or split the line."
                 )
-        return [_FROM_THE_LINE] * len(requests)
+        return [(Part(spoken(r.text), _FROM_THE_LINE, r.intensity, source="words"),) for r in requests]
 
-    def _decode(self, takes: list[Take], on_step: Callable[[int, int], None]) -> list[npt.NDArray[np.float32]]:
+    def _decode(self, takes: list[Take], on_step: Callable[[int, int], None]) -> list[Performed]:
+        # A take that branches off or varies another one is as long as that one, so that is decoded first.
+        references = {key: given for take in takes if (key := _reference(take)) and (given := _as_reference(take))}
+        share = len(references) / (len(references) + len(takes))
+
+        def on_reference(done: int, steps: int) -> None:
+            on_step(round(1000 * share * done / steps), 1000)
+
+        def on_take(done: int, steps: int) -> None:
+            on_step(round(1000 * (share + (1 - share) * done / steps)), 1000)
+
+        first = self._decode_all(list(references.values()), {}, on_reference) if references else []
+        known = dict(zip(references, map(len, first), strict=True))
+        lengths = {k: known[key] for k, take in enumerate(takes) if (key := _reference(take))}
+        frames = self._decode_all(takes, lengths, on_take)
+        return [Performed(values, take.parts) for values, take in zip(frames, takes, strict=True)]
+
+    def _decode_all(
+        self, takes: list[Take], lengths: dict[int, int], on_step: Callable[[int, int], None]
+    ) -> list[npt.NDArray[np.float32]]:
+        """Frames of each take; ``lengths`` are those that are known, by index."""
+        asked = [
+            lengths.get(k, None if t.request.seconds is None else round(t.request.seconds * self.space.fps))
+            for k, t in enumerate(takes)
+        ]
         # Takes of a given length and takes that end themselves need other stop rules, so they are two batches.
-        groups = [[k for k, t in enumerate(takes) if (t.request.seconds is None) is free] for free in (True, False)]
+        groups = [[k for k, n in enumerate(asked) if (n is None) is free] for free in (True, False)]
         done = 0
         frames: dict[int, npt.NDArray[np.float32]] = {}
         for model, rows in zip((self._open_ended, self._fixed), groups, strict=True):
@@ -87,19 +113,19 @@ class PaperPerformer(Performer):
                 # In thousandths of the batch, since the groups differ in frames.
                 on_step(round(1000 * (before + share * frame / count)), 1000 * len(takes))
 
-            decoded = self._decode_group(model, [takes[k] for k in rows], on_frame)
+            counts = [asked[k] or self._limit for k in rows]
+            decoded = self._decode_group(model, [takes[k] for k in rows], counts, on_frame)
             frames.update(zip(rows, decoded, strict=True))
             done += len(rows)
         return [frames[k] for k in range(len(takes))]
 
     @torch.inference_mode()
     def _decode_group(
-        self, model: PaperCTEG, takes: list[Take], on_frame: Callable[[int, int], None]
+        self, model: PaperCTEG, takes: list[Take], asked: list[int], on_frame: Callable[[int, int], None]
     ) -> list[npt.NDArray[np.float32]]:
-        device, fps = self.encoder.device, self.space.fps
-        features = self.encoder.encode([t.request.text for t in takes])
-        asked = [self._limit if t.request.seconds is None else round(t.request.seconds * fps) for t in takes]
-        noise = draw_noise(model.config, [t.source.rng(STREAM_LATENT) for t in takes], max(asked))
+        device = self.encoder.device
+        features = self.encoder.encode([t.words for t in takes])
+        noise = torch.stack([_noise(model.config, t, max(asked)) for t in takes])
         heat = torch.tensor([t.request.temperature for t in takes])[:, None, None, None, None]
         draws = (noise * heat).to(device)
         mean = self.checkpoint.mean
@@ -110,13 +136,21 @@ class PaperPerformer(Performer):
             for row, (length, wanted) in enumerate(zip(lengths, asked, strict=True))
         ]
 
-    def _warnings(self, request: LineRequest, frames: list[npt.NDArray[np.float32]]) -> tuple[str, ...]:
-        warnings = list(request.warnings)
+    def _warnings(self, request: LineRequest, performed: list[Performed]) -> tuple[str, ...]:
+        warnings = list(super()._warnings(request, performed))
+        frames = [take.frames for take in performed]
+        words = performed[0].parts[0].text
         if request.emotion != _FROM_THE_LINE:
             warnings.append(f"{self.name} takes the emotion from the words alone; {request.emotion!r} was ignored.")
         if request.intensity != 1.0:
             warnings.append(f"{self.name} cannot be told an intensity; {request.intensity:g} was ignored.")
-        if self.encoder.is_cut(request.text):
+        if request.emotion_to is not None:
+            warnings.append(f"{self.name} cannot move to another emotion; {request.emotion_to!r} was ignored.")
+        if request.rate != 1.0 and request.seconds is None:
+            warnings.append(f"{self.name} cannot be told a speaking rate; {request.rate:g} was ignored.")
+        if words != request.text:
+            warnings.append(f"{self.name} takes no directions; what stands in brackets was neither obeyed nor spoken.")
+        if self.encoder.is_cut(words):
             room = self.checkpoint.model.config.max_text
             warnings.append(f"The line has more than {room} tokens; {self.name} did not read the rest.")
         if request.seconds is None:
@@ -130,6 +164,31 @@ class PaperPerformer(Performer):
                     "perform; ask for a length in seconds."
                 )
         return tuple(warnings)
+
+
+def _reference(take: Take) -> tuple[int, int] | None:
+    """Line and seed of the take that decides how long ``take`` is, if it is another one."""
+    given = take.request.branch or take.request.vary
+    return (take.line, given.seed) if given and take.request.seconds is None else None
+
+
+def _as_reference(take: Take) -> Take | None:
+    key = _reference(take)
+    return key and replace(take, seed=key[1], request=replace(take.request, branch=None, vary=None))
+
+
+def _noise(config: PaperConfig, take: Take, count: int) -> Tensor:
+    """Draws of a take, (count, L, 2, D): its own, or near those of another one, or another one's at first."""
+
+    def of(seed: int) -> Tensor:
+        return draw_noise(config, [replace(take, seed=seed).source.rng(STREAM_LATENT)], count)[0]
+
+    noise, branch, vary = of(take.seed), take.request.branch, take.request.vary
+    if vary:
+        noise = math.sqrt(1 - vary.amount**2) * of(vary.seed) + vary.amount * noise
+    if branch:
+        noise = torch.cat([of(branch.seed)[: branch.frame], noise[branch.frame :]])
+    return noise
 
 
 def _under(model: PaperCTEG, config: PaperConfig) -> PaperCTEG:

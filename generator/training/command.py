@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> None:
     import torch
     from accelerate import PartialState
 
-    from ..performer import choose_device
+    from ..performing.devices import choose_device
     from .loop import Options, Trainer, check_precision
     from .models import Choice, make_recipe
 

@@ -3,7 +3,7 @@
 
 It performs smooth made-up ``arkit55`` takes. What goes wrong is asked for: when the line is performed, by a word in
 its text ("crash", "memory", "garbage", "refuse", "slow", "stubborn", "warn", "log"); at the start, by an argument
-("hang", "exit", "no-torch", "old").
+("hang", "deaf", "exit", "no-torch", "old", "plain": an older one, without the later fields of a line).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import math
 import os
 import queue
+import re
 import struct
 import sys
 import threading
@@ -36,6 +37,11 @@ FPS = 24.0
 requests: queue.Queue[dict[str, Any] | None] = queue.Queue()
 cancelled: set[int] = set()
 write_lock = threading.Lock()
+fault = sys.argv[1] if len(sys.argv) > 1 else "serve"
+
+
+#: The fields of a line that an older generator does not know, with their defaults.
+LATER: dict[str, Any] = {"emotion_to": None, "rate": 1.0, "spread": False, "branch": None, "vary": None}
 
 
 def send(**message: Any) -> None:
@@ -57,11 +63,52 @@ def values(seed: int, frames: int) -> list[list[float]]:
     return rows
 
 
+def drawn(line: dict[str, Any]) -> list[int]:
+    """The seeds of a line's takes; the "most different" ones are the last of the pool, after the first."""
+    first, takes = line.get("seed", 0), line.get("takes", 1)
+    if not line.get("spread"):
+        return list(range(first, first + takes))
+    end = first + max(min(4 * takes, 64), takes)
+    return [first, *range(end - takes + 1, end)]
+
+
+def segments(line: dict[str, Any], frames: int) -> list[dict[str, Any]]:
+    """A segment per sentence, of equal length; directions in round brackets mean anger, others are emotions."""
+    found, direction = [], None
+    for part in re.findall(r"[(\[][^)\]]*[)\]]|[^(\[.!?…]+[.!?…]*", line["text"]):
+        if part[0] in "([":
+            direction = part
+        elif part.strip():
+            found.append((part.strip(), direction))
+    asked = line.get("emotion", "auto")
+    result = []
+    for index, (words, written) in enumerate(found):
+        source = "direction" if written else "words" if asked == "auto" else "asked"
+        emotion = {"direction": "anger", "words": "joy", "asked": asked}[source]
+        if written and written.startswith("["):
+            emotion = written[1:-1].split()[0]
+        result.append(
+            {
+                "text": words, "emotion": emotion, "emotion_to": line.get("emotion_to"), "intensity": 1.0,
+                "start": index * frames // len(found), "end": (index + 1) * frames // len(found),
+                "direction": written, "source": source,
+                "alternatives": {"joy": 0.62, "sadness": 0.21, "fear": 0.09} if source == "words" else {},
+            }
+        )  # fmt: skip
+    return result
+
+
 def clip_message(request: dict[str, Any], index: int, take: int) -> dict[str, Any]:
     line = request["lines"][index]
-    frames = round((line.get("seconds") or 1.0) * FPS) + 1
-    seed = line.get("seed", 0) + take
-    flat = [number for row in values(seed, frames) for number in row]
+    frames = round((line.get("seconds") or 1.0 / line.get("rate", 1.0)) * FPS) + 1
+    seed = drawn(line)[take]
+    rows = values(seed, frames)
+    if branch := line.get("branch"):
+        rows[: branch["frame"]] = values(branch["seed"], frames)[: branch["frame"]]
+    if vary := line.get("vary"):
+        near, a = values(vary["seed"], frames), vary["amount"]
+        rows = [[(1 - a) * x + a * y for x, y in zip(*pair, strict=True)] for pair in zip(near, rows, strict=True)]
+    flat = [number for row in rows for number in row]
     emotion = line.get("emotion", "auto")
     return {
         "id": request["id"], "event": "clip", "line": index, "take": take, "seed": seed, "text": line["text"],
@@ -73,7 +120,9 @@ def clip_message(request: dict[str, Any], index: int, take: int) -> dict[str, An
         "settings": {
             "intensity": line.get("intensity", 1.0), "temperature": line.get("temperature", 1.0),
             "seconds": line.get("seconds"), "checkpoint": "default", "emotion_requested": emotion,
+            **{name: line.get(name, default) for name, default in LATER.items()},
         },
+        "segments": segments(line, frames),
         "warnings": ["A word was not understood."] if "warn" in line["text"] else [],
     }  # fmt: skip
 
@@ -83,6 +132,9 @@ def generate(request: dict[str, Any]) -> None:
     send(id=number, event="progress", fraction=0.0, stage="starting")
     for index, line in enumerate(request["lines"]):
         text = line["text"]
+        if fault == "plain" and (unknown := set(line) & set(LATER)):
+            send(id=number, event="error", kind="input", message=f"A line has no field {min(unknown)!r}.")
+            return
         if "refuse" in text:
             send(id=number, event="error", kind="input", message="The line is refused; type another one.")
             return
@@ -117,7 +169,6 @@ def perform() -> None:
 
 
 def main() -> None:
-    fault = sys.argv[1] if len(sys.argv) > 1 else "serve"
     if fault == "hang":
         time.sleep(600)
     if fault == "exit":
@@ -132,8 +183,11 @@ def main() -> None:
             send(
                 id=number, event="hello", protocol=99 if fault == "old" else 1, generator="0.1.0", python="3.11.7",
                 torch="2.13.0", devices=["cpu"], spaces={"arkit55": {"channels": CHANNELS, "fps": FPS}},
-                emotions=["neutral"], max_seconds=10.0, max_characters=500,
+                emotions=["neutral"], max_seconds=60.0, max_characters=2000,
+                features=[] if fault == "plain" else [*LATER, "directions"],
             )  # fmt: skip
+            if fault == "deaf":
+                time.sleep(600)
         elif op == "generate":
             requests.put(request)
         elif op == "cancel":

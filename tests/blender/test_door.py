@@ -65,7 +65,7 @@ def test_check_names_versions_and_devices() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"text": "word " * 4000}, r"limit is 500; split"),
+        ({"text": "word " * 4000}, r"limit is 2,000; split"),
         ({"text": "\N{GRINNING FACE}"}, r"type words"),
         ({"text": "日本語です"}, r"Latin letters"),
         ({"text": "Hello\x07there"}, r"U\+0007.*remove it"),
@@ -75,6 +75,10 @@ def test_check_names_versions_and_devices() -> None:
         ({"text": "Hi.", "temperature": -0.5}, r"Temperature must be from"),
         ({"text": "Hi.", "takes": 0}, r"number of takes"),
         ({"text": "Hi.", "seed": -1}, r"seed must be"),
+        ({"text": "Hi.", "rate": 5.0}, r"rate must be from 0\.5 to 2, not 5"),
+        ({"text": "Hi.", "vary_seed": 1, "vary_amount": 2.0}, r"amount to vary by must be from 0 to 1, not 2"),
+        ({"text": "Hi.", "branch_seed": -1, "branch_frame": 9}, r"seed to branch from must be"),
+        ({"text": "[joy 9] Hi."}, r"intensity in \[joy 9\] must be from 0 to 1\.5, not 9"),
     ],
 )
 def test_what_cannot_be_performed_is_refused(
@@ -106,7 +110,9 @@ def test_a_damaged_checkpoint(face: bpy.types.Object, tmp_path: Path, monkeypatc
 
 @trained
 def test_a_line_becomes_keyframes(face: bpy.types.Object) -> None:
-    assert bpy.ops.cteg.generate(text="You kept it!", emotion="joy", takes=2, seed=3, seconds=2.0) == {"FINISHED"}
+    assert bpy.ops.cteg.generate(text="You kept it!", emotion="joy", takes=2, seed=3, spread=False, seconds=2.0) == {
+        "FINISHED"
+    }
     first, second = desk.takes_of(face)
     assert [keyframes.provenance(take)["seed"] for take in (first, second)] == [3, 4]
     lips = [face.data.shape_keys.key_blocks[name] for name in ("mouthSmileLeft", "jawOpen", "browInnerUp")]
@@ -121,3 +127,43 @@ def test_a_line_becomes_keyframes(face: bpy.types.Object) -> None:
     assert max(max(row) for row in one) > 0.1
     assert one != two
     assert "torch" not in sys.modules
+
+
+@trained
+def test_a_line_is_directed_and_performed_on(face: bpy.types.Object) -> None:
+    settings = bpy.context.scene.cteg
+    settings.text = "(seething) Get out of here. [joy 0.8 -> sadness] Wait, my dear friend, do not go!"
+    settings.takes, settings.seconds = 2, 4.0
+    bpy.ops.cteg.generate(seed=10, takes=1)
+    shown = keyframes.provenance(desk.shown_take(face))
+    assert shown is not None
+    first, second = desk.segments_of(shown)
+    assert (first.text, first.source, first.emotion) == ("Get out of here.", "direction", "anger")
+    assert (second.emotion, second.emotion_to, second.end) == ("joy", "sadness", shown["frames"])
+    bpy.ops.cteg.go_to_segment(index=1)
+    base = lips(desk.shown_take(face))
+    frame = bpy.context.scene.frame_current - 1
+    bpy.ops.cteg.branch()
+    one, two = desk.takes_of(face)[1:]
+    for take in (one, two):
+        assert lips(take)[:frame] == pytest.approx(base[:frame], abs=1e-4)
+        assert lips(take)[frame + 8 :] != pytest.approx(base[frame + 8 :], abs=1e-2)
+    bpy.ops.cteg.show_take(take=desk.takes_of(face)[0].name)
+    bpy.ops.cteg.vary(amount=0.0, takes=1)
+    assert lips(desk.shown_take(face)) == pytest.approx(base, abs=1e-4)
+    seeds = [keyframes.provenance(take)["seed"] for take in desk.takes_of(face)]
+    assert seeds[0] == 10 and seeds[1] == 11 and seeds[3] == 19
+    bpy.ops.cteg.show_take(take=desk.takes_of(face)[0].name)
+    bpy.ops.cteg.direct_segment(index=1, emotion="fear")
+    assert settings.text == "(seething) Get out of here. [fear] Wait, my dear friend, do not go!"
+    bpy.ops.cteg.generate(takes=1)
+    shown = keyframes.provenance(desk.shown_take(face))
+    assert shown is not None
+    assert [segment.emotion for segment in desk.segments_of(shown)] == ["anger", "fear"]
+
+
+def lips(take: bpy.types.Action | None) -> list[float]:
+    """Key by key, how far the mouth opens."""
+    assert take is not None
+    bag = take.layers[0].strips[0].channelbag(take.slots[0])
+    return [point.co[1] for point in bag.fcurves.find('key_blocks["jawOpen"].value').keyframe_points]

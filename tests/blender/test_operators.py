@@ -89,7 +89,7 @@ def curve(action: bpy.types.Action, key: str) -> bpy.types.FCurve:
 def test_generate_writes_one_action_per_take_and_shows_the_first(
     scene: bpy.types.Scene, face: bpy.types.Object
 ) -> None:
-    scene.cteg.seed = 5
+    scene.cteg.seed, scene.cteg.spread = 5, False
     scene.frame_set(11)
     assert bpy.ops.cteg.generate() == {"FINISHED"}
     takes = desk.takes_of(face)
@@ -142,7 +142,7 @@ def test_an_animators_action_is_kept(face: bpy.types.Object) -> None:
 def test_resample_adds_takes_with_new_seeds_and_keeps_the_others(
     scene: bpy.types.Scene, face: bpy.types.Object
 ) -> None:
-    scene.cteg.seed, scene.cteg.takes = 2, 2
+    scene.cteg.seed, scene.cteg.takes, scene.cteg.spread = 2, 2, False
     bpy.ops.cteg.generate()
     bpy.ops.cteg.generate(text="Another line.", seed=90)
     bpy.ops.cteg.resample()
@@ -384,7 +384,7 @@ def test_the_command_performs_and_saves(
 ) -> None:
     path = tmp_path / "new folder" / "out.blend"
     arguments = ["generate", "--text", "From the farm.", "--target", "Face", "--takes", "2", "--seed", "8"]
-    assert commands.run([*arguments, "--emotion", "fear", "--output", str(path)]) == 0
+    assert commands.run([*arguments, "--no-spread", "--emotion", "fear", "--output", str(path)]) == 0
     assert path.is_file()
     assert [keyframes.provenance(take)["seed"] for take in desk.takes_of(face)] == [8, 9]
     assert commands.run(["generate", "--text", "crash", "--output", str(tmp_path / "no.blend")]) == 1

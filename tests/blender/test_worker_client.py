@@ -91,7 +91,12 @@ def test_a_flood_of_logging_does_not_block(client: WorkerClient) -> None:
 
 
 def test_a_request_larger_than_the_pipe_does_not_block_a_process_that_does_not_read() -> None:
-    client = WorkerClient(command("hang"))
+    client = WorkerClient(command("deaf"))
+    client.submit(generate("Hello."))
+    deadline = time.monotonic() + 30
+    while client.hello is None and time.monotonic() < deadline:
+        client.poll(0.05)
+    assert client.hello is not None
     client.submit(generate("x" * 2_000_000))
     assert client.poll() == []
     pid = client.pid
@@ -146,6 +151,13 @@ def test_close_while_performing_ends_the_request_and_the_process(client: WorkerC
     assert pid is not None
     assert not alive(pid)
     assert client.poll() == [Cancelled(number)]
+
+
+def test_cancelling_before_the_generator_has_started_ends_at_once(client: WorkerClient) -> None:
+    number = client.submit(generate("slow"))
+    client.cancel(number)
+    assert client.poll() == [Cancelled(number)]
+    assert client.wait(client.submit(generate("Next.")), 30).takes
 
 
 def test_wait_times_out_with_a_sentence_and_cancels(client: WorkerClient) -> None:
@@ -227,6 +239,41 @@ def test_numbers_that_json_lacks_are_refused_before_anything_starts(client: Work
     with pytest.raises(WorkerError, match="not sent"):
         client.wait(number, 5)
     assert client.pid is None
+
+
+# --- generators of different ages ------------------------------------------------------------------------------------
+
+
+def test_an_older_generator_is_not_asked_for_the_most_different_takes() -> None:
+    client = WorkerClient(command("plain"))
+    try:
+        takes = client.wait(client.submit(generate("Hello.", takes=2, seed=3, spread=True)), 30).takes
+        assert [take.seed for take in takes] == [3, 4]
+        with pytest.raises(WorkerError, match="too old for vary; install"):
+            client.wait(client.submit(generate("Hello.", vary={"seed": 1, "amount": 0.3})), 30)
+        assert client.wait(client.submit(generate("Hello.", rate=1.0)), 30).takes
+    finally:
+        client.close()
+
+
+def test_what_was_asked_and_understood_comes_back(client: WorkerClient) -> None:
+    text = "(seething) You came back. Why?"
+    request = generate(text, takes=2, seed=7, spread=True, emotion_to="fear", rate=0.5)
+    takes = client.wait(client.submit(request), 30).takes
+    assert [take.seed for take in takes] == [7, 14]
+    assert takes[0].settings["emotion_to"] == "fear" and takes[0].settings["rate"] == 0.5
+    first, second = takes[0].segments
+    assert (first.text, first.emotion, first.direction, first.source) == (
+        "You came back.", "anger", "(seething)", "direction",
+    )  # fmt: skip
+    assert (first.start, second.start, second.end) == (0, 24, 49)
+    assert client.hello is not None and "branch" in client.hello.features
+
+
+@pytest.mark.parametrize(("takes", "last"), [(1, 13), (3, 21), (16, 73), (40, 73), (64, 73)])
+def test_the_most_different_takes_draw_from_four_times_as_many_seeds(takes: int, last: int) -> None:
+    assert Line("x", takes=takes, seed=10, spread=True).last_seed == last
+    assert Line("x", takes=takes, seed=10).last_seed == 9 + takes
 
 
 # --- messages -------------------------------------------------------------------------------------------------------

@@ -14,13 +14,18 @@ from generator.clips import Clips, write_atomically
 from generator.errors import InputError
 from generator.spaces import ARKIT55
 
+#: Of two takes.
+SEGMENTS = (({"text": "Hi «you»", "start": 0, "end": 30},), ({"text": "Hi «you»", "start": 0, "end": 20},))
+
 
 @pytest.fixture
 def clips() -> Clips:
     values = np.random.default_rng(0).uniform(0, 0.5, (2, 30, ARKIT55.size)).astype(np.float32)
     values[1, 20:] = values[1, 19]
     seeds = np.array([7, 8], np.int64)
-    return Clips(values, np.array([30, 20], np.int64), seeds, ARKIT55, "Hi «you»", "joy", {"intensity": 1.0})
+    return Clips(
+        values, np.array([30, 20], np.int64), seeds, ARKIT55, "Hi «you»", "joy", {"intensity": 1.0}, (), SEGMENTS
+    )
 
 
 def test_npz_holds_what_the_format_promises(clips: Clips, tmp_path: Path) -> None:
@@ -31,6 +36,7 @@ def test_npz_holds_what_the_format_promises(clips: Clips, tmp_path: Path) -> Non
         assert file["lengths"].tolist() == [30, 20] and file["seeds"].tolist() == [7, 8]
         assert tuple(file["channels"]) == ARKIT55.channels
         assert float(file["fps"]) == 24.0 and str(file["space"]) == "arkit55"
+        assert json.loads(str(file["segments"])) == [list(take) for take in SEGMENTS]
         assert str(file["text"]) == "Hi «you»" and str(file["emotion"]) == "joy"
 
 

@@ -25,9 +25,10 @@ from generator.paper.config import PaperConfig
 from generator.paper.decoding import decode, draw_noise
 from generator.paper.model import PaperCTEG
 from generator.paper.performer import PaperPerformer
-from generator.performer import CtegPerformer, Performer
-from generator.requests import LineRequest
-from generator.sampling import STREAM_LATENT, Cancelled, TakeSeed, end_at_standard_face
+from generator.performing.cteg import CtegPerformer
+from generator.performing.load import load_performer
+from generator.performing.sampling import STREAM_LATENT, Cancelled, TakeSeed, end_at_standard_face
+from generator.requests import Branch, LineRequest, Vary
 from generator.spaces import FLAME53
 from generator.text import TextEncoder
 from tests.generator.tiny import write_bert, write_paper
@@ -43,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def performer(folder: Path) -> PaperPerformer:
-    loaded = Performer.load(folder, "cpu")
+    loaded = load_performer(folder, "cpu")
     assert isinstance(loaded, PaperPerformer)
     return loaded
 
@@ -176,7 +177,7 @@ def test_temperature_scales_the_draws(performer: PaperPerformer) -> None:
 
 
 def test_the_stop_rule_ends_a_take_unless_its_length_was_asked_for(folder: Path, tmp_path: Path) -> None:
-    whole = Performer.load(folder, "cpu")
+    whole = load_performer(folder, "cpu")
     assert isinstance(whole, PaperPerformer)
     norms = [np.linalg.norm(decoded(whole, seed, 59), axis=1) for seed in range(3)]
     threshold = float(np.mean([np.sort(row[15:50])[1] for row in norms]))
@@ -186,7 +187,7 @@ def test_the_stop_rule_ends_a_take_unless_its_length_was_asked_for(folder: Path,
     config = json.loads((stopping / "config.json").read_text())
     config["model"]["stop_threshold"] = threshold
     (stopping / "config.json").write_text(json.dumps(config))
-    free, fixed = Performer.load(stopping, "cpu").perform([ask(takes=3), ask(takes=3, seconds=2.25)])
+    free, fixed = load_performer(stopping, "cpu").perform([ask(takes=3), ask(takes=3, seconds=2.25)])
     assert free.lengths.tolist() == expected and fixed.lengths.tolist() == [54] * 3
     for seed, length in enumerate(expected):
         np.testing.assert_allclose(free.take(seed), ended(decoded(whole, seed, 59)[:length]), atol=1e-5)
@@ -206,8 +207,32 @@ def test_what_the_model_cannot_be_told_is_a_warning(performer: PaperPerformer) -
     assert "2 takes did not end within 2.5 s" in endless.warnings[0]
 
 
+def test_directions_and_pace_are_warned_of_and_not_spoken(performer: PaperPerformer) -> None:
+    plain, told = performer.perform(
+        [ask(), ask(f"(angrily) {LINE} [joy -> sadness]", emotion_to="joy", rate=0.5)]
+    )  # fmt: skip
+    assert [s["text"] for s in told.segments[0]] == [LINE] and told.segments[0][0]["emotion"] == "auto"
+    np.testing.assert_array_equal(told.take(0), plain.take(0))
+    for part in ("'joy' was ignored", "0.5 was ignored", "neither obeyed nor spoken"):
+        assert any(part in warning for warning in told.warnings)
+
+
+def test_takes_branch_off_vary_and_spread(performer: PaperPerformer) -> None:
+    whole, branched, near, new, spread = performer.perform(
+        [
+            ask(seed=5), ask(seed=8, branch=Branch(5, 20)), ask(seed=8, vary=Vary(5, 0.1)), ask(seed=8),
+            ask(seed=5, takes=3, spread=True),
+        ]
+    )  # fmt: skip
+    assert branched.lengths.tolist() == near.lengths.tolist() == whole.lengths.tolist()
+    np.testing.assert_allclose(branched.take(0)[:20], whole.take(0)[:20], atol=1e-5)
+    assert np.abs(branched.take(0)[20:] - whole.take(0)[20:]).max() > 0.1
+    assert np.abs(near.take(0) - whole.take(0)).mean() < 0.5 * np.abs(new.take(0) - whole.take(0)).mean()
+    assert spread.seeds[0] == 5 and spread.seeds.tolist() != [5, 6, 7] and max(spread.seeds) < 5 + 12
+
+
 def test_a_take_that_ends_at_once_is_a_warning(tmp_path: Path) -> None:
-    (clips,) = Performer.load(write_paper(tmp_path / "calm", stop_threshold=1e9), "cpu").perform([ask()])
+    (clips,) = load_performer(write_paper(tmp_path / "calm", stop_threshold=1e9), "cpu").perform([ask()])
     assert clips.lengths.tolist() == [1] and "ended within 0.5 s" in clips.warnings[0]
 
 
@@ -218,14 +243,14 @@ def test_what_cannot_be_performed_is_refused(performer: PaperPerformer, tmp_path
     with pytest.raises(InputError, match="English"):
         performer.perform([ask("éèàù çîï")])
     with pytest.raises(CheckpointError, match="5 expression and 3 jaw channels"):
-        Performer.load(write_paper(tmp_path / "narrow", expression_channels=5), "cpu")
+        load_performer(write_paper(tmp_path / "narrow", expression_channels=5), "cpu")
     (tmp_path / "later").mkdir()
     (tmp_path / "later" / "config.json").write_text('{"format": "cteg-later"}')
     with pytest.raises(CheckpointError, match="'cteg-later'"):
-        Performer.load(tmp_path / "later", "cpu")
+        load_performer(tmp_path / "later", "cpu")
     with pytest.raises(CheckpointError, match="There is no checkpoint"):
-        Performer.load(tmp_path / "nowhere", "cpu")
-    assert isinstance(Performer.load(device="cpu"), CtegPerformer)
+        load_performer(tmp_path / "nowhere", "cpu")
+    assert isinstance(load_performer(device="cpu"), CtegPerformer)
 
 
 def test_progress_grows_and_a_cancelled_performance_stops_between_frames(performer: PaperPerformer) -> None:
@@ -289,7 +314,7 @@ def test_the_worker_performs_it_and_cancels_it(folder: Path, root: Path) -> None
         ]
         array = clips[1]["values"]
         values = np.frombuffer(base64.b64decode(array["base64"]), "<f4").reshape(array["shape"])
-        performer = Performer.load(folder, "cpu")
+        performer = load_performer(folder, "cpu")
         np.testing.assert_allclose(values, performer.perform([ask(seed=4, seconds=1.0)])[0].take(0), atol=1e-5)
         send({"id": 2, "op": "generate", "lines": [slow] * 40, "checkpoint": str(folder), "device": "cpu"})
         answers("performing")

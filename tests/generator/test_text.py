@@ -55,8 +55,8 @@ def test_the_default_encoder_equals_the_librarys() -> None:
 
 def test_the_default_encoder_needs_no_transformers(root: Path) -> None:
     program = (
-        "import sys; from generator.performer import Performer; from generator.requests import LineRequest; "
-        "Performer.load(device='cpu').perform([LineRequest('No.', seconds=0.5).validated()]); "
+        "import sys; from generator.performing.load import load_performer; from generator.requests import LineRequest; "
+        "load_performer(device='cpu').perform([LineRequest('No.', seconds=0.5).validated()]); "
         "print([name for name in ('transformers', 'huggingface_hub', 'torch._dynamo') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)

@@ -16,7 +16,7 @@ from generator.config import ModelConfig
 from generator.corpus.build import build_corpus
 from generator.corpus.reader import Corpus
 from generator.errors import CheckpointError, DataError, InputError
-from generator.performer import Performer
+from generator.performing.load import load_performer
 from generator.requests import LineRequest
 from generator.text import TextEncoder
 from generator.training.default import FINE_TUNING, DefaultRecipe, DefaultSettings
@@ -155,7 +155,7 @@ def test_an_empty_split_is_refused(corpus: Path, encoder: TextEncoder, tmp_path:
 
 
 def test_its_checkpoint_performs(finished: Path) -> None:
-    performer = Performer.load(finished / "best", "cpu")
+    performer = load_performer(finished / "best", "cpu")
     request = LineRequest("You did it!", "joy", takes=2, seed=3).validated()
     (clips,) = performer.perform([request])
     (again,) = performer.perform([request])

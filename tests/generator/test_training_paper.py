@@ -21,7 +21,7 @@ from generator.ewa import EwA
 from generator.paper.checkpoint import load_paper_checkpoint
 from generator.paper.config import REFERENCE_QUIRKS, PaperConfig
 from generator.paper.objective import losses
-from generator.performer import Performer
+from generator.performing.load import load_performer
 from generator.released.emoava import open_emoava
 from generator.requests import LineRequest
 from generator.text import TextEncoder
@@ -74,7 +74,7 @@ def test_the_objective_falls_and_its_terms_are_logged(finished: Path) -> None:
 def test_its_checkpoint_performs_and_can_be_moved(finished: Path, tmp_path: Path) -> None:
     moved = (finished / "best").rename(tmp_path / "elsewhere")
     try:
-        performer = Performer.load(moved, "cpu")
+        performer = load_performer(moved, "cpu")
         (clips,) = performer.perform([LineRequest("Tell me again why.", takes=2, seed=3, seconds=1.0).validated()])
     finally:
         moved.rename(finished / "best")
@@ -225,7 +225,7 @@ def test_a_dry_run_from_the_command_line(made_emoava: Path, tiny_encoder: Path, 
     stored = json.loads((tmp_path / "run" / "settings.json").read_text("utf-8"))
     assert stored["recipe"] == "paper" and stored["training"]["warmup"] == 4000
     assert DataSource.parse(f"emoava:{made_emoava}").kind == "emoava"
-    (clips,) = Performer.load(tmp_path / "run" / "best", "cpu").perform(
+    (clips,) = load_performer(tmp_path / "run" / "best", "cpu").perform(
         [LineRequest("Look, of course it works.", takes=1, seconds=0.5).validated()]
     )
     assert clips.values.shape == (1, 12, 53) and np.isfinite(clips.values).all()

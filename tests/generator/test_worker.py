@@ -72,6 +72,8 @@ def test_hello_names_versions_devices_and_spaces(door: Door) -> None:
     answer = door.receive()
     assert (answer["id"], answer["event"], answer["protocol"]) == (1, "hello", 1)
     assert "cpu" in answer["devices"] and answer["emotions"] == list(EMOTION_NAMES)
+    assert (answer["max_seconds"], answer["max_characters"]) == (60, 2000)
+    assert answer["features"] == ["emotion_to", "rate", "spread", "branch", "vary", "directions"]
     assert answer["spaces"]["arkit55"] == {"channels": list(ARKIT55.channels), "fps": 24.0}
 
 
@@ -91,12 +93,34 @@ def test_takes_arrive_whole_and_a_seed_reproduces_its_take(door: Door) -> None:
     np.testing.assert_allclose(decode(again["values"]), second, atol=2e-4)
 
 
+def test_a_directed_take_says_what_it_performs(door: Door) -> None:
+    asked = {
+        "text": "(furiously) Get out! (softly) Please.", "takes": 2, "seed": 3, "spread": True, "rate": 1.2,
+        "emotion": "joy", "emotion_to": "sadness", "branch": {"seed": 9, "frame": 20}, "vary": None, "seconds": None,
+    }  # fmt: skip
+    door.send({"id": 4, "op": "generate", "lines": [asked]})
+    clips = [a for a in door.until_end(4) if a["event"] == "clip"]
+    assert len(clips) == 2 and clips[0]["seed"] == 3
+    for clip in clips:
+        first, last = clip["segments"]
+        assert (first["text"], first["emotion"], first["direction"]) == ("Get out!", "anger", "furiously")
+        assert (first["source"], first["intensity"], first["emotion_to"]) == ("direction", 1.3, None)
+        assert (first["start"], first["end"], last["end"]) == (0, last["start"], clip["values"]["shape"][0])
+        settings = clip["settings"]
+        assert all(settings[name] == asked[name] for name in ("emotion_to", "rate", "spread", "branch", "vary"))
+    seed = clips[1]["seed"]
+    door.send({"id": 5, "op": "generate", "lines": [{**asked, "seed": seed, "takes": 1, "spread": False}]})
+    (again,) = [a for a in door.until_end(5) if a["event"] == "clip"]
+    np.testing.assert_allclose(decode(again["values"]), decode(clips[1]["values"]), atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("request_fields", "kind", "sentence"),
     [
         ({"lines": [line(text=" ")]}, "input", "type what the character says"),
         ({"lines": [line(emotion="grumpy")]}, "input", "choose auto, neutral, joy"),
-        ({"lines": [line(seconds=0)]}, "input", "must be from 0.5 to 10"),
+        ({"lines": [line(seconds=0)]}, "input", "must be from 0.5 to 60"),
+        ({"lines": [line(text="[joy 9] Hi.")]}, "input", r"intensity in \[joy 9\] must be from 0 to 1.5"),
         ({"lines": []}, "input", "at least one line"),
         ({"lines": [line()], "checkpoint": "/nowhere"}, "checkpoint", "no checkpoint in .*nowhere"),
         ({"lines": [line()], "device": "abacus"}, "environment", "choose auto, cpu, cuda or mps"),

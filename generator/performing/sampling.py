@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -13,16 +12,19 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .model import CTEG, Condition
-from .spaces import Space
+from ..layers import LayerCache
+from ..model import CTEG, Condition
+from ..spaces import Space
+from .draws import STREAM_LATENT as STREAM_LATENT
+from .draws import STREAM_LENGTH as STREAM_LENGTH
+from .draws import Draws, stacked
+from .draws import TakeSeed as TakeSeed
 
 #: Longest ease-out to the standard face, in seconds, and its largest share of a clip.
 EASE_OUT_SECONDS: Final = 0.5
 EASE_OUT_SHARE: Final = 0.3
 #: The stop rule looks for the standard face only after this share of the clip, so that a calm moment is no end.
 STOP_AFTER_SHARE: Final = 0.75
-#: Streams of random numbers that a take's seed opens (see `TakeSeed.rng`).
-STREAM_LATENT, STREAM_LENGTH = 0, 1
 
 
 class Cancelled(Exception):
@@ -30,20 +32,16 @@ class Cancelled(Exception):
 
 
 @dataclass(frozen=True)
-class TakeSeed:
-    """What a take's random numbers come from.
+class Course:
+    """A condition that changes while a clip runs.
 
-    The line is part of it: with the seed alone, seed 1 would turn the head at the same moment in every line. Emotion
-    and intensity are not, so that a take can be turned up without becoming another one.
+    Attributes:
+        emotion: weights over the config's emotions of every step, (B, N, 7) or (B, N, 14).
+        intensity: of every step, (B, N).
     """
 
-    seed: int
-    line: str
-
-    def rng(self, stream: int) -> np.random.Generator:
-        """The numbers of one stream: NumPy's PCG64, the same on every platform, device and torch version."""
-        entropy = [self.seed, zlib.crc32(self.line.encode("utf-8")), stream]
-        return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
+    emotion: Tensor
+    intensity: Tensor
 
 
 @torch.inference_mode()
@@ -68,34 +66,86 @@ def sample_takes(
     Returns:
         B arrays (T_i, C) in the space's units and limits, each ending at the standard face.
     """
-    config, device = model.config, model.scale.device
     lengths = [int(n) for n in condition.frames.tolist()]
-    steps = -(-max(lengths) // config.frames_per_step)
-    noise, gumbel = _draws(model, seeds, steps)
-    heat = torch.tensor(temperature, device=device)[:, None, None]
-    memory, mask = model.memory(condition)
-    caches = model.new_caches(memory, steps)
-    lower, upper = (torch.from_numpy(v).to(device) / model.scale for v in (model.space.lower, model.space.upper))
-    previous = torch.zeros(len(seeds), model.space.size, device=device)
-    velocity = torch.zeros_like(previous)
-    written = []
-    for step in range(steps):
-        frames = model.decode_step(
-            previous, velocity, condition, mask, caches, noise[:, step], gumbel[:, step], heat, step
-        ).clamp(lower, upper)
-        before = frames[:, -2] if config.frames_per_step > 1 else previous
-        previous, velocity = frames[:, -1], frames[:, -1] - before
-        written.append(frames)
-        if on_step is not None:
-            on_step(step + 1, steps)
-    decoded = (torch.cat(written, 1) * model.scale).float().cpu().numpy()
+    steps = steps_of(model, max(lengths))
+    draws = [Draws.of(seed, model.config, steps) for seed in seeds]
+    scaled = decode(model, condition, draws, temperature, on_step=on_step)
+    decoded = in_units(model, scaled)
     takes = [decoded[row, :length] for row, length in enumerate(lengths)]
-    if config.frames_per_step > 1:
+    if model.config.frames_per_step > 1:
         takes = [smooth_seams(take, model.space) for take in takes]
     return [
         end_at_standard_face(take, model.space, stop_early=not fixed)
         for take, fixed in zip(takes, fixed_length, strict=True)
     ]
+
+
+@torch.inference_mode()
+def decode(
+    model: CTEG,
+    condition: Condition,
+    draws: list[Draws],
+    temperature: list[float],
+    course: Course | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """Scaled frames (B, N P, C) of B rows for the N steps of ``draws``.
+
+    Args:
+        model: in eval mode.
+        condition: B rows.
+        draws: of each row, N steps.
+        temperature: of each row.
+        course: the emotion and intensity of every step where they change; else those of ``condition``.
+        on_step: called with (steps done, steps in all); may raise `Cancelled`.
+    """
+    device, size = model.scale.device, model.config.frames_per_step
+    noise, gumbel = stacked(draws, device)
+    steps = noise.shape[1]
+    heat = torch.tensor(temperature, device=device)[:, None, None]
+    memory, mask = model.memory(condition)
+    caches = model.new_caches(memory, steps)
+    lower, upper = (torch.from_numpy(v).to(device) / model.scale for v in (model.space.lower, model.space.upper))
+    previous = torch.zeros(len(draws), model.space.size, device=device)
+    velocity = torch.zeros_like(previous)
+    written = []
+    for step in range(steps):
+        if course is not None:
+            condition = replace(condition, emotion=course.emotion[:, step], intensity=course.intensity[:, step])
+            _tell(model, condition, caches)
+        frames = model.decode_step(
+            previous, velocity, condition, mask, caches, noise[:, step], gumbel[:, step], heat, step
+        ).clamp(lower, upper)
+        before = frames[:, -2] if size > 1 else previous
+        previous, velocity = frames[:, -1], frames[:, -1] - before
+        written.append(frames)
+        if on_step is not None:
+            on_step(step + 1, steps)
+    return torch.cat(written, 1)
+
+
+def steps_of(model: CTEG, frames: int) -> int:
+    """Decoder steps that write at least ``frames`` frames."""
+    return -(-frames // model.config.frames_per_step)
+
+
+def in_units(model: CTEG, scaled: Tensor) -> npt.NDArray[np.float32]:
+    """Scaled frames (…, C) in the units of the model's space."""
+    frames: npt.NDArray[np.float32] = (scaled * model.scale).float().cpu().numpy()
+    return frames
+
+
+def _tell(model: CTEG, condition: Condition, caches: list[LayerCache]) -> None:
+    """Put the emotion of ``condition`` into the caches' text memory, whose first token it is."""
+    if model.config.conditioning == "none":
+        return
+    token = model.memory(condition)[0][:, :1]
+    for layer, cache in zip(model.decoder_layers, caches, strict=True):
+        for attention, (key, value) in (
+            (layer.text_attention, cache.text), (layer.text_attention_second, cache.text_second)
+        ):  # fmt: skip
+            new_key, new_value = attention.keys_values(token)
+            key[:, :, :1], value[:, :, :1] = new_key, new_value
 
 
 @torch.inference_mode()
@@ -107,7 +157,7 @@ def sample_uncached(model: CTEG, condition: Condition, seed: TakeSeed, temperatu
     """
     config, device = model.config, model.scale.device
     steps = -(-int(condition.frames[0]) // config.frames_per_step)
-    noise, gumbel = _draws(model, [seed], steps)
+    noise, gumbel = stacked([Draws.of(seed, config, steps)], device)
     heat = torch.tensor([temperature], device=device)[:, None, None]
     lower, upper = (torch.from_numpy(v).to(device) / model.scale for v in (model.space.lower, model.space.upper))
     frames = torch.zeros(1, steps, config.frames_per_step, model.space.size, device=device)
@@ -146,42 +196,36 @@ def end_at_standard_face(
 ) -> npt.NDArray[np.float32]:
     """Stop rule and terminator (section 3.5): cut at the standard face, then arrive there with zero velocity.
 
-    With ``stop_early`` the clip is cut after the first frame in its last quarter whose norm is under
-    ``space.standard_face_norm``. Its last half second then eases out to exactly zero, so the face always comes to rest,
-    even where the model did not.
+    With ``stop_early`` the clip is cut where `first_standard_face` says. Its last half second then eases out to exactly
+    zero, so the face always comes to rest, even where the model did not.
     """
-    count = len(frames)
-    first = int(count * STOP_AFTER_SHARE)
+    return ease_out(frames[: first_standard_face(frames, space)] if stop_early else frames, space)
+
+
+def first_standard_face(frames: npt.NDArray[np.float32], space: Space, passage: int | None = None) -> int:
+    """Frames up to the first at the standard face: norm under ``space.standard_face_norm`` in the last quarter.
+
+    Args:
+        frames: (T, C).
+        space: of the frames.
+        passage: look in the last quarter of the last ``passage`` frames; None for the whole clip.
+    """
+    first = int(len(frames) - (1 - STOP_AFTER_SHARE) * passage) if passage else int(len(frames) * STOP_AFTER_SHARE)
     still = np.flatnonzero(np.linalg.norm(frames[first:], axis=1) < space.standard_face_norm)
-    if stop_early and still.size:
-        count = first + int(still[0]) + 1
-    frames = frames[:count].copy()
+    return first + int(still[0]) + 1 if still.size else len(frames)
+
+
+def ease_out(frames: npt.NDArray[np.float32], space: Space) -> npt.NDArray[np.float32]:
+    """``frames`` (T, C) with the last half second (or `EASE_OUT_SHARE`) eased out to the standard face."""
+    frames, count = frames.copy(), len(frames)
     ease = max(1, min(round(EASE_OUT_SECONDS * space.fps), round(count * EASE_OUT_SHARE)))
     t = np.linspace(0, 1, ease + 1, dtype=np.float32)[1:]
     # Minimum-jerk profile (Flash and Hogan 1985): velocity and acceleration are zero at both ends.
-    frames[-ease:] *= (1 - (10 * t**3 - 15 * t**4 + 6 * t**5))[:, None]
+    frames[-ease:] *= (1 - minimum_jerk(t))[:, None]
     frames[-1] = 0
     return frames
 
 
-def _draws(model: CTEG, seeds: list[TakeSeed], steps: int) -> tuple[Tensor, Tensor]:
-    """Standard normal (B, steps, layers, Z) and Gumbel (B, steps, layers, K) draws.
-
-    Drawn step by step, so that a longer take of the same seed starts with the same draws.
-    """
-    config = model.config
-    width = config.d_latent + config.prior_components
-    normal, gumbel = [], []
-    for seed in seeds:
-        rng = seed.rng(STREAM_LATENT)
-        uniform = rng.random((steps, config.n_layers, width + config.d_latent))
-        z, k = config.d_latent, config.prior_components
-        # Box-Muller, so that one uniform array per step keeps prefixes equal.
-        radius = np.sqrt(-2 * np.log1p(-uniform[..., :z]))
-        normal.append(radius * np.cos(2 * np.pi * uniform[..., z : 2 * z]))
-        gumbel.append(-np.log(-np.log(np.clip(uniform[..., 2 * z : 2 * z + k], 1e-12, 1 - 1e-12))))
-    device = model.scale.device
-    return (
-        torch.from_numpy(np.stack(normal)).float().to(device),
-        torch.from_numpy(np.stack(gumbel)).float().to(device),
-    )
+def minimum_jerk(t: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Minimum-jerk profile (Flash and Hogan 1985) from 0 at ``t`` = 0 to 1 at ``t`` = 1, still at both ends."""
+    return np.asarray(10 * t**3 - 15 * t**4 + 6 * t**5)

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What vary and branch share: new takes made from the one that is shown, with the settings it was performed with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bpy.props import IntProperty
+
+from .. import desk, session
+from ..clip import origin_of
+from .jobs import Refusal, busy_reason
+from .perform import Order, PerformOperator
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from bpy.types import Context
+
+    from ..worker.protocol import Line
+
+
+def disabled_reason(context: Context, feature: str) -> str:
+    """Why no takes can be made from the shown one, or ""."""
+    target = context.scene.cteg.target
+    if reason := busy_reason() or desk.target_problem(context.scene, target):
+        return reason
+    made = desk.shown_made(target)
+    if made is None:
+        return f"{target.name} shows no take; generate a line, or choose a take from the list."
+    if origin := origin_of(made["settings"], made["fps"]):
+        return f"This take was made from another one ({origin}). Show that one to make more of it."
+    if not session.offers(feature):
+        return "This generator cannot do that; install the extension and the generator from the same CTEG zip."
+    return ""
+
+
+class AgainOperator(PerformOperator):
+    """Mixin of the operators that make new takes from the shown one; they begin on the same frame."""
+
+    takes: IntProperty(name="Takes", description="As many as Generate makes, unless given", options={"SKIP_SAVE"})
+    seed: IntProperty(name="Seed", description="The first unused one, unless given", options={"SKIP_SAVE"})
+
+    _checkpoint: str = ""
+
+    def changed(self, context: Context, made: dict[str, Any], line: Line) -> Line:
+        """What is asked for instead of the shown take's own line. `Refusal` when that cannot be."""
+        raise NotImplementedError
+
+    def order(self, context: Context) -> Order:
+        """See `PerformOperator`."""
+        settings = context.scene.cteg
+        made = desk.shown_made(settings.target)
+        assert made is not None, "poll has looked"
+        given = self.properties.is_property_set
+        seed = self.seed if given("seed") else desk.next_seed(settings.target, made["text"])
+        if seed is None:
+            raise Refusal("The shown take belongs to another face; choose one from the list.")
+        line = self.changed(context, made, desk.asked_for(made))
+        line = replace(line, seed=seed, takes=self.takes if given("takes") else settings.takes)
+        self._checkpoint = str(made["settings"].get("checkpoint", ""))
+        return Order(line, settings.target, made["start_frame"])
+
+    def warn(self, job: session.Job) -> None:
+        """See `PerformOperator`."""
+        now = str(job.takes[0].settings.get("checkpoint", ""))
+        if self._checkpoint and now != self._checkpoint:
+            self.report(
+                {"WARNING"},
+                f"The checkpoint is {now} now and was {self._checkpoint}: the new takes do not resemble the shown one",
+            )

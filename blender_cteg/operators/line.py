@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What generate and resample share: the line and the settings of a scene, or of the operator's arguments."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
+
+from .. import desk
+from ..properties import EMOTION_ITEMS, EMOTION_TO_ITEMS, NOWHERE
+from ..worker.protocol import Line
+from .jobs import Refusal, busy_reason
+from .perform import Order, PerformOperator
+
+if TYPE_CHECKING:
+    from bpy.types import Context, Object, Scene
+
+#: Settings that the arguments of the operator may override, for scripts.
+_OVERRIDES = ("emotion", "emotion_to", "intensity", "takes", "seed", "spread", "temperature", "seconds", "rate")
+_NUMBERS = ("intensity", "temperature", "seconds", "rate")
+
+
+def disabled_reason(context: Context) -> str:
+    """Why the settings of the scene cannot be performed as they are, or ""."""
+    settings = context.scene.cteg
+    return busy_reason() or desk.target_problem(context.scene, settings.target) or _line_problem(settings.line())
+
+
+def _line_problem(text: str) -> str:
+    """The cheapest check of a line; the generator makes the others."""
+    return "" if text.strip() else "Type the line that the character says."
+
+
+class LineOperator(PerformOperator):
+    """Mixin of the operators that perform a line."""
+
+    text: StringProperty(name="Line", description="What the character says", options={"SKIP_SAVE"})
+    emotion: EnumProperty(name="Emotion", items=EMOTION_ITEMS, options={"SKIP_SAVE"})
+    emotion_to: EnumProperty(name="Moves To", items=EMOTION_TO_ITEMS, options={"SKIP_SAVE"})
+    intensity: FloatProperty(name="Intensity", default=1.0, options={"SKIP_SAVE"})
+    takes: IntProperty(name="Takes", default=1, options={"SKIP_SAVE"})
+    seed: IntProperty(name="Seed", options={"SKIP_SAVE"})
+    spread: BoolProperty(name="Most Different", options={"SKIP_SAVE"})
+    temperature: FloatProperty(name="Temperature", default=1.0, options={"SKIP_SAVE"})
+    seconds: FloatProperty(name="Length", description="0: as long as the line takes to say", options={"SKIP_SAVE"})
+    rate: FloatProperty(name="Speaking Rate", default=1.0, options={"SKIP_SAVE"})
+    target: StringProperty(name="Target", description="Name of the object that performs", options={"SKIP_SAVE"})
+    start_frame: IntProperty(name="Start Frame", options={"SKIP_SAVE"})
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        # Only what no argument can change: a script may bring its own target and line.
+        if reason := busy_reason():
+            cls.poll_message_set(reason)
+        return not reason
+
+    def first_seed(self, target: Object, line: Line) -> int:
+        """The seed of the first take. `Refusal` when there is none."""
+        return line.seed
+
+    def current_start(self, scene: Scene, target: Object, line: Line) -> int:
+        """Where takes begin when no frame is given."""
+        return scene.frame_current
+
+    def order(self, context: Context) -> Order:
+        """See `PerformOperator`."""
+        scene, settings = context.scene, context.scene.cteg
+        wanted = {
+            name: getattr(self if self.properties.is_property_set(name) else settings, name) for name in _OVERRIDES
+        }
+        for name in _NUMBERS:
+            if not math.isfinite(wanted[name]):  # JSON has no word for it
+                raise Refusal(f"{settings.bl_rna.properties[name].name} must be a number, not {wanted[name]:g}.")
+        wanted["seconds"] = wanted["seconds"] or None
+        wanted["emotion_to"] = None if wanted["emotion_to"] == NOWHERE else wanted["emotion_to"]
+        wanted["spread"] = wanted["spread"] and wanted["takes"] > 1  # one take differs from nothing
+        line = Line(self.text if self.properties.is_property_set("text") else settings.line(), **wanted)
+        target = settings.target
+        if self.target:
+            target = scene.objects.get(self.target)
+            if target is None:
+                raise Refusal(f"There is no object called {self.target!r} in this scene; name another target.")
+        if problem := desk.target_problem(scene, target) or _line_problem(line.text):
+            raise Refusal(problem)
+        if self.properties.is_property_set("start_frame"):
+            start = self.start_frame
+        else:
+            start = settings.start_frame if settings.start == "FRAME" else self.current_start(scene, target, line)
+        return Order(replace(line, seed=self.first_seed(target, line)), target, start)

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Segments: how the generator understood a line, part by part (no ``bpy``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+#: Where the emotion of a segment can come from.
+SOURCES: Final = ("asked", "direction", "words")
+
+
+class SegmentError(ValueError):
+    """A segment that cannot be read, or not found in its line; the message is a sentence."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One part of a performed line.
+
+    Attributes:
+        text: the spoken words, without directions.
+        emotion: what is played, a name of `emotions.NAMES`.
+        emotion_to: what it moves to, or None.
+        intensity: 0 (calm) to 1.5 (extreme).
+        start, end: first frame and the frame after the last, in frames of the clip.
+        direction: the inline direction that holds here, as written, or None.
+        source: who chose the emotion: one of `SOURCES`.
+        alternatives: what the words could mean as well, name -> probability; only for the source "words".
+    """
+
+    text: str
+    emotion: str
+    emotion_to: str | None = None
+    intensity: float = 1.0
+    start: int = 0
+    end: int = 0
+    direction: str | None = None
+    source: str = "asked"
+    alternatives: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, as in docs/protocol.md."""
+        return {**asdict(self), "alternatives": dict(self.alternatives)}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Segment:
+        """A segment of a clip event or of a stored take. SegmentError when a field is missing or of the wrong type."""
+        if not isinstance(data, Mapping):
+            raise SegmentError(f"A segment is not an object: {data!r:.80}.")
+        for name, kinds in _KINDS.items():
+            value = data.get(name)
+            if not isinstance(value, kinds) or isinstance(value, bool):
+                raise SegmentError(f"A segment's {name} is {value!r:.80}.")
+        if data["source"] not in SOURCES:
+            raise SegmentError(f"A segment's source is {data['source']!r:.80}.")
+        alternatives = data.get("alternatives") or {}
+        if not isinstance(alternatives, Mapping) or not all(
+            isinstance(name, str) and isinstance(share, int | float) for name, share in alternatives.items()
+        ):
+            raise SegmentError(f"A segment's alternatives are {alternatives!r:.80}.")
+        return cls(
+            data["text"],
+            data["emotion"],
+            data.get("emotion_to"),
+            float(data["intensity"]),
+            data["start"],
+            data["end"],
+            data.get("direction"),
+            data["source"],
+            {name: float(share) for name, share in alternatives.items()},
+        )
+
+
+_KINDS: Final[dict[str, tuple[type, ...]]] = {
+    "text": (str,),
+    "emotion": (str,),
+    "emotion_to": (str, type(None)),
+    "intensity": (int, float),
+    "start": (int,),
+    "end": (int,),
+    "direction": (str, type(None)),
+    "source": (str,),
+}

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The words a stage direction may use: which emotion they mean and how strong it is.
+
+Words are adjectives, nouns and participles; an adverb is looked up by its adjective (`stems`). The same words are the
+examples that `generator.direction.nearest` compares unknown ones with. Common English, chosen by us.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final
+
+from ..emotions import COMPOUND_EMOTIONS, EMOTION_NAMES
+
+#: What stands for an emotion that this version does not have.
+_STANDS_FOR: Final = {
+    "contempt": "angrily_disgusted", "affection": "joy", "embarrassment": "sadly_fearful", "confusion": "surprise",
+    "pride": "joy", "amusement": "joy", "boredom": "neutral",
+}  # fmt: skip
+
+#: Emotion, factor of the intensity, words.
+_EMOTION_ROWS: Final = (
+    ("neutral", 1.0,
+     "neutral, calm, monotone, deadpan, flat, matter-of-fact, composed, without emotion, "
+     "expressionless, stone- faced, emotionless, casual, indifferent, evenly, coolly, robotic, "
+     "mechanical, unmoved, blank, in a level voice, with a straight face, poker-faced"),
+    ("joy", 1.0,
+     "joy, joyful, happy, happiness, glad, cheerful, merry, smiling, smile, delighted, delight, "
+     "pleased, beaming, grinning, sunny, excited, excitement, enthusiastic, hopeful, relieved, "
+     "relief, grateful, giddy, gleeful, chipper, upbeat, radiant, bubbly, with a bright smile, a "
+     "broad grin, a forced smile"),
+    ("joy", 1.3,
+     "ecstatic, overjoyed, over the moon, elated, jubilant, euphoric, thrilled, triumphant, jumping "
+     "up and down, bursting with joy"),
+    ("sadness", 1.0,
+     "sad, sadness, disheartened, unhappy, sorrow, sorrowful, mournful, gloomy, melancholy, dejected, "
+     "crestfallen, tearful, in tears, crying, tears, wistful, lonely, hurt, downcast, disappointed, "
+     "regretful, heartbroken, close to tears, eyes full of tears, a lump in the throat, voice "
+     "breaking, sniffling, head hanging, with a heavy heart"),
+    ("sadness", 1.3,
+     "sobbing, weeping, wailing, grief, grieving, despair, despairing, devastated, miserable, "
+     "inconsolable"),
+    ("anger", 1.0,
+     "anger, angry, mad, irate, cross, hostile, resentful, indignant, snapping, growling, through "
+     "gritted teeth, aggressive, threatening, menacing, fierce, harsh, snarling, hissing, clenched "
+     "fists, jaw tight, slamming the table, losing patience, eyes burning"),
+    ("anger", 1.3,
+     "furious, fury, wrathful, rage, raging, enraged, outraged, livid, in a rage, seething, fuming, "
+     "boiling with rage, exploding, incensed"),
+    ("anger", 0.7,
+     "annoyed, irritated, peeved, irritable, impatient, frustrated, grumpy, exasperated"),
+    ("fear", 1.0,
+     "fear, fearful, afraid, scared, frightened, anxious, worried, nervous, panicking, panicky, "
+     "alarmed, uneasy, shaking with fear, timid, tense, apprehensive, trembling, cowering, shrinking "
+     "back, shaking, heart pounding, voice trembling, looking over her shoulder, dread"),
+    ("fear", 1.3,
+     "terrified, terror, horrified, petrified, panic, in panic, hysterical"),
+    ("disgust", 1.0,
+     "disgust, disgusted, revolted, repulsed, sickened, nauseated, grossed out, distaste, grimacing, "
+     "queasy, wrinkling her nose, gagging, recoiling, retching, about to be sick, turning away in "
+     "disgust, what a stench"),
+    ("surprise", 1.0,
+     "surprise, surprised, astounded, lost for words, astonished, amazed, startled, shocked, stunned, "
+     "incredulous, taken aback, disbelief, in disbelief, gasping, wide-eyed, flabbergasted, "
+     "dumbfounded, speechless, caught off guard, mouth open, blinking in surprise"),
+    ("contempt", 1.0,
+     "contempt, contemptuous, scornful, sneering, disdainful, disdain, mocking, sarcastic, "
+     "condescending, smug, haughty"),
+    ("affection", 1.0,
+     "affection, affectionate, loving, love, tender, fond, warm, adoring, caring, flirtatious, "
+     "romantic, sweet"),
+    ("embarrassment", 1.0,
+     "embarrassment, embarrassed, ashamed, sheepish, blushing, awkward, bashful, shy, humiliated, "
+     "guilty, flustered"),
+    ("confusion", 1.0,
+     "confusion, confused, puzzled, bewildered, baffled, perplexed, unsure, uncertain, curious, "
+     "frowning in thought"),
+    ("pride", 1.0,
+     "pride, proud, boastful, self-satisfied, victorious, head held high"),
+    ("amusement", 1.0,
+     "amusement, amused, laughing, laughter, laughs, chuckling, chuckles, giggling, giggles, playful, "
+     "teasing, joking"),
+    ("boredom", 1.0,
+     "boredom, bored, weary, uninterested, yawning, listless, tired, sighing, dull"),
+    ("happily_surprised", 1.0,
+     "happily surprised, pleasantly surprised, amazed and delighted, joyful surprise"),
+    ("awed", 1.0,
+     "awed, awe, in awe, awestruck, wonder, in wonder, reverent, spellbound"),
+    ("bittersweet", 1.0,
+     "bittersweet, smiling through tears, nostalgic, smiling sadly, a sad smile"),
+    ("sadly_angry", 1.0,
+     "sadly angry, bitter, betrayed, angry and hurt, crying with rage, aggrieved"),
+    ("sadly_fearful", 1.0,
+     "sadly fearful, desperate, pleading, begging, anguished, distraught, helpless"),
+    ("angrily_disgusted", 1.0,
+     "angrily disgusted, hateful, loathing, spiteful, vicious, venomous"),
+)  # fmt: skip
+
+#: Manners: they leave the emotion as it is and change its intensity by a factor.
+_MANNER_ROWS: Final = (
+    (0.5, "whispering, whisper, in a whisper, under her breath, under his breath, muttering, mumbling, murmuring, "
+          "barely audible, hushed"),
+    (0.65, "soft, quiet, gentle, low, subdued, restrained, mild, in a low voice"),
+    (1.25, "loud, intense, emphatic, urgent, forceful"),
+    (1.4, "shouting, shouts, yelling, yells, screaming, screams, at the top of her voice, at the top of his voice"),
+)  # fmt: skip
+
+#: Degrees before a word: "very angrily", "a little sad".
+DEGREES: Final[MappingProxyType[str, float]] = MappingProxyType(
+    {
+        "barely": 0.35, "slightly": 0.5, "a little": 0.55, "a bit": 0.55, "mildly": 0.6, "somewhat": 0.7,
+        "rather": 0.9, "quite": 1.1, "so": 1.2, "very": 1.25, "really": 1.25, "deeply": 1.25, "extremely": 1.45,
+        "utterly": 1.4, "completely": 1.4,
+    }
+)  # fmt: skip
+
+#: Ordinary bracketed words that are spoken: what a direction must be told from.
+ASIDES: Final[tuple[str, ...]] = (
+    "you know", "I think", "the red one", "or so they say", "not that it matters", "my sister", "at least most of it",
+    "as I said before", "like last year", "the one next door", "and her husband", "if you want", "more or less",
+    "well, almost", "whatever that means", "the big house", "if I remember right", "which is true", "on Monday",
+    "for example", "my old boss", "and I mean it", "don't ask me why", "the company", "believe it or not", "twice",
+    "not this one", "it was his idea", "just like you", "a doctor", "the first time", "see below", "in Paris",
+    "or maybe two", "thank God", "no offence", "her name was Anna", "all of them", "the keys", "by the way",
+)  # fmt: skip
+
+
+def known_name(name: str) -> str:
+    """``name`` if requests may use it, else the emotion that stands for it here."""
+    return name if name in EMOTION_NAMES else _STANDS_FOR.get(name, "neutral")
+
+
+def _emotion_words() -> dict[str, tuple[str, float]]:
+    words = {name.replace("_", " "): (name, 1.0) for name in EMOTION_NAMES}
+    for name, factor, row in _EMOTION_ROWS:
+        for word in row.split(", "):
+            words.setdefault(word, (known_name(name), factor))
+    return words
+
+
+#: Word or phrase -> emotion (a name of `EMOTION_NAMES`) and factor of the intensity.
+EMOTION_WORDS: Final[MappingProxyType[str, tuple[str, float]]] = MappingProxyType(_emotion_words())
+#: Word or phrase -> factor of the intensity.
+MANNERS: Final[MappingProxyType[str, float]] = MappingProxyType(
+    {word: factor for factor, row in _MANNER_ROWS for word in row.split(", ")}
+)
+
+
+def stems(word: str) -> tuple[str, ...]:
+    """Forms under which ``word`` may be listed: itself, and an adverb's adjective."""
+    forms = [word]
+    if word.endswith("ily"):
+        forms.append(word[:-3] + "y")
+    if word.endswith("ically"):
+        forms.append(word[:-4])
+    if word.endswith("ly"):
+        forms += [word[:-2], word[:-2] + "le", word[:-1] + "e", word[:-2] + "l"]
+    return tuple(forms)
+
+
+def mixture_name(first: str, second: str) -> str | None:
+    """The compound emotion made of two basic ones, or None when there is none."""
+    for name, weights in COMPOUND_EMOTIONS.items():
+        if set(weights) == {first, second}:
+            return name
+    return None

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Takes of any length: passages that overlap, each taking over from the one before while that still holds its face.
+
+The decoder has learned clips of up to ten seconds that rise from the standard face and sink back to it. A longer line
+is decoded in passages, all at once. Where two meet, the first is left before it sinks back, the second is entered after
+it has begun to rise, and over `OVERLAP_SECONDS`, in the pause between their words, one becomes the other: position and
+velocity go on without a step, and the face never returns to rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..model import CTEG, Condition
+from ..requests import Branch, Vary
+from ..text import TextEncoder
+from .draws import Draws, TakeSeed
+from .sampling import Course, decode, ease_out, first_standard_face, in_units, minimum_jerk, smooth_seams, steps_of
+
+#: Seconds at the beginning of a later passage that are skipped: its rise from the standard face.
+SKIP_SECONDS: Final = 0.125
+#: Seconds over which a passage becomes the next one: the last ones of the first, its release.
+OVERLAP_SECONDS: Final = 1.0
+#: Passages decoded together at most; more would only cost memory.
+_BATCH: Final = 64
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Passage:
+    """What is decoded in one go.
+
+    Attributes:
+        text: what is said, read by the text encoder; "..." for silence.
+        start: frame of the take at which it begins to take over.
+        skip: frames at its beginning that are not used.
+        emotion: weights over the model's emotions of every frame, those skipped included, (skip + T, K).
+        intensity: of every frame, (skip + T,).
+    """
+
+    text: str
+    start: int
+    skip: int
+    emotion: Floats
+    intensity: Floats
+
+    @property
+    def frames(self) -> int:
+        """Length of the clip the decoder is asked for."""
+        return len(self.intensity)
+
+    @property
+    def end(self) -> int:
+        """The frame of the take after its last one."""
+        return self.start - self.skip + self.frames
+
+    @property
+    def changes(self) -> bool:
+        """Whether emotion or intensity change within it."""
+        return bool(np.ptp(self.emotion, axis=0).max() > 0 or np.ptp(self.intensity) > 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Performance:
+    """One take to decode.
+
+    Attributes:
+        passages: at least one, in order; takes of the same length share the tuple.
+        seed: the take's own.
+        line: the words it speaks (part of what the seed means).
+        temperature: of all draws.
+        fixed: keep every frame asked for; else the stop rule may end the take earlier.
+        branch, vary: the take it begins like, or stays near.
+    """
+
+    passages: tuple[Passage, ...]
+    seed: int
+    line: str
+    temperature: float
+    fixed: bool
+    branch: Branch | None = None
+    vary: Vary | None = None
+
+    @property
+    def reference(self) -> Performance | None:
+        """The take that decides this one's length; None when it does so itself."""
+        given = self.branch or self.vary
+        return replace(self, seed=given.seed, branch=None, vary=None) if given else None
+
+    def draws(self, model: CTEG, part: int, steps: int) -> Draws:
+        """Random numbers of passage ``part``, ``steps`` steps."""
+
+        def of(seed: int) -> Draws:
+            return Draws.of(TakeSeed(seed, self.line, part), model.config, steps)
+
+        draws = of(self.seed)
+        if self.vary:
+            draws = of(self.vary.seed).varied(draws, self.vary.amount)
+        if self.branch:
+            passage = self.passages[part]
+            # Steps are smoothed over five frames where they meet, so two more frames are shared.
+            shared = self.branch.frame + 2 - passage.start
+            shared = shared + passage.skip if shared > 0 else 0
+            draws = of(self.branch.seed).spliced(draws, min(steps_of(model, shared), steps))
+        return draws
+
+
+@torch.inference_mode()
+def sample_performances(
+    model: CTEG,
+    encoder: TextEncoder,
+    performances: list[Performance],
+    on_step: Callable[[int, int], None] | None = None,
+) -> list[Floats]:
+    """Decode takes, all passages of all of them together.
+
+    Args:
+        model: in eval mode.
+        encoder: reads the passages.
+        performances: B takes.
+        on_step: called with (steps done, steps in all); may raise `generator.performing.sampling.Cancelled`.
+
+    Returns:
+        B arrays (T_i, C) in the space's units and limits, each ending at the standard face.
+    """
+    # A take that branches off or varies another one is as long as that one, so that is decoded as well.
+    references: dict[tuple[int, int], Performance] = {}
+    for performance in performances:
+        if (reference := performance.reference) is not None:
+            references.setdefault(_identity(reference), reference)
+    rows = [*performances, *references.values()]
+    decoded = _decoded(model, encoder, rows, on_step)
+    takes = [_assembled(parts, row.passages) for parts, row in zip(decoded, rows, strict=True)]
+    if model.config.frames_per_step > 1:
+        takes = [smooth_seams(take, model.space) for take in takes]
+    ends = [
+        len(take) if row.fixed else first_standard_face(take, model.space, len(take) - row.passages[-1].start)
+        for take, row in zip(takes, rows, strict=True)
+    ]
+    length = dict(zip(references, ends[len(performances) :], strict=True))
+    kept = [length[_identity(p.reference)] if p.reference else ends[k] for k, p in enumerate(performances)]
+    return [ease_out(take[:end], model.space) for take, end in zip(takes, kept, strict=False)]
+
+
+def _identity(reference: Performance) -> tuple[int, int]:
+    return id(reference.passages), reference.seed
+
+
+def _decoded(
+    model: CTEG, encoder: TextEncoder, rows: list[Performance], on_step: Callable[[int, int], None] | None
+) -> list[list[Floats]]:
+    """Per take its passages as they are decoded, (T_i, C) each."""
+    places = [(k, part) for k, row in enumerate(rows) for part in range(len(row.passages))]
+    batches = [places[start : start + _BATCH] for start in range(0, len(places), _BATCH)]
+    steps = [steps_of(model, max(rows[k].passages[part].frames for k, part in batch)) for batch in batches]
+    result: list[list[Floats]] = [[] for _ in rows]
+    done = 0
+    for batch, count in zip(batches, steps, strict=True):
+
+        def report(step: int, _: int, before: int = done) -> None:
+            if on_step is not None:
+                on_step(before + step, sum(steps))
+
+        passages = [rows[k].passages[part] for k, part in batch]
+        draws = [rows[k].draws(model, part, count) for k, part in batch]
+        heat = [rows[k].temperature for k, _ in batch]
+        condition, course = _condition(model, encoder, passages, count)
+        scaled = decode(model, condition, draws, heat, course, report)
+        for (k, _), passage, frames in zip(batch, passages, in_units(model, scaled), strict=True):
+            result[k].append(frames[: passage.frames])
+        done += count
+    return result
+
+
+def _condition(
+    model: CTEG, encoder: TextEncoder, passages: list[Passage], steps: int
+) -> tuple[Condition, Course | None]:
+    """What ``passages`` are conditioned on; the course only where something changes on the way."""
+    device, size = model.scale.device, model.config.frames_per_step
+    features = encoder.encode([p.text for p in passages])
+    first = Condition(
+        features.hidden,
+        features.mask,
+        features.position,
+        torch.from_numpy(np.stack([p.emotion[0] for p in passages])).to(device),
+        torch.tensor([float(p.intensity[0]) for p in passages], device=device),
+        torch.tensor([p.frames for p in passages], device=device),
+    )
+    if not any(p.changes for p in passages):
+        return first, None
+    # A step is told what holds at its first frame; beyond its own length a passage is decoded and thrown away.
+    at = [np.minimum(np.arange(steps) * size, p.frames - 1) for p in passages]
+    emotion = np.stack([p.emotion[k] for p, k in zip(passages, at, strict=True)])
+    intensity = np.stack([p.intensity[k] for p, k in zip(passages, at, strict=True)])
+    return first, Course(torch.from_numpy(emotion).to(device), torch.from_numpy(intensity).to(device))
+
+
+def _assembled(parts: list[Floats], passages: tuple[Passage, ...]) -> Floats:
+    """One take (T, C) from its passages: each becomes the next one along a minimum-jerk curve."""
+    take = np.zeros((passages[-1].end, parts[0].shape[1]), np.float32)
+    take[: passages[0].end] = parts[0]
+    for (before, passage), frames in zip(pairwise(passages), parts[1:], strict=True):
+        new = frames[passage.skip :].copy()
+        overlap = min(before.end - passage.start, len(new))
+        if overlap > 0:
+            t = (np.arange(overlap, dtype=np.float32) + 1) / (overlap + 1)
+            weight = minimum_jerk(t)[:, None]
+            new[:overlap] = (1 - weight) * take[passage.start : passage.start + overlap] + weight * new[:overlap]
+        take[passage.start : passage.end] = new
+    return take

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The default model as a performer: directions, lengths, passages that follow one another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..checkpoint import Checkpoint
+from ..direction.nearest import NearestDirection
+from ..direction.script import Part, write_script
+from ..heads import line_statistics
+from ..model import Condition, length_features
+from ..requests import MAX_LINE_SECONDS, MAX_SECONDS, MIN_SECONDS, LineRequest
+from ..text import TextEncoder
+from .continuity import Passage, Performance, sample_performances
+from .performer import Performed, Performer, Take
+from .sampling import STREAM_LENGTH, TakeSeed
+from .timeline import filled, fitted, mean_emotion, own_frames
+from .timeline import passages as lay_out
+
+
+class CtegPerformer(Performer):
+    """The default model: emotion and intensity can be asked for, and the line's length is predicted."""
+
+    def __init__(self, checkpoint: Checkpoint, encoder: TextEncoder) -> None:
+        super().__init__(checkpoint.name, encoder, checkpoint.generator.decoder.space)
+        self.checkpoint = checkpoint
+        self._model = checkpoint.generator.decoder
+        self._nearest = NearestDirection(lambda words: np.asarray(encoder.encode(words).pooled().cpu()))
+
+    def emotion_probabilities(self, lines: list[str]) -> npt.NDArray[np.float32]:
+        """What the words of each line say, as calibrated probabilities over the model's emotions, (B, K)."""
+        with torch.inference_mode():
+            logits: torch.Tensor = self.checkpoint.generator.emotion(self.encoder.encode(lines).pooled())
+            return logits.softmax(-1).cpu().numpy()
+
+    def _scripts(self, requests: list[LineRequest]) -> list[tuple[Part, ...]]:
+        return [write_script(request, self.emotion_probabilities, self._nearest.find) for request in requests]
+
+    def _decode(self, takes: list[Take], on_step: Callable[[int, int], None]) -> list[Performed]:
+        timelines = self._timelines(takes)
+        rows = []
+        for take in takes:
+            request = take.request
+            _, passages = timelines[take.line, _timing_seed(take)]
+            fixed = request.seconds is not None
+            rows.append(
+                Performance(
+                    passages, take.seed, take.words, request.temperature, fixed, request.branch, request.vary
+                )
+            )  # fmt: skip
+        frames = sample_performances(self._model, self.encoder, rows, on_step)
+        return [
+            Performed(values, timelines[take.line, _timing_seed(take)][0], tuple(p.start for p in row.passages))
+            for values, take, row in zip(frames, takes, rows, strict=True)
+        ]
+
+    def _timelines(self, takes: list[Take]) -> dict[tuple[int, int], tuple[tuple[Part, ...], tuple[Passage, ...]]]:
+        """Passages with their frames for each line and seed that times it."""
+        timed = {(take.line, _timing_seed(take)): take for take in takes}
+        seconds = iter(self._seconds(list(timed.values())))
+        fps = self._model.space.fps
+        result = {}
+        for key, take in timed.items():
+            parts, request = take.parts, take.request
+            own = own_frames([round(next(seconds) * fps) for _ in parts], fps)
+            if request.seconds is not None:
+                total = round(request.seconds * fps)
+                if request.seconds > MAX_SECONDS:
+                    parts, own = filled(parts, own, total, fps)
+                own = fitted(own, total)
+            elif sum(own) > MAX_LINE_SECONDS * fps:
+                own = fitted(own, round(MAX_LINE_SECONDS * fps))
+            result[key] = parts, lay_out(parts, own, fps, self._model.config.weights_of)
+        return result
+
+    @torch.inference_mode()
+    def _seconds(self, takes: list[Take]) -> list[float]:
+        """How long each passage of each take would last alone, in the order of takes and passages."""
+        rows = [(take, k, part) for take in takes for k, part in enumerate(take.parts)]
+        device = self.encoder.device
+        features = self.encoder.encode([part.text for _, _, part in rows])
+        statistics = torch.tensor([line_statistics(part.text) for _, _, part in rows], device=device)
+        emotion = torch.from_numpy(
+            np.stack([mean_emotion(part, self._model.config.weights_of) for _, _, part in rows])
+        ).to(device)
+        intensity = torch.tensor([part.intensity for _, _, part in rows], device=device)
+        seeds = [TakeSeed(_timing_seed(take), take.words, k) for take, k, _ in rows]
+        noise = [float(seed.rng(STREAM_LENGTH).standard_normal()) for seed in seeds]
+        heat = torch.tensor([min(take.request.temperature, 1.0) for take, _, _ in rows], device=device)
+        rate = torch.tensor([take.request.rate for take, _, _ in rows], device=device)
+        asked = Condition(features.hidden, features.mask, features.position, emotion, intensity, intensity)
+        told = length_features(asked, self._model.config)
+        lengths = self.checkpoint.generator.length(features.pooled(), statistics, told)
+        seconds = lengths.sample(torch.tensor(noise, device=device), heat) / rate
+        return [float(s) for s in seconds.clamp(MIN_SECONDS, MAX_SECONDS).tolist()]
+
+    def _warnings(self, request: LineRequest, performed: list[Performed]) -> tuple[str, ...]:
+        warnings = list(super()._warnings(request, performed))
+        most = round(MAX_LINE_SECONDS * self.space.fps)
+        if request.seconds is None and any(take.starts[-1] + 1 < len(take.frames) == most for take in performed):
+            warnings.append(
+                f"The line takes longer than {MAX_LINE_SECONDS:g} s and was hurried; split it into several lines."
+            )
+        return tuple(warnings)
+
+
+def _timing_seed(take: Take) -> int:
+    """The seed of the take that decides how long this one is."""
+    given = take.request.branch or take.request.vary
+    return given.seed if given else take.seed

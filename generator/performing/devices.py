@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where torch computes, and with how many threads."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from ..errors import EnvironmentProblem
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """A torch device for "auto", "cpu", "cuda" or "mps"; `EnvironmentProblem` when this Python cannot use it."""
+    if name == "auto":
+        return torch.device(available_devices()[0])
+    if name not in ("cpu", "cuda", "mps"):
+        raise EnvironmentProblem(f"There is no device called {name!r}; choose auto, cpu, cuda or mps.")
+    if name not in available_devices():
+        raise EnvironmentProblem(
+            f"This Python's torch cannot use {name}; choose auto, or a Python with a torch built for {name}."
+        )
+    return torch.device(name)
+
+
+def available_devices() -> list[str]:
+    """Devices this Python's torch can use, best first."""
+    devices = ["cpu"]
+    if torch.backends.mps.is_available():
+        devices.insert(0, "mps")
+    if torch.cuda.is_available():
+        devices.insert(0, "cuda")
+    return devices
+
+
+def leave_cores_to_others() -> None:
+    """Use half of the cores, at most four, unless OMP_NUM_THREADS says otherwise.
+
+    The decoder's matrices are small: more threads wait for each other, and Blender needs cores of its own.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, min(4, (os.cpu_count() or 2) // 2)))

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A performer from a checkpoint folder, whatever kind of model is in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ..checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+from ..errors import CheckpointError, InputError
+from ..paper.checkpoint import load_paper_checkpoint
+from ..paper.performer import PaperPerformer
+from ..paper.projections import Precision
+from ..text import TextEncoder
+from .cteg import CtegPerformer
+from .devices import choose_device
+from .performer import Performer, Progress
+
+
+def load_performer(
+    checkpoint: Path | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+    precision: Precision = "fp32",
+) -> Performer:
+    """Load from ``checkpoint`` (a folder; None for the bundled one) onto ``device``.
+
+    ``precision`` "int8" decodes faster on a CPU and a little less exactly; for the paper's model.
+
+    Raises:
+        InputError: the checkpoint, device or torch has no such precision.
+        CheckpointError: missing, incomplete or damaged checkpoint.
+        EnvironmentProblem: missing text encoder, or a device this Python cannot use.
+    """
+    report = progress or (lambda fraction, stage: None)
+    target = choose_device(device)
+    report(0.0, "loading the model")
+    folder = checkpoint or DEFAULT_CHECKPOINT
+    performer: Performer
+    match _format(folder):
+        case None:
+            if precision != "fp32":
+                raise InputError(f"{folder.name} decodes in fp32 only; {precision} is for the paper's model.")
+            loaded = load_checkpoint(folder, target)
+            report(0.2, "loading the model")
+            performer = CtegPerformer(loaded, TextEncoder.load(loaded.text_encoder, target))
+        case "cteg-paper":
+            performer = PaperPerformer(load_paper_checkpoint(folder, target), precision)
+        case unknown:
+            raise CheckpointError(
+                f"The checkpoint in {folder} has the format {unknown!r}, which cannot be performed; choose another."
+            )
+    report(1.0, "loading the model")
+    return performer
+
+
+def _format(folder: Path) -> str | None:
+    """What a checkpoint's ``config.json`` calls its format; None for the default's, which names none.
+
+    A file that is missing or damaged is left to the loaders: they have the sentences.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    name = config.get("format") if isinstance(config, dict) else None
+    return None if name is None else str(name)

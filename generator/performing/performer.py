@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every performer is: requests for lines in, clips out. `load.load_performer` makes one from a checkpoint."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..clips import Clips
+from ..direction.script import Part
+from ..errors import GeneratorError, InputError
+from ..requests import LineRequest
+from ..spaces import Space
+from ..text import TextEncoder
+from .sampling import TakeSeed
+from .spread import most_different
+
+if TYPE_CHECKING:
+    pass
+
+#: Takes decoded together at most; more would only cost memory.
+_BATCH: Final = 64
+
+Progress = Callable[[float, str], None]
+
+
+class OutOfMemory(GeneratorError):
+    """The device's memory did not suffice."""
+
+    kind = "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """One row of the batch: take number ``seed - request.seed`` of line ``line``.
+
+    Attributes:
+        line: index of the request.
+        request: what was asked for.
+        parts: the line's passages; the emotion of the first is "auto" where the checkpoint cannot be told one.
+        seed: the take's own.
+    """
+
+    line: int
+    request: LineRequest
+    parts: tuple[Part, ...]
+    seed: int
+
+    @property
+    def words(self) -> str:
+        """What is said, without stage directions."""
+        return " ".join(part.text for part in self.parts)
+
+    @property
+    def source(self) -> TakeSeed:
+        """Where its random numbers come from."""
+        return TakeSeed(self.seed, self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class Performed:
+    """A take as it was decoded: ``frames`` (T, C), the passages it has, and the frame each of them starts at."""
+
+    frames: npt.NDArray[np.float32]
+    parts: tuple[Part, ...]
+    starts: tuple[int, ...] = (0,)
+
+    def segments(self) -> tuple[dict[str, Any], ...]:
+        """The passages as the protocol writes them."""
+        count = len(self.frames)
+        edges = [min(start, count) for start in (*self.starts, count)]
+        return tuple(part.to_json(a, b) for part, (a, b) in zip(self.parts, pairwise(edges), strict=True))
+
+
+class Performer(ABC):
+    """A loaded checkpoint and its text encoder, ready to perform lines.
+
+    Attributes:
+        name: the checkpoint's, stored with each clip.
+        encoder: the text encoder.
+        space: what the channels of its clips mean.
+    """
+
+    def __init__(self, name: str, encoder: TextEncoder, space: Space) -> None:
+        self.name = name
+        self.encoder = encoder
+        self.space = space
+
+    def perform(self, requests: list[LineRequest], progress: Progress | None = None) -> list[Clips]:
+        """Perform validated requests; all takes of all lines are decoded together.
+
+        Args:
+            requests: from `LineRequest.validated`.
+            progress: called with (fraction 0..1, stage); may raise `generator.performing.sampling.Cancelled`.
+
+        Raises:
+            InputError: a line the text encoder cannot read, or a length the checkpoint cannot perform.
+            OutOfMemory: too much for the device.
+        """
+        report = progress or (lambda fraction, stage: None)
+        report(0.0, "reading the line")
+        try:
+            takes = self._plan(requests)
+            performed: list[Performed] = []
+            for start in range(0, len(takes), _BATCH):
+                batch = takes[start : start + _BATCH]
+
+                def on_step(done: int, steps: int, start: int = start, count: int = len(batch)) -> None:
+                    report((start + count * done / steps) / len(takes), "performing")
+
+                performed += self._decode(batch, on_step)
+        except torch.OutOfMemoryError as error:
+            raise OutOfMemory("The device ran out of memory; ask for fewer takes or choose the cpu device.") from error
+        return self._collect(requests, takes, performed)
+
+    @abstractmethod
+    def _scripts(self, requests: list[LineRequest]) -> list[tuple[Part, ...]]:
+        """The passages each request is performed in; InputError where one cannot be performed at all."""
+
+    @abstractmethod
+    def _decode(self, takes: list[Take], on_step: Callable[[int, int], None]) -> list[Performed]:
+        """Each take as it is performed; ``on_step`` is called with (steps done, steps in all) and may raise."""
+
+    def _warnings(self, request: LineRequest, performed: list[Performed]) -> tuple[str, ...]:
+        """What the user should know about a line's takes."""
+        warnings = list(request.warnings)
+        longest = max(len(take.frames) for take in performed) / self.space.fps
+        if request.branch and request.branch.frame >= longest * self.space.fps:
+            warnings.append(
+                f"The take of seed {request.branch.seed} has no frame {request.branch.frame}; nothing was changed."
+            )
+        if request.rate != 1.0 and request.seconds is not None:
+            warnings.append("The speaking rate has no effect where a length in seconds is given.")
+        return tuple(warnings)
+
+    def _plan(self, requests: list[LineRequest]) -> list[Take]:
+        for request in requests:
+            if self.encoder.unknown_share(request.text) > 0.5 and any(c.isalpha() for c in request.text):
+                raise InputError("The text encoder knows few of the line's words; write it in English.")
+        return [
+            Take(index, request, parts, request.seed + k)
+            for index, (request, parts) in enumerate(zip(requests, self._scripts(requests), strict=True))
+            for k in range(request.drawn)
+        ]
+
+    def _collect(self, requests: list[LineRequest], takes: list[Take], performed: list[Performed]) -> list[Clips]:
+        result = []
+        for index, request in enumerate(requests):
+            rows = [k for k, take in enumerate(takes) if take.line == index]
+            if request.spread:
+                rows = [rows[k] for k in most_different([performed[k].frames for k in rows], request.takes)]
+            kept = [performed[k] for k in rows]
+            lengths = np.array([len(take.frames) for take in kept], np.int64)
+            longest = int(lengths.max())
+            # Padded with the last frame, so that a reader who forgets `lengths` sees a face at rest, not a jump.
+            padded = [np.pad(take.frames, ((0, longest - len(take.frames)), (0, 0)), mode="edge") for take in kept]
+            result.append(
+                Clips(
+                    np.stack(padded).astype(np.float32),
+                    lengths,
+                    np.array([takes[k].seed for k in rows], np.int64),
+                    self.space,
+                    request.text,
+                    _leading_emotion(kept[0]),
+                    self._settings(request),
+                    self._warnings(request, kept),
+                    tuple(take.segments() for take in kept),
+                )
+            )
+        return result
+
+    def _settings(self, request: LineRequest) -> dict[str, Any]:
+        return {
+            "intensity": request.intensity,
+            "temperature": request.temperature,
+            "seconds": request.seconds,
+            "checkpoint": self.name,
+            "emotion_requested": request.emotion,
+            "emotion_to": request.emotion_to,
+            "rate": request.rate,
+            "spread": request.spread,
+            "branch": request.branch and asdict(request.branch),
+            "vary": request.vary and asdict(request.vary),
+        }
+
+
+def _leading_emotion(take: Performed) -> str:
+    """The emotion that a take shows longest; of the first passage where several do."""
+    shown: dict[str, int] = {}
+    for segment in take.segments():
+        shown[segment["emotion"]] = shown.get(segment["emotion"], 0) + segment["end"] - segment["start"]
+    return max(shown, key=lambda name: shown[name])

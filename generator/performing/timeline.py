@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When each passage of a line is performed, and how emotion and intensity move over the line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ..direction.brackets import SILENCE
+from ..direction.script import Part
+from .continuity import OVERLAP_SECONDS, SKIP_SECONDS, Passage
+from .sampling import minimum_jerk
+
+#: Shortest part of a passage that is its own, in seconds.
+_SHORTEST: Final = 1.0
+#: Speech is stretched so far to fill a length that is asked for; then the face goes on in silence.
+_STRETCH: Final = 1.15
+#: Longest silent passage, in seconds.
+_SILENT_SECONDS: Final = 5.0
+#: An emotion moves to the other one between these shares of its span.
+_MOVE_BEGIN, _MOVE_END = 0.3, 0.7
+
+Floats = npt.NDArray[np.float32]
+#: An emotion's weights over the emotions that a model knows, (K,): `ModelConfig.weights_of`.
+WeightsOf = Callable[[str], Floats]
+
+
+def own_frames(frames: Sequence[int], fps: float) -> list[int]:
+    """Frames of the take that each passage has for itself, when decoded alone it would last ``frames``.
+
+    A passage's skipped beginning and the overlap with the next one are taken off.
+    """
+    skip, overlap = round(SKIP_SECONDS * fps), round(OVERLAP_SECONDS * fps)
+    last = len(frames) - 1
+    return [
+        max(count - (skip if k else 0) - (overlap if k < last else 0), round(_SHORTEST * fps))
+        if last
+        else count
+        for k, count in enumerate(frames)
+    ]  # fmt: skip
+
+
+def fitted(own: Sequence[int], total: int) -> list[int]:
+    """``own`` frames scaled in proportion to add up to ``total``."""
+    edges = np.round(np.cumsum([0, *own]) * (total / sum(own))).astype(int)
+    return [int(n) for n in np.maximum(np.diff(edges), 1)]
+
+
+def filled(parts: tuple[Part, ...], own: Sequence[int], total: int, fps: float) -> tuple[tuple[Part, ...], list[int]]:
+    """Parts and own frames, with silent passages at the end where ``total`` frames are much longer than the line."""
+    room = total - _STRETCH * sum(own)
+    count = int(np.ceil(room / (_SILENT_SECONDS * fps)))
+    if room < fps or count < 1:
+        return parts, list(own)
+    silent = replace(parts[-1], text=SILENCE)
+    return (*parts, *[silent] * count), [*own, *[max(1, round(room / count))] * count]
+
+
+def passages(parts: tuple[Part, ...], own: Sequence[int], fps: float, weights_of: WeightsOf) -> tuple[Passage, ...]:
+    """The passages of a take in which part k has ``own[k]`` frames for itself."""
+    overlap = round(OVERLAP_SECONDS * fps)
+    edges = np.cumsum([0, *own])
+    result = []
+    for k, part in enumerate(parts):
+        start, skip = int(edges[k]), round(SKIP_SECONDS * fps) if k else 0
+        end = int(edges[k + 1]) + (min(overlap, own[k + 1]) if k + 1 < len(parts) else 0)
+        at = np.arange(start - skip, end)
+        members = [j for j, other in enumerate(parts) if other.span == part.span] if part.span else range(len(parts))
+        moved = _moved(at, int(edges[members[0]]), int(edges[members[-1] + 1]))
+        emotion = np.repeat(weights_of(part.emotion)[None], len(at), 0)
+        intensity = np.full(len(at), part.intensity, np.float32)
+        if part.emotion_to is not None:
+            emotion = (1 - moved[:, None]) * emotion + moved[:, None] * weights_of(part.emotion_to)
+            intensity = (1 - moved) * intensity + moved * np.float32(part.intensity_to)
+        result.append(Passage(part.text, start, skip, emotion.astype(np.float32), intensity.astype(np.float32)))
+    return tuple(result)
+
+
+def mean_emotion(part: Part, weights_of: WeightsOf) -> Floats:
+    """Weights over the model's emotions that a part has on average, (K,): what its length is predicted from."""
+    weights = weights_of(part.emotion)
+    return weights if part.emotion_to is None else (weights + weights_of(part.emotion_to)) / 2
+
+
+def _moved(at: npt.NDArray[np.int64], begin: int, end: int) -> Floats:
+    share = (at - begin) / max(end - begin, 1)
+    return minimum_jerk(np.clip((share - _MOVE_BEGIN) / (_MOVE_END - _MOVE_BEGIN), 0, 1).astype(np.float32))

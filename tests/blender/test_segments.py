@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Segments without Blender: read from a message, corrected in the line, and stored data of older versions."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from blender_cteg.clip import SCHEMA_VERSION, Clip, ClipError, migrated, origin_of
+from blender_cteg.directing import directed
+from blender_cteg.segments import Segment, SegmentError
+from blender_cteg.worker import protocol
+from blender_cteg.worker.protocol import ProtocolError
+from tests.blender import scenes
+
+SEGMENT = {
+    "text": "You came back.", "emotion": "joy", "emotion_to": None, "intensity": 1, "start": 0, "end": 40,
+    "direction": None, "source": "words", "alternatives": {"joy": 0.6, "sadness": 0.2},
+}  # fmt: skip
+
+
+def words(text: str, emotion: str = "joy") -> Segment:
+    return Segment(text, emotion, source="words")
+
+
+# --- directing a line -------------------------------------------------------------------------------------------------
+
+
+def test_a_direction_goes_before_the_words_and_the_next_part_keeps_its_emotion() -> None:
+    line = "You came back.  I thought\nI lost you. Never mind."
+    parts = [words("You came back."), words("I thought I lost you.", "sadness"), words("Never mind.", "sadness")]
+    assert directed(line, parts, 0, "anger") == "[anger] You came back.  [sadness] I thought\nI lost you. Never mind."
+    assert directed(line, parts, 1, "sadness") == "You came back.  [sadness] I thought\nI lost you. Never mind."
+    assert directed(line, parts, 2, "fear") == "You came back.  I thought\nI lost you. [fear] Never mind."
+    turns = [words("One."), words("Two.", "sadness"), words("Three.", "sadness"), words("Four.")]
+    assert directed("One. Two. Three. Four.", turns, 0, "fear") == "[fear] One. [sadness] Two. Three. [joy] Four."
+
+
+def test_a_direction_that_is_there_is_replaced_with_all_it_holds_for() -> None:
+    line = "(seething) Get out. Get out now! [joy 0.8 -> sadness] Wait."
+    parts = [
+        Segment("Get out.", "anger", direction="(seething)", source="direction"),
+        Segment("Get out now!", "anger", direction="(seething)", source="direction"),
+        Segment("Wait.", "joy", "sadness", direction="[joy 0.8 -> sadness]", source="direction"),
+    ]
+    assert directed(line, parts, 0, "fear") == "[fear] Get out. Get out now! [joy 0.8 -> sadness] Wait."
+    assert directed(line, parts, 1, "fear") == "(seething) Get out. [fear] Get out now! [joy 0.8 -> sadness] Wait."
+    assert directed(line, parts, 2, "fear") == "(seething) Get out. Get out now! [fear] Wait."
+
+
+def test_what_a_direction_went_on_to_hold_for_is_told_again() -> None:
+    line = "(seething) One. Two. Three."
+    parts = [
+        Segment(f"{text}.", "anger", direction="(seething)", source="direction") for text in ("One", "Two", "Three")
+    ]
+    assert directed(line, parts, 1, "joy") == "(seething) One. [joy] Two. (seething) Three."
+
+
+def test_segments_that_have_their_emotion_from_a_neighbour_keep_it() -> None:
+    likely = {"sadness": 0.3, "anger": 0.24}
+    parts = [words("Oh."), Segment("You.", "anger", source="words", alternatives=likely), words("Go!", "anger")]
+    assert directed("Oh. You. Go!", parts, 2, "fear") == "[joy] Oh. [anger] You. [fear] Go!"
+    assert directed("(softly) Oh. You. Go!", parts, 2, "fear") == "(softly) [joy] Oh. (softly) [anger] You. [fear] Go!"
+    assert directed("[joy] Oh. You. Go!", parts, 2, "fear") == "[joy] Oh. You. [fear] Go!"
+    parts[1] = Segment("You.", "sadness", source="words", alternatives=likely)
+    assert directed("Oh. You. Go!", parts, 2, "fear") == "Oh. You. [fear] Go!"
+
+
+def test_a_manner_stays_when_an_emotion_is_directed() -> None:
+    line = "(softly) One (the first). Two. Three."
+    one, two, three = (Segment(text, "joy", direction="softly", source="words") for text in (
+        "One (the first).", "Two.", "Three.",
+    ))  # fmt: skip
+    assert directed(line, [one, two, three], 0, "fear") == "(softly) [fear] One (the first). (softly) [joy] Two. Three."
+    again = "(softly) [fear] One (the first). (softly) [joy] Two. Three."
+    assert directed(again, [one, two, three], 0, "awed") == again.replace("fear", "awed")
+    assert directed(line, [one, two, three], 2, "fear") == "(softly) One (the first). Two. [fear] Three."
+
+
+def test_a_silent_beat_can_be_directed() -> None:
+    parts = [words("Oh."), Segment("...", "anger", direction="seething", source="direction")]
+    assert directed("Oh. (seething)", parts, 1, "fear") == "Oh. [fear]"
+    assert directed("Oh. (seething)", parts, 0, "fear") == "[fear] Oh. (seething)"
+    silent = [Segment("...", "joy", source="words")]
+    assert directed("...", silent, 0, "fear") == "[fear] ..."
+    with pytest.raises(SegmentError, match="changed"):
+        directed("Oh.", silent, 0, "fear")
+
+
+def test_equal_words_are_told_apart_by_their_order() -> None:
+    parts = [words("No."), words("No."), words("No.")]
+    assert directed("No. No. No.", parts, 1, "joy") == "No. [joy] No. No."
+    assert directed("No. No. No.", parts, 1, "fear") == "No. [fear] No. [joy] No."
+
+
+def test_brackets_and_accents_in_the_words_do_no_harm() -> None:
+    line = "Cafe\N{COMBINING ACUTE ACCENT} (the blue one)? Yes… [sic"
+    parts = [words("Caf\N{LATIN SMALL LETTER E WITH ACUTE} (the blue one)?"), words("Yes… [sic")]
+    result = directed(line, parts, 1, "awed")
+    assert result == "Caf\N{LATIN SMALL LETTER E WITH ACUTE} (the blue one)? [awed] Yes… [sic"
+
+
+@pytest.mark.parametrize("line", ["Something else.", "", "You came. Never mind."])
+def test_a_changed_line_is_not_directed(line: str) -> None:
+    with pytest.raises(SegmentError, match="changed since this take"):
+        directed(line, [words("You came back."), words("Never mind.")], 1, "joy")
+
+
+# --- from outside -----------------------------------------------------------------------------------------------------
+
+
+def test_a_segment_survives_json() -> None:
+    segment = Segment.from_json(SEGMENT)
+    assert segment.intensity == 1.0 and segment.alternatives["sadness"] == 0.2
+    assert Segment.from_json(json.loads(json.dumps(segment.to_json()))) == segment
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"text": None}, {"emotion": 3}, {"emotion_to": 1}, {"intensity": "1"}, {"start": 1.5}, {"end": True},
+        {"direction": []}, {"source": "guess"}, {"alternatives": ["joy"]}, {"alternatives": {"joy": "much"}},
+    ],
+)  # fmt: skip
+def test_damaged_segments_are_refused(change: dict[str, object]) -> None:
+    with pytest.raises(SegmentError):
+        Segment.from_json(SEGMENT | change)
+    message = {
+        "id": 1, "event": "clip", "line": 0, "take": 0, "seed": 5, "text": "Hi.", "emotion": "joy", "fps": 24.0,
+        "space": "arkit55", "channels": ["jawOpen"], "values": protocol.encode_array([[0.5], [0.0]]),
+    }  # fmt: skip
+    assert protocol.parse(json.dumps(message | {"segments": [SEGMENT]}).encode()).segments[0].emotion == "joy"
+    with pytest.raises(ProtocolError, match="segment"):
+        protocol.parse(json.dumps(message | {"segments": [SEGMENT | change]}).encode())
+    with pytest.raises(ProtocolError, match="segments"):
+        protocol.parse(json.dumps(message | {"segments": 3}).encode())
+
+
+# --- stored data ------------------------------------------------------------------------------------------------------
+
+#: What version 1 stored on a take.
+VERSION_1 = {
+    "schema_version": 1, "space": "arkit55", "fps": 24.0, "frames": 30, "text": "Hello.", "seed": 7, "emotion": "joy",
+    "settings": {"intensity": 1.5, "checkpoint": "default", "emotion_requested": "auto"},
+}  # fmt: skip
+
+
+def test_a_take_of_version_1_is_read_as_one_of_today() -> None:
+    data = migrated({**VERSION_1, "face": "kept"})
+    assert data["schema_version"] == SCHEMA_VERSION == 2
+    assert data["face"] == "kept"
+    assert (data["segments"], data["last_seed"]) == ([], 7)
+    assert data["settings"] == VERSION_1["settings"] | {
+        "emotion_to": None, "rate": 1.0, "spread": False, "branch": None, "vary": None,
+    }  # fmt: skip
+    clip = scenes.arkit_clip()
+    again = Clip.from_json(VERSION_1, clip.values, clip.channels)
+    assert again.seed == again.last_seed == 7
+    assert VERSION_1["schema_version"] == 1  # what was read is left alone
+
+
+@pytest.mark.parametrize("data", [{}, {"schema_version": 3}, {"schema_version": "1"}, {**VERSION_1, "settings": []}])
+def test_what_no_version_stored_is_refused(data: dict[str, object]) -> None:
+    with pytest.raises(ClipError):
+        migrated(data)
+
+
+def test_names_say_where_a_take_came_from() -> None:
+    clip = scenes.arkit_clip()
+
+    def title(**settings: object) -> str:
+        return Clip(clip.values, clip.channels, 24.0, "arkit55", "Hello there.", 12, "joy", settings).title
+
+    assert title(branch=None, vary=None) == "Hello there. (Joy, seed 12)"
+    assert title(vary={"seed": 5, "amount": 0.3}) == "Hello there. (Joy, seed 12, near 5)"
+    assert title(vary={"seed": 5, "amount": 0.7}) == "Hello there. (Joy, seed 12, from 5)"
+    assert title(branch={"seed": 5, "frame": 48}) == "Hello there. (Joy, seed 12, 5 until 2.0 s)"
+    assert origin_of({}, 24.0) == ""

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Long lines, and takes that branch off, vary and spread: with the bundled checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from generator.config import ModelConfig
+from generator.direction.script import Part
+from generator.emotions import BASIC_EMOTIONS, emotion_weights
+from generator.heads import line_statistics
+from generator.model import Condition
+from generator.performing.continuity import Passage, Performance, sample_performances
+from generator.performing.cteg import CtegPerformer
+from generator.performing.draws import Draws, TakeSeed
+from generator.performing.load import load_performer
+from generator.performing.sampling import STREAM_LENGTH, end_at_standard_face, sample_uncached, smooth_seams
+from generator.performing.spread import drawn_for, most_different
+from generator.performing.timeline import fitted, mean_emotion
+from generator.requests import LineRequest
+from generator.spaces import ARKIT55
+
+SHORT = "I can't believe you did that!"
+LONG = (
+    "I walked home alone in the rain last night. Nobody asked me where I had been! And then, out of nowhere, she "
+    "opened the door and smiled. I could not believe it was really her, after all those years. We sat by the window "
+    "until the morning came, talking about everything we had lost."
+)
+
+
+@pytest.fixture(scope="module")
+def performer() -> CtegPerformer:
+    loaded = load_performer(device="cpu")
+    assert isinstance(loaded, CtegPerformer)
+    return loaded
+
+
+def ask(text: str = SHORT, **fields: Any) -> LineRequest:
+    return LineRequest.from_json({"text": text, **fields})
+
+
+def take(performer: CtegPerformer, text: str = SHORT, **fields: Any) -> np.ndarray:
+    return performer.perform([ask(text, **fields)])[0].take(0)
+
+
+# A line in one piece -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [None, 2.0])
+def test_a_plain_request_is_one_clip_of_the_decoder(performer: CtegPerformer, seconds: float | None) -> None:
+    """Length, draws, condition and ending written out: what passages, directions and branches must not change."""
+    text, seed = "Well, I suppose we could go to the market.", 9
+    features = performer.encoder.encode([text])
+    emotion, intensity = torch.from_numpy(emotion_weights("joy"))[None], torch.tensor([0.8])
+    if seconds is None:
+        noise = TakeSeed(seed, text).rng(STREAM_LENGTH).standard_normal()
+        statistics = torch.tensor([line_statistics(text)])
+        with torch.inference_mode():
+            lengths = performer.checkpoint.generator.length(features.pooled(), statistics, emotion, intensity)
+            frames = round(float(lengths.sample(torch.tensor([noise]).float(), 1.0)) * 24)
+    else:
+        frames = round(seconds * 24)
+    condition = Condition(
+        features.hidden, features.mask, features.position, emotion, intensity, torch.tensor([frames])
+    )  # fmt: skip
+    model = performer.checkpoint.generator.decoder
+    decoded = smooth_seams(sample_uncached(model, condition, TakeSeed(seed, text), 1.0), ARKIT55)
+    expected = end_at_standard_face(decoded, ARKIT55, stop_early=seconds is None)
+    performed = take(performer, text, emotion="joy", intensity=0.8, seed=seed, seconds=seconds)
+    np.testing.assert_allclose(performed, expected, atol=2e-4)
+
+
+def test_what_is_not_asked_for_changes_nothing(performer: CtegPerformer) -> None:
+    plain = take(performer, emotion="joy", seed=3)
+    np.testing.assert_allclose(take(performer, "(happily) " + SHORT, seed=3), plain, atol=2e-4)
+    np.testing.assert_allclose(take(performer, emotion="joy", emotion_to="joy", seed=3), plain, atol=2e-4)
+    np.testing.assert_allclose(take(performer, emotion="joy", seed=3, rate=1.0), plain, atol=2e-4)
+    assert len(take(performer, emotion="joy", seed=3, rate=0.7)) > 1.2 * len(plain)
+    assert len(take(performer, emotion="joy", seed=3, rate=1.5)) < 0.8 * len(plain)
+
+
+# Long lines ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_long_line_goes_on_without_a_pop_and_stays_alive(performer: CtegPerformer) -> None:
+    clips = performer.perform(
+        [ask(LONG, emotion=e, takes=4, seed=k) for k, e in enumerate(("joy", "sadness", "anger"))]
+    )
+    velocity, jerk, quarters = [], [], []
+    for clip in clips:
+        for k in range(4):
+            frames, segments = clip.take(k), clip.segments[k]
+            assert len(segments) >= 4 and len(frames) > 15 * 24
+            assert [s["start"] for s in segments[1:]] == [s["end"] for s in segments[:-1]]
+            assert (segments[0]["start"], segments[-1]["end"]) == (0, len(frames))
+            assert " ".join(s["text"] for s in segments) == LONG
+            near = np.zeros(len(frames), bool)
+            for segment in segments[1:]:
+                near[segment["start"] - 2 : segment["start"] + 24] = True
+            norm = np.linalg.norm(frames, axis=1)
+            assert norm[24:-24].min() > ARKIT55.standard_face_norm  # never back at the standard face
+            moving = slice(16, len(frames) - 20)
+            for order, ratios in ((1, velocity), (3, jerk)):
+                change = np.linalg.norm(np.diff(frames, order, axis=0, prepend=frames[:order]), axis=1)[moving]
+                ratios.append((change[near[moving]].mean(), change[~near[moving]].mean()))
+            quarters.append([q.mean() for q in np.array_split(norm[24:-24], 4)])
+    for ratios in (velocity, jerk):
+        at_seams, inside = np.mean(ratios, axis=0)
+        assert 0.4 < at_seams / inside < 1.2
+    amplitude = np.mean(quarters, axis=0)
+    assert abs(amplitude[-1] / amplitude[0] - 1) < 0.1
+
+
+def test_lengths_that_are_asked_for_are_met(performer: CtegPerformer) -> None:
+    for text, seconds in ((LONG, 20.0), (LONG, 6.0), (SHORT, 25.0), (SHORT, 60.0), ("No. " * 60, 0.5)):
+        (clip,) = performer.perform([ask(text, seconds=seconds)])
+        assert clip.lengths.tolist() == [round(seconds * 24)]
+        assert clip.segments[0][-1]["end"] == clip.lengths[0] and not clip.take(0)[-1].any()
+    (clip,) = performer.perform([ask(SHORT, seconds=25.0, emotion="joy")])
+    frames, silent = clip.take(0), [s for s in clip.segments[0] if s["text"] == "..."]
+    assert len(silent) >= 3 and np.linalg.norm(frames[24:-24], axis=1).min() > ARKIT55.standard_face_norm
+    (hurried,) = performer.perform([ask("I never said that you were wrong about her. " * 40)])
+    assert hurried.lengths.tolist() == [60 * 24] and "was hurried" in hurried.warnings[-1]
+
+
+def test_parts_of_a_line_follow_their_directions(performer: CtegPerformer) -> None:
+    (clip,) = performer.perform([ask("(angrily) Get out of my house right now! (happily) Oh, you came back to me!")])
+    first, second = clip.segments[0]
+    assert (first["emotion"], second["emotion"], clip.text[0]) == ("anger", "joy", "(")
+    smile, frown = (ARKIT55.column(name) for name in ("mouthSmileLeft", "browDownLeft"))
+    frames = clip.take(0)
+    angry, happy = frames[12 : first["end"]], frames[second["start"] + 20 : -12]
+    assert angry[:, frown].mean() > happy[:, frown].mean() + 0.1
+    assert happy[:, smile].mean() > angry[:, smile].mean() + 0.1
+
+
+def test_an_emotion_moves_to_another_one(performer: CtegPerformer) -> None:
+    moving, still = performer.perform(
+        [ask(SHORT, emotion="joy", emotion_to=to, takes=6, seconds=6.0) for to in ("sadness", None)]
+    )
+    smile, brow = (ARKIT55.column(name) for name in ("mouthSmileLeft", "browInnerUp"))
+    first, last = (moving.values[:, part] for part in (slice(12, 40), slice(104, 130)))
+    assert first[..., smile].mean() > last[..., smile].mean() + 0.2
+    assert last[..., brow].mean() > first[..., brow].mean() + 0.2
+    assert still.values[:, 104:130, smile].mean() > last[..., smile].mean() + 0.2
+    jumps = [np.linalg.norm(np.diff(clip.values[:, 16:-16], 3, axis=1), axis=2).mean() for clip in (moving, still)]
+    assert jumps[0] < 1.3 * jumps[1]
+
+
+# Other takes of a take ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("text", "frame"), [(SHORT, 30), (LONG, 200)])
+def test_a_branch_begins_like_its_take_and_ends_as_long(performer: CtegPerformer, text: str, frame: int) -> None:
+    whole = take(performer, text, seed=5, emotion="joy")
+    (branches,) = performer.perform([ask(text, seed=40, takes=3, emotion="joy", branch={"seed": 5, "frame": frame})])
+    assert branches.lengths.tolist() == [len(whole)] * 3 and branches.seeds.tolist() == [40, 41, 42]
+    for k in range(3):
+        np.testing.assert_allclose(branches.take(k)[:frame], whole[:frame], atol=1e-3)
+        assert np.abs(branches.take(k)[frame + 8 :] - whole[frame + 8 :]).max() > 0.05
+    again = take(performer, text, seed=41, emotion="joy", branch={"seed": 5, "frame": frame})
+    np.testing.assert_allclose(again, branches.take(1), atol=1e-3)
+    (late,) = performer.perform([ask(text, branch={"seed": 5, "frame": 1440})])
+    assert "has no frame 1440" in late.warnings[-1]
+
+
+def test_a_varied_take_is_the_nearer_the_smaller_the_amount(performer: CtegPerformer) -> None:
+    whole = take(performer, seed=5, emotion="joy")
+
+    def distance(amount: float) -> float:
+        (clip,) = performer.perform(
+            [ask(seed=40, takes=8, emotion="joy", vary={"seed": 5, "amount": amount})]
+        )  # fmt: skip
+        assert set(clip.lengths.tolist()) == {len(whole)}
+        return float(np.mean([np.linalg.norm(clip.take(k) - whole, axis=1).mean() for k in range(8)]))
+
+    none, little, much, new = map(distance, (0.0, 0.2, 0.6, 1.0))
+    assert none < 1e-3 < little < much < 1.2 * new and little < 0.7 * new
+
+
+def test_varied_draws_stay_standard() -> None:
+    config = ModelConfig(d_latent=16, prior_components=16)
+    theirs, own = (Draws.of(TakeSeed(seed, "a"), config, 400) for seed in (1, 2))
+    mixed = theirs.varied(own, 0.6)
+    assert abs(mixed.normal.std() - 1) < 0.03 and abs(mixed.normal.mean()) < 0.03
+    assert abs(mixed.gumbel.mean() - 0.5772) < 0.05 and abs(mixed.gumbel.std() - np.pi / 6**0.5) < 0.05
+    assert abs(np.corrcoef(mixed.normal.ravel(), theirs.normal.ravel())[0, 1] - 0.8) < 0.03
+    np.testing.assert_array_equal(theirs.varied(own, 1.0).gumbel, own.gumbel)
+    np.testing.assert_array_equal(theirs.varied(own, 0.0).normal, theirs.normal)
+
+
+def test_spread_takes_are_the_most_different_and_can_be_had_again(performer: CtegPerformer) -> None:
+    plain, spread = performer.perform([ask(takes=4, seed=7, seconds=3.0, spread=s) for s in (False, True)])
+    seeds = spread.seeds.tolist()
+    assert seeds[0] == 7 and len(set(seeds)) == 4 and max(seeds) < 7 + drawn_for(4) and seeds != [7, 8, 9, 10]
+
+    def apart(values: np.ndarray) -> float:
+        return min(float(np.linalg.norm(a - b)) for i, a in enumerate(values) for b in values[:i])
+
+    assert apart(spread.values) > apart(plain.values)
+    np.testing.assert_allclose(take(performer, seed=seeds[2], seconds=3.0), spread.take(2), atol=2e-4)
+
+
+def test_farthest_points_are_chosen() -> None:
+    clips = [np.full((n, 2), v, np.float32) for n, v in ((3, 0.0), (3, 0.1), (3, 5.0), (4, -2.0), (3, 4.9))]
+    assert most_different(clips, 3) == [0, 2, 3]
+    assert sorted(most_different([clips[0]] * 3, 3)) == [0, 1, 2]
+    assert (drawn_for(1), drawn_for(16), drawn_for(20), drawn_for(64)) == (4, 64, 64, 64)
+
+
+def test_a_moving_part_is_timed_by_both_emotions() -> None:
+    part = Part("Yes.", "joy", 1.0, "sadness")
+    np.testing.assert_allclose(mean_emotion(part), (emotion_weights("joy") + emotion_weights("sadness")) / 2)
+    np.testing.assert_array_equal(mean_emotion(replace(part, emotion_to=None)), emotion_weights("joy"))
+
+
+def test_frames_are_divided_in_proportion() -> None:
+    assert fitted([10, 30, 20], 120) == [20, 60, 40] and sum(fitted([7, 11, 13], 100)) == 100
+
+
+def test_passages_decoded_together_equal_passages_decoded_alone(performer: CtegPerformer) -> None:
+    model = performer.checkpoint.generator.decoder
+
+    def passage(text: str, start: int, skip: int, frames: int, emotion: str, to: str) -> Passage:
+        t = np.linspace(0, 1, frames, dtype=np.float32)[:, None]
+        weights = (1 - t) * emotion_weights(emotion) + t * emotion_weights(to)
+        return Passage(text, start, skip, weights, np.ones(frames, np.float32))
+
+    one = (passage("Yes.", 0, 0, 50, "joy", "joy"), passage("No, never!", 40, 3, 60, "joy", "fear"))
+    other = (passage("Maybe.", 0, 0, 70, BASIC_EMOTIONS[0], "anger"),)
+    rows = [Performance(p, 4, "a line", 1.0, True) for p in (one, other)]
+    together = sample_performances(model, performer.encoder, rows)
+    assert [len(t) for t in together] == [97, 70]
+    for row, expected in zip(rows, together, strict=True):
+        (alone,) = sample_performances(model, performer.encoder, [replace(row)])
+        np.testing.assert_allclose(alone, expected, atol=1e-3)
