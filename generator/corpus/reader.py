@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ..datasets import Direction
 from ..errors import DataError
 from ..spaces import SPACES, Space
+from .direction import Direction as ActingDirection
 from .texts import SPLITS
 
 SCHEMA_VERSION: Final = 1
@@ -28,7 +29,7 @@ class Corpus:
         info: the content of corpus.json.
         values: float16 (total frames, C), memory-mapped.
         offsets: int64 (n + 1,); clip i is ``values[offsets[i]:offsets[i + 1]]``.
-        lines: one dict per clip: text, weights, intensity, seed, emotion, labelled, source.
+        lines: one dict per clip: the fields of `corpus.build.Job`.
     """
 
     space: Space
@@ -100,6 +101,18 @@ class Corpus:
         """The emotion that was asked of the teacher."""
         line = self.lines[index]
         return Direction(np.array(line["weights"], np.float32), float(line["intensity"]))
+
+    def acting(self, index: int) -> ActingDirection:
+        """All that was asked of the teacher; a corpus of teacher 1.1 says feelings and intensity only."""
+        line = self.lines[index]
+        towards = line.get("towards")
+        return ActingDirection(
+            tuple(line.get("feelings", line["weights"])),
+            None if towards is None else tuple(towards),
+            float(line["intensity"]),
+            float(line.get("energy", 1.0)),
+            bool(line.get("speaking", True)),
+        )
 
     def clip(self, index: int) -> tuple[str, npt.NDArray[np.float32], float, npt.NDArray[np.float32]]:
         """Text, weights (7,), intensity and values float32 (T, C) of one clip; IndexError beyond the last."""
