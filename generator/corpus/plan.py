@@ -161,6 +161,9 @@ def _draw_sounds(acting: Acting, intensity: float, spoken: bool, rng: np.random.
         sounds = rng.random() < (0.25 + 0.3 * intensity) * (1.0 if spoken else 1.5)
         first = rng.random() < GESTURES[kind].before and not late
         place = "before" if first else "after"
+        # Somebody laughs twice, but does not gasp or yawn twice.
+        if kind in chosen.values() and "laugh" not in kind:
+            continue
         if sounds and not chosen[place] and not (acting.moves_on and not late and place == "after"):
             chosen[place] = kind
     return chosen["before"], chosen["after"]
@@ -190,7 +193,7 @@ def _draw_moves(
         name = names[int(index)]
         length = _length(name, rng)
         spot = spots[int(rng.integers(len(spots)))]
-        if rng.random() > wanted[name] or len(result) >= most:
+        if rng.random() > wanted[name] or len(result) >= most or any(name == other for other, _, _ in placed):
             continue
         mouth = any(c.startswith(("mouth", "jaw")) and c != "jawForward" for c in GESTURES[name].tracks)
         if mouth and any(p.start - 0.2 < spot + length and spot < p.end for p in utterance.phrases):

@@ -224,7 +224,7 @@ class Take:
         values, speech = self.values, dict(zip(SPEECH_CHANNELS, self.mouth.values.T, strict=True))
         closure = speech.pop("closure")
         rounding = np.clip(speech["mouthPucker"] + 0.7 * speech["mouthFunnel"], 0.0, 1.0)
-        easing = {"mouthSmile*": 0.4, "mouthStretch*": 0.6, "mouthFrown*": 0.3, "mouthDimple*": 0.5}
+        easing = {"mouthSmile*": 0.5, "mouthStretch*": 0.6, "mouthFrown*": 0.3, "mouthDimple*": 0.5}
         for channel, amount in easing.items():
             for column in columns(channel):
                 values[:, column] *= 1.0 - amount * rounding
