@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .curves import Floats, minimum_jerk
+from .curves import Floats, track
 from .recipes import GESTURES, Track
 
 Motion = dict[str, Floats]
@@ -41,10 +41,5 @@ def gesture_motion(name: str, t: Floats, start: float, seconds: float, side: flo
 
 def _curve(x: Floats, points: Track) -> Floats:
     """Minimum-jerk moves from 0 through the points and back to 0 at 1, shape of ``x``."""
-    result = np.zeros(x.shape)
-    at, level = 0.0, 0.0
-    for share, value in (*points, (1.0, 0.0)):
-        if value != level:
-            result += (value - level) * minimum_jerk((x - at) / max(share - at, 1e-3))
-        at, level = share, value
-    return result
+    shares, values = (np.array(row) for row in zip((0.0, 0.0), *points, (1.0, 0.0), strict=True))
+    return track(x, shares[:-1], np.maximum(np.diff(shares), 1e-3), values[1:])

@@ -151,7 +151,7 @@ class Take:
         if self.side < 0.0:
             rows[:, SIDEWAYS] = rows[:, SIDEWAYS[::-1]]
         sided = np.array([0.3 if u in ("2", "9", "10", "12", "14") else 0.08 for u, _ in units])
-        uneven = self.lean + rng.normal(0.0, 0.05, count) + variant.asymmetry * self.side * sided
+        uneven = self.lean + rng.normal(0.0, _EPISODE["unit_lean"], count) + variant.asymmetry * self.side * sided
         uneven = np.where(one_sided, _ONE_SIDED[1] * self.side, uneven)
         strengths = np.where(one_sided, _ONE_SIDED[0], 1.0) * strengths
         weight = (curve * strengths[:, None]).T  # (T, count)
@@ -324,7 +324,9 @@ class Take:
         start = min(plan.release, last - 0.4)
         size = float(np.linalg.norm(values[int(start * _FPS) :], axis=1).max())
         # The move would end after the last frame: only its last frames count as the standard face.
-        reach = float(np.interp(1.0 - rng.uniform(0.06, 0.13) / size, minimum_jerk(_GRID), _GRID))
+        reach = float(
+            np.interp(1.0 - _EPISODE.draw(rng, "end_share") * min(1.0, 1.0 / size), minimum_jerk(_GRID), _GRID)
+        )
         for group in ("upper face", "eyes", "mouth", "jaw", "head"):
             begin = start + float(rng.uniform(0.0, 0.18)) * (last - start)
             length = (last - begin) / reach

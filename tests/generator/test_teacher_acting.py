@@ -26,7 +26,7 @@ from generator.emotions import (
     emotion_vector,
     emotion_weights,
 )
-from generator.evaluation.metrics import frame_change, jerk, motion_features
+from generator.evaluation.metrics import blinks_per_minute, frame_change, jerk, motion_features
 from generator.spaces import ARKIT55
 
 Clip = npt.NDArray[np.float32]
@@ -161,6 +161,12 @@ def test_intensity_goes_from_a_trace_to_extreme() -> None:
         assert sizes[0] < 0.45 and np.all(np.diff(sizes) > 0.03), (emotion, sizes)
 
 
+def test_each_emotion_blinks_at_a_human_rate() -> None:
+    columns = (ARKIT55.column("eyeBlinkLeft"), ARKIT55.column("eyeBlinkRight"))
+    for emotion in EMOTIONS:
+        assert 11.0 < blinks_per_minute(takes(emotion, 24), columns, ARKIT55.fps) < 30.0, emotion
+
+
 def test_energy_is_tempo_and_size() -> None:
     slow, fast = takes("joy", 8, energy=0.5), takes("joy", 8, energy=1.5)
     assert np.mean([len(c) for c in fast]) < 0.85 * np.mean([len(c) for c in slow])
@@ -175,6 +181,15 @@ def test_a_silent_reaction_has_no_speech_but_a_life() -> None:
             # Nobody mouths the words: the lips are never sealed over an open jaw.
             assert channel(clip, "mouthClose").max() == 0.0
             assert np.abs(np.diff(clip[10:-20], axis=0)).sum() > 0.5
+
+
+def test_takes_end_at_rest_and_never_stick_to_a_limit() -> None:
+    for emotion in EMOTIONS:
+        for clip in takes(emotion, 3, intensity=1.4) + takes(emotion, 3):
+            norms = np.linalg.norm(clip, axis=1)
+            assert norms[-1] < 0.05 * norms.max() and norms[0] < 0.25
+            runs = np.lib.stride_tricks.sliding_window_view(clip[:, :52] > 0.985, 12, axis=0).all(axis=-1)
+            assert not runs.any(), emotion
 
 
 def test_motion_is_smooth() -> None:
