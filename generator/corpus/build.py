@@ -16,19 +16,27 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ..emotions import BASIC_EMOTIONS, EMOTION_NAMES, emotion_weights
+from ..emotions import BASIC_EMOTIONS, EMOTION_NAMES, EMOTIONS, basic_weights, emotion_vector
 from ..errors import DataError
 from ..spaces import ARKIT55
+from .direction import Direction
+from .pronounce import reader_name
 from .reader import SCHEMA_VERSION
-from .teacher import TEACHER_VERSION, perform
+from .teacher import TEACHER_VERSION, act
 from .texts import SPLITS, Line, builtin_lines, read_goemotions, read_xed, split_of, unique
 
 #: Share of clips whose emotion has nothing to do with their line, so that a request can be followed on any text.
 UNRELATED_SHARE: Final = 0.28
 #: Share of clips that get one more take of the same line, emotion and intensity.
 _ENCORE_SHARE: Final = 0.15
-#: Clips that follow their line's label are spread over the leading emotions like this; neutral is held back.
-_LABEL_SHARES: Final = {name: 0.13 if name == "neutral" else 0.145 for name in BASIC_EMOTIONS}
+#: Share of clips that move to a second emotion, of silent reactions, and of clips with another energy than 1.
+_TOWARDS_SHARE: Final = 0.14
+_SILENT_SHARE: Final = 0.1
+_ENERGY_SHARE: Final = 0.4
+#: Share of the unrelated emotions that are a mixture of two with random weights.
+_MIXTURE_SHARE: Final = 0.25
+#: Clips that follow their line's label are spread evenly over the leading emotions, but no line is acted more often.
+_MOST_REPEATS: Final = 8
 #: A dev and a test clip for every so many clips of training.
 _HELD_OUT: Final = 40
 _DEFAULT_LIMIT: Final = 40_000
@@ -43,11 +51,26 @@ SOURCES: Final = {
 
 @dataclass(frozen=True)
 class Job:
-    """One clip to act: the line, what is felt, how strongly, and the take's seed."""
+    """One clip to act.
+
+    Attributes:
+        text: the line.
+        feelings: weights over `EMOTIONS` (14,); towards: those it moves to over the line, or None.
+        weights: ``feelings`` as the nearest blend over `BASIC_EMOTIONS` (7,).
+        intensity, energy, speaking: see `Direction`.
+        seed: of the take.
+        emotion: name of the leading feeling.
+        labelled: the feeling is the line's own.
+        source: collection of the line.
+    """
 
     text: str
+    feelings: tuple[float, ...]
+    towards: tuple[float, ...] | None
     weights: tuple[float, ...]
     intensity: float
+    energy: float
+    speaking: bool
     seed: int
     emotion: str
     labelled: bool
@@ -100,7 +123,8 @@ def build_corpus(
             counts[split] = _write_split(partial, split, jobs, workers, progress)
         info = {
             "schema_version": SCHEMA_VERSION, "space": ARKIT55.name, "fps": ARKIT55.fps,
-            "channels": list(ARKIT55.channels), "emotions": list(BASIC_EMOTIONS), "teacher_version": TEACHER_VERSION,
+            "channels": list(ARKIT55.channels), "emotions": list(BASIC_EMOTIONS), "feelings": list(EMOTIONS),
+            "teacher_version": TEACHER_VERSION, "pronunciation": reader_name(),
             "seed": seed, "takes": takes, "splits": counts, "lines": len(lines), "rows_skipped": len(skipped),
             "sources": {name: SOURCES[name] for name in sorted({line.source for line in lines})},
         }  # fmt: skip
@@ -131,45 +155,57 @@ def choose_jobs(lines: list[Line], count: int, takes: int, rng: np.random.Genera
     """``count`` clips: mostly a line with its own feeling, balanced over emotions, some with any other feeling."""
     if not lines:
         raise DataError("There are no lines for a part of the corpus: give more lines.")
-    pools: dict[str, list[Line]] = {name: [] for name in BASIC_EMOTIONS}
+    pools: dict[str, list[Line]] = {name: [] for name in EMOTIONS}
     for index in rng.permutation(len(lines)):
         pools[lines[int(index)].emotion].append(lines[int(index)])
-    present = [name for name in BASIC_EMOTIONS if pools[name]]
-    shares = np.array([_LABEL_SHARES[name] for name in present])
-    shares /= shares.sum()
-    cursors = dict.fromkeys(present, 0)
+    cursors = dict.fromkeys(EMOTIONS, 0)
     anyone = iter(_forever(lines, rng))
     jobs: list[Job] = []
     while len(jobs) < count:
-        if rng.random() < UNRELATED_SHARE:
-            line = next(anyone)
-            emotion = EMOTION_NAMES[int(rng.integers(len(EMOTION_NAMES)))]
-            weights = tuple(float(w) for w in emotion_weights(emotion))
-            labelled = False
-        else:
-            emotion = present[int(rng.choice(len(present), p=shares))]
-            pool = pools[emotion]
+        emotion = EMOTIONS[int(rng.integers(len(EMOTIONS)))]
+        pool = pools[emotion]
+        labelled = rng.random() >= UNRELATED_SHARE and cursors[emotion] < _MOST_REPEATS * len(pool)
+        if labelled:
             line = pool[cursors[emotion] % len(pool)]
             cursors[emotion] += 1
-            weights, labelled = line.weights, True
-        intensity = (
-            float(rng.uniform(0.2, 1.5)) if rng.random() < 0.2 else float(np.clip(rng.normal(0.98, 0.17), 0.6, 1.35))
-        )
+            feelings = np.array(line.feelings)
+        else:
+            line = next(anyone)
+            emotion, feelings = _any_feeling(emotion, rng)
+        towards = None
+        if rng.random() < _TOWARDS_SHARE:
+            others = [name for name in EMOTIONS if name != emotion]
+            towards = _rounded(emotion_vector(others[int(rng.integers(len(others)))]))
+        wide = rng.random() < 0.2
+        intensity = rng.uniform(0.2, 1.5) if wide else np.clip(rng.normal(0.98, 0.17), 0.6, 1.35)
+        energy = np.clip(rng.normal(1.0, 0.28), 0.45, 1.55) if rng.random() < _ENERGY_SHARE else 1.0
+        speaking = rng.random() >= _SILENT_SHARE
         repeats = takes + (1 if rng.random() < _ENCORE_SHARE else 0)
-        for _ in range(min(repeats, count - len(jobs))):
-            weights_rounded = tuple(round(w, 4) for w in weights)
-            jobs.append(
-                Job(
-                    line.text,
-                    weights_rounded,
-                    round(intensity, 3),
-                    int(rng.integers(2**31)),
-                    emotion,
-                    labelled,
-                    line.source,
-                )
+        jobs += [
+            Job(
+                line.text, _rounded(feelings), towards, _rounded(basic_weights(feelings)), round(float(intensity), 3),
+                round(float(energy), 3), bool(speaking), int(rng.integers(2**31)), emotion, bool(labelled), line.source,
             )
+            for _ in range(min(repeats, count - len(jobs)))
+        ]  # fmt: skip
     return jobs
+
+
+def _any_feeling(emotion: str, rng: np.random.Generator) -> tuple[str, npt.NDArray[np.float64]]:
+    """A feeling that has nothing to do with a line: pure, a named compound, or a mixture of two."""
+    compounds = EMOTION_NAMES[len(EMOTIONS) :]
+    draw = rng.random()
+    if draw < _MIXTURE_SHARE:
+        other = EMOTIONS[int(rng.integers(len(EMOTIONS)))]
+        share = rng.uniform(0.5, 0.9)
+        return emotion, share * emotion_vector(emotion).astype(float) + (1.0 - share) * emotion_vector(other)
+    if draw < _MIXTURE_SHARE + 0.2:
+        emotion = compounds[int(rng.integers(len(compounds)))]
+    return emotion, emotion_vector(emotion).astype(float)
+
+
+def _rounded(weights: npt.ArrayLike) -> tuple[float, ...]:
+    return tuple(round(float(w), 4) for w in np.asarray(weights))
 
 
 def _forever(lines: list[Line], rng: np.random.Generator) -> Iterator[Line]:
@@ -179,7 +215,8 @@ def _forever(lines: list[Line], rng: np.random.Generator) -> Iterator[Line]:
 
 
 def _act(job: Job) -> npt.NDArray[np.float16]:
-    return perform(job.text, job.weights, job.intensity, job.seed).astype(np.float16)
+    direction = Direction(job.feelings, job.towards, job.intensity, job.energy, job.speaking)
+    return act(job.text, direction, job.seed).astype(np.float16)
 
 
 def _write_split(folder: Path, split: str, jobs: list[Job], workers: int, progress: bool) -> dict[str, Any]:

@@ -63,7 +63,11 @@ def drift(rng: np.random.Generator, t: Floats, count: int, low: float = 0.12, hi
     return result
 
 
-def soft_limit(x: Floats, knee: float = 0.72) -> Floats:
-    """Leaves 0..knee as it is and bends everything above towards 1, so extremes never hit a wall; x >= 0."""
+def soft_limit(x: Floats, knee: float = 0.7) -> Floats:
+    """Leaves 0..knee as it is and bends everything above towards 1; x >= 0.
+
+    The arc tangent bends late: an extreme hold still shows its life instead of sticking to a wall.
+    """
     over = np.maximum(x - knee, 0.0) / (1.0 - knee)
-    return np.where(x > knee, knee + (1.0 - knee) * np.tanh(over), np.maximum(x, 0.0))
+    bent = knee + (1.0 - knee) * (2.0 / np.pi) * np.arctan(0.5 * np.pi * over)
+    return np.where(x > knee, bent, np.maximum(x, 0.0))

@@ -13,12 +13,15 @@ from typing import Final
 import numpy as np
 
 from .curves import Floats, minimum_jerk, track
-from .recipes import Manner
+from .recipes import Manner, Numbers
+from .speech import Utterance
 
+_GAZE: Final = Numbers("gaze")
+_BLINKS: Final = Numbers("blinks")
 #: Radians of eye rotation at coefficient 1.
-EYE_RANGE: Final = 0.52
+EYE_RANGE: Final = _GAZE["eye_range"]
 #: The ocular muscles leave larger turns to the head.
-_COMFORT: Final = 0.42
+_COMFORT: Final = _GAZE["comfort"]
 
 
 @dataclass(frozen=True)
@@ -35,26 +38,35 @@ def plan_gaze(
     rest: tuple[float, float],
     side: float,
     onset: float,
-    phrases: list[tuple[float, float, str]],
+    utterance: Utterance,
     stop: float,
+    turn: tuple[float, float, float] | None = None,
 ) -> GazePlan:
-    """Fixations of a take until ``stop``; ``rest`` is the emotion's own gaze (pitch, yaw to ``side``)."""
+    """Fixations of a take until ``stop``; ``rest`` is the emotion's own gaze (pitch, yaw to ``side``).
+
+    ``turn`` is when the performance moves to another emotion, and that one's gaze (time, pitch, yaw).
+    """
     fixations: list[tuple[float, float, float]] = []
 
     def look(time: float, pitch: float, yaw: float) -> None:
         fixations.append((time, pitch, yaw))
 
     home = (0.0, 0.0)
-    drawn = (rest[0] * rng.uniform(0.6, 1.2), side * rest[1] * rng.uniform(0.6, 1.2))
+    scale = rng.uniform(0.6, 1.2, 2)
+    drawn = (rest[0] * scale[0], side * rest[1] * scale[1])
     dwells = abs(drawn[0]) + abs(drawn[1]) > 0.05
-    if rng.random() < 0.45 * (1.0 - manner.dart):
+    if rng.random() < _GAZE["thought_first"] * (1.0 - manner.dart):
         # The line comes out of a thought: eyes away first, then to the partner.
         look(0.0, rng.uniform(-0.12, 0.18), rng.choice((-1.0, 1.0)) * rng.uniform(0.08, 0.28))
         if not dwells:
             look(onset + rng.uniform(0.0, 0.25), *home)
     if dwells:
         look(onset + rng.uniform(-0.05, 0.2), *drawn)
-    for start, end, mark in phrases:
+    for phrase in utterance.phrases:
+        start, end, mark = phrase.start, phrase.end, phrase.mark
+        if turn is not None and start > turn[0]:
+            drawn = (turn[1], side * turn[2])
+            dwells = abs(drawn[0]) + abs(drawn[1]) > 0.05
         if dwells and rng.random() < 0.5:
             look(start + rng.uniform(0.0, 0.4) * (end - start), *(home if rng.random() < 0.65 else drawn))
         elif rng.random() < manner.avert:
@@ -66,8 +78,18 @@ def plan_gaze(
             look(start + rng.uniform(0.55, 0.95) * (end - start), *home)
         if mark == "…":
             look(end - 0.05, rng.uniform(0.0, 0.25), side * rng.uniform(0.1, 0.3))
-        elif mark in "?!" and rng.random() < 0.8:
+        elif mark in ("?", "!") and rng.random() < 0.8:
             look(end - rng.uniform(0.2, 0.4), *home)
+    for time in utterance.hesitations:
+        # Looking for a word: up or down and aside, back when it is found.
+        away = rng.choice((-1.0, 1.0)) * rng.uniform(0.15, 0.32)
+        look(float(time) - 0.12, rng.choice((-0.2, 0.16)) * rng.uniform(0.6, 1.2), away)
+        look(float(time) + rng.uniform(0.35, 0.7), *home)
+    if turn is not None:
+        # The thought that changes everything is looked for aside, then the new feeling takes the eyes.
+        look(turn[0] - 0.1, rng.uniform(0.0, 0.2), side * rng.uniform(0.1, 0.25))
+        drawn = (turn[1], side * turn[2])
+        look(turn[0] + rng.uniform(0.3, 0.6), *drawn)
     for time in np.arange(0.35, stop, 0.42):
         if rng.random() < 0.6 * manner.dart:
             look(float(time) + rng.uniform(0.0, 0.25), rng.normal(0.0, 0.07), rng.normal(0.0, 0.17))
@@ -82,13 +104,22 @@ def plan_gaze(
     return GazePlan(array[:, 0], array[:, 1:])
 
 
-def world_gaze(plan: GazePlan, t: Floats, speed: float) -> Floats:
-    """Where the eyes look over time, (T, 2) radians: saccades of 60-110 ms, quicker with ``speed`` above 1."""
-    if not len(plan.times):
-        return np.zeros((len(t), 2))
-    size = np.abs(np.diff(plan.targets, axis=0, prepend=np.zeros((1, 2)))).sum(axis=1)
-    durations = (0.06 + 0.12 * size) / speed
-    return np.stack([track(t, plan.times, durations, plan.targets[:, axis]) for axis in (0, 1)], axis=1)
+def world_gaze(plan: GazePlan, t: Floats, speed: float, stop: float, rng: np.random.Generator) -> Floats:
+    """Where the eyes look over time, (T, 2) radians: saccades of 60-110 ms, quicker with ``speed`` above 1.
+
+    Fixations are alive: tiny saccades that a viewer sees as a living eye, until ``stop``.
+    """
+    gaps = rng.uniform(*_GAZE.range("micro_every"), size=max(int(t[-1] / 0.5), 1))
+    times = 0.3 + np.cumsum(gaps)
+    small = rng.normal(0.0, _GAZE["micro"], (len(times), 2))
+    small[times > stop] = 0.0
+    result = np.stack([track(t, times, np.full(len(times), 0.04), small[:, axis]) for axis in (0, 1)], axis=1)
+    if len(plan.times):
+        size = np.abs(np.diff(plan.targets, axis=0, prepend=np.zeros((1, 2)))).sum(axis=1)
+        durations = (_GAZE["saccade_seconds"] + _GAZE["saccade_seconds_per_radian"] * size) / speed
+        for axis in (0, 1):
+            result[:, axis] += track(t, plan.times, durations, plan.targets[:, axis])
+    return result
 
 
 def eye_channels(gaze: Floats, head: Floats) -> dict[str, Floats]:
@@ -113,29 +144,36 @@ def plan_blinks(
         forced: blinks that happen for a reason of their own (startles).
     """
     taken = [f for f in forced if 0.05 < f < stop]
+    due = len(taken)
     count = int(rng.poisson(rate * (stop + 1.0) / 60.0))
     shifts = (
         np.abs(np.diff(gaze.targets, axis=0, prepend=np.zeros((1, 2)))).sum(axis=1) if len(gaze.times) else np.zeros(0)
     )
-    spots = [float(x) + 0.03 for x, size in zip(gaze.times, shifts, strict=True) if size > 0.16 and x > 0.15]
+    moved = [(float(x) + 0.03, float(size)) for x, size in zip(gaze.times, shifts, strict=True) if x > 0.15]
+    for spot, size in moved:
+        free = all(abs(spot - other) > _BLINKS["apart"] for other in taken)
+        if size > _BLINKS["large_shift"] and free and spot < stop and rng.random() < _BLINKS["with_large_shift"]:
+            taken.append(spot)
+    spots = [spot for spot, size in moved if size > 0.16]
     spots += [e + float(rng.uniform(0.0, 0.15)) for e in phrase_ends]
     for _ in range(4 * count):
-        if len(taken) >= max(count, len(forced)):
+        if len(taken) >= max(count, due):
             break
-        spot = spots[int(rng.integers(len(spots)))] if spots and rng.random() < 0.7 else float(rng.uniform(0.1, stop))
-        if 0.08 < spot < stop and all(abs(spot - other) > 0.55 for other in taken):
+        eventful = spots and rng.random() < _BLINKS["with_events"]
+        spot = spots[int(rng.integers(len(spots)))] if eventful else float(rng.uniform(0.1, stop))
+        if 0.08 < spot < stop and all(abs(spot - other) > _BLINKS["apart"] for other in taken):
             taken.append(spot)
     return np.sort(np.array(taken))
 
 
 def blink_curve(rng: np.random.Generator, times: Floats, t: Floats, fps: float, slow: float) -> Floats:
-    """Lid closure of blinks 0..1, (T,): closes in about 100 ms, opens in 130-200 ms; each peak falls on a frame."""
+    """Lid closure of blinks 0..1, (T,): they close faster than they open; each peak falls on a frame."""
     closure = np.zeros(len(t))
     for time in times:
         peak = np.round(time * fps) / fps
-        close = rng.uniform(0.095, 0.125) * slow
-        reopen = rng.uniform(0.13, 0.2) * slow
-        depth = rng.uniform(0.9, 1.0)
+        close = _BLINKS.draw(rng, "close_seconds") * slow
+        reopen = _BLINKS.draw(rng, "open_seconds") * slow
+        depth = _BLINKS.draw(rng, "depth")
         x = t - peak
         shape = np.where(x <= 0.0, minimum_jerk(x / close + 1.0), 1.0 - minimum_jerk((x - 0.02) / reopen))
         closure = np.maximum(closure, depth * shape)

@@ -8,19 +8,17 @@ face and another the lower, or go from one to the other; so does this module.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..emotions import BASIC_EMOTIONS
+from ..emotions import EMOTIONS
 from .curves import Floats
-from .recipes import MANNERS, Manner, Variant
-from .variants import COMPOUNDS, VARIANTS
+from .recipes import COMPOUNDS, MANNERS, VARIANTS, Manner, Numbers, Variant
 
 #: Below this share of the emotional weight an emotion only tints the performance.
 _MINOR_SHARE = 0.25
-#: Chance that a take goes through two patterns of one emotion.
-_SECOND_THOUGHTS = 0.42
+_EPISODE = Numbers("episode")
 
 
 @dataclass(frozen=True)
@@ -29,26 +27,47 @@ class Acting:
 
     Attributes:
         first: the main pattern; then: a second one the face changes to during the line, or None.
-        strength: 0..1, how far from neutral the blend is.
+        strengths: 0..1 per pattern, how far from neutral the blend is.
         manner: how it moves.
-        emotion: the leading basic emotion.
+        emotion: the leading emotion of the first pattern.
+        moves_on: the second pattern is another emotion, to which the performance moves for good.
+        emotion_then: the leading emotion of the second pattern.
     """
 
     first: Variant
     then: Variant | None
-    strength: float
+    strengths: tuple[float, float]
     manner: Manner
     emotion: str
+    moves_on: bool = False
+    emotion_then: str = ""
 
 
-def choose(weights: Floats, rng: np.random.Generator) -> Acting:
-    """Picks the patterns of one take for a blend over `BASIC_EMOTIONS`, shape (7,), sum 1."""
-    shares = {name: float(w) for name, w in zip(BASIC_EMOTIONS, weights, strict=True) if name != "neutral"}
+def choose(feelings: Floats, towards: Floats | None, rng: np.random.Generator) -> Acting:
+    """Picks the patterns of one take for a blend over `EMOTIONS`, shape (14,), sum 1, and one to move to."""
+    start = _choose(feelings, rng)
+    if towards is None:
+        return start
+    goal = _choose(towards, rng)
+    return Acting(
+        start.first,
+        goal.first,
+        (start.strengths[0], goal.strengths[0]),
+        _blend_manners(0.5 * (feelings + towards)),
+        start.emotion,
+        True,
+        goal.emotion,
+    )
+
+
+def _choose(weights: Floats, rng: np.random.Generator) -> Acting:
+    shares = {name: float(w) for name, w in zip(EMOTIONS, weights, strict=True) if name != "neutral"}
     total = sum(shares.values())
     manner = _blend_manners(weights)
     if total < 0.15:
-        return Acting(_pick(VARIANTS["neutral"], rng), None, 1.0, manner, "neutral")
+        return Acting(_pick(VARIANTS["neutral"], rng), None, (1.0, 1.0), manner, "neutral")
     strength = min(1.0, total**0.7 + 0.05)
+    both = (strength, strength)
     ranked = sorted(shares, key=lambda name: -shares[name])
     lead, other = ranked[0], ranked[1]
     if shares[other] / total < _MINOR_SHARE:
@@ -57,18 +76,18 @@ def choose(weights: Floats, rng: np.random.Generator) -> Acting:
         if tint > 0.08:
             first = _tinted(first, _pick(VARIANTS[other], rng), 1.4 * tint)
         # The same feeling may take another shape when the thought moves on.
-        then = _pick(VARIANTS[lead], rng) if rng.random() < _SECOND_THOUGHTS else first
-        return Acting(first, None if then.name == first.name else then, strength, manner, lead)
+        then = _pick(VARIANTS[lead], rng) if rng.random() < _EPISODE["second_pattern_chance"] else first
+        return Acting(first, None if then.name == first.name else then, both, manner, lead, emotion_then=lead)
     compound = COMPOUNDS.get(frozenset({lead, other}))
     a, b = _pick(VARIANTS[lead], rng), _pick(VARIANTS[other], rng)
     pattern = _pick(compound, rng) if compound else _split_face(lead, a, other, b)
     draw = rng.random()
     if draw < 0.62 or (compound and draw < 0.75):
-        return Acting(pattern, None, strength, manner, lead)
+        return Acting(pattern, None, both, manner, lead)
     if draw < 0.88:
         # The feelings take turns: one breaks into the blend.
-        return Acting(b, pattern, strength, manner, lead)
-    return Acting(pattern, a, strength, manner, lead)
+        return Acting(b, pattern, both, manner, lead, emotion_then=lead)
+    return Acting(pattern, a, both, manner, lead, emotion_then=lead)
 
 
 def _pick(variants: tuple[Variant, ...], rng: np.random.Generator) -> Variant:
@@ -96,16 +115,7 @@ def _split_face(one: str, a: Variant, two: str, b: Variant) -> Variant:
 
 
 def _tinted(main: Variant, tint: Variant, amount: float) -> Variant:
-    return Variant(
-        main.name,
-        _sum(main.upper, tint.upper, amount),
-        _sum(main.lower, tint.lower, amount),
-        main.extreme,
-        main.head,
-        main.gaze,
-        main.asymmetry,
-        sounds=main.sounds,
-    )
+    return replace(main, upper=_sum(main.upper, tint.upper, amount), lower=_sum(main.lower, tint.lower, amount))
 
 
 def _sum(main: Mapping[str, float], extra: Mapping[str, float], amount: float) -> dict[str, float]:
@@ -116,26 +126,11 @@ def _sum(main: Mapping[str, float], extra: Mapping[str, float], amount: float) -
 
 
 def _blend_manners(weights: Floats) -> Manner:
-    shares = dict(zip(BASIC_EMOTIONS, (float(w) for w in weights), strict=True))
-    numbers = {
-        name: sum(shares[e] * getattr(MANNERS[e], name) for e in BASIC_EMOTIONS)
-        for name in (
-            "rate",
-            "onset",
-            "hold",
-            "blinks",
-            "head",
-            "sway",
-            "avert",
-            "dart",
-            "jaw",
-            "upper_wins",
-            "lower_wins",
-        )
-    }
-    brow: dict[str, float] = {}
-    for emotion in BASIC_EMOTIONS:
-        if shares[emotion] > 0.0:
-            for unit, value in MANNERS[emotion].brow.items():
-                brow[unit] = brow.get(unit, 0.0) + shares[emotion] * value
-    return Manner(brow=brow, **numbers)
+    shares = {name: float(w) for name, w in zip(EMOTIONS, weights, strict=True) if w > 0.0}
+    numbers = {name: sum(s * getattr(MANNERS[e], name) for e, s in shares.items()) for name in Manner.NUMBERS}
+    tables: dict[str, dict[str, float]] = {name: {} for name in Manner.TABLES}
+    for emotion, share in shares.items():
+        for name, merged in tables.items():
+            for key, value in getattr(MANNERS[emotion], name).items():
+                merged[key] = merged.get(key, 0.0) + share * value
+    return Manner(**numbers, **tables)  # type: ignore[arg-type]

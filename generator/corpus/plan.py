@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The plan of a take: what is felt when, what is said when, and when it is over."""
+"""The plan of a take: what is felt when, what is said when, which gestures, and when it is over."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from typing import Final
 
 import numpy as np
 
+from .direction import Direction
 from .mixture import Acting
-from .sounds import BEFORE, LENGTHS
+from .recipes import GESTURES, Numbers
 from .speech import Phrase, Script, Utterance, speak
 
 #: Shortest and longest take, seconds.
 MIN_SECONDS: Final = 1.0
 MAX_SECONDS: Final = 10.0
+
+_TIMES: Final = Numbers("episode")
+#: A gesture in time: name, start, seconds.
+Placed = tuple[str, float, float]
 
 
 @dataclass(frozen=True)
@@ -24,9 +29,10 @@ class Plan:
     Attributes:
         utterance: the spoken line (empty for a silent reaction).
         onset, onset_seconds: when the feeling starts to show, and how long it takes to arrive.
+        wind_up: seconds of the anticipation that ends at the onset; 0 none.
         early: level it holds before the onset (a feeling that dawns during the line starts from a trace).
         turn: when the second pattern takes over; None when there is only one.
-        sounds: (kind, start, seconds) of laughs, sighs and the like.
+        gestures: laughs, sighs, nods, glances.
         release: when the face begins to return to neutral.
         seconds: length of the take.
     """
@@ -34,73 +40,88 @@ class Plan:
     utterance: Utterance
     onset: float
     onset_seconds: float
+    wind_up: float
     early: float
     turn: float | None
-    sounds: tuple[tuple[str, float, float], ...]
+    gestures: tuple[Placed, ...]
     release: float
     seconds: float
 
 
-def make_plan(
-    script: Script, acting: Acting, intensity: float, seconds: float | None, rng: np.random.Generator
-) -> Plan:
-    """Draws a plan; with ``seconds`` the words, pauses and holds are fitted to that length (1..10 s)."""
-    manner = acting.manner
-    energy = 0.55 + 0.45 * intensity
-    quick = 1.25 - 0.25 * intensity
-    onset_seconds = float(np.clip(manner.onset * quick * rng.uniform(0.8, 1.25), 0.2, 0.75))
-    before, after = _draw_sounds(acting, intensity, bool(script.words), rng)
-    onset = float(rng.uniform(0.08, 0.22))
-    # React and then speak, speak with the feeling, or let it arrive on the way.
-    mode = rng.choice(3, p=(0.45, 0.4, 0.15)) if script.words else 0
-    lead = (onset + onset_seconds * (0.55, 0.1, 0.0)[mode]) + float(rng.uniform(0.08, 0.28))
-    sounds: list[tuple[str, float, float]] = []
+def make_plan(script: Script, acting: Acting, direction: Direction, rng: np.random.Generator) -> Plan:
+    """Draws a plan; with ``direction.seconds`` words, pauses and holds are fitted to that length (1..10 s)."""
+    manner, intensity = acting.manner, direction.intensity
+    if not direction.speaking:
+        script = script.silent()
+    spoken = bool(script.words)
+    tempo = direction.energy**0.3
+    quick = (1.25 - 0.25 * intensity) / tempo
+    jitter = _TIMES.draw(rng, "onset_jitter")
+    onset_seconds = float(np.clip(manner.onset * quick * jitter, *_TIMES.range("onset_seconds")))
+    before, after = _draw_sounds(acting, intensity, spoken, rng)
+    onset = _TIMES.draw(rng, "onset_at")
+    wind_up = min(_TIMES.draw(rng, "wind_up_seconds") / tempo, onset)
+    if rng.random() > _TIMES["wind_up_chance"]:
+        wind_up = 0.0
+    mode = int(rng.choice(3, p=_TIMES.list("entrance")))
+    mode = mode if spoken else 0
+    lead = (onset + onset_seconds * (0.55, 0.1, 0.0)[mode]) + _TIMES.draw(rng, "pause_before_speech") / tempo
+    placed: list[Placed] = []
     if before:
-        length = float(rng.uniform(*LENGTHS[before]))
-        sounds.append((before, onset + 0.05, length))
+        length = _length(before, rng)
+        placed.append((before, onset + 0.05, length))
         lead = max(lead, onset + 0.05 + 0.85 * length)
-    rate = manner.rate * (0.94 + 0.06 * intensity) * float(np.exp(rng.normal(0.0, 0.07)))
-    hold = manner.hold * float(rng.uniform(0.45, 1.15)) * (0.75 + 0.25 * intensity)
-    if not script.words:
-        hold += float(rng.uniform(0.5, 1.4))
-    after_length = float(rng.uniform(*LENGTHS[after])) if after else 0.0
+    rate = manner.rate * (0.94 + 0.06 * intensity) * float(np.exp(rng.normal(0.0, 0.07))) * tempo
+    hold = manner.hold * _TIMES.draw(rng, "hold_jitter") * (0.75 + 0.25 * intensity)
+    silent_hold = _TIMES.draw(rng, "silent_hold")
+    if not spoken:
+        hold += silent_hold * (1.4 if acting.moves_on else 1.0)
+    after_length = _length(after, rng) if after else 0.0
     tail = max(hold, 0.9 * after_length + 0.15)
-    fall = float(rng.uniform(0.5, 0.8))
+    fall = _TIMES.draw(rng, "release_seconds")
+    jaw = manner.jaw * (0.55 + 0.45 * (0.55 + 0.45 * intensity)) * (0.8 + 0.2 * direction.energy)
     state = rng.bit_generator.state
-    utterance = speak(script, rate, lead, manner.jaw * (0.75 + 0.25 * energy), rng)
+    utterance = speak(script, rate, lead, jaw, rng)
+    tail = max(tail, max((start + 0.8 for _, start in utterance.events), default=0.0) - utterance.end)
     total = utterance.end + tail + fall
-    wanted = float(np.clip(seconds if seconds is not None else total, MIN_SECONDS, MAX_SECONDS))
+    wanted = float(np.clip(direction.seconds if direction.seconds is not None else total, MIN_SECONDS, MAX_SECONDS))
     if abs(wanted - total) > 0.5 / 24.0:
         # Silence gives way first, then speech, as an actor would do it.
-        spoken = utterance.end - lead
+        voice = utterance.end - lead
         quiet = lead + tail + fall
-        quiet_scale = float(np.clip((wanted - spoken) / quiet, 0.45, 2.2 if script.words else 20.0))
-        speech_scale = (wanted - quiet * quiet_scale) / spoken if spoken > 0.0 else 1.0
+        quiet_scale = float(np.clip((wanted - voice) / quiet, 0.45, 2.2 if spoken else 20.0))
+        speech_scale = (wanted - quiet * quiet_scale) / voice if voice > 0.0 else 1.0
         if speech_scale > 1.6:
             speech_scale = 1.6
-            quiet_scale = (wanted - 1.6 * spoken) / quiet
+            quiet_scale = (wanted - 1.6 * voice) / quiet
         speech_scale = max(speech_scale, 0.2)
         rng.bit_generator.state = state
         lead, tail, fall = lead * quiet_scale, tail * quiet_scale, fall * min(quiet_scale, 1.3)
         onset *= min(quiet_scale, 1.0)
-        sounds = [(k, s * quiet_scale, n * quiet_scale) for k, s, n in sounds]
-        utterance = speak(script, rate / speech_scale, lead, manner.jaw * (0.75 + 0.25 * energy), rng)
-        utterance = _fit(utterance, lead, lead + spoken * speech_scale)
+        wind_up *= min(quiet_scale, 1.0)
+        placed = [(name, start * quiet_scale, n * quiet_scale) for name, start, n in placed]
+        utterance = speak(script, rate / speech_scale, lead, jaw, rng)
+        utterance = _fit(utterance, lead, lead + voice * speech_scale)
         tail = max(wanted - fall - utterance.end, 0.05)
     if after:
-        room = tail - 0.05
-        sounds.append((after, utterance.end + 0.08, min(after_length, max(room, 0.3))))
+        placed.append((after, utterance.end + 0.08, min(after_length, max(tail - 0.05, 0.3))))
     release = utterance.end + tail
+    placed += [(name, start, _length(name, rng)) for name, start in utterance.events]
     turn = None
     if acting.then is not None:
-        turn = _turning_point(utterance, onset + onset_seconds, release, rng)
+        turn = _turning_point(utterance, onset + onset_seconds, release, acting.moves_on, rng)
     early = 0.0
-    if mode == 2 and len(utterance.accents):
-        early = float(rng.uniform(0.2, 0.4))
-        onset = max(
-            onset, float(utterance.accents[int(rng.integers((len(utterance.accents) + 1) // 2))]) - 0.6 * onset_seconds
-        )
-    return Plan(utterance, onset, onset_seconds, early, turn, tuple(sounds), release, wanted)
+    level = _TIMES.draw(rng, "early_level")
+    if mode == 2 and len(utterance.accents) and not acting.moves_on:
+        early = level
+        first = utterance.accents[int(rng.integers((len(utterance.accents) + 1) // 2))]
+        onset = max(onset, float(first) - 0.6 * onset_seconds)
+    placed += _draw_moves(acting, utterance, onset + onset_seconds, release, turn, placed, rng)
+    return Plan(utterance, onset, onset_seconds, wind_up, early, turn, tuple(placed), release, wanted)
+
+
+def _length(name: str, rng: np.random.Generator) -> float:
+    return float(rng.uniform(*GESTURES[name].seconds))
 
 
 def _fit(utterance: Utterance, start: float, end: float) -> Utterance:
@@ -110,16 +131,21 @@ def _fit(utterance: Utterance, start: float, end: float) -> Utterance:
     scale = (end - start) / (utterance.end - utterance.start)
 
     def move(x: float) -> float:
+        return max(start + (x - utterance.start) * scale, 0.0)
+
+    def moved(x: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
         return start + (x - utterance.start) * scale
 
     return replace(
         utterance,
-        centres=start + (utterance.centres - utterance.start) * scale,
+        centres=moved(utterance.centres),
         lengths=utterance.lengths * scale,
-        phrases=tuple(Phrase(move(p.start), move(p.end), p.mark) for p in utterance.phrases),
-        accents=start + (utterance.accents - utterance.start) * scale,
-        shakes=start + (utterance.shakes - utterance.start) * scale,
-        nods=start + (utterance.nods - utterance.start) * scale,
+        phrases=tuple(Phrase(move(p.start), move(p.end), p.mark, p.asks_what) for p in utterance.phrases),
+        accents=moved(utterance.accents),
+        shakes=moved(utterance.shakes),
+        nods=moved(utterance.nods),
+        hesitations=moved(utterance.hesitations),
+        events=tuple((name, move(x)) for name, x in utterance.events),
         start=start,
         end=end,
     )
@@ -128,20 +154,67 @@ def _fit(utterance: Utterance, start: float, end: float) -> Utterance:
 def _draw_sounds(acting: Acting, intensity: float, spoken: bool, rng: np.random.Generator) -> tuple[str, str]:
     """A sound before the words and one after them, "" for none."""
     chosen = {"before": "", "after": ""}
-    for kind in acting.first.sounds + (acting.then.sounds if acting.then else ()):
+    given = [(kind, False) for kind in acting.first.sounds]
+    given += [(kind, acting.moves_on) for kind in (acting.then.sounds if acting.then else ())]
+    for kind, late in given:
         # Both draws always happen, so that another intensity does not become another take.
-        sounds, first = rng.random() < (0.25 + 0.3 * intensity) * (1.0 if spoken else 1.5), rng.random() < BEFORE[kind]
-        if not sounds:
-            continue
+        sounds = rng.random() < (0.25 + 0.3 * intensity) * (1.0 if spoken else 1.5)
+        first = rng.random() < GESTURES[kind].before and not late
         place = "before" if first else "after"
-        if not chosen[place]:
+        # Somebody laughs twice, but does not gasp or yawn twice.
+        if kind in chosen.values() and "laugh" not in kind:
+            continue
+        if sounds and not chosen[place] and not (acting.moves_on and not late and place == "after"):
             chosen[place] = kind
     return chosen["before"], chosen["after"]
 
 
-def _turning_point(utterance: Utterance, earliest: float, latest: float, rng: np.random.Generator) -> float:
+def _draw_moves(
+    acting: Acting,
+    utterance: Utterance,
+    earliest: float,
+    release: float,
+    turn: float | None,
+    placed: list[Placed],
+    rng: np.random.Generator,
+) -> list[Placed]:
+    """Gestures of the manner and the variant, in pauses, on accents and in the hold, never two at a time."""
+    wanted = dict(acting.manner.moves)
+    for name in acting.first.moves + (acting.then.moves if acting.then else ()):
+        wanted[name] = max(wanted.get(name, 0.0), 0.7)
+    spots = [p.end + 0.02 for p in utterance.phrases[:-1]]
+    spots += [float(a) - 0.1 for a in utterance.accents[:2]]
+    spots += [utterance.end + 0.05, earliest]
+    spots += [float(x) for x in np.arange(max(utterance.end, earliest) + 0.9, release - 0.4, 1.1)]
+    result: list[Placed] = []
+    most = 2 if utterance.phrases else 4
+    names = list(wanted)
+    for index in rng.permutation(len(names)):
+        name = names[int(index)]
+        length = _length(name, rng)
+        spot = spots[int(rng.integers(len(spots)))]
+        if rng.random() > wanted[name] or len(result) >= most or any(name == other for other, _, _ in placed):
+            continue
+        mouth = any(c.startswith(("mouth", "jaw")) and c != "jawForward" for c in GESTURES[name].tracks)
+        if mouth and any(p.start - 0.2 < spot + length and spot < p.end for p in utterance.phrases):
+            spot = utterance.end + 0.05
+        taken = any(spot < start + n and start < spot + length for _, start, n in (*placed, *result))
+        if taken or spot + length > release + 0.35 or (turn is not None and abs(spot - turn) < 0.3):
+            continue
+        result.append((name, max(spot, 0.1), length))
+    return result
+
+
+def _turning_point(
+    utterance: Utterance, earliest: float, latest: float, moves_on: bool, rng: np.random.Generator
+) -> float:
     """When one pattern gives way to another: between phrases if there are several, else at an accent, or after all."""
     spots = [p.end for p in utterance.phrases[:-1]] or [float(a) for a in utterance.accents]
+    if moves_on:
+        # Room to show both: nearest to the middle of the line.
+        middle = 0.5 * (utterance.start + utterance.end) if spots else 0.5 * (earliest + latest)
+        spot = min([*spots, middle], key=lambda x: abs(x - middle) + 0.15 * rng.random())
+        return float(np.clip(spot, min(earliest + 0.3, latest - 1.0), latest - 0.8))
     spots.append(utterance.end)
     spot = float(spots[int(rng.integers(len(spots)))])
     return float(np.clip(spot, min(earliest + 0.2, latest - 0.4), latest - 0.4))

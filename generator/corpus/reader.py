@@ -15,6 +15,7 @@ from ..datasets import Direction
 from ..emotions import full_vector
 from ..errors import DataError
 from ..spaces import SPACES, Space
+from .direction import Direction as ActingDirection
 from .texts import SPLITS
 
 SCHEMA_VERSION: Final = 1
@@ -29,7 +30,7 @@ class Corpus:
         info: the content of corpus.json.
         values: float16 (total frames, C), memory-mapped.
         offsets: int64 (n + 1,); clip i is ``values[offsets[i]:offsets[i + 1]]``.
-        lines: one dict per clip: text, weights, intensity, seed, emotion, labelled, source.
+        lines: one dict per clip: the fields of `corpus.build.Job`.
     """
 
     space: Space
@@ -105,6 +106,18 @@ class Corpus:
             full_vector(line["weights"]),
             float(line["intensity"]),
             None if towards is None else full_vector(towards),
+            float(line.get("energy", 1.0)),
+            bool(line.get("speaking", True)),
+        )
+
+    def acting(self, index: int) -> ActingDirection:
+        """All that was asked of the teacher; a corpus of teacher 1.1 says feelings and intensity only."""
+        line = self.lines[index]
+        towards = line.get("towards")
+        return ActingDirection(
+            tuple(line.get("feelings", line["weights"])),
+            None if towards is None else tuple(towards),
+            float(line["intensity"]),
             float(line.get("energy", 1.0)),
             bool(line.get("speaking", True)),
         )

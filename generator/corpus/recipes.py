@@ -1,54 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Recipes: which facial actions show which emotion, as data.
+"""The table of acting, ``acting.toml``, as Python sees it: units, emotions, compounds, gestures, numbers.
 
-Action units (AU) follow FACS (Ekman, Friesen and Hager 2002); the emotion prototypes are EMFACS', the compounds
-those of Du, Tao and Martinez 2014, "Compound facial expressions of emotion". Strengths are 0..1 at intensity 1.
+Everything the teacher knows is in that file, with its sources; this module only reads and checks it.
 """
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
 
-#: Action unit -> ARKit coefficients at full strength. A name that ends in "*" stands for its Left and Right channels.
-ACTION_UNITS: Final[Mapping[str, Mapping[str, float]]] = {
-    "1": {"browInnerUp": 1.0},
-    "2": {"browOuterUp*": 1.0},
-    "4": {"browDown*": 1.0, "noseSneer*": 0.08},
-    "5": {"eyeWide*": 1.0},
-    "6": {"cheekSquint*": 1.0, "eyeSquint*": 0.45},
-    "7": {"eyeSquint*": 1.0},
-    "9": {"noseSneer*": 1.0, "mouthUpperUp*": 0.15},
-    "10": {"mouthUpperUp*": 0.8, "noseSneer*": 0.35},
-    "12": {"mouthSmile*": 1.0, "mouthDimple*": 0.12, "cheekSquint*": 0.1},
-    "14": {"mouthDimple*": 1.0, "mouthPress*": 0.15},
-    "15": {"mouthFrown*": 1.0},
-    "16": {"mouthLowerDown*": 1.0},
-    "17": {"mouthShrugLower": 1.0, "mouthShrugUpper": 0.35},
-    "18": {"mouthPucker": 1.0},
-    "20": {"mouthStretch*": 1.0},
-    "22": {"mouthFunnel": 1.0},
-    "23": {"mouthRollLower": 0.55, "mouthRollUpper": 0.5, "mouthPress*": 0.2, "mouthFrown*": 0.1},
-    "24": {"mouthPress*": 0.45, "mouthRollLower": 0.45, "mouthRollUpper": 0.35, "mouthFrown*": 0.25},
-    "25": {"mouthLowerDown*": 0.45, "mouthUpperUp*": 0.25, "jawOpen": 0.06},
-    "26": {"jawOpen": 0.42},
-    "27": {"jawOpen": 0.85},
-    "28": {"mouthRollLower": 0.9, "mouthRollUpper": 0.6},
-    "29": {"jawForward": 1.0},
-    "30": {"jawLeft": 1.0},
-    "33": {"cheekPuff": 1.0},
-    "36": {"tongueOut": 1.0},
-    "43": {"eyeBlink*": 1.0},
-    # No units of FACS: the whole mouth drawn to the side that leads.
-    "M": {"mouthLeft": 1.0},
-}
+import numpy as np
 
-#: Actions that hold the lips together or the jaw open: they give way while words are spoken.
-YIELDS_TO_SPEECH: Final[Mapping[str, float]] = {
-    "17": 0.35, "23": 0.2, "24": 0.15, "28": 0.1, "26": 0.35, "27": 0.3, "18": 0.2, "22": 0.3, "33": 0.2, "36": 0.0,
-    "30": 0.4, "M": 0.5, "14": 0.6, "15": 0.8, "20": 0.65, "25": 0.75, "16": 0.75, "12": 0.85, "10": 0.9,
-}  # fmt: skip
+from ..emotions import EMOTIONS
+
+Track = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
@@ -63,7 +32,7 @@ class Variant:
         gaze: pitch (down) and yaw (to the same side as the head) of where the eyes rest, radians, world.
         asymmetry: extra difference between the two sides, 0 even.
         weight: how often it is chosen.
-        sounds: what the voice may add: laugh, sob, sigh, gasp, huff, tremble.
+        sounds, moves: gestures it is given to.
     """
 
     name: str
@@ -75,6 +44,7 @@ class Variant:
     asymmetry: float = 0.0
     weight: float = 1.0
     sounds: tuple[str, ...] = ()
+    moves: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,9 +59,10 @@ class Manner:
         head: size of head gestures, 1 natural; sway: size of its slow wandering.
         avert: chance per phrase that the gaze leaves the partner; dart: chance of small quick saccades.
         jaw: how far the mouth opens in speech.
+        upper_wins: how strongly the emotion claims the upper face in a blend; lower_wins: the lower face.
         brow: AU -> strength that marks a stressed word.
-        upper_wins: how strongly the emotion claims the upper face in a blend.
-        lower_wins: the same for the lower face.
+        wind_up: AU -> strength of the opposite motion just before the onset.
+        moves: gesture -> chance.
     """
 
     rate: float
@@ -103,17 +74,131 @@ class Manner:
     avert: float
     dart: float
     jaw: float
-    brow: Mapping[str, float]
     upper_wins: float
     lower_wins: float
+    brow: Mapping[str, float]
+    wind_up: Mapping[str, float]
+    moves: Mapping[str, float]
+
+    #: Fields that blend as numbers, and those that blend as tables.
+    NUMBERS = ("rate", "onset", "hold", "blinks", "head", "sway", "avert", "dart", "jaw", "upper_wins", "lower_wins")
+    TABLES = ("brow", "wind_up", "moves")
 
 
-MANNERS: Final[Mapping[str, Manner]] = {
-    "neutral": Manner(1.0, 0.45, 0.55, 16, 0.8, 0.8, 0.3, 0.2, 0.9, {"1": 0.22, "2": 0.22}, 0.1, 0.1),
-    "joy": Manner(1.06, 0.4, 0.8, 17, 1.15, 1.2, 0.15, 0.2, 1.05, {"1": 0.22, "2": 0.3}, 0.3, 1.0),
-    "sadness": Manner(0.8, 0.7, 1.0, 15, 0.6, 0.7, 0.55, 0.1, 0.7, {"1": 0.3}, 0.7, 0.6),
-    "anger": Manner(1.13, 0.28, 0.7, 11, 1.35, 0.7, 0.08, 0.1, 1.2, {"4": 0.3, "5": 0.2}, 0.9, 0.6),
-    "fear": Manner(1.16, 0.25, 0.75, 20, 0.7, 0.9, 0.3, 0.75, 0.85, {"1": 0.25, "5": 0.3}, 0.85, 0.5),
-    "disgust": Manner(0.93, 0.4, 0.75, 16, 0.95, 0.8, 0.4, 0.15, 0.95, {"4": 0.25, "9": 0.2}, 0.45, 0.95),
-    "surprise": Manner(1.0, 0.22, 0.75, 14, 1.0, 0.9, 0.1, 0.25, 1.0, {"1": 0.3, "2": 0.35, "5": 0.15}, 0.8, 0.4),
+@dataclass(frozen=True)
+class Gesture:
+    """Something done besides words.
+
+    Attributes:
+        seconds: shortest and longest.
+        tracks: channel ("*" for both sides, gazePitch, gazeYaw) -> (share of the length, value) points.
+        beats: the same, multiplied by 0..1 at ``beat_hz``.
+        beat_hz: lowest and highest frequency of the beats.
+        before: chance to come before the words.
+        voiced: a sound rather than a movement.
+    """
+
+    seconds: tuple[float, float]
+    tracks: Mapping[str, Track]
+    beats: Mapping[str, Track]
+    beat_hz: tuple[float, float]
+    before: float
+    voiced: bool
+
+
+class Numbers:
+    """One section of numbers and [low, high] ranges."""
+
+    def __init__(self, section: str) -> None:
+        self._table: Mapping[str, Any] = _table()[section]
+
+    def __getitem__(self, name: str) -> float:
+        return float(self._table[name])
+
+    def list(self, name: str) -> tuple[float, ...]:
+        """A list of numbers."""
+        return tuple(float(x) for x in self._table[name])
+
+    def range(self, name: str) -> tuple[float, float]:
+        """A [low, high] range."""
+        low, high = self._table[name]
+        return float(low), float(high)
+
+    def draw(self, rng: np.random.Generator, name: str) -> float:
+        """A number drawn evenly from a [low, high] range."""
+        return float(rng.uniform(*self.range(name)))
+
+
+@cache
+def _table() -> dict[str, Any]:
+    return tomllib.loads(Path(__file__).with_name("acting.toml").read_text(encoding="utf-8"))
+
+
+def table(section: str) -> Mapping[str, Any]:
+    """A section of ``acting.toml`` as it is."""
+    found: Mapping[str, Any] = _table()[section]
+    return found
+
+
+def _units(notation: str) -> dict[str, float]:
+    return {unit: float(strength) for unit, strength in (part.split(":") for part in notation.split())}
+
+
+def _track(notation: str) -> Track:
+    return tuple((float(at), float(value)) for at, value in (part.split(":") for part in notation.split()))
+
+
+def _variant(row: Mapping[str, Any]) -> Variant:
+    fields = dict(row)
+    for name in ("upper", "lower", "extreme"):
+        fields[name] = _units(fields.get(name, ""))
+    for name in ("head", "gaze"):
+        if name in fields:
+            fields[name] = tuple(float(x) for x in fields[name])
+    for name in ("sounds", "moves"):
+        fields[name] = tuple(fields.get(name, "").split())
+    return Variant(**fields)
+
+
+def _manner(row: Mapping[str, Any]) -> Manner:
+    return Manner(**{k: _units(v) if isinstance(v, str) else float(v) for k, v in row.items()})  # type: ignore[arg-type]
+
+
+def _gesture(row: Mapping[str, Any]) -> Gesture:
+    low, high = row["seconds"]
+    slow, fast = row.get("beat_hz", (1.0, 1.0))
+    return Gesture(
+        (float(low), float(high)),
+        {channel: _track(points) for channel, points in row["tracks"].items()},
+        {channel: _track(points) for channel, points in row.get("beats", {}).items()},
+        (float(slow), float(fast)),
+        float(row.get("before", 0.0)),
+        bool(row.get("voiced", False)),
+    )
+
+
+#: Action unit -> ARKit coefficients at full strength. A name that ends in "*" stands for its Left and Right channels.
+ACTION_UNITS: Final[Mapping[str, Mapping[str, float]]] = table("action_units")
+#: Share of a unit of the lower face that remains while words are spoken.
+YIELDS_TO_SPEECH: Final[Mapping[str, float]] = table("yields_to_speech")
+#: Emotion of `EMOTIONS` -> how it moves, and the patterns it shows.
+MANNERS: Final[Mapping[str, Manner]] = {name: _manner(table("emotions")[name]["manner"]) for name in EMOTIONS}
+VARIANTS: Final[Mapping[str, tuple[Variant, ...]]] = {
+    name: tuple(_variant(row) for row in table("emotions")[name]["variants"]) for name in EMOTIONS
 }
+#: Blends that people show as a pattern of their own, by their two emotions.
+COMPOUNDS: Final[Mapping[frozenset[str], tuple[Variant, ...]]] = {
+    frozenset(row["of"]): tuple(_variant(variant) for variant in row["variants"]) for row in _table()["compounds"]
+}
+GESTURES: Final[Mapping[str, Gesture]] = {name: _gesture(row) for name, row in table("gestures").items()}
+#: Word -> gesture that goes with it.
+INTERJECTIONS: Final[Mapping[str, str]] = {
+    word: gesture for gesture, words in table("interjections").items() for word in words.split()
+}
+#: Start of the word of a stage cue -> gesture.
+CUES: Final[Mapping[str, str]] = table("cues")
+
+
+def unit_of(name: str) -> tuple[str, bool]:
+    """The action unit of a notation and whether it is shown on one side only ("14u" is unit 14 on one side)."""
+    return (name[:-1], True) if name.endswith("u") else (name, False)

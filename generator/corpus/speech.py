@@ -7,66 +7,82 @@ Segment lengths follow Klatt 1976 in outline: stressed vowels are long, phrase-f
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
 from .curves import Floats
-from .pronounce import Phone, phones
+from .pronounce import Phone, phrase_phones
+from .recipes import CUES, INTERJECTIONS, Numbers, table
 
-_VOWEL_SECONDS: Final = {
-    "AA": 0.13, "AE": 0.13, "AH": 0.09, "AO": 0.13, "AW": 0.16, "AY": 0.16, "EH": 0.10, "ER": 0.12, "EY": 0.14,
-    "IH": 0.085, "IY": 0.11, "OW": 0.14, "OY": 0.17, "UH": 0.085, "UW": 0.12,
-}  # fmt: skip
-_CONSONANT_SECONDS: Final = {
-    "B": 0.075, "P": 0.085, "M": 0.08, "F": 0.09, "V": 0.065, "S": 0.10, "Z": 0.08, "SH": 0.10, "ZH": 0.08,
-    "CH": 0.10, "JH": 0.09, "TH": 0.085, "DH": 0.05, "T": 0.065, "D": 0.055, "K": 0.075, "G": 0.065, "N": 0.06,
-    "NG": 0.065, "L": 0.06, "R": 0.06, "W": 0.065, "Y": 0.05, "HH": 0.055,
-}  # fmt: skip
+_SPEECH: Final = Numbers("speech")
+_VOWEL_SECONDS: Final[Mapping[str, float]] = table("speech")["vowels"]
+_CONSONANT_SECONDS: Final[Mapping[str, float]] = table("speech")["consonants"]
 #: Seconds of silence after a phrase that ends with this mark.
-_PAUSES: Final = {",": 0.2, ";": 0.28, ":": 0.28, "-": 0.26, ".": 0.42, "!": 0.36, "?": 0.4, "…": 0.75, "": 0.3}
-#: Unstressed in running speech.
-_FUNCTION_WORDS: Final = frozenset(
-    "a an the of to in on at by for with from and or but as is are was were be been am i you he she it we they me him "
-    "her us them my your his its our their this that there here if so than then do does did have has had will would "
-    "can could should shall may might must what who i'm you're it's i'll he's she's we're they're i've you've".split()
-)
-NEGATIONS: Final = frozenset(
-    "no not never don't won't can't didn't doesn't isn't wasn't nothing nobody none nope nah".split()
-)
-AGREEMENTS: Final = frozenset(
-    "yes yeah yep yup sure right okay ok exactly absolutely definitely indeed agreed true".split()
-)
+_PAUSES: Final[Mapping[str, float]] = table("speech")["pauses"]
+#: Words by what they do to the voice and the head.
+_FUNCTION_WORDS: Final = frozenset(table("speech")["function_words"].split())
+_EMPHATIC: Final = frozenset(table("speech")["emphatic_words"].split())
+_QUESTION_WORDS: Final = frozenset(table("speech")["question_words"].split())
+_HESITATIONS: Final = frozenset(table("speech")["hesitations"].split())
+NEGATIONS: Final = frozenset(table("speech")["negations"].split())
+AGREEMENTS: Final = frozenset(table("speech")["agreements"].split())
+#: Stage cues: *sighs*, (laughs), [gasps].
+_CUE: Final = re.compile(r"\*([^*]{2,40})\*|\(([^)]{2,40})\)|\[([^\]]{2,40})\]")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9]+(?:['’][A-Za-z]+)*|\.{2,}|…|[.,;:!?]|\s[-–—]+\s?|[–—]|--+")
 
 
 @dataclass(frozen=True)
 class Word:
-    """A word of the line before timing: its spelling, phonemes, phrase number and how likely it carries emphasis."""
+    """A word of the line before timing.
+
+    Attributes:
+        text: its spelling, lower case.
+        phones: its phonemes.
+        phrase: number of its phrase.
+        stress: how likely and how strongly it carries emphasis, about 0.2..1.5.
+        drawl: how much its main vowel is stretched ("sooo", "um"), 1 not at all.
+    """
 
     text: str
     phones: tuple[Phone, ...]
     phrase: int
     stress: float
+    drawl: float = 1.0
 
 
 @dataclass(frozen=True)
 class Script:
-    """A parsed line: words in order, and the mark that ends each phrase (one of the keys of the pause table)."""
+    """A parsed line.
+
+    Attributes:
+        words: in order.
+        marks: the mark that ends each phrase (one of the keys of the pause table).
+        cues: gestures written into the line, with the share of the words that come before each.
+        asks_what: phrases that ask with a question word rather than for yes or no.
+    """
 
     words: tuple[Word, ...]
     marks: tuple[str, ...]
+    cues: tuple[tuple[str, float], ...] = ()
+    asks_what: frozenset[int] = frozenset()
+
+    def silent(self) -> Script:
+        """The same line as a reaction without words: only its closing mark and its cues remain."""
+        return Script((), self.marks[-1:], tuple((name, 0.0) for name, _ in self.cues))
 
 
 @dataclass(frozen=True)
 class Phrase:
-    """A breath group in time: start and end in seconds, its closing mark, its emphasised words' times (n,)."""
+    """A breath group in time: start and end in seconds, its closing mark, whether it asks what, who, why ..."""
 
     start: float
     end: float
     mark: str
+    asks_what: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,11 +90,12 @@ class Utterance:
     """A line in time.
 
     Attributes:
-        symbols: ARPAbet symbol per phoneme.
+        symbols: ARPAbet symbol per phoneme, with AX for the schwa and DX for the flap.
         centres, lengths, loudness: per phoneme (n,): seconds, seconds, 0.5..1.5 opening of the mouth.
         phrases: breath groups in order.
-        accents: times of emphasised words' stressed vowels (m,), with accent_sizes 0.3..1.3.
-        shakes, nods: times of spoken negations and agreements.
+        accents: times of emphasised words' stressed vowels (m,), with accent_sizes 0.3..1.6.
+        shakes, nods, hesitations: times of spoken negations, agreements and fillers.
+        events: (gesture, time) that the words themselves call for: laughter, "oh", stage cues.
         start, end: when the voice begins and stops, seconds.
     """
 
@@ -91,6 +108,8 @@ class Utterance:
     accent_sizes: Floats
     shakes: Floats
     nods: Floats
+    hesitations: Floats
+    events: tuple[tuple[str, float], ...]
     start: float
     end: float
 
@@ -98,35 +117,67 @@ class Utterance:
 @lru_cache(maxsize=8192)
 def read_line(text: str) -> Script:
     """Splits a line into words and phrases; a line without words has no words and one mark."""
-    words: list[Word] = []
+    phrases: list[list[str]] = [[]]
     marks: list[str] = []
-    open_phrase = False
-    for token in _TOKEN.findall(text):
-        token = token.strip()
-        if token and token[0].isalnum():
-            sounds = phones(token.replace("’", "'"))
-            if not sounds:
-                continue
-            lower = token.lower().replace("’", "'")
-            stress = 0.25 if lower in _FUNCTION_WORDS else 0.6 + 0.06 * min(len(token), 8)
-            if len(token) > 1 and token.isupper():
-                stress += 0.5
-            if lower in NEGATIONS:
-                stress += 0.3
-            words.append(Word(lower, sounds, len(marks), stress))
-            open_phrase = True
+    cues: list[tuple[str, int]] = []
+    spoken = 0
+    for piece, cue in _pieces(text):
+        if cue:
+            cues.append((cue, spoken))
             continue
-        mark = "…" if token == "…" or token.startswith("..") else "-" if token[:1] in "-–—" else token
-        if open_phrase:
-            marks.append(mark)
-            open_phrase = False
-        elif marks and (mark in "!?…") and marks[-1] not in "!?":
-            marks[-1] = mark
-        elif not marks and not words:
-            marks = []
-    if open_phrase:
+        for token in _TOKEN.findall(piece):
+            token = token.strip()
+            if token and token[0].isalnum():
+                phrases[-1].append(token.replace("’", "'"))
+                spoken += 1
+                continue
+            mark = "…" if token == "…" or token.startswith("..") else "-" if token[:1] in "-–—" else token
+            if phrases[-1]:
+                marks.append(mark)
+                phrases.append([])
+            elif marks and (mark in "!?…") and marks[-1] not in "!?":
+                marks[-1] = mark
+    if phrases[-1]:
         marks.append("")
-    return Script(tuple(words), tuple(marks) or (text.strip()[-1:] if text.strip()[-1:] in "!?" else "…",))
+    words = [
+        _word(token, sounds, number)
+        for number, phrase in enumerate(phrases)
+        for token, sounds in zip(phrase, phrase_phones(phrase), strict=True)
+        if sounds
+    ]
+    # A phrase without a sound is none.
+    kept = sorted({word.phrase for word in words})
+    words = [replace(word, phrase=kept.index(word.phrase)) for word in words]
+    asks = frozenset(kept.index(n) for n in kept if marks[n] == "?" and phrases[n][0].lower() in _QUESTION_WORDS)
+    closing = text.strip()[-1:] if text.strip()[-1:] in ("!", "?") else "…"
+    placed = tuple((name, count / max(spoken, 1)) for name, count in cues)
+    return Script(tuple(words), tuple(marks[n] for n in kept) or (closing,), placed, asks)
+
+
+def _pieces(text: str) -> list[tuple[str, str]]:
+    """The line cut at stage cues: (words, "") and ("", gesture); cues that name no gesture are dropped."""
+    result: list[tuple[str, str]] = []
+    at = 0
+    for match in _CUE.finditer(text):
+        said = next(group for group in match.groups() if group)
+        found = [CUES[stem] for word in said.lower().split() for stem in CUES if word.startswith(stem)]
+        if match.group(1) and not found:
+            continue  # *emphasis* is spoken
+        result += [(text[at : match.start()], ""), *(("", name) for name in found[:1])]
+        at = match.end()
+    return [*result, (text[at:], "")]
+
+
+def _word(token: str, sounds: tuple[Phone, ...], phrase: int) -> Word:
+    lower = token.lower()
+    stress = 0.25 if lower in _FUNCTION_WORDS else 0.6 + 0.06 * min(len(token), 8)
+    if len(token) > 1 and token.isupper():
+        stress += 0.5
+    if lower in NEGATIONS or lower in _EMPHATIC:
+        stress += 0.3
+    drawn = re.search(r"([a-z])\1{2,}", lower) is not None
+    drawl = 1.9 if drawn else _SPEECH["hesitation_lengthening"] if lower in _HESITATIONS else 1.0
+    return Word(lower, sounds, phrase, stress + (0.3 if drawn else 0.0), drawl)
 
 
 def speak(script: Script, rate: float, start: float, jaw: float, rng: np.random.Generator) -> Utterance:
@@ -143,8 +194,9 @@ def speak(script: Script, rate: float, start: float, jaw: float, rng: np.random.
     vowel_of_word: list[int] = []
     last_word = len(script.words) - 1
     phrase_of_phone: list[int] = []
-    word_rates = (1.0 / rate) * np.exp(rng.normal(0.0, 0.09, len(script.words)))
-    pause_scale = np.exp(rng.normal(0.0, 0.25, len(script.marks))) / rate**0.7
+    word_rates = (1.0 / rate) * np.exp(rng.normal(0.0, _SPEECH["word_rate_jitter"], len(script.words)))
+    pause_scale = np.exp(rng.normal(0.0, _SPEECH["pause_jitter"], len(script.marks))) / rate**0.7
+    openings = np.exp(rng.normal(0.0, _SPEECH["jaw_jitter"], len(script.words)))
     for index, word in enumerate(script.words):
         final = index == last_word or script.words[index + 1].phrase != word.phrase
         vowels = [i for i, (s, _) in enumerate(word.phones) if s in _VOWEL_SECONDS]
@@ -154,13 +206,17 @@ def speak(script: Script, rate: float, start: float, jaw: float, rng: np.random.
         for i, (symbol, degree) in enumerate(word.phones):
             seconds = _VOWEL_SECONDS.get(symbol) or _CONSONANT_SECONDS.get(symbol, 0.06)
             if symbol in _VOWEL_SECONDS:
-                seconds *= (0.7 if degree == 0 else 1.0) * (0.8 + 0.35 * stress)
+                weak = (_SPEECH["unstressed"], 1.0, _SPEECH["secondary"])[degree]
+                seconds *= weak * (0.8 + 0.35 * stress)
             if final and i >= (vowels[-1] if vowels else 0):
-                seconds *= 1.35
+                seconds *= _SPEECH["final_lengthening"]
+            if i == main:
+                seconds *= word.drawl
             symbols.append(symbol)
             lengths.append(seconds * word_rates[index])
             gaps.append(0.0)
-            loudness.append(jaw * (0.6 + 0.4 * stress) * (1.15 if i == main else 0.9))
+            size = 1.15 if i == main else 0.78 if degree == 0 else 0.9
+            loudness.append(jaw * openings[index] * (0.6 + 0.4 * stress) * size)
             phrase_of_phone.append(word.phrase)
         if final and index != last_word:
             gaps[-1] = _PAUSES.get(script.marks[word.phrase], 0.3) * float(pause_scale[word.phrase])
@@ -170,18 +226,44 @@ def speak(script: Script, rate: float, start: float, jaw: float, rng: np.random.
     centre = begin + 0.5 * length
     owner = np.array(phrase_of_phone, int)
     phrases = tuple(
-        Phrase(float(begin[owner == p][0]), float((begin + length)[owner == p][-1]), script.marks[p])
+        Phrase(
+            float(begin[owner == p][0]), float((begin + length)[owner == p][-1]), script.marks[p], p in script.asks_what
+        )
         for p in range(len(script.marks))
         if (owner == p).any()
     )
     accents, sizes = _accents(script, centre, vowel_of_word, rng)
     times = centre[np.array(vowel_of_word, int)] if len(length) else np.zeros(0)
-    shakes = np.array([times[i] for i, w in enumerate(script.words) if w.text in NEGATIONS])
-    nods = np.array([times[i] for i, w in enumerate(script.words) if w.text in AGREEMENTS])
     end = float(begin[-1] + length[-1]) if len(length) else start
     return Utterance(
-        tuple(symbols), centre, length, np.array(loudness), phrases, accents, sizes, shakes, nods, start, end
+        tuple(symbols), centre, length, np.array(loudness), phrases, accents, sizes,
+        _times(script, times, NEGATIONS), _times(script, times, AGREEMENTS), _times(script, times, _HESITATIONS),
+        _events(script, times, start, end), start, end,
     )  # fmt: skip
+
+
+def _times(script: Script, times: Floats, words: frozenset[str]) -> Floats:
+    return np.array([times[i] for i, word in enumerate(script.words) if word.text in words])
+
+
+def _events(script: Script, times: Floats, start: float, end: float) -> tuple[tuple[str, float], ...]:
+    """Gestures that words and cues call for, each with the time at which it begins."""
+    found: list[tuple[str, float]] = []
+    for i, word in enumerate(script.words):
+        if word.text in INTERJECTIONS:
+            found.append((INTERJECTIONS[word.text], max(float(times[i]) - 0.15, 0.0)))
+    for name, share in script.cues:
+        at = min(int(share * len(script.words) + 0.5), len(script.words))
+        if not len(times):
+            begin = start
+        elif at == 0:
+            begin = max(float(times[0]) - 0.9, 0.05)
+        elif at == len(script.words):
+            begin = end + 0.1
+        else:
+            begin = float(times[at]) - 0.3
+        found.append((name, begin))
+    return tuple(found)
 
 
 def _accents(script: Script, centres: Floats, vowels: list[int], rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -193,10 +275,13 @@ def _accents(script: Script, centres: Floats, vowels: list[int], rng: np.random.
         if not members:
             continue
         score = np.array([script.words[i].stress for i in members]) + rng.gumbel(0.0, 0.22, len(members))
-        if mark in "!?":
-            score[-1] += 0.25
+        # The last content word of a phrase carries the main accent unless another one is stronger.
+        content = [k for k, i in enumerate(members) if script.words[i].stress > 0.3]
+        if content:
+            score[content[-1]] += 0.25 if mark in ("!", "?") else 0.15
         for rank, at in enumerate(np.argsort(-score)[: 1 + len(members) // 4]):
             times.append(float(centres[vowels[members[int(at)]]]))
-            sizes.append((1.0 if rank == 0 else 0.6) * (1.25 if mark == "!" else 1.0) * rng.uniform(0.7, 1.2))
+            strong = min(max(script.words[members[int(at)]].stress, 0.5), 1.5) ** 0.5
+            sizes.append((1.0 if rank == 0 else 0.6) * (1.25 if mark == "!" else 1.0) * strong * rng.uniform(0.7, 1.2))
     order = np.argsort(times) if times else np.zeros(0, int)
     return np.array(times)[order], np.array(sizes)[order]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Emotion-labelled lines: our own, XED and GoEmotions, cleaned and mapped to weights over the basic emotions.
+"""Emotion-labelled lines: our own, XED and GoEmotions, cleaned and mapped to weights over the emotions.
 
 XED: Öhman, Pàmies, Kajava and Tiedemann 2020 (movie subtitles, Plutchik's eight emotions).
 GoEmotions: Demszky et al. 2020 (forum comments, 27 emotions and neutral).
@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ..emotions import BASIC_EMOTIONS, EMOTION_NAMES, emotion_weights
+from ..emotions import EMOTION_NAMES, EMOTIONS, basic_weights, emotion_vector
 from ..errors import DataError
 
 SPLITS: Final = ("train", "dev", "test")
@@ -26,8 +26,8 @@ _MAX_CHARACTERS: Final = 160
 #: More bad rows than this share means that it is another file.
 _MAX_BAD_SHARE: Final = 0.05
 
-#: XED's Plutchik labels. Trust and anticipation have no face of their own among the basic emotions: trust is a mild
-#: friendliness, anticipation an alert attention; beside another label they add nothing and are dropped.
+#: XED's Plutchik labels. Trust and anticipation have no face of their own: trust is a mild fondness, anticipation an
+#: alert attention; beside another label they add nothing and are dropped.
 XED_LABELS: Final[Mapping[int, Mapping[str, float]]] = {
     1: {"anger": 1.0},
     2: {"neutral": 0.65, "surprise": 0.35},
@@ -36,35 +36,35 @@ XED_LABELS: Final[Mapping[int, Mapping[str, float]]] = {
     5: {"joy": 1.0},
     6: {"sadness": 1.0},
     7: {"surprise": 1.0},
-    8: {"neutral": 0.6, "joy": 0.4},
+    8: {"neutral": 0.6, "affection": 0.4},
 }
 _XED_WEAK: Final = frozenset({2, 8})
 
-#: GoEmotions' 28 labels on the basic emotions, after the paper's own grouping (figure 2), with milder feelings mixed
-#: with neutral.
+#: GoEmotions' 28 labels on our emotions, after the paper's own grouping (figure 2), with milder feelings mixed with
+#: neutral. Nothing in it is labelled contempt or boredom: those are learned from our own lines and on unrelated ones.
 GOEMOTIONS_LABELS: Final[Mapping[str, Mapping[str, float]]] = {
-    "admiration": {"joy": 0.75, "surprise": 0.1, "neutral": 0.15},
-    "amusement": {"joy": 1.0},
+    "admiration": {"joy": 0.65, "affection": 0.2, "neutral": 0.15},
+    "amusement": {"amusement": 1.0},
     "anger": {"anger": 1.0},
-    "annoyance": {"anger": 0.65, "disgust": 0.15, "neutral": 0.2},
+    "annoyance": {"anger": 0.6, "contempt": 0.2, "neutral": 0.2},
     "approval": {"joy": 0.45, "neutral": 0.55},
-    "caring": {"joy": 0.5, "sadness": 0.2, "neutral": 0.3},
-    "confusion": {"surprise": 0.55, "fear": 0.1, "neutral": 0.35},
-    "curiosity": {"surprise": 0.5, "neutral": 0.5},
+    "caring": {"affection": 0.8, "sadness": 0.2},
+    "confusion": {"confusion": 1.0},
+    "curiosity": {"surprise": 0.35, "confusion": 0.25, "neutral": 0.4},
     "desire": {"joy": 0.55, "neutral": 0.45},
     "disappointment": {"sadness": 0.75, "anger": 0.1, "neutral": 0.15},
-    "disapproval": {"anger": 0.45, "disgust": 0.3, "neutral": 0.25},
+    "disapproval": {"anger": 0.4, "contempt": 0.35, "neutral": 0.25},
     "disgust": {"disgust": 1.0},
-    "embarrassment": {"sadness": 0.35, "fear": 0.35, "neutral": 0.3},
+    "embarrassment": {"embarrassment": 1.0},
     "excitement": {"joy": 0.75, "surprise": 0.25},
     "fear": {"fear": 1.0},
-    "gratitude": {"joy": 0.85, "neutral": 0.15},
+    "gratitude": {"joy": 0.6, "affection": 0.4},
     "grief": {"sadness": 1.0},
     "joy": {"joy": 1.0},
-    "love": {"joy": 0.95, "sadness": 0.05},
+    "love": {"affection": 1.0},
     "nervousness": {"fear": 0.75, "neutral": 0.25},
     "optimism": {"joy": 0.6, "neutral": 0.4},
-    "pride": {"joy": 0.8, "neutral": 0.2},
+    "pride": {"pride": 1.0},
     "realization": {"surprise": 0.65, "neutral": 0.35},
     "relief": {"joy": 0.6, "sadness": 0.2, "neutral": 0.2},
     "remorse": {"sadness": 0.9, "fear": 0.1},
@@ -92,17 +92,22 @@ _SLURS: Final = frozenset(
 
 @dataclass(frozen=True)
 class Line:
-    """A line and its label: ``weights`` over `BASIC_EMOTIONS` (7,), sum 1; ``source`` names the collection."""
+    """A line and its label: ``feelings`` over `EMOTIONS` (14,), sum 1; ``source`` names the collection."""
 
     text: str
-    weights: tuple[float, ...]
+    feelings: tuple[float, ...]
     source: str
 
     @property
+    def weights(self) -> tuple[float, ...]:
+        """The label as the nearest blend over `BASIC_EMOTIONS`, (7,)."""
+        return tuple(float(w) for w in basic_weights(self.feelings))
+
+    @property
     def emotion(self) -> str:
-        """The basic emotion with the largest weight; a feeling wins over neutral when it has 0.4 or more."""
-        felt = max(range(1, len(BASIC_EMOTIONS)), key=lambda i: self.weights[i])
-        return BASIC_EMOTIONS[felt] if self.weights[felt] >= 0.4 else BASIC_EMOTIONS[0]
+        """The emotion with the largest weight; a feeling wins over neutral when it has 0.4 or more."""
+        felt = max(range(1, len(EMOTIONS)), key=lambda i: self.feelings[i])
+        return EMOTIONS[felt] if self.feelings[felt] >= 0.4 else EMOTIONS[0]
 
 
 @dataclass
@@ -157,7 +162,7 @@ def builtin_lines() -> Collection:
         emotion, _, text = row.partition("\t")
         if emotion not in EMOTION_NAMES or not text:
             raise DataError(f"{path.name}, line {number}: expected an emotion name, a tab and a line, found {row!r}.")
-        result.lines.append(Line(text, tuple(float(w) for w in emotion_weights(emotion)), "builtin"))
+        result.lines.append(Line(text, tuple(float(w) for w in emotion_vector(emotion)), "builtin"))
     return result
 
 
@@ -226,7 +231,7 @@ def unique(lines: list[Line]) -> list[Line]:
         grouped.setdefault(line.text.lower(), []).append(line)
     result = []
     for same in grouped.values():
-        mean = np.mean([line.weights for line in same], axis=0)
+        mean = np.mean([line.feelings for line in same], axis=0)
         result.append(Line(same[0].text, tuple(float(w) for w in mean), same[0].source))
     return result
 
@@ -252,10 +257,10 @@ def _keep(result: Collection, text: str, weights: npt.NDArray[np.float64], sourc
 
 
 def _mean(parts: list[Mapping[str, float]]) -> npt.NDArray[np.float64]:
-    weights = np.zeros(len(BASIC_EMOTIONS))
+    weights = np.zeros(len(EMOTIONS))
     for part in parts:
         for name, value in part.items():
-            weights[BASIC_EMOTIONS.index(name)] += value / len(parts)
+            weights[EMOTIONS.index(name)] += value / len(parts)
     return weights
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from generator.corpus.build import build_corpus, choose_jobs
 from generator.corpus.reader import Corpus
-from generator.corpus.teacher import perform
+from generator.corpus.teacher import act
 from generator.corpus.texts import (
     GOEMOTIONS_LABELS,
     SPLITS,
@@ -23,7 +23,7 @@ from generator.corpus.texts import (
     split_of,
     unique,
 )
-from generator.emotions import BASIC_EMOTIONS
+from generator.emotions import BASIC_EMOTIONS, EMOTIONS
 from generator.errors import DataError
 from generator.spaces import ARKIT55
 
@@ -46,7 +46,9 @@ def test_round_trip(corpus: Path) -> None:
             text, weights, intensity, values = data.clip(index)
             line = data.lines[index]
             assert weights.shape == (7,) and weights.sum() == pytest.approx(1.0, abs=1e-3)
-            again = perform(text, line["weights"], intensity, line["seed"])
+            direction = data.acting(index)
+            assert direction.intensity == intensity and direction.speaking == line["speaking"]
+            again = act(text, direction, line["seed"])
             assert np.allclose(values, again, atol=1e-3)
     assert np.array_equal(data.clip(-1)[3], data.clip(len(data) - 1)[3])
     assert not list(corpus.parent.glob("*.partial"))
@@ -66,9 +68,11 @@ def test_no_test_line_is_trained_on(corpus: Path) -> None:
 
 def test_feelings_are_balanced_and_some_contradict_the_line() -> None:
     jobs = choose_jobs(builtin_lines().lines, 3000, 1, np.random.default_rng(0))
-    leading = [BASIC_EMOTIONS[int(np.argmax(job.weights))] for job in jobs]
-    shares = {name: leading.count(name) / len(jobs) for name in BASIC_EMOTIONS}
-    assert shares["neutral"] < 0.2 and min(shares.values()) > 0.08
+    leading = [EMOTIONS[int(np.argmax(job.feelings))] for job in jobs]
+    shares = {name: leading.count(name) / len(jobs) for name in EMOTIONS}
+    assert max(shares.values()) < 0.12 and min(shares.values()) > 0.045
+    assert 0.05 < np.mean([not job.speaking for job in jobs]) < 0.15
+    assert 0.08 < np.mean([job.towards is not None for job in jobs]) < 0.2
     assert 0.2 < np.mean([not job.labelled for job in jobs]) < 0.35
     intensities = np.array([job.intensity for job in jobs])
     assert intensities.min() >= 0.2 and intensities.max() <= 1.5
@@ -109,7 +113,7 @@ def test_labels_become_weights(tmp_path: Path) -> None:
     for table in (XED_LABELS, GOEMOTIONS_LABELS):
         for label, weights in table.items():  # type: ignore[attr-defined]
             assert sum(weights.values()) == pytest.approx(1.0), label
-            assert set(weights) <= set(BASIC_EMOTIONS)
+            assert set(weights) <= set(EMOTIONS)
 
 
 def test_a_wrong_file_is_a_sentence(tmp_path: Path) -> None:

@@ -8,12 +8,20 @@ import numpy.typing as npt
 import pytest
 
 from generator.corpus.pronounce import phones
-from generator.corpus.recipes import ACTION_UNITS
+from generator.corpus.recipes import (
+    ACTION_UNITS,
+    COMPOUNDS,
+    CUES,
+    GESTURES,
+    INTERJECTIONS,
+    MANNERS,
+    VARIANTS,
+    unit_of,
+)
 from generator.corpus.speech import read_line
 from generator.corpus.teacher import perform
 from generator.corpus.texts import builtin_lines
-from generator.corpus.variants import COMPOUNDS, VARIANTS
-from generator.emotions import BASIC_EMOTIONS, COMPOUND_EMOTIONS, EMOTION_NAMES, emotion_weights
+from generator.emotions import COMPOUND_EMOTIONS, EMOTION_NAMES, EMOTIONS, emotion_vector
 from generator.spaces import ARKIT55
 
 Clip = npt.NDArray[np.float32]
@@ -27,7 +35,7 @@ LINES = [
 
 
 def act(text: str, emotion: str, seed: int, intensity: float = 1.0, seconds: float | None = None) -> Clip:
-    return perform(text, emotion_weights(emotion), intensity, seed, seconds)
+    return perform(text, emotion_vector(emotion), intensity, seed, seconds)
 
 
 def channel(clip: Clip, name: str) -> npt.NDArray[np.float64]:
@@ -113,16 +121,25 @@ def test_compounds_combine_two_feelings() -> None:
 def test_recipes_name_only_what_exists() -> None:
     every = [v for group in (VARIANTS, COMPOUNDS) for variants in group.values() for v in variants]
     for variant in every:
-        assert set(variant.upper) | set(variant.lower) | set(variant.extreme) <= set(ACTION_UNITS), variant.name
-    for emotion in BASIC_EMOTIONS:
+        units = {unit_of(name)[0] for part in (variant.upper, variant.lower, variant.extreme) for name in part}
+        assert units <= set(ACTION_UNITS), variant.name
+        assert set(variant.sounds) | set(variant.moves) <= set(GESTURES), variant.name
+    for emotion in EMOTIONS:
         assert len(VARIANTS[emotion]) >= 5
+        assert set(MANNERS[emotion].moves) <= set(GESTURES)
+    assert set(INTERJECTIONS.values()) | set(CUES.values()) <= set(GESTURES)
+    channels = set(ARKIT55.channels) | {"gazePitch", "gazeYaw"}
+    for name, gesture in GESTURES.items():
+        for channel in (*gesture.tracks, *gesture.beats):
+            both = {channel[:-1] + "Left", channel[:-1] + "Right"} if channel.endswith("*") else {channel}
+            assert both <= channels, (name, channel)
     assert len({v.name for v in every}) == len(every)
 
 
 def test_blinks_come_as_often_and_as_fast_as_peoples() -> None:
     blinks, frames, lengths = 0, 0, []
     for seed, line in enumerate(builtin_lines().lines):
-        clip = perform(line.text, line.weights, 1.0, seed)
+        clip = perform(line.text, line.feelings, 1.0, seed)
         left, right = channel(clip, "eyeBlinkLeft"), channel(clip, "eyeBlinkRight")
         closed = left > 0.6
         assert (np.abs(left - right) < 0.35).all()
@@ -132,8 +149,8 @@ def test_blinks_come_as_often_and_as_fast_as_peoples() -> None:
         for start in starts:
             above = left[start - 3 : start + 9] > 0.45
             lengths.append(above.sum() / ARKIT55.fps)
-    assert 11.0 < blinks / (frames / ARKIT55.fps / 60.0) < 24.0
-    assert 0.08 < np.mean(lengths) < 0.25
+    assert 15.0 < blinks / (frames / ARKIT55.fps / 60.0) < 25.0
+    assert 0.1 < np.mean(lengths) < 0.25
 
 
 def test_both_eyes_look_at_one_point() -> None:
@@ -178,7 +195,7 @@ def test_a_question_lifts_the_brows_and_a_statement_does_not() -> None:
 
 
 def test_pronunciation() -> None:
-    assert [s for s, _ in phones("mama")] == ["M", "AA", "M", "AH"]
+    assert [s for s, _ in phones("mama")] in (["M", "AA", "M", "AX"], ["M", "AA", "M", "AH"])
     assert phones("zorblax")[0] == ("Z", 0)
     assert phones("42") == phones("forty") + phones("two")
     assert phones("nooo") and not phones("'")

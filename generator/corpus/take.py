@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One take being built, layer by layer: rest, feeling, emphasis, gestures, speech, head, eyes, release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ..spaces import ARKIT55
+from .curves import Floats, drift, minimum_jerk, pulses, soft_limit, track
+from .direction import Direction
+from .envelope import Envelope
+from .face import HEAD, LEFT, LIFT, REST_TONE, RIGHT, SIDEWAYS, UNIT_MATRIX, UNIT_ROWS, columns
+from .gaze import blink_curve, eye_channels, plan_blinks, plan_gaze, world_gaze
+from .gestures import gesture_motion
+from .head import head_motion
+from .mixture import Acting
+from .plan import Plan
+from .recipes import YIELDS_TO_SPEECH, Numbers, Variant, unit_of
+from .visemes import SPEECH_CHANNELS, articulate
+
+_FPS: Final = ARKIT55.fps
+_EPISODE: Final = Numbers("episode")
+_EMPHASIS: Final = Numbers("emphasis")
+_GAZE: Final = Numbers("gaze")
+_COVERED: Final = Numbers("coarticulation")["lips_uncover"]
+#: A unit on one side only: its size, and how much larger the leading side is.
+_ONE_SIDED: Final = (0.56, 0.8)
+_GRID: Final = np.linspace(0.0, 1.0, 101)
+#: Norm that every frame before the ending has, well above the space's standard face.
+_ALIVE: Final = 0.33
+#: How far lids droop without blinking.
+_SLIT: Final = 0.46
+#: Micro-expressions: unit and size.
+_LEAKS: Final = (("1", 0.3), ("4", 0.35), ("14", 0.35), ("24", 0.35), ("15", 0.3), ("9", 0.25), ("7", 0.35))
+
+
+class Take:
+    """A take; every method adds one layer to ``values`` (T, C)."""
+
+    def __init__(self, acting: Acting, plan: Plan, direction: Direction, t: Floats, rng: np.random.Generator) -> None:
+        self.acting, self.plan, self.t, self.rng = acting, plan, t, rng
+        self.intensity, self.pace = direction.intensity, direction.energy
+        #: Size of gestures and emphasis.
+        self.energy = (0.5 + 0.5 * direction.intensity) * direction.energy
+        self.side = float(rng.choice((-1.0, 1.0)))
+        #: Left and right differ a little in every take, by one sign for the whole face.
+        self.lean = rng.normal(0.0, _EPISODE["lean"])
+        self.values = np.zeros((len(t), ARKIT55.size))
+        self.mouth = articulate(plan.utterance, t, _FPS)
+        self.envelope = Envelope(plan, acting.emotion, rng)
+        self.life = drift(rng, t, 1)[0] * 0.03
+        self._draw_change()
+
+    def render(self) -> npt.NDArray[np.float32]:
+        """The finished take, float32 (T, C), within the limits of the space."""
+        self._rest()
+        self._express()
+        self._emphasise()
+        self._leak()
+        self._gesture()
+        self._speak()
+        self._look(self._move_head())
+        return self._finish()
+
+    def _add(self, channel: str, value: Floats) -> None:
+        for column in columns(channel):
+            self.values[:, column] += value
+
+    def _add_units(self, units: Mapping[str, float], curve: Floats) -> None:
+        """Adds action units along ``curve`` (T,); a one-sided unit goes to the side that leads."""
+        for name, strength in units.items():
+            unit, one_sided = unit_of(name)
+            row = UNIT_MATRIX[UNIT_ROWS[unit]] * strength
+            if one_sided:
+                row = row.copy()
+                row[RIGHT if self.side > 0.0 else LEFT] *= 0.12
+            self.values += curve[:, None] * row
+
+    # --- the feeling ------------------------------------------------------------------------------------------
+
+    def _draw_change(self) -> None:
+        """Shares of the first and of the second pattern over time, (T,) each."""
+        self.shares = np.ones(len(self.t)), np.zeros(len(self.t))
+        turn = self.plan.turn
+        if turn is None:
+            return
+        seconds = _EPISODE.draw(self.rng, "change_seconds" if self.acting.moves_on else "turn_seconds")
+        change = minimum_jerk((self.t - turn) / seconds)
+        if self.acting.moves_on:
+            # The old feeling lets go before the new one arrives.
+            change = minimum_jerk((self.t - turn - 0.15 * seconds) / seconds)
+            self.shares = 1.0 - minimum_jerk((self.t - turn + 0.1) / (0.9 * seconds)), change
+        else:
+            self.shares = 1.0 - 0.85 * change, change
+
+    def _rest(self) -> None:
+        """Nobody's living face is the zero vector: a trace of lid, brow and lip tone, different in every take."""
+        rng = self.rng
+        life = rng.uniform(0.5, 1.2, (len(REST_TONE), 1)) * (1.0 + 0.12 * drift(rng, self.t, len(REST_TONE)))
+        for k, (channel, size) in enumerate(REST_TONE.items()):
+            still = 1.0 - 0.8 * self.mouth.activity if channel.startswith("mouth") else 1.0
+            self._add(channel, size * life[k] * still)
+        self._add("mouthRight" if rng.random() < 0.5 else "mouthLeft", np.full(len(self.t), abs(rng.normal(0.0, 0.03))))
+
+    def _express(self) -> None:
+        plan, acting = self.plan, self.acting
+        if plan.wind_up:
+            # A small move the other way makes the real one readable.
+            centre = np.array([plan.onset - 0.35 * plan.wind_up])
+            size = np.array([self.energy * acting.strengths[0]])
+            self._add_units(acting.manner.wind_up, pulses(self.t, centre, 0.6 * plan.wind_up, 0.3, size))
+        self._show(acting.first, self.shares[0], acting.strengths[0])
+        if acting.then is not None and plan.turn is not None:
+            self._show(acting.then, self.shares[1], acting.strengths[1])
+
+    def _units(self, variant: Variant, strength: float) -> tuple[list[str], Floats]:
+        """Action units of a variant and their strengths at this intensity."""
+        # Calm is less than proportional, extreme adds actions rather than only size.
+        amplitude = strength * self.intensity**0.85
+        extra = max(self.intensity - 0.75, 0.0) / 0.75 * strength
+        strengths: dict[str, float] = {}
+        for part, size in ((variant.upper, amplitude), (variant.lower, amplitude), (variant.extreme, extra)):
+            for unit, value in part.items():
+                strengths[unit] = strengths.get(unit, 0.0) + value * size
+        return list(strengths), np.array(list(strengths.values()))
+
+    def _show(self, variant: Variant, share: Floats, strength: float) -> None:
+        """Adds a pattern: every action unit with its own delay, size, side and slow life."""
+        rng = self.rng
+        names, strengths = self._units(variant, strength)
+        count = len(names)
+        units = [unit_of(name) for name in names]
+        one_sided = np.array([one for _, one in units])
+        lower = np.array([n in variant.lower for n in names])
+        delays = rng.normal(0.0, _EPISODE["unit_delay"], count)
+        delays += rng.uniform(*_EPISODE.range("lower_face_delay")) * lower
+        strengths = strengths * np.exp(rng.normal(0.0, _EPISODE["unit_size"], count))
+        curve = self.envelope(self.t - delays[:, None])  # (count, T)
+        wander = drift(rng, self.t, count, *_EPISODE.range("life_hz"))
+        curve = curve * share * (1.0 + _EPISODE["life"] * wander + self.life)
+        # Speech takes the lips for itself and gives them back in the pauses.
+        yields = lower | np.array([n in variant.extreme for n in names])
+        keep = np.array([YIELDS_TO_SPEECH.get(u, 1.0) for u, _ in units])
+        keep = np.where(yields, keep, 1.0)
+        curve = curve * (1.0 - (1.0 - keep[:, None]) * self.mouth.activity)
+        rows = UNIT_MATRIX[[UNIT_ROWS[u] for u, _ in units]]
+        if self.side < 0.0:
+            rows[:, SIDEWAYS] = rows[:, SIDEWAYS[::-1]]
+        sided = np.array([0.3 if u in ("2", "9", "10", "12", "14") else 0.08 for u, _ in units])
+        uneven = self.lean + rng.normal(0.0, _EPISODE["unit_lean"], count) + variant.asymmetry * self.side * sided
+        uneven = np.where(one_sided, _ONE_SIDED[1] * self.side, uneven)
+        strengths = np.where(one_sided, _ONE_SIDED[0], 1.0) * strengths
+        weight = (curve * strengths[:, None]).T  # (T, count)
+        both = weight @ rows
+        tilt = (weight * uneven) @ rows
+        both[:, LEFT] += tilt[:, LEFT]
+        both[:, RIGHT] -= tilt[:, RIGHT]
+        self.values += np.maximum(both, 0.0)
+
+    def _leak(self) -> None:
+        """A micro-expression: a fifth of a second of something else before or inside the feeling."""
+        rng = self.rng
+        if rng.random() > _EPISODE["micro_chance"]:
+            return
+        unit, size = _LEAKS[int(rng.integers(len(_LEAKS)))]
+        pauses = [p.end + 0.12 for p in self.plan.utterance.phrases[:-1]]
+        inside = pauses and rng.random() < 0.5
+        moment = pauses[int(rng.integers(len(pauses)))] if inside else max(self.plan.onset - 0.02, 0.1)
+        name = unit + ("u" if rng.random() < 0.4 else "")
+        self._add_units({name: size * self.energy}, pulses(self.t, np.array([moment]), 0.14, 0.18, np.ones(1)))
+
+    def _emphasise(self) -> None:
+        """Stressed words and punctuation on brows and lids: the conversational signals of Ekman 1979."""
+        rng, utterance, t = self.rng, self.plan.utterance, self.t
+        chosen = rng.random(len(utterance.accents)) < _EMPHASIS["brow_chance"]
+        times, sizes = utterance.accents[chosen], utterance.accent_sizes[chosen] * self.energy
+        shape = pulses(t, times + 0.02, 0.18, float(rng.uniform(0.28, 0.5)), sizes)
+        self._add_units(self.acting.manner.brow, shape)
+        for phrase in utterance.phrases:
+            if phrase.mark == "?" and rng.random() < _EMPHASIS["question_chance"]:
+                begin = max(phrase.start, phrase.end - float(rng.uniform(0.5, 0.9)))
+                lift = minimum_jerk((t - begin) / 0.35) * (1.0 - minimum_jerk((t - phrase.end - 0.45) / 0.5))
+                size = _EMPHASIS.draw(rng, "question_brow") * (0.6 + 0.4 * self.energy)
+                if phrase.asks_what and rng.random() < _EMPHASIS["question_furrow_chance"]:
+                    self._add_units({"4": size, "7": 0.4 * size}, lift)
+                else:
+                    self._add_units({"1": size, "2": 0.9 * size, "5": 0.25 * size}, lift)
+            elif phrase.mark == "!":
+                height = np.array([_EMPHASIS["exclamation"] * self.energy])
+                hit = pulses(t, np.array([phrase.end - 0.1]), 0.2, 0.45, height)
+                bright = self.acting.emotion in ("joy", "surprise", "amusement", "pride", "affection")
+                dark = self.acting.emotion in ("anger", "contempt", "disgust")
+                self._add_units({"2": 0.5, "1": 0.3} if bright else {"4": 0.8, "9": 0.4} if dark else {"5": 1.0}, hit)
+        for time in utterance.hesitations:
+            if rng.random() < _EMPHASIS["hesitation_chance"]:
+                search = minimum_jerk((t - time + 0.2) / 0.3) * (1.0 - minimum_jerk((t - time - 0.45) / 0.4))
+                self._add_units({"4": 0.15, "1": 0.2} if rng.random() < 0.5 else {"1": 0.2, "2": 0.2}, search)
+
+    # --- voice ------------------------------------------------------------------------------------------------
+
+    def _gesture(self) -> None:
+        self.gesture_head = np.zeros((len(self.t), 3))
+        self.gesture_gaze = np.zeros((len(self.t), 2))
+        self.gesture_lid = np.zeros(len(self.t))
+        size = (0.45 + 0.55 * self.intensity) * self.pace**0.5
+        for name, start, seconds in self.plan.gestures:
+            for channel, value in gesture_motion(name, self.t, start, seconds, self.side, self.rng).items():
+                if channel.startswith("gaze"):
+                    self.gesture_gaze[:, 0 if channel == "gazePitch" else 1] += value
+                elif channel.startswith("head"):
+                    self.gesture_head[:, columns(channel)[0] - HEAD.start] += size * value
+                elif channel.startswith("eyeBlink"):
+                    # However calm somebody is, a closed eye is closed.
+                    self.gesture_lid = np.maximum(self.gesture_lid, np.clip(value * max(size, 0.9), 0.0, 1.0))
+                else:
+                    self._add(channel, size * value)
+
+    def _speak(self) -> None:
+        """Lays speech over the expression: rounding eases a smile, closed lips win over everything."""
+        values, speech = self.values, dict(zip(SPEECH_CHANNELS, self.mouth.values.T, strict=True))
+        closure = speech.pop("closure")
+        rounding = np.clip(speech["mouthPucker"] + 0.7 * speech["mouthFunnel"], 0.0, 1.0)
+        easing = {"mouthSmile*": 0.5, "mouthStretch*": 0.6, "mouthFrown*": 0.3, "mouthDimple*": 0.5}
+        for channel, amount in easing.items():
+            for column in columns(channel):
+                values[:, column] *= 1.0 - amount * rounding
+        jaw = columns("jawOpen")[0]
+        # A jaw that is already open moves less for the same vowel, and a bilabial must bring it up.
+        values[:, jaw] *= 1.0 - 0.75 * closure
+        values[:, jaw] += speech.pop("jawOpen") * (1.0 - 0.4 * np.clip(values[:, jaw], 0.0, 1.0))
+        # The lower lip cannot meet the teeth while it is drawn down.
+        tucked = np.clip(speech["mouthRollLower"] / 0.4, 0.0, 1.0)
+        for column in columns("mouthLowerDown*"):
+            values[:, column] *= 1.0 - 0.8 * tucked
+        for channel, value in speech.items():
+            self._add(channel, value)
+        # Bared teeth are covered on the way into a seal, not in the very frame of it.
+        nearly = np.maximum(closure, 0.55 * np.maximum(np.append(closure[1:], 0.0), np.append(0.0, closure[:-1])))
+        for channel in ("mouthLowerDown*", "mouthUpperUp*", "mouthFunnel", "tongueOut"):
+            for column in columns(channel):
+                values[:, column] *= 1.0 - _COVERED * nearly
+        values[:, columns("mouthClose")[0]] += closure * np.minimum(values[:, jaw], 0.5)
+
+    # --- head, eyes, end --------------------------------------------------------------------------------------
+
+    def _posture(self) -> Floats:
+        """Pitch, yaw and roll of what is felt, later than the face, (T, 3)."""
+        late = self.envelope(self.t - 0.07)[:, None]
+        scale = self.rng.uniform(0.6, 1.3, 3) * (0.35 + 0.65 * self.intensity)
+        result = np.zeros((len(self.t), 3))
+        then = self.acting.then or self.acting.first
+        for variant, share, strength in zip((self.acting.first, then), self.shares, self.acting.strengths, strict=True):
+            # The second pattern takes over the posture more slowly than the face.
+            result += late * share[:, None] * np.array(variant.head) * scale * strength
+        if self.plan.wind_up:
+            back = _EPISODE.draw(self.rng, "wind_up_head")
+            centre = np.array([self.plan.onset])
+            counter = pulses(self.t, centre, self.plan.wind_up, 0.25, np.array([back]))[:, None]
+            result -= counter * np.array(self.acting.first.head) * scale
+        return result
+
+    def _move_head(self) -> Floats:
+        plan, rng = self.plan, self.rng
+        turn = None
+        if self.acting.moves_on and plan.turn is not None and self.acting.then is not None:
+            turn = (plan.turn, *self.acting.then.gaze)
+        self.gaze = plan_gaze(
+            rng, self.acting.manner, self.acting.first.gaze, self.side, plan.onset, plan.utterance, plan.release, turn
+        )
+        lift = self.acting.emotion in ("surprise", "fear", "joy") and rng.random() < 0.6
+        head = head_motion(
+            rng, self.t, self.acting.manner, self._posture(), self.side, plan.utterance, self.energy, lift
+        )
+        head += self.gesture_head
+        if len(self.gaze.times):
+            # The head follows the eyes, later and only in part.
+            times, durations = self.gaze.times + _GAZE["head_delay"], np.full(len(self.gaze.times), 0.45)
+            for axis in (0, 1):
+                head[:, axis] += _GAZE["head_share"] * track(self.t, times, durations, self.gaze.targets[:, axis])
+        self.values[:, HEAD] = head
+        return head
+
+    def _look(self, head: Floats) -> None:
+        rng, values, t = self.rng, self.values, self.t
+        # The world comes back to the front when the face is released, so the eyes need no jump at the end.
+        gaze = world_gaze(self.gaze, t, 0.8 + 0.2 * self.intensity, self.plan.release, rng) + self.gesture_gaze
+        eyes = eye_channels(gaze, head)
+        for channel, value in eyes.items():
+            values[:, columns(channel)[0]] += value
+        down, up = eyes["eyeLookDownLeft"], eyes["eyeLookUpLeft"]
+        startled = rng.random() < (0.5 if self.acting.emotion in ("surprise", "fear", "anger", "confusion") else 0.25)
+        forced = [self.plan.onset - 0.02] if startled else []
+        if self.acting.moves_on and self.plan.turn is not None:
+            forced.append(self.plan.turn + 0.05)
+        ends = [p.end for p in self.plan.utterance.phrases]
+        times = plan_blinks(rng, self.acting.manner.blinks, self.plan.release - 0.15, self.gaze, ends, forced)
+        slow = 1.15 if self.acting.emotion in ("sadness", "boredom", "affection") else 1.0
+        blink = blink_curve(rng, times, t, _FPS, slow)
+        blink = 1.0 - (1.0 - blink) * (1.0 - self.gesture_lid)
+        wide, squint = columns("eyeWide*"), columns("eyeSquint*")
+        for k, column in enumerate(columns("eyeBlink*")):
+            # Lids follow the eyeball down and up; wide eyes have no resting droop.
+            lid = np.maximum(values[:, column], 0.0) * (1.0 - 0.8 * np.clip(values[:, wide[k]], 0.0, 1.0)) + 0.2 * down
+            # Squinting and drooping lids share one slit: it narrows, it does not close.
+            lid = _SLIT * np.tanh(lid / _SLIT) * (1.0 - 0.45 * np.clip(values[:, squint[k]], 0.0, 1.0))
+            values[:, column] = 1.0 - (1.0 - np.clip(lid, 0.0, 1.0)) * (1.0 - blink)
+            values[:, wide[k]] = (values[:, wide[k]] + 0.12 * up) * (1.0 - 0.9 * blink)
+        for column in columns("eyeSquint*"):
+            values[:, column] *= 1.0 - 0.35 * blink
+        self._add("browDown*", 0.05 * blink)
+
+    def _finish(self) -> npt.NDArray[np.float32]:
+        """Limits, then the ease-out: regions let go one after the other and all arrive at the standard face."""
+        plan, rng = self.plan, self.rng
+        values = self.values
+        values[:, : HEAD.start] = soft_limit(values[:, : HEAD.start])
+        values[:, HEAD] = 0.6 * np.tanh(values[:, HEAD] / 0.6)
+        self._keep_alive()
+        last = self.t[-1]
+        start = min(plan.release, last - 0.4)
+        size = float(np.linalg.norm(values[int(start * _FPS) :], axis=1).max())
+        # The move would end after the last frame: only its last frames count as the standard face.
+        reach = float(
+            np.interp(1.0 - _EPISODE.draw(rng, "end_share") * min(1.0, 1.0 / size), minimum_jerk(_GRID), _GRID)
+        )
+        for group in ("upper face", "eyes", "mouth", "jaw", "head"):
+            begin = start + float(rng.uniform(0.0, 0.18)) * (last - start)
+            length = (last - begin) / reach
+            values[:, ARKIT55.groups[group]] *= 1.0 - minimum_jerk((self.t - begin) / length)[:, None]
+        # Takes begin near the standard face.
+        values *= (0.4 + 0.6 * minimum_jerk((self.t + 0.04) / 0.25))[:, None]
+        return np.clip(values, ARKIT55.lower, ARKIT55.upper).astype(np.float32)
+
+    def _keep_alive(self) -> None:
+        """Lifts frames that would pass for the standard face, the end of a take, before the take is over."""
+        missing = np.maximum(_ALIVE - np.linalg.norm(self.values, axis=1), 0.0)
+        if missing.any():
+            width = 6
+            smooth = np.convolve(np.pad(missing, width, "edge"), np.hanning(2 * width + 1) / width, "valid")
+            self.values += np.maximum(smooth, 1.2 * missing)[:, None] * LIFT
