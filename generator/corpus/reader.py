@@ -103,7 +103,7 @@ class Corpus:
         line = self.lines[index]
         towards = line.get("towards")
         return Direction(
-            full_vector(line["weights"]),
+            full_vector(line.get("feelings", line["weights"])),
             float(line["intensity"]),
             None if towards is None else full_vector(towards),
             float(line.get("energy", 1.0)),

@@ -118,7 +118,7 @@ def _beside_takes(
 def _emotion_from_text(system: System, held_out: Performances) -> dict[str, float]:
     """How often the words of a labelled line give its emotion, over all held-out lines; {} where none is labelled."""
     rows: list[dict[str, Any]] = getattr(held_out, "lines", [])
-    labelled = {row["text"]: row["weights"] for row in rows if row.get("labelled")}
+    labelled = {row["text"]: row.get("feelings", row["weights"]) for row in rows if row.get("labelled")}
     performer: Any = getattr(system, "performer", None)
     if not labelled or not hasattr(performer, "emotion_probabilities"):
         return {}

@@ -124,7 +124,11 @@ class GroundTruth:
 
     @staticmethod
     def _again(line: Asked, take: int) -> Clip:
-        from ..corpus.teacher import perform
+        from ..corpus.direction import Direction as Acting
+        from ..corpus.teacher import act
 
-        assert line.direction is not None  # a corpus always says
-        return perform(line.text, line.direction.weights, line.direction.intensity, line.seed + take)
+        shown = line.direction
+        assert shown is not None  # a corpus always says
+        towards = None if shown.towards is None else tuple(shown.towards)
+        acting = Acting(tuple(shown.weights), towards, shown.intensity, shown.energy, shown.speaking)
+        return act(line.text, acting, line.seed + take)

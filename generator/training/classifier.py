@@ -61,7 +61,7 @@ def fit_emotion_classifier(classifier: EmotionClassifier, train: Labelled, dev: 
 
 def labelled_lines(lines: Iterable[dict[str, Any]], features: FeatureStore, emotions: int) -> Labelled | None:
     """The distinct labelled ones of a corpus split's lines; None when there are none. ``emotions``: K, 7 or 14."""
-    labels = {line["text"]: line["weights"] for line in lines if line["labelled"]}
+    labels = {line["text"]: line.get("feelings", line["weights"]) for line in lines if line["labelled"]}
     if not labels:
         return None
     pooled = np.stack([features.get(text)[0].astype(np.float32).mean(0) for text in labels])

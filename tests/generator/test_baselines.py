@@ -20,7 +20,7 @@ from generator.baselines.recipe import BaselineRecipe
 from generator.baselines.vq import VqObjective, VqPerformer, VqRecipe, VqSettings, code_perplexity
 from generator.corpus.teacher import perform
 from generator.datasets import Direction
-from generator.emotions import emotion_weights
+from generator.emotions import emotion_weights, full_vector
 from generator.errors import CheckpointError, DataError, InputError
 from generator.performing.sampling import TakeSeed
 from generator.released.emoava import open_emoava
@@ -76,7 +76,7 @@ class Line:
 def few() -> Few:
     weights = [emotion_weights(emotion) for _, emotion in LINES]
     clips = tuple(perform(text, w, 1.0, 1, 2.0) for (text, _), w in zip(LINES, weights, strict=True))
-    return Few(ARKIT55, tuple(text for text, _ in LINES), clips, tuple(Direction(w, 1.0) for w in weights))
+    return Few(ARKIT55, tuple(text for text, _ in LINES), clips, tuple(Direction(full_vector(w), 1.0) for w in weights))
 
 
 @pytest.fixture(scope="module")

@@ -61,7 +61,8 @@ def test_a_plain_request_is_one_clip_of_the_decoder(performer: CtegPerformer, se
         noise = TakeSeed(seed, text).rng(STREAM_LENGTH).standard_normal()
         statistics = torch.tensor([line_statistics(text)])
         with torch.inference_mode():
-            lengths = performer.checkpoint.generator.length(features.pooled(), statistics, emotion, intensity)
+            told = torch.cat([emotion, intensity[:, None]], -1)
+            lengths = performer.checkpoint.generator.length(features.pooled(), statistics, told)
             frames = round(float(lengths.sample(torch.tensor([noise]).float(), 1.0)) * 24)
     else:
         frames = round(seconds * 24)
@@ -215,8 +216,8 @@ def test_farthest_points_are_chosen() -> None:
 
 def test_a_moving_part_is_timed_by_both_emotions() -> None:
     part = Part("Yes.", "joy", 1.0, "sadness")
-    np.testing.assert_allclose(mean_emotion(part), (emotion_weights("joy") + emotion_weights("sadness")) / 2)
-    np.testing.assert_array_equal(mean_emotion(replace(part, emotion_to=None)), emotion_weights("joy"))
+    np.testing.assert_allclose(mean_emotion(part, emotion_weights), (emotion_weights("joy") + emotion_weights("sadness")) / 2)
+    np.testing.assert_array_equal(mean_emotion(replace(part, emotion_to=None), emotion_weights), emotion_weights("joy"))
 
 
 def test_frames_are_divided_in_proportion() -> None:

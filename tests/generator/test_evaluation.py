@@ -22,7 +22,7 @@ from generator.config import ModelConfig
 from generator.corpus.build import build_corpus
 from generator.data_source import DataSource
 from generator.datasets import Direction
-from generator.emotions import emotion_weights
+from generator.emotions import emotion_weights, full_vector
 from generator.errors import CheckpointError, DataError, InputError
 from generator.evaluation.distances import Clip
 from generator.evaluation.entries import row_names
@@ -174,7 +174,7 @@ def test_a_trained_baseline_is_a_row_of_its_own_kind(corpus: Path, emoava: Path,
 
 def test_a_direction_is_asked_by_its_name() -> None:
     def asked(weights: Any) -> str:
-        return Asked(0, "Hi.", None if weights is None else Direction(weights, 1.0), 24, 0).emotion
+        return Asked(0, "Hi.", None if weights is None else Direction(full_vector(weights), 1.0), 24, 0).emotion
 
     assert asked(emotion_weights("fear")) == "fear"
     assert asked(emotion_weights("awed")) == "awed"

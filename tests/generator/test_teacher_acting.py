@@ -26,7 +26,8 @@ from generator.emotions import (
     emotion_vector,
     emotion_weights,
 )
-from generator.evaluation.metrics import blinks_per_minute, frame_change, jerk, motion_features
+from generator.evaluation.metrics import fgd
+from generator.evaluation.motion import blinks, jerk, motion_features
 from generator.spaces import ARKIT55
 
 Clip = npt.NDArray[np.float32]
@@ -164,7 +165,7 @@ def test_intensity_goes_from_a_trace_to_extreme() -> None:
 def test_each_emotion_blinks_at_a_human_rate() -> None:
     columns = (ARKIT55.column("eyeBlinkLeft"), ARKIT55.column("eyeBlinkRight"))
     for emotion in EMOTIONS:
-        assert 11.0 < blinks_per_minute(takes(emotion, 24), columns, ARKIT55.fps) < 30.0, emotion
+        assert 11.0 < blinks(takes(emotion, 24), columns, ARKIT55.fps).per_minute < 30.0, emotion
 
 
 def test_energy_is_tempo_and_size() -> None:
@@ -195,7 +196,7 @@ def test_takes_end_at_rest_and_never_stick_to_a_limit() -> None:
 def test_motion_is_smooth() -> None:
     clips = [clip for emotion in EMOTIONS for clip in takes(emotion, 3)]
     # Per frame: teacher 1.1 had 0.157 and 0.146.
-    assert 0.14 < frame_change(clips) < 0.2 and jerk(clips) < 0.2
+    assert 0.14 < fgd(clips) < 0.2 and jerk(clips) < 0.2
     for clip in clips:
         # Brows and head are heavy: they never chatter.
         for name in ("browInnerUp", "browDown*", "headPitch", "headYaw", "headRoll"):
