@@ -12,17 +12,11 @@ from typing import Final
 
 from ..emotions import COMPOUND_EMOTIONS, EMOTION_NAMES
 
-#: What stands for an emotion that this version does not have.
-_STANDS_FOR: Final = {
-    "contempt": "angrily_disgusted", "affection": "joy", "embarrassment": "sadly_fearful", "confusion": "surprise",
-    "pride": "joy", "amusement": "joy", "boredom": "neutral",
-}  # fmt: skip
-
 #: Emotion, factor of the intensity, words.
 _EMOTION_ROWS: Final = (
     ("neutral", 1.0,
      "neutral, calm, monotone, deadpan, flat, matter-of-fact, composed, without emotion, "
-     "expressionless, stone- faced, emotionless, casual, indifferent, evenly, coolly, robotic, "
+     "expressionless, stone-faced, emotionless, casual, indifferent, evenly, coolly, robotic, "
      "mechanical, unmoved, blank, in a level voice, with a straight face, poker-faced"),
     ("joy", 1.0,
      "joy, joyful, happy, happiness, glad, cheerful, merry, smiling, smile, delighted, delight, "
@@ -125,16 +119,11 @@ ASIDES: Final[tuple[str, ...]] = (
 )  # fmt: skip
 
 
-def known_name(name: str) -> str:
-    """``name`` if requests may use it, else the emotion that stands for it here."""
-    return name if name in EMOTION_NAMES else _STANDS_FOR.get(name, "neutral")
-
-
 def _emotion_words() -> dict[str, tuple[str, float]]:
     words = {name.replace("_", " "): (name, 1.0) for name in EMOTION_NAMES}
     for name, factor, row in _EMOTION_ROWS:
         for word in row.split(", "):
-            words.setdefault(word, (known_name(name), factor))
+            words.setdefault(word, (name, factor))
     return words
 
 

@@ -216,7 +216,9 @@ def test_farthest_points_are_chosen() -> None:
 
 def test_a_moving_part_is_timed_by_both_emotions() -> None:
     part = Part("Yes.", "joy", 1.0, "sadness")
-    np.testing.assert_allclose(mean_emotion(part, emotion_weights), (emotion_weights("joy") + emotion_weights("sadness")) / 2)
+    np.testing.assert_allclose(
+        mean_emotion(part, emotion_weights), (emotion_weights("joy") + emotion_weights("sadness")) / 2
+    )
     np.testing.assert_array_equal(mean_emotion(replace(part, emotion_to=None), emotion_weights), emotion_weights("joy"))
 
 
