@@ -390,7 +390,7 @@ def test_the_command_performs_and_saves(
     assert commands.run(["generate", "--text", "crash", "--output", str(tmp_path / "no.blend")]) == 1
     assert "the fake broke" in capsys.readouterr().err
     assert not (tmp_path / "no.blend").exists()
-    assert commands.run(["generate", "--text", "x", "--emotion", "boredom"]) == 2
+    assert commands.run(["generate", "--text", "x", "--emotion", "hunger"]) == 2
     assert commands.run(["generate", "--text", "x", "--target", "Nobody"]) == 1
     assert "'Nobody'" in capsys.readouterr().err
 
