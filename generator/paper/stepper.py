@@ -73,6 +73,7 @@ class CausalAttention:
         self._heads = block.n_head
         self._key_width = block.key.weight.shape[0] // block.n_head
         self._value_width = block.value.weight.shape[0] // block.n_head
+        self._widths = [width * block.n_head for width in (self._key_width, self._key_width, self._value_width)]
         query = block.query.weight * self._key_width**-0.5
         self._project = projection(torch.cat([query, block.key.weight, block.value.weight]), None, precision)
         self._output = projection(block.output.weight, None, precision)
@@ -86,14 +87,15 @@ class CausalAttention:
     def __call__(self, x: Tensor, cache: tuple[Tensor, Tensor], position: int) -> Tensor:
         """The newest position ``x`` (B, D) -> (B, D); its key and value join the cache."""
         keys, values = cache
-        split = self._heads * self._key_width
-        projected = self._project(x)
-        query, key, value = projected.split([split, split, self._heads * self._value_width], 1)
-        keys[:, :, position] = key.view(len(x), self._heads, -1)
-        values[:, :, position] = value.view(len(x), self._heads, -1)
-        scores = torch.matmul(query.view(len(x), self._heads, 1, -1), keys[:, :, : position + 1].transpose(-1, -2))
-        mixed = torch.matmul(scores.softmax(-1), values[:, :, : position + 1])
-        return _normed(self._output(mixed.view(len(x), -1), x), self._norm)
+        rows, heads = len(x), self._heads
+        query, key, value = self._project(x).split(self._widths, 1)
+        keys.select(2, position).copy_(key.view(rows, heads, -1))
+        values.select(2, position).copy_(value.view(rows, heads, -1))
+        # In three dimensions: `matmul` of four takes as long to prepare as to compute.
+        seen_keys, seen_values = (kept.flatten(0, 1).narrow(1, 0, position + 1) for kept in cache)
+        scores = torch.bmm(query.reshape(rows * heads, 1, -1), seen_keys.transpose(1, 2))
+        mixed = torch.bmm(torch.softmax(scores, -1), seen_values)
+        return _normed(self._output(mixed.view(rows, -1), x), self._norm)
 
 
 class TextAttention:
@@ -132,7 +134,7 @@ class TextAttention:
             scores = torch.matmul(query, memory.key.transpose(-1, -2)).squeeze(2)
         if bias is not None:
             scores = scores + bias
-        weights = scores.softmax(-1)
+        weights = torch.softmax(scores, -1)
         if memory.folded:
             return _normed(torch.addmm(x, weights.view(rows, -1), memory.value), self._block.norm)
         mixed = torch.matmul(weights.unsqueeze(2), memory.value)
@@ -194,15 +196,17 @@ class EwaStepper:
 
     def __call__(self, frame: Tensor, seen: Tensor) -> Tensor:
         """``frame`` (B, E) with its jaw shifted by what EwA sees in ``seen`` (B, E)."""
-        others, jaw = seen[:, : self._expression], seen[:, self._expression :].unsqueeze(-1)  # (B, C), (B, J, 1)
+        others, jaw = seen.tensor_split([self._expression], 1)  # (B, C), (B, J)
+        jaw = jaw.unsqueeze(-1)
         gain = torch.addcmul(self._gain_offset, jaw, self._gain_slope).view(len(seen), -1, 1)  # (B, J H, 1)
-        weights = (gain * others.unsqueeze(1)).softmax(-1)
+        weights = torch.softmax(gain * others.unsqueeze(1), -1)
         mean = torch.bmm(weights, others.unsqueeze(-1)).view(len(seen), -1, self._heads)  # (B, J, H)
         s = torch.cat([jaw, mean, torch.ones_like(jaw)], -1)  # (B, J, H + 2)
         products = s @ self._form
         variance = (products[..., :-1] * s).sum(-1)
         shift = torch.addcmul(self._constant, products[..., -1], (variance + self._eps).rsqrt())
-        return torch.cat([frame[:, : self._expression], frame[:, self._expression :] + shift], 1)
+        expression, jaw_now = frame.tensor_split([self._expression], 1)
+        return torch.cat([expression, jaw_now + shift], 1)
 
 
 class Stepper:
