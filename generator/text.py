@@ -16,7 +16,7 @@ from .pretrained import TextModel, find_encoder, load_model, load_tokenizer, rea
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-#: Longer lines are cut here; `generator.requests.MAX_CHARACTERS` keeps lines well below it.
+#: Longer lines are cut here; `generator.direction.clauses` keeps passages well below it.
 MAX_TOKENS: Final = 128
 
 
