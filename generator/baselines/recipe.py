@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +14,7 @@ from ..datasets import Performances
 from ..errors import InputError
 from ..text import TextEncoder
 from ..training.batches import FeatureStore, require_clips
-from ..training.recipe import Recipe
+from ..training.recipe import Recipe, warm_cosine
 from .checkpoint import save_baseline
 from .data import BaselineBatch, BaselineBatches
 from .model import BaselineModel
@@ -111,7 +110,7 @@ class BaselineRecipe(Recipe[BaselineBatch]):
     def learning_rate(self, step: int) -> float:
         """See `Recipe.learning_rate`."""
         s = self._settings
-        return schedule(step, s.steps, s.warmup, s.learning_rate)
+        return warm_cosine(step, s.steps, s.warmup, s.learning_rate)
 
     def save(self, module: nn.Module, folder: Path, training: dict[str, Any]) -> None:
         """See `Recipe.save`; `generator.baselines.load_baseline` reads it."""
@@ -122,11 +121,3 @@ class BaselineRecipe(Recipe[BaselineBatch]):
         model = module.model
         assert isinstance(model, BaselineModel)
         return model
-
-
-def schedule(step: int, steps: int, warmup: int, highest: float) -> float:
-    """Learning rate of ``step`` of ``steps``: linear warm-up, then a cosine to 2 % of ``highest``."""
-    if step < warmup:
-        return highest * (step + 1) / warmup
-    progress = min(1.0, (step - warmup) / max(1, steps - warmup))
-    return highest * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))

@@ -24,11 +24,11 @@ from ..layers import Attention, FeedForward, KeyValueCache, sinusoid
 from ..performing.sampling import STREAM_LATENT, TakeSeed
 from ..spaces import Space
 from ..training.batches import channel_scale
-from ..training.recipe import Terms
+from ..training.recipe import Terms, warm_cosine
 from .autoencoder import Quantised, VqVae
 from .data import DIRECTION, BaselineBatch, LineMemory, Lines
 from .model import BaselineModel
-from .recipe import BaselineRecipe, BaselineSettings, schedule
+from .recipe import BaselineRecipe, BaselineSettings
 
 
 @dataclass(frozen=True)
@@ -272,7 +272,7 @@ class VqRecipe(BaselineRecipe):
         """Each stage has its own warm-up and cosine."""
         s, first = self._vq, autoencoder_steps(self._vq)
         stage, length = (step, first) if step < first else (step - first, s.steps - first)
-        return schedule(stage, length, min(s.warmup, length // 4 + 1), s.learning_rate)
+        return warm_cosine(stage, length, min(s.warmup, length // 4 + 1), s.learning_rate)
 
     def score(self, terms: dict[str, float], step: int) -> float | None:
         """The transformer's cross-entropy; the VQ-VAE alone performs nothing."""

@@ -18,6 +18,7 @@ import torch
 from ..errors import CheckpointError, InputError
 from ..paper.checkpoint import load_paper_checkpoint
 from ..paper.decoding import decode, draw_noise
+from ..paper.stepper import Stepper
 from ..performing.devices import choose_device
 from ..performing.sampling import STREAM_LATENT, TakeSeed
 from ..requests import clean_text
@@ -44,6 +45,7 @@ class PaperSystem:
             raise CheckpointError(f"{name} has not the {FLAME53.size} channels of {FLAME53.name}; choose another.")
         self._model = copy.copy(self.checkpoint.model)  # shares the weights
         self._model.config = replace(self.checkpoint.model.config.causal(), stop_rule=True)
+        self._stepper = Stepper(self._model)
 
     def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Clip]]:
         """See `System.perform`. A take that ends at once keeps one frame."""
@@ -57,6 +59,6 @@ class PaperSystem:
         text = encoder.encode([row.line for row in rows])
         noise = draw_noise(config, [row.rng(STREAM_LATENT) for row in rows], config.max_positions - 1)
         noise = (noise * self._temperature).to(encoder.device)
-        decoded = decode(self._model, text.hidden, text.mask, self.checkpoint.mean, noise)
+        decoded = decode(self._model, text.hidden, text.mask, self.checkpoint.mean, noise, stepper=self._stepper)
         frames, lengths = decoded.frames.float().cpu().numpy(), decoded.lengths.tolist()
         return [clip[1 : max(length, 2)] for clip, length in zip(frames, lengths, strict=True)]

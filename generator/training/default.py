@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from ..text import TextEncoder
 from .batches import Batch, Batches, FeatureStore, Whole, channel_scale, require_clips
 from .classifier import Labelled, fit_emotion_classifier, labelled_lines
 from .objective import Weights, compute, input_noise
-from .recipe import Precision, Recipe, Terms, take_rows, take_weights
+from .recipe import Precision, Recipe, Terms, take_rows, take_weights, warm_cosine
 
 
 @dataclass(frozen=True)
@@ -195,12 +194,9 @@ class DefaultRecipe(Recipe[Batch]):
         return torch.optim.AdamW(self.module.parameters(), s.learning_rate, (0.9, 0.98), weight_decay=s.weight_decay)
 
     def learning_rate(self, step: int) -> float:
-        """Linear warm-up, then half a cosine down to 2 %."""
+        """See `warm_cosine`."""
         s = self._settings
-        if step < s.warmup:
-            return s.learning_rate * (step + 1) / s.warmup
-        progress = (step - s.warmup) / max(1, s.steps - s.warmup)
-        return s.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+        return warm_cosine(step, s.steps, s.warmup, s.learning_rate)
 
     def score(self, terms: dict[str, float], step: int) -> float | None:
         """The negative evidence lower bound, what β = 1 minimises; None while β is warming up: it is loose then."""

@@ -7,6 +7,7 @@ precision, several processes, the moving average of the weights, logs, exact res
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
@@ -130,6 +131,14 @@ def take_rows(value: ValueT, rows: slice, size: int) -> ValueT:
     elif isinstance(value, tuple | list):
         out = type(value)(take_rows(item, rows, size) for item in value)
     return out
+
+
+def warm_cosine(step: int, steps: int, warmup: int, highest: float) -> float:
+    """Learning rate of ``step`` of ``steps``: linear warm-up, then a cosine to 2 % of ``highest``."""
+    if step < warmup:
+        return highest * (step + 1) / warmup
+    progress = min(1.0, (step - warmup) / max(1, steps - warmup))
+    return highest * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 def take_weights(module: nn.Module, held: nn.Module, name: str) -> None:
