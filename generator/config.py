@@ -19,8 +19,9 @@ RecognitionInput = Literal["next_state", "target"]
 #: What a clip is conditioned on besides its words (see `ModelConfig.conditioning`).
 Conditioning = Literal["none", "emotion", "direction"]
 
-#: 1 had ``emotion_conditioning`` (true or false) instead of ``conditioning``; it is still read.
-CONFIG_SCHEMA: Final = 2
+#: Both earlier ones are still read: 1 had ``emotion_conditioning`` (true or false) instead of ``conditioning``, and
+#: neither had ``noise_conditioning``.
+CONFIG_SCHEMA: Final = 3
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,9 @@ class ModelConfig:
             line moves to, intensity, energy, speaking or silent; each may be left open), or "none".
         length_conditioning: remaining time, progress and total time added to every step.
         text_progress: relative position in the line added to the text memory, so that time and text can be aligned.
+        noise_conditioning: the decoder is told how noisy the frames are that it reads (Ho et al. 2022, "Cascaded
+            diffusion models"). A decoder that has to guess takes every face for a noisy one and pulls it to the mean.
+        assumed_noise: what it is told when performing, 0..1 of the strongest noise in training.
         residual: predict the change from the previous frame instead of the frame.
         state_ffn: a feed-forward block between text cross-attention and LTA.
         reconstruction_sigma: fixed standard deviation of the reconstruction term, in scaled units.
@@ -71,6 +75,8 @@ class ModelConfig:
     conditioning: Conditioning = "direction"
     length_conditioning: bool = True
     text_progress: bool = True
+    noise_conditioning: bool = True
+    assumed_noise: float = 0.25
     residual: bool = True
     state_ffn: bool = True
     reconstruction_sigma: float = 0.1
@@ -82,6 +88,8 @@ class ModelConfig:
             raise ValueError(f"conditioning {self.conditioning!r} is none of none, emotion, direction")
         if self.d_model % self.n_head or self.d_model % 2:
             raise ValueError(f"d_model ({self.d_model}) must be even and divisible by n_head ({self.n_head})")
+        if not 0 <= self.assumed_noise <= 1:
+            raise ValueError(f"assumed_noise ({self.assumed_noise}) must be between 0 and 1")
         for name in ("n_layers", "d_latent", "frames_per_step", "prior_components", "max_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
@@ -106,6 +114,8 @@ class ModelConfig:
         version = data.pop("schema_version", None)
         if version == 1:
             data["conditioning"] = "emotion" if data.pop("emotion_conditioning") else "none"
+        if version in (1, 2):
+            data["noise_conditioning"] = False
         elif version != CONFIG_SCHEMA:
             raise ValueError(f"config schema {version!r} is not {CONFIG_SCHEMA}")
         if unknown := sorted(set(data) - {f.name for f in fields(cls)}):

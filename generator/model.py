@@ -72,6 +72,19 @@ class Condition:
 
 
 @dataclass(frozen=True)
+class InputNoise:
+    """Noise on the frames that the decoder reads while it learns to recover from its own errors in free running.
+
+    Attributes:
+        values: scaled, (B, N, P, C).
+        level: how strong it is, 0..1 of the strongest: white and drifting, (B, 2).
+    """
+
+    values: Tensor
+    level: Tensor
+
+
+@dataclass(frozen=True)
 class StepOutput:
     """Teacher-forced result for every step.
 
@@ -245,6 +258,8 @@ class CTEG(nn.Module):
             self.emotion_step = nn.Linear(features, width)
         if config.length_conditioning:
             self.length_step = nn.Linear(4 * 13, width)
+        if config.noise_conditioning:
+            self.noise_step = nn.Linear(2, width)
         self.embedding_norm = nn.LayerNorm(width, eps=1e-6)
         self.memory_norm = nn.LayerNorm(width, eps=1e-6)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.n_layers))
@@ -275,8 +290,18 @@ class CTEG(nn.Module):
             mask = torch.cat([mask.new_ones(mask.shape[0], 1), mask], 1)
         return self.memory_norm(memory), mask[:, None, None, :]
 
-    def embed(self, previous: Tensor, velocity: Tensor, condition: Condition, first_step: int = 0) -> Tensor:
-        """Decoder input (B, N, D) from the last frame before each step and its velocity, both scaled (B, N, C)."""
+    def embed(
+        self,
+        previous: Tensor,
+        velocity: Tensor,
+        condition: Condition,
+        first_step: int = 0,
+        noise_level: Tensor | None = None,
+    ) -> Tensor:
+        """Decoder input (B, N, D) from the last frame before each step and its velocity, both scaled (B, N, C).
+
+        ``noise_level`` (B, 2) says how noisy those frames are; None is free running, `ModelConfig.assumed_noise`.
+        """
         config = self.config
         if self.ewa is not None:
             previous = self.ewa(previous)
@@ -287,6 +312,10 @@ class CTEG(nn.Module):
             x = x + self.emotion_step(direction_features(condition, config)).unsqueeze(1)
         if config.length_conditioning:
             x = x + self.length_step(self._length_features(steps, condition.frames))
+        if config.noise_conditioning:
+            if noise_level is None:
+                noise_level = previous.new_full((len(previous), 2), config.assumed_noise)
+            x = x + self.noise_step(noise_level).unsqueeze(1)
         out: Tensor = self.embedding_norm(x)
         return out
 
@@ -300,19 +329,19 @@ class CTEG(nn.Module):
 
     # Teacher forcing ---------------------------------------------------------------------------------------------
 
-    def forward(self, frames: Tensor, condition: Condition, input_noise: Tensor | None = None) -> StepOutput:
+    def forward(self, frames: Tensor, condition: Condition, input_noise: InputNoise | None = None) -> StepOutput:
         """Teacher-forced pass over scaled ``frames`` (B, N, P, C).
 
         Args:
             frames: the clip in steps; a clip whose length is not a multiple of P ends with repeated frames.
             condition: what it is conditioned on.
-            input_noise: added to the frames the decoder reads (never to the target), (B, N, P, C); it teaches the
-                decoder to recover from its own errors in free running.
+            input_noise: added to the frames the decoder reads (never to the target).
         """
         config = self.config
-        seen = frames if input_noise is None else frames + input_noise
-        previous, velocity = self.shift(seen)
-        x = self.embed(previous, velocity, condition)
+        if input_noise is None:
+            input_noise = InputNoise(torch.zeros_like(frames), frames.new_zeros(len(frames), 2))
+        previous, velocity = self.shift(frames + input_noise.values)
+        x = self.embed(previous, velocity, condition, noise_level=input_noise.level)
         memory, mask = self.memory(condition)
         target = frames.flatten(2)
         posteriors, priors, latents = [], [], []

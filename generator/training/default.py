@@ -15,7 +15,7 @@ from ..checkpoint import Checkpoint, Generator, load_checkpoint, save_checkpoint
 from ..config import ModelConfig
 from ..datasets import Performances
 from ..errors import InputError
-from ..model import Condition, Direction
+from ..model import Condition, Direction, InputNoise
 from ..text import TextEncoder
 from .batches import Batch, Batches, FeatureStore, Whole, channel_scale, require_clips
 from .classifier import Labelled, fit_emotion_classifier, labelled_lines
@@ -76,7 +76,7 @@ class DefaultObjective(nn.Module):
         scaled = batch.frames / decoder.scale
         if self.training and batch.condition.direction is not None:
             batch = replace(batch, condition=self._partly_open(batch.condition, batch.condition.direction))
-        noise = self._noise(batch, step).to(scaled.device) if self.training else None
+        noise = self._noise(batch, step) if self.training else None
         # On the CPU the fused attention's backward is slower than the plain one at these sizes.
         cpu = scaled.device.type == "cpu"
         with sdpa_kernel([SDPBackend.MATH] if cpu else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]):
@@ -93,13 +93,14 @@ class DefaultObjective(nn.Module):
         kept = (torch.rand_like(direction.given) >= chance).to(direction.given.dtype)
         return replace(condition, direction=replace(direction, given=direction.given * kept))
 
-    def _noise(self, batch: Batch, step: int) -> Tensor:
+    def _noise(self, batch: Batch, step: int) -> InputNoise:
         """Input noise of this step; a part of a batch gets its rows of the whole batch's noise."""
         settings, (clips, *rest) = self.settings, batch.frames.shape
         whole = batch.whole or Whole(clips, 0, 0.0)
         rng = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
         noise = input_noise((whole.clips, *rest), rng, settings.white_noise, settings.drift_noise)
-        return noise[whole.first : whole.first + clips]
+        rows, device = slice(whole.first, whole.first + clips), batch.frames.device
+        return InputNoise(noise.values[rows].to(device), noise.level[rows].to(device))
 
 
 class DefaultRecipe(Recipe[Batch]):

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checkpoint import Generator
-from ..model import StepOutput, length_features
+from ..model import InputNoise, StepOutput, length_features
 from .batches import Batch
 
 
@@ -78,7 +78,7 @@ def compute(generator: Generator, batch: Batch, output: StepOutput, weights: Wei
     return Objective(total, reconstruction, kl, guidance, length_loss)
 
 
-def input_noise(shape: Sequence[int], generator: torch.Generator, white: float, drift: float) -> Tensor:
+def input_noise(shape: Sequence[int], generator: torch.Generator, white: float, drift: float) -> InputNoise:
     """Noise for the frames the decoder reads, scaled, of ``shape`` (B, N, P, C): white, plus a slow drift.
 
     Per clip, the strength is uniform between 0 and ``white`` / ``drift``. The drift is what free running accumulates.
@@ -88,4 +88,5 @@ def input_noise(shape: Sequence[int], generator: torch.Generator, white: float, 
     noise = white * strength[0] * torch.randn(batch, steps * p, channels, generator=generator)
     knots = torch.randn(batch, channels, max(2, math.ceil(steps * p / 24) + 1), generator=generator)
     slow = F.interpolate(knots, size=steps * p, mode="linear", align_corners=True).transpose(1, 2)
-    return (noise + drift * strength[1] * slow).unflatten(1, (steps, p))
+    values = (noise + drift * strength[1] * slow).unflatten(1, (steps, p))
+    return InputNoise(values, strength.flatten(1).T)
