@@ -27,8 +27,9 @@ def generate(text: str, target: str | None = None, **settings: object) -> list[A
     Args:
         text: what the character says.
         target: name of the face; the target of the scene by default.
-        settings: emotion, emotion_to, intensity, takes, spread, seed, temperature, seconds, rate, start_frame; those of
-            the scene by default. Also vary_seed and vary_amount, branch_seed and branch_frame.
+        settings: emotion, emotion_to, emotion_with, share, intensity, energy, speaking, takes, spread, seed,
+            temperature, seconds, rate, start_frame; those of the scene by default. Also vary_seed and vary_amount,
+            branch_seed and branch_frame.
 
     Raises:
         RuntimeError: with a sentence; then nothing was changed.
@@ -73,7 +74,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 _SETTINGS = (
-    "emotion", "emotion_to", "intensity", "takes", "spread", "seed", "temperature", "seconds", "rate", "start_frame",
+    "emotion", "emotion_to", "emotion_with", "share", "intensity", "energy", "speaking", "takes", "spread", "seed",
+    "temperature", "seconds", "rate", "start_frame",
 )  # fmt: skip
 
 
@@ -101,7 +103,15 @@ def _parser() -> argparse.ArgumentParser:
     perform.add_argument(
         "--emotion-to", choices=emotions.NAMES[1:], metavar="NAME", help="a second emotion that the line moves to"
     )
+    perform.add_argument(
+        "--emotion-with", choices=emotions.NAMES[1:], metavar="NAME", help="a second emotion that is mixed in"
+    )
+    perform.add_argument("--share", type=float, metavar="X", help="how much of the mixture it is, 0 to 1")
     perform.add_argument("--intensity", type=float, metavar="X", help="0 is calm, 1 natural, 1.5 extreme")
+    perform.add_argument("--energy", type=float, metavar="X", help="0.4 is tired, 1 natural, 1.6 agitated")
+    perform.add_argument(
+        "--speaking", action=argparse.BooleanOptionalAction, default=None, help="say the line, or react in silence"
+    )
     perform.add_argument("--takes", type=int, metavar="N", help="how many performances, each an action")
     perform.add_argument(
         "--spread", action=argparse.BooleanOptionalAction, default=None, help="keep the most different of many takes"

@@ -82,7 +82,7 @@ def asked_for(made: dict[str, Any]) -> Line:
 
 
 #: Settings that a take stores under the name they are asked for.
-_ASKED = ("intensity", "temperature", "emotion_to", "rate")
+_ASKED = ("intensity", "temperature", "emotion_to", "rate", "emotion_with", "share", "energy", "speaking")
 
 
 def scene_frame(scene: Scene, made: dict[str, Any], frame: int) -> int:

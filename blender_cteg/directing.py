@@ -92,8 +92,18 @@ def _again(line: str, gaps: Sequence[tuple[int, int]], segments: Sequence[Segmen
     written = [_BRACKETS.findall(line[start:end]) for start, end in gaps[: index + 1]]
     held: list[str] = [] if written[-1] else next((found for found in reversed(written) if found), [])
     if segment.source != "direction":
-        held = [*held, f"[{segment.emotion} -> {segment.emotion_to}]" if segment.emotion_to else f"[{segment.emotion}]"]
+        held = [*held, _notation_of(segment)]
     return " ".join(direction.strip() for direction in held)
+
+
+def _notation_of(segment: Segment) -> str:
+    """The direction that plays a segment as it was played; what is mixed in is left out where it moves on."""
+    if segment.emotion_to:
+        return f"[{segment.emotion} -> {segment.emotion_to}]"
+    if segment.emotion_with:
+        # Numbers after the names would be intensities, and the request's shall go on to hold.
+        return f"[{segment.emotion} + {segment.emotion_with}]"
+    return f"[{segment.emotion}]"
 
 
 def _gaps(line: str, segments: Sequence[Segment]) -> list[tuple[int, int]]:

@@ -14,6 +14,7 @@ from .emotions import label
 from .layouts import emotion_icon, fitting, sentence
 from .operators import extend, generate, resample, vary
 from .operators import segments as segment_operators
+from .properties import NOWHERE
 from .rigs.detect import detect_rig
 from .understood import draw_segments
 from .worker.protocol import shorten
@@ -44,6 +45,10 @@ class CTEG_PT_performance(_Sidebar, bpy.types.Panel):
         column.prop(settings, "emotion")
         if session.offers("emotion_to"):
             column.prop(settings, "emotion_to")
+        if session.offers("emotion_with"):
+            column.prop(settings, "emotion_with")
+            if settings.emotion_with != NOWHERE:
+                column.prop(settings, "share", slider=True)
         column.prop(settings, "intensity", slider=True)
         column.separator()
         column.prop(settings, "takes")
@@ -64,6 +69,10 @@ class CTEG_PT_options(_Sidebar, bpy.types.Panel):
         if settings.text_source is None:  # else it is drawn where the line is
             layout.template_ID(settings, "text_source", new="text.new", open="text.open", text="Text From")
         column = layout.column()
+        if session.offers("speaking"):
+            column.prop(settings, "speaking")
+        if session.offers("energy"):
+            column.prop(settings, "energy", slider=True)
         column.prop(settings, "temperature", slider=True)
         if session.offers("spread"):
             row = column.row()

@@ -25,6 +25,8 @@ EMOTION_TO_ITEMS = [
     (NOWHERE, "Stays", "The line stays with its emotion", "NONE", 0),
     *(item for item in EMOTION_ITEMS if item[0] != AUTO.name),
 ]
+#: The menu of the emotion that is mixed in: the same, worded for it.
+EMOTION_WITH_ITEMS = [(NOWHERE, "Nothing", "The emotion is felt by itself", "NONE", 0), *EMOTION_TO_ITEMS[1:]]
 LINE_DESCRIPTION = (
     "What the character says. '...' makes a silent reaction. Directions in the line are played, not spoken: "
     "(angrily) Get out.  Or: [joy 0.8 -> sadness] You came back…"
@@ -74,6 +76,33 @@ class CTEG_Settings(bpy.types.PropertyGroup):
         description="A second emotion that the line moves to",
         items=EMOTION_TO_ITEMS,
         default=NOWHERE,
+    )
+    emotion_with: EnumProperty(
+        name="Mix With",
+        description="A second emotion that is felt at the same time",
+        items=EMOTION_WITH_ITEMS,
+        default=NOWHERE,
+    )
+    share: FloatProperty(
+        name="Share",
+        description="How much of the mixture the second emotion is",
+        default=0.5,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+    energy: FloatProperty(
+        name="Energy",
+        description="Tempo and size of all movement, whatever is felt: 0.4 is tired, 1 natural, 1.6 agitated",
+        default=1.0,
+        soft_min=0.4,
+        soft_max=1.6,
+        step=5,
+    )
+    speaking: BoolProperty(
+        name="Speak",
+        description="The character says the line. Off: it hears the line, or thinks it, and reacts in silence",
+        default=True,
     )
     intensity: FloatProperty(
         name="Intensity",

@@ -28,6 +28,7 @@ class Segment:
         direction: the inline direction that holds here, as written, or None.
         source: who chose the emotion: one of `SOURCES`.
         alternatives: what the words could mean as well, name -> probability; only for the source "words".
+        emotion_with: what is mixed with ``emotion``, or None; ``share`` (0 to 1) of the mixture is this one.
     """
 
     text: str
@@ -39,6 +40,8 @@ class Segment:
     direction: str | None = None
     source: str = "asked"
     alternatives: Mapping[str, float] = field(default_factory=dict)
+    emotion_with: str | None = None
+    share: float = 0.5
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, as in docs/protocol.md."""
@@ -55,6 +58,9 @@ class Segment:
                 raise SegmentError(f"A segment's {name} is {value!r:.80}.")
         if data["source"] not in SOURCES:
             raise SegmentError(f"A segment's source is {data['source']!r:.80}.")
+        # Takes of an earlier version know no mixtures.
+        if not isinstance(data.get("emotion_with"), str | None) or not isinstance(data.get("share", 0.5), int | float):
+            raise SegmentError(f"A segment's mixture is {data['emotion_with']!r:.40}, {data.get('share')!r:.40}.")
         alternatives = data.get("alternatives") or {}
         if not isinstance(alternatives, Mapping) or not all(
             isinstance(name, str) and isinstance(share, int | float) for name, share in alternatives.items()
@@ -70,6 +76,8 @@ class Segment:
             data.get("direction"),
             data["source"],
             {name: float(share) for name, share in alternatives.items()},
+            data.get("emotion_with"),
+            float(data.get("share", 0.5)),
         )
 
 

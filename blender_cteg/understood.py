@@ -81,7 +81,11 @@ def _draw_emotion(column: UILayout, context: Context, index: int, segment: Segme
 
 def understanding(segment: Segment) -> str:
     """The emotion of a segment and where it came from, in a few words."""
-    played = label(segment.emotion) + (f" → {label(segment.emotion_to)}" if segment.emotion_to else "")
+    played = label(segment.emotion)
+    if segment.emotion_with:
+        played += f" + {label(segment.emotion_with)}"
+    if segment.emotion_to:
+        played += f" → {label(segment.emotion_to)}"
     if segment.source == "words":
         share = segment.alternatives.get(segment.emotion)
         played += f"{f' {share:.0%}' if share is not None else ''}, from words"

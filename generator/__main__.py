@@ -55,6 +55,10 @@ def _add_say(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--intensity", type=float, default=1.0, help="0 (calm) to 1.5 (extreme), default 1")
     parser.add_argument("--temperature", type=float, default=1.0, help="0 (likeliest) to 2, default 1")
     parser.add_argument("--emotion-to", metavar="NAME", help="move to this emotion over the line")
+    parser.add_argument("--emotion-with", metavar="NAME", help="mix this emotion in over the whole line")
+    parser.add_argument("--share", type=float, default=0.5, help="how much of the mixture it is, default 0.5")
+    parser.add_argument("--energy", type=float, default=1.0, help="tempo and size of movement, 0.4 to 1.6, default 1")
+    parser.add_argument("--silent", action="store_true", help="the line is heard and reacted to, not spoken")
     parser.add_argument("--seconds", type=float, help="length, up to 60; by default the line decides")
     parser.add_argument("--rate", type=float, default=1.0, help="speaking rate, 0.5 (slow) to 2, default 1")
     parser.add_argument("--spread", action="store_true", help="the most different takes of four times as many")
@@ -94,6 +98,7 @@ def _say(options: argparse.Namespace) -> None:
     request = LineRequest(
         options.text, options.emotion, options.intensity, options.takes, options.seed, options.temperature,
         options.seconds, options.emotion_to, options.rate, options.spread, options.branch, options.vary,
+        options.emotion_with, options.share, options.energy, not options.silent,
     ).validated()  # fmt: skip
     if options.out.suffix.lower() not in (".npz", ".json", ".csv"):
         from .errors import InputError
@@ -115,7 +120,8 @@ def _say(options: argparse.Namespace) -> None:
 def _told(segments: tuple[dict[str, Any], ...], fps: float) -> Iterator[str]:
     """What is performed when, one line per segment."""
     for s in segments:
-        towards = f" -> {s['emotion_to']}" if s["emotion_to"] else ""
+        mixed = f" + {s['share']:.0%} {s['emotion_with']}" if s["emotion_with"] else ""
+        towards = f"{mixed} -> {s['emotion_to']}" if s["emotion_to"] else mixed
         reason = f"({s['direction']})" if s["direction"] else s["source"]
         times = f"{s['start'] / fps:.1f} to {s['end'] / fps:.1f} s"
         yield f"{times}, {s['emotion']}{towards} at {s['intensity']:g}, {reason}: {s['text']}"

@@ -70,7 +70,7 @@ class ModelConfig:
     max_steps: int = 256
 
     frames_per_step: int = 4
-    prior_components: int = 8
+    prior_components: int = 16
     recognition: RecognitionInput = "target"
     conditioning: Conditioning = "direction"
     length_conditioning: bool = True

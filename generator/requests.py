@@ -29,8 +29,12 @@ MAX_TEMPERATURE: Final = 2.0
 MAX_SEED: Final = 2**31 - 1
 MIN_RATE: Final = 0.5
 MAX_RATE: Final = 2.0
+MIN_ENERGY: Final = 0.4
+MAX_ENERGY: Final = 1.6
 #: What a line may have beside its text, by field name: the protocol's features.
-FEATURES: Final = ("emotion_to", "rate", "spread", "branch", "vary", "directions")
+FEATURES: Final = (
+    "emotion_to", "rate", "spread", "branch", "vary", "directions", "emotion_with", "energy", "speaking",
+)  # fmt: skip
 
 
 #: A line break that nothing but the next stage direction sets apart from the words before it.
@@ -72,6 +76,10 @@ class LineRequest:
         branch: the take that every take begins like, or None.
         vary: the take that every take stays near, or None. With both, the end of ``branch``'s take is varied, and its
             length is kept.
+        emotion_with: an emotion mixed with ``emotion`` over the whole line, or None.
+        share: how much of the mixture it is, 0 to 1.
+        energy: tempo and size of all movement, whatever is felt, 0.4 to 1.6; 1 is natural.
+        speaking: False where the line is heard and reacted to in silence.
         warnings: what was changed in the text, for the user.
     """
 
@@ -87,6 +95,10 @@ class LineRequest:
     spread: bool = False
     branch: Branch | None = None
     vary: Vary | None = None
+    emotion_with: str | None = None
+    share: float = 0.5
+    energy: float = 1.0
+    speaking: bool = True
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     def validated(self) -> LineRequest:
@@ -95,6 +107,9 @@ class LineRequest:
         _emotion_in(self.emotion, ("auto", *EMOTION_NAMES))
         if self.emotion_to is not None:
             _emotion_in(self.emotion_to, EMOTION_NAMES)
+        if self.emotion_with is not None:
+            _emotion_in(self.emotion_with, EMOTION_NAMES)
+        _in_range("The share of the second emotion", self.share, 0.0, 1.0)
         _in_range("Intensity", self.intensity, 0.0, MAX_INTENSITY)
         _in_range("Temperature", self.temperature, 0.0, MAX_TEMPERATURE)
         _whole_in_range("The number of takes", self.takes, 1, MAX_TAKES)
@@ -102,6 +117,7 @@ class LineRequest:
         if self.seconds is not None:
             _in_range("The length in seconds", self.seconds, MIN_SECONDS, MAX_LINE_SECONDS)
         _in_range("The speaking rate", self.rate, MIN_RATE, MAX_RATE)
+        _in_range("The energy", self.energy, MIN_ENERGY, MAX_ENERGY)
         if self.branch is not None:
             _whole_in_range("The seed to branch from", self.branch.seed, 0, MAX_SEED)
             _whole_in_range("The frame to branch at", self.branch.frame, 0, round(MAX_LINE_SECONDS * 24))
@@ -128,10 +144,12 @@ class LineRequest:
                 raise InputError(f"The field {name!r} must be text, not {fields[name]!r}.")
         if "text" not in fields:
             raise InputError("A line must have a 'text' field.")
-        if not isinstance(fields.get("emotion_to"), str | None):
-            raise InputError(f"The field 'emotion_to' must be an emotion or null, not {fields['emotion_to']!r}.")
-        if not isinstance(fields.get("spread", False), bool):
-            raise InputError(f"The field 'spread' must be true or false, not {fields['spread']!r}.")
+        for name in ("emotion_to", "emotion_with"):
+            if not isinstance(fields.get(name), str | None):
+                raise InputError(f"The field {name!r} must be an emotion or null, not {fields[name]!r}.")
+        for name in ("spread", "speaking"):
+            if not isinstance(fields.get(name, False), bool):
+                raise InputError(f"The field {name!r} must be true or false, not {fields[name]!r}.")
         branch, vary = _members(fields, "branch", ("seed", "frame")), _members(fields, "vary", ("seed", "amount"))
         given = {**fields, "branch": branch and Branch(**branch), "vary": vary and Vary(**vary)}
         return cls(**given).validated()

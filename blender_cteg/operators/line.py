@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from .. import desk
-from ..properties import EMOTION_ITEMS, EMOTION_TO_ITEMS, NOWHERE
+from ..properties import EMOTION_ITEMS, EMOTION_TO_ITEMS, EMOTION_WITH_ITEMS, NOWHERE
 from ..worker.protocol import Line
 from .jobs import Refusal, busy_reason
 from .perform import Order, PerformOperator
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from bpy.types import Context, Object, Scene
 
 #: Settings that the arguments of the operator may override, for scripts.
-_OVERRIDES = ("emotion", "emotion_to", "intensity", "takes", "seed", "spread", "temperature", "seconds", "rate")
-_NUMBERS = ("intensity", "temperature", "seconds", "rate")
+_OVERRIDES = (
+    "emotion", "emotion_to", "emotion_with", "share", "intensity", "energy", "speaking", "takes", "seed", "spread",
+    "temperature", "seconds", "rate",
+)  # fmt: skip
+_NUMBERS = ("intensity", "temperature", "seconds", "rate", "share", "energy")
 
 
 def disabled_reason(context: Context) -> str:
@@ -40,7 +43,11 @@ class LineOperator(PerformOperator):
     text: StringProperty(name="Line", description="What the character says", options={"SKIP_SAVE"})
     emotion: EnumProperty(name="Emotion", items=EMOTION_ITEMS, options={"SKIP_SAVE"})
     emotion_to: EnumProperty(name="Moves To", items=EMOTION_TO_ITEMS, options={"SKIP_SAVE"})
+    emotion_with: EnumProperty(name="Mix With", items=EMOTION_WITH_ITEMS, options={"SKIP_SAVE"})
+    share: FloatProperty(name="Share", default=0.5, options={"SKIP_SAVE"})
     intensity: FloatProperty(name="Intensity", default=1.0, options={"SKIP_SAVE"})
+    energy: FloatProperty(name="Energy", default=1.0, options={"SKIP_SAVE"})
+    speaking: BoolProperty(name="Speak", default=True, options={"SKIP_SAVE"})
     takes: IntProperty(name="Takes", default=1, options={"SKIP_SAVE"})
     seed: IntProperty(name="Seed", options={"SKIP_SAVE"})
     spread: BoolProperty(name="Most Different", options={"SKIP_SAVE"})
@@ -75,7 +82,10 @@ class LineOperator(PerformOperator):
             if not math.isfinite(wanted[name]):  # JSON has no word for it
                 raise Refusal(f"{settings.bl_rna.properties[name].name} must be a number, not {wanted[name]:g}.")
         wanted["seconds"] = wanted["seconds"] or None
-        wanted["emotion_to"] = None if wanted["emotion_to"] == NOWHERE else wanted["emotion_to"]
+        for name in ("emotion_to", "emotion_with"):
+            wanted[name] = None if wanted[name] == NOWHERE else wanted[name]
+        if wanted["emotion_with"] is None:
+            wanted["share"] = 0.5  # of nothing; an older generator need not hear of it
         wanted["spread"] = wanted["spread"] and wanted["takes"] > 1  # one take differs from nothing
         line = Line(self.text if self.properties.is_property_set("text") else settings.line(), **wanted)
         target = settings.target

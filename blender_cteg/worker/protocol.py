@@ -30,6 +30,7 @@ KINDS: Final = ("input", "checkpoint", "environment", "memory", "internal")
 #: understands among its features.
 ADDED_FIELDS: Final[Mapping[str, Any]] = {
     "emotion_to": None, "rate": 1.0, "spread": False, "branch": None, "vary": None,
+    "emotion_with": None, "share": 0.5, "energy": 1.0, "speaking": True,
 }  # fmt: skip
 #: Most seeds that a request for the most different takes draws from.
 MAX_POOL: Final = 64
@@ -58,6 +59,9 @@ class Line:
         spread: the takes are the most different ones of a larger draw of seeds, see `last_seed`.
         branch: ``{"seed": s, "frame": f}``: every take begins like that of seed s, up to frame f; or None.
         vary: ``{"seed": s, "amount": a}``: every take is near that of seed s; a is 0 (the same) to 1 (new); or None.
+        emotion_with: an emotion mixed with ``emotion``, or None; ``share`` (0 to 1) of the mixture is this one.
+        energy: tempo and size of all movement, 0.4 to 1.6; 1 is natural.
+        speaking: False where the line is only reacted to.
     """
 
     text: str
@@ -72,6 +76,10 @@ class Line:
     spread: bool = False
     branch: Mapping[str, int] | None = None
     vary: Mapping[str, float] | None = None
+    emotion_with: str | None = None
+    share: float = 0.5
+    energy: float = 1.0
+    speaking: bool = True
 
     @property
     def last_seed(self) -> int:

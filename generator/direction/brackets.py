@@ -39,10 +39,10 @@ class Stretch:
 def read_directions(text: str, nearest: Callable[[str], Meaning | None] | None = None) -> list[Stretch]:
     """``text`` cut at its stage directions; each holds until the next one.
 
-    Square brackets with an emotion's notation (``[joy 0.8 -> sadness]``) are a direction wherever they stand. Others
-    are one at the beginning of a sentence or clause, or alone, when they hold an emotion's name, known words
-    (``(angrily)``), or up to six words that ``nearest`` can place (``(with a forced smile)``). All others are spoken.
-    A direction with nothing after it is a silent beat.
+    Square brackets with an emotion's notation (``[joy 0.8 -> sadness]``, ``[joy + fear]``) are a direction wherever
+    they stand. Others are one at the beginning of a sentence or clause, or alone, when they hold an emotion's name,
+    known words (``(angrily)``), or up to six words that ``nearest`` can place (``(with a forced smile)``). All others
+    are spoken. A direction with nothing after it is a silent beat.
 
     Args:
         text: a cleaned line.
@@ -80,6 +80,7 @@ def _merged(stretches: list[Stretch]) -> list[Stretch]:
             whole = Meaning(
                 other.emotion or one.emotion, one.factor * other.factor, other.emotion_to,
                 other.intensity if other.intensity is not None else one.intensity, other.intensity_to,
+                *((other.emotion_with, other.share) if other.emotion else (one.emotion_with, one.share)),
             )  # fmt: skip
             direction = Direction(f"{carried.written}; {direction.written}", whole)
         carried = None

@@ -13,6 +13,7 @@ from .vocabulary import DEGREES, EMOTION_WORDS, MANNERS, mixture_name, stems
 
 _NAME: Final = r"([A-Za-z][A-Za-z_\- ]*?)\s*(-?\d+(?:[.,]\d+)?)?"
 _ARROW: Final = re.compile(rf"\s*{_NAME}\s*(?:(?:->|→)\s*{_NAME}\s*)?")
+_PLUS: Final = re.compile(rf"\s*{_NAME}\s*\+\s*{_NAME}\s*")
 _FRAME: Final = re.compile(r"^(?:with|in|out of|full of|still|now|more)\s+(?:an?\s+)?|\s+(?:voice|tone|look|face)$")
 #: The largest intensity a request may have (`generator.requests.MAX_INTENSITY`).
 _MAX_INTENSITY: Final = 1.5
@@ -27,6 +28,7 @@ class Meaning:
         factor: of the intensity.
         emotion_to: what it moves to until the next direction, or None.
         intensity, intensity_to: as written, at the beginning and at the end; None for the request's.
+        emotion_with, share: what is mixed with ``emotion``, and how much of the mixture it is.
     """
 
     emotion: str | None
@@ -34,16 +36,21 @@ class Meaning:
     emotion_to: str | None = None
     intensity: float | None = None
     intensity_to: float | None = None
+    emotion_with: str | None = None
+    share: float = 0.5
 
 
 def read_notation(words: str) -> Meaning | None:
-    """``joy``, ``anger 1.2``, ``joy 0.8 -> sadness``; None when that is not what ``words`` are.
+    """``joy``, ``anger 1.2``, ``joy 0.8 -> sadness``, ``joy + fear 0.5``; None when that is not what ``words`` are.
 
-    A number belongs to the emotion it follows, and is its intensity, 0 to 1.5.
+    A number belongs to the emotion it follows, and is its intensity, 0 to 1.5. A mixture is as intense as the stronger
+    of its emotions, and they share it as their intensities say.
 
     Raises:
         InputError: an intensity out of range.
     """
+    if mixed := _PLUS.fullmatch(words):
+        return _mixture(mixed, words)
     match = _ARROW.fullmatch(words)
     if match is None:
         return None
@@ -55,6 +62,17 @@ def read_notation(words: str) -> Meaning | None:
     return Meaning(
         emotion, 1.0, emotion_to, _intensity(first_number, words), _intensity(second_number, words)
     )  # fmt: skip
+
+
+def _mixture(match: re.Match[str], words: str) -> Meaning | None:
+    emotions = _emotion(match[1]), _emotion(match[3])
+    if emotions[0] is None or emotions[1] is None:
+        return None
+    given = _intensity(match[2], words), _intensity(match[4], words)
+    one, other = (1.0 if value is None else value for value in given)
+    asked = None if given == (None, None) else max(one, other)
+    share = other / (one + other) if one + other > 0 else 0.5
+    return Meaning(emotions[0], intensity=asked, emotion_with=emotions[1], share=share)
 
 
 def read_words(words: str) -> Meaning | None:

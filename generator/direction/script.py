@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ..emotions import EMOTIONS
 from ..requests import MAX_INTENSITY, LineRequest
 from .brackets import SILENCE, Direction, read_directions
-from .clauses import split_clauses
+from .clauses import split_clauses, split_sentences
 from .notation import Meaning
 from .turning import steady_emotions
 
@@ -24,6 +24,10 @@ Source = Literal["asked", "direction", "words"]
 _ALTERNATIVES: Final = 3
 #: Calibrated probabilities over the first K of `EMOTIONS` of n passages, (n, K).
 Classify = Callable[[list[str]], npt.NDArray[np.float32]]
+#: An emotion's weights over the emotions that a model knows, (K,): `ModelConfig.weights_of`.
+WeightsOf = Callable[[str], npt.NDArray[np.float32]]
+#: Words say two things at once when the second is this likely, compared with the first.
+_BOTH: Final = 0.7
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class Part:
         direction: the stage direction it is under, as written, or None.
         source: who decided ``emotion``.
         alternatives: what the words say, the likeliest three; empty unless ``source`` is "words".
+        emotion_with: what is mixed with ``emotion``, or None.
+        share: how much of the mixture it is, 0 to 1.
     """
 
     text: str
@@ -51,6 +57,19 @@ class Part:
     direction: str | None = None
     source: Source = "asked"
     alternatives: dict[str, float] = field(default_factory=dict)
+    emotion_with: str | None = None
+    share: float = 0.5
+
+    def weights(self, weights_of: WeightsOf) -> npt.NDArray[np.float32]:
+        """Weights over a model's emotions at the beginning, (K,)."""
+        weights = weights_of(self.emotion)
+        if self.emotion_with is not None:
+            weights = (1 - self.share) * weights + self.share * weights_of(self.emotion_with)
+        return np.asarray(weights, np.float32)
+
+    def weights_to(self, weights_of: WeightsOf) -> npt.NDArray[np.float32]:
+        """Weights over a model's emotions at the end of its span, (K,)."""
+        return self.weights(weights_of) if self.emotion_to is None else np.asarray(weights_of(self.emotion_to))
 
     def to_json(self, start: int, end: int) -> dict[str, Any]:
         """As the protocol writes it; it lasts from frame ``start`` to before frame ``end`` of its take."""
@@ -64,6 +83,8 @@ class Part:
             "direction": self.direction,
             "source": self.source,
             "alternatives": self.alternatives,
+            "emotion_with": self.emotion_with,
+            "share": round(self.share, 3),
         }
 
 
@@ -86,7 +107,7 @@ def write_script(
     result: list[Part] = []
     for unread, group in groupby(parts, lambda part: part.emotion == "auto"):
         run = list(group)
-        result += _read(run, classify([part.text for part in run])) if unread else run
+        result += _read(run, classify) if unread else run
     return tuple(result)
 
 
@@ -98,7 +119,9 @@ def spoken(text: str) -> str:
 
 def _directed(request: LineRequest, direction: Direction | None, number: int, before: Part | None) -> Part:
     """A passage under ``direction``, its text to be filled in; ``before`` is what held until then."""
+    mixed = request.emotion_with, request.share
     base = Part("", request.emotion, request.intensity, request.emotion_to, request.intensity)
+    base = replace(base, emotion_with=mixed[0], share=mixed[1])
     if direction is None:
         return base
     meaning, strength = direction.meaning, min(request.intensity * direction.meaning.factor, MAX_INTENSITY)
@@ -107,21 +130,38 @@ def _directed(request: LineRequest, direction: Direction | None, number: int, be
     if meaning.emotion is None:  # a manner: the emotion that was directed stays
         if before is None or before.source != "direction":
             return base
-        emotion = before.emotion_to or before.emotion
-        return replace(base, emotion=emotion, emotion_to=None, span=number, source="direction")
+        base = replace(base, emotion_to=None, span=number, source="direction")
+        if before.emotion_to is not None:
+            return replace(base, emotion=before.emotion_to, emotion_with=None)
+        return replace(base, emotion=before.emotion, emotion_with=before.emotion_with, share=before.share)
     end = begin
     if meaning.emotion_to is not None:
         end = strength if meaning.intensity_to is None else meaning.intensity_to
     return replace(
-        base, emotion=meaning.emotion, emotion_to=meaning.emotion_to, intensity_to=end, span=number, source="direction"
-    )
+        base, emotion=meaning.emotion, emotion_to=meaning.emotion_to, intensity_to=end, span=number, source="direction",
+        emotion_with=meaning.emotion_with, share=meaning.share,
+    )  # fmt: skip
 
 
-def _read(parts: list[Part], probabilities: npt.NDArray[np.float32]) -> list[Part]:
-    """Passages in a row whose emotion the words decide."""
+def _read(parts: list[Part], classify: Classify) -> list[Part]:
+    """Passages in a row whose emotion the words decide: one emotion, two at once, or a turn from one to another."""
+    sentences = [split_sentences(part.text) for part in parts]
+    probabilities = classify([part.text for part in parts] + [text for found in sentences for text in found])
+    whole, rest = probabilities[: len(parts)], probabilities[len(parts) :]
     result = []
-    for part, row, chosen in zip(parts, probabilities, steady_emotions(probabilities), strict=True):
-        likeliest = np.argsort(-row, kind="stable")[:_ALTERNATIVES]
+    for number, (part, row, chosen) in enumerate(zip(parts, whole, steady_emotions(whole), strict=True), start=1):
+        count = len(sentences[number - 1])
+        course, rest = steady_emotions(rest[:count]), rest[count:]
+        likeliest = [int(k) for k in np.argsort(-row, kind="stable")[:_ALTERNATIVES]]
         alternatives = {EMOTIONS[k]: round(float(row[k]), 3) for k in likeliest}
-        result.append(replace(part, emotion=EMOTIONS[chosen], source="words", alternatives=alternatives))
+        read = replace(part, emotion=EMOTIONS[chosen], source="words", alternatives=alternatives)
+        if part.emotion_to is None and course[0] != course[-1]:
+            # A span of its own: the passages around it do not move with it.
+            read = replace(read, emotion=EMOTIONS[course[0]], emotion_to=EMOTIONS[course[-1]], span=-number)
+        elif part.emotion_with is None and chosen == likeliest[0] and row[likeliest[1]] >= _BOTH * row[chosen]:
+            both = {EMOTIONS[chosen], EMOTIONS[likeliest[1]]}
+            if "neutral" not in both:
+                share = float(row[likeliest[1]] / (row[chosen] + row[likeliest[1]]))
+                read = replace(read, emotion_with=EMOTIONS[likeliest[1]], share=share)
+        result.append(read)
     return result

@@ -13,7 +13,7 @@ import numpy as np
 from ..datasets import Direction, Performances
 from ..emotions import EMOTION_NAMES, EMOTIONS, emotion_vector
 from ..errors import DataError, InputError
-from ..requests import MAX_INTENSITY, MAX_TAKES, LineRequest
+from ..requests import MAX_ENERGY, MAX_INTENSITY, MAX_TAKES, MIN_ENERGY, LineRequest
 from .distances import Clip
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ class CheckpointSystem:
 
     def _request(self, line: Asked, seed: int, takes: int) -> LineRequest:
         intensity = 1.0 if line.direction is None else min(max(line.direction.intensity, 0.0), MAX_INTENSITY)
-        request = LineRequest(line.text, line.emotion, intensity, takes, seed, self._temperature)
+        energy = 1.0 if line.direction is None else min(max(line.direction.energy, MIN_ENERGY), MAX_ENERGY)
+        request = LineRequest(line.text, line.emotion, intensity, takes, seed, self._temperature, energy=energy)
         try:
             return request.validated()
         except InputError as error:

@@ -146,6 +146,12 @@ class PaperPerformer(Performer):
             warnings.append(f"{self.name} cannot be told an intensity; {request.intensity:g} was ignored.")
         if request.emotion_to is not None:
             warnings.append(f"{self.name} cannot move to another emotion; {request.emotion_to!r} was ignored.")
+        if request.emotion_with is not None:
+            warnings.append(f"{self.name} cannot mix emotions; {request.emotion_with!r} was ignored.")
+        if request.energy != 1.0:
+            warnings.append(f"{self.name} cannot be told an energy; {request.energy:g} was ignored.")
+        if not request.speaking:
+            warnings.append(f"{self.name} speaks every line; silence was ignored.")
         if request.rate != 1.0 and request.seconds is None:
             warnings.append(f"{self.name} cannot be told a speaking rate; {request.rate:g} was ignored.")
         if words != request.text:

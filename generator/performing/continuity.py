@@ -21,6 +21,7 @@ import torch
 from ..model import CTEG, Condition
 from ..requests import Branch, Vary
 from ..text import TextEncoder
+from .asked import Asked, told
 from .draws import Draws, TakeSeed
 from .sampling import Course, decode, ease_out, first_standard_face, in_units, minimum_jerk, smooth_seams, steps_of
 
@@ -44,6 +45,8 @@ class Passage:
         skip: frames at its beginning that are not used.
         emotion: weights over the model's emotions of every frame, those skipped included, (skip + T, K).
         intensity: of every frame, (skip + T,).
+        energy: tempo and size of all movement, 0.4 to 1.6; 1 is natural.
+        speaking: False where the words are only reacted to.
     """
 
     text: str
@@ -51,6 +54,14 @@ class Passage:
     skip: int
     emotion: Floats
     intensity: Floats
+    energy: float = 1.0
+    speaking: bool = True
+
+    @property
+    def asked(self) -> Asked:
+        """What is asked of it as a whole."""
+        ends = float(self.intensity[0]), float(self.intensity[-1])
+        return Asked(self.emotion[0], self.emotion[-1], ends, self.energy, self.speaking)
 
     @property
     def frames(self) -> int:
@@ -183,24 +194,17 @@ def _decoded(
 def _condition(
     model: CTEG, encoder: TextEncoder, passages: list[Passage], steps: int
 ) -> tuple[Condition, Course | None]:
-    """What ``passages`` are conditioned on; the course only where something changes on the way."""
+    """What ``passages`` are conditioned on; a course only where a model cannot be told what an emotion moves to."""
     device, size = model.scale.device, model.config.frames_per_step
-    features = encoder.encode([p.text for p in passages])
-    first = Condition(
-        features.hidden,
-        features.mask,
-        features.position,
-        torch.from_numpy(np.stack([p.emotion[0] for p in passages])).to(device),
-        torch.tensor([float(p.intensity[0]) for p in passages], device=device),
-        torch.tensor([p.frames for p in passages], device=device),
-    )
-    if not any(p.changes for p in passages):
-        return first, None
+    lengths = torch.tensor([p.frames for p in passages], device=device)
+    condition = told(model.config, encoder.encode([p.text for p in passages]), [p.asked for p in passages], lengths)
+    if condition.direction is not None or not any(p.changes for p in passages):
+        return condition, None
     # A step is told what holds at its first frame; beyond its own length a passage is decoded and thrown away.
     at = [np.minimum(np.arange(steps) * size, p.frames - 1) for p in passages]
     emotion = np.stack([p.emotion[k] for p, k in zip(passages, at, strict=True)])
     intensity = np.stack([p.intensity[k] for p, k in zip(passages, at, strict=True)])
-    return first, Course(torch.from_numpy(emotion).to(device), torch.from_numpy(intensity).to(device))
+    return condition, Course(torch.from_numpy(emotion).to(device), torch.from_numpy(intensity).to(device))
 
 
 def _assembled(parts: list[Floats], passages: tuple[Passage, ...]) -> Floats:

@@ -10,16 +10,18 @@ import numpy.typing as npt
 import torch
 
 from ..checkpoint import Checkpoint
+from ..direction.brackets import SILENCE
 from ..direction.nearest import NearestDirection
-from ..direction.script import Part, write_script
+from ..direction.script import Part, WeightsOf, write_script
 from ..heads import line_statistics
-from ..model import Condition, length_features
+from ..model import length_features
 from ..requests import MAX_LINE_SECONDS, MAX_SECONDS, MIN_SECONDS, LineRequest
 from ..text import TextEncoder
+from .asked import Asked, told
 from .continuity import Passage, Performance, sample_performances
 from .performer import Performed, Performer, Take
 from .sampling import STREAM_LENGTH, TakeSeed
-from .timeline import filled, fitted, mean_emotion, own_frames
+from .timeline import filled, fitted, own_frames
 from .timeline import passages as lay_out
 
 
@@ -75,7 +77,8 @@ class CtegPerformer(Performer):
                 own = fitted(own, total)
             elif sum(own) > MAX_LINE_SECONDS * fps:
                 own = fitted(own, round(MAX_LINE_SECONDS * fps))
-            result[key] = parts, lay_out(parts, own, fps, self._model.config.weights_of)
+            told_how = request.energy, request.speaking
+            result[key] = parts, lay_out(parts, own, fps, self._model.config.weights_of, *told_how)
         return result
 
     @torch.inference_mode()
@@ -85,17 +88,15 @@ class CtegPerformer(Performer):
         device = self.encoder.device
         features = self.encoder.encode([part.text for _, _, part in rows])
         statistics = torch.tensor([line_statistics(part.text) for _, _, part in rows], device=device)
-        emotion = torch.from_numpy(
-            np.stack([mean_emotion(part, self._model.config.weights_of) for _, _, part in rows])
-        ).to(device)
-        intensity = torch.tensor([part.intensity for _, _, part in rows], device=device)
+        asked = [_asked(take.request, part, self._model.config.weights_of) for take, _, part in rows]
         seeds = [TakeSeed(_timing_seed(take), take.words, k) for take, k, _ in rows]
         noise = [float(seed.rng(STREAM_LENGTH).standard_normal()) for seed in seeds]
         heat = torch.tensor([min(take.request.temperature, 1.0) for take, _, _ in rows], device=device)
         rate = torch.tensor([take.request.rate for take, _, _ in rows], device=device)
-        asked = Condition(features.hidden, features.mask, features.position, emotion, intensity, intensity)
-        told = length_features(asked, self._model.config)
-        lengths = self.checkpoint.generator.length(features.pooled(), statistics, told)
+        condition = told(self._model.config, features, asked, torch.zeros(len(rows), device=device))
+        lengths = self.checkpoint.generator.length(
+            features.pooled(), statistics, length_features(condition, self._model.config)
+        )
         seconds = lengths.sample(torch.tensor(noise, device=device), heat) / rate
         return [float(s) for s in seconds.clamp(MIN_SECONDS, MAX_SECONDS).tolist()]
 
@@ -106,7 +107,19 @@ class CtegPerformer(Performer):
             warnings.append(
                 f"The line takes longer than {MAX_LINE_SECONDS:g} s and was hurried; split it into several lines."
             )
+        if self._model.config.conditioning != "direction":
+            if request.energy != 1.0:
+                warnings.append(f"The checkpoint {self.name} does not know energy, so it was ignored.")
+            if not request.speaking:
+                warnings.append(f"The checkpoint {self.name} speaks every line; write '...' for a silent reaction.")
         return tuple(warnings)
+
+
+def _asked(request: LineRequest, part: Part, weights_of: WeightsOf) -> Asked:
+    """What is asked of a part that is performed alone."""
+    ends = part.intensity, part.intensity if part.emotion_to is None else part.intensity_to
+    speaking = request.speaking and part.text != SILENCE
+    return Asked(part.weights(weights_of), part.weights_to(weights_of), ends, request.energy, speaking)
 
 
 def _timing_seed(take: Take) -> int:

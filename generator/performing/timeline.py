@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..direction.brackets import SILENCE
-from ..direction.script import Part
+from ..direction.script import Part, WeightsOf
 from .continuity import OVERLAP_SECONDS, SKIP_SECONDS, Passage
 from .sampling import minimum_jerk
 
@@ -25,8 +25,6 @@ _SILENT_SECONDS: Final = 5.0
 _MOVE_BEGIN, _MOVE_END = 0.3, 0.7
 
 Floats = npt.NDArray[np.float32]
-#: An emotion's weights over the emotions that a model knows, (K,): `ModelConfig.weights_of`.
-WeightsOf = Callable[[str], Floats]
 
 
 def own_frames(frames: Sequence[int], fps: float) -> list[int]:
@@ -60,7 +58,14 @@ def filled(parts: tuple[Part, ...], own: Sequence[int], total: int, fps: float) 
     return (*parts, *[silent] * count), [*own, *[max(1, round(room / count))] * count]
 
 
-def passages(parts: tuple[Part, ...], own: Sequence[int], fps: float, weights_of: WeightsOf) -> tuple[Passage, ...]:
+def passages(
+    parts: tuple[Part, ...],
+    own: Sequence[int],
+    fps: float,
+    weights_of: WeightsOf,
+    energy: float = 1.0,
+    speaking: bool = True,
+) -> tuple[Passage, ...]:
     """The passages of a take in which part k has ``own[k]`` frames for itself."""
     overlap = round(OVERLAP_SECONDS * fps)
     edges = np.cumsum([0, *own])
@@ -71,19 +76,18 @@ def passages(parts: tuple[Part, ...], own: Sequence[int], fps: float, weights_of
         at = np.arange(start - skip, end)
         members = [j for j, other in enumerate(parts) if other.span == part.span] if part.span else range(len(parts))
         moved = _moved(at, int(edges[members[0]]), int(edges[members[-1] + 1]))
-        emotion = np.repeat(weights_of(part.emotion)[None], len(at), 0)
+        emotion = np.repeat(part.weights(weights_of)[None], len(at), 0)
         intensity = np.full(len(at), part.intensity, np.float32)
         if part.emotion_to is not None:
-            emotion = (1 - moved[:, None]) * emotion + moved[:, None] * weights_of(part.emotion_to)
+            emotion = (1 - moved[:, None]) * emotion + moved[:, None] * part.weights_to(weights_of)
             intensity = (1 - moved) * intensity + moved * np.float32(part.intensity_to)
-        result.append(Passage(part.text, start, skip, emotion.astype(np.float32), intensity.astype(np.float32)))
+        result.append(
+            Passage(
+                part.text, start, skip, emotion.astype(np.float32), intensity.astype(np.float32), energy,
+                speaking and part.text != SILENCE,
+            )
+        )  # fmt: skip
     return tuple(result)
-
-
-def mean_emotion(part: Part, weights_of: WeightsOf) -> Floats:
-    """Weights over the model's emotions that a part has on average, (K,): what its length is predicted from."""
-    weights = weights_of(part.emotion)
-    return weights if part.emotion_to is None else (weights + weights_of(part.emotion_to)) / 2
 
 
 def _moved(at: npt.NDArray[np.int64], begin: int, end: int) -> Floats:

@@ -41,7 +41,7 @@ class DefaultSettings:
         seed: of weights, batches and noise.
     """
 
-    steps: int = 8000
+    steps: int = 9000
     batch_size: int = 64
     learning_rate: float = 1e-3
     warmup: int = 200

@@ -11,17 +11,17 @@ import pytest
 import torch
 
 from generator.config import ModelConfig
-from generator.direction.script import Part
 from generator.emotions import BASIC_EMOTIONS, emotion_weights
 from generator.heads import line_statistics
 from generator.model import Condition
+from generator.performing.asked import Asked, told
 from generator.performing.continuity import Passage, Performance, sample_performances
 from generator.performing.cteg import CtegPerformer
 from generator.performing.draws import Draws, TakeSeed
 from generator.performing.load import load_performer
 from generator.performing.sampling import STREAM_LENGTH, end_at_standard_face, sample_uncached, smooth_seams
 from generator.performing.spread import drawn_for, most_different
-from generator.performing.timeline import fitted, mean_emotion
+from generator.performing.timeline import fitted
 from generator.requests import LineRequest
 from generator.spaces import ARKIT55
 
@@ -214,12 +214,26 @@ def test_farthest_points_are_chosen() -> None:
     assert (drawn_for(1), drawn_for(16), drawn_for(20), drawn_for(64)) == (4, 64, 64, 64)
 
 
-def test_a_moving_part_is_timed_by_both_emotions() -> None:
-    part = Part("Yes.", "joy", 1.0, "sadness")
-    np.testing.assert_allclose(
-        mean_emotion(part, emotion_weights), (emotion_weights("joy") + emotion_weights("sadness")) / 2
-    )
-    np.testing.assert_array_equal(mean_emotion(replace(part, emotion_to=None), emotion_weights), emotion_weights("joy"))
+def test_what_a_passage_moves_to_is_told_to_a_model_that_can_be_told(performer: CtegPerformer) -> None:
+    features = performer.encoder.encode(["Yes."])
+    frames = torch.tensor([48])
+    old = ModelConfig(conditioning="emotion")
+    joy, sadness = old.weights_of("joy"), old.weights_of("sadness")
+    mean = told(old, features, [Asked(joy, sadness, (1.0, 1.0))], frames)
+    np.testing.assert_allclose(mean.emotion[0], (joy + sadness) / 2)
+    assert mean.direction is None
+
+    new = ModelConfig(conditioning="direction")
+    joy, sadness = new.weights_of("joy"), new.weights_of("sadness")
+    condition = told(new, features, [Asked(joy, sadness, (0.5, 1.5), energy=1.3, speaking=False)], frames)
+    assert condition.direction is not None and condition.intensity.tolist() == [1.0]
+    # The decoder multiplies weights by the one intensity it knows, which must give each end its own.
+    np.testing.assert_allclose(condition.emotion[0], 0.5 * joy)
+    np.testing.assert_allclose(condition.direction.towards[0], 1.5 * sadness)
+    assert condition.direction.energy.tolist() == [pytest.approx(1.3)] and condition.direction.speaking.tolist() == [0]
+    calm = told(new, features, [Asked(joy, joy, (0.0, 0.0))], frames)
+    np.testing.assert_allclose(calm.emotion[0], joy)
+    assert calm.intensity.tolist() == [0.0]
 
 
 def test_frames_are_divided_in_proportion() -> None:

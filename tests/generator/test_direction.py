@@ -15,7 +15,7 @@ from generator.direction.notation import Meaning, read_notation, read_words
 from generator.direction.script import write_script
 from generator.direction.turning import steady_emotions
 from generator.direction.vocabulary import EMOTION_WORDS, MANNERS
-from generator.emotions import BASIC_EMOTIONS, EMOTION_NAMES
+from generator.emotions import BASIC_EMOTIONS, EMOTION_NAMES, emotion_weights
 from generator.errors import InputError
 from generator.requests import LineRequest, clean_text
 from generator.text import TextEncoder
@@ -199,11 +199,52 @@ def test_a_long_line_turns_with_its_words() -> None:
     assert emotions[0] == "neutral" and emotions[-1] == "disgust" and len(set(emotions)) == 2
 
 
+def test_a_short_line_turns_where_its_sentences_do() -> None:
+    assert script("Such joy! Oh, the sadness.") == [("Such joy! Oh, the sadness.", "joy", "sadness", 1.0, "words")]
+    assert script("Such joy! More joy.")[0][1:3] == ("joy", None)
+    assert script("Such joy! Oh, the sadness.", emotion_to="fear")[0][1:3] == ("joy", "fear")  # asked for
+    assert script("Such joy! Oh, the sadness.", emotion="anger")[0][1:3] == ("anger", None)
+
+
+def test_words_may_say_two_things_at_once() -> None:
+    def torn(texts: list[str]) -> np.ndarray:
+        row = np.zeros(len(BASIC_EMOTIONS), np.float32)
+        row[BASIC_EMOTIONS.index("joy")], row[BASIC_EMOTIONS.index("fear")] = 0.5, 0.4
+        return np.stack([row] * len(texts))
+
+    (part,) = write_script(LineRequest("Here we go.").validated(), torn, lambda _: None)
+    assert (part.emotion, part.emotion_with, part.share) == ("joy", "fear", pytest.approx(4 / 9))
+    np.testing.assert_allclose(
+        part.weights(emotion_weights), 5 / 9 * emotion_weights("joy") + 4 / 9 * emotion_weights("fear"), rtol=1e-6
+    )
+    asked = LineRequest("Here we go.", emotion_with="anger", share=0.2).validated()
+    (part,) = write_script(asked, torn, lambda _: None)
+    assert (part.emotion, part.emotion_with, part.share) == ("joy", "anger", 0.2)
+
+
+def test_mixtures_are_written_with_a_plus() -> None:
+    meaning = read_notation("joy + fear")
+    assert meaning is not None
+    assert (meaning.emotion, meaning.emotion_with, meaning.share, meaning.intensity) == ("joy", "fear", 0.5, None)
+    meaning = read_notation("Anger 1.2 + sad 0.4")
+    assert meaning is not None
+    assert (meaning.emotion, meaning.emotion_with, meaning.intensity) == ("anger", "sadness", 1.2)
+    assert meaning.share == pytest.approx(0.25)
+    assert read_notation("joy + door") is None
+    (part,) = write_script(LineRequest("[joy + fear] Go.").validated(), classify, lambda _: None)
+    assert (part.emotion, part.emotion_with, part.source) == ("joy", "fear", "direction")
+    parts = write_script(LineRequest("[joy + fear] Go. (softly) Now.").validated(), classify, lambda _: None)
+    assert parts[1].emotion_with == "fear"
+    with pytest.raises(InputError, match=r"from 0 to 1\.5, not 2"):
+        read_notation("joy 2 + fear")
+
+
 def test_segments_are_reported_as_the_protocol_says() -> None:
     (part,) = write_script(LineRequest("All is joy.").validated(), classify, lambda _: None)
     told = json.loads(json.dumps(part.to_json(0, 24)))
     assert set(told) == {
         "text", "emotion", "emotion_to", "intensity", "start", "end", "direction", "source", "alternatives",
+        "emotion_with", "share",
     }  # fmt: skip
     assert next(iter(told["alternatives"])) == "joy" and len(told["alternatives"]) == 3
 
