@@ -96,7 +96,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "no judgement": (["--evaluate-every=0"], "--evaluate-every must be at least 1"),
     "less than no time": (["--minutes=-1"], "--minutes must not be negative"),
     "fp16 on a CPU": (["--precision=fp16"], "fp16 needs a CUDA device, not cpu; choose --precision bf16"),
-    "unknown setting": (["--set=colour=3"], "no setting called 'colour' to --set; there are assumed_noise, average_decay, "),
+    "unknown setting": (["--set=colour=3"], "no setting called 'colour' to --set; there are assumed_noise, "),
     "no value": (["--set=kl_weight"], "--set takes NAME=VALUE, not 'kl_weight'"),
     "no number": (["--set=kl_weight=much"], "kl_weight must look like 1.0, not 'much'"),
     "no such head": (["--set=n_head=3"], r"do not fit together: d_model \(256\) must be even and divisible"),
