@@ -25,20 +25,16 @@ VARIANTS: Final = MappingProxyType(
     {
         "whole": (),
         "one Gaussian (K = 1)": ("prior_components=1",),
-        "8 components": ("prior_components=8",),
         "no direction": ("conditioning=none",),
         "no length": ("length_conditioning=false",),
         "no text progress": ("text_progress=false",),
         "no input noise": ("white_noise=0", "drift_noise=0", "noise_conditioning=false"),
         "noise not told": ("noise_conditioning=false",),
         "no residual": ("residual=false",),
-        "no state FFN": ("state_ffn=false",),
         "recognition of next state": ("recognition=next_state",),
         "no EwA": ("ewa=off",),
         "no LTA": ("lta=false",),
         "no latent guidance": ("guidance_weight=0",),
-        "P = 8": ("frames_per_step=8",),
-        "P = 2": ("frames_per_step=2",),
     }
 )
 #: Metrics of the evaluation's report that are shown, in this order.
