@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import os
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import bpy
 from bpy.props import EnumProperty, StringProperty
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from bpy.types import Context
 
 
+#: The environment variable that names a checkpoint folder, as `CTEG_PYTHON` names a Python.
+CHECKPOINT_VARIABLE: Final = "CTEG_CHECKPOINT"
+
+
 class Choices(NamedTuple):
     """The preferences, or their defaults where the package runs without being an enabled add-on."""
 
@@ -25,12 +30,13 @@ class Choices(NamedTuple):
 
 
 def choices(context: Context) -> Choices:
-    """What the user chose."""
+    """What the user chose; a checkpoint that is not chosen here may be named by `CTEG_CHECKPOINT`, for scripts."""
+    named = os.environ.get(CHECKPOINT_VARIABLE, "").strip() or None
     addon = context.preferences.addons.get(__package__)
     if addon is None or addon.preferences is None:
-        return Choices()
+        return Choices(checkpoint=named)
     chosen = addon.preferences
-    checkpoint = bpy.path.abspath(chosen.checkpoint) if chosen.checkpoint.strip() else None
+    checkpoint = bpy.path.abspath(chosen.checkpoint) if chosen.checkpoint.strip() else named
     return Choices(bpy.path.abspath(chosen.python), chosen.device, checkpoint)
 
 

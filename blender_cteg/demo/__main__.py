@@ -153,6 +153,7 @@ def render_row(
     folder: Path,
     cell: int,
     advance: Callable[[], object],
+    engine: render.Engine = "CYCLES",
 ) -> sheet.Row:
     """Render the moments of one take for the contact sheet into ``folder``."""
     folder.mkdir()
@@ -162,7 +163,7 @@ def render_row(
     eyes = motion[:, stage.above_the_nose(rig.object)].reshape(len(motion), -1)
     moments = choose_moments(motion.reshape(len(motion), -1), MOMENTS, eyes)
     pictures = []
-    render.use_engine(scene, "CYCLES", cell, samples=12)
+    render.use_engine(scene, engine, cell, samples=12)
     for number, moment in enumerate(moments):
         pictures.append(folder / f"{number}.png")
         render.render_still(scene, first + moment, pictures[-1])
