@@ -81,6 +81,12 @@ def asked_for(made: dict[str, Any]) -> Line:
     )
 
 
+def descent_of(made: dict[str, Any]) -> dict[str, Any]:
+    """``{"of": ...}`` for a take that was made from another one, as the protocol has it; {} for a take of its own."""
+    origin = {name: made["settings"].get(name) for name in ("branch", "vary")}
+    return {"of": origin} if any(origin.values()) else {}
+
+
 #: Settings that a take stores under the name they are asked for.
 _ASKED = ("intensity", "temperature", "emotion_to", "rate", "emotion_with", "share", "energy", "speaking")
 

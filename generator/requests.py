@@ -27,13 +27,15 @@ MAX_TAKES: Final = 64
 MAX_INTENSITY: Final = 1.5
 MAX_TEMPERATURE: Final = 2.0
 MAX_SEED: Final = 2**31 - 1
+#: How many takes may lie between a take and the one it descends from.
+MAX_GENERATIONS: Final = 50
 MIN_RATE: Final = 0.5
 MAX_RATE: Final = 2.0
 MIN_ENERGY: Final = 0.4
 MAX_ENERGY: Final = 1.6
 #: What a line may have beside its text, by field name: the protocol's features.
 FEATURES: Final = (
-    "emotion_to", "rate", "spread", "branch", "vary", "directions", "emotion_with", "energy", "speaking",
+    "emotion_to", "rate", "spread", "branch", "vary", "directions", "emotion_with", "energy", "speaking", "of",
 )  # fmt: skip
 
 
@@ -43,18 +45,76 @@ _BREAK_BEFORE_DIRECTION: Final = re.compile(r"(?<![\s.!?…,;:—–-])[^\S\n\r]
 
 @dataclass(frozen=True)
 class Branch:
-    """Begin like the take of ``seed`` (same line and settings) and go on by oneself after ``frame`` frames."""
+    """Begin like the take of ``seed`` (same line and settings) and go on by oneself after ``frame`` frames.
+
+    ``origin`` says what that take was made from itself.
+    """
 
     seed: int
     frame: int
+    origin: Origin = field(default_factory=lambda: Origin())
 
 
 @dataclass(frozen=True)
 class Vary:
-    """Stay near the take of ``seed`` (same line and settings): ``amount`` 0 is that take, 1 a new one."""
+    """Stay near the take of ``seed`` (same line and settings): ``amount`` 0 is that take, 1 a new one.
+
+    ``origin`` says what that take was made from itself.
+    """
 
     seed: int
     amount: float
+    origin: Origin = field(default_factory=lambda: Origin())
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a take was made from; nothing for a take of its own."""
+
+    branch: Branch | None = None
+    vary: Vary | None = None
+
+    @classmethod
+    def from_json(cls, fields: Any, generations: int = 0) -> Origin:
+        """From the protocol's ``of``, or a line's own ``branch`` and ``vary``; `InputError` names what is wrong."""
+        if fields is None:
+            return cls()
+        if not isinstance(fields, Mapping) or set(fields) - {"branch", "vary"}:
+            raise InputError(f"The field 'of' must be null or an object with 'branch' and 'vary', not {fields!r:.80}.")
+        if generations > MAX_GENERATIONS:
+            raise InputError(f"A take can descend from at most {MAX_GENERATIONS} others; start from an earlier one.")
+        made: dict[str, Any] = {}
+        for name, second in (("branch", "frame"), ("vary", "amount")):
+            value = fields.get(name)
+            if value is not None and (
+                not isinstance(value, Mapping) or not {"seed", second} <= set(value) <= {"seed", second, "of"}
+            ):
+                raise InputError(f"The field {name!r} must be null or an object with 'seed' and {second!r}.")
+            made[name] = value and (value["seed"], value[second], cls.from_json(value.get("of"), generations + 1))
+        branch, vary = made["branch"], made["vary"]
+        return cls(branch and Branch(*branch), vary and Vary(*vary))
+
+    def to_json(self) -> dict[str, Any] | None:
+        """As `from_json` reads it; None for a take of its own."""
+        if self == Origin():
+            return None
+        made: dict[str, Any] = {"branch": None, "vary": None}
+        for name, given, second in (("branch", self.branch, "frame"), ("vary", self.vary, "amount")):
+            if given is not None:
+                of = given.origin.to_json()
+                made[name] = {"seed": given.seed, second: getattr(given, second), **({"of": of} if of else {})}
+        return made
+
+    def check(self) -> None:
+        """`InputError` names a number out of its range."""
+        if self.branch is not None:
+            _whole_in_range("The seed to branch from", self.branch.seed, 0, MAX_SEED)
+            _whole_in_range("The frame to branch at", self.branch.frame, 0, round(MAX_LINE_SECONDS * 24))
+            self.branch.origin.check()
+        if self.vary is not None:
+            _whole_in_range("The seed to vary", self.vary.seed, 0, MAX_SEED)
+            _in_range("The amount to vary by", self.vary.amount, 0.0, 1.0)
+            self.vary.origin.check()
 
 
 @dataclass(frozen=True)
@@ -118,13 +178,13 @@ class LineRequest:
             _in_range("The length in seconds", self.seconds, MIN_SECONDS, MAX_LINE_SECONDS)
         _in_range("The speaking rate", self.rate, MIN_RATE, MAX_RATE)
         _in_range("The energy", self.energy, MIN_ENERGY, MAX_ENERGY)
-        if self.branch is not None:
-            _whole_in_range("The seed to branch from", self.branch.seed, 0, MAX_SEED)
-            _whole_in_range("The frame to branch at", self.branch.frame, 0, round(MAX_LINE_SECONDS * 24))
-        if self.vary is not None:
-            _whole_in_range("The seed to vary", self.vary.seed, 0, MAX_SEED)
-            _in_range("The amount to vary by", self.vary.amount, 0.0, 1.0)
+        self.origin.check()
         return replace(self, text=text, warnings=warnings)
+
+    @property
+    def origin(self) -> Origin:
+        """What every take is made from."""
+        return Origin(self.branch, self.vary)
 
     @property
     def drawn(self) -> int:
@@ -150,9 +210,8 @@ class LineRequest:
         for name in ("spread", "speaking"):
             if not isinstance(fields.get(name, False), bool):
                 raise InputError(f"The field {name!r} must be true or false, not {fields[name]!r}.")
-        branch, vary = _members(fields, "branch", ("seed", "frame")), _members(fields, "vary", ("seed", "amount"))
-        given = {**fields, "branch": branch and Branch(**branch), "vary": vary and Vary(**vary)}
-        return cls(**given).validated()
+        origin = Origin.from_json({name: fields.get(name) for name in ("branch", "vary")})
+        return cls(**{**fields, "branch": origin.branch, "vary": origin.vary}).validated()
 
 
 def clean_text(text: str) -> tuple[str, tuple[str, ...]]:
@@ -197,14 +256,6 @@ def clean_text(text: str) -> tuple[str, tuple[str, ...]]:
 def _emotion_in(name: str, names: tuple[str, ...]) -> None:
     if name not in names:
         raise InputError(f"There is no emotion called {name!r}; choose {', '.join(names[:-1])} or {names[-1]}.")
-
-
-def _members(fields: Mapping[str, Any], name: str, members: tuple[str, str]) -> dict[str, Any] | None:
-    """A field that is null or an object with exactly these members."""
-    value = fields.get(name)
-    if value is not None and (not isinstance(value, dict) or set(value) != set(members)):
-        raise InputError(f"The field {name!r} must be null or an object with {members[0]!r} and {members[1]!r}.")
-    return value
 
 
 def _in_range(name: str, value: Any, low: float, high: float) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from bpy.props import IntProperty
 
 from .. import desk, session
-from ..clip import origin_of
 from .jobs import Refusal, busy_reason
 from .perform import Order, PerformOperator
 
@@ -29,8 +28,6 @@ def disabled_reason(context: Context, feature: str) -> str:
     made = desk.shown_made(target)
     if made is None:
         return f"{target.name} shows no take; generate a line, or choose a take from the list."
-    if origin := origin_of(made["settings"], made["fps"]):
-        return f"This take was made from another one ({origin}). Show that one to make more of it."
     if not session.offers(feature):
         return "This generator cannot do that; install the extension and the generator from the same CTEG zip."
     return ""

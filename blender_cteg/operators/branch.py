@@ -50,6 +50,6 @@ class CTEG_OT_branch(again.AgainOperator, bpy.types.Operator):
         takes = self.takes if self.properties.is_property_set("takes") else context.scene.cteg.takes
         return replace(
             line,
-            branch={"seed": line.seed, "frame": desk.clip_frame(context.scene, made)},
+            branch={"seed": line.seed, "frame": desk.clip_frame(context.scene, made), **desk.descent_of(made)},
             spread=context.scene.cteg.spread and takes > 1,
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import bpy
 from bpy.props import FloatProperty
 
+from .. import desk
 from . import again
 from .jobs import Refusal
 
@@ -61,4 +62,4 @@ class CTEG_OT_vary(again.AgainOperator, bpy.types.Operator):
         if not math.isfinite(self.amount):  # JSON has no word for it
             raise Refusal(f"Amount must be a number, not {self.amount:g}.")
         # A slider's 0.3 is 0.30000001192092896, and takes remember what was asked.
-        return replace(line, vary={"seed": line.seed, "amount": round(self.amount, 6)})
+        return replace(line, vary={"seed": line.seed, "amount": round(self.amount, 6), **desk.descent_of(made)})

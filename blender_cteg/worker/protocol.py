@@ -59,6 +59,7 @@ class Line:
         spread: the takes are the most different ones of a larger draw of seeds, see `last_seed`.
         branch: ``{"seed": s, "frame": f}``: every take begins like that of seed s, up to frame f; or None.
         vary: ``{"seed": s, "amount": a}``: every take is near that of seed s; a is 0 (the same) to 1 (new); or None.
+            Both may have ``"of": {"branch": ..., "vary": ...}``: what that take was made from itself.
         emotion_with: an emotion mixed with ``emotion``, or None; ``share`` (0 to 1) of the mixture is this one.
         energy: tempo and size of all movement, 0.4 to 1.6; 1 is natural.
         speaking: False where the line is only reacted to.
@@ -74,8 +75,8 @@ class Line:
     emotion_to: str | None = None
     rate: float = 1.0
     spread: bool = False
-    branch: Mapping[str, int] | None = None
-    vary: Mapping[str, float] | None = None
+    branch: Mapping[str, Any] | None = None
+    vary: Mapping[str, Any] | None = None
     emotion_with: str | None = None
     share: float = 0.5
     energy: float = 1.0

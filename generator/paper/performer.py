@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ..direction.script import Part, spoken
 from ..errors import CheckpointError, InputError
+from ..performing.lineage import ancestor, inherited
 from ..performing.performer import Performed, Performer, Take
 from ..performing.sampling import STREAM_LATENT, end_at_standard_face
 from ..requests import MIN_SECONDS, LineRequest
@@ -174,8 +175,8 @@ class PaperPerformer(Performer):
 
 def _reference(take: Take) -> tuple[int, int] | None:
     """Line and seed of the take that decides how long ``take`` is, if it is another one."""
-    given = take.request.branch or take.request.vary
-    return (take.line, given.seed) if given and take.request.seconds is None else None
+    seed = ancestor(take.request.origin)
+    return None if seed is None or take.request.seconds is not None else (take.line, seed)
 
 
 def _as_reference(take: Take) -> Take | None:
@@ -189,12 +190,13 @@ def _noise(config: PaperConfig, take: Take, count: int) -> Tensor:
     def of(seed: int) -> Tensor:
         return draw_noise(config, [replace(take, seed=seed).source.rng(STREAM_LATENT)], count)[0]
 
-    noise, branch, vary = of(take.seed), take.request.branch, take.request.vary
-    if vary:
-        noise = math.sqrt(1 - vary.amount**2) * of(vary.seed) + vary.amount * noise
-    if branch:
-        noise = torch.cat([of(branch.seed)[: branch.frame], noise[branch.frame :]])
-    return noise
+    def near(first: Tensor, then: Tensor, amount: float) -> Tensor:
+        return math.sqrt(1 - amount**2) * first + amount * then
+
+    def begun(first: Tensor, then: Tensor, frame: int) -> Tensor:
+        return torch.cat([first[:frame], then[frame:]])
+
+    return inherited(take.seed, take.request.origin, of, near, begun)
 
 
 def _under(model: PaperCTEG, config: PaperConfig) -> PaperCTEG:

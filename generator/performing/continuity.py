@@ -10,7 +10,7 @@ velocity go on without a step, and the face never returns to rest.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final
 
@@ -19,10 +19,11 @@ import numpy.typing as npt
 import torch
 
 from ..model import CTEG, Condition
-from ..requests import Branch, Vary
+from ..requests import Origin
 from ..text import TextEncoder
 from .asked import Asked, told
 from .draws import Draws, TakeSeed
+from .lineage import ancestor, inherited
 from .sampling import Course, decode, ease_out, first_standard_face, in_units, minimum_jerk, smooth_seams, steps_of
 
 #: Seconds at the beginning of a later passage that are skipped: its rise from the standard face.
@@ -89,7 +90,7 @@ class Performance:
         line: the words it speaks (part of what the seed means).
         temperature: of all draws.
         fixed: keep every frame asked for; else the stop rule may end the take earlier.
-        branch, vary: the take it begins like, or stays near.
+        origin: the take it begins like, or stays near.
     """
 
     passages: tuple[Passage, ...]
@@ -97,14 +98,13 @@ class Performance:
     line: str
     temperature: float
     fixed: bool
-    branch: Branch | None = None
-    vary: Vary | None = None
+    origin: Origin = field(default_factory=Origin)
 
     @property
     def reference(self) -> Performance | None:
         """The take that decides this one's length; None when it does so itself."""
-        given = self.branch or self.vary
-        return replace(self, seed=given.seed, branch=None, vary=None) if given else None
+        seed = ancestor(self.origin)
+        return None if seed is None else replace(self, seed=seed, origin=Origin())
 
     def draws(self, model: CTEG, part: int, steps: int) -> Draws:
         """Random numbers of passage ``part``, ``steps`` steps."""
@@ -112,16 +112,14 @@ class Performance:
         def of(seed: int) -> Draws:
             return Draws.of(TakeSeed(seed, self.line, part), model.config, steps)
 
-        draws = of(self.seed)
-        if self.vary:
-            draws = of(self.vary.seed).varied(draws, self.vary.amount)
-        if self.branch:
+        def begun(first: Draws, then: Draws, frame: int) -> Draws:
             passage = self.passages[part]
             # Steps are smoothed over five frames where they meet, so two more frames are shared.
-            shared = self.branch.frame + 2 - passage.start
+            shared = frame + 2 - passage.start
             shared = shared + passage.skip if shared > 0 else 0
-            draws = of(self.branch.seed).spliced(draws, min(steps_of(model, shared), steps))
-        return draws
+            return first.spliced(then, min(steps_of(model, shared), steps))
+
+        return inherited(self.seed, self.origin, of, Draws.varied, begun)
 
 
 @torch.inference_mode()

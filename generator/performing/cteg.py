@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +20,15 @@ from ..requests import MAX_LINE_SECONDS, MAX_SECONDS, MIN_SECONDS, LineRequest
 from ..text import TextEncoder
 from .asked import Asked, told
 from .continuity import Passage, Performance, sample_performances
+from .lineage import ancestor
 from .performer import Performed, Performer, Take
 from .sampling import STREAM_LENGTH, TakeSeed
 from .timeline import filled, fitted, own_frames
 from .timeline import passages as lay_out
+
+#: Of the predicted spread of lengths, so much is drawn: an animator has a place for a line, and takes that differ in
+#: pace by less are easier to compare. The full spread is the teacher's.
+LENGTH_SPREAD: Final = 0.5
 
 
 class CtegPerformer(Performer):
@@ -50,11 +56,7 @@ class CtegPerformer(Performer):
             request = take.request
             _, passages = timelines[take.line, _timing_seed(take)]
             fixed = request.seconds is not None
-            rows.append(
-                Performance(
-                    passages, take.seed, take.words, request.temperature, fixed, request.branch, request.vary
-                )
-            )  # fmt: skip
+            rows.append(Performance(passages, take.seed, take.words, request.temperature, fixed, request.origin))
         frames = sample_performances(self._model, self.encoder, rows, on_step)
         return [
             Performed(values, timelines[take.line, _timing_seed(take)][0], tuple(p.start for p in row.passages))
@@ -91,7 +93,7 @@ class CtegPerformer(Performer):
         asked = [_asked(take.request, part, self._model.config.weights_of) for take, _, part in rows]
         seeds = [TakeSeed(_timing_seed(take), take.words, k) for take, k, _ in rows]
         noise = [float(seed.rng(STREAM_LENGTH).standard_normal()) for seed in seeds]
-        heat = torch.tensor([min(take.request.temperature, 1.0) for take, _, _ in rows], device=device)
+        heat = torch.tensor([LENGTH_SPREAD * min(take.request.temperature, 1.0) for take, _, _ in rows], device=device)
         rate = torch.tensor([take.request.rate for take, _, _ in rows], device=device)
         condition = told(self._model.config, features, asked, torch.zeros(len(rows), device=device))
         lengths = self.checkpoint.generator.length(
@@ -102,8 +104,10 @@ class CtegPerformer(Performer):
 
     def _warnings(self, request: LineRequest, performed: list[Performed]) -> tuple[str, ...]:
         warnings = list(super()._warnings(request, performed))
-        most = round(MAX_LINE_SECONDS * self.space.fps)
-        if request.seconds is None and any(take.starts[-1] + 1 < len(take.frames) == most for take in performed):
+        most = round(MAX_LINE_SECONDS * self.space.fps)  # the stop rule may end a take a little earlier
+        longest = max(performed, key=lambda take: len(take.frames))
+        hurried = longest.starts[-1] + 1 < len(longest.frames) > most - self.space.fps
+        if request.seconds is None and hurried:
             warnings.append(
                 f"The line takes longer than {MAX_LINE_SECONDS:g} s and was hurried; split it into several lines."
             )
@@ -124,5 +128,5 @@ def _asked(request: LineRequest, part: Part, weights_of: WeightsOf) -> Asked:
 
 def _timing_seed(take: Take) -> int:
     """The seed of the take that decides how long this one is."""
-    given = take.request.branch or take.request.vary
-    return given.seed if given else take.seed
+    seed = ancestor(take.request.origin)
+    return take.seed if seed is None else seed

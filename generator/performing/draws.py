@@ -15,7 +15,7 @@ from ..config import ModelConfig
 
 #: Streams of random numbers that a take's seed opens (see `TakeSeed.rng`).
 STREAM_LATENT, STREAM_LENGTH = 0, 1
-#: Keeps uniform draws away from 0 and 1, where their quantiles are infinite.
+#: Keeps quantiles away from 0 and 1, where Gumbel draws are infinite.
 _EDGE: Final = 1e-12
 
 Floats = npt.NDArray[np.float64]
@@ -48,52 +48,29 @@ class TakeSeed:
 
 @dataclass(frozen=True)
 class Draws:
-    """Standard draws of one passage: ``normal`` (steps, layers, Z) and ``gumbel`` (steps, layers, K)."""
+    """Standard normal draws of one passage, (steps, layers, Z + K): Z for the latent, K that choose its component."""
 
-    normal: Floats
-    gumbel: Floats
+    standard: Floats
 
     @classmethod
     def of(cls, seed: TakeSeed, config: ModelConfig, steps: int) -> Draws:
         """Drawn step by step, so that a longer passage of the same seed starts with the same draws."""
-        z, k = config.d_latent, config.prior_components
-        uniform = seed.rng(STREAM_LATENT).random((steps, config.n_layers, 2 * z + k))
-        # Box-Muller, so that one uniform array per step keeps prefixes equal.
-        radius = np.sqrt(-2 * np.log1p(-uniform[..., :z]))
-        normal = radius * np.cos(2 * np.pi * uniform[..., z : 2 * z])
-        return cls(normal, -np.log(-np.log(np.clip(uniform[..., 2 * z :], _EDGE, 1 - _EDGE))))
+        return cls(
+            seed.rng(STREAM_LATENT).standard_normal((steps, config.n_layers, config.d_latent + config.prior_components))
+        )
 
     def varied(self, own: Draws, amount: float) -> Draws:
-        """Near these draws: sqrt(1 - a^2) of them and a of ``own``, still standard; a = ``amount`` 0..1.
-
-        Gumbel draws are mixed as the normal draws of the same quantile.
-        """
-        if amount <= 0:
-            return self
-        if amount >= 1:
-            return own
-        keep = np.sqrt(1 - amount**2)
-        quantile = torch.special.ndtr(
-            torch.from_numpy(keep * _normal_of_gumbel(self.gumbel) + amount * _normal_of_gumbel(own.gumbel))
-        ).numpy()
-        gumbel = -np.log(-np.log(np.clip(quantile, _EDGE, 1 - _EDGE)))
-        return Draws(keep * self.normal + amount * own.normal, gumbel)
+        """Near these draws: sqrt(1 - a^2) of them and a of ``own``, still standard; a = ``amount`` 0..1."""
+        return Draws(np.sqrt(1 - amount**2) * self.standard + amount * own.standard)
 
     def spliced(self, own: Draws, step: int) -> Draws:
         """These draws before ``step``, ``own`` from there on."""
-        return Draws(
-            np.concatenate([self.normal[:step], own.normal[step:]]),
-            np.concatenate([self.gumbel[:step], own.gumbel[step:]]),
-        )
+        return Draws(np.concatenate([self.standard[:step], own.standard[step:]]))
 
 
-def _normal_of_gumbel(gumbel: Floats) -> Floats:
-    quantile = np.clip(np.exp(-np.exp(-gumbel)), _EDGE, 1 - _EDGE)
-    normal: Floats = torch.special.ndtri(torch.from_numpy(quantile)).numpy()
-    return normal
-
-
-def stacked(draws: list[Draws], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """The draws of B rows as tensors on ``device``: (B, steps, layers, Z) and (B, steps, layers, K)."""
-    normal = torch.from_numpy(np.stack([d.normal for d in draws])).float().to(device)
-    return normal, torch.from_numpy(np.stack([d.gumbel for d in draws])).float().to(device)
+def stacked(draws: list[Draws], latent: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """The draws of B rows on ``device``: normal ones (B, steps, layers, Z), Z = ``latent``, and Gumbel ones (…, K)."""
+    standard = torch.from_numpy(np.stack([d.standard for d in draws]))
+    quantile = torch.special.ndtr(standard[..., latent:]).clamp(_EDGE, 1 - _EDGE)
+    gumbel = -torch.log(-torch.log(quantile))
+    return standard[..., :latent].float().to(device), gumbel.float().to(device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -190,8 +190,7 @@ class Performer(ABC):
             "speaking": request.speaking,
             "rate": request.rate,
             "spread": request.spread,
-            "branch": request.branch and asdict(request.branch),
-            "vary": request.vary and asdict(request.vary),
+            **(request.origin.to_json() or {"branch": None, "vary": None}),
         }
 
 

@@ -100,9 +100,9 @@ def decode(
         on_step: called with (steps done, steps in all); may raise `Cancelled`.
     """
     device, size = model.scale.device, model.config.frames_per_step
-    noise, gumbel = stacked(draws, device)
+    noise, gumbel = stacked(draws, model.config.d_latent, device)
     steps = noise.shape[1]
-    heat = torch.tensor(temperature, device=device)[:, None, None]
+    heat = model.config.draw_scale * torch.tensor(temperature, device=device)[:, None, None]
     memory, mask = model.memory(condition)
     caches = model.new_caches(memory, steps)
     lower, upper = (torch.from_numpy(v).to(device) / model.scale for v in (model.space.lower, model.space.upper))
@@ -157,8 +157,8 @@ def sample_uncached(model: CTEG, condition: Condition, seed: TakeSeed, temperatu
     """
     config, device = model.config, model.scale.device
     steps = -(-int(condition.frames[0]) // config.frames_per_step)
-    noise, gumbel = stacked([Draws.of(seed, config, steps)], device)
-    heat = torch.tensor([temperature], device=device)[:, None, None]
+    noise, gumbel = stacked([Draws.of(seed, config, steps)], config.d_latent, device)
+    heat = model.config.draw_scale * torch.tensor([temperature], device=device)[:, None, None]
     lower, upper = (torch.from_numpy(v).to(device) / model.scale for v in (model.space.lower, model.space.upper))
     frames = torch.zeros(1, steps, config.frames_per_step, model.space.size, device=device)
     memory, mask = model.memory(condition)

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--run", dest="folder", type=Path, required=True, metavar="DIR", help="where the run lives")
     parser.add_argument(
-        "--model", choices=("default", "paper", "lstm", "vq"),
+        "--model", "--config", choices=("default", "paper", "lstm", "vq"),
         help="default for a corpus and captures, paper for EmoAva; lstm and vq are baselines",
     )  # fmt: skip
     parser.add_argument(

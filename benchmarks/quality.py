@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Is a checkpoint's acting as good as its teacher's? The targets of docs/quality.md, mean of several seeds.
+
+    python -m benchmarks.quality CHECKPOINT --data data/corpus --out runs/quality
+
+Free-running takes of held-out lines at default settings (``python -m generator evaluate``), and what that does not ask:
+emotion left to the words, lines that move to a second emotion, silence, energy, and lines of twenty seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from generator.corpus.direction import Direction as Acting
+from generator.corpus.teacher import act
+from generator.data_source import DataSource
+from generator.direction.clauses import speech_seconds
+from generator.emotions import EMOTIONS, full_vector
+from generator.evaluation import motion
+from generator.evaluation.evaluate import evaluate
+from generator.evaluation.lines import Settings, emotions_of, pure_indices
+from generator.evaluation.probe import EmotionProbe
+from generator.performing.load import load_performer
+from generator.requests import LineRequest
+from generator.spaces import ARKIT55
+
+Clip = Any
+#: Clips of the train split that the probes are fitted to.
+_PROBE_CLIPS: Final = 3000
+_LONG_SECONDS: Final = 20.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """One row of the table: what, the lowest and the highest value wanted."""
+
+    what: str
+    low: float = -np.inf
+    high: float = np.inf
+
+    def text(self) -> str:
+        """The target in words."""
+        if np.isinf(self.high):
+            return f"≥ {self.low:g}"
+        return f"≤ {self.high:g}" if np.isinf(self.low) else f"{self.low:g}–{self.high:g}"
+
+
+TARGETS: Final = {
+    "followed": Target("requested emotion recognised (balanced accuracy of the probe)", 0.97),
+    "followed_teacher": Target("the same, teacher"),
+    "inferred_share": Target("emotion inferred from text, share of the text classifier's own ceiling", 0.95),
+    "mmodality": Target("variety between takes (MModality) / teacher", 0.85),
+    "amplitude": Target("amplitude (mean norm) / teacher", 0.9, 1.1),
+    "variance": Target("variance within a clip / teacher", 0.9, 1.1),
+    "velocity": Target("velocity / teacher", 0.9, 1.15),
+    "jerk": Target("jerk / teacher", 0.9, 1.15),
+    "frechet": Target("Fréchet distance / take-vs-take floor", high=5.0),
+    "blinks": Target("blinks per minute", 15, 25),
+    "blink_seconds": Target("median blink, seconds", 0.1, 0.25),
+    "ends": Target("clips that end within 5 % of neutral", 0.99),
+    "length_error": Target("length error against the teacher, seconds", high=0.45),
+    "drift": Target("20-second line: amplitude of the last quarter / the first", 0.9, 1.1),
+    "moves_first": Target("first half of a line that moves on: first emotion read"),
+    "moves_first_teacher": Target("the same, teacher"),
+    "moves_second": Target("second half of a line that moves on: second emotion read"),
+    "moves_second_teacher": Target("the same, teacher"),
+    "silent_jaw": Target("jaw motion of a silent reaction / teacher's silent reaction"),
+    "energy_low": Target("velocity at energy 0.6 / teacher's at 0.6"),
+    "energy_high": Target("velocity at energy 1.4 / teacher's at 1.4"),
+}
+
+
+def main() -> None:
+    """Measure, then write quality.json and quality.md."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--lines", type=int, default=200)
+    parser.add_argument("--split", default="test", choices=("dev", "test"))
+    options = parser.parse_args()
+    stage = _Stage(options.checkpoint, options.data, options.split)
+    rows = []
+    for seed in range(options.seeds):
+        settings = Settings(options.lines, 4, options.split, seed, baselines=False)
+        report = evaluate([options.checkpoint], options.data, options.out / f"seed{seed}", settings)
+        truth, own = (dict(row.values) for row in report.rows)
+        rows.append(_ratios(own, truth) | stage.measure(seed))
+    means = {name: float(np.nanmean([row[name] for row in rows])) for name in TARGETS}
+    table = ["| what | target | mean of seeds | each |", "|---|---|---|---|"]
+    for name, target in TARGETS.items():
+        wanted = "" if np.isinf(target.low) and np.isinf(target.high) else target.text()
+        met = "" if not wanted else (" ✓" if target.low <= round(means[name], 3) <= target.high else " ✗")
+        each = ", ".join(f"{row[name]:.3g}" for row in rows)
+        table.append(f"| {target.what} | {wanted} | {means[name]:.3g}{met} | {each} |")
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "quality.json").write_text(json.dumps({"seeds": rows, "mean": means}, indent=1), encoding="utf-8")
+    (options.out / "quality.md").write_text("\n".join(table) + "\n", encoding="utf-8")
+    print("\n".join(table))
+
+
+def _ratios(own: dict[str, float], truth: dict[str, float]) -> dict[str, float]:
+    return {
+        "mmodality": own["mmodality_all"] / truth["mmodality_all"],
+        "variance": own["variation"] / truth["variation"],
+        "velocity": own["velocity_ratio"],
+        "jerk": own["jerk_ratio"],
+        "frechet": own["frechet"] / truth["frechet"],
+        "blinks": own["blinks_per_minute"],
+        "blink_seconds": own["blink_seconds"],
+        "ends": own["ends_at_neutral"],
+        "length_error": own["length_error_seconds"],
+    }
+
+
+class _Stage:
+    """A checkpoint, the data it is judged on and a probe that reads emotions."""
+
+    def __init__(self, checkpoint: Path, data: str, split: str) -> None:
+        source = DataSource.parse(data)
+        self.held_out, train = source.open(split), source.open("train")
+        self.performer = load_performer(checkpoint, "auto")
+        indices = pure_indices(train, _PROBE_CLIPS)
+        self.probe = EmotionProbe([train.frames(i) for i in indices], emotions_of(train, indices))
+        self.lines = [self.held_out.text(i) for i in pure_indices(self.held_out)]
+
+    def perform(self, requests: list[LineRequest]) -> list[Clip]:
+        """The first take of each request."""
+        return [clips.take(0) for clips in self.performer.perform([r.validated() for r in requests])]
+
+    def measure(self, seed: int) -> dict[str, float]:
+        """Everything that the report does not ask."""
+        return {
+            **self._followed(seed), **self._inferred(seed), **self._moves(seed), **self._silent(seed),
+            **self._energy(seed), **self._long(seed),
+        }  # fmt: skip
+
+    def _followed(self, seed: int) -> dict[str, float]:
+        """Every emotion on the same number of lines, none of them chosen for it."""
+        wanted = [(k, self.lines[(11 * k + 14 * n + 5 * seed) % len(self.lines)]) for k in range(14) for n in range(14)]
+        takes = self.perform(
+            [LineRequest(text, EMOTIONS[k], seed=900 * seed + n) for n, (k, text) in enumerate(wanted)]
+        )
+        read, asked = self.probe.read(takes), np.array([k for k, _ in wanted])
+        teacher = [
+            act(text, Acting.named(EMOTIONS[k]), 900 * seed + n).astype(np.float32)
+            for n, (k, text) in enumerate(wanted)
+        ]
+        norms = [float(np.mean([np.linalg.norm(c, axis=1).mean() for c in clips])) for clips in (takes, teacher)]
+        return {
+            "followed": _balanced(read, asked),
+            "followed_teacher": _balanced(self.probe.read(teacher), asked),
+            "amplitude": norms[0] / norms[1],
+        }
+
+    def _inferred(self, seed: int) -> dict[str, float]:
+        rows: list[dict[str, Any]] = getattr(self.held_out, "lines", [])
+        labelled = {row["text"]: int(full_vector(row["feelings"]).argmax()) for row in rows if row["labelled"]}
+        texts, truth = list(labelled), np.array(list(labelled.values()))
+        guess = self.performer.emotion_probabilities(texts).argmax(-1)  # type: ignore[attr-defined]
+        read = self.probe.read(self.perform([LineRequest(text, seed=seed) for text in texts]))
+        ceiling, inferred = _balanced(guess, truth), _balanced(read, truth)
+        return {"inferred": inferred, "text_ceiling": ceiling, "inferred_share": inferred / ceiling}
+
+    def _moves(self, seed: int) -> dict[str, float]:
+        rng = np.random.default_rng(seed)
+        pairs = [(int(a), int(b)) for a, b in (rng.permutation(14)[:2] for _ in range(84))]
+        texts = [text for text in self.lines if speech_seconds(text) > 1.5][: len(pairs)]
+        takes = self.perform(
+            [
+                LineRequest(text, EMOTIONS[a], seed=seed, emotion_to=EMOTIONS[b])
+                for text, (a, b) in zip(texts, pairs, strict=False)
+            ]
+        )
+        teacher = [
+            act(text, Acting.named(EMOTIONS[a], EMOTIONS[b]), seed).astype(np.float32)
+            for text, (a, b) in zip(texts, pairs, strict=False)
+        ]
+        # The probe knows whole clips, so halves are harder to read; the teacher's own halves say how much harder.
+        read = {}
+        for name, k in (("moves_first", 0), ("moves_second", 1)):
+            asked = [pair[k] for pair in pairs[: len(takes)]]
+            for suffix, clips in (("", takes), ("_teacher", teacher)):
+                halves = [clip[: len(clip) // 2] if k == 0 else clip[len(clip) // 2 :] for clip in clips]
+                read[name + suffix] = float((self.probe.read(halves) == asked).mean())
+        return read
+
+    def _silent(self, seed: int) -> dict[str, float]:
+        texts = self.lines[:60]
+        takes = self.perform([LineRequest(text, "surprise", seed=seed, speaking=False) for text in texts])
+        teacher = [act(text, Acting.named("surprise", speaking=False), seed) for text in texts]
+        return {"silent_jaw": _jaw(takes) / _jaw(teacher)}
+
+    def _energy(self, seed: int) -> dict[str, float]:
+        texts, result = self.lines[:60], {}
+        for name, energy in (("energy_low", 0.6), ("energy_high", 1.4)):
+            takes = self.perform([LineRequest(text, "joy", seed=seed, energy=energy) for text in texts])
+            teacher = [act(text, Acting.named("joy", energy=energy), seed).astype(np.float32) for text in texts]
+            result[name] = float(motion.speeds(takes).mean() / motion.speeds(teacher).mean())
+        return result
+
+    def _long(self, seed: int) -> dict[str, float]:
+        rng = np.random.default_rng(100 + seed)
+        requests = []
+        for number in range(24):
+            text = ""
+            while speech_seconds(text) < _LONG_SECONDS - 3:
+                text = f"{text} {self.lines[int(rng.integers(len(self.lines)))]}".strip()
+            requests.append(LineRequest(text, EMOTIONS[1 + number % 13], seed=seed, seconds=_LONG_SECONDS))
+        quarters = []
+        for take in self.perform(requests):
+            norm = np.linalg.norm(take[12:-18], axis=1)  # without the rise from and the return to the standard face
+            parts = np.array_split(norm, 4)
+            quarters.append((parts[0].mean(), parts[-1].mean()))
+        first, last = np.mean(quarters, 0)
+        return {"drift": float(last / first)}
+
+
+def _balanced(read: np.ndarray, truth: np.ndarray) -> float:
+    return float(np.mean([(read[truth == k] == k).mean() for k in np.unique(truth)]))
+
+
+def _jaw(clips: Sequence[Clip]) -> float:
+    column = ARKIT55.channels.index("jawOpen")
+    return float(np.mean([np.abs(np.diff(clip[:, column].astype(np.float64))).mean() for clip in clips]))
+
+
+if __name__ == "__main__":
+    main()
