@@ -52,8 +52,10 @@ class ModelConfig:
         noise_conditioning: the decoder is told how noisy the frames are that it reads (Ho et al. 2022, "Cascaded
             diffusion models"). A decoder that has to guess takes every face for a noisy one and pulls it to the mean.
         assumed_noise: what it is told when performing, 0..1 of the strongest noise in training.
+        emphasis: how much more clearly than in training an emotion is asked for when performing, as a multiple of its
+            weights: a plain form of classifier-free guidance (Ho and Salimans 2022) that costs no second decoding.
         draw_scale: deviation of the draws at temperature 1; above 1 where the prior is narrower than what it should
-            cover. Both are measured on the dev split after training (docs/quality.md).
+            cover. All three are measured on the dev split after training (docs/quality.md).
         residual: predict the change from the previous frame instead of the frame.
         state_ffn: a feed-forward block between text cross-attention and LTA.
         reconstruction_sigma: fixed standard deviation of the reconstruction term, in scaled units.
@@ -79,6 +81,7 @@ class ModelConfig:
     text_progress: bool = True
     noise_conditioning: bool = True
     assumed_noise: float = 0.0
+    emphasis: float = 1.0
     draw_scale: float = 1.0
     residual: bool = True
     state_ffn: bool = True
@@ -93,8 +96,9 @@ class ModelConfig:
             raise ValueError(f"d_model ({self.d_model}) must be even and divisible by n_head ({self.n_head})")
         if not 0 <= self.assumed_noise <= 1:
             raise ValueError(f"assumed_noise ({self.assumed_noise}) must be between 0 and 1")
-        if not 0 < self.draw_scale <= 2:
-            raise ValueError(f"draw_scale ({self.draw_scale}) must be above 0 and at most 2")
+        for name in ("draw_scale", "emphasis"):
+            if not 0 < getattr(self, name) <= 2:
+                raise ValueError(f"{name} ({getattr(self, name)}) must be above 0 and at most 2")
         for name in ("n_layers", "d_latent", "frames_per_step", "prior_components", "max_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")

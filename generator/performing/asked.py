@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,40 +22,40 @@ class Asked:
     """What is asked of one passage.
 
     Attributes:
-        begin, end: weights over the model's emotions at its beginning and at its end, (K,).
-        intensity: at its beginning and at its end.
+        emotion: weights over the model's emotions, (K,).
+        intensity: 0 to 1.5; 1 is natural.
         energy: 0.4 to 1.6; 1 is natural.
         speaking: False for a silent reaction.
     """
 
-    begin: Floats
-    end: Floats
-    intensity: tuple[float, float]
+    emotion: Floats
+    intensity: float
     energy: float = 1.0
     speaking: bool = True
 
+    def halfway(self, other: Asked) -> Asked:
+        """Between this and what it moves to."""
+        return Asked(
+            (self.emotion + other.emotion) / 2, (self.intensity + other.intensity) / 2, self.energy, self.speaking
+        )
 
-def told(config: ModelConfig, features: TextFeatures, asked: list[Asked], frames: Tensor) -> Condition:
+
+def told(
+    config: ModelConfig, features: TextFeatures, asked: list[Asked], frames: Tensor, emphasis: float = 1.0
+) -> Condition:
     """The condition of B passages that last ``frames`` (B,).
 
-    A model that knows no directions is told the mean of both ends, and neither energy nor silence.
+    A model that knows no directions is told neither energy nor silence. ``emphasis`` multiplies the emotion's weights
+    (`ModelConfig.emphasis`).
     """
     device = frames.device
-    intensity = np.array([a.intensity for a in asked], np.float32)
-    mean = intensity.mean(1)
-    # The decoder knows one intensity and reads weights times intensity, so each end's own goes into its weights.
-    relative = np.divide(intensity, mean[:, None], out=np.ones_like(intensity), where=mean[:, None] > 0)
-    begin = relative[:, :1] * np.stack([a.begin for a in asked])
-    end = relative[:, 1:] * np.stack([a.end for a in asked])
-    text = features.hidden, features.mask, features.position
-    strength = torch.from_numpy(mean).to(device)
+    emotion = emphasis * torch.from_numpy(np.stack([a.emotion for a in asked])).to(device)
+    intensity = torch.tensor([float(a.intensity) for a in asked], device=device)
+    condition = Condition(features.hidden, features.mask, features.position, emotion, intensity, frames)
     if config.conditioning != "direction":
-        emotion = torch.from_numpy(((begin + end) / 2).astype(np.float32)).to(device)
-        return Condition(*text, emotion, strength, frames)
-    direction = Direction(
-        torch.from_numpy(end.astype(np.float32)).to(device),
-        torch.tensor([a.energy for a in asked], device=device),
-        torch.tensor([float(a.speaking) for a in asked], device=device),
-        torch.ones(len(asked), 3, device=device),
-    )
-    return Condition(*text, torch.from_numpy(begin.astype(np.float32)).to(device), strength, frames, direction)
+        return condition
+    energy = torch.tensor([a.energy for a in asked], device=device)
+    speaking = torch.tensor([float(a.speaking) for a in asked], device=device)
+    # All of it is asked for, and the emotion stays: where it moves on, see `continuity`.
+    direction = Direction(emotion, energy, speaking, torch.ones(len(asked), 3, device=device))
+    return replace(condition, direction=direction)

@@ -5,6 +5,10 @@ The decoder has learned clips of up to ten seconds that rise from the standard f
 is decoded in passages, all at once. Where two meet, the first is left before it sinks back, the second is entered after
 it has begun to rise, and over `OVERLAP_SECONDS`, in the pause between their words, one becomes the other: position and
 velocity go on without a step, and the face never returns to rest.
+
+An emotion that moves on is performed in the same way: the passage is decoded under both emotions with the same draws,
+and one becomes the other over the middle of the line. (Told another emotion on the way, the decoder goes on with the
+face it has: measured in docs/quality.md.)
 """
 
 from __future__ import annotations
@@ -12,19 +16,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..model import CTEG, Condition
+from ..model import CTEG
 from ..requests import Origin
 from ..text import TextEncoder
 from .asked import Asked, told
 from .draws import Draws, TakeSeed
 from .lineage import ancestor, inherited
-from .sampling import Course, decode, ease_out, first_standard_face, in_units, minimum_jerk, smooth_seams, steps_of
+from .sampling import decode, ease_out, first_standard_face, in_units, minimum_jerk, smooth_seams, steps_of
 
 #: Seconds at the beginning of a later passage that are skipped: its rise from the standard face.
 SKIP_SECONDS: Final = 0.125
@@ -38,46 +42,46 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Passage:
-    """What is decoded in one go.
+    """What is decoded in one go, or twice where its emotion moves on.
 
     Attributes:
         text: what is said, read by the text encoder; "..." for silence.
         start: frame of the take at which it begins to take over.
         skip: frames at its beginning that are not used.
-        emotion: weights over the model's emotions of every frame, those skipped included, (skip + T, K).
-        intensity: of every frame, (skip + T,).
-        energy: tempo and size of all movement, 0.4 to 1.6; 1 is natural.
-        speaking: False where the words are only reacted to.
+        begin, end: what is asked of it before and after it moves on.
+        moved: how far it has moved from one to the other, 0..1 for every frame, those skipped included, (skip + T,).
     """
 
     text: str
     start: int
     skip: int
-    emotion: Floats
-    intensity: Floats
-    energy: float = 1.0
-    speaking: bool = True
-
-    @property
-    def asked(self) -> Asked:
-        """What is asked of it as a whole."""
-        ends = float(self.intensity[0]), float(self.intensity[-1])
-        return Asked(self.emotion[0], self.emotion[-1], ends, self.energy, self.speaking)
+    begin: Asked
+    end: Asked
+    moved: Floats
 
     @property
     def frames(self) -> int:
         """Length of the clip the decoder is asked for."""
-        return len(self.intensity)
+        return len(self.moved)
 
     @property
-    def end(self) -> int:
+    def finish(self) -> int:
         """The frame of the take after its last one."""
         return self.start - self.skip + self.frames
 
     @property
-    def changes(self) -> bool:
-        """Whether emotion or intensity change within it."""
-        return bool(np.ptp(self.emotion, axis=0).max() > 0 or np.ptp(self.intensity) > 0)
+    def versions(self) -> tuple[Asked, ...]:
+        """What it is decoded under: one of its ends, or both."""
+        if self.moved.max() == 0:
+            return (self.begin,)
+        return (self.end,) if self.moved.min() == 1 else (self.begin, self.end)
+
+    def blended(self, decoded: list[Floats]) -> Floats:
+        """One clip (skip + T, C) of its `versions` as they were decoded."""
+        if len(decoded) == 1:
+            return decoded[0]
+        share = self.moved[:, None]
+        return (1 - share) * decoded[0] + share * decoded[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,10 +171,15 @@ def _decoded(
     model: CTEG, encoder: TextEncoder, rows: list[Performance], on_step: Callable[[int, int], None] | None
 ) -> list[list[Floats]]:
     """Per take its passages as they are decoded, (T_i, C) each."""
-    places = [(k, part) for k, row in enumerate(rows) for part in range(len(row.passages))]
+    places = [
+        _Place(k, part, version)
+        for k, row in enumerate(rows)
+        for part, passage in enumerate(row.passages)
+        for version in range(len(passage.versions))
+    ]
     batches = [places[start : start + _BATCH] for start in range(0, len(places), _BATCH)]
-    steps = [steps_of(model, max(rows[k].passages[part].frames for k, part in batch)) for batch in batches]
-    result: list[list[Floats]] = [[] for _ in rows]
+    steps = [steps_of(model, max(rows[p.row].passages[p.part].frames for p in batch)) for batch in batches]
+    versions: dict[tuple[int, int], list[Floats]] = {}
     done = 0
     for batch, count in zip(batches, steps, strict=True):
 
@@ -178,43 +187,42 @@ def _decoded(
             if on_step is not None:
                 on_step(before + step, sum(steps))
 
-        passages = [rows[k].passages[part] for k, part in batch]
-        draws = [rows[k].draws(model, part, count) for k, part in batch]
-        heat = [rows[k].temperature for k, _ in batch]
-        condition, course = _condition(model, encoder, passages, count)
-        scaled = decode(model, condition, draws, heat, course, report)
-        for (k, _), passage, frames in zip(batch, passages, in_units(model, scaled), strict=True):
-            result[k].append(frames[: passage.frames])
+        passages = [rows[p.row].passages[p.part] for p in batch]
+        # Both versions of a passage draw alike, so that they nod and blink together and can be blended.
+        draws = [rows[p.row].draws(model, p.part, count) for p in batch]
+        heat = [rows[p.row].temperature for p in batch]
+        asked = [passage.versions[p.version] for passage, p in zip(passages, batch, strict=True)]
+        lengths = torch.tensor([p.frames for p in passages], device=model.scale.device)
+        condition = told(
+            model.config, encoder.encode([p.text for p in passages]), asked, lengths, model.config.emphasis
+        )
+        scaled = decode(model, condition, draws, heat, report)
+        for place, passage, frames in zip(batch, passages, in_units(model, scaled), strict=True):
+            versions.setdefault((place.row, place.part), []).append(frames[: passage.frames])
         done += count
-    return result
+    return [
+        [passage.blended(versions[k, part]) for part, passage in enumerate(row.passages)] for k, row in enumerate(rows)
+    ]
 
 
-def _condition(
-    model: CTEG, encoder: TextEncoder, passages: list[Passage], steps: int
-) -> tuple[Condition, Course | None]:
-    """What ``passages`` are conditioned on; a course only where a model cannot be told what an emotion moves to."""
-    device, size = model.scale.device, model.config.frames_per_step
-    lengths = torch.tensor([p.frames for p in passages], device=device)
-    condition = told(model.config, encoder.encode([p.text for p in passages]), [p.asked for p in passages], lengths)
-    if condition.direction is not None or not any(p.changes for p in passages):
-        return condition, None
-    # A step is told what holds at its first frame; beyond its own length a passage is decoded and thrown away.
-    at = [np.minimum(np.arange(steps) * size, p.frames - 1) for p in passages]
-    emotion = np.stack([p.emotion[k] for p, k in zip(passages, at, strict=True)])
-    intensity = np.stack([p.intensity[k] for p, k in zip(passages, at, strict=True)])
-    return condition, Course(torch.from_numpy(emotion).to(device), torch.from_numpy(intensity).to(device))
+class _Place(NamedTuple):
+    """One row of a batch: which version of which passage of which take."""
+
+    row: int
+    part: int
+    version: int
 
 
 def _assembled(parts: list[Floats], passages: tuple[Passage, ...]) -> Floats:
     """One take (T, C) from its passages: each becomes the next one along a minimum-jerk curve."""
-    take = np.zeros((passages[-1].end, parts[0].shape[1]), np.float32)
-    take[: passages[0].end] = parts[0]
+    take = np.zeros((passages[-1].finish, parts[0].shape[1]), np.float32)
+    take[: passages[0].finish] = parts[0]
     for (before, passage), frames in zip(pairwise(passages), parts[1:], strict=True):
         new = frames[passage.skip :].copy()
-        overlap = min(before.end - passage.start, len(new))
+        overlap = min(before.finish - passage.start, len(new))
         if overlap > 0:
             t = (np.arange(overlap, dtype=np.float32) + 1) / (overlap + 1)
             weight = minimum_jerk(t)[:, None]
             new[:overlap] = (1 - weight) * take[passage.start : passage.start + overlap] + weight * new[:overlap]
-        take[passage.start : passage.end] = new
+        take[passage.start : passage.finish] = new
     return take

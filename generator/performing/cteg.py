@@ -120,10 +120,12 @@ class CtegPerformer(Performer):
 
 
 def _asked(request: LineRequest, part: Part, weights_of: WeightsOf) -> Asked:
-    """What is asked of a part that is performed alone."""
-    ends = part.intensity, part.intensity if part.emotion_to is None else part.intensity_to
+    """What is asked of a part on the whole."""
     speaking = request.speaking and part.text != SILENCE
-    return Asked(part.weights(weights_of), part.weights_to(weights_of), ends, request.energy, speaking)
+    begin = Asked(part.weights(weights_of), part.intensity, request.energy, speaking)
+    if part.emotion_to is None:
+        return begin
+    return begin.halfway(Asked(part.weights_to(weights_of), part.intensity_to, request.energy, speaking))
 
 
 def _timing_seed(take: Take) -> int:

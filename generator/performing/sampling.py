@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -12,7 +11,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..layers import LayerCache
 from ..model import CTEG, Condition
 from ..spaces import Space
 from .draws import STREAM_LATENT as STREAM_LATENT
@@ -29,19 +27,6 @@ STOP_AFTER_SHARE: Final = 0.75
 
 class Cancelled(Exception):
     """The caller asked to stop."""
-
-
-@dataclass(frozen=True)
-class Course:
-    """A condition that changes while a clip runs.
-
-    Attributes:
-        emotion: weights over the config's emotions of every step, (B, N, 7) or (B, N, 14).
-        intensity: of every step, (B, N).
-    """
-
-    emotion: Tensor
-    intensity: Tensor
 
 
 @torch.inference_mode()
@@ -86,7 +71,6 @@ def decode(
     condition: Condition,
     draws: list[Draws],
     temperature: list[float],
-    course: Course | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Scaled frames (B, N P, C) of B rows for the N steps of ``draws``.
@@ -96,7 +80,6 @@ def decode(
         condition: B rows.
         draws: of each row, N steps.
         temperature: of each row.
-        course: the emotion and intensity of every step where they change; else those of ``condition``.
         on_step: called with (steps done, steps in all); may raise `Cancelled`.
     """
     device, size = model.scale.device, model.config.frames_per_step
@@ -110,9 +93,6 @@ def decode(
     velocity = torch.zeros_like(previous)
     written = []
     for step in range(steps):
-        if course is not None:
-            condition = replace(condition, emotion=course.emotion[:, step], intensity=course.intensity[:, step])
-            _tell(model, condition, caches)
         frames = model.decode_step(
             previous, velocity, condition, mask, caches, noise[:, step], gumbel[:, step], heat, step
         ).clamp(lower, upper)
@@ -133,19 +113,6 @@ def in_units(model: CTEG, scaled: Tensor) -> npt.NDArray[np.float32]:
     """Scaled frames (…, C) in the units of the model's space."""
     frames: npt.NDArray[np.float32] = (scaled * model.scale).float().cpu().numpy()
     return frames
-
-
-def _tell(model: CTEG, condition: Condition, caches: list[LayerCache]) -> None:
-    """Put the emotion of ``condition`` into the caches' text memory, whose first token it is."""
-    if model.config.conditioning == "none":
-        return
-    token = model.memory(condition)[0][:, :1]
-    for layer, cache in zip(model.decoder_layers, caches, strict=True):
-        for attention, (key, value) in (
-            (layer.text_attention, cache.text), (layer.text_attention_second, cache.text_second)
-        ):  # fmt: skip
-            new_key, new_value = attention.keys_values(token)
-            key[:, :, :1], value[:, :, :1] = new_key, new_value
 
 
 @torch.inference_mode()

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..direction.brackets import SILENCE
 from ..direction.script import Part, WeightsOf
+from .asked import Asked
 from .continuity import OVERLAP_SECONDS, SKIP_SECONDS, Passage
 from .sampling import minimum_jerk
 
@@ -76,17 +77,14 @@ def passages(
         at = np.arange(start - skip, end)
         members = [j for j, other in enumerate(parts) if other.span == part.span] if part.span else range(len(parts))
         moved = _moved(at, int(edges[members[0]]), int(edges[members[-1] + 1]))
-        emotion = np.repeat(part.weights(weights_of)[None], len(at), 0)
-        intensity = np.full(len(at), part.intensity, np.float32)
+        speaks = speaking and part.text != SILENCE
+        first = Asked(part.weights(weights_of), part.intensity, energy, speaks)
+        last = first
         if part.emotion_to is not None:
-            emotion = (1 - moved[:, None]) * emotion + moved[:, None] * part.weights_to(weights_of)
-            intensity = (1 - moved) * intensity + moved * np.float32(part.intensity_to)
-        result.append(
-            Passage(
-                part.text, start, skip, emotion.astype(np.float32), intensity.astype(np.float32), energy,
-                speaking and part.text != SILENCE,
-            )
-        )  # fmt: skip
+            last = Asked(part.weights_to(weights_of), part.intensity_to, energy, speaks)
+        else:
+            moved = np.zeros_like(moved)
+        result.append(Passage(part.text, start, skip, first, last, moved))
     return tuple(result)
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from generator.config import ModelConfig
-from generator.emotions import BASIC_EMOTIONS, emotion_weights
+from generator.emotions import BASIC_EMOTIONS
 from generator.errors import InputError
 from generator.heads import line_statistics
 from generator.model import length_features
@@ -59,7 +59,7 @@ def test_a_plain_request_is_one_clip_of_the_decoder(performer: CtegPerformer, se
     features = performer.encoder.encode([text])
     config = performer.checkpoint.generator.decoder.config
     joy = config.weights_of("joy")
-    asked = [Asked(joy, joy, (0.8, 0.8))]
+    asked = [Asked(joy, 0.8)]
     if seconds is None:
         noise = TakeSeed(seed, text).rng(STREAM_LENGTH).standard_normal()
         statistics = torch.tensor([line_statistics(text)])
@@ -69,7 +69,7 @@ def test_a_plain_request_is_one_clip_of_the_decoder(performer: CtegPerformer, se
             frames = round(float(lengths.sample(torch.tensor([noise]).float(), LENGTH_SPREAD)) * 24)
     else:
         frames = round(seconds * 24)
-    condition = told(config, features, asked, torch.tensor([frames]))
+    condition = told(config, features, asked, torch.tensor([frames]), config.emphasis)
     model = performer.checkpoint.generator.decoder
     decoded = smooth_seams(sample_uncached(model, condition, TakeSeed(seed, text), 1.0), ARKIT55)
     expected = end_at_standard_face(decoded, ARKIT55, stop_early=seconds is None)
@@ -248,26 +248,24 @@ def test_farthest_points_are_chosen() -> None:
     assert (drawn_for(1), drawn_for(16), drawn_for(20), drawn_for(64)) == (4, 64, 64, 64)
 
 
-def test_what_a_passage_moves_to_is_told_to_a_model_that_can_be_told(performer: CtegPerformer) -> None:
+def test_a_model_is_told_what_it_can_be_told(performer: CtegPerformer) -> None:
     features = performer.encoder.encode(["Yes."])
     frames = torch.tensor([48])
-    old = ModelConfig(conditioning="emotion")
-    joy, sadness = old.weights_of("joy"), old.weights_of("sadness")
-    mean = told(old, features, [Asked(joy, sadness, (1.0, 1.0))], frames)
-    np.testing.assert_allclose(mean.emotion[0], (joy + sadness) / 2)
-    assert mean.direction is None
-
-    new = ModelConfig(conditioning="direction")
-    joy, sadness = new.weights_of("joy"), new.weights_of("sadness")
-    condition = told(new, features, [Asked(joy, sadness, (0.5, 1.5), energy=1.3, speaking=False)], frames)
-    assert condition.direction is not None and condition.intensity.tolist() == [1.0]
-    # The decoder multiplies weights by the one intensity it knows, which must give each end its own.
-    np.testing.assert_allclose(condition.emotion[0], 0.5 * joy)
-    np.testing.assert_allclose(condition.direction.towards[0], 1.5 * sadness)
+    old, new = ModelConfig(conditioning="emotion"), ModelConfig(conditioning="direction")
+    assert told(old, features, [Asked(old.weights_of("joy"), 0.5)], frames).direction is None
+    joy = Asked(new.weights_of("joy"), 0.5, energy=1.3, speaking=False)
+    condition = told(new, features, [joy.halfway(Asked(new.weights_of("sadness"), 1.5))], frames)
+    assert condition.intensity.tolist() == [1.0] and condition.emotion[0].max() == 0.5
+    assert condition.direction is not None and bool((condition.direction.given == 1).all())
     assert condition.direction.energy.tolist() == [pytest.approx(1.3)] and condition.direction.speaking.tolist() == [0]
-    calm = told(new, features, [Asked(joy, joy, (0.0, 0.0))], frames)
-    np.testing.assert_allclose(calm.emotion[0], joy)
-    assert calm.intensity.tolist() == [0.0]
+
+
+def test_an_emotion_moves_on_between_two_versions_of_a_take(performer: CtegPerformer) -> None:
+    joy, fear = (take(performer, emotion=e, seed=4, seconds=4.0) for e in ("joy", "fear"))
+    moving = take(performer, emotion="joy", emotion_to="fear", seed=4, seconds=4.0)
+    np.testing.assert_allclose(moving[:26], joy[:26], atol=2e-4)
+    np.testing.assert_allclose(moving[-24:], fear[-24:], atol=2e-4)
+    assert np.linalg.norm(moving[48] - joy[48]) > 0.05 < np.linalg.norm(moving[48] - fear[48])
 
 
 def test_frames_are_divided_in_proportion() -> None:
@@ -278,9 +276,9 @@ def test_passages_decoded_together_equal_passages_decoded_alone(performer: CtegP
     model = performer.checkpoint.generator.decoder
 
     def passage(text: str, start: int, skip: int, frames: int, emotion: str, to: str) -> Passage:
-        t = np.linspace(0, 1, frames, dtype=np.float32)[:, None]
-        weights = (1 - t) * emotion_weights(emotion) + t * emotion_weights(to)
-        return Passage(text, start, skip, weights, np.ones(frames, np.float32))
+        begin, end = (Asked(model.config.weights_of(name), 1.0) for name in (emotion, to))
+        moved = np.linspace(0, 1, frames, dtype=np.float32) if emotion != to else np.zeros(frames, np.float32)
+        return Passage(text, start, skip, begin, end, moved)
 
     one = (passage("Yes.", 0, 0, 50, "joy", "joy"), passage("No, never!", 40, 3, 60, "joy", "fear"))
     other = (passage("Maybe.", 0, 0, 70, BASIC_EMOTIONS[0], "anger"),)

@@ -13,12 +13,9 @@ from torch import Tensor
 from generator.config import ModelConfig
 from generator.distributions import Gaussian, Mixture
 from generator.model import CTEG, Condition, Direction, ExpressionWiseAttention, direction_features
-from generator.performing.draws import Draws
 from generator.performing.load import load_performer
 from generator.performing.sampling import (
-    Course,
     TakeSeed,
-    decode,
     end_at_standard_face,
     sample_takes,
     sample_uncached,
@@ -28,8 +25,6 @@ from generator.requests import LineRequest
 from generator.spaces import ARKIT55
 
 SMALL = ModelConfig(d_model=32, n_head=4, d_inner=64, d_latent=8, d_ewa=8, text_width=24, prior_components=3)
-#: What a course changes.
-FELT = ("emotion", "intensity")
 VARIANTS = {
     "default": SMALL,
     "frame by frame": replace(SMALL, frames_per_step=1, recognition="next_state"),
@@ -137,26 +132,6 @@ def test_takes_decoded_together_equal_takes_decoded_alone() -> None:
         single = Condition(**{k: v if v is None else v[row : row + 1] for k, v in vars(condition).items()})
         (alone,) = sample_takes(model, single, [seed(number)], [heat], [True])
         np.testing.assert_allclose(alone, together[row], atol=2e-5)
-
-
-def test_a_course_is_told_at_every_step() -> None:
-    model, condition = make_model(SMALL), make_condition(2, [24, 24])
-    draws = [Draws.of(seed(k), SMALL, 6) for k in (1, 2)]
-    other = replace(condition, emotion=condition.emotion.flip(1), intensity=condition.intensity + 0.3)
-
-    def course(*conditions: Condition) -> Course:
-        """Three steps of each."""
-        stacked = [torch.stack([getattr(c, name) for c in conditions for _ in range(3)], 1) for name in FELT]
-        return Course(*stacked)
-
-    before, after = decode(model, condition, draws, [1.0, 0.5]), decode(model, other, draws, [1.0, 0.5])
-    same = decode(model, condition, draws, [1.0, 0.5], course(condition, condition))
-    told = decode(model, condition, draws, [1.0, 0.5], course(other, other))
-    turned = decode(model, condition, draws, [1.0, 0.5], course(condition, other))
-    torch.testing.assert_close(same, before)
-    torch.testing.assert_close(told, after)
-    torch.testing.assert_close(turned[:, :12], before[:, :12])
-    assert (turned[:, 12:] - before[:, 12:]).abs().max() > 1e-3
 
 
 def test_takes_stay_inside_the_limits_and_end_at_the_standard_face() -> None:
