@@ -52,7 +52,9 @@ def main() -> None:
     values = np.concatenate([clip.values for clip in clips])[::3]
     clip = clips[0].with_values(values)
     print(f"{len(clips)} takes, every third frame\n")
-    print("| face | actions from | over | mean mm | 95 % mm | motion: mean mm | 95 % mm |\n|---|---|---|---|---|---|---|")
+    print(
+        "| face | actions from | over | mean mm | 95 % mm | motion: mean mm | 95 % mm |\n|---|---|---|---|---|---|---|"
+    )
     head = read_head()
     face = head_geometry(head)
     found = face_points(face)
@@ -139,8 +141,13 @@ def driven(deltas: Array, clip: Clip) -> Array:
 def posed(head: Head, performance: Performance, chosen: Array) -> Array:
     """Displacements (T, V, 3) of the head in this performance, without the turning of the whole head."""
     rest = head.vertices[chosen]
-    keys = np.stack([performance.shape_keys.get(f"Exp{i + 1}", np.zeros(1)) + 0 * next(iter(
-        performance.shape_keys.values())) for i in range(head.basis.shape[2])], axis=1)
+    keys = np.stack(
+        [
+            performance.shape_keys.get(f"Exp{i + 1}", np.zeros(1)) + 0 * next(iter(performance.shape_keys.values()))
+            for i in range(head.basis.shape[2])
+        ],
+        axis=1,
+    )
     moved = rest + np.einsum("tk,vdk->tvd", keys, head.basis[chosen])
     result = moved.copy()
     for role, joint in (("jaw", 2), ("left_eye", 3), ("right_eye", 4)):

@@ -13,7 +13,7 @@ from .convert import to_arkit
 from .detect import detect_rig
 from .direct import arkit_mapping, flame_mapping
 from .fit import FLAME_VERTICES, NoPoints, face_points
-from .fitted import fitted_mapping, is_fitted
+from .fitted import check_edited, fitted_mapping, is_fitted
 from .geometry import face_geometry
 from .mapping import MESH_PROPERTY, Mapping, MappingError
 from .naming import FLAME_EXPRESSIONS
@@ -51,6 +51,7 @@ def mapping_for(rig: Rig, clip: Clip) -> Mapping:
     mesh: Any = rig.object.data
     stored = stored_mapping(mesh)
     if stored is not None and stored.source_space == clip.space and not is_fitted(mesh):
+        check_edited(rig)
         return stored
     if rig.kind == "ARKIT" and clip.space == "arkit55":
         return arkit_mapping(rig)
@@ -73,7 +74,7 @@ def mapping_for(rig: Rig, clip: Clip) -> Mapping:
 def flame_in_file(besides: Rig) -> Rig | None:
     """The FLAME mesh of this file through which flame53 clips can be read, or None.
 
-    One of FLAME's own topology goes before others, and of those the first by name. It may be linked or hidden.
+    One of FLAME's own topology goes before others, then the first by its mesh's name. It may be linked or hidden.
     """
     meshes = [obj for obj in bpy.data.objects if obj.type == "MESH" and obj != besides.object]
     rigs = [rig for rig in map(detect_rig, meshes) if rig.kind == "FLAME" and rig.object is not None]
@@ -81,8 +82,8 @@ def flame_in_file(besides: Rig) -> Rig | None:
 
 
 def _not_flames_own(rig: Rig) -> tuple[bool, str]:
-    assert rig.object is not None
-    return len(rig.object.data.vertices) != FLAME_VERTICES, rig.object.name
+    mesh: Any = rig.object.data if rig.object is not None else None
+    return len(mesh.vertices) != FLAME_VERTICES, mesh.name
 
 
 def _reads(rig: Rig, space: str) -> bool:
@@ -104,8 +105,8 @@ def _read_as_arkit(rig: Rig, clips: Sequence[Clip]) -> list[Clip]:
         points = face_points(face)
     except NoPoints as error:
         raise MappingError(
-            f"{flame.object.name}, through which the clip would be read, {error}. Name its eye bones left_eye and "
-            "right_eye, or choose a checkpoint that speaks arkit55."
+            f"{flame.object.name}, through which the clip would be read, {error}. {error.advice}, or choose a "
+            "checkpoint that speaks arkit55."
         ) from None
     expressions = {key: c for c, keys in flame.shape_keys.items() if c in FLAME_EXPRESSIONS for key in keys}
     return [to_arkit(clip, face, points, mapping, expressions) for clip in clips]

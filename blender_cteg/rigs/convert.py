@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..clip import Clip
+from .direct import JAW_TURNS
 from .fit import FaceGeometry, Fitted
 from .mapping import Mapping, MappingError
 from .naming import ARKIT_CHANNELS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
@@ -22,7 +23,7 @@ from .surface import Points
 Floats = npt.NDArray[np.float64]
 
 #: What an action must explain before it is used, as a share of its own square size: keeps the rest of the face still.
-SPARSITY: Final = 0.004
+SPARSITY: Final = 0.001
 #: How much a change from frame to frame counts against the fit, in the same unit: damps flicker, not motion.
 SMOOTHNESS: Final = 0.003
 #: Small enough to tell two actions apart that look almost alike, large enough to choose when nothing does.
@@ -76,12 +77,12 @@ def to_arkit(clip: Clip, face: FaceGeometry, points: Points, mapping: Mapping, e
     shown = seen @ gains
     if not shown.any():
         raise MappingError("The mapping of the FLAME mesh drives none of its expression keys. Remove it and try again.")
-    strengths = bounded(shown.T @ shown, wanted @ (seen.T @ shown), actions.index("jawOpen"), actions.index("mouthClose"))
+    strengths = bounded(
+        shown.T @ shown, wanted @ (seen.T @ shown), actions.index("jawOpen"), actions.index("mouthClose")
+    )
     values = np.zeros((clip.frames, len(ARKIT_CHANNELS) + len(HEAD_CHANNELS)))
     values[:, [ARKIT_CHANNELS.index(action) for action in actions]] = strengths
-    return replace(
-        clip, values=values.astype(np.float32), channels=(*ARKIT_CHANNELS, *HEAD_CHANNELS), space="arkit55"
-    )
+    return replace(clip, values=values.astype(np.float32), channels=(*ARKIT_CHANNELS, *HEAD_CHANNELS), space="arkit55")
 
 
 def bounded(gram: Floats, target: Floats, jaw_open: int, mouth_close: int) -> Floats:
@@ -124,8 +125,6 @@ def _looks(fitted: Fitted) -> Floats:
         small = 1e-4
         jaw = np.stack([fitted.jaw.displacement(turn).ravel() / small for turn in np.eye(3) * small], axis=1)
     elif fitted.jaw_key is not None:
-        from .direct import JAW_TURNS
-
         jaw[:, 0] = fitted.jaw_key[1].ravel() / JAW_TURNS["jawOpen"][0]
     looks: Floats = np.concatenate([fitted.basis, jaw], axis=1) * fitted.root
     return looks

@@ -41,7 +41,15 @@ _SMALLEST: Final = 1e-3
 
 
 class NoPoints(ValueError):
-    """The face's landmarks are neither known nor found; the message says what to do."""
+    """The face's landmarks are neither known nor found.
+
+    Attributes:
+        advice: what gives the face landmarks, to begin a sentence with.
+    """
+
+    def __init__(self, problem: str, advice: str) -> None:
+        super().__init__(problem)
+        self.advice = advice
 
 
 @dataclass(frozen=True)
@@ -93,9 +101,13 @@ def face_points(face: FaceGeometry) -> Points:
             return points
     if face.landmarks is not None:
         return at_vertices(face.landmarks)
+    listed = "list the vertices of its 68 landmarks in the mesh's custom property 'cteg_landmarks'"
     if face.eyes is None:
-        raise NoPoints("has no landmarks and no eye bones to find them by")
-    raise NoPoints("has a skin on which no face was found around its eye bones")
+        raise NoPoints(
+            "has no landmarks and no eye bones to find them by",
+            f"Name its eye bones left_eye and right_eye, or {listed}",
+        )
+    raise NoPoints("has a skin on which no face was found around its eye bones", f"{listed[0].upper()}{listed[1:]}")
 
 
 def eye_distance(places: Floats) -> float:

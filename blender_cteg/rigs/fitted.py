@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -36,8 +37,7 @@ def fitted_mapping(rig: Rig) -> Mapping:
         mapping = fit_mapping(face_geometry(rig))
     except NoPoints as error:
         raise MappingError(
-            f"{rig.object.name} {error}, so expressions cannot be fitted to it. Name its eye bones left_eye and "
-            "right_eye, list the vertices of its 68 landmarks in the mesh's custom property 'cteg_landmarks', or use a "
+            f"{rig.object.name} {error}, so expressions cannot be fitted to it. {error.advice}, or use a "
             "checkpoint that speaks flame53."
         ) from None
     if mesh.is_editable and (text is None or is_fitted(mesh)):
@@ -52,17 +52,19 @@ def is_fitted(mesh: Any) -> bool:
     return isinstance(text, str) and _record(mesh).get("mapping") == _hash(text)
 
 
-def outdated_note(rig: Rig) -> str | None:
-    """A sentence when a fit was edited by hand and the mesh's keys have changed since; such a mapping is kept."""
-    mesh: Any = rig.object.data if rig.object is not None else None
-    if mesh is None or rig.kind != "FLAME" or FIT_PROPERTY not in mesh or is_fitted(mesh):
-        return None
-    if _record(mesh).get("keys") == fingerprint(rig):
-        return None
-    return (
-        f"The shape keys of {mesh.name} changed after its mapping was fitted, and the mapping was edited since, so it "
-        "was kept. Fit it again to start over from the new keys."
-    )
+def check_edited(rig: Rig) -> None:
+    """Remember beside a fit that was edited by hand whether the mesh's keys have changed since, for `fit_lines`.
+
+    Reading all keys takes a while, so this is asked when a take is written and not when the panel is drawn.
+    """
+    assert rig.object is not None
+    mesh: Any = rig.object.data
+    if FIT_PROPERTY not in mesh or is_fitted(mesh) or not mesh.is_editable:
+        return
+    record = _record(mesh)
+    outdated = record.get("keys") != fingerprint(rig)
+    if record.get("outdated", False) != outdated:
+        mesh[FIT_PROPERTY] = json.dumps({**record, "outdated": outdated})
 
 
 def refit(rig: Rig) -> Mapping:
@@ -104,9 +106,38 @@ def fingerprint(rig: Rig) -> str:
     return digest.hexdigest()
 
 
+def fit_lines(rig: Rig) -> list[str]:
+    """Lines for the panel about the mapping kept on a face: `fit_summary`, and a warning when it is out of date."""
+    mapping, mesh = kept_mapping(rig), rig.object.data if rig.object is not None else None
+    if mapping is None or mesh is None:
+        return []
+    lines = fit_summary(mapping)
+    if _record(mesh).get("outdated") and not is_fitted(mesh):
+        lines.append(
+            f"The shape keys of {mesh.name} changed after its mapping was fitted. The mapping was edited, so it was "
+            "kept; Fit Again starts over from the new keys."
+        )
+    return lines
+
+
+def kept_mapping(rig: Rig) -> Mapping | None:
+    """The readable mapping kept on a FLAME rig's mesh, or None."""
+    mesh: Any = rig.object.data if rig.object is not None and rig.kind == "FLAME" else None
+    text = mesh.get(MESH_PROPERTY) if mesh is not None else None
+    return _read(text) if isinstance(text, str) else None
+
+
+@lru_cache(maxsize=16)  # the panel asks at every redraw
+def _read(text: str) -> Mapping | None:
+    try:
+        return Mapping.from_json(text)
+    except MappingError:
+        return None
+
+
 def fit_summary(mapping: Mapping) -> list[str]:
     """How well a fit shows the actions, in lines for the panel; empty for a mapping that was not fitted."""
-    percent = residual_percent(mapping)
+    percent = _percent_on_skin(mapping)
     if not percent:
         return []
     good = sum(value <= GOOD_PERCENT for value in percent.values())
@@ -117,8 +148,16 @@ def fit_summary(mapping: Mapping) -> list[str]:
 
 def residual_table(mapping: Mapping) -> list[tuple[str, float, float]]:
     """Channel, what of it is left over in mm on a face of ordinary size, and in per cent; the weakest first."""
-    percent = residual_percent(mapping)
+    percent = _percent_on_skin(mapping)
     return [(c, mapping.residual_mm[c], percent[c]) for c in sorted(percent, key=lambda c: -percent[c])]
+
+
+def _percent_on_skin(mapping: Mapping) -> dict[str, float]:
+    """Per cent left over per action, without the looks that eye bones show: the lids' part of them says little."""
+    turned = {channel for role in ("left_eye", "right_eye") for channel in mapping.bones.get(role, {})}
+    return {
+        c: percent for c, percent in residual_percent(mapping).items() if not (c in turned and c.startswith("eyeLook"))
+    }
 
 
 def _record(mesh: Any) -> dict[str, Any]:

@@ -30,8 +30,8 @@ LANDMARKS_PROPERTY: Final = "cteg_landmarks"
 def find_axes(obj: bpy.types.Object, armature: bpy.types.Object | None, bones: Mapping[str, str]) -> Axes:
     """FLAME's axes in the armature's space (the mesh's without one), for `Rig.axes`.
 
-    From the landmarks of the mesh where it has them, else from the eye bones and the neck or head bone, else from the world: z up,
-    looking along -y.
+    From the landmarks of the mesh where it has them, else from the eye bones and the neck or head bone, else from the
+    world: z up, looking along -y.
     """
     space = armature if armature is not None else obj
     axes = None

@@ -31,6 +31,10 @@ _SAME_SIDE: Final = 0.5
 _ANCHOR: Final = 30.0
 #: More than this from the skin, in eye distances, as root mean square: the template lies on no face.
 _FARTHEST: Final = 0.08
+#: A template bent further than this from an affine map, in eye distances, or squeezed to less than this, was forced
+#: onto something else. (The demo head: 0.043 and 0.98; the back of its head 0.20 and 0.31.)
+_MOST_BENT: Final = 0.12
+_MOST_SQUEEZED: Final = 0.5
 #: Vertices that a point between them is mixed from.
 _MIXED: Final = 4
 
@@ -84,7 +88,7 @@ def find_points(
 
     Returns:
         The template's P places, or None when the template comes to lie on no face: nothing to start from (neither
-        eyes nor landmarks), too little skin, or a skin too far from it.
+        eyes nor landmarks), too little skin, or a skin too far from it or too unlike.
     """
     if len(triangles) == 0 or (eyes is None and landmarks is None):
         return None
@@ -107,7 +111,7 @@ def find_points(
     places, toward = _drawn(moved[skin], normals[skin], template, known)
     points = _mixed(places, toward, moved, normals, skin)
     distance = np.sqrt(((points.of(moved) - places) ** 2).sum(1).mean())
-    if not distance < _FARTHEST:
+    if not distance < _FARTHEST or not _plausible(template.positions, places):
         return None
     if landmarks is not None:  # known exactly
         points.vertices[:68], points.weights[:68] = landmarks[:, None], np.eye(_MIXED)[0]
@@ -118,9 +122,10 @@ def vertex_normals(vertices: Floats, triangles: Ints) -> Floats:
     """Unit normals weighted by area, shape (V, 3); zero where a vertex has no triangle with an area."""
     a, b, c = (vertices[triangles[:, i]] for i in range(3))
     faces = np.cross(b - a, c - a)
-    normals = np.stack(
-        [sum(np.bincount(triangles[:, i], faces[:, axis], len(vertices)) for i in range(3)) for axis in range(3)], axis=1
-    )
+    normals = np.zeros_like(vertices)
+    for corner in range(3):
+        for axis in range(3):
+            normals[:, axis] += np.bincount(triangles[:, corner], faces[:, axis], len(vertices))
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
     unit: Floats = normals / np.where(lengths > 0, lengths, 1.0)
     return unit
@@ -147,6 +152,15 @@ def _skin(moved: Floats, triangles: Ints, motion: Floats, template: Template) ->
     low, high = template.positions.min(0) - 0.5, template.positions.max(0) + 0.5
     chosen: Ints = np.flatnonzero(face & (moved > low).all(1) & (moved < high).all(1))
     return chosen
+
+
+def _plausible(rest: Floats, places: Floats) -> bool:
+    """Whether ``places`` are a face like ``rest``, shape (P, 3) each: stretched and bent, but not torn to shreds."""
+    with_one = np.c_[rest, np.ones(len(rest))]
+    affine = np.linalg.lstsq(with_one, places, rcond=None)[0]
+    bent = np.sqrt(((with_one @ affine - places) ** 2).sum(1).mean())
+    squeezed = np.linalg.svd(affine[:3], compute_uv=False)[-1]
+    return bool(bent < _MOST_BENT and squeezed > _MOST_SQUEEZED and np.linalg.det(affine[:3]) > 0)
 
 
 def _squared_distances(one: Floats, other: Floats) -> Floats:
