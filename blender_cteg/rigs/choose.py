@@ -101,15 +101,15 @@ def _read_as_arkit(rig: Rig, clips: Sequence[Clip]) -> list[Clip]:
     own = stored is not None and stored.source_space == "arkit55" and not is_fitted(flame.object.data)
     mapping = stored if own and stored is not None else fitted_mapping(flame)
     face = face_geometry(flame)
+    expressions = {key: c for c, keys in flame.shape_keys.items() if c in FLAME_EXPRESSIONS for key in keys}
     try:
         points = face_points(face)
+        return [to_arkit(clip, face, points, mapping, expressions) for clip in clips]
     except NoPoints as error:
         raise MappingError(
             f"{flame.object.name}, through which the clip would be read, {error}. {error.advice}, or choose a "
             "checkpoint that speaks arkit55."
         ) from None
-    expressions = {key: c for c, keys in flame.shape_keys.items() if c in FLAME_EXPRESSIONS for key in keys}
-    return [to_arkit(clip, face, points, mapping, expressions) for clip in clips]
 
 
 def stored_mapping(mesh: Any) -> Mapping | None:

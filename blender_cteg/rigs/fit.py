@@ -210,9 +210,11 @@ class Fitted:
 
     @classmethod
     def of(cls, face: FaceGeometry, points: Points) -> Fitted:
-        """``face`` at ``points``."""
+        """``face`` at ``points``. NoPoints where the arithmetic has nothing to stand on."""
         places = points.of(face.vertices)
         unit = eye_distance(places)
+        if not unit > 1e-9:
+            raise NoPoints("has both eyes in one place", "Check its rest shape and its landmarks")
         weights = np.ones(points.size)
         weights[_CONTOUR] = CONTOUR_WEIGHT
         jaw = None
@@ -221,6 +223,8 @@ class Fitted:
         key = (face.jaw_key[0], points.of(face.jaw_key[1]) / unit) if face.jaw_key is not None else None
         columns = [points.of(offsets).ravel() / unit for offsets in face.offsets.values()]
         basis = np.stack(columns, axis=1) if columns else np.zeros((3 * points.size, 0))
+        if not np.isfinite(basis).all():
+            raise NoPoints("has a shape key with a coordinate that is not a number", "Remove that key")
         return cls(points, list(face.offsets), basis, weights, jaw, key)
 
     @property

@@ -34,7 +34,12 @@ def ict_arkit_face(path: Path) -> bpy.types.Object:
     armature = armature_object(
         "IctRig", {"neck": _place(ict.eyes.mean(0) - (0, 9, 10)), "head": _place(ict.eyes.mean(0))}
     )
-    face.vertex_groups.new(name="head").add(range(len(ict.vertices)), 1.0, "REPLACE")
+    # The neck bends between collar and chin, in steps as vertex groups are filled by weight.
+    follow = np.round(np.clip((ict.vertices[:, 1] + 15.0) / 6.0, 0.0, 1.0), 1)
+    for name, share in (("head", follow), ("neck", 1.0 - follow)):
+        group = face.vertex_groups.new(name=name)
+        for value in np.unique(share[share > 0]):
+            group.add(np.flatnonzero(share == value).tolist(), float(value), "REPLACE")
     skin(face, armature)
     return face
 
@@ -61,7 +66,9 @@ def _place(point: np.ndarray) -> tuple[float, ...]:
 def _mesh(ict: Ict) -> bpy.types.Object:
     mesh = bpy.data.meshes.new("Ict")
     points = (0.01 * ict.vertices @ Z_UP.T).tolist()
-    mesh.from_pydata(points, [], [[int(i) for i in row if i >= 0] for row in ict.polygons])
+    # Behind the eyeballs come tear fluid, shadows and lashes, which mean nothing without their materials.
+    seen = ict.polygons[ict.polygons.max(axis=1) < RIGHT_EYE.stop]
+    mesh.from_pydata(points, [], [[int(i) for i in row if i >= 0] for row in seen])
     face = bpy.data.objects.new("Ict", mesh)
     bpy.context.scene.collection.objects.link(face)
     face.shape_key_add(name="Basis")

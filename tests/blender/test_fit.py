@@ -148,3 +148,18 @@ def test_a_point_is_where_its_vertices_are(scene: bpy.types.Scene) -> None:
     points = face_points(face)  # random vertices have no skin: the landmarks alone
     np.testing.assert_array_equal(points.of(face.vertices), face.vertices[flame_landmarks()])
     assert Fitted.of(face, points).basis.shape == (3 * 68, len(face.offsets))
+
+
+def test_broken_geometry_is_refused_and_nothing_is_kept(scene: bpy.types.Scene) -> None:
+    face = scenes.flame_topology_face()
+    rig, clip = detect_rig(face), scenes.arkit_clip()
+    block = face.data.shape_keys.key_blocks["Exp3"]
+    mark = int(flame_landmarks()[30])
+    block.data[mark].co.x = float("nan")
+    with pytest.raises(MappingError, match="not a number"):
+        mapping_for(rig, clip)
+    block.data[mark].co.x = 0.0
+    face.data.shape_keys.reference_key.data.foreach_set("co", np.zeros(3 * len(face.data.vertices), np.float32))
+    with pytest.raises(MappingError, match="one place"):
+        mapping_for(rig, clip)
+    assert MESH_PROPERTY not in face.data
