@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import bpy
 import numpy as np
 import pytest
@@ -160,3 +162,15 @@ def test_an_independent_face_performs_the_same_take(scene: bpy.types.Scene) -> N
     assert mapping.shape_keys
     with pytest.raises(MappingError):
         mapping.apply(scenes.flame_clip())
+
+
+@needs_head
+def test_a_meshs_own_landmarks_are_kept_exactly() -> None:
+    face = head_geometry(read_head())
+    found = face_points(face)
+    marks = found.vertices[:68, 0]
+    points = face_points(replace(face, landmarks=marks, eyes=None))
+    assert points.size == found.size == 360
+    np.testing.assert_allclose(points.of(face.vertices)[:68], face.vertices[marks])
+    apart = 1e3 * np.linalg.norm(points.of(face.vertices) - found.of(face.vertices), axis=1)
+    assert np.median(apart) < 4.0
