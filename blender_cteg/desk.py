@@ -16,7 +16,7 @@ import bpy
 
 from .animation import keyframes
 from .clip import Clip, ClipError
-from .rigs.choose import mapping_for
+from .rigs.choose import brought_to
 from .rigs.detect import detect_rig
 from .rigs.mapping import MappingError
 from .segments import Segment, SegmentError
@@ -173,8 +173,9 @@ def write(
             )
             for take in performed
         ]  # fmt: skip
+        clips, mapping = brought_to(rig, clips)
         actions = keyframes.write_takes(
-            rig, mapping_for(rig, clips[0]), clips, start_frame=start_frame, scene=scene, interpolation=interpolation
+            rig, mapping, clips, start_frame=start_frame, scene=scene, interpolation=interpolation
         )
     except (ClipError, MappingError, keyframes.TakeError) as error:
         raise DeskError(str(error)) from error

@@ -11,6 +11,7 @@ from . import desk, session
 from .animation import keyframes
 from .clip import origin_of
 from .emotions import label
+from .fit_panel import draw_fit
 from .layouts import emotion_icon, fitting, sentence
 from .operators import extend, generate, resample, vary
 from .operators import segments as segment_operators
@@ -204,6 +205,7 @@ def _draw_target(layout: UILayout, context: Context, settings: CTEG_Settings) ->
     details.active = False
     for index, line in enumerate(detect_rig(settings.target).summary()):
         sentence(details, context, line, icon="CHECKMARK" if index == 0 else "BLANK1")
+    draw_fit(column, context, settings.target)
 
 
 def _draw_line(layout: UILayout, context: Context, settings: CTEG_Settings) -> None:

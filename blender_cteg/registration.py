@@ -7,8 +7,8 @@ import bpy
 from bpy.app.handlers import persistent
 from bpy.props import PointerProperty
 
-from . import commands, panels, preferences, properties, session
-from .operators import branch, cancel, check, extend, generate, head, resample, segments, takes, vary
+from . import commands, fit_panel, panels, preferences, properties, session
+from .operators import branch, cancel, check, extend, fit, generate, head, resample, segments, takes, vary
 
 _CLASSES = (
     properties.CTEG_Settings,
@@ -25,11 +25,13 @@ _CLASSES = (
     segments.CTEG_OT_go_to_segment,
     segments.CTEG_OT_direct_segment,
     extend.CTEG_OT_extend_scene,
+    fit.CTEG_OT_fit_again,
     panels.CTEG_UL_takes,
     panels.CTEG_PT_performance,
     panels.CTEG_PT_understood,
     panels.CTEG_PT_takes,
     panels.CTEG_PT_options,
+    fit_panel.CTEG_PT_fit,
 )
 
 _commands: list[object] = []

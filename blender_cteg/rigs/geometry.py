@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from .actions import LANDMARKS
 from .axes import Axes, axes_from_eyes, axes_from_up
 from .fit import FLAME_VERTICES, FaceGeometry, flame_landmarks
 from .naming import FLAME_EXPRESSIONS
@@ -22,19 +23,22 @@ Floats = npt.NDArray[np.float64]
 
 #: Multi-PIE landmarks: outer corners of the eyes, and the jaw below the ears, which is lower and further back.
 _RIGHT_EYE, _LEFT_EYE, _JAW_CORNERS = 36, 45, [3, 13]
+#: The custom property of a mesh of another topology that lists the vertices of its 68 Multi-PIE landmarks.
+LANDMARKS_PROPERTY: Final = "cteg_landmarks"
 
 
 def find_axes(obj: bpy.types.Object, armature: bpy.types.Object | None, bones: Mapping[str, str]) -> Axes:
     """FLAME's axes in the armature's space (the mesh's without one), for `Rig.axes`.
 
-    From the landmarks of a FLAME mesh, else from the eye bones and the neck or head bone, else from the world: z up,
-    looking along -y.
+    From the landmarks of the mesh where it has them, else from the eye bones and the neck or head bone, else from the
+    world: z up, looking along -y.
     """
     space = armature if armature is not None else obj
     axes = None
-    if len(obj.data.vertices) == FLAME_VERTICES:
+    landmarks = mesh_landmarks(obj.data)
+    if landmarks is not None:
         points = _moved(_coordinates(obj.data.vertices), space.matrix_world.inverted_safe() @ obj.matrix_world)
-        marks = points[flame_landmarks()]
+        marks = points[landmarks]
         axes = axes_from_eyes(marks[_LEFT_EYE], marks[_RIGHT_EYE], marks[_JAW_CORNERS].mean(0))
     base = bones.get("neck") or bones.get("head")
     if axes is None and armature is not None and base and "left_eye" in bones and "right_eye" in bones:
@@ -46,8 +50,20 @@ def find_axes(obj: bpy.types.Object, armature: bpy.types.Object | None, bones: M
     return axes or BLENDER_AXES
 
 
+def mesh_landmarks(mesh: Any) -> npt.NDArray[np.intp] | None:
+    """The 68 landmarks a mesh has as vertex indices: listed in `LANDMARKS_PROPERTY`, else FLAME's by its topology."""
+    count = len(mesh.vertices)
+    try:
+        listed = [int(index) for index in mesh.get(LANDMARKS_PROPERTY, ())]
+    except (TypeError, ValueError):
+        listed = []
+    if len(listed) == LANDMARKS and len(set(listed)) == LANDMARKS and min(listed) >= 0 and max(listed) < count:
+        return np.array(listed, np.intp)
+    return flame_landmarks() if count == FLAME_VERTICES else None
+
+
 def face_geometry(rig: Rig) -> FaceGeometry:
-    """The arrays `fit.fit_mapping` needs, in FLAME axes. ``rig`` is a FLAME rig without a problem."""
+    """The arrays `fit.fit_mapping` needs, in FLAME axes. ``rig`` is a FLAME rig; being linked does not matter."""
     obj, armature = rig.object, rig.armature
     assert obj is not None
     space = armature if armature is not None else obj
@@ -68,7 +84,22 @@ def face_geometry(rig: Rig) -> FaceGeometry:
         jaw_joint = np.array(armature.data.bones[rig.bones["jaw"]].head_local) @ axes
         jaw_weights = _weights(obj, rig.bones["jaw"])
     offsets = {key: offsets_of(key) for key in names}
-    return FaceGeometry(reference @ axes, offsets, frozenset(rig.bones), jaw_weights, jaw_joint, jaw_key)
+    eyes = None
+    if armature is not None and "left_eye" in rig.bones and "right_eye" in rig.bones:
+        bones = [armature.data.bones[rig.bones[role]].head_local for role in ("left_eye", "right_eye")]
+        eyes = np.array(bones) @ axes
+    return FaceGeometry(
+        reference @ axes, offsets, frozenset(rig.bones), jaw_weights, jaw_joint, jaw_key, _triangles(obj.data), eyes,
+        mesh_landmarks(obj.data),
+    )  # fmt: skip
+
+
+def _triangles(mesh: bpy.types.Mesh) -> npt.NDArray[np.intp]:
+    """Vertex indices of the mesh's triangles, shape (F, 3)."""
+    mesh.calc_loop_triangles()
+    flat = np.empty(3 * len(mesh.loop_triangles), np.int32)
+    mesh.loop_triangles.foreach_get("vertices", flat)
+    return flat.reshape(-1, 3).astype(np.intp)
 
 
 def _coordinates(points: bpy.types.bpy_prop_collection) -> Floats:

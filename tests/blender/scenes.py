@@ -11,8 +11,9 @@ import numpy as np
 from mathutils import Matrix, Vector
 
 from blender_cteg.clip import Clip
+from blender_cteg.rigs.actions import template
 from blender_cteg.rigs.fit import FLAME_VERTICES, flame_landmarks
-from blender_cteg.rigs.naming import ARKIT_CHANNELS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS, load_table
+from blender_cteg.rigs.naming import ARKIT_CHANNELS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
 
 #: FLAME's joints in its own axes, metres: roughly where they are on a real head.
 JOINTS = {
@@ -92,7 +93,7 @@ def flame_topology_face(keys: int = 30, axes: np.ndarray = Z_UP) -> bpy.types.Ob
     """5,023 vertices whose landmarks sit where a face has them, with smooth random Exp keys and a skinned jaw."""
     rng = np.random.default_rng(3)
     vertices = rng.normal(0, 0.07, (FLAME_VERTICES, 3))
-    marks = np.array(load_table("ict_actions")["neutral"], float).reshape(68, 3) * 1e-4 * 0.063
+    marks = template().positions[:68] * 0.063
     vertices[flame_landmarks()] = marks + np.array(JOINTS["left_eye"]) * (0, 1, 1)
     face = mesh_object("Flame", (vertices @ axes.T).tolist(), [])
     for index in range(keys):

@@ -7,11 +7,20 @@ import bpy
 import numpy as np
 import pytest
 
+from blender_cteg.rigs.actions import SOURCES, action_displacements
 from blender_cteg.rigs.choose import mapping_for
 from blender_cteg.rigs.detect import detect_rig
-from blender_cteg.rigs.fit import action_displacements, fit_mapping, flame_landmarks, residual_percent, rotation_matrix
-from blender_cteg.rigs.geometry import face_geometry
-from blender_cteg.rigs.mapping import MESH_PROPERTY, Mapping
+from blender_cteg.rigs.fit import (
+    Fitted,
+    face_points,
+    fit_mapping,
+    flame_landmarks,
+    residual_percent,
+    rotation_matrix,
+)
+from blender_cteg.rigs.fitted import FIT_PROPERTY, fit_lines, fit_summary, refit, residual_table
+from blender_cteg.rigs.geometry import LANDMARKS_PROPERTY, face_geometry
+from blender_cteg.rigs.mapping import MESH_PROPERTY, Mapping, MappingError
 
 from . import scenes
 
@@ -26,12 +35,17 @@ def test_known_coefficients_are_found_again(scene: bpy.types.Scene, axes: np.nda
     assert face.jaw_weights is not None
     turn = np.array([0.3, 0.05, -0.02])
     arms = points - face.jaw_joint
+    # mouthClose is a displacement of the open mouth: the jaw carries it along.
     opened = face.jaw_weights[marks][:, None] * (arms @ rotation_matrix(turn).T - arms)
-    actions = {"mouthSmileLeft": smile / eye_distance, "jawOpen": opened / eye_distance}
-    mapping = fit_mapping(face, actions=actions, noise=1e-6)
-    found = {key: row["mouthSmileLeft"] for key, row in mapping.shape_keys.items() if "mouthSmileLeft" in row}
-    assert found == {"Exp2": pytest.approx(0.7, abs=1e-3), "Exp9": pytest.approx(-1.2, abs=1e-3)}
+    jaw = face.jaw_weights[marks][:, None, None] * (rotation_matrix(turn) - np.eye(3)) + np.eye(3)
+    closed = np.einsum("pab,pb->pa", jaw, smile)
+    actions = {"mouthSmileLeft": smile, "mouthClose": closed, "jawOpen": opened}
+    mapping = fit_mapping(face, actions={c: moved / eye_distance for c, moved in actions.items()}, noise=1e-6)
+    for channel in ("mouthSmileLeft", "mouthClose"):
+        found = {key: row[channel] for key, row in mapping.shape_keys.items() if channel in row}
+        assert found == {"Exp2": pytest.approx(0.7, abs=1e-3), "Exp9": pytest.approx(-1.2, abs=1e-3)}
     np.testing.assert_allclose(mapping.bones["jaw"]["jawOpen"], turn, atol=1e-4)
+    assert list(mapping.residual_mm) == list(actions)
     assert all(residual < 0.01 for residual in mapping.residual_mm.values())
 
 
@@ -51,7 +65,7 @@ def test_a_jaw_key_stands_in_for_a_jaw_bone(scene: bpy.types.Scene) -> None:
     assert mapping.shape_keys["Exp3"]["jawOpen"] == pytest.approx(0.5, abs=1e-3)
 
 
-def test_the_fit_is_reported_kept_and_used_again(scene: bpy.types.Scene) -> None:
+def test_the_fit_is_reported_kept_and_made_again_when_keys_change(scene: bpy.types.Scene) -> None:
     face = scenes.flame_topology_face()
     rig, clip = detect_rig(face), scenes.arkit_clip()
     mapping = mapping_for(rig, clip)
@@ -62,16 +76,90 @@ def test_the_fit_is_reported_kept_and_used_again(scene: bpy.types.Scene) -> None
     assert mapping.bones["jaw"]["jawOpen"][0] > 0.1
     assert mapping.bones["left_eye"]["eyeLookDownLeft"][0] > 0
     assert mapping.unmatched(clip.channels) == ("tongueOut",)
-    assert Mapping.from_json(face.data[MESH_PROPERTY]) == mapping
-    face.data.shape_keys.key_blocks["Exp1"].data[0].co.x += 1.0
+    stored = face.data[MESH_PROPERTY]
+    assert Mapping.from_json(stored) == mapping
     assert mapping_for(rig, clip) == mapping
+    mark = int(flame_landmarks()[54])
+    face.data.shape_keys.key_blocks["Exp1"].data[mark].co.x += 0.01
+    changed = mapping_for(rig, clip)
+    assert changed != mapping
+    assert face.data[MESH_PROPERTY] == changed.to_json()
 
 
-def test_displacements_are_those_of_a_face() -> None:
-    actions = action_displacements()
+def test_an_edited_mapping_is_kept_and_the_panel_says_so(scene: bpy.types.Scene) -> None:
+    face = scenes.flame_topology_face()
+    rig, clip = detect_rig(face), scenes.arkit_clip()
+    mapping_for(rig, clip)
+    edited = Mapping("arkit55", {"Exp1": {"jawOpen": 2.0}}, residual_mm={"jawOpen": 1.0})
+    face.data[MESH_PROPERTY] = edited.to_json()
+    assert mapping_for(rig, clip) == edited
+    assert len(fit_lines(rig)) == 1
+    face.data.shape_keys.key_blocks["Exp1"].data[0].co.x += 0.01
+    assert mapping_for(rig, clip) == edited
+    assert "Fit Again" in fit_lines(rig)[1]
+    again = refit(rig)
+    assert again != edited
+    assert mapping_for(rig, clip) == again
+    assert len(fit_lines(rig)) == 1
+    # What somebody else stored was never a fit.
+    del face.data[FIT_PROPERTY]
+    face.data[MESH_PROPERTY] = edited.to_json()
+    face.data.shape_keys.key_blocks["Exp1"].data[0].co.x += 0.01
+    assert mapping_for(rig, clip) == edited
+
+
+def test_the_summary_names_the_weakest() -> None:
+    percent = {"jawOpen": 5.0, "cheekPuff": 60.0, "mouthRollLower": 40.0, "browInnerUp": 30.0}
+    sizes = residual_percent(Mapping("arkit55", residual_mm=dict.fromkeys(percent, 1.0)))
+    mapping = Mapping("arkit55", residual_mm={c: value / sizes[c] for c, value in percent.items()})
+    assert fit_summary(mapping) == ["Fit: 1 of 4 actions within 20 %; weakest: cheekPuff, mouthRollLower and 1 more"]
+    assert [row[0] for row in residual_table(mapping)][:2] == ["cheekPuff", "mouthRollLower"]
+    assert fit_summary(Mapping("arkit55")) == []
+
+
+def test_landmarks_come_from_the_mesh_where_it_lists_them(scene: bpy.types.Scene) -> None:
+    face = scenes.flame_topology_face()
+    face.data.vertices.add(1)  # no longer FLAME's topology
+    rig, clip = detect_rig(face), scenes.arkit_clip()
+    with pytest.raises(MappingError, match="'cteg_landmarks'"):
+        mapping_for(rig, clip)
+    assert MESH_PROPERTY not in face.data
+    for wrong in ([1, 2, 3], [0] * 68, "what", list(range(10**6, 10**6 + 68))):
+        face.data[LANDMARKS_PROPERTY] = wrong
+        with pytest.raises(MappingError, match="'cteg_landmarks'"):
+            mapping_for(rig, clip)
+    face.data[LANDMARKS_PROPERTY] = flame_landmarks().tolist()
+    assert mapping_for(detect_rig(face), clip).bones["jaw"]["jawOpen"][0] > 0.1
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_displacements_are_those_of_a_face(source: str) -> None:
+    actions = action_displacements(source)
     # FLAME axes: y up, x to the character's left. Landmark 8 is the chin, 54 and 48 the left and right mouth corners.
     assert actions["jawOpen"][8, 1] < -0.3
     assert actions["mouthSmileLeft"][54, 1] > 0.1 > actions["mouthSmileLeft"][48, 1]
     assert actions["mouthSmileLeft"][54, 0] > 0 > actions["mouthSmileRight"][48, 0]
     assert actions["jawLeft"][8, 0] > 0.05
     assert actions["browInnerUp"][[21, 22], 1].min() > 0.04
+
+
+def test_a_point_is_where_its_vertices_are(scene: bpy.types.Scene) -> None:
+    face = face_geometry(detect_rig(scenes.flame_topology_face()))
+    points = face_points(face)  # random vertices have no skin: the landmarks alone
+    np.testing.assert_array_equal(points.of(face.vertices), face.vertices[flame_landmarks()])
+    assert Fitted.of(face, points).basis.shape == (3 * 68, len(face.offsets))
+
+
+def test_broken_geometry_is_refused_and_nothing_is_kept(scene: bpy.types.Scene) -> None:
+    face = scenes.flame_topology_face()
+    rig, clip = detect_rig(face), scenes.arkit_clip()
+    block = face.data.shape_keys.key_blocks["Exp3"]
+    mark = int(flame_landmarks()[30])
+    block.data[mark].co.x = float("nan")
+    with pytest.raises(MappingError, match="not a number"):
+        mapping_for(rig, clip)
+    block.data[mark].co.x = 0.0
+    face.data.shape_keys.reference_key.data.foreach_set("co", np.zeros(3 * len(face.data.vertices), np.float32))
+    with pytest.raises(MappingError, match="one place"):
+        mapping_for(rig, clip)
+    assert MESH_PROPERTY not in face.data

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Actions: what each ARKit action does to a few hundred points of a face, measured on two faces (numpy only).
+
+The first 68 points are the Multi-PIE landmarks. ``makehuman``: the CC0 face units of the demo head, whose performances
+the default checkpoint was taught by; ``ict``: ICT FaceKit, an independent artist's. The two differ by as much as two
+people do (docs/rigs.md has the numbers), so which one is meant is part of every result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingABC
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Source = Literal["makehuman", "ict"]
+
+SOURCES: Final[tuple[Source, ...]] = ("makehuman", "ict")
+#: Made by benchmarks/face_points.py.
+_FILE: Final = Path(__file__).parent / "data" / "face_points.npz"
+LANDMARKS: Final = 68
+
+
+@dataclass(frozen=True)
+class Template:
+    """A face as points, in FLAME axes; the unit is the distance between the eye centres (means of landmarks 36-41 and
+    42-47), the origin their middle.
+
+    Attributes:
+        positions: shape (P, 3), the landmarks first.
+        normals: unit normals of the skin there, shape (P, 3).
+        eyes: centres of the left and the right eyeball, shape (2, 3).
+    """
+
+    positions: Floats
+    normals: Floats
+    eyes: Floats
+
+
+@cache
+def template() -> Template:
+    """The template face: ICT FaceKit's neutral."""
+    with np.load(_FILE, allow_pickle=False) as table:
+        return Template(*(table[name].astype(np.float64) for name in ("positions", "normals", "eyes")))
+
+
+@cache
+def action_displacements(source: Source = "makehuman") -> MappingABC[str, Floats]:
+    """ARKit channel -> displacements of the template's points at full strength, shape (P, 3), in eye distances.
+
+    Channels that move no point of the skin (tongueOut) are left out.
+    """
+    with np.load(_FILE, allow_pickle=False) as table:
+        values = table[source].astype(np.float64) * 1e-4
+        channels = table["channels"].tolist()
+    return MappingProxyType({c: v for c, v in zip(channels, values, strict=True) if v.any()})

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fitted mappings: kept on the mesh, made again when its keys change, never over the animator's own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+
+from .fit import NoPoints, fit_mapping, residual_percent
+from .geometry import face_geometry
+from .mapping import MESH_PROPERTY, Mapping, MappingError
+from .rig import Rig, shorten
+
+#: The custom property beside the mapping that says which keys it was fitted to: its absence, or a mapping that is no
+#: longer the fitted one, makes the mapping the animator's.
+FIT_PROPERTY: Final = "cteg_fit"
+#: An action is shown well when this share of it is left over at most.
+GOOD_PERCENT: Final = 20.0
+
+
+def fitted_mapping(rig: Rig) -> Mapping:
+    """arkit55 to a FLAME rig, from its mesh where it was kept and still fits, else fitted now and kept.
+
+    Raises:
+        MappingError: the mesh's landmarks are not found; the sentence says what to do.
+    """
+    assert rig.object is not None
+    mesh: Any = rig.object.data
+    text, print_now = mesh.get(MESH_PROPERTY), fingerprint(rig)
+    if is_fitted(mesh) and _record(mesh).get("keys") == print_now:
+        return Mapping.from_json(text)
+    try:
+        mapping = fit_mapping(face_geometry(rig))
+    except NoPoints as error:
+        raise MappingError(
+            f"{rig.object.name} {error}, so expressions cannot be fitted to it. {error.advice}, or use a "
+            "checkpoint that speaks flame53."
+        ) from None
+    if mesh.is_editable and (text is None or is_fitted(mesh)):
+        mesh[MESH_PROPERTY] = mapping.to_json()
+        mesh[FIT_PROPERTY] = json.dumps({"keys": print_now, "mapping": _hash(mesh[MESH_PROPERTY])})
+    return mapping
+
+
+def is_fitted(mesh: Any) -> bool:
+    """Whether the mapping stored on a mesh is what a fit wrote there, untouched since."""
+    text = mesh.get(MESH_PROPERTY)
+    return isinstance(text, str) and _record(mesh).get("mapping") == _hash(text)
+
+
+def check_edited(rig: Rig) -> None:
+    """Remember beside a fit that was edited by hand whether the mesh's keys have changed since, for `fit_lines`.
+
+    Reading all keys takes a while, so this is asked when a take is written and not when the panel is drawn.
+    """
+    assert rig.object is not None
+    mesh: Any = rig.object.data
+    if FIT_PROPERTY not in mesh or is_fitted(mesh) or not mesh.is_editable:
+        return
+    record = _record(mesh)
+    outdated = record.get("keys") != fingerprint(rig)
+    if record.get("outdated", False) != outdated:
+        mesh[FIT_PROPERTY] = json.dumps({**record, "outdated": outdated})
+
+
+def refit(rig: Rig) -> Mapping:
+    """Forget the stored mapping, whoever made it, and fit again. On a problem the stored one stays.
+
+    Raises:
+        MappingError: as `fitted_mapping`, or the mesh cannot be edited.
+    """
+    assert rig.object is not None
+    mesh: Any = rig.object.data
+    if not mesh.is_editable:
+        raise MappingError(f"The mesh {mesh.name} is linked from another file. Make a library override of it first.")
+    before = {name: mesh[name] for name in (MESH_PROPERTY, FIT_PROPERTY) if name in mesh}
+    for name in before:
+        del mesh[name]
+    try:
+        return fitted_mapping(rig)
+    except MappingError:
+        for name, value in before.items():
+            mesh[name] = value
+        raise
+
+
+def fingerprint(rig: Rig) -> str:
+    """What the fit depends on, as a hash: vertices and all expression keys, and where jaw and eyes turn."""
+    assert rig.object is not None
+    blocks = rig.object.data.shape_keys.key_blocks
+    digest = hashlib.sha256()
+    names = [name for keys in rig.shape_keys.values() for name in keys]
+    for block in (rig.object.data.shape_keys.reference_key, *(blocks[name] for name in names)):
+        flat = np.empty(3 * len(block.data), np.float32)
+        block.data.foreach_get("co", flat)
+        digest.update(f"{block.name}\0{len(flat)}\0".encode())
+        digest.update(flat.tobytes())
+    for role in sorted(rig.bones):
+        assert rig.armature is not None
+        at = np.array(rig.armature.data.bones[rig.bones[role]].head_local, np.float32)
+        digest.update(f"{role}\0{rig.bones[role]}\0".encode() + at.tobytes())
+    return digest.hexdigest()
+
+
+def fit_lines(rig: Rig) -> list[str]:
+    """Lines for the panel about the mapping kept on a face: `fit_summary`, and a warning when it is out of date."""
+    mapping, mesh = kept_mapping(rig), rig.object.data if rig.object is not None else None
+    if mapping is None or mesh is None:
+        return []
+    lines = fit_summary(mapping)
+    if _record(mesh).get("outdated") and not is_fitted(mesh):
+        lines.append(
+            f"The shape keys of {mesh.name} changed after its mapping was fitted. The mapping was edited, so it was "
+            "kept; Fit Again starts over from the new keys."
+        )
+    return lines
+
+
+def kept_mapping(rig: Rig) -> Mapping | None:
+    """The readable mapping kept on a FLAME rig's mesh, or None."""
+    mesh: Any = rig.object.data if rig.object is not None and rig.kind == "FLAME" else None
+    text = mesh.get(MESH_PROPERTY) if mesh is not None else None
+    return _read(text) if isinstance(text, str) else None
+
+
+@lru_cache(maxsize=16)  # the panel asks at every redraw
+def _read(text: str) -> Mapping | None:
+    try:
+        return Mapping.from_json(text)
+    except MappingError:
+        return None
+
+
+def fit_summary(mapping: Mapping) -> list[str]:
+    """How well a fit shows the actions, in lines for the panel; empty for a mapping that was not fitted."""
+    percent = _percent_on_skin(mapping)
+    if not percent:
+        return []
+    good = sum(value <= GOOD_PERCENT for value in percent.values())
+    line = f"Fit: {good} of {len(percent)} actions within {GOOD_PERCENT:.0f} %"
+    weak = [c for c in sorted(percent, key=lambda c: -percent[c]) if percent[c] > GOOD_PERCENT]
+    return [f"{line}; weakest: {shorten(weak, 2)}" if weak else line]
+
+
+def residual_table(mapping: Mapping) -> list[tuple[str, float, float]]:
+    """Channel, what of it is left over in mm on a face of ordinary size, and in per cent; the weakest first."""
+    percent = _percent_on_skin(mapping)
+    return [(c, mapping.residual_mm[c], percent[c]) for c in sorted(percent, key=lambda c: -percent[c])]
+
+
+def _percent_on_skin(mapping: Mapping) -> dict[str, float]:
+    """Per cent left over per action, without the looks that eye bones show: the lids' part of them says little."""
+    turned = {channel for role in ("left_eye", "right_eye") for channel in mapping.bones.get(role, {})}
+    return {
+        c: percent for c, percent in residual_percent(mapping).items() if not (c in turned and c.startswith("eyeLook"))
+    }
+
+
+def _record(mesh: Any) -> dict[str, Any]:
+    try:
+        record = json.loads(mesh.get(FIT_PROPERTY, "{}"))
+    except (TypeError, ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
