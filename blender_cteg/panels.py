@@ -186,10 +186,12 @@ def _draw_target(layout: UILayout, context: Context, settings: CTEG_Settings) ->
     row.prop(settings, "target")
     if settings.target is None:
         column.operator("cteg.add_head", icon="ADD")
+        column.operator("cteg.import_flame", icon="IMPORT")
         return
     if problem := desk.target_problem(context.scene, settings.target):
         sentence(column, context, problem, icon="ERROR")
         column.operator("cteg.add_head", icon="ADD")
+        column.operator("cteg.import_flame", icon="IMPORT")
         return
     details = column.column(align=True)
     details.active = False
