@@ -69,9 +69,9 @@ def baked_head() -> Fields:
 def _kept(head: Fields, joints: Floats, count: int) -> npt.NDArray[np.int64]:
     """Which vertices are kept, in their new order."""
     skin = np.unique(head["polygons"][head["material_index"] == head["materials"].tolist().index("Skin")][:, :3])
-    kept = np.random.default_rng(1).permutation(len(head["v_template"]))
     if count != FLAME_VERTICES:
-        return kept[:count]
+        return np.arange(count)  # neighbours, so that there are faces
+    kept = np.random.default_rng(1).permutation(len(head["v_template"]))
     marks = np.array(load_table("ict_actions")["neutral"], float).reshape(68, 3) * 1e-4
     marks = marks * np.linalg.norm(joints[3] - joints[4]) + joints[3:].mean(axis=0) + [0, 0, 0.012]
     distances = np.linalg.norm(head["v_template"][skin][None] - marks[:, None], axis=2)
@@ -159,10 +159,9 @@ def chumpy_modules() -> Iterator[dict[str, Any]]:
     def select(self: Any, **state: Any) -> None:
         self.__dict__.update(state)
 
-    made = {}
-    for module_name, class_name, init in (
-        ("ch", "Ch", ch), ("reordering", "Select", select), ("ch_ops", "add", select), ("reordering", "Reshape", select),
-    ):  # fmt: skip
+    made: dict[str, Any] = {}
+    classes = (("ch", "Ch", ch), ("reordering", "Select", select), ("reordering", "Reshape", select))
+    for module_name, class_name, init in (*classes, ("ch_ops", "add", select)):
         full = f"chumpy.{module_name}"
         module = made.setdefault(module_name, types.ModuleType(full))
         kind = type(class_name, (Chumpy,), {"__init__": init, "__module__": full})
