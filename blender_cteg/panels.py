@@ -12,7 +12,7 @@ from .animation import keyframes
 from .clip import origin_of
 from .emotions import label
 from .layouts import emotion_icon, fitting, sentence
-from .operators import extend, generate, resample, vary
+from .operators import extend, fit_bones, generate, resample, vary
 from .operators import segments as segment_operators
 from .rigs.detect import detect_rig
 from .understood import draw_segments
@@ -197,6 +197,8 @@ def _draw_target(layout: UILayout, context: Context, settings: CTEG_Settings) ->
     details.active = False
     for index, line in enumerate(detect_rig(settings.target).summary()):
         sentence(details, context, line, icon="CHECKMARK" if index == 0 else "BLANK1")
+    if not fit_bones.disabled_reason(context):
+        column.operator("cteg.fit_bones", icon="BONE_DATA")
 
 
 def _draw_line(layout: UILayout, context: Context, settings: CTEG_Settings) -> None:

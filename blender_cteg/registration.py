@@ -8,7 +8,7 @@ from bpy.app.handlers import persistent
 from bpy.props import PointerProperty
 
 from . import commands, panels, preferences, properties, session
-from .operators import branch, cancel, check, extend, flame, generate, head, resample, segments, takes, vary
+from .operators import branch, cancel, check, extend, fit_bones, flame, generate, head, resample, segments, takes, vary
 
 _CLASSES = (
     properties.CTEG_Settings,
@@ -21,6 +21,7 @@ _CLASSES = (
     check.CTEG_OT_check_generator,
     head.CTEG_OT_add_head,
     flame.CTEG_OT_import_flame,
+    fit_bones.CTEG_OT_fit_bones,
     takes.CTEG_OT_show_take,
     takes.CTEG_OT_delete_take,
     segments.CTEG_OT_go_to_segment,

@@ -232,6 +232,27 @@ def test_the_operator_adds_the_target(path: Path, model: FlameModel, tmp_path: P
     np.testing.assert_allclose(flat.reshape(uv.shape), uv, atol=1e-6)
 
 
+@pytest.mark.usefixtures("_operators")
+def test_the_bones_follow_the_identity_when_asked(path: Path, fields: Fields) -> None:
+    bpy.ops.cteg.import_flame(filepath=str(path), identities=4)
+    face = bpy.context.scene.cteg.target
+    for key, value in (("Shape1", 3.0), ("Shape4", -2.0)):
+        face.data.shape_keys.key_blocks[key].value = value
+    person = fields["v_template"] + fields["shapedirs"][:, :, [0, 3]] @ [3.0, -2.0]
+    expression, rotations = np.ones(50), np.zeros((5, 3))
+    rotations[1:] = (0.1, 0.3, 0), (0.3, 0.05, 0), (0.1, 0.2, 0), (-0.1, 0.2, 0)
+    pose(face, expression, rotations)
+    wanted = flame_files.forward({**fields, "v_template": person}, expression, rotations) * 1000
+    assert np.linalg.norm(vertices(face) - wanted, axis=1).max() > 1
+    for _ in range(2):  # the second time nothing is left to move
+        assert bpy.ops.cteg.fit_bones() == {"FINISHED"}
+        assert np.linalg.norm(vertices(face) - wanted, axis=1).max() < TOLERANCE
+    assert bpy.context.object == face and face.parent.mode == "OBJECT"
+    bpy.ops.cteg.import_flame(filepath=str(path), identities=0)
+    with pytest.raises(RuntimeError, match="imported from a FLAME file with identity keys"):
+        bpy.ops.cteg.fit_bones()
+
+
 def everything() -> list[str]:
     return sorted(
         repr(block)

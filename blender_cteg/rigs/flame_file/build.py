@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ..assembly import add_key, add_objects, all_or_nothing, bind, make_bones, select_only, to_blender
 from . import FlameFileError
 from .correctives import drive_correctives
+from .joints import remember_joints
 from .read import JOINTS, FlameModel
 
 Floats = npt.NDArray[np.float64]
@@ -50,6 +51,7 @@ def add_flame(
             mesh = bpy.data.meshes.new(name)
             made.append(mesh)
             _fill_mesh(mesh, model, uv)
+            remember_joints(mesh, model, identities)
             face, rig = add_objects(context, name, mesh, made)
             make_bones(context, rig, model.joints, model.parents, JOINTS)
             face.shape_key_add(name="Basis", from_mix=False)
