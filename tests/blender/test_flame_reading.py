@@ -371,6 +371,24 @@ def test_archives_that_lie(tmp_path: Path, fields: Fields) -> None:
         read_flame(path)
 
 
+def test_arrays_described_in_impossible_ways(tmp_path: Path) -> None:
+    path = tmp_path / "flame.pkl"
+    kind = named("numpy", "dtype") + text("u1") + b"\x89\x88\x87R"
+    array = named("numpy.core.multiarray", "_reconstruct") + named("numpy", "ndarray") + b"K\x00\x85C\x01b\x87R"
+    for shape, data in (
+        (b"(" + b"K\x01" * 99 + b"t", b"C\x01\x00"),  # 99 dimensions
+        (b"K\x00\x8a\x08" + b"\xff" * 7 + b"\x7f\x86", b"C\x00"),  # none of 2**63 - 1
+        (b"K\x02\x85", text("\u2713\u2713")),  # text that stands for no bytes
+        (b"K\x05\x85", text("1234")),
+        (b"K\xff\x85", b"]"),
+    ):
+        template = text("v_template") + array + b"(K\x01" + shape + kind + b"\x89" + data + b"tbs"
+        others = (text(name) + b"Ns" for name in ("f", "shapedirs", "J_regressor", "weights", "kintree_table"))
+        path.write_bytes(PROTO + b"}" + template + b"".join(others) + b".")
+        with pytest.raises(FlameFileError, match=r"its v_template (is described|has the shape|holds objects|is 0 x)"):
+            read_flame(path)
+
+
 def test_paths_that_are_no_file(tmp_path: Path) -> None:
     with pytest.raises(FlameFileError, match=r"nowhere\.pkl is not there"):
         read_flame(tmp_path / "nowhere.pkl")

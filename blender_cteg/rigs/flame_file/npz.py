@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import math
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -44,7 +45,16 @@ class Archive:
             raise Refusal(f"would unpack to {info.file_size:,} bytes, far more than a FLAME file's")
         try:
             return _array(self._archive.read(info))
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            OSError,
+            EOFError,
+            NotImplementedError,
+            RuntimeError,
+            ValueError,
+            struct.error,
+        ) as error:
             raise Refusal(f"cannot be unpacked ({error})") from error
 
 
@@ -53,7 +63,7 @@ def open_npz(path: Path) -> Iterator[Archive]:
     """An ``.npz`` file. Refusal where it is no archive of arrays."""
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, struct.error) as error:
         raise Refusal("is a cut off or damaged archive") from error
     with archive:
         yield Archive(archive)

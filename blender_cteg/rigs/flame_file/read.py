@@ -183,6 +183,9 @@ def _checked(name: str, fields: Archive | dict[Any, Any], shape: tuple[int | Non
         values = dense(fields[name])
     except Refusal as refusal:
         raise Refusal(f"cannot be used: its {name} {refusal}") from refusal
+    except (ValueError, TypeError, OverflowError) as error:
+        # More dimensions than numpy has, text that stands for no bytes, sizes beyond 64 bits.
+        raise Refusal(f"cannot be used: its {name} is described in an impossible way") from error
     expected = tuple(given if wanted is None else wanted for wanted, given in zip(shape, values.shape, strict=False))
     if len(values.shape) != len(shape) or values.shape != expected:
         wanted = " x ".join("n" if n is None else f"{n:,}" for n in shape)

@@ -155,7 +155,7 @@ def _array_of_chumpy(name: str, state: dict[Any, Any], depth: int) -> Array:
 def _dense_of_sparse(name: str, state: dict[Any, Any], depth: int) -> Array:
     """A scipy sparse matrix in one of the formats csc, csr and coo, as rows and columns."""
     match state.get("_shape", state.get("shape")):
-        case (int(rows), int(columns)) if 0 <= rows * columns <= MAX_NUMBERS and rows >= 0:
+        case (int(rows), int(columns)) if min(rows, columns) >= 0 and max(rows, columns, rows * columns) <= MAX_NUMBERS:
             pass
         case _:
             raise Refusal("is a sparse matrix with an impossible shape")
