@@ -28,14 +28,14 @@ class CTEG_OT_import_flame(bpy.types.Operator, ImportHelper):
     filename_ext = ".pkl"
     filter_glob: StringProperty(default="*.pkl;*.npz", options={"HIDDEN"})
     identities: IntProperty(
-        name="Identity Keys",
+        name="Identities",
         description="Shape keys Shape1, Shape2, ... that change who the face is",
         default=10,
         min=0,
         max=300,
     )
     expressions: IntProperty(
-        name="Expression Keys",
+        name="Expressions",
         description="Shape keys Exp1, Exp2, ... that performances drive; 50 are enough for every clip",
         default=50,
         min=50,
@@ -48,7 +48,7 @@ class CTEG_OT_import_flame(bpy.types.Operator, ImportHelper):
     )
     template: StringProperty(
         name="UV Template",
-        description="A file with FLAME's texture coordinates (.obj, or .npz with vt and ft); empty for none",
+        description="A file with FLAME's texture coordinates (.obj, or .npz with vt and ft), typed or pasted; empty for none",
         subtype="FILE_PATH",
     )
 
