@@ -48,7 +48,7 @@ class CTEG_OT_import_flame(bpy.types.Operator, ImportHelper):
     )
     template: StringProperty(
         name="UV Template",
-        description="A file with FLAME's texture coordinates (.obj, or .npz with vt and ft), typed or pasted; empty for none",
+        description="A file with texture coordinates (.obj, or .npz with vt and ft), typed or pasted; empty for none",
         subtype="FILE_PATH",
     )
 
