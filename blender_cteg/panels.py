@@ -13,7 +13,7 @@ from .clip import origin_of
 from .emotions import label
 from .fit_panel import draw_fit
 from .layouts import emotion_icon, fitting, sentence
-from .operators import extend, generate, resample, vary
+from .operators import extend, fit_bones, generate, resample, vary
 from .operators import segments as segment_operators
 from .properties import NOWHERE
 from .rigs.detect import detect_rig
@@ -196,16 +196,20 @@ def _draw_target(layout: UILayout, context: Context, settings: CTEG_Settings) ->
     row.prop(settings, "target")
     if settings.target is None:
         column.operator("cteg.add_head", icon="ADD")
+        column.operator("cteg.import_flame", icon="IMPORT")
         return
     if problem := desk.target_problem(context.scene, settings.target):
         sentence(column, context, problem, icon="ERROR")
         column.operator("cteg.add_head", icon="ADD")
+        column.operator("cteg.import_flame", icon="IMPORT")
         return
     details = column.column(align=True)
     details.active = False
     for index, line in enumerate(detect_rig(settings.target).summary()):
         sentence(details, context, line, icon="CHECKMARK" if index == 0 else "BLANK1")
     draw_fit(column, context, settings.target)
+    if not fit_bones.disabled_reason(context):
+        column.operator("cteg.fit_bones", icon="BONE_DATA")
 
 
 def _draw_line(layout: UILayout, context: Context, settings: CTEG_Settings) -> None:

@@ -8,7 +8,21 @@ from bpy.app.handlers import persistent
 from bpy.props import PointerProperty
 
 from . import commands, fit_panel, panels, preferences, properties, session
-from .operators import branch, cancel, check, extend, fit, generate, head, resample, segments, takes, vary
+from .operators import (
+    branch,
+    cancel,
+    check,
+    extend,
+    fit,
+    fit_bones,
+    flame,
+    generate,
+    head,
+    resample,
+    segments,
+    takes,
+    vary,
+)
 
 _CLASSES = (
     properties.CTEG_Settings,
@@ -20,6 +34,8 @@ _CLASSES = (
     cancel.CTEG_OT_cancel,
     check.CTEG_OT_check_generator,
     head.CTEG_OT_add_head,
+    flame.CTEG_OT_import_flame,
+    fit_bones.CTEG_OT_fit_bones,
     takes.CTEG_OT_show_take,
     takes.CTEG_OT_delete_take,
     segments.CTEG_OT_go_to_segment,
@@ -49,6 +65,7 @@ def register() -> None:
         for cls in _CLASSES:
             bpy.utils.register_class(cls)
         bpy.types.Scene.cteg = PointerProperty(type=properties.CTEG_Settings)
+        bpy.types.TOPBAR_MT_file_import.append(flame.draw_in_import_menu)
         bpy.app.handlers.load_pre.append(_forget_job)
         _commands.append(bpy.utils.register_cli_command("cteg", commands.run))
     except Exception:
@@ -61,6 +78,7 @@ def unregister() -> None:
     session.close()
     while _commands:
         bpy.utils.unregister_cli_command(_commands.pop())
+    bpy.types.TOPBAR_MT_file_import.remove(flame.draw_in_import_menu)
     if _forget_job in bpy.app.handlers.load_pre:
         bpy.app.handlers.load_pre.remove(_forget_job)
     if hasattr(bpy.types.Scene, "cteg"):

@@ -49,11 +49,11 @@ class CTEG_OT_add_head(bpy.types.Operator):
             self.report({"ERROR"}, f"{message[:1].upper()}{message[1:]}.".replace("..", "."))
             return {"CANCELLED"}
         context.scene.cteg.target = head
-        _look_at_face(context)
+        look_at_face(context)
         return {"FINISHED"}
 
 
-def _look_at_face(context: Context) -> None:
+def look_at_face(context: Context) -> None:
     """Turn the viewport to the new face: it is small beside a default cube, and may face away."""
     if context.window is None or context.area is None or context.area.type != "VIEW_3D":
         return

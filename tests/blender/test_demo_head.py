@@ -227,7 +227,7 @@ def test_a_failure_halfway_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch
     def fail(*_: object) -> None:
         raise RuntimeError("no room")
 
-    monkeypatch.setattr(assemble, "_bind", fail)
+    monkeypatch.setattr(assemble, "bind", fail)
     with pytest.raises(DemoHeadError, match="no room"):
         assemble.add_demo_head(bpy.context)
     for blocks in (bpy.data.objects, bpy.data.meshes, bpy.data.armatures, bpy.data.images, bpy.data.materials):

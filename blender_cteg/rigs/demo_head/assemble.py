@@ -10,20 +10,14 @@ from typing import Any, Final
 
 import bpy
 import numpy as np
-from mathutils import Vector
 
+from ..assembly import add_key, add_objects, all_or_nothing, bind, make_bones, select_only, to_blender
 from . import SCHEMA_VERSION, DemoHeadError
 from .materials import LOOKS
 
 _BAKE_HINT: Final = "run `python3.11 build.py head` to bake it"
-#: FLAME axes (y up, z forward) to Blender's (z up, the face looks along -y).
-_TO_BLENDER: Final = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]], np.float32)
-#: Slider limits of the expression shape keys; Blender's own 0..1 would hide every negative coefficient.
-SLIDER_LIMIT: Final = 10.0
 #: Mapping entries smaller than this are left out.
 _SMALLEST: Final = 1e-5
-#: Bone lengths in metres, in the order of the joints.
-_BONE_LENGTHS: Final = (0.06, 0.12, 0.09, 0.03, 0.03)
 
 
 def locate_head_asset() -> Path:
@@ -55,21 +49,11 @@ def add_demo_head(context: bpy.types.Context, name: str = "CTEG Head") -> bpy.ty
         DemoHeadError: the baked head is missing or damaged, or the scene cannot take objects; nothing is added.
     """
     head = load_head(locate_head_asset())
-    before = context.view_layer.objects.active
-    if before is not None and before.mode != "OBJECT":
-        bpy.ops.object.mode_set(mode="OBJECT")
-    made: list[bpy.types.ID] = []
     try:
-        return _add(context, name, head, made)
-    except Exception as error:
-        active = context.view_layer.objects.active
-        if active is not None and active.mode != "OBJECT":
-            bpy.ops.object.mode_set(mode="OBJECT")
-        bpy.data.batch_remove(made)
-        context.view_layer.objects.active = before
-        if isinstance(error, RuntimeError):  # what Blender's operators raise
-            raise DemoHeadError(f"the demo head cannot be added to this scene: {error}") from error
-        raise
+        with all_or_nothing(context) as made:
+            return _add(context, name, head, made)
+    except RuntimeError as error:  # what Blender's operators raise
+        raise DemoHeadError(f"the demo head cannot be added to this scene: {error}") from error
 
 
 def _add(
@@ -82,33 +66,13 @@ def _add(
         mesh.materials.append(material)
     mesh.polygons.foreach_set("material_index", head["material_index"].astype(np.int32))
     mesh["cteg_mapping"] = json.dumps(mapping_from_head(head), separators=(",", ":"))
-    face = bpy.data.objects.new(name, mesh)
-    made.append(face)
-    armature = bpy.data.armatures.new(f"{name} Rig")
-    made.append(armature)
-    rig = bpy.data.objects.new(f"{name} Rig", armature)
-    made.append(rig)
-    collection = context.collection
-    collection.objects.link(rig)
-    if not rig.visible_get(view_layer=context.view_layer):  # a hidden collection cannot be edited
-        collection.objects.unlink(rig)
-        collection = context.scene.collection
-        collection.objects.link(rig)
-    collection.objects.link(face)
-    rig.location = context.scene.cursor.location
-    _make_bones(context, rig, head)
+    face, rig = add_objects(context, name, mesh, made)
+    joints, names = head["J_regressor"] @ head["v_template"], head["joint_names"].tolist()
+    make_bones(context, rig, joints, head["kintree_table"][0].tolist(), names)
     _add_shape_keys(face, head)
-    _bind(face, rig, head)
-    for other in context.selected_objects:
-        other.select_set(False)
-    face.select_set(True)
-    context.view_layer.objects.active = face
+    bind(face, rig, head["weights"], names)
+    select_only(context, face)
     return face
-
-
-def _points(values: np.ndarray) -> np.ndarray:
-    """FLAME axes to Blender's, (..., 3)."""
-    return np.ascontiguousarray(values @ _TO_BLENDER.T, np.float32)
 
 
 def _fill_mesh(mesh: bpy.types.Mesh, head: dict[str, np.ndarray]) -> None:
@@ -117,7 +81,7 @@ def _fill_mesh(mesh: bpy.types.Mesh, head: dict[str, np.ndarray]) -> None:
     valid = polygons >= 0
     sizes = valid.sum(axis=1).astype(np.int32)
     mesh.vertices.add(len(head["v_template"]))
-    mesh.vertices.foreach_set("co", _points(head["v_template"]).ravel())
+    mesh.vertices.foreach_set("co", to_blender(head["v_template"]).ravel())
     mesh.loops.add(int(sizes.sum()))
     mesh.loops.foreach_set("vertex_index", polygons[valid])
     mesh.polygons.add(len(polygons))
@@ -132,48 +96,8 @@ def _add_shape_keys(face: bpy.types.Object, head: dict[str, np.ndarray]) -> None
     points, directions = head["v_template"], head["shapedirs"]
     face.shape_key_add(name="Basis", from_mix=False)
     for index in range(directions.shape[2]):
-        key = face.shape_key_add(name=f"Exp{index + 1}", from_mix=False)
-        key.points.foreach_set("co", _points(points + directions[:, :, index]).ravel())
-        key.slider_min, key.slider_max = -SLIDER_LIMIT, SLIDER_LIMIT
-        key.value = 0.0  # a new key starts at 1
+        add_key(face, f"Exp{index + 1}", points + directions[:, :, index])
     face.active_shape_key_index = 0
-
-
-def _make_bones(context: bpy.types.Context, rig: bpy.types.Object, head: dict[str, np.ndarray]) -> None:
-    """The five bones at FLAME's joints; root and neck stand, jaw and eyes point forward."""
-    joints = _points(head["J_regressor"] @ head["v_template"])
-    parents = head["kintree_table"][0]
-    context.view_layer.objects.active = rig
-    bpy.ops.object.mode_set(mode="EDIT")
-    bones: list[bpy.types.EditBone] = []
-    for index, joint_name in enumerate(head["joint_names"].tolist()):
-        bone = rig.data.edit_bones.new(joint_name)
-        bone.head = Vector(joints[index])
-        upright = joint_name in ("root", "neck")
-        direction = Vector((0.0, 0.0, 1.0)) if upright else Vector((0.0, -1.0, 0.0))
-        bone.tail = bone.head + direction * _BONE_LENGTHS[index]
-        # x stays the character's left, as in FLAME: a positive turn about x opens the jaw and looks down.
-        bone.align_roll(Vector((0.0, -1.0, 0.0)) if upright else Vector((0.0, 0.0, -1.0)))
-        bone.parent = bones[parents[index]] if parents[index] >= 0 else None
-        bones.append(bone)
-    bpy.ops.object.mode_set(mode="OBJECT")
-    for pose_bone in rig.pose.bones:
-        pose_bone.rotation_mode = "XYZ"
-    rig.show_in_front = False
-    rig.data.display_type = "STICK"
-
-
-def _bind(face: bpy.types.Object, rig: bpy.types.Object, head: dict[str, np.ndarray]) -> None:
-    """Vertex groups, armature modifier and parenting."""
-    weights = head["weights"]
-    for column, joint_name in enumerate(head["joint_names"].tolist()):
-        group = face.vertex_groups.new(name=joint_name)
-        values = np.round(weights[:, column], 3)
-        for value in np.unique(values[values > 0]):
-            group.add(np.flatnonzero(values == value).tolist(), float(value), "REPLACE")
-    modifier = face.modifiers.new("Armature", "ARMATURE")
-    modifier.object = rig
-    face.parent = rig
 
 
 def mapping_from_head(head: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Adds a FLAME model to a scene: a mesh with Shape, Exp and Pose keys, skinned to an armature."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+import numpy.typing as npt
+
+from ..assembly import add_key, add_objects, all_or_nothing, bind, make_bones, select_only, to_blender
+from . import FlameFileError
+from .correctives import drive_correctives
+from .joints import remember_joints
+from .read import JOINTS, FlameModel
+
+Floats = npt.NDArray[np.float64]
+
+
+def add_flame(
+    context: bpy.types.Context,
+    model: FlameModel,
+    *,
+    name: str = "FLAME",
+    identities: int = 10,
+    expressions: int = 50,
+    correctives: bool = False,
+    uv: Floats | None = None,
+) -> bpy.types.Object:
+    """Add ``model`` at the 3D cursor and make it the only selected, active object.
+
+    Args:
+        context: where to add it.
+        model: what `read.read_flame` read.
+        name: of the mesh object; the armature's is followed by "Rig".
+        identities: how many keys Shape1, Shape2, … to make, as far as the model has them.
+        expressions: how many keys Exp1, Exp2, … to make, as far as the model has them.
+        correctives: also make the keys Pose1 to Pose36, driven by the neck, jaw and eye bones.
+        uv: texture coordinates of every corner, shape (F, 3, 2), see `template.read_uv`.
+
+    Returns:
+        The mesh object: all keys at 0 with sliders from -10 to 10, child of an armature with bones root, neck, jaw,
+        left_eye and right_eye.
+
+    Raises:
+        FlameFileError: the model has no pose correctives, or the scene cannot take objects; nothing is added.
+    """
+    if correctives and model.correctives is None:
+        raise FlameFileError("This file has no posedirs. Switch Pose Correctives off, or choose another file.")
+    try:
+        with all_or_nothing(context) as made:
+            mesh = bpy.data.meshes.new(name)
+            made.append(mesh)
+            _fill_mesh(mesh, model, uv)
+            remember_joints(mesh, model, identities)
+            face, rig = add_objects(context, name, mesh, made)
+            make_bones(context, rig, model.joints, model.parents, JOINTS)
+            face.shape_key_add(name="Basis", from_mix=False)
+            _add_keys(face, "Shape", model.template, model.identity[:, :, :identities])
+            _add_keys(face, "Exp", model.template, model.expression[:, :, :expressions])
+            if correctives and model.correctives is not None:
+                _add_keys(face, "Pose", model.template, model.correctives)
+                drive_correctives(face, rig)
+            face.active_shape_key_index = 0
+            bind(face, rig, model.weights, JOINTS)
+            select_only(context, face)
+            return face
+    except RuntimeError as error:  # what Blender's operators raise
+        raise FlameFileError(f"The face cannot be added to this scene: {error}") from error
+
+
+def _fill_mesh(mesh: bpy.types.Mesh, model: FlameModel, uv: Floats | None) -> None:
+    """Vertices, triangles, texture coordinates and smooth shading."""
+    count = len(model.faces)
+    mesh.vertices.add(len(model.template))
+    mesh.vertices.foreach_set("co", to_blender(model.template).ravel())
+    mesh.loops.add(count * 3)
+    mesh.loops.foreach_set("vertex_index", model.faces.astype(np.int32).ravel())
+    mesh.polygons.add(count)
+    mesh.polygons.foreach_set("loop_start", np.arange(0, count * 3, 3, dtype=np.int32))
+    if uv is not None:
+        mesh.uv_layers.new(name="UVMap").uv.foreach_set("vector", uv.astype(np.float32).ravel())
+    mesh.update(calc_edges=True)
+    mesh.validate()  # a file may name a vertex twice in one triangle
+    mesh.shade_smooth()
+
+
+def _add_keys(face: bpy.types.Object, name: str, template: Floats, directions: Floats) -> None:
+    """A key for each of ``directions`` (V, 3, K), numbered from one."""
+    for index in range(directions.shape[2]):
+        add_key(face, f"{name}{index + 1}", template + directions[:, :, index])
