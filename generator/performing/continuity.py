@@ -193,9 +193,7 @@ def _decoded(
         heat = [rows[p.row].temperature for p in batch]
         asked = [passage.versions[p.version] for passage, p in zip(passages, batch, strict=True)]
         lengths = torch.tensor([p.frames for p in passages], device=model.scale.device)
-        condition = told(
-            model.config, encoder.encode([p.text for p in passages]), asked, lengths, model.config.emphasis
-        )
+        condition = told(model.config, encoder.encode([p.text for p in passages]), asked, lengths, emphatic=True)
         scaled = decode(model, condition, draws, heat, report)
         for place, passage, frames in zip(batch, passages, in_units(model, scaled), strict=True):
             versions.setdefault((place.row, place.part), []).append(frames[: passage.frames])

@@ -69,7 +69,7 @@ def test_a_plain_request_is_one_clip_of_the_decoder(performer: CtegPerformer, se
             frames = round(float(lengths.sample(torch.tensor([noise]).float(), LENGTH_SPREAD)) * 24)
     else:
         frames = round(seconds * 24)
-    condition = told(config, features, asked, torch.tensor([frames]), config.emphasis)
+    condition = told(config, features, asked, torch.tensor([frames]), emphatic=True)
     model = performer.checkpoint.generator.decoder
     decoded = smooth_seams(sample_uncached(model, condition, TakeSeed(seed, text), 1.0), ARKIT55)
     expected = end_at_standard_face(decoded, ARKIT55, stop_early=seconds is None)
@@ -258,6 +258,8 @@ def test_a_model_is_told_what_it_can_be_told(performer: CtegPerformer) -> None:
     assert condition.intensity.tolist() == [1.0] and condition.emotion[0].max() == 0.5
     assert condition.direction is not None and bool((condition.direction.given == 1).all())
     assert condition.direction.energy.tolist() == [pytest.approx(1.3)] and condition.direction.speaking.tolist() == [0]
+    clear = told(replace(new, emphasis=1.5), features, [joy], frames, emphatic=True)
+    assert clear.emotion.max() == 1.5 and clear.direction is not None and clear.direction.speaking[0] < 0
 
 
 def test_an_emotion_moves_on_between_two_versions_of_a_take(performer: CtegPerformer) -> None:
