@@ -12,7 +12,7 @@ from .animation import keyframes
 from .clip import origin_of
 from .emotions import label
 from .layouts import emotion_icon, fitting, sentence
-from .operators import extend, generate, resample, vary
+from .operators import extend, generate, resample, vary, widen
 from .operators import segments as segment_operators
 from .rigs.detect import detect_rig
 from .understood import draw_segments
@@ -111,6 +111,8 @@ class CTEG_PT_takes(_Sidebar, bpy.types.Panel):
         rig = detect_rig(settings.target)
         for reason in keyframes.why_hidden(rig) if desk.shown_take(settings.target) else ():
             sentence(layout, context, reason, icon="HIDE_ON")
+        if not widen.disabled_reason(context):
+            layout.operator("cteg.widen_sliders", icon="ARROW_LEFTRIGHT")
         _draw_again(layout)
         if not extend.disabled_reason(context):
             end, last = desk.end_of_shown(settings.target), context.scene.frame_end
@@ -195,6 +197,8 @@ def _draw_target(layout: UILayout, context: Context, settings: CTEG_Settings) ->
     details.active = False
     for index, line in enumerate(detect_rig(settings.target).summary()):
         sentence(details, context, line, icon="CHECKMARK" if index == 0 else "BLANK1")
+    for reason in () if desk.shown_take(settings.target) else keyframes.what_stays(detect_rig(settings.target)):
+        sentence(column, context, reason, icon="INFO")
 
 
 def _draw_line(layout: UILayout, context: Context, settings: CTEG_Settings) -> None:

@@ -8,7 +8,7 @@ from bpy.app.handlers import persistent
 from bpy.props import PointerProperty
 
 from . import commands, panels, preferences, properties, session
-from .operators import branch, cancel, check, extend, generate, head, resample, segments, takes, vary
+from .operators import branch, cancel, check, extend, generate, head, resample, segments, takes, vary, widen
 
 _CLASSES = (
     properties.CTEG_Settings,
@@ -25,6 +25,7 @@ _CLASSES = (
     segments.CTEG_OT_go_to_segment,
     segments.CTEG_OT_direct_segment,
     extend.CTEG_OT_extend_scene,
+    widen.CTEG_OT_widen_sliders,
     panels.CTEG_UL_takes,
     panels.CTEG_PT_performance,
     panels.CTEG_PT_understood,

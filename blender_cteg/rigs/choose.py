@@ -7,6 +7,7 @@ from typing import Any
 
 from ..clip import Clip
 from .direct import arkit_mapping, flame_mapping
+from .eyes import eyes_on_bones
 from .fit import FLAME_VERTICES, fit_mapping
 from .geometry import face_geometry
 from .mapping import MESH_PROPERTY, Mapping, MappingError
@@ -30,7 +31,7 @@ def mapping_for(rig: Rig, clip: Clip) -> Mapping:
     if stored is not None and stored.source_space == clip.space:
         return stored
     if rig.kind == "ARKIT" and clip.space == "arkit55":
-        return arkit_mapping(rig)
+        return arkit_mapping(rig, eyes_on_bones(rig))
     if rig.kind == "FLAME" and clip.space == "flame53":
         return flame_mapping(rig)
     if rig.kind == "FLAME" and clip.space == "arkit55":
@@ -43,7 +44,7 @@ def mapping_for(rig: Rig, clip: Clip) -> Mapping:
         if stored is None and mesh.is_editable:
             mesh[MESH_PROPERTY] = mapping.to_json()
         return mapping
-    face = "an ARKit" if rig.kind == "ARKIT" else "a FLAME"
+    face = {"ARKIT": "an ARKit", "FLAME": "a FLAME"}.get(rig.kind, "a mapped")
     raise MappingError(
         f"The clip speaks {clip.space} and {rig.object.name} is {face} face, and nothing leads from one to the other. "
         f"Choose another checkpoint or another face."
