@@ -78,7 +78,7 @@ def _mesh_problems(obj: bpy.types.Object) -> Iterator[str]:
         yield f"{obj.name} shows one shape key only. Turn off Shape Key Lock (the pin) in its shape keys."
     if obj.mode == "EDIT":
         yield f"{obj.name} is in Edit Mode. Leave it to see the performance."
-    if not obj.data.shape_keys.use_relative:
+    if obj.data.shape_keys is not None and not obj.data.shape_keys.use_relative:
         yield f"The shape keys of {obj.name} are absolute. Turn on Relative."
 
 

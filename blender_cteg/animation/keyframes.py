@@ -144,7 +144,7 @@ def _written(
 def _on_this_face(rig: Rig, performance: Performance) -> Performance:
     """Only what this character has and what nothing holds; TakeError when that is nothing."""
     assert rig.object is not None
-    there = {name for key, _ in rig.keyed_meshes for name in key.key_blocks.keys()}
+    there = {block.name for key, _ in rig.keyed_meshes for block in key.key_blocks}
     shape_keys = {key: values for key, values in performance.shape_keys.items() if key in there}
     bones = {role: vectors for role, vectors in performance.bones.items() if role in rig.bones}
     if not shape_keys and not bones:

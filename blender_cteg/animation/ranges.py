@@ -50,7 +50,7 @@ def extremes_of(actions: Iterable[bpy.types.Action], rig: Rig) -> dict[str, tupl
     for action in actions:
         for curve in slot_curves(action, "KEY"):
             curves.setdefault(curve.data_path, []).append(curve)
-    for name in {name for key, _ in rig.keyed_meshes for name in key.key_blocks.keys()}:
+    for name in {block.name for key, _ in rig.keyed_meshes for block in key.key_blocks}:
         pairs = [_extremes(curve) for curve in curves.get(key_path(name), ())]
         if pairs:
             found[name] = min(low for low, _ in pairs), max(high for _, high in pairs)

@@ -138,7 +138,7 @@ def _hands_on(key: Any, face_key: Any) -> bool:
 
 def _muted(rig: Rig, keys: Collection[str]) -> Iterator[str]:
     for key, obj in rig.keyed_meshes:
-        muted = [name for name in keys if name in key.key_blocks and key.key_blocks[name].mute]
+        muted = [n for n in dict.fromkeys(keys) if n in key.key_blocks and key.key_blocks[n].mute]
         if muted:
             of = "" if obj == rig.object else f" of {obj.name}"
             yield f"Shape keys{of} are turned off: {shorten(muted)}. Tick their boxes."

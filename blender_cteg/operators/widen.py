@@ -48,7 +48,8 @@ class CTEG_OT_widen_sliders(bpy.types.Operator):
     def invoke(self, context: Context, _event: Event) -> set[str]:
         rig, takes = self._rig_and_takes(context)
         self._tight = tuple(ranges.tight_keys(rig, ranges.extremes_of(takes, rig)))
-        return context.window_manager.invoke_props_dialog(self, width=360, confirm_text="Widen")
+        answered: set[str] = context.window_manager.invoke_props_dialog(self, width=360, confirm_text="Widen")
+        return answered
 
     def draw(self, context: Context) -> None:
         text = (

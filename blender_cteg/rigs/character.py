@@ -45,10 +45,10 @@ def belongs(face: bpy.types.Object, other: bpy.types.Object) -> bool:
     return roots[0] == roots[1] and _inside(_box(face), _box(other))
 
 
-def meshes_under(top: bpy.types.Object) -> list[bpy.types.Object]:
-    """The keyed meshes below an object, or deformed by an armature that is below it or is it."""
+def meshes_under(top: bpy.types.Object, meshes: list[bpy.types.Object]) -> list[bpy.types.Object]:
+    """Those of ``meshes`` that are below an object, or deformed by an armature that is below it or is it."""
     found = []
-    for obj in keyed_meshes():
+    for obj in meshes:
         armature = armature_of(obj)
         if top in _ancestors(obj) or (armature is not None and (armature == top or top in _ancestors(armature))):
             found.append(obj)

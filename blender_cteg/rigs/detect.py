@@ -11,7 +11,7 @@ from .character import armature_of, belongs, keyed_meshes, meshes_under
 from .editable import OVERRIDE_ADVICE, why_broken, why_linked
 from .geometry import find_axes
 from .mapping import MESH_PROPERTY, Mapping, MappingError
-from .naming import ARKIT_CHANNELS, FLAME_EXPRESSIONS, KeyNames
+from .naming import ARKIT_CHANNELS, FLAME_EXPRESSIONS, KeyNames, is_modelling
 from .parts import (
     FEWEST_KEYS,
     Joined,
@@ -50,11 +50,16 @@ def _detect(obj: bpy.types.Object | None) -> Rig:
     if obj is None:
         return Rig(problem=f"No face is chosen. {_WHAT_TO_CHOOSE}")
     if obj.type == "MESH":
-        face = max((mesh for mesh in keyed_meshes() if belongs(mesh, obj)), key=_known_keys, default=obj)
-        return _face(obj if _known_keys(face) <= _known_keys(obj) else face)
+        keyed = keyed_meshes()
+        # Of equals the chosen one, so it is asked first.
+        faces = [obj, *(mesh for mesh in keyed if mesh != obj and belongs(mesh, obj))]
+        return _face(max(faces, key=_known_keys), keyed)
     if obj.type not in {"ARMATURE", "EMPTY"}:
         return Rig(problem=f"{obj.name} is {_article(obj.type)}, not a mesh. {_WHAT_TO_CHOOSE}")
-    meshes = meshes_under(obj)
+    keyed = keyed_meshes()
+    meshes = meshes_under(obj, keyed)
+    if not meshes and obj.parent is not None:  # importers hang Empties on characters: sockets, names that were taken
+        return _detect(obj.parent)
     if not meshes and obj.type == "EMPTY":
         if obj.instance_collection is not None:
             return Rig(problem=f"{obj.name} shows a linked collection. {OVERRIDE_ADVICE}")
@@ -66,11 +71,11 @@ def _detect(obj: bpy.types.Object | None) -> Rig:
     if others:
         names = sorted(mesh.name for mesh in (face, *others))
         return Rig(problem=f"There are several characters below {obj.name}. Choose one face: {shorten(names)}.")
-    return _face(face)
+    return _face(face, keyed)
 
 
-def _face(obj: bpy.types.Object) -> Rig:
-    """The rig of this mesh and of the meshes that follow it."""
+def _face(obj: bpy.types.Object, keyed: list[bpy.types.Object]) -> Rig:
+    """The rig of this mesh and of those of the keyed meshes of the file that follow it."""
     key = obj.data.shape_keys
     stored = _stored(obj.data)
     if (key is None or len(key.key_blocks) < 2) and not isinstance(stored, Mapping):
@@ -90,7 +95,7 @@ def _face(obj: bpy.types.Object) -> Rig:
             f"...) nor ARKit's (jawOpen, mouthSmileLeft, ...). Map them in the Mapping panel, or choose another face.",
         )
     mapping = stored if isinstance(stored, Mapping) else Mapping("")
-    others = [mesh for mesh in keyed_meshes() if mesh != obj and belongs(obj, mesh)]
+    others = [mesh for mesh in keyed if mesh != obj and belongs(obj, mesh)]
     joined, driven = _join(kind, names, mapping, others)
     followers, notes = _split([mesh for mesh, moves in zip(others, driven, strict=True) if moves])
     armature = armature_of(obj)
@@ -104,7 +109,7 @@ def _face(obj: bpy.types.Object) -> Rig:
         shape_keys=joined.keys,
         bones=bones,
         missing=_missing(kind, joined.keys, bones),
-        ignored=tuple(name for name in names if name not in used),
+        ignored=tuple(name for name in names if name not in used and not is_modelling(name)),
         followers=followers,
         label=label,
         channels=len(channels),
@@ -122,7 +127,9 @@ def _names(obj: bpy.types.Object) -> tuple[str, ...]:
     if key is None:
         return ()
     names, reference = key.key_blocks.keys(), key.reference_key
-    return tuple(name for name in names if reference is None or name != reference.name)
+    if reference is not None:
+        names.remove(reference.name)
+    return tuple(names)
 
 
 def _known_keys(obj: bpy.types.Object) -> int:

@@ -175,9 +175,14 @@ def counts_from_zero(matched: Iterable[tuple[str, ...]]) -> bool:
     )
 
 
+def is_modelling(name: str) -> bool:
+    """Whether a shape key is one of those by which MPFB gives a human its figure: nothing a performance could use."""
+    return name.startswith("$md-")
+
+
 def is_makehuman(names: Iterable[str]) -> bool:
     """Whether shape keys are named by MPFB: expression keys ``!ex-jawOpen``, modelling keys ``$md-...``."""
-    return any(name.startswith(("!ex-", "$md-")) for name in names)
+    return any(name.startswith("!ex-") or is_modelling(name) for name in names)
 
 
 # ---------------------------------------------------------------------------------------------- bones

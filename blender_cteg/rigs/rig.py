@@ -65,7 +65,8 @@ class Rig:
         """Each shape-key datablock of the character once, with the first of `meshes` that has it."""
         found: dict[Any, bpy.types.Object] = {}
         for obj in self.meshes:
-            key = obj.data.shape_keys if obj.data is not None else None
+            mesh: Any = obj.data
+            key = mesh.shape_keys if mesh is not None else None
             if key is not None and key not in found:
                 found[key] = obj
         return tuple(found.items())
