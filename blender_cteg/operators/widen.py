@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import bpy
 from .. import desk
 from ..animation import ranges
 from ..animation.keyframes import TakeError
-from ..layouts import redraw_panels, sentence
+from ..layouts import redraw_panels
 from ..rigs.detect import detect_rig
 from ..rigs.rig import shorten
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from bpy.types import Context, Event
 
     from ..rigs.rig import Rig
+
+
+#: Width of the dialog at scale 1, and how many characters of a sentence fit.
+_WIDTH = 360
+_CHARACTERS = 52
 
 
 def disabled_reason(context: Context) -> str:
@@ -48,15 +54,17 @@ class CTEG_OT_widen_sliders(bpy.types.Operator):
     def invoke(self, context: Context, _event: Event) -> set[str]:
         rig, takes = self._rig_and_takes(context)
         self._tight = tuple(ranges.tight_keys(rig, ranges.extremes_of(takes, rig)))
-        answered: set[str] = context.window_manager.invoke_props_dialog(self, width=360, confirm_text="Widen")
+        answered: set[str] = context.window_manager.invoke_props_dialog(self, width=_WIDTH, confirm_text="Widen")
         return answered
 
-    def draw(self, context: Context) -> None:
+    def draw(self, _context: Context) -> None:
         text = (
             f"The sliders of {shorten(self._tight)} are narrower than the takes need, so Blender cuts the movement "
             "off. Widen them? You are asked once for this face."
         )
-        sentence(self.layout, context, text, icon="QUESTION")
+        column = self.layout.column(align=True)
+        for line in textwrap.wrap(text, _CHARACTERS):  # the region behind a dialog says nothing about its width
+            column.label(text=line)
 
     def cancel(self, context: Context) -> None:
         """The animator wants the sliders as they are; the panel goes on saying what is cut off."""
