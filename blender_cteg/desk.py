@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from .animation import keyframes
+from .animation import keyframes, ranges
 from .clip import Clip, ClipError
 from .rigs.choose import brought_to
 from .rigs.detect import detect_rig
 from .rigs.mapping import MappingError
+from .rigs.rig import shorten
 from .segments import Segment, SegmentError
 from .worker.protocol import Line
 
@@ -149,6 +150,8 @@ def write(
     start_frame: int,
     interpolation: str,
     last_seed: int | None = None,
+    *,
+    widen: bool = True,
 ) -> list[Action]:
     """Write takes, one action each, and show the first. On a problem nothing stays changed.
 
@@ -158,6 +161,7 @@ def write(
         start_frame: the scene frame of their first row.
         interpolation: how Blender goes from key to key.
         last_seed: the last seed they were drawn from, None for their own.
+        widen: whether sliders may be widened that would cut the takes off.
 
     Raises:
         DeskError: with a sentence.
@@ -175,13 +179,51 @@ def write(
         ]  # fmt: skip
         clips, mapping = brought_to(rig, clips)
         actions = keyframes.write_takes(
-            rig, mapping, clips, start_frame=start_frame, scene=scene, interpolation=interpolation
+            rig, mapping, clips, start_frame=start_frame, scene=scene, interpolation=interpolation, widen=widen
         )
     except (ClipError, MappingError, keyframes.TakeError) as error:
         raise DeskError(str(error)) from error
     for action, clip in zip(actions, clips, strict=True):
         action.name = clip.title
     return actions
+
+
+def sliders_may_widen(target: Object, mode: str, interactive: bool) -> bool:
+    """Whether `write` may widen sliders now: by the preference, the answer remembered with the face, or unasked.
+
+    Args:
+        target: the face.
+        mode: the preference, ASK, ALWAYS or NEVER.
+        interactive: whether there is somebody to ask.
+    """
+    if mode != "ASK":
+        return mode == "ALWAYS"
+    remembered = ranges.answer(detect_rig(target))
+    return not interactive if remembered is None else remembered
+
+
+def answered(target: Object) -> bool:
+    """Whether the animator was asked about the sliders of this face."""
+    return ranges.answer(detect_rig(target)) is not None
+
+
+def cut_off(target: Object, actions: Sequence[Action]) -> list[str]:
+    """Names of the shape keys whose sliders cut these takes off."""
+    rig = detect_rig(target)
+    return ranges.tight_keys(rig, ranges.extremes_of(actions, rig))
+
+
+def slider_ranges(target: Object) -> dict[str, tuple[float, float]]:
+    """The range of every slider that takes of this face move, FLAME's expressions left out; by mesh and key."""
+    return ranges.sliders(detect_rig(target))
+
+
+def what_stays(target: Object) -> list[str]:
+    """Sentences about what of the face no take moves, and why."""
+    rig = detect_rig(target)
+    empty = keyframes.keys_without_shape(rig)
+    more = [f"These shape keys move nothing, they are like the Basis: {shorten(empty)}."] if empty else []
+    return [*keyframes.what_stays(rig), *more]
 
 
 def _same(one: str, other: str) -> bool:

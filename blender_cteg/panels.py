@@ -13,7 +13,7 @@ from .clip import origin_of
 from .emotions import label
 from .fit_panel import draw_fit
 from .layouts import emotion_icon, fitting, sentence
-from .operators import extend, fit_bones, generate, resample, vary
+from .operators import extend, fit_bones, generate, resample, vary, widen
 from .operators import segments as segment_operators
 from .properties import NOWHERE
 from .rigs.detect import detect_rig
@@ -121,6 +121,8 @@ class CTEG_PT_takes(_Sidebar, bpy.types.Panel):
         rig = detect_rig(settings.target)
         for reason in keyframes.why_hidden(rig) if desk.shown_take(settings.target) else ():
             sentence(layout, context, reason, icon="HIDE_ON")
+        if not widen.disabled_reason(context):
+            layout.operator("cteg.widen_sliders", icon="ARROW_LEFTRIGHT")
         _draw_again(layout)
         if not extend.disabled_reason(context):
             end, last = desk.end_of_shown(settings.target), context.scene.frame_end
@@ -210,6 +212,8 @@ def _draw_target(layout: UILayout, context: Context, settings: CTEG_Settings) ->
     draw_fit(column, context, settings.target)
     if not fit_bones.disabled_reason(context):
         column.operator("cteg.fit_bones", icon="BONE_DATA")
+    for reason in () if desk.shown_take(settings.target) else keyframes.what_stays(detect_rig(settings.target)):
+        sentence(column, context, reason, icon="INFO")
 
 
 def _draw_line(layout: UILayout, context: Context, settings: CTEG_Settings) -> None:

@@ -27,6 +27,7 @@ class Choices(NamedTuple):
     python: str = ""
     device: str = "auto"
     checkpoint: str | None = None
+    widen: str = "ASK"
 
 
 def choices(context: Context) -> Choices:
@@ -37,7 +38,7 @@ def choices(context: Context) -> Choices:
         return Choices(checkpoint=named)
     chosen = addon.preferences
     checkpoint = bpy.path.abspath(chosen.checkpoint) if chosen.checkpoint.strip() else named
-    return Choices(bpy.path.abspath(chosen.python), chosen.device, checkpoint)
+    return Choices(bpy.path.abspath(chosen.python), chosen.device, checkpoint, chosen.widen)
 
 
 def _forget_check(_self: CTEG_Preferences, _context: Context) -> None:
@@ -72,6 +73,17 @@ class CTEG_Preferences(bpy.types.AddonPreferences):
         description="Folder of a trained model. Empty: the one that comes with CTEG",
         subtype="DIR_PATH",
     )
+    widen: EnumProperty(
+        name="Widen Sliders",
+        description="What happens when the sliders of a character's shape keys would cut a take off. Those of FLAME "
+        "expressions are always widened",
+        items=(
+            ("ASK", "Ask", "Ask once for each face. Without an interface: widen, and say so"),
+            ("ALWAYS", "Always", "Widen them as far as the take needs"),
+            ("NEVER", "Never", "Leave them; the panel says what is cut off"),
+        ),
+        default="ASK",
+    )
 
     def draw(self, context: Context) -> None:
         layout = self.layout
@@ -81,6 +93,7 @@ class CTEG_Preferences(bpy.types.AddonPreferences):
         column.prop(self, "python", placeholder="Blender's own")
         column.prop(self, "device")
         column.prop(self, "checkpoint", placeholder="Bundled")
+        column.prop(self, "widen")
         layout.operator("cteg.check_generator", icon="CHECKMARK")
         if session.job is not None and not session.job.cancelling:
             layout.label(text=f"{session.job.label}…", icon="SORTTIME")

@@ -38,7 +38,7 @@ INTERPOLATION_ITEMS = [
 
 
 def _may_be_target(settings: CTEG_Settings, candidate: bpy.types.Object) -> bool:
-    return candidate.type in {"MESH", "ARMATURE"} and settings.id_data.objects.get(candidate.name) == candidate
+    return candidate.type in {"MESH", "ARMATURE", "EMPTY"} and settings.id_data.objects.get(candidate.name) == candidate
 
 
 def _shown_take(settings: CTEG_Settings) -> int:
@@ -52,7 +52,7 @@ def _show_take(settings: CTEG_Settings, index: int) -> None:
 class CTEG_Settings(bpy.types.PropertyGroup):
     target: PointerProperty(
         name="Target",
-        description="The face that performs: a mesh with facial shape keys, or the armature of one",
+        description="The character that performs: any mesh of it, its armature, or the Empty above it",
         type=bpy.types.Object,
         poll=_may_be_target,
     )

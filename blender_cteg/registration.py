@@ -22,6 +22,7 @@ from .operators import (
     segments,
     takes,
     vary,
+    widen,
 )
 
 _CLASSES = (
@@ -42,6 +43,7 @@ _CLASSES = (
     segments.CTEG_OT_direct_segment,
     extend.CTEG_OT_extend_scene,
     fit.CTEG_OT_fit_again,
+    widen.CTEG_OT_widen_sliders,
     panels.CTEG_UL_takes,
     panels.CTEG_PT_performance,
     panels.CTEG_PT_understood,

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import bpy
-import numpy as np
 
 from ..rigs.rig import Rig, shorten
+from .ranges import extremes_of, tight_keys, why_not_wider
 from .rotations import rotation_property
-from .takes import animated_datablocks, bone_path, driven_by, key_path, shown_take, slot_curves
+from .stays import key_name, what_stays
+from .takes import animated_datablocks, bone_path, driven_by, object_name, shown_take, slot_curves
 
 
 def why_hidden(rig: Rig) -> list[str]:
@@ -28,8 +29,9 @@ def why_hidden(rig: Rig) -> list[str]:
     return [
         *_animation_problems(rig, take),
         *_curve_problems(take),
-        *_mesh_problems(rig.object, keys),
-        *_slider_problems(take, keys),
+        *(problem for obj in rig.meshes for problem in _mesh_problems(obj)),
+        *what_stays(rig, [block.name for block in keys], [bone.name for bone in bones]),
+        *_slider_problems(rig, take),
         *(_bone_problems(rig, take, bones) if rig.armature is not None else ()),
     ]
 
@@ -40,7 +42,8 @@ def _animation_problems(rig: Rig, take: bpy.types.Action) -> Iterator[str]:
         if not slot_curves(take, id_type):
             continue
         data = datablock.animation_data
-        what = "shape keys" if id_type == "KEY" else datablock.name
+        name = object_name(datablock)
+        what = f"shape keys of {name}" if id_type == "KEY" else name
         if data is None or data.action != take:
             yield f"The take is not the active action of the {what}. Show it again."
             continue
@@ -55,40 +58,35 @@ def _animation_problems(rig: Rig, take: bpy.types.Action) -> Iterator[str]:
             yield f"The action of the {what} has an influence of {data.action_influence:.2f}. Set it to 1 in the NLA."
         if data.action_blend_type != "REPLACE" and len(data.nla_tracks):
             yield f"The action of the {what} is blended over the NLA. Set its blending to Replace."
+        if id_type == "KEY":
+            continue  # what_stays tells of drivers on shape keys
         paths = {curve.data_path for curve in slot_curves(take, id_type)}
         driven = sorted(driver.data_path for driver in data.drivers if driver.data_path in paths and not driver.mute)
         if driven:
-            yield f"Drivers decide instead of the keys: {shorten([_last_name(path) for path in driven])}. Remove them."
+            yield f"Drivers decide instead of the keys: {shorten([key_name(path) for path in driven])}. Remove them."
 
 
 def _curve_problems(take: bpy.types.Action) -> Iterator[str]:
     curves = slot_curves(take, "KEY") + slot_curves(take, "OBJECT")
-    muted = [_last_name(curve.data_path) for curve in curves if curve.mute or (curve.group and curve.group.mute)]
+    muted = [key_name(curve.data_path) for curve in curves if curve.mute or (curve.group and curve.group.mute)]
     if muted:
         yield f"Channels of the take are muted: {shorten(list(dict.fromkeys(muted)))}. Turn them on in the Dope Sheet."
 
 
-def _mesh_problems(obj: bpy.types.Object, keys: list[bpy.types.ShapeKey]) -> Iterator[str]:
+def _mesh_problems(obj: bpy.types.Object) -> Iterator[str]:
     if obj.show_only_shape_key:
         yield f"{obj.name} shows one shape key only. Turn off Shape Key Lock (the pin) in its shape keys."
     if obj.mode == "EDIT":
         yield f"{obj.name} is in Edit Mode. Leave it to see the performance."
-    if not obj.data.shape_keys.use_relative:
+    if obj.data.shape_keys is not None and not obj.data.shape_keys.use_relative:
         yield f"The shape keys of {obj.name} are absolute. Turn on Relative."
-    muted = [block.name for block in keys if block.mute]
-    if muted:
-        yield f"Shape keys are turned off: {shorten(muted)}. Tick their boxes."
 
 
-def _slider_problems(take: bpy.types.Action, keys: list[bpy.types.ShapeKey]) -> Iterator[str]:
-    extremes = {curve.data_path: _extremes(curve) for curve in slot_curves(take, "KEY")}
-    clamped = []
-    for block in keys:
-        low, high = extremes[key_path(block.name)]
-        if low < block.slider_min - 1e-4 or high > block.slider_max + 1e-4:
-            clamped.append(block.name)
+def _slider_problems(rig: Rig, take: bpy.types.Action) -> Iterator[str]:
+    clamped = tight_keys(rig, extremes_of([take], rig))
     if clamped:
-        yield f"The range of these sliders cuts the keys off: {shorten(clamped)}. Widen their Range Min and Max."
+        advice = why_not_wider(rig, clamped) or "Widen their Range Min and Max."
+        yield f"The range of these sliders cuts the keys off: {shorten(clamped)}. {advice}"
 
 
 def _bone_problems(rig: Rig, take: bpy.types.Action, bones: list[bpy.types.PoseBone]) -> Iterator[str]:
@@ -107,16 +105,3 @@ def _bone_problems(rig: Rig, take: bpy.types.Action, bones: list[bpy.types.PoseB
     constrained = [bone.name for bone in bones if any(c.enabled and c.influence > 0 for c in bone.constraints)]
     if constrained:
         yield f"Constraints act on top of the keys of {shorten(constrained)}. Turn them off to see the take alone."
-
-
-def _last_name(path: str) -> str:
-    """The shape key or bone a data path is about."""
-    return bpy.utils.unescape_identifier(path.split('["', 1)[-1].rsplit('"]', 1)[0])
-
-
-def _extremes(curve: bpy.types.FCurve) -> tuple[float, float]:
-    """The lowest and highest value of a curve's keys."""
-    flat = np.zeros(len(curve.keyframe_points) * 2, np.float32)
-    curve.keyframe_points.foreach_get("co", flat)
-    values = flat[1::2]
-    return (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 import bpy
@@ -15,10 +16,12 @@ from ..clip import Clip
 from ..emotions import label
 from ..rigs.mapping import Mapping, MappingError, Performance
 from ..rigs.naming import ARKIT_GROUPS
-from ..rigs.rig import Rig, shorten
+from ..rigs.rig import Rig
+from . import ranges
 from .hidden import why_hidden
 from .retime import retime
 from .rotations import bone_rotations, rotation_property
+from .stays import held_keys, keys_without_shape, locked_bones, what_stays
 from .takes import (
     TakeError,
     bone_path,
@@ -34,10 +37,12 @@ from .takes import (
 __all__ = [
     "TakeError",
     "delete_take",
+    "keys_without_shape",
     "provenance",
     "show_take",
     "shown_take",
     "takes_of",
+    "what_stays",
     "why_hidden",
     "write_take",
     "write_takes",
@@ -46,8 +51,6 @@ __all__ = [
 #: Values of ``Keyframe.interpolation`` and of its handle types, as foreach_set takes them (measured, 4.5 to 5.2).
 _INTERPOLATION: Final = {"LINEAR": 1, "BEZIER": 2}
 _AUTO_CLAMPED: Final = 4
-#: Blender's own limits of a shape key's slider.
-SLIDER_LIMIT: Final = 10.0
 
 
 def write_take(
@@ -59,12 +62,13 @@ def write_take(
     scene: bpy.types.Scene,
     name: str | None = None,
     interpolation: Literal["BEZIER", "LINEAR"] = "BEZIER",
+    widen: bool = True,
 ) -> bpy.types.Action:
     """Write ``clip`` as a new action and show it on the face.
 
     Every shape key and bone the mapping drives gets keys on whole frames at the scene's frame rate; a channel that
-    never changes gets its first and last key only. Sliders are widened where the keys need it (FLAME expressions to
-    -10..10), because Blender clamps animated values to them.
+    never changes gets its first and last key only. Keys that a driver holds and bones whose rotation is locked get
+    none (`what_stays` names them). Sliders are widened where the keys need it, see `ranges`.
 
     Args:
         rig: a rig without a problem.
@@ -74,15 +78,16 @@ def write_take(
         scene: gives the frame rate.
         name: the action's name; by default the line, the emotion and the seed.
         interpolation: how Blender goes from key to key.
+        widen: whether sliders other than FLAME's may be widened; where not, Blender cuts their values off.
 
     Returns:
-        The action, shown on the face.
+        The action, shown on the whole character.
 
     Raises:
         TakeError: the take cannot be written; nothing has changed.
     """
     with ExitStack() as undo:
-        action = _written(rig, mapping, clip, start_frame, scene, name, interpolation, undo)
+        action = _written(rig, mapping, clip, start_frame, scene, name, interpolation, widen, undo)
         show_take(rig, action)
         undo.pop_all()
     return action
@@ -96,10 +101,11 @@ def write_takes(
     start_frame: int,
     scene: bpy.types.Scene,
     interpolation: Literal["BEZIER", "LINEAR"] = "BEZIER",
+    widen: bool = True,
 ) -> list[bpy.types.Action]:
     """Write several takes, all or none, and show the first; everything else as in `write_take`."""
     with ExitStack() as undo:
-        actions = [_written(rig, mapping, clip, start_frame, scene, None, interpolation, undo) for clip in clips]
+        actions = [_written(rig, mapping, clip, start_frame, scene, None, interpolation, widen, undo) for clip in clips]
         if actions:
             show_take(rig, actions[0])
         undo.pop_all()
@@ -114,6 +120,7 @@ def _written(
     scene: bpy.types.Scene,
     name: str | None,
     interpolation: str,
+    widen: bool,
     undo: ExitStack,
 ) -> bpy.types.Action:
     """One take, not shown yet; ``undo`` learns how to take it back."""
@@ -129,23 +136,28 @@ def _written(
     action = bpy.data.actions.new(name or _default_name(clip))
     undo.callback(bpy.data.actions.remove, action)
     _fill(action, rig, mapping, performance, start_frame, interpolation)
-    _widen_sliders(rig, performance, undo)
+    _widen_sliders(rig, performance, undo, widen)
     mark_as_take(rig, action, {**clip.to_json(), "start_frame": start_frame}, undo)
     return action
 
 
 def _on_this_face(rig: Rig, performance: Performance) -> Performance:
-    """Only what this mesh and armature have; TakeError when that is nothing."""
+    """Only what this character has and what nothing holds; TakeError when that is nothing."""
     assert rig.object is not None
-    blocks = rig.object.data.shape_keys.key_blocks
-    shape_keys = {key: values for key, values in performance.shape_keys.items() if key in blocks}
+    there = {block.name for key, _ in rig.keyed_meshes for block in key.key_blocks}
+    shape_keys = {key: values for key, values in performance.shape_keys.items() if key in there}
     bones = {role: vectors for role, vectors in performance.bones.items() if role in rig.bones}
     if not shape_keys and not bones:
         raise TakeError(
             f"Nothing of this clip reaches {rig.object.name}: the mapping's shape keys and bones are not there. "
             "Choose another face or another mapping."
         )
-    return Performance(shape_keys, bones)
+    held, locked = held_keys(rig), locked_bones(rig)
+    free_keys = {key: values for key, values in shape_keys.items() if key not in held}
+    free_bones = {role: vectors for role, vectors in bones.items() if rig.bones[role] not in locked}
+    if not free_keys and not free_bones:
+        raise TakeError(f"Nothing of {rig.object.name} may move. {' '.join(what_stays(rig))}")
+    return replace(performance, shape_keys=free_keys, bones=free_bones)
 
 
 def _default_name(clip: Clip) -> str:
@@ -166,7 +178,7 @@ def _fill(
     assert rig.object is not None
     strip = action.layers.new("Performance").strips.new(type="KEYFRAME")
     if performance.shape_keys:
-        slot = action.slots.new(id_type="KEY", name=rig.object.data.shape_keys.name)
+        slot = action.slots.new(id_type="KEY", name=rig.keyed_meshes[0][0].name)
         curves = _Curves(strip.channelbag(slot, ensure=True), start_frame, interpolation)
         for key, values in performance.shape_keys.items():
             curves.add(key_path(key), 0, _group_of(key, mapping), values)
@@ -212,35 +224,6 @@ class _Curves:
         curve.update()
 
 
-def _widen_sliders(rig: Rig, performance: Performance, undo: ExitStack) -> None:
-    """Make room for the keys: FLAME expressions to -10..10, others only as far as this take goes.
-
-    A library override does not keep its own slider ranges when the file is saved, so there the library's must do.
-    """
-    assert rig.object is not None
-    overridden = rig.object.data.override_library is not None
-    tight = []
-    expressions = {key for channel, keys in rig.shape_keys.items() if channel.startswith("exp") for key in keys}
-    for name, values in performance.shape_keys.items():
-        block = rig.object.data.shape_keys.key_blocks[name]
-        before = block.slider_min, block.slider_max
-        if name in expressions:
-            wanted = -SLIDER_LIMIT, SLIDER_LIMIT
-        else:
-            wanted = max(float(values.min()), -SLIDER_LIMIT), min(float(values.max()), SLIDER_LIMIT)
-        if overridden:
-            if values.min() < before[0] - 1e-4 or values.max() > before[1] + 1e-4:
-                tight.append(name)
-            continue
-        undo.callback(_set_slider, block, *before)
-        _set_slider(block, min(before[0], wanted[0]), max(before[1], wanted[1]))
-    if tight:
-        raise TakeError(
-            f"The sliders of {rig.object.name} are too narrow for this take ({shorten(tight, 3)}), and an override "
-            "cannot widen them for good. Set their Range Min and Max to -10 and 10 in the linked file, then reload it."
-        )
-
-
-def _set_slider(block: bpy.types.ShapeKey, low: float, high: float) -> None:
-    if (block.slider_min, block.slider_max) != (low, high):
-        block.slider_min, block.slider_max = low, high
+def _widen_sliders(rig: Rig, performance: Performance, undo: ExitStack, all_keys: bool) -> None:
+    extremes = {name: (float(v.min()), float(v.max())) for name, v in performance.shape_keys.items() if len(v)}
+    ranges.widen(rig, extremes, undo, all_keys=all_keys)

@@ -30,12 +30,14 @@ def bone_rotations(bone: PoseBone, vectors: npt.NDArray[np.float32], axes: Axes)
 
     Returns:
         Shape (T, 4) for quaternion (w, x, y, z) and axis-angle (angle, x, y, z), (T, 3) for Euler angles; without
-        jumps from one frame to the next.
+        jumps from one frame to the next. Locked axes keep what the animator set.
     """
     to_armature = np.array(axes)
     rest = np.array(bone.bone.matrix_local.to_3x3())
     # A rotation R of the armature's space is M^-1 R M in the rest space M of the bone, so its vector turns by M^-1.
     local = vectors.astype(np.float64) @ (rest.T @ to_armature).T
+    locked = np.array(bone.lock_rotation)
+    local[:, locked] = 0.0
     if bone.rotation_mode == "QUATERNION":
         return np.array(_quaternions(local))
     if bone.rotation_mode == "AXIS_ANGLE":
@@ -44,7 +46,9 @@ def bone_rotations(bone: PoseBone, vectors: npt.NDArray[np.float32], axes: Axes)
     for quaternion in _quaternions(local):
         previous = eulers[-1:] or [Euler((0.0, 0.0, 0.0), bone.rotation_mode)]
         eulers.append(quaternion.to_euler(bone.rotation_mode, previous[0]))
-    return np.array(eulers)
+    values = np.array(eulers)
+    values[:, locked] = np.array(bone.rotation_euler)[locked]
+    return values
 
 
 def _quaternions(vectors: npt.NDArray[np.float64]) -> list[Quaternion]:

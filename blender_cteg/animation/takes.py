@@ -81,19 +81,19 @@ def shown_take(rig: Rig) -> bpy.types.Action | None:
 
 def mark_as_take(rig: Rig, action: bpy.types.Action, made_from: dict[str, Any], undo: ExitStack) -> None:
     """Store what ``action`` was made from, and keep it in the file even while another take is shown."""
-    key = _shape_keys(rig)
+    owner = _face_owner(rig)
     numbers = [(provenance(take) or {}).get("number", 0) for take in takes_of(rig)]
     face = _face_id(rig) or uuid4().hex
-    if FACE_PROPERTY not in key:
-        key[FACE_PROPERTY] = face
-        undo.callback(key.pop, FACE_PROPERTY, None)
+    if FACE_PROPERTY not in owner:
+        owner[FACE_PROPERTY] = face
+        undo.callback(owner.pop, FACE_PROPERTY, None)
     data = {"schema_version": SCHEMA_VERSION, "face": face, "number": max(numbers, default=0) + 1, **made_from}
     action[ACTION_PROPERTY] = json.dumps(data, ensure_ascii=False)
     action.use_fake_user = True
 
 
 def show_take(rig: Rig, action: bpy.types.Action) -> None:
-    """Make ``action`` the active one on the shape keys and on the armature.
+    """Make ``action`` the active one on the shape keys of the face and its followers, and on the armature.
 
     An action of the animator's is pushed down to the NLA first; another take is simply replaced.
 
@@ -107,8 +107,8 @@ def show_take(rig: Rig, action: bpy.types.Action) -> None:
     for datablock, _ in animated_datablocks(rig):
         if datablock.animation_data is not None and datablock.animation_data.use_tweak_mode:
             raise TakeError(
-                f"An NLA strip of {datablock.name} is being tweaked. Leave tweak mode (Tab in the Nonlinear Animation "
-                "editor), then try again."
+                f"An NLA strip of {object_name(datablock)} is being tweaked. Leave tweak mode (Tab in the Nonlinear "
+                "Animation editor), then try again."
             )
     with ExitStack() as undo:
         for datablock, id_type in animated_datablocks(rig):
@@ -133,7 +133,7 @@ def delete_take(rig: Rig, action: bpy.types.Action) -> None:
         data = datablock.animation_data
         if data is None:
             continue
-        name = _object_name(datablock)
+        name = object_name(datablock)
         for track in data.nla_tracks:
             if any(strip.action == action for strip in track.strips):
                 raise TakeError(
@@ -155,9 +155,13 @@ def delete_take(rig: Rig, action: bpy.types.Action) -> None:
 
 
 def animated_datablocks(rig: Rig) -> Iterator[tuple[Any, str]]:
-    """The datablocks a take animates, each with the type of its slot: the shape keys, then the armature object."""
-    if rig.object is not None and rig.object.data is not None and getattr(rig.object.data, "shape_keys", None):
-        yield rig.object.data.shape_keys, "KEY"
+    """The datablocks a take animates, each with the type of its slot.
+
+    The face's shape keys, those of the meshes that follow it, then the armature object. All shape keys share one slot:
+    a curve whose key a mesh has not does nothing there.
+    """
+    for key, _ in rig.keyed_meshes:
+        yield key, "KEY"
     if rig.armature is not None:
         yield rig.armature, "OBJECT"
 
@@ -176,10 +180,11 @@ def curves_by_slot(action: bpy.types.Action) -> Iterator[tuple[bpy.types.ActionS
 
 
 def driven_by(rig: Rig, action: bpy.types.Action) -> tuple[list[bpy.types.ShapeKey], list[bpy.types.PoseBone]]:
-    """The shape keys and pose bones of this face that the take has curves for."""
+    """The shape keys, on any mesh, and pose bones of this character that the take has curves for."""
     key_paths = {curve.data_path for curve in slot_curves(action, "KEY")}
     bone_paths = {curve.data_path for curve in slot_curves(action, "OBJECT")}
-    keys = [block for block in _shape_keys(rig).key_blocks if key_path(block.name) in key_paths]
+    blocks = [block for key, _ in rig.keyed_meshes for block in key.key_blocks]
+    keys = [block for block in blocks if key_path(block.name) in key_paths]
     pose = rig.armature.pose.bones if rig.armature is not None else ()
     return keys, [bone for bone in pose if any(path.startswith(bone_path(bone.name)) for path in bone_paths)]
 
@@ -194,13 +199,15 @@ def bone_path(name: str) -> str:
     return f'pose.bones["{bpy.utils.escape_identifier(name)}"].'
 
 
-def _shape_keys(rig: Rig) -> Any:
-    if rig.object is None:
+def _face_owner(rig: Rig) -> Any:
+    """The datablock that keeps what the takes of a face have in common: its shape keys, else its armature."""
+    owner = next((datablock for datablock, _ in animated_datablocks(rig)), None)
+    if owner is None:
         raise TakeError(rig.problem or "Choose a face first.")
-    return rig.object.data.shape_keys
+    return owner
 
 
-def _object_name(datablock: Any) -> str:
+def object_name(datablock: Any) -> str:
     """The name an animator knows a datablock by: for shape keys, that of an object that has them."""
     if not isinstance(datablock, bpy.types.Key):
         return str(datablock.name)
@@ -209,9 +216,9 @@ def _object_name(datablock: Any) -> str:
 
 def _face_id(rig: Rig) -> str | None:
     """What the takes of this face have in common; None before its first take."""
-    for datablock, id_type in animated_datablocks(rig):
-        if id_type == "KEY" and isinstance(face := datablock.get(FACE_PROPERTY), str):
-            return face
+    owner = next((datablock for datablock, _ in animated_datablocks(rig)), None)
+    if owner is not None and isinstance(face := owner.get(FACE_PROPERTY), str):
+        return face
     # A library override loses its new custom properties when the file is saved, but not its action.
     shown = shown_take(rig)
     return None if shown is None else (provenance(shown) or {}).get("face")

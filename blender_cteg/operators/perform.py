@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import bpy
 from .. import desk, session
 from ..emotions import label
 from ..preferences import choices
+from ..rigs.rig import shorten as names
 from ..worker.protocol import Line, shorten
 from .jobs import JobOperator, Refusal
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from bpy.types import Context, Object
+    from bpy.types import Action, Context, Object
 
 
 @dataclass(frozen=True)
@@ -79,14 +81,36 @@ class PerformOperator(JobOperator):
             raise Refusal(f"{place.target_name} was removed while its performance was generated; nothing was changed.")
         if not job.takes:
             raise Refusal("The generator sent no takes; generate again, or check it in the CTEG preferences.")
+        mode, interactive = choices(context).widen, not bpy.app.background and context.window is not None
+        before = desk.slider_ranges(target)
         try:
-            desk.write(scene, target, job.takes, place.start_frame, place.interpolation, place.last_seed)
+            actions = desk.write(
+                scene, target, job.takes, place.start_frame, place.interpolation, place.last_seed,
+                widen=desk.sliders_may_widen(target, mode, interactive),
+            )  # fmt: skip
         except desk.DeskError as error:
             raise Refusal(str(error)) from error
+        widened = [name for name, range_ in desk.slider_ranges(target).items() if before.get(name) != range_]
+        if widened:
+            self.report({"INFO"}, f"Widened the sliders of {names(widened)} for these takes")
+        self._tell_cut_off(context, target, actions, ask=mode == "ASK" and interactive)
+        for sentence in desk.what_stays(target):
+            self.report({"WARNING"}, sentence)
         for warning in dict.fromkeys(warning for take in job.takes for warning in take.warnings):
             self.report({"WARNING"}, warning)
         self.warn(job)
         self.report({"INFO"}, _summary(target, job))
+
+    def _tell_cut_off(self, context: Context, target: Object, actions: Sequence[Action], *, ask: bool) -> None:
+        """Sliders that cut the takes off: ask about them once, or name them."""
+        cut = desk.cut_off(target, actions)
+        if not cut:
+            return
+        if ask and not desk.answered(target) and context.scene.cteg.target == target:
+            with contextlib.suppress(RuntimeError):  # its poll says why sliders cannot be widened
+                bpy.ops.cteg.widen_sliders("INVOKE_DEFAULT")
+                return
+        self.report({"WARNING"}, f"The range of these sliders cuts the takes off: {names(cut)}")
 
 
 def _find(collection: Any, uid: int) -> Any:

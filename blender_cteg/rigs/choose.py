@@ -12,6 +12,7 @@ from ..clip import Clip
 from .convert import to_arkit
 from .detect import detect_rig
 from .direct import arkit_mapping, flame_mapping
+from .eyes import eyes_on_bones
 from .fit import FLAME_VERTICES, NoPoints, face_points
 from .fitted import check_edited, fitted_mapping, is_fitted
 from .geometry import face_geometry
@@ -54,7 +55,7 @@ def mapping_for(rig: Rig, clip: Clip) -> Mapping:
         check_edited(rig)
         return stored
     if rig.kind == "ARKIT" and clip.space == "arkit55":
-        return arkit_mapping(rig)
+        return arkit_mapping(rig, eyes_on_bones(rig))
     if rig.kind == "FLAME" and clip.space == "flame53":
         return flame_mapping(rig)
     if rig.kind == "FLAME" and clip.space == "arkit55":
@@ -64,7 +65,7 @@ def mapping_for(rig: Rig, clip: Clip) -> Mapping:
             f"The clip speaks flame53 and {rig.object.name} is an ARKit face. Add the FLAME mesh the clip is about to "
             "this file, so that its expressions can be read there, or choose a checkpoint that speaks arkit55."
         )
-    face = "an ARKit" if rig.kind == "ARKIT" else "a FLAME"
+    face = {"ARKIT": "an ARKit", "FLAME": "a FLAME"}.get(rig.kind, "a mapped")
     raise MappingError(
         f"The clip speaks {clip.space} and {rig.object.name} is {face} face, and nothing leads from one to the other. "
         f"Choose another checkpoint or another face."

@@ -1,25 +1,41 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Detection: which face an object is, by the names of its shape keys and bones."""
+"""Detection: which character an object is part of, by the names of its shape keys and bones."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import bpy
 
+from .character import armature_of, belongs, keyed_meshes, meshes_under
+from .editable import OVERRIDE_ADVICE, why_broken, why_linked
 from .geometry import find_axes
-from .naming import ARKIT_CHANNELS, FLAME_EXPRESSIONS, KeyNames, match_arkit, match_bones, match_flame
+from .mapping import MESH_PROPERTY, Mapping, MappingError
+from .naming import ARKIT_CHANNELS, FLAME_EXPRESSIONS, KeyNames, is_modelling
+from .parts import (
+    FEWEST_KEYS,
+    Joined,
+    bones_by_role,
+    join_arkit,
+    keys_of_mapping,
+    read_mapping,
+    recognise,
+    share,
+    used_channels,
+)
 from .rig import Kind, Rig, shorten
 
-#: Fewer recognised keys than this are a coincidence, not a face.
-FEWEST_KEYS: Final = 8
+__all__ = ["FEWEST_KEYS", "detect_rig"]
 
 _WHAT_TO_CHOOSE: Final = "Choose a mesh with FLAME or ARKit shape keys, or add the demo head."
 
 
 def detect_rig(obj: bpy.types.Object | None) -> Rig:
-    """What can be driven on ``obj``: a mesh, or the armature that deforms one. Never raises.
+    """What can be driven on the character of ``obj``. Never raises.
+
+    Args:
+        obj: any mesh of the character, its armature, or the Empty above it. The face is its mesh with the most known
+            shape keys.
 
     Returns:
         A rig; where it cannot be driven, `Rig.problem` says why and what to do.
@@ -33,104 +49,166 @@ def detect_rig(obj: bpy.types.Object | None) -> Rig:
 def _detect(obj: bpy.types.Object | None) -> Rig:
     if obj is None:
         return Rig(problem=f"No face is chosen. {_WHAT_TO_CHOOSE}")
-    if obj.type == "EMPTY" and obj.instance_collection is not None:
-        return Rig(problem=f"{obj.name} shows a linked collection. {_override_advice()}")
-    if obj.type == "ARMATURE":
-        faces = [_detect(mesh) for mesh in _meshes_of(obj)]
-        if not faces:
-            return Rig(problem=f"{obj.name} is an armature that deforms no mesh. {_WHAT_TO_CHOOSE}")
-        return max(faces, key=lambda rig: (rig.problem is None, len(rig.shape_keys)))
-    if obj.type != "MESH":
+    if obj.type == "MESH":
+        keyed = keyed_meshes()
+        # Of equals the chosen one, so it is asked first.
+        faces = [obj, *(mesh for mesh in keyed if mesh != obj and belongs(mesh, obj))]
+        return _face(max(faces, key=_known_keys), keyed)
+    if obj.type not in {"ARMATURE", "EMPTY"}:
         return Rig(problem=f"{obj.name} is {_article(obj.type)}, not a mesh. {_WHAT_TO_CHOOSE}")
+    keyed = keyed_meshes()
+    meshes = meshes_under(obj, keyed)
+    if not meshes and obj.parent is not None:  # importers hang Empties on characters: sockets, names that were taken
+        return _detect(obj.parent)
+    if not meshes and obj.type == "EMPTY":
+        if obj.instance_collection is not None:
+            return Rig(problem=f"{obj.name} shows a linked collection. {OVERRIDE_ADVICE}")
+        return Rig(problem=f"{obj.name} is an empty with no face below it. {_WHAT_TO_CHOOSE}")
+    if not meshes:
+        return Rig(problem=f"{obj.name} is an armature that deforms no mesh with shape keys. {_WHAT_TO_CHOOSE}")
+    face = max(meshes, key=_known_keys)
+    others = [m for m in meshes if _known_keys(m) >= FEWEST_KEYS and not belongs(face, m) and not belongs(m, face)]
+    if others:
+        names = sorted(mesh.name for mesh in (face, *others))
+        return Rig(problem=f"There are several characters below {obj.name}. Choose one face: {shorten(names)}.")
+    return _face(face, keyed)
+
+
+def _face(obj: bpy.types.Object, keyed: list[bpy.types.Object]) -> Rig:
+    """The rig of this mesh and of those of the keyed meshes of the file that follow it."""
     key = obj.data.shape_keys
-    if key is None or len(key.key_blocks) < 2:
+    stored = _stored(obj.data)
+    if (key is None or len(key.key_blocks) < 2) and not isinstance(stored, Mapping):
         return Rig(object=obj, problem=f"{obj.name} has no shape keys. {_WHAT_TO_CHOOSE}")
-    names = tuple(block.name for block in key.key_blocks if block != key.reference_key)
-    kind, keys = _recognise(names)
+    names = _names(obj)
+    found = recognise(names)
+    kind, label = found.kind, found.label
+    if kind == "NONE" and isinstance(stored, MappingError):
+        return Rig(object=obj, ignored=names, problem=f"The mapping stored on {obj.data.name} cannot be read: {stored}")
+    if kind == "NONE" and stored is not None:
+        kind, label = "CUSTOM", "Own names"
     if kind == "NONE":
         return Rig(
             object=obj,
             ignored=names,
             problem=f"The shape keys of {obj.name} ({shorten(names, 3)}) follow neither FLAME's names (Exp1, Exp2, "
-            f"...) nor ARKit's (jawOpen, mouthSmileLeft, ...). Rename them, or choose another face.",
+            f"...) nor ARKit's (jawOpen, mouthSmileLeft, ...). Map them in the Mapping panel, or choose another face.",
         )
-    armature = obj.find_armature()
-    bones = match_bones(bone.name for bone in armature.data.bones) if armature is not None else {}
+    mapping = stored if isinstance(stored, Mapping) else Mapping("")
+    others = [mesh for mesh in keyed if mesh != obj and belongs(obj, mesh)]
+    joined, driven = _join(kind, names, mapping, others)
+    followers, notes = _split([mesh for mesh, moves in zip(others, driven, strict=True) if moves])
+    armature = armature_of(obj)
+    bones = bones_by_role(tuple(armature.data.bones.keys())) if armature is not None else {}
+    channels = used_channels(mapping) if kind == "CUSTOM" else ()
+    used = {name for keys in (*joined.keys.values(), mapping.shape_keys) for name in keys}
     return Rig(
         object=obj,
         armature=armature,
         kind=kind,
-        shape_keys=keys.matched,
+        shape_keys=joined.keys,
         bones=bones,
-        missing=_missing(kind, keys, bones),
-        ignored=keys.ignored,
-        companions=_companions(obj, armature, keys),
-        problem=_why_locked(obj, armature),
+        missing=_missing(kind, joined.keys, bones),
+        ignored=tuple(name for name in names if name not in used and not is_modelling(name)),
+        followers=followers,
+        label=label,
+        channels=len(channels),
+        notes=(*_doubles(found.keys if kind != "CUSTOM" else None), *notes),
+        problem=(why_broken(obj) if key is not None else None)
+        or why_linked(obj, armature)
+        or _leads_nowhere(obj, armature, mapping, kind),
         axes=find_axes(obj, armature, bones),
     )
 
 
-@lru_cache(maxsize=64)  # the panel asks at every redraw
-def _recognise(names: tuple[str, ...]) -> tuple[Kind, KeyNames]:
-    flame, arkit = match_flame(names), match_arkit(names)
-    # A FLAME mesh may carry a few ARKit-named keys (a jaw, correctives); an ARKit face has no numbered expressions.
-    if sum(channel in FLAME_EXPRESSIONS for channel in flame.matched) >= FEWEST_KEYS:
-        return "FLAME", flame
-    if len(arkit.matched) >= FEWEST_KEYS:
-        return "ARKIT", arkit
-    return "NONE", arkit
-
-
-def _companions(obj: bpy.types.Object, armature: bpy.types.Object | None, keys: KeyNames) -> tuple[str, ...]:
-    """Other meshes of the same character that share driven keys."""
-    parent = armature if armature is not None else obj.parent
-    if parent is None:
+def _names(obj: bpy.types.Object) -> tuple[str, ...]:
+    """The names of a mesh's shape keys without that of the Basis."""
+    key = obj.data.shape_keys
+    if key is None:
         return ()
-    driven = {name for names in keys.matched.values() for name in names}
-    siblings = [other for other in bpy.data.objects if other.parent == parent and other.type == "MESH" and other != obj]
-    return tuple(
-        other.name
-        for other in siblings
-        if other.data.shape_keys is not None and not driven.isdisjoint(other.data.shape_keys.key_blocks.keys())
-    )
+    names, reference = key.key_blocks.keys(), key.reference_key
+    if reference is not None:
+        names.remove(reference.name)
+    return tuple(names)
 
 
-def _missing(kind: Kind, keys: KeyNames, bones: dict[str, str]) -> tuple[str, ...]:
-    if kind == "FLAME":
-        expressions = [f"Exp{i}" for i, channel in enumerate(FLAME_EXPRESSIONS, 1) if channel not in keys.matched]
-        wanted = [] if "jaw" in bones or "jawOpen" in keys.matched else ["jaw bone"]
-        wanted += [f"{role.replace('_', ' ')} bone" for role in ("left_eye", "right_eye") if role not in bones]
+def _known_keys(obj: bpy.types.Object) -> int:
+    """How much of a face a mesh is: known shape keys, or channels of a mapping stored on it."""
+    found = recognise(_names(obj))
+    stored = _stored(obj.data) if found.kind == "NONE" else None
+    # A face that was mapped by hand goes before everything that is no face.
+    return FEWEST_KEYS + len(used_channels(stored)) if isinstance(stored, Mapping) else len(found.keys.matched)
+
+
+def _stored(mesh: Any) -> Mapping | MappingError | None:
+    """The mapping stored on a mesh, or what is wrong with it."""
+    text = mesh.get(MESH_PROPERTY)
+    if text is None:
+        return None
+    try:
+        return read_mapping(text)
+    except MappingError as error:
+        return error
+    except TypeError:  # a property of another type, which cannot be remembered
+        return MappingError(f"it is {text!r}. Remove the custom property {MESH_PROPERTY!r}, and map the face again.")
+
+
+def _join(
+    kind: Kind, names: tuple[str, ...], mapping: Mapping, others: list[bpy.types.Object]
+) -> tuple[Joined, tuple[bool, ...]]:
+    """The keys of the whole character, and which of its other meshes takes move: a mapping may name more keys."""
+    theirs = tuple(map(_names, others))
+    if kind == "ARKIT":
+        joined = join_arkit(names, theirs)
+    elif kind == "FLAME":
+        joined = share(recognise(names).keys.matched, theirs)
     else:
-        expressions, wanted = [channel for channel in ARKIT_CHANNELS if channel not in keys.matched], []
+        joined = share(keys_of_mapping(mapping), theirs)
+    by_mapping = share({"": tuple(mapping.shape_keys)}, theirs).driven
+    return joined, tuple(a or b for a, b in zip(joined.driven, by_mapping, strict=True))
+
+
+def _split(meshes: list[bpy.types.Object]) -> tuple[tuple[bpy.types.Object, ...], list[str]]:
+    """The meshes that can follow, and a sentence about each that cannot."""
+    reasons = {mesh: why_broken(mesh) or why_linked(mesh) for mesh in meshes}
+    followers = tuple(mesh for mesh, reason in reasons.items() if reason is None)
+    return followers, [f"{mesh.name} stays as it is. {reason}" for mesh, reason in reasons.items() if reason]
+
+
+def _doubles(keys: KeyNames | None) -> list[str]:
+    if keys is None or not keys.doubled:
+        return []
+    pairs = [f"{ignored} like {driven}" for ignored, driven in keys.doubled.items()]
+    return [f"Keys of the same meaning, of which only the second moves: {shorten(pairs, 3)}."]
+
+
+def _missing(kind: Kind, keys: dict[str, tuple[str, ...]], bones: dict[str, str]) -> tuple[str, ...]:
+    if kind == "CUSTOM":
+        return ()
+    if kind == "FLAME":
+        holes = [f"Exp{i}" for i, channel in enumerate(FLAME_EXPRESSIONS, 1) if channel not in keys]
+        wanted = holes if len(holes) <= 5 else []  # a smaller basis: the count says it
+        if "jaw" not in bones and "jawOpen" not in keys:
+            wanted.append("jaw")
+        eyes = [role.replace("_", " ") for role in ("left_eye", "right_eye") if role not in bones]
+        wanted += ["eyes"] if len(eyes) == 2 else eyes
+    else:
+        wanted = [channel for channel in ARKIT_CHANNELS if channel not in keys]
     if "neck" not in bones and "head" not in bones:
-        wanted.append("neck or head bone")
-    return (*expressions, *wanted)
+        wanted.append("neck" if kind == "FLAME" else "head bone")
+    return tuple(wanted)
 
 
-def _why_locked(obj: bpy.types.Object, armature: bpy.types.Object | None) -> str | None:
-    """A sentence when keyframes cannot be written because data is linked, else None."""
-    for datablock in (obj, armature):
-        if datablock is not None and not datablock.is_editable:
-            return f"{datablock.name} is linked from {_source(datablock)}. {_override_advice()}"
-    if not obj.data.shape_keys.is_editable:
-        # Make Library Override leaves meshes linked, and shape keys belong to the mesh.
-        return (
-            f"The mesh of {obj.name} is still linked from {_source(obj.data)}, and with it its shape keys. Click the "
-            "link icon beside the mesh's name in its Data properties to override it as well."
-        )
-    return None
-
-
-def _source(datablock: bpy.types.ID) -> str:
-    return bpy.path.basename(datablock.library.filepath) if datablock.library is not None else "another file"
-
-
-def _override_advice() -> str:
-    return "Make it editable with Object > Library Override > Make, then choose the face again."
-
-
-def _meshes_of(armature: bpy.types.Object) -> list[bpy.types.Object]:
-    return [obj for obj in bpy.data.objects if obj.type == "MESH" and obj.find_armature() == armature]
+def _leads_nowhere(
+    obj: bpy.types.Object, armature: bpy.types.Object | None, mapping: Mapping, kind: Kind
+) -> str | None:
+    """A sentence when a face can be moved by nothing but its mapping, and that names nothing the face has."""
+    if kind != "CUSTOM" or armature is not None or not set(_names(obj)).isdisjoint(mapping.shape_keys):
+        return None
+    return (
+        f"The mapping stored on {obj.data.name} names no shape key of {obj.name}. Choose its targets in the Mapping "
+        "panel, or remove it."
+    )
 
 
 def _article(object_type: str) -> str:

@@ -49,10 +49,11 @@ def head_turns(rig: Rig) -> dict[str, dict[str, Vector]]:
     return {} if role is None else {role: dict(zip(HEAD_CHANNELS, (X, Y, Z), strict=True))}
 
 
-def arkit_mapping(rig: Rig) -> Mapping:
+def arkit_mapping(rig: Rig, eyes_on_bones: frozenset[str] = frozenset()) -> Mapping:
     """arkit55 to a mesh with ARKit keys: each channel to its own key, head rotation to a bone.
 
     Eye and jaw bones take over where the mesh has no such keys; where it has, the bones stay free for the animator.
+    Eye bones in ``eyes_on_bones`` turn beside the keys: there the keys move the lids and the bones the eyeballs.
     """
     shape_keys: dict[str, dict[str, float]] = {}
     for channel, keys in rig.shape_keys.items():
@@ -62,7 +63,7 @@ def arkit_mapping(rig: Rig) -> Mapping:
     shape_keys = {key: {c: 1.0 / len(row) for c in row} for key, row in shape_keys.items()}
     bones = head_turns(rig)
     for role, turns in {**EYE_TURNS, "jaw": JAW_TURNS}.items():
-        if role in rig.bones and not any(channel in rig.shape_keys for channel in turns):
+        if role in rig.bones and (role in eyes_on_bones or not any(channel in rig.shape_keys for channel in turns)):
             bones[role] = dict(turns)
     return Mapping("arkit55", shape_keys, bones)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -45,10 +45,12 @@ class KeyNames:
         matched: channel -> the key names it drives (two where a channel was split into sides, and a key that
             joins both sides is listed under both channels).
         ignored: names that no channel drives, in the mesh's order.
+        doubled: those of ``ignored`` that say the same as a driven key in other letters -> that key.
     """
 
     matched: dict[str, tuple[str, ...]]
     ignored: tuple[str, ...]
+    doubled: dict[str, str] = field(default_factory=dict)
 
 
 # ---------------------------------------------------------------------------------------------- ARKit
@@ -124,12 +126,16 @@ def match_arkit(names: Iterable[str]) -> KeyNames:
         joined = [by_words[w] for w in spelling.joined if w in by_words and w not in sides_with_keys][:1]
         if joined and channel not in matched:
             matched[channel] = tuple(joined)
-    return _key_names(names, {c: matched[c] for c in ARKIT_CHANNELS if c in matched})
+    return _key_names(names, {c: matched[c] for c in ARKIT_CHANNELS if c in matched}, _comparable)
 
 
-def _key_names(names: list[str], matched: dict[str, tuple[str, ...]]) -> KeyNames:
+def _key_names(names: list[str], matched: dict[str, tuple[str, ...]], meaning: Callable[[str], object]) -> KeyNames:
     used = {key for keys in matched.values() for key in keys}
-    return KeyNames(matched, tuple(name for name in names if name not in used))
+    by_meaning = {meaning(key): key for key in used}
+    ignored = tuple(name for name in names if name not in used)
+    return KeyNames(
+        matched, ignored, {name: by_meaning[meaning(name)] for name in ignored if meaning(name) in by_meaning}
+    )
 
 
 # ---------------------------------------------------------------------------------------------- FLAME
@@ -158,7 +164,25 @@ def match_flame(names: Iterable[str]) -> KeyNames:
     jaw = next((name for name in names if _comparable(name) in _JAW_KEY), None)
     if jaw is not None:
         matched["jawOpen"] = (jaw,)
-    return _key_names(names, {c: matched[c] for c in (*FLAME_EXPRESSIONS, "jawOpen") if c in matched})
+    ordered = {c: matched[c] for c in (*FLAME_EXPRESSIONS, "jawOpen") if c in matched}
+    return _key_names(names, ordered, lambda name: numbers.get(name, name))
+
+
+def counts_from_zero(matched: Iterable[tuple[str, ...]]) -> bool:
+    """Whether the matched FLAME expression keys begin with number zero, as those of SMPL-X do."""
+    return any(
+        found is not None and int(found.group(1)) == 0 for (key, *_) in matched if (found := _EXPRESSION.match(key))
+    )
+
+
+def is_modelling(name: str) -> bool:
+    """Whether a shape key is one of those by which MPFB gives a human its figure: nothing a performance could use."""
+    return name.startswith("$md-")
+
+
+def is_makehuman(names: Iterable[str]) -> bool:
+    """Whether shape keys are named by MPFB: expression keys ``!ex-jawOpen``, modelling keys ``$md-...``."""
+    return any(name.startswith("!ex-") or is_modelling(name) for name in names)
 
 
 # ---------------------------------------------------------------------------------------------- bones

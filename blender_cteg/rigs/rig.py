@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rig: what was found on a face, and what to tell the animator about it (no ``bpy`` at run time)."""
+"""Rig: what was found on a character, and what to tell the animator about it (no ``bpy`` at run time)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     import bpy
 
-Kind = Literal["FLAME", "ARKIT", "NONE"]
+Kind = Literal["FLAME", "ARKIT", "CUSTOM", "NONE"]
 
 #: Bone roles a mapping may drive, in the order they are reported.
 ROLES: Final[tuple[str, ...]] = ("head", "neck", "jaw", "left_eye", "right_eye")
@@ -21,18 +21,21 @@ BLENDER_AXES: Final = ((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0))
 
 @dataclass(frozen=True)
 class Rig:
-    """A face and the parts of it that can be driven.
+    """A character and the parts of it that can be driven.
 
     Attributes:
-        object: the mesh object, or None when there is none.
+        object: the mesh object of the face, or None when there is none.
         armature: the armature object that deforms it, or None.
-        kind: which names its shape keys follow.
-        shape_keys: channel (``mouthSmileLeft``, ``exp1``) -> names of the keys it drives on this mesh.
+        kind: which names its shape keys follow; CUSTOM: names of their own, and a mapping stored on the mesh.
+        shape_keys: channel (``mouthSmileLeft``, ``exp1``) -> names of the keys it drives on the face and its
+            followers. FLAME's are all on the face itself.
         bones: role (one of `ROLES`) -> bone name.
         missing: what this kind of face usually has and this one has not.
-        ignored: shape keys that no channel drives.
-        companions: names of other meshes on the same armature with the same keys (teeth, lashes), which stay as
-            they are.
+        ignored: shape keys of the face that no channel drives.
+        followers: the character's other meshes that takes move as well: those with driven keys (teeth, eyes, lashes).
+        label: what the animator knows the kind by: "FLAME", "SMPL-X", "ARKit", "MPFB", "Own names".
+        channels: how many channels a stored mapping leads somewhere; only for CUSTOM.
+        notes: sentences about parts that stay as they are and why: linked followers, keys of the same meaning.
         problem: a sentence that says what to do when this face cannot be driven, else None.
         axes: 3x3 rows; its columns are FLAME's x (character's left), y (up) and z (forward) in the armature's
             space (the mesh's when there is no armature).
@@ -45,26 +48,56 @@ class Rig:
     bones: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
-    companions: tuple[str, ...] = ()
+    followers: tuple[bpy.types.Object, ...] = ()
+    label: str = ""
+    channels: int = 0
+    notes: tuple[str, ...] = ()
     problem: str | None = None
     axes: tuple[tuple[float, ...], ...] = BLENDER_AXES
+
+    @property
+    def meshes(self) -> tuple[bpy.types.Object, ...]:
+        """The mesh objects that takes move: the face, then its followers."""
+        return () if self.object is None else (self.object, *self.followers)
+
+    @property
+    def keyed_meshes(self) -> tuple[tuple[Any, bpy.types.Object], ...]:
+        """Each shape-key datablock of the character once, with the first of `meshes` that has it."""
+        found: dict[Any, bpy.types.Object] = {}
+        for obj in self.meshes:
+            mesh: Any = obj.data
+            key = mesh.shape_keys if mesh is not None else None
+            if key is not None and key not in found:
+                found[key] = obj
+        return tuple(found.items())
 
     def summary(self) -> list[str]:
         """Lines for the panel: what was found, what is missing, what will be ignored; or the problem alone."""
         if self.problem is not None:
             return [self.problem]
-        if self.kind == "FLAME":
-            found = [f"{sum(name.startswith('exp') for name in self.shape_keys)} expression keys"]
-        else:
-            found = [f"{len(self.shape_keys)} of 52 shape keys"]
-        lines = [f"{'FLAME' if self.kind == 'FLAME' else 'ARKit'} face: {', '.join(found + _bone_words(self.bones))}"]
-        if self.missing:
-            lines.append(f"Missing: {shorten(self.missing)}")
+        lines = [self._found()]
+        if self.followers:
+            lines.append(f"Also moves: {shorten([obj.name for obj in self.followers])}")
         if self.ignored:
             lines.append(f"Ignored: {shorten(self.ignored)}")
-        if self.companions:
-            lines.append(f"Not driven, though with the same keys: {shorten(self.companions)}")
-        return lines
+        return [*lines, *self.notes]
+
+    def _found(self) -> str:
+        """``FLAME, 50 of 50 expression keys, jaw bone, eyes; neck not found``."""
+        if self.kind == "CUSTOM":
+            found = [f"mapping with {self.channels} channel{'s' if self.channels != 1 else ''}"]
+        elif self.kind == "FLAME":
+            found = [f"{sum(name.startswith('exp') for name in self.shape_keys)} of 50 expression keys"]
+        else:
+            found = [f"{len(self.shape_keys)} of 52 shape keys"]
+        if "jaw" in self.bones:
+            found.append("jaw bone")
+        eyes = [role for role in ("left_eye", "right_eye") if role in self.bones]
+        if eyes:
+            found.append("eyes" if len(eyes) == 2 else eyes[0].replace("_", " "))
+        found += [role for role in ("neck", "head") if role in self.bones]
+        missing = f"; {shorten(self.missing)} not found" if self.missing else ""
+        return f"{self.label}, {', '.join(found)}{missing}"
 
 
 def shorten(names: tuple[str, ...] | list[str], most: int = 5) -> str:
@@ -73,15 +106,3 @@ def shorten(names: tuple[str, ...] | list[str], most: int = 5) -> str:
     if len(names) <= most:
         return ", ".join(names)
     return f"{', '.join(names[:most])} and {len(names) - most} more"
-
-
-def _bone_words(bones: Mapping[str, str]) -> list[str]:
-    """``["jaw, neck and eye bones"]``, or nothing when there are no bones."""
-    words = [role for role in ("jaw", "neck", "head") if role in bones]
-    eyes = sum(role in bones for role in ("left_eye", "right_eye"))
-    if eyes:
-        words.append("eye" if eyes == 2 else "one eye")
-    if not words:
-        return []
-    listed = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-    return [f"{listed} bone{'s' if len(words) > 1 or eyes == 2 else ''}"]

@@ -89,10 +89,10 @@ def arkit_face(names: Iterable[str] = ARKIT_CHANNELS, bones: Iterable[str] = ())
     return face
 
 
-def flame_topology_face(keys: int = 30, axes: np.ndarray = Z_UP) -> bpy.types.Object:
-    """5,023 vertices whose landmarks sit where a face has them, with smooth random Exp keys and a skinned jaw."""
+def flame_topology_face(keys: int = 30, axes: np.ndarray = Z_UP, extra: int = 0) -> bpy.types.Object:
+    """5,023 vertices (and ``extra`` ones) whose landmarks sit where a face has them, with smooth random Exp keys and a skinned jaw."""
     rng = np.random.default_rng(3)
-    vertices = rng.normal(0, 0.07, (FLAME_VERTICES, 3))
+    vertices = rng.normal(0, 0.07, (FLAME_VERTICES + extra, 3))
     marks = template().positions[:68] * 0.063
     vertices[flame_landmarks()] = marks + np.array(JOINTS["left_eye"]) * (0, 1, 1)
     face = mesh_object("Flame", (vertices @ axes.T).tolist(), [])

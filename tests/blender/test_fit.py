@@ -118,8 +118,7 @@ def test_the_summary_names_the_weakest() -> None:
 
 
 def test_landmarks_come_from_the_mesh_where_it_lists_them(scene: bpy.types.Scene) -> None:
-    face = scenes.flame_topology_face()
-    face.data.vertices.add(1)  # no longer FLAME's topology
+    face = scenes.flame_topology_face(extra=1)  # not FLAME's topology
     rig, clip = detect_rig(face), scenes.arkit_clip()
     with pytest.raises(MappingError, match="'cteg_landmarks'"):
         mapping_for(rig, clip)

@@ -16,6 +16,8 @@ import pytest
 import blender_cteg
 from blender_cteg import commands, desk, session
 from blender_cteg.animation import keyframes
+from blender_cteg.operators import perform, widen
+from blender_cteg.preferences import Choices
 from blender_cteg.worker.locate import LocateError, WorkerCommand
 from tests.blender.fake_worker import CHANNELS, values
 
@@ -408,3 +410,31 @@ def test_a_failed_check_is_kept_for_the_preferences(scene: bpy.types.Scene, monk
         bpy.ops.cteg.check_generator()
     assert "has no torch" in session.checked
     assert session.last_problem == ""
+
+
+# --- sliders and what stays -----------------------------------------------------------------------------------------
+
+
+def test_without_an_interface_sliders_are_widened_and_it_is_said(
+    scene: bpy.types.Scene, face: bpy.types.Object, capfd: pytest.CaptureFixture[str]
+) -> None:
+    block = face.data.shape_keys.key_blocks[CHANNELS[0]]
+    block.slider_max = 0.01
+    bpy.ops.cteg.generate(takes=1)
+    assert block.slider_max > 0.01
+    assert f"Widened the sliders of Face: {CHANNELS[0]}" in capfd.readouterr().out
+
+
+def test_sliders_that_were_refused_stay_and_are_named(
+    scene: bpy.types.Scene, face: bpy.types.Object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    block = face.data.shape_keys.key_blocks[CHANNELS[0]]
+    block.slider_max = 0.01
+    monkeypatch.setattr(perform, "choices", lambda _context: Choices(widen="NEVER"))
+    bpy.ops.cteg.generate(takes=1)
+    assert block.slider_max == pytest.approx(0.01)
+    assert not widen.disabled_reason(bpy.context)
+    bpy.ops.cteg.widen_sliders()
+    assert block.slider_max > 0.01
+    assert "wide enough" in widen.disabled_reason(bpy.context)
+    assert desk.answered(face)

@@ -107,13 +107,16 @@ def test_a_flame_face_is_described(scene: bpy.types.Scene) -> None:
     rig = detect_rig(scenes.flame_face(keys=53))
     assert rig.kind == "FLAME"
     assert rig.problem is None
-    assert rig.summary() == ["FLAME face: 50 expression keys, jaw, neck and eye bones", "Ignored: Exp51, Exp52, Exp53"]
+    assert rig.summary() == [
+        "FLAME, 50 of 50 expression keys, jaw bone, eyes, neck",
+        "Ignored: Exp51, Exp52, Exp53",
+    ]
 
 
 def test_an_arkit_face_says_what_is_missing(scene: bpy.types.Scene) -> None:
     rig = detect_rig(scenes.arkit_face([c for c in ARKIT_CHANNELS if c != "tongueOut"] + ["viseme_O"], ["head"]))
     assert rig.kind == "ARKIT"
-    assert rig.summary() == ["ARKit face: 51 of 52 shape keys, head bone", "Missing: tongueOut", "Ignored: viseme_O"]
+    assert rig.summary() == ["ARKit, 51 of 52 shape keys, head; tongueOut not found", "Ignored: viseme_O"]
 
 
 def test_the_armature_leads_to_its_face(scene: bpy.types.Scene) -> None:
@@ -124,11 +127,11 @@ def test_the_armature_leads_to_its_face(scene: bpy.types.Scene) -> None:
     assert (rig.object, rig.armature, rig.problem) == (face, face.parent, None)
 
 
-def test_a_mesh_with_the_same_keys_is_named(scene: bpy.types.Scene) -> None:
+def test_a_mesh_with_the_same_keys_follows(scene: bpy.types.Scene) -> None:
     face = scenes.arkit_face(bones=["head"])
     for name, key in (("Teeth", "jawOpen"), ("Hat", "Feather")):
         scenes.skin(scenes.mesh_object(name, [(0, 0, 0), (1, 0, 0), (0, 1, 0)], [key]), face.parent)
-    assert detect_rig(face).summary()[-1] == "Not driven, though with the same keys: Teeth"
+    assert detect_rig(face).summary()[-1] == "Also moves: Teeth"
 
 
 def test_what_cannot_be_driven_is_said_in_a_sentence(scene: bpy.types.Scene) -> None:

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Eyes: whether a character's eyeballs are turned by bones beside its eyeLook shape keys.
+
+On many characters (Ready Player Me, MPFB) the eyeLook keys of the head move the lids alone, and the eyeballs hang on
+bones. On others the keys turn the eyeballs, and turning the bones as well would turn them twice.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import bpy
+import numpy as np
+import numpy.typing as npt
+
+from .character import armature_of
+from .rig import Rig
+
+_CHANNELS: Final = {
+    "left_eye": ("eyeLookInLeft", "eyeLookOutLeft", "eyeLookUpLeft", "eyeLookDownLeft"),
+    "right_eye": ("eyeLookInRight", "eyeLookOutRight", "eyeLookUpRight", "eyeLookDownRight"),
+}
+#: A vertex that follows a bone this much belongs to it.
+_OWN: Final = 0.5
+#: Keys that move the eyeball's vertices, on average, by less than this part of its size leave it where it is.
+_STILL: Final = 0.01
+
+
+def eyes_on_bones(rig: Rig) -> frozenset[str]:
+    """Eye roles whose bone carries vertices that no eyeLook key moves. Reads weights: not for panels."""
+    armature = rig.armature
+    roles = [role for role in _CHANNELS if role in rig.bones]
+    if armature is None or not roles:
+        return frozenset()
+    meshes = [obj for obj in bpy.data.objects if obj.type == "MESH" and armature_of(obj) == armature]
+    return frozenset(role for role in roles if any(_hangs(obj, rig, role) for obj in meshes))
+
+
+def _hangs(obj: bpy.types.Object, rig: Rig, role: str) -> bool:
+    """Whether a part of this mesh turns with the eye bone and is left alone by the eyeLook keys of its side."""
+    own = _vertices_of(obj, rig.bones[role])
+    if not own.size:
+        return False
+    key = obj.data.shape_keys
+    names = {name for channel in _CHANNELS[role] for name in rig.shape_keys.get(channel, ())}
+    blocks = [block for block in key.key_blocks if block.name in names] if key is not None else []
+    if not blocks:
+        return True
+    rest = _points(key.reference_key)[own]
+    size = float(np.ptp(rest, axis=0).max())
+    moved = max(float(np.linalg.norm(_points(block)[own] - rest, axis=1).mean()) for block in blocks)
+    return moved < _STILL * size
+
+
+def _vertices_of(obj: bpy.types.Object, bone: str) -> npt.NDArray[np.intp]:
+    """The vertices that follow a bone most; all of them when the object hangs on it."""
+    if obj.parent_type == "BONE" and obj.parent_bone == bone:
+        return np.arange(len(obj.data.vertices))
+    if bone not in obj.vertex_groups or not any(modifier.type == "ARMATURE" for modifier in obj.modifiers):
+        return np.empty(0, np.intp)
+    index = obj.vertex_groups[bone].index
+    found = [v.index for v in obj.data.vertices if any(g.group == index and g.weight > _OWN for g in v.groups)]
+    return np.array(found, np.intp)
+
+
+def _points(block: bpy.types.ShapeKey) -> npt.NDArray[np.float32]:
+    flat = np.empty(len(block.data) * 3, np.float32)
+    block.data.foreach_get("co", flat)
+    return flat.reshape(-1, 3)
