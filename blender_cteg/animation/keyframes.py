@@ -16,9 +16,10 @@ from ..emotions import label
 from ..rigs.mapping import Mapping, MappingError, Performance
 from ..rigs.naming import ARKIT_GROUPS
 from ..rigs.rig import Rig, shorten
+from .controls import bone_channels
 from .hidden import why_hidden
+from .preview import end_preview
 from .retime import retime
-from .rotations import bone_rotations, rotation_property
 from .takes import (
     TakeError,
     bone_path,
@@ -126,6 +127,7 @@ def _written(
     except MappingError as error:
         raise TakeError(str(error)) from None
     performance = _on_this_face(rig, performance)
+    end_preview()  # it widens sliders for a while, and so do takes for good
     action = bpy.data.actions.new(name or _default_name(clip))
     undo.callback(bpy.data.actions.remove, action)
     _fill(action, rig, mapping, performance, start_frame, interpolation)
@@ -140,12 +142,14 @@ def _on_this_face(rig: Rig, performance: Performance) -> Performance:
     blocks = rig.object.data.shape_keys.key_blocks
     shape_keys = {key: values for key, values in performance.shape_keys.items() if key in blocks}
     bones = {role: vectors for role, vectors in performance.bones.items() if role in rig.bones}
-    if not shape_keys and not bones:
+    there = rig.armature.pose.bones if rig.armature is not None else ()
+    controls = {bone: moves for bone, moves in performance.controls.items() if bone in there}
+    if not shape_keys and not bones and not controls:
         raise TakeError(
             f"Nothing of this clip reaches {rig.object.name}: the mapping's shape keys and bones are not there. "
             "Choose another face or another mapping."
         )
-    return Performance(shape_keys, bones)
+    return Performance(shape_keys, bones, controls)
 
 
 def _default_name(clip: Clip) -> str:
@@ -170,14 +174,11 @@ def _fill(
         curves = _Curves(strip.channelbag(slot, ensure=True), start_frame, interpolation)
         for key, values in performance.shape_keys.items():
             curves.add(key_path(key), 0, _group_of(key, mapping), values)
-    if performance.bones and rig.armature is not None:
+    if (performance.bones or performance.controls) and rig.armature is not None:
         slot = action.slots.new(id_type="OBJECT", name=rig.armature.name)
         curves = _Curves(strip.channelbag(slot, ensure=True), start_frame, interpolation)
-        for role, vectors in performance.bones.items():
-            bone = rig.armature.pose.bones[rig.bones[role]]
-            path = bone_path(bone.name) + rotation_property(bone)
-            for index, values in enumerate(bone_rotations(bone, vectors, rig.axes).T):
-                curves.add(path, index, bone.name, values)
+        for bone, channel, index, values in bone_channels(rig, performance):
+            curves.add(bone_path(bone.name) + channel, index, bone.name, values)
 
 
 def _group_of(key: str, mapping: Mapping) -> str:

@@ -43,7 +43,7 @@ def mapping_for(rig: Rig, clip: Clip) -> Mapping:
         if stored is None and mesh.is_editable:
             mesh[MESH_PROPERTY] = mapping.to_json()
         return mapping
-    face = "an ARKit" if rig.kind == "ARKIT" else "a FLAME"
+    face = {"ARKIT": "an ARKit", "FLAME": "a FLAME"}.get(rig.kind, "another")
     raise MappingError(
         f"The clip speaks {clip.space} and {rig.object.name} is {face} face, and nothing leads from one to the other. "
         f"Choose another checkpoint or another face."

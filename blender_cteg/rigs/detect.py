@@ -9,6 +9,7 @@ from typing import Final
 import bpy
 
 from .geometry import find_axes
+from .mapping import MESH_PROPERTY
 from .naming import ARKIT_CHANNELS, FLAME_EXPRESSIONS, KeyNames, match_arkit, match_bones, match_flame
 from .rig import Kind, Rig, shorten
 
@@ -47,12 +48,12 @@ def _detect(obj: bpy.types.Object | None) -> Rig:
         return Rig(object=obj, problem=f"{obj.name} has no shape keys. {_WHAT_TO_CHOOSE}")
     names = tuple(block.name for block in key.key_blocks if block != key.reference_key)
     kind, keys = _recognise(names)
-    if kind == "NONE":
+    if kind == "NONE" and obj.data.get(MESH_PROPERTY) is None:
         return Rig(
             object=obj,
             ignored=names,
             problem=f"The shape keys of {obj.name} ({shorten(names, 3)}) follow neither FLAME's names (Exp1, Exp2, "
-            f"...) nor ARKit's (jawOpen, mouthSmileLeft, ...). Rename them, or choose another face.",
+            f"...) nor ARKit's (jawOpen, mouthSmileLeft, ...). Map them in the Mapping panel, or choose another face.",
         )
     armature = obj.find_armature()
     bones = match_bones(bone.name for bone in armature.data.bones) if armature is not None else {}
@@ -102,6 +103,8 @@ def _missing(kind: Kind, keys: KeyNames, bones: dict[str, str]) -> tuple[str, ..
         wanted += [f"{role.replace('_', ' ')} bone" for role in ("left_eye", "right_eye") if role not in bones]
     else:
         expressions, wanted = [channel for channel in ARKIT_CHANNELS if channel not in keys.matched], []
+        if kind == "NONE":  # its mapping says what it has
+            return ()
     if "neck" not in bones and "head" not in bones:
         wanted.append("neck or head bone")
     return (*expressions, *wanted)

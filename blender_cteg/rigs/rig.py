@@ -53,6 +53,8 @@ class Rig:
         """Lines for the panel: what was found, what is missing, what will be ignored; or the problem alone."""
         if self.problem is not None:
             return [self.problem]
+        if self.kind == "NONE":
+            return ["Face with names and a mapping of its own; the Mapping panel says what will move"]
         if self.kind == "FLAME":
             found = [f"{sum(name.startswith('exp') for name in self.shape_keys)} expression keys"]
         else:
