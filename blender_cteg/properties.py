@@ -13,6 +13,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, Po
 from . import desk
 from .emotions import AUTO, EMOTIONS
 from .layouts import emotion_icon
+from .mapping_editor.properties import CTEG_MappingEditor, retarget
 
 #: The emotion menu: identifier, label, description, icon, number.
 EMOTION_ITEMS = [
@@ -55,7 +56,9 @@ class CTEG_Settings(bpy.types.PropertyGroup):
         description="The character that performs: any mesh of it, its armature, or the Empty above it",
         type=bpy.types.Object,
         poll=_may_be_target,
+        update=retarget,
     )
+    mapping: PointerProperty(type=CTEG_MappingEditor)
     text: StringProperty(
         name="Line",
         description=LINE_DESCRIPTION,

@@ -8,6 +8,12 @@ from bpy.app.handlers import persistent
 from bpy.props import PointerProperty
 
 from . import commands, fit_panel, panels, preferences, properties, session
+from .animation import preview
+from .mapping_editor import file_ops as mapping_files
+from .mapping_editor import ops as mapping_ops
+from .mapping_editor import panel as mapping_panel
+from .mapping_editor import properties as mapping_properties
+from .mapping_editor import ui_list as mapping_list
 from .operators import (
     branch,
     cancel,
@@ -26,6 +32,10 @@ from .operators import (
 )
 
 _CLASSES = (
+    mapping_properties.CTEG_MappingRow,
+    mapping_properties.CTEG_MappingSlot,
+    mapping_properties.CTEG_MappingEditor,
+    mapping_properties.CTEG_MappingPreview,
     properties.CTEG_Settings,
     preferences.CTEG_Preferences,
     generate.CTEG_OT_generate,
@@ -50,6 +60,19 @@ _CLASSES = (
     panels.CTEG_PT_takes,
     panels.CTEG_PT_options,
     fit_panel.CTEG_PT_fit,
+    mapping_ops.CTEG_OT_mapping_edit,
+    mapping_ops.CTEG_OT_mapping_match,
+    mapping_ops.CTEG_OT_mapping_accept,
+    mapping_ops.CTEG_OT_mapping_reset,
+    mapping_ops.CTEG_OT_mapping_preset,
+    mapping_ops.CTEG_OT_mapping_add_target,
+    mapping_ops.CTEG_OT_mapping_remove_target,
+    mapping_files.CTEG_OT_mapping_load,
+    mapping_files.CTEG_OT_mapping_save,
+    mapping_files.CTEG_OT_mapping_copy,
+    mapping_list.CTEG_UL_mapping,
+    mapping_panel.CTEG_MT_mapping_presets,
+    mapping_panel.CTEG_PT_mapping,
 )
 
 _commands: list[object] = []
@@ -61,6 +84,14 @@ def _forget_job(*_arguments: object) -> None:
     session.finish()
 
 
+@persistent
+def _fill_mapping(*_arguments: object) -> None:
+    """A file made before this version has no rows for the mapping editor yet."""
+    for scene in bpy.data.scenes:
+        if scene.cteg.target is not None and scene.is_editable:
+            mapping_properties.fill(scene)
+
+
 def register() -> None:
     """Make everything known to Blender; when that fails half-way, what was done is undone."""
     try:
@@ -68,7 +99,11 @@ def register() -> None:
             bpy.utils.register_class(cls)
         bpy.types.Scene.cteg = PointerProperty(type=properties.CTEG_Settings)
         bpy.types.TOPBAR_MT_file_import.append(flame.draw_in_import_menu)
+        bpy.types.WindowManager.cteg_preview = PointerProperty(type=mapping_properties.CTEG_MappingPreview)
         bpy.app.handlers.load_pre.append(_forget_job)
+        bpy.app.handlers.load_post.append(_fill_mapping)
+        for handlers, function in preview.HANDLERS:
+            getattr(bpy.app.handlers, handlers).append(function)
         _commands.append(bpy.utils.register_cli_command("cteg", commands.run))
     except Exception:
         unregister()
@@ -81,8 +116,14 @@ def unregister() -> None:
     while _commands:
         bpy.utils.unregister_cli_command(_commands.pop())
     bpy.types.TOPBAR_MT_file_import.remove(flame.draw_in_import_menu)
+    preview.end_preview()
+    for handlers, function in (*preview.HANDLERS, ("load_post", _fill_mapping)):
+        if function in getattr(bpy.app.handlers, handlers):
+            getattr(bpy.app.handlers, handlers).remove(function)
     if _forget_job in bpy.app.handlers.load_pre:
         bpy.app.handlers.load_pre.remove(_forget_job)
+    if hasattr(bpy.types.WindowManager, "cteg_preview"):
+        del bpy.types.WindowManager.cteg_preview
     if hasattr(bpy.types.Scene, "cteg"):
         del bpy.types.Scene.cteg
     for cls in reversed(_CLASSES):

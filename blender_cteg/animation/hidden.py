@@ -99,7 +99,8 @@ def _bone_problems(rig: Rig, take: bpy.types.Action, bones: list[bpy.types.PoseB
     if bones and off:
         yield f"The modifier {off[0]} is turned off in the viewport, so bones do not move the face. Turn it on."
     paths: set[Any] = {curve.data_path for curve in slot_curves(take, "OBJECT")}
-    changed = [bone.name for bone in bones if bone_path(bone.name) + rotation_property(bone) not in paths]
+    turned = [bone for bone in bones if any(path.startswith(bone_path(bone.name) + "rotation") for path in paths)]
+    changed = [bone.name for bone in turned if bone_path(bone.name) + rotation_property(bone) not in paths]
     if changed:
         yield f"The rotation mode of {shorten(changed)} changed after the take was written. Generate the take again."
     constrained = [bone.name for bone in bones if any(c.enabled and c.influence > 0 for c in bone.constraints)]

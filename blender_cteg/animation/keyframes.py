@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Any, Final, Literal
 
 import bpy
@@ -18,9 +17,10 @@ from ..rigs.mapping import Mapping, MappingError, Performance
 from ..rigs.naming import ARKIT_GROUPS
 from ..rigs.rig import Rig
 from . import ranges
+from .controls import bone_channels
 from .hidden import why_hidden
+from .preview import end_preview
 from .retime import retime
-from .rotations import bone_rotations, rotation_property
 from .stays import held_keys, keys_without_shape, locked_bones, what_stays
 from .takes import (
     TakeError,
@@ -133,6 +133,7 @@ def _written(
     except MappingError as error:
         raise TakeError(str(error)) from None
     performance = _on_this_face(rig, performance)
+    end_preview()  # it widens sliders for a while, and so do takes for good
     action = bpy.data.actions.new(name or _default_name(clip))
     undo.callback(bpy.data.actions.remove, action)
     _fill(action, rig, mapping, performance, start_frame, interpolation)
@@ -147,7 +148,9 @@ def _on_this_face(rig: Rig, performance: Performance) -> Performance:
     there = {block.name for key, _ in rig.keyed_meshes for block in key.key_blocks}
     shape_keys = {key: values for key, values in performance.shape_keys.items() if key in there}
     bones = {role: vectors for role, vectors in performance.bones.items() if role in rig.bones}
-    if not shape_keys and not bones:
+    there = rig.armature.pose.bones if rig.armature is not None else ()
+    controls = {bone: moves for bone, moves in performance.controls.items() if bone in there}
+    if not shape_keys and not bones and not controls:
         raise TakeError(
             f"Nothing of this clip reaches {rig.object.name}: the mapping's shape keys and bones are not there. "
             "Choose another face or another mapping."
@@ -155,9 +158,9 @@ def _on_this_face(rig: Rig, performance: Performance) -> Performance:
     held, locked = held_keys(rig), locked_bones(rig)
     free_keys = {key: values for key, values in shape_keys.items() if key not in held}
     free_bones = {role: vectors for role, vectors in bones.items() if rig.bones[role] not in locked}
-    if not free_keys and not free_bones:
+    if not free_keys and not free_bones and not controls:
         raise TakeError(f"Nothing of {rig.object.name} may move. {' '.join(what_stays(rig))}")
-    return replace(performance, shape_keys=free_keys, bones=free_bones)
+    return Performance(free_keys, free_bones, controls)
 
 
 def _default_name(clip: Clip) -> str:
@@ -182,14 +185,11 @@ def _fill(
         curves = _Curves(strip.channelbag(slot, ensure=True), start_frame, interpolation)
         for key, values in performance.shape_keys.items():
             curves.add(key_path(key), 0, _group_of(key, mapping), values)
-    if performance.bones and rig.armature is not None:
+    if (performance.bones or performance.controls) and rig.armature is not None:
         slot = action.slots.new(id_type="OBJECT", name=rig.armature.name)
         curves = _Curves(strip.channelbag(slot, ensure=True), start_frame, interpolation)
-        for role, vectors in performance.bones.items():
-            bone = rig.armature.pose.bones[rig.bones[role]]
-            path = bone_path(bone.name) + rotation_property(bone)
-            for index, values in enumerate(bone_rotations(bone, vectors, rig.axes).T):
-                curves.add(path, index, bone.name, values)
+        for bone, channel, index, values in bone_channels(rig, performance):
+            curves.add(bone_path(bone.name) + channel, index, bone.name, values)
 
 
 def _group_of(key: str, mapping: Mapping) -> str:

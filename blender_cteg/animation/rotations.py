@@ -20,13 +20,16 @@ def rotation_property(bone: PoseBone) -> str:
     return _PROPERTY.get(bone.rotation_mode, "rotation_euler")
 
 
-def bone_rotations(bone: PoseBone, vectors: npt.NDArray[np.float32], axes: Axes) -> npt.NDArray[np.float64]:
+def bone_rotations(
+    bone: PoseBone, vectors: npt.NDArray[np.float32], axes: Axes, more: npt.NDArray[np.float64] | None = None
+) -> npt.NDArray[np.float64]:
     """Values of the bone's `rotation_property` over time.
 
     Args:
         bone: a pose bone; its rest orientation and rotation mode are respected.
         vectors: rotation vectors in FLAME axes relative to the bone's rest, radians, shape (T, 3).
         axes: `Rig.axes`.
+        more: rotation vectors in the bone's own axes, added to them, shape (T, 3).
 
     Returns:
         Shape (T, 4) for quaternion (w, x, y, z) and axis-angle (angle, x, y, z), (T, 3) for Euler angles; without
@@ -36,8 +39,13 @@ def bone_rotations(bone: PoseBone, vectors: npt.NDArray[np.float32], axes: Axes)
     rest = np.array(bone.bone.matrix_local.to_3x3())
     # A rotation R of the armature's space is M^-1 R M in the rest space M of the bone, so its vector turns by M^-1.
     local = vectors.astype(np.float64) @ (rest.T @ to_armature).T
+    return local_rotations(bone, local if more is None else local + more)
+
+
+def local_rotations(bone: PoseBone, local: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The same from rotation vectors in the bone's own axes at rest, radians, shape (T, 3)."""
     locked = np.array(bone.lock_rotation)
-    local[:, locked] = 0.0
+    local = np.where(locked, 0.0, local)
     if bone.rotation_mode == "QUATERNION":
         return np.array(_quaternions(local))
     if bone.rotation_mode == "AXIS_ANGLE":

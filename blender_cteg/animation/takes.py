@@ -18,6 +18,7 @@ import bpy
 
 from ..clip import SCHEMA_VERSION, ClipError, migrated
 from ..rigs.rig import Rig
+from .preview import end_preview
 
 #: The custom property of an action that makes it a take.
 ACTION_PROPERTY: Final = "cteg"
@@ -110,6 +111,7 @@ def show_take(rig: Rig, action: bpy.types.Action) -> None:
                 f"An NLA strip of {object_name(datablock)} is being tweaked. Leave tweak mode (Tab in the Nonlinear "
                 "Animation editor), then try again."
             )
+    end_preview()
     with ExitStack() as undo:
         for datablock, id_type in animated_datablocks(rig):
             slot = next((slot for slot in action.slots if slot.target_id_type == id_type), None)
@@ -141,6 +143,7 @@ def delete_take(rig: Rig, action: bpy.types.Action) -> None:
                 )
         if data.action == action and datablock not in own:
             raise TakeError(f"{action.name} is also shown by {name}. Show another take there first.")
+    end_preview()
     shown = shown_take(rig) == action
     keys, bones = driven_by(rig, action)
     bpy.data.actions.remove(action)

@@ -175,7 +175,7 @@ def fit_mapping(
     head = next((role for role in ("head", "neck") if role in face.roles), None)
     if head is not None:
         bones[head] = dict(zip(HEAD_CHANNELS, (X, Y, Z), strict=True))
-    return Mapping("arkit55", {k: row for k, row in shape_keys.items() if row}, bones, residual_mm)
+    return Mapping("arkit55", {k: row for k, row in shape_keys.items() if row}, bones, residual_mm, origin="fit")
 
 
 def residual_percent(mapping: Mapping, source: Source = "makehuman") -> dict[str, float]:

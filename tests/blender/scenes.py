@@ -90,7 +90,9 @@ def arkit_face(names: Iterable[str] = ARKIT_CHANNELS, bones: Iterable[str] = ())
 
 
 def flame_topology_face(keys: int = 30, axes: np.ndarray = Z_UP, extra: int = 0) -> bpy.types.Object:
-    """5,023 vertices (and ``extra`` ones) whose landmarks sit where a face has them, with smooth random Exp keys and a skinned jaw."""
+    """5,023 vertices whose landmarks sit where a face has them (and ``extra`` ones), with smooth random Exp keys and a
+    skinned jaw.
+    """
     rng = np.random.default_rng(3)
     vertices = rng.normal(0, 0.07, (FLAME_VERTICES + extra, 3))
     marks = template().positions[:68] * 0.063
