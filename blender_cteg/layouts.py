@@ -36,19 +36,19 @@ def emotion_icon(name: str) -> str:
 def fitting(context: Context, text: str, reserved: float) -> str:
     """``text`` on one line, cut to fit the region beside ``reserved`` pixels of icons and margins (at scale 1)."""
     # Closer than sentences, which must never be cut: Blender itself cuts a label that is a little too long.
-    return shorten(text, max(int((_width(context) - reserved) / (0.88 * _CHARACTER)), 8))
+    return shorten(text, max(int((region_width(context) - reserved) / (0.88 * _CHARACTER)), 8))
 
 
 def sentence(layout: UILayout, context: Context, text: str, icon: str = "NONE") -> None:
     """A sentence as wrapped labels, as wide as the region; labels do not wrap by themselves."""
-    width = max(int((_width(context) - (80.0 if icon != "NONE" else 55.0)) / _CHARACTER), 16)
+    width = max(int((region_width(context) - (80.0 if icon != "NONE" else 55.0)) / _CHARACTER), 16)
     column = layout.column(align=True)
     column.scale_y = 0.8
     for index, line in enumerate(textwrap.wrap(text, width)):
         column.label(text=line, icon=icon if index == 0 else "BLANK1" if icon != "NONE" else "NONE")
 
 
-def _width(context: Context) -> float:
+def region_width(context: Context) -> float:
     """Width of the region in pixels at scale 1."""
     return context.region.width / context.preferences.system.ui_scale if context.region else 300.0
 

@@ -54,9 +54,8 @@ def show_pose(rig: Rig, mapping: Mapping, channel: str, value: float) -> None:
     values[0, 0] = value
     performance = alone.apply(Clip(values, channels, 24.0, mapping.source_space))
     _posed = True
-    for obj in (rig.object, *filter(None, map(bpy.data.objects.get, rig.companions))):
-        key = obj.data.shape_keys
-        if key is not None and key.is_editable:
+    for key, _ in rig.keyed_meshes:
+        if key.is_editable:
             _pose_keys(key, {name: float(row[0]) for name, row in performance.shape_keys.items()})
     if rig.armature is not None:
         channels_of_bones = [(b.name, path, i, float(row[0])) for b, path, i, row in bone_channels(rig, performance)]

@@ -112,11 +112,16 @@ def show_take(rig: Rig, action: bpy.types.Action) -> None:
                 "Animation editor), then try again."
             )
     end_preview()
+    before = shown_take(rig)
     with ExitStack() as undo:
         for datablock, id_type in animated_datablocks(rig):
             slot = next((slot for slot in action.slots if slot.target_id_type == id_type), None)
             _assign(datablock, action if slot is not None else None, slot, undo)
         undo.pop_all()
+    if before is not None:
+        # What the take before moved and this one does not (a channel was muted since) would stay as it was last seen.
+        (old_keys, old_bones), (keys, bones) = driven_by(rig, before), driven_by(rig, action)
+        _to_rest([key for key in old_keys if key not in keys], [bone for bone in old_bones if bone not in bones])
 
 
 def delete_take(rig: Rig, action: bpy.types.Action) -> None:
@@ -148,13 +153,17 @@ def delete_take(rig: Rig, action: bpy.types.Action) -> None:
     keys, bones = driven_by(rig, action)
     bpy.data.actions.remove(action)
     if shown:
-        for block in keys:
-            block.value = 0.0
-        for bone in bones:
-            bone.matrix_basis.identity()
-            bone.rotation_quaternion = (1.0, 0.0, 0.0, 0.0)
-            bone.rotation_euler = (0.0, 0.0, 0.0)
-            bone.rotation_axis_angle = (0.0, 0.0, 1.0, 0.0)
+        _to_rest(keys, bones)
+
+
+def _to_rest(keys: list[bpy.types.ShapeKey], bones: list[bpy.types.PoseBone]) -> None:
+    for block in keys:
+        block.value = 0.0
+    for bone in bones:
+        bone.matrix_basis.identity()
+        bone.rotation_quaternion = (1.0, 0.0, 0.0, 0.0)
+        bone.rotation_euler = (0.0, 0.0, 0.0)
+        bone.rotation_axis_angle = (0.0, 0.0, 1.0, 0.0)
 
 
 def animated_datablocks(rig: Rig) -> Iterator[tuple[Any, str]]:

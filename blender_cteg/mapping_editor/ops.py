@@ -208,7 +208,8 @@ class CTEG_OT_mapping_add_target(MappingOperator, bpy.types.Operator):
     def act(self, context: Context, face: Face) -> str:
         channel = active_channel(context)
         names = face.keys if self.kind == "KEY" else face.bones
-        index = int(self.choice or -1)
+        # Unset, an enumeration is its first item; nobody chose that.
+        index = int(self.choice) if self.properties.is_property_set("choice") else -1
         name = self.name or (names[index] if 0 <= index < len(names) else "")
         if name not in names:
             what = "shape key" if self.kind == "KEY" else "bone"

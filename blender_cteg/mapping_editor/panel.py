@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import bpy
 
+from ..animation.takes import key_path
 from ..layouts import sentence
 from ..rigs.mapping import MappingError
 from ..rigs.rig import shorten
@@ -17,6 +18,8 @@ from .properties import SLOTS
 from .ui_list import row_icon, shown_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bpy.types import Context, UILayout
 
     from ..rigs.mapping import Mapping
@@ -113,10 +116,13 @@ def _draw_channel(layout: UILayout, context: Context, face: Face, mapping: Mappi
     elif row.standing == "MADE" and channel in mapping.residual_mm:
         sentence(layout, context, f"Fitted; {mapping.residual_mm[channel]:.1f} mm remain.", icon="BLANK1")
     targets = edits.targets_of(mapping, channel)
+    _draw_values(layout, context, face, editor, targets)
     for slot in editor.slots[: min(len(targets), SLOTS)]:
         _draw_target(layout, face, slot, targets[slot.place])
     if len(targets) > SLOTS:
-        layout.label(text=f"… and {len(targets) - SLOTS} weaker ones", icon="BLANK1")
+        rest = layout.row(align=True)
+        rest.label(text=f"… and {len(targets) - SLOTS} weaker ones", icon="BLANK1")
+        rest.operator("cteg.mapping_remove_target", text="All", icon="X").place = -1
     if row.suggested:
         names = " + ".join(candidate.name for candidate in row.suggested)
         offer = layout.row(align=True)
@@ -127,7 +133,6 @@ def _draw_channel(layout: UILayout, context: Context, face: Face, mapping: Mappi
     add.operator("cteg.mapping_add_target", text="Shape Key", icon="ADD").kind = "KEY"
     if face.armature is not None:
         add.operator("cteg.mapping_add_target", text="Bone", icon="ADD").kind = "BONE"
-    _draw_values(layout, context, face, editor, bool(targets))
 
 
 def _draw_target(layout: UILayout, face: Face, slot: CTEG_MappingSlot, target: edits.Target) -> None:
@@ -155,7 +160,9 @@ def _draw_target(layout: UILayout, face: Face, slot: CTEG_MappingSlot, target: e
         control.prop(slot, "angle" if slot.property == "ROTATION" else "distance", text="")
 
 
-def _draw_values(layout: UILayout, context: Context, face: Face, editor: CTEG_MappingEditor, is_moving: bool) -> None:
+def _draw_values(
+    layout: UILayout, context: Context, face: Face, editor: CTEG_MappingEditor, targets: tuple[edits.Target, ...]
+) -> None:
     channel = editor.rows[editor.active]
     column = layout.column(align=True)
     values = column.row(align=True)
@@ -164,14 +171,23 @@ def _draw_values(layout: UILayout, context: Context, face: Face, editor: CTEG_Ma
     values.prop(channel, "mute", text="", icon="CHECKBOX_DEHLT" if channel.mute else "CHECKBOX_HLT")
     shown = context.window_manager.cteg_preview
     row = column.row()
-    row.enabled = is_moving
+    row.enabled = bool(targets)
     row.prop(shown, "both_ways" if state.swing(channel.name)[1] else "strength", slider=True)
-    if shown.strength and _is_animated(face):
-        note = column.column()
-        note.active = False
-        sentence(note, context, "The take comes back at another frame, or at 0.", icon="INFO")
+    note = column.column()
+    note.active = False
+    if shown.strength:
+        for text in _notes(face, targets):
+            sentence(note, context, text, icon="INFO")
 
 
-def _is_animated(face: Face) -> bool:
-    data = face.object.data.shape_keys.animation_data
-    return data is not None and data.action is not None
+def _notes(face: Face, targets: tuple[edits.Target, ...]) -> Iterator[str]:
+    """What else moves what the preview shows."""
+    data = face.mesh.shape_keys.animation_data
+    if data is None:
+        return
+    if data.action is not None:
+        yield "The take comes back at another frame, or at 0."
+    driven = {driver.data_path for driver in data.drivers if not driver.mute}
+    names = [target.name for target in targets if target.kind == "KEY" and key_path(target.name) in driven]
+    if names:
+        yield f"Drivers decide {shorten(names, 3)}, so neither a preview nor a take moves it."

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from bpy.types import Context, Scene
 
 #: Targets of one channel that can be edited one by one; a fit has more.
-SLOTS: Final = 12
+SLOTS: Final = 6
 PROPERTY_ITEMS: Final = (
     ("ROTATION", "Rotation", "The bone turns about one of its own axes", "CON_ROTLIKE", 0),
     ("LOCATION", "Location", "The bone moves along one of its own axes", "CON_LOCLIKE", 1),
@@ -384,8 +384,8 @@ def fill(scene: Scene) -> None:
     for channel in (*state.KNOWN_CHANNELS, *own):
         if channel not in editor.rows:
             editor.rows.add().name = channel
-    while len(editor.slots) < SLOTS:
-        editor.slots.add().place = len(editor.slots) - 1
+    for place in range(len(editor.slots), SLOTS):
+        editor.slots.add().place = place
     if found and editor.channel not in own:
         editor.choose(own[0] if own else "")
 

@@ -20,11 +20,10 @@ from ..rigs.naming import (
     match_bones,
     match_flame,
 )
+from ..rigs.parts import FEWEST_KEYS
 from ..rigs.rig import Rig
 from .edits import Target, accepted, targets_of
 
-#: Fewer recognised keys than this are a coincidence, as in detection.
-_FEWEST_KEYS: Final = 8
 #: The channels of the known spaces, in column order.
 CHANNELS: Final = {"arkit55": ARKIT_CHANNELS + HEAD_CHANNELS, "flame53": FLAME_EXPRESSIONS + JAW_CHANNELS}
 #: Every channel of every known space.
@@ -77,7 +76,7 @@ def by_names(keys: tuple[str, ...], bones: tuple[str, ...]) -> Mapping | None:
     None for a FLAME face, whose expressions are fitted to the actions of arkit55: that takes its vertices.
     """
     flame, arkit, roles = match_flame(keys).matched, match_arkit(keys).matched, match_bones(bones)
-    if sum(channel in FLAME_EXPRESSIONS for channel in flame) >= _FEWEST_KEYS:
+    if sum(channel in FLAME_EXPRESSIONS for channel in flame) >= FEWEST_KEYS:
         return None
     return arkit_mapping(Rig(kind="ARKIT", shape_keys=arkit, bones=roles))
 

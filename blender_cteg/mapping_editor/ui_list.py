@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import bpy
 
+from ..layouts import region_width
 from ..rigs.mapping import MappingError
 from .face import face_of, rows_of
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from .properties import CTEG_MappingEditor, CTEG_MappingRow
     from .state import Row
 
+#: From this width of the sidebar on, in pixels at scale 1, targets are listed beside the channels.
+_WIDE: Final = 300.0
 _ICONS: Final = {
     "SURE": "CHECKMARK",
     "MADE": "GREASEPENCIL",
@@ -50,13 +53,16 @@ class CTEG_UL_mapping(bpy.types.UIList):
         if row is None:
             layout.label(text=item.name)
             return
-        names = layout.split(factor=0.72, align=True)
-        both = names.split(factor=0.52, align=True)
-        both.active = not item.mute and row.standing != "NOTHING"
-        both.label(text=item.name, icon=_ICONS[row.standing])
-        target = both.row()
-        target.active = row.standing not in ("SUGGESTED", "NOTHING")
-        target.label(text=row.label or "nothing")
+        wide = region_width(context) >= _WIDE
+        names = layout.split(factor=0.76 if wide else 0.68, align=True)
+        both = names.split(factor=0.52, align=True) if wide else names
+        name = both.row(align=True)
+        name.active = not item.mute and row.standing != "NOTHING"
+        name.label(text=item.name, icon=_ICONS[row.standing])
+        if wide:  # else there is room for the channel alone, and its targets are below the list
+            target = both.row()
+            target.active = not item.mute and bool(row.targets)
+            target.label(text=row.label or "nothing")
         values = names.row(align=True)
         gain = values.row(align=True)
         gain.active = bool(row.targets) and not item.mute

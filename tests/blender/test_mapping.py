@@ -40,7 +40,7 @@ def test_mapping_survives_json() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"schema_version": 2}, "schema_version 2"),
+        ({"schema_version": 3}, "schema_version 3"),
         ({"source_space": None}, "source_space"),
         ({"shape_keys": []}, "shape_keys is []"),
         ({"shape_keys": {"Exp1": 0.5}}, "'Exp1' is 0.5"),

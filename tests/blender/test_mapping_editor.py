@@ -1,0 +1,496 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The mapping editor: what is shown, what an edit writes, previews that leave nothing, presets, files, copies."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import bpy
+import numpy as np
+import pytest
+
+import blender_cteg
+from blender_cteg.animation.preview import PREVIEW_PROPERTY
+from blender_cteg.mapping_editor import edits, state
+from blender_cteg.mapping_editor.face import face_of, mapping_of, rows_of
+from blender_cteg.mapping_editor.file_ops import LARGEST_FILE
+from blender_cteg.mapping_editor.presets import presets
+from blender_cteg.rigs.choose import mapping_for
+from blender_cteg.rigs.detect import detect_rig
+from blender_cteg.rigs.mapping import MESH_PROPERTY, Adjustment, Control, Mapping, MappingError
+from blender_cteg.rigs.match import SURE, candidates, suggestion
+from blender_cteg.rigs.naming import ARKIT_CHANNELS, HEAD_CHANNELS
+
+from . import scenes
+
+CHANNELS = ARKIT_CHANNELS + HEAD_CHANNELS
+OWN_NAMES = ["Smile_L", "Smile_R", "JawDown", "Blink_L", "Blink_R", "Lächeln", "browInnerUp", "Stirn"]
+
+
+@pytest.fixture
+def editor(scene: bpy.types.Scene) -> Iterator[bpy.types.Scene]:
+    """The scene of a fresh file with the extension's classes."""
+    blender_cteg.register()
+    yield scene
+    blender_cteg.unregister()
+
+
+def own_face(scene: bpy.types.Scene, bones: tuple[str, ...] = ("neck", "mouth_ctrl")) -> bpy.types.Object:
+    face = scenes.arkit_face(OWN_NAMES, bones)
+    scene.cteg.target = face
+    return face
+
+
+def mapping(face: bpy.types.Object) -> Mapping:
+    found = face_of(face)
+    assert found is not None
+    made = mapping_of(found)
+    assert made is not None
+    return made
+
+
+def values(face: bpy.types.Object) -> dict[str, tuple[float, float, float]]:
+    blocks = face.data.shape_keys.key_blocks
+    return {block.name: (block.value, block.slider_min, block.slider_max) for block in blocks}
+
+
+# ---------------------------------------------------------------------------------------------- matching
+
+
+def test_similar_names_are_suggested_and_never_sure() -> None:
+    found = candidates(CHANNELS, (*OWN_NAMES, "InnerBrowRaise_L", "InnerBrowRaise_R", "Frown"), ("hand.L",))
+    assert [(c.name, c.score) for c in found["browInnerUp"]] == [("browInnerUp", 1.0)]
+    for channel, name in (
+        ("mouthSmileLeft", "Smile_L"),
+        ("mouthSmileRight", "Smile_R"),
+        ("jawOpen", "JawDown"),
+        ("eyeBlinkLeft", "Blink_L"),
+        ("mouthFrownLeft", "Frown"),
+    ):
+        assert [c.name for c in suggestion(found[channel])] == [name]
+        assert 0.4 <= found[channel][0].score < SURE
+    assert found["mouthFrownRight"][0].shared, "a key without a side stands for both"
+    assert "browOuterUpLeft" not in found or found["browOuterUpLeft"][0].name != "InnerBrowRaise_R"
+
+
+def test_halves_are_suggested_together() -> None:
+    found = candidates(CHANNELS, ("InnerBrowRaise_L", "InnerBrowRaise_R"), ())
+    assert {c.name for c in suggestion(found["browInnerUp"])} == {"InnerBrowRaise_L", "InnerBrowRaise_R"}
+    alike = candidates(CHANNELS, ("JawDown", "MouthOpen"), ())
+    assert len(suggestion(alike["jawOpen"])) == 1, "two words for one thing are not two halves"
+
+
+@pytest.mark.parametrize("names", [("Lächeln_L", "Mund_auf", "Augen_zu", "Brauen_hoch"), ("a", "1", "_", "L"), ()])
+def test_what_is_not_understood_matches_nothing(names: tuple[str, ...]) -> None:
+    assert candidates(CHANNELS, names, names) == {}
+
+
+def test_known_spellings_are_sure_and_sides_agree() -> None:
+    found = candidates(CHANNELS, ("A38_Mouth_Smile_Left", "mouthFrown", "jaw_open"), ("Jaw", "head"))
+    assert found["mouthSmileLeft"][0].score == 0.95
+    assert found["mouthFrownLeft"][0].score == found["mouthFrownRight"][0].score == 0.8
+    assert found["headYaw"][0].kind == "ROLE"
+    assert "mouthSmileRight" not in found
+
+
+# ---------------------------------------------------------------------------------------------- schema 2
+
+
+def test_adjustments_come_before_the_map() -> None:
+    clip = scenes.arkit_clip()
+    adjusted = Mapping(
+        "arkit55",
+        {"A": {"jawOpen": 2.0}, "B": {"jawLeft": 1.0}, "C": {"mouthClose": 1.0, "jawLeft": 1.0}},
+        {"neck": dict(zip(HEAD_CHANNELS, np.eye(3).tolist(), strict=True))},
+        channels={"jawOpen": Adjustment(0.5, 0.1), "jawLeft": Adjustment(mute=True), "headYaw": Adjustment(mute=True)},
+    )
+    made = adjusted.apply(clip)
+    np.testing.assert_allclose(made.shape_keys["A"], clip.channel("jawOpen") + 0.2, atol=1e-6)
+    assert "B" not in made.shape_keys, "a muted channel leaves what only it drives to the animator"
+    np.testing.assert_allclose(made.shape_keys["C"], clip.channel("mouthClose"), atol=1e-6)
+    still = replace(clip, values=clip.values * [name != "headYaw" for name in clip.channels])
+    np.testing.assert_allclose(made.bones["neck"], replace(adjusted, channels={}).apply(still).bones["neck"], atol=1e-6)
+    assert Mapping.from_json(adjusted.to_json()).apply(clip).bones.keys() == {"neck"}
+
+
+def test_version_1_is_read_and_edited_ones_are_told_from_fits() -> None:
+    old = {"schema_version": 1, "source_space": "arkit55", "shape_keys": {"Ä": {"jawOpen": 1}}, "bones": {}}
+    by_hand = Mapping.from_json(json.dumps(old))
+    assert (by_hand.shape_keys, by_hand.origin) == ({"Ä": {"jawOpen": 1.0}}, "edited")
+    assert Mapping.from_json(json.dumps(old | {"residual_mm": {"jawOpen": 0.5}})).origin == "fit"
+    assert json.loads(by_hand.to_json())["schema_version"] == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"schema_version": 7}, "newer CTEG"),
+        ({"schema_version": "2"}, "schema_version '2'"),
+        ({"schema_version": True}, "schema_version True"),
+        ({"origin": 3}, "origin is 3"),
+        ({"channels": [1]}, "channels is"),
+        ({"channels": {"jawOpen": 2}}, "jawOpen is 2"),
+        ({"channels": {"jawOpen": {"gain": math.nan}}}, "gain of jawOpen is nan"),
+        ({"channels": {"jawOpen": {"mute": 1}}}, "mute of jawOpen is 1"),
+        ({"controls": {"b": {"jawOpen": 1}}}, "property, axis and amount"),
+        ({"controls": {"b": {"jawOpen": {"property": "SCALE", "axis": "X", "amount": 1}}}}, "ROTATION or LOCATION"),
+        ({"controls": {"b": {"jawOpen": {"property": "LOCATION", "axis": "W", "amount": 1}}}}, "X, Y or Z"),
+        ({"controls": {"b": {"jawOpen": [{"property": "LOCATION", "axis": "X"}]}}}, "amount is None"),
+        ({"shape_keys": {"A": {"jawOpen": 1e300}}}, "ordinary size"),
+        ({"shape_keys": {"A": {"jawOpen": 10**400}}}, "ordinary size"),
+    ],
+)
+def test_damaged_fields_are_named(change: dict[str, object], words: str) -> None:
+    with pytest.raises(MappingError, match=words):
+        Mapping.from_json(json.dumps(json.loads(Mapping("arkit55").to_json()) | change))
+
+
+@pytest.mark.parametrize("mode", ["QUATERNION", "XYZ", "ZYX", "AXIS_ANGLE"])
+def test_bones_move_in_their_own_axes(scene: bpy.types.Scene, mode: str) -> None:
+    face = scenes.arkit_face(bones=["jaw_ctrl", "corner"])
+    pose = face.parent.pose.bones
+    pose["jaw_ctrl"].rotation_mode = mode
+    pose["corner"].location.y = 0.5
+    moves = {
+        "jaw_ctrl": {"jawOpen": (Control("ROTATION", "Z", 0.4),)},
+        "corner": {"jawOpen": (Control("LOCATION", "X", 0.02), Control("LOCATION", "Z", -0.01))},
+    }
+    face.data[MESH_PROPERTY] = Mapping("arkit55", controls=moves, origin="edited").to_json()
+    rig, clip = detect_rig(face), scenes.arkit_clip()
+    from blender_cteg.animation.keyframes import why_hidden, write_take
+
+    write_take(rig, mapping_for(rig, clip), clip, start_frame=1, scene=scene)
+    scene.frame_set(9)
+    opened = float(clip.channel("jawOpen")[8])
+    np.testing.assert_allclose(pose["jaw_ctrl"].matrix_basis.to_3x3(), scenes.turned((0, 0, 0.4 * opened)), atol=1e-5)
+    np.testing.assert_allclose(pose["corner"].location, (0.02 * opened, 0.5, -0.01 * opened), atol=1e-6)
+    assert why_hidden(rig) == []
+
+
+def test_a_bone_may_play_a_role_and_be_a_control(scene: bpy.types.Scene) -> None:
+    face = scenes.arkit_face(bones=["head"])
+    both = Mapping(
+        "arkit55",
+        {},
+        {"head": {"headPitch": (1.0, 0.0, 0.0)}},
+        {},
+        {"head": {"jawOpen": (Control("ROTATION", "X", 0.1),)}},
+    )
+    face.data[MESH_PROPERTY] = both.to_json()
+    rig, clip = detect_rig(face), scenes.arkit_clip()
+    from blender_cteg.animation.keyframes import write_take
+
+    action = write_take(rig, mapping_for(rig, clip), clip, start_frame=1, scene=scene)
+    paths = [(c.data_path, c.array_index) for c in action.layers[0].strips[0].channelbags[0].fcurves]
+    assert len(paths) == len(set(paths)) == 4
+
+
+# ---------------------------------------------------------------------------------------------- the editor
+
+
+def test_a_face_with_names_of_its_own_performs_once_it_is_mapped(editor: bpy.types.Scene) -> None:
+    face = own_face(editor)
+    assert "Mapping panel" in (detect_rig(face).problem or "")
+    before = values(face)
+    bpy.ops.cteg.mapping_accept()
+    rig, clip = detect_rig(face), scenes.arkit_clip()
+    assert rig.problem is None
+    made = mapping_for(rig, clip).apply(clip)
+    np.testing.assert_array_equal(made.shape_keys["JawDown"], clip.channel("jawOpen"))
+    assert made.bones.keys() == {"neck"}
+    assert "Lächeln" not in made.shape_keys
+    assert mapping(face).origin == "edited"
+    assert values(face) == before
+
+
+def test_rows_show_unmatched_channels_first_then_regions(editor: bpy.types.Scene) -> None:
+    face = own_face(editor)
+    found = face_of(face)
+    assert found is not None
+    rows = rows_of(found)
+    assert [row.channel for row in rows if row.standing == "SURE"] == ["browInnerUp", *HEAD_CHANNELS]
+    first = rows[: len(rows) - 4]
+    assert all(not row.targets for row in first)
+    regions = [state.region_of(row.channel) for row in first]
+    assert regions == sorted(regions, key=["Upper face", "Eyes", "Mouth", "Jaw", "Head"].index)
+    assert editor.cteg.mapping.rows.keys()[:55] == list(CHANNELS)
+
+
+def test_editing_a_row_writes_json_at_once(editor: bpy.types.Scene) -> None:
+    face = own_face(editor)
+    rows, slots = editor.cteg.mapping.rows, editor.cteg.mapping.slots
+    rows["browInnerUp"].gain, rows["browInnerUp"].offset = 0.5, 0.25
+    rows["headYaw"].mute = True
+    assert mapping(face).channels == {"browInnerUp": Adjustment(0.5, 0.25), "headYaw": Adjustment(mute=True)}
+    rows["browInnerUp"].gain, rows["browInnerUp"].offset = 1.0, 0.0
+    assert "browInnerUp" not in json.loads(face.data[MESH_PROPERTY])["channels"], "what is as it is is not stored"
+
+    editor.cteg.mapping.choose("browInnerUp")
+    slots[0].target = "Stirn"
+    slots[0].weight = -0.5
+    assert mapping(face).shape_keys["Stirn"] == {"browInnerUp": -0.5}
+    bpy.ops.cteg.mapping_add_target(kind="BONE", name="mouth_ctrl")
+    slots[1].property, slots[1].axis = "LOCATION", "Z"
+    slots[1].distance = 0.25
+    assert mapping(face).controls == {"mouth_ctrl": {"browInnerUp": (Control("LOCATION", "Z", 0.25),)}}
+    slots[0].target = ""
+    assert edits.targets_of(mapping(face), "browInnerUp")[0].kind == "BONE"
+    bpy.ops.cteg.mapping_remove_target(place=0)
+    assert edits.targets_of(mapping(face), "browInnerUp") == ()
+    rows["jawOpen"].gain = math.nan
+    assert "jawOpen" not in mapping(face).channels
+    bpy.ops.cteg.mapping_reset()
+    assert MESH_PROPERTY not in face.data
+
+
+def test_what_cannot_be_done_is_said_and_changes_nothing(editor: bpy.types.Scene) -> None:
+    face = own_face(editor)
+    editor.cteg.mapping.choose("tongueOut")
+    for call, words in (
+        (lambda: bpy.ops.cteg.mapping_add_target(kind="KEY", name="Zunge"), "no shape key called 'Zunge'"),
+        (lambda: bpy.ops.cteg.mapping_add_target(kind="BONE", name=""), "no bone called ''"),
+        (lambda: bpy.ops.cteg.mapping_remove_target(place=0), "0 targets"),
+        (lambda: bpy.ops.cteg.mapping_accept(channel="tongueOut"), "no suggestion for tongueOut"),
+        (lambda: bpy.ops.cteg.mapping_preset(preset="vroid"), "Nothing of VRoid"),
+        (lambda: bpy.ops.cteg.mapping_preset(preset="nobody"), "no preset called 'nobody'"),
+    ):
+        with pytest.raises(RuntimeError, match=words):
+            call()
+    assert MESH_PROPERTY not in face.data
+    face.data[MESH_PROPERTY] = '{"schema_version": 3}'
+    with pytest.raises(RuntimeError, match="newer CTEG"):
+        bpy.ops.cteg.mapping_match()
+    editor.cteg.mapping.rows[0].gain = 2.0
+    assert face.data[MESH_PROPERTY] == '{"schema_version": 3}'
+    bpy.ops.cteg.mapping_reset()
+    editor.cteg.target = None
+    with pytest.raises(RuntimeError, match="poll"):
+        bpy.ops.cteg.mapping_match()
+
+
+def test_a_flame_face_is_fitted_on_request(editor: bpy.types.Scene) -> None:
+    face = scenes.flame_topology_face()
+    editor.cteg.target = face.parent
+    found = face_of(face.parent)
+    assert found is not None
+    assert found.object == face
+    assert mapping_of(found) is None
+    bpy.ops.cteg.mapping_edit()
+    assert mapping(face).origin == "fit"
+    editor.cteg.mapping.rows["jawOpen"].gain = 0.5
+    assert mapping(face).origin == "edited"
+    assert mapping_for(detect_rig(face), scenes.arkit_clip()).channels == {"jawOpen": Adjustment(0.5)}
+
+
+# ---------------------------------------------------------------------------------------------- the preview
+
+
+def test_the_preview_poses_and_leaves_nothing(editor: bpy.types.Scene, tmp_path: Path) -> None:
+    face = own_face(editor)
+    bpy.ops.cteg.mapping_accept()
+    rows, shown = editor.cteg.mapping.rows, bpy.context.window_manager.cteg_preview
+    blocks, bone = face.data.shape_keys.key_blocks, face.parent.pose.bones["mouth_ctrl"]
+    blocks["Smile_L"].value = 0.3
+    editor.cteg.mapping.choose("jawOpen")
+    bpy.ops.cteg.mapping_add_target(kind="BONE", name="mouth_ctrl")
+    before, pose = values(face), bone.matrix_basis.copy()
+
+    def begin() -> None:
+        shown.strength = 1.0
+        assert blocks["JawDown"].value == 1.0
+        assert blocks["Smile_L"].value == 0.0, "the channel is shown alone"
+        assert bone.matrix_basis != pose
+        assert shown.strength == 1.0
+
+    def ended() -> bool:
+        datablocks = (face.data.shape_keys, face.parent)
+        return (
+            values(face) == before
+            and bone.matrix_basis == pose
+            and shown.strength == 0.0
+            and not any(PREVIEW_PROPERTY in datablock for datablock in datablocks)
+        )
+
+    begin()
+    rows["jawOpen"].gain = 3.0
+    assert blocks["JawDown"].value == 3.0, "an edit is seen at once, beyond the slider too"
+    rows["jawOpen"].gain = 1.0
+    shown.strength = 0.0
+    assert ended()
+    begin()
+    editor.cteg.mapping.choose("headPitch")
+    assert ended()
+    editor.cteg.mapping.choose("jawOpen")
+    begin()
+    editor.frame_set(7)
+    assert ended()
+    begin()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "posed.blend"), copy=True)
+    assert ended()
+    assert face.animation_data is None
+    assert face.data.shape_keys.animation_data is None
+
+
+def test_a_take_is_written_as_if_nothing_was_previewed(editor: bpy.types.Scene) -> None:
+    from blender_cteg.animation.keyframes import write_take
+
+    face = scenes.flame_topology_face()
+    editor.cteg.target = face
+    bpy.ops.cteg.mapping_edit()
+    editor.cteg.mapping.choose("mouthSmileLeft")
+    bpy.context.window_manager.cteg_preview.strength = 1.0
+    rig, clip = detect_rig(face), scenes.arkit_clip()
+    write_take(rig, mapping_for(rig, clip), clip, start_frame=1, scene=editor)
+    assert PREVIEW_PROPERTY not in face.data.shape_keys
+    assert face.data.shape_keys.key_blocks["Exp1"].slider_max == 10.0
+    bpy.context.window_manager.cteg_preview.strength = 1.0
+    bpy.context.window_manager.cteg_preview.strength = 0.0
+    assert face.data.shape_keys.key_blocks["Exp1"].slider_max == 10.0
+
+
+def test_a_muted_channel_goes_to_rest_with_the_next_take(editor: bpy.types.Scene) -> None:
+    from blender_cteg.animation.keyframes import write_take
+
+    face = scenes.arkit_face()
+    editor.cteg.target = face
+    rig, clip = detect_rig(face), scenes.arkit_clip()
+    write_take(rig, mapping_for(rig, clip), clip, start_frame=1, scene=editor)
+    editor.frame_set(5)
+    jaw, smile = (face.data.shape_keys.key_blocks[name] for name in ("jawOpen", "mouthSmileLeft"))
+    assert jaw.value > 0.0
+    editor.cteg.mapping.rows["jawOpen"].mute = True
+    write_take(rig, mapping_for(rig, clip), clip, start_frame=1, scene=editor)
+    editor.frame_set(6)
+    assert jaw.value == 0.0
+    assert smile.value > 0.0
+
+
+def test_a_posed_file_is_put_right_when_it_is_opened(editor: bpy.types.Scene, tmp_path: Path) -> None:
+    face = own_face(editor)
+    face.data.shape_keys[PREVIEW_PROPERTY] = json.dumps({"Smile_L": [0.25, 0.0, 1.0], "gone": [0.0, 0.0, 1.0]})
+    face.parent[PREVIEW_PROPERTY] = "[]"
+    name, path = face.name, str(tmp_path / "recovered.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path, copy=True)
+    bpy.ops.wm.open_mainfile(filepath=path)
+    face = bpy.data.objects[name]
+    assert values(face)["Smile_L"] == (0.25, 0.0, 1.0)
+    assert PREVIEW_PROPERTY not in face.data.shape_keys
+
+
+def test_undo_does_not_bring_a_pose_back(editor: bpy.types.Scene) -> None:
+    face = own_face(editor)
+    bpy.ops.cteg.mapping_accept()
+    before, name = values(face), face.name
+    editor.cteg.mapping.choose("jawOpen")
+    bpy.ops.ed.undo_push(message="before")
+    bpy.context.window_manager.cteg_preview.strength = 1.0
+    editor.cteg.mapping.rows["jawOpen"].gain = 0.5
+    bpy.ops.ed.undo_push(message="gain, while a pose is shown")
+    bpy.context.window_manager.cteg_preview.strength = 0.0
+    bpy.context.scene.cteg.mapping.rows["jawOpen"].gain = 0.25
+    bpy.ops.ed.undo_push(message="another gain")
+    bpy.ops.ed.undo()
+    face = bpy.data.objects[name]
+    assert mapping(face).channels == {"jawOpen": Adjustment(0.5)}
+    assert values(face) == before
+    assert PREVIEW_PROPERTY not in face.data.shape_keys
+    bpy.ops.ed.undo()
+    assert mapping(bpy.data.objects[name]).channels == {}
+
+
+# ---------------------------------------------------------------------------------------------- presets, files, copies
+
+
+def test_presets_are_mappings_of_known_names() -> None:
+    names = {preset.name for preset in presets()}
+    assert {"arkit", "arkit_sides", "character_creator", "mpfb", "flame", "smplx", "vroid"} <= names
+    for preset in presets():
+        known = state.CHANNELS[preset.mapping.source_space]
+        assert preset.mapping.driving() <= set(known), preset.name
+        assert preset.mapping.origin == f"preset:{preset.label}"
+        if preset.name in {"arkit", "arkit_sides", "character_creator", "mpfb"}:
+            assert preset.mapping.driving() == set(known)
+            # What a preset says and what names say by themselves must not differ.
+            found = candidates(ARKIT_CHANNELS, tuple(preset.mapping.shape_keys), ())
+            for channel in ARKIT_CHANNELS:
+                assert [c.name for c in found[channel]] == [
+                    k for k, r in preset.mapping.shape_keys.items() if channel in r
+                ]
+
+
+def test_a_preset_takes_what_the_face_has(editor: bpy.types.Scene) -> None:
+    face = scenes.arkit_face([f"!ex-{c}" for c in ARKIT_CHANNELS if c != "tongueOut"], ["neck"])
+    editor.cteg.target = face
+    bpy.ops.cteg.mapping_preset(preset="mpfb")
+    made = mapping(face)
+    assert made.origin == "preset:MPFB, !ex-"
+    assert set(CHANNELS) - made.driving() == {"tongueOut"}
+    assert made.bones.keys() == {"neck"}, "a neck turns where there is no head bone"
+
+
+def test_a_mapping_travels_as_json(editor: bpy.types.Scene, tmp_path: Path) -> None:
+    face = own_face(editor)
+    bpy.ops.cteg.mapping_accept()
+    editor.cteg.mapping.choose("tongueOut")
+    bpy.ops.cteg.mapping_add_target(kind="KEY", name="Lächeln")
+    path = tmp_path / "Größe.json"
+    bpy.ops.cteg.mapping_save(filepath=str(path))
+    saved = mapping(face)
+    bpy.ops.cteg.mapping_reset()
+    bpy.ops.cteg.mapping_load(filepath=str(path))
+    assert mapping(face) == saved
+
+    other = scenes.arkit_face([name for name in OWN_NAMES if name != "JawDown"])
+    third = scenes.arkit_face(["Cube", "Cone"])
+    for obj in (face, other, third):
+        obj.select_set(True)
+    bpy.ops.cteg.mapping_copy()
+    assert mapping(other).shape_keys == {k: v for k, v in saved.shape_keys.items() if k != "JawDown"}
+    assert MESH_PROPERTY not in third.data
+    other.select_set(False)
+    with pytest.raises(RuntimeError, match="has no browInnerUp"):
+        bpy.ops.cteg.mapping_copy()
+
+
+def test_bad_files_are_refused_by_name(editor: bpy.types.Scene, tmp_path: Path) -> None:
+    face = own_face(editor)
+    bpy.ops.cteg.mapping_accept()
+    before = face.data[MESH_PROPERTY]
+    stranger = Mapping("arkit55", {"Exp1": {"jawOpen": 1.0}}).to_json()
+    for name, content, words in (
+        ("newer", before.replace('"schema_version": 2', '"schema_version": 3').encode(), "newer CTEG"),
+        ("broken", before[:-9].encode(), "not JSON"),
+        ("binary", b"\xff\xfe\x00", "it is not text"),
+        ("empty", b"", "not JSON"),
+        ("list", b"[]", "not a JSON object"),
+        ("nan", before.replace(": 1.0", ": NaN", 1).encode(), "nan"),
+        ("stranger", stranger.encode(), "Nothing of stranger is on"),
+        ("huge", b" " * (LARGEST_FILE + 1), "8 MB"),
+        ("deep", b"[" * 100_000, "not JSON"),
+    ):
+        path = tmp_path / f"{name}.json"
+        path.write_bytes(content)
+        with pytest.raises(RuntimeError, match=words) as caught:
+            bpy.ops.cteg.mapping_load(filepath=str(path))
+        assert name in str(caught.value)
+    with pytest.raises(RuntimeError, match="cannot be read"):
+        bpy.ops.cteg.mapping_load(filepath=str(tmp_path / "nowhere.json"))
+    with pytest.raises(RuntimeError, match="cannot be written"):
+        bpy.ops.cteg.mapping_save(filepath=str(tmp_path / "no" / "where.json"))
+    assert face.data[MESH_PROPERTY] == before
+
+
+def test_linked_faces_say_what_to_do(editor: bpy.types.Scene, tmp_path: Path) -> None:
+    face = scenes.arkit_face(ARKIT_CHANNELS, ["head"])
+    linked = scenes.link_face(face, tmp_path)
+    scene = bpy.context.scene
+    scene.cteg.target = linked
+    assert bpy.ops.cteg.mapping_match.poll() is False
+    scene.cteg.mapping.rows["jawOpen"].gain = 2.0
+    assert MESH_PROPERTY not in linked.data
+    bpy.context.window_manager.cteg_preview.strength = 1.0
+    assert linked.data.shape_keys.key_blocks["jawOpen"].value == 0.0
