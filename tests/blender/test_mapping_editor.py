@@ -25,7 +25,7 @@ from blender_cteg.rigs.mapping import MESH_PROPERTY, Adjustment, Control, Mappin
 from blender_cteg.rigs.match import SURE, candidates, suggestion
 from blender_cteg.rigs.naming import ARKIT_CHANNELS, HEAD_CHANNELS
 
-from . import scenes
+from . import characters, scenes
 
 CHANNELS = ARKIT_CHANNELS + HEAD_CHANNELS
 OWN_NAMES = ["Smile_L", "Smile_R", "JawDown", "Blink_L", "Blink_R", "Lächeln", "browInnerUp", "Stirn"]
@@ -333,6 +333,18 @@ def test_the_preview_poses_and_leaves_nothing(editor: bpy.types.Scene, tmp_path:
     assert ended()
     assert face.animation_data is None
     assert face.data.shape_keys.animation_data is None
+
+
+def test_the_preview_poses_the_teeth_too(editor: bpy.types.Scene) -> None:
+    editor.cteg.target = characters.arkit_character()
+    face, teeth = bpy.data.objects["Head"], bpy.data.objects["Teeth"]
+    bpy.ops.cteg.mapping_edit()
+    editor.cteg.mapping.choose("jawOpen")
+    bpy.context.window_manager.cteg_preview.strength = 0.7
+    poses = [obj.data.shape_keys.key_blocks["jawOpen"].value for obj in (face, teeth)]
+    assert poses == pytest.approx([0.7, 0.7])
+    bpy.context.window_manager.cteg_preview.strength = 0.0
+    assert teeth.data.shape_keys.key_blocks["jawOpen"].value == 0.0
 
 
 def test_a_take_is_written_as_if_nothing_was_previewed(editor: bpy.types.Scene) -> None:
