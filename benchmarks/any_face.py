@@ -27,9 +27,9 @@ from blender_cteg.demo.__main__ import frame_range, motion_of
 from blender_cteg.demo.moments import choose_moments
 from blender_cteg.rigs.choose import mapping_for
 from blender_cteg.rigs.demo_head.assemble import add_demo_head
-from blender_cteg.rigs.detect import detect_rig
+from blender_cteg.rigs.detection.detect import detect_rig
+from blender_cteg.rigs.detection.naming import ARKIT_CHANNELS
 from blender_cteg.rigs.mapping import MESH_PROPERTY
-from blender_cteg.rigs.naming import ARKIT_CHANNELS
 from tests.blender.ict import ict_arkit_face
 
 LINE = "[joy] We won! We really won! [surprise] Wait, what? [anger] You lied to me, all this time!"

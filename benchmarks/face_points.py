@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.faces import Ict, read_head
-from blender_cteg.rigs.actions import Template
-from blender_cteg.rigs.naming import ARKIT_CHANNELS
-from blender_cteg.rigs.surface import find_points, vertex_normals
+from blender_cteg.rigs.detection.naming import ARKIT_CHANNELS
+from blender_cteg.rigs.fitting.actions import Template
+from blender_cteg.rigs.fitting.surface import find_points, vertex_normals
 
 Array = npt.NDArray[Any]
 #: Points of the template.

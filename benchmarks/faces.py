@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from blender_cteg.rigs.demo_head.assemble import locate_head_asset
-from blender_cteg.rigs.naming import ARKIT_CHANNELS
+from blender_cteg.rigs.detection.naming import ARKIT_CHANNELS
 
 Array = npt.NDArray[Any]
 #: ICT FaceKit's eyeballs.

@@ -20,10 +20,10 @@ import numpy.typing as npt
 
 from benchmarks.faces import Head, Ict, read_head
 from blender_cteg.clip import Clip
-from blender_cteg.rigs.actions import SOURCES, action_displacements
-from blender_cteg.rigs.fit import FaceGeometry, face_points, fit_mapping, rotation_matrix
+from blender_cteg.rigs.detection.naming import ARKIT_CHANNELS
+from blender_cteg.rigs.fitting.actions import SOURCES, action_displacements
+from blender_cteg.rigs.fitting.fit import FaceGeometry, face_points, fit_mapping, rotation_matrix
 from blender_cteg.rigs.mapping import Performance
-from blender_cteg.rigs.naming import ARKIT_CHANNELS
 
 Array = npt.NDArray[Any]
 

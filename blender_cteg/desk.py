@@ -17,7 +17,7 @@ import bpy
 from .animation import keyframes, ranges
 from .clip import Clip, ClipError
 from .rigs.choose import brought_to
-from .rigs.detect import detect_rig
+from .rigs.detection.detect import detect_rig
 from .rigs.mapping import MappingError
 from .rigs.rig import shorten
 from .segments import Segment, SegmentError

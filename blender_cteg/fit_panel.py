@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import bpy
 
 from .layouts import sentence
-from .rigs.detect import detect_rig
-from .rigs.fitted import GOOD_PERCENT, fit_lines, kept_mapping, residual_table
+from .rigs.detection.detect import detect_rig
+from .rigs.fitting.fitted import GOOD_PERCENT, fit_lines, kept_mapping, residual_table
 
 if TYPE_CHECKING:
     from bpy.types import Context, Object, UILayout

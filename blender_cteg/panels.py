@@ -16,7 +16,7 @@ from .layouts import emotion_icon, fitting, sentence
 from .operators import extend, fit_bones, generate, resample, vary, widen
 from .operators import segments as segment_operators
 from .properties import NOWHERE
-from .rigs.detect import detect_rig
+from .rigs.detection.detect import detect_rig
 from .understood import draw_segments
 from .worker.protocol import shorten
 

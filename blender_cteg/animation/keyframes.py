@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from ..clip import Clip
 from ..emotions import label
+from ..rigs.detection.naming import ARKIT_GROUPS
 from ..rigs.mapping import Mapping, MappingError, Performance
-from ..rigs.naming import ARKIT_GROUPS
 from ..rigs.rig import Rig
 from . import ranges
 from .controls import bone_channels

@@ -9,9 +9,9 @@ from typing import Any
 import bpy
 import numpy as np
 
+from ..rigs.detection.parts import read_mapping
 from ..rigs.direct import arkit_mapping, flame_mapping
 from ..rigs.mapping import MESH_PROPERTY, Mapping, MappingError
-from ..rigs.parts import read_mapping
 from ..rigs.rig import Rig, shorten
 
 

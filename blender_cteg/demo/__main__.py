@@ -24,7 +24,7 @@ import numpy.typing as npt
 from .. import desk, register
 from ..animation import keyframes
 from ..emotions import AUTO, EMOTIONS
-from ..rigs.detect import detect_rig
+from ..rigs.detection.detect import detect_rig
 from ..rigs.rig import Rig
 from . import render, sheet, stage
 from .moments import choose_moments

@@ -24,7 +24,7 @@ import bpy  # isort: skip
 from .. import desk, register
 from ..animation import keyframes
 from ..preferences import CHECKPOINT_VARIABLE
-from ..rigs.detect import detect_rig
+from ..rigs.detection.detect import detect_rig
 from . import render, sheet, stage
 from .progress import bar, quiet, step
 

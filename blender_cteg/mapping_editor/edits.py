@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from ..rigs.detection.naming import HEAD_CHANNELS
 from ..rigs.direct import EYE_TURNS, JAW_TURNS, X, Y, Z
 from ..rigs.mapping import Adjustment, Control, Mapping
 from ..rigs.match import Candidate, Kind
-from ..rigs.naming import HEAD_CHANNELS
 from ..rigs.rig import ROLES
 
 Vector = tuple[float, float, float]

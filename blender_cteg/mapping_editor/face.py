@@ -11,7 +11,7 @@ import numpy as np
 from ..animation import preview
 from ..clip import Clip, ClipError
 from ..rigs.choose import mapping_for
-from ..rigs.detect import detect_rig
+from ..rigs.detection.detect import detect_rig
 from ..rigs.mapping import MESH_PROPERTY, Mapping, MappingError
 from . import state
 

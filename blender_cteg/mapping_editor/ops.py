@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import bpy
 from bpy.props import EnumProperty, IntProperty, StringProperty
 
+from ..rigs.detection.naming import match_bones
 from ..rigs.mapping import Mapping, MappingError
 from ..rigs.match import Candidate
-from ..rigs.naming import match_bones
 from ..rigs.rig import shorten
 from . import edits, state
 from .edits import Target

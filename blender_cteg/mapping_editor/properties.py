@@ -23,7 +23,7 @@ from bpy.props import (
 
 from ..animation import preview
 from ..clip import ClipError
-from ..rigs.detect import detect_rig
+from ..rigs.detection.detect import detect_rig
 from ..rigs.mapping import Control, Mapping, MappingError
 from . import edits, state
 from .edits import Target

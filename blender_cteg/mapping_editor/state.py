@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
-from ..rigs.direct import arkit_mapping
-from ..rigs.mapping import Adjustment, Mapping
-from ..rigs.match import SURE, Candidate, candidates, suggestion
-from ..rigs.naming import (
+from ..rigs.detection.naming import (
     ARKIT_CHANNELS,
     ARKIT_GROUPS,
     FLAME_EXPRESSIONS,
@@ -20,7 +17,10 @@ from ..rigs.naming import (
     match_bones,
     match_flame,
 )
-from ..rigs.parts import FEWEST_KEYS
+from ..rigs.detection.parts import FEWEST_KEYS
+from ..rigs.direct import arkit_mapping
+from ..rigs.mapping import Adjustment, Mapping
+from ..rigs.match import SURE, Candidate, candidates, suggestion
 from ..rigs.rig import Rig
 from .edits import Target, accepted, targets_of
 

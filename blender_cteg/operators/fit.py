@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import bpy
 
 from .. import desk
-from ..rigs.detect import detect_rig
-from ..rigs.fitted import fit_summary, refit
+from ..rigs.detection.detect import detect_rig
+from ..rigs.fitting.fitted import fit_summary, refit
 from ..rigs.mapping import MappingError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from bpy.props import StringProperty
 
 from .. import desk
 from ..animation import keyframes
-from ..rigs.detect import detect_rig
+from ..rigs.detection.detect import detect_rig
 
 if TYPE_CHECKING:
     from bpy.types import Action, Context

@@ -13,7 +13,7 @@ from .. import desk
 from ..animation import ranges
 from ..animation.keyframes import TakeError
 from ..layouts import redraw_panels
-from ..rigs.detect import detect_rig
+from ..rigs.detection.detect import detect_rig
 from ..rigs.rig import shorten
 
 if TYPE_CHECKING:

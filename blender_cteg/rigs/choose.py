@@ -9,15 +9,15 @@ from typing import Any
 import bpy
 
 from ..clip import Clip
-from .convert import to_arkit
-from .detect import detect_rig
+from .detection.detect import detect_rig
+from .detection.eyes import eyes_on_bones
+from .detection.naming import FLAME_EXPRESSIONS
 from .direct import arkit_mapping, flame_mapping
-from .eyes import eyes_on_bones
-from .fit import FLAME_VERTICES, NoPoints, face_points
-from .fitted import check_edited, fitted_mapping, is_fitted
+from .fitting.convert import to_arkit
+from .fitting.fit import FLAME_VERTICES, NoPoints, face_points
+from .fitting.fitted import check_edited, fitted_mapping, is_fitted
 from .geometry import face_geometry
 from .mapping import MESH_PROPERTY, Mapping, MappingError
-from .naming import FLAME_EXPRESSIONS
 from .rig import Rig
 
 

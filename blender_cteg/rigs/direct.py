@@ -6,8 +6,8 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
+from .detection.naming import FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
 from .mapping import Mapping
-from .naming import FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
 from .rig import Rig
 
 Vector = tuple[float, float, float]

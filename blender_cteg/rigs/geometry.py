@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from .actions import LANDMARKS
 from .axes import Axes, axes_from_eyes, axes_from_up
-from .fit import FLAME_VERTICES, FaceGeometry, flame_landmarks
-from .naming import FLAME_EXPRESSIONS
+from .detection.naming import FLAME_EXPRESSIONS
+from .fitting.actions import LANDMARKS
+from .fitting.fit import FLAME_VERTICES, FaceGeometry, flame_landmarks
 from .rig import BLENDER_AXES, Rig
 
 if TYPE_CHECKING:

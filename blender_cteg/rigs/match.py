@@ -16,8 +16,8 @@ from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Final, Literal
 
+from .detection.naming import ARKIT_CHANNELS, HEAD_CHANNELS, load_table, match_arkit, match_bones, match_flame
 from .direct import EYE_TURNS, JAW_TURNS
-from .naming import ARKIT_CHANNELS, HEAD_CHANNELS, load_table, match_arkit, match_bones, match_flame
 
 Kind = Literal["KEY", "BONE", "ROLE"]
 Why = Literal["exact", "spelling", "side", "role", "similar"]

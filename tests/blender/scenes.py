@@ -11,9 +11,9 @@ import numpy as np
 from mathutils import Matrix, Vector
 
 from blender_cteg.clip import Clip
-from blender_cteg.rigs.actions import template
-from blender_cteg.rigs.fit import FLAME_VERTICES, flame_landmarks
-from blender_cteg.rigs.naming import ARKIT_CHANNELS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
+from blender_cteg.rigs.detection.naming import ARKIT_CHANNELS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
+from blender_cteg.rigs.fitting.actions import template
+from blender_cteg.rigs.fitting.fit import FLAME_VERTICES, flame_landmarks
 
 #: FLAME's joints in its own axes, metres: roughly where they are on a real head.
 JOINTS = {

@@ -14,12 +14,12 @@ from benchmarks.fit import driven, front, head_geometry, posed
 from blender_cteg import desk
 from blender_cteg.clip import Clip
 from blender_cteg.rigs.choose import brought_to, mapping_for
-from blender_cteg.rigs.convert import UNKNOWN, bounded
 from blender_cteg.rigs.demo_head.assemble import add_demo_head, locate_head_asset
-from blender_cteg.rigs.detect import detect_rig
-from blender_cteg.rigs.fit import FaceGeometry, NoPoints, face_points, fit_mapping
+from blender_cteg.rigs.detection.detect import detect_rig
+from blender_cteg.rigs.detection.naming import ARKIT_CHANNELS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
+from blender_cteg.rigs.fitting.convert import UNKNOWN, bounded
+from blender_cteg.rigs.fitting.fit import FaceGeometry, NoPoints, face_points, fit_mapping
 from blender_cteg.rigs.mapping import MESH_PROPERTY, Mapping, MappingError
-from blender_cteg.rigs.naming import ARKIT_CHANNELS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
 from blender_cteg.worker.protocol import Performed
 
 from . import ict, scenes

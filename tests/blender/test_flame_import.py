@@ -15,7 +15,7 @@ from mathutils import Matrix, Vector
 import blender_cteg
 from blender_cteg.animation.keyframes import write_take
 from blender_cteg.rigs.choose import mapping_for
-from blender_cteg.rigs.detect import detect_rig
+from blender_cteg.rigs.detection.detect import detect_rig
 from blender_cteg.rigs.flame_file import FlameFileError, build
 from blender_cteg.rigs.flame_file.read import JOINTS, FlameModel, read_flame
 from blender_cteg.rigs.flame_file.template import read_uv

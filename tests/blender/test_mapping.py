@@ -13,9 +13,9 @@ from mathutils import Matrix
 
 from blender_cteg.clip import Clip, ClipError
 from blender_cteg.rigs.choose import mapping_for
-from blender_cteg.rigs.detect import detect_rig
+from blender_cteg.rigs.detection.detect import detect_rig
+from blender_cteg.rigs.detection.naming import ARKIT_CHANNELS, HEAD_CHANNELS
 from blender_cteg.rigs.mapping import MESH_PROPERTY, Mapping, MappingError
-from blender_cteg.rigs.naming import ARKIT_CHANNELS, HEAD_CHANNELS
 from generator.spaces import ARKIT55, FLAME53
 
 from . import scenes

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from blender_cteg.rigs.axes import axes_from_eyes
-from blender_cteg.rigs.detect import detect_rig
-from blender_cteg.rigs.naming import ARKIT_CHANNELS, match_arkit, match_bones, match_flame
+from blender_cteg.rigs.detection.detect import detect_rig
+from blender_cteg.rigs.detection.naming import ARKIT_CHANNELS, match_arkit, match_bones, match_flame
 
 from . import scenes
 

@@ -13,11 +13,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ..clip import Clip
-from .direct import JAW_TURNS
+from ...clip import Clip
+from ..detection.naming import ARKIT_CHANNELS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
+from ..direct import JAW_TURNS
+from ..mapping import Mapping, MappingError
 from .fit import FaceGeometry, Fitted
-from .mapping import Mapping, MappingError
-from .naming import ARKIT_CHANNELS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
 from .surface import Points
 
 Floats = npt.NDArray[np.float64]

@@ -23,7 +23,7 @@ Source = Literal["makehuman", "ict"]
 
 SOURCES: Final[tuple[Source, ...]] = ("makehuman", "ict")
 #: Made by benchmarks/face_points.py.
-_FILE: Final = Path(__file__).parent / "data" / "face_points.npz"
+_FILE: Final = Path(__file__).parents[1] / "data" / "face_points.npz"
 LANDMARKS: Final = 68
 
 

@@ -13,8 +13,8 @@ import bpy
 import numpy as np
 import numpy.typing as npt
 
+from ..rig import Rig
 from .character import armature_of
-from .rig import Rig
 
 _CHANNELS: Final = {
     "left_eye": ("eyeLookInLeft", "eyeLookOutLeft", "eyeLookUpLeft", "eyeLookDownLeft"),

@@ -7,10 +7,11 @@ from typing import Any, Final
 
 import bpy
 
+from ..geometry import find_axes
+from ..mapping import MESH_PROPERTY, Mapping, MappingError
+from ..rig import Kind, Rig, shorten
 from .character import armature_of, belongs, keyed_meshes, meshes_under
 from .editable import OVERRIDE_ADVICE, why_broken, why_linked
-from .geometry import find_axes
-from .mapping import MESH_PROPERTY, Mapping, MappingError
 from .naming import ARKIT_CHANNELS, FLAME_EXPRESSIONS, KeyNames, is_modelling
 from .parts import (
     FEWEST_KEYS,
@@ -23,7 +24,6 @@ from .parts import (
     share,
     used_channels,
 )
-from .rig import Kind, Rig, shorten
 
 __all__ = ["FEWEST_KEYS", "detect_rig"]
 

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..geometry import face_geometry
+from ..mapping import MESH_PROPERTY, Mapping, MappingError
+from ..rig import Rig, shorten
 from .fit import NoPoints, fit_mapping, residual_percent
-from .geometry import face_geometry
-from .mapping import MESH_PROPERTY, Mapping, MappingError
-from .rig import Rig, shorten
 
 #: The custom property beside the mapping that says which keys it was fitted to: its absence, or a mapping that is no
 #: longer the fitted one, makes the mapping the animator's.

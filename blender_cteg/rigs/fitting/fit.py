@@ -17,10 +17,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from ..detection.naming import HEAD_CHANNELS, load_table
+from ..direct import EYE_TURNS, Vector, X, Y, Z
+from ..mapping import Mapping
 from .actions import LANDMARKS, Source, action_displacements, template
-from .direct import EYE_TURNS, Vector, X, Y, Z
-from .mapping import Mapping
-from .naming import HEAD_CHANNELS, load_table
 from .surface import Points, at_vertices, find_points
 
 Floats = npt.NDArray[np.float64]

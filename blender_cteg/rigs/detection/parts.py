@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from .mapping import Mapping
+from ..mapping import Mapping
+from ..rig import Kind
 from .naming import (
     ARKIT_CHANNELS,
     FLAME_EXPRESSIONS,
@@ -23,7 +24,6 @@ from .naming import (
     match_bones,
     match_flame,
 )
-from .rig import Kind
 
 #: Fewer recognised keys than this are a coincidence, not a face.
 FEWEST_KEYS: Final = 8
