@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import codecs
 import struct
+import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -266,7 +267,9 @@ def _string_line(_: _Machine, line: bytes) -> str:
     line = line.strip()
     if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
         raise ValueError("a string without quotes")
-    return str(codecs.escape_decode(line[1:-1])[0], "latin-1")
+    with warnings.catch_warnings():  # a damaged file may hold escapes that mean nothing, which are kept as they are
+        warnings.simplefilter("ignore")
+        return str(codecs.escape_decode(line[1:-1])[0], "latin-1")
 
 
 def _line_number(machine: _Machine) -> int:
