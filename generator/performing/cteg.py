@@ -28,7 +28,7 @@ from .timeline import passages as lay_out
 
 #: Of the predicted spread of lengths, so much is drawn: an animator has a place for a line, and takes that differ in
 #: pace by less are easier to compare. The full spread is the teacher's.
-LENGTH_SPREAD: Final = 0.5
+LENGTH_SPREAD: Final = 0.35
 
 
 class CtegPerformer(Performer):
