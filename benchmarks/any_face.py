@@ -62,7 +62,11 @@ def main() -> None:
             row, moments = pictures(make, clip, title, work / str(len(rows)), moments)
             rows.append(row)
         sheet.draw_sheet(
-            options.line, "the same take, generated from the text alone, on three faces", rows, CELL, options.out
+            sheet.quoted(options.line),
+            "the same take, generated from the text alone, on three faces",
+            rows,
+            CELL,
+            options.out,
         )
     print(options.out, options.out.stat().st_size // 1024, "kB")
 

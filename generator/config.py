@@ -81,8 +81,8 @@ class ModelConfig:
     text_progress: bool = True
     noise_conditioning: bool = True
     assumed_noise: float = 0.0
-    emphasis: float = 1.0
-    draw_scale: float = 1.0
+    emphasis: float = 1.6
+    draw_scale: float = 1.05
     residual: bool = True
     state_ffn: bool = True
     reconstruction_sigma: float = 0.1
@@ -124,7 +124,7 @@ class ModelConfig:
         if version == 1:
             data["conditioning"] = "emotion" if data.pop("emotion_conditioning") else "none"
         if version in (1, 2):
-            data["noise_conditioning"] = False
+            data |= {"noise_conditioning": False, "emphasis": 1.0, "draw_scale": 1.0}
         elif version != CONFIG_SCHEMA:
             raise ValueError(f"config schema {version!r} is not {CONFIG_SCHEMA}")
         if unknown := sorted(set(data) - {f.name for f in fields(cls)}):

@@ -143,7 +143,7 @@ def contact_sheet(scene: bpy.types.Scene, rig: Rig, takes: Sequence[bpy.types.Ac
             for number, take in enumerate(takes)
         ]
     made = keyframes.provenance(takes[0]) or {}
-    sheet.draw_sheet(str(made.get("text", "")), SUBTITLE, rows, cell, path)
+    sheet.draw_sheet(sheet.quoted(str(made.get("text", ""))), SUBTITLE, rows, cell, path)
 
 
 def render_row(

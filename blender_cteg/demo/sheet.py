@@ -37,11 +37,11 @@ class Row:
     seconds: tuple[float, ...]
 
 
-def draw_sheet(line: str, subtitle: str, rows: Sequence[Row], cell: int, path: Path) -> None:
+def draw_sheet(title: str, subtitle: str, rows: Sequence[Row], cell: int, path: Path) -> None:
     """Write the contact sheet of ``rows`` to ``path`` (PNG or, by its suffix, JPEG).
 
     Args:
-        line: what the character says; wrapped when it is long.
+        title: what the character says, in quotation marks (`quoted`), or anything else; wrapped when it is long.
         subtitle: one short line under it.
         rows: the takes, at least one, each with the same number of pictures.
         cell: width and height of a picture in pixels.
@@ -50,9 +50,9 @@ def draw_sheet(line: str, subtitle: str, rows: Sequence[Row], cell: int, path: P
     columns = len(rows[0].pictures)
     width = 2 * _MARGIN + columns * cell + (columns - 1) * _GAP
     title_font, text_font, small_font = (ImageFont.load_default(size) for size in (34, 20, 17))
-    shown = textwrap.wrap(f"“{' '.join(line.split())}”", max(20, width // 18))
+    shown = textwrap.wrap(title, max(20, width // 18))
     if len(shown) > 2:
-        shown = [shown[0], shown[1].rstrip(" ”.,") + " …”"]
+        shown = [shown[0], shown[1].rstrip(" ”.,") + (" …”" if title.endswith("”") else " …")]
     header = _MARGIN + 44 * len(shown) + 34
     height = header + len(rows) * (_ROW_LABEL + cell + _GAP) + _MARGIN - _GAP
     sheet = Image.new("RGB", (width, height), _PAGE)
@@ -69,6 +69,11 @@ def draw_sheet(line: str, subtitle: str, rows: Sequence[Row], cell: int, path: P
             place = (_MARGIN + column * (cell + _GAP), top + _ROW_LABEL)
             sheet.paste(_cell(picture, cell, f"{second:.1f} s", small_font), place, mask)
     sheet.save(path, **({"quality": 88} if path.suffix.lower() in (".jpg", ".jpeg") else {}))
+
+
+def quoted(line: str) -> str:
+    """A line of dialogue as a title."""
+    return f"“{' '.join(line.split())}”"
 
 
 def _cell(picture: Path, size: int, label: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> Image.Image:

@@ -216,3 +216,20 @@ def test_the_bundled_checkpoint_has_no_tick_where_steps_meet() -> None:
         at_seams.append(bend[(phase == 0) | (phase == 3)].mean())
         inside.append(bend[(phase == 1) | (phase == 2)].mean())
     assert np.mean(at_seams) < 1.5 * np.mean(inside)
+
+
+def test_configs_of_earlier_checkpoints_are_read() -> None:
+    """What did not exist then is off: those checkpoints perform as they did."""
+    now = ModelConfig().to_json()
+    for name in ("noise_conditioning", "assumed_noise", "emphasis", "draw_scale"):
+        del now[name]
+    second = ModelConfig.from_json({**now, "schema_version": 2})
+    assert (second.noise_conditioning, second.emphasis, second.draw_scale) == (False, 1.0, 1.0)
+    del now["conditioning"]
+    first = ModelConfig.from_json({**now, "schema_version": 1, "emotion_conditioning": True})
+    assert first == replace(second, conditioning="emotion")
+    with pytest.raises(ValueError, match="unknown setting 'colour'"):
+        ModelConfig.from_json({**ModelConfig().to_json(), "colour": 1})
+    for wrong in ({"assumed_noise": 2.0}, {"emphasis": 0.0}, {"draw_scale": 3.0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            replace(ModelConfig(), **wrong)
