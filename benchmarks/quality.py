@@ -98,7 +98,7 @@ def main() -> None:
     table = ["| what | target | mean of seeds | each |", "|---|---|---|---|"]
     for name, target in TARGETS.items():
         wanted = "" if np.isinf(target.low) and np.isinf(target.high) else target.text()
-        met = "" if not wanted else (" ✓" if target.low <= round(means[name], 3) <= target.high else " ✗")
+        met = "" if not wanted else (" ✓" if target.low <= means[name] <= target.high else " ✗")
         each = ", ".join(f"{row[name]:.3g}" for row in rows)
         table.append(f"| {target.what} | {wanted} | {means[name]:.3g}{met} | {each} |")
     options.out.mkdir(parents=True, exist_ok=True)

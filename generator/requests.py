@@ -35,7 +35,7 @@ MIN_ENERGY: Final = 0.4
 MAX_ENERGY: Final = 1.6
 #: What a line may have beside its text, by field name: the protocol's features.
 FEATURES: Final = (
-    "emotion_to", "rate", "spread", "branch", "vary", "directions", "emotion_with", "energy", "speaking", "of",
+    "emotion_to", "rate", "spread", "branch", "vary", "directions", "emotion_with", "share", "energy", "speaking", "of",
 )  # fmt: skip
 
 

@@ -32,6 +32,9 @@ assert bpy.ops.cteg.add_head() == {"FINISHED"}
 at_rest = [key.value for key in scene.cteg.target.data.shape_keys.key_blocks[1:]]
 assert not any(at_rest), "the head is added with a grimace"
 scene.cteg.text, scene.cteg.takes, scene.cteg.seed, scene.cteg.emotion = line, 2, int(seed), "joy"
+# Everything else the panel can ask for.
+scene.cteg.emotion_with, scene.cteg.share, scene.cteg.emotion_to = "surprise", 0.3, "pride"
+scene.cteg.energy, scene.cteg.rate, scene.cteg.intensity = 1.2, 0.9, 0.8
 assert bpy.ops.cteg.generate() == {"FINISHED"}
 assert "torch" not in sys.modules
 bpy.ops.wm.save_as_mainfile(filepath=blend)
@@ -101,7 +104,8 @@ def test_what_blender_plays_is_what_the_generator_said(extension: Path, root: Pa
     )  # fmt: skip
     run(
         [python, "-m", "generator", "say", LINE, "--takes", "2", "--seed", str(SEED), "--emotion", "joy", "--spread",
-         "-o", said],
+         "--emotion-with", "surprise", "--share", "0.3", "--emotion-to", "pride", "--energy", "1.2", "--rate", "0.9",
+         "--intensity", "0.8", "-o", said],
         root,
     )  # fmt: skip
     run([python, "-c", PLAY, blend, played], tmp_path, BLENDER_USER_RESOURCES=str(tmp_path / "none"))

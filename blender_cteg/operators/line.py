@@ -81,6 +81,8 @@ class LineOperator(PerformOperator):
         for name in _NUMBERS:
             if not math.isfinite(wanted[name]):  # JSON has no word for it
                 raise Refusal(f"{settings.bl_rna.properties[name].name} must be a number, not {wanted[name]:g}.")
+            # A slider's 0.3 is 0.30000001192092896, and takes remember what was asked.
+            wanted[name] = round(wanted[name], 6)
         wanted["seconds"] = wanted["seconds"] or None
         for name in ("emotion_to", "emotion_with"):
             wanted[name] = None if wanted[name] == NOWHERE else wanted[name]

@@ -74,7 +74,8 @@ def test_hello_names_versions_devices_and_spaces(door: Door) -> None:
     assert "cpu" in answer["devices"] and answer["emotions"] == list(EMOTION_NAMES)
     assert (answer["max_seconds"], answer["max_characters"]) == (60, 2000)
     assert answer["features"] == [
-        "emotion_to", "rate", "spread", "branch", "vary", "directions", "emotion_with", "energy", "speaking", "of",
+        "emotion_to", "rate", "spread", "branch", "vary", "directions", "emotion_with", "share", "energy", "speaking",
+        "of",
     ]  # fmt: skip
     assert answer["spaces"]["arkit55"] == {"channels": list(ARKIT55.channels), "fps": 24.0}
 
