@@ -57,13 +57,14 @@ def main() -> None:
         for title, make in (
             ("FLAME-layout head, its keys fitted to the ARKit actions", flame_head),
             ("ARKit head: the same head with its own ARKit shapes as keys", arkit_head),
+            ("the same shapes under MPFB's names (!ex-...)", mpfb_head),
             ("ICT FaceKit, an independent ARKit face", lambda: ict_arkit_face(options.ict)),
         ):
             row, moments = pictures(make, clip, title, work / str(len(rows)), moments)
             rows.append(row)
         sheet.draw_sheet(
             sheet.quoted(options.line),
-            "the same take, generated from the text alone, on three faces",
+            "the same take, generated from the text alone, on four faces",
             rows,
             CELL,
             options.out,
@@ -87,6 +88,14 @@ def arkit_head() -> bpy.types.Object:
         block = face.shape_key_add(name=channel)
         block.data.foreach_set("co", ((head.vertices + offsets) @ TO_BLENDER.T).astype(np.float32).ravel())
         block.value = 0.0
+    return face
+
+
+def mpfb_head() -> bpy.types.Object:
+    """The same under the names that MPFB gives MakeHuman's face units."""
+    face = arkit_head()
+    for block in face.data.shape_keys.key_blocks[1:]:
+        block.name = f"!ex-{block.name}"
     return face
 
 

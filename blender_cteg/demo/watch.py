@@ -52,6 +52,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("lines", type=Path, help="JSON lines: text, emotion, emotion_to, intensity, energy, seed, …")
     parser.add_argument("--out", type=Path, default=Path("out"))
     parser.add_argument("--blind", action="store_true", help="rows are shuffled and numbered; key.json tells")
+    parser.add_argument(
+        "--without-lines", action="store_true", help="do not print the lines, which may be others' words"
+    )
+    parser.add_argument("--title", default="Lines performed")
     parser.add_argument("--films", action="store_true", help="a film of each line as well")
     parser.add_argument("--size", type=int, default=256, help="width of a picture in pixels, even")
     parser.add_argument("--checkpoint", default="", help="folder; by default the bundled one")
@@ -107,12 +111,13 @@ def _draw(rig: Any, wanted: list[Wanted], takes: list[bpy.types.Action], options
         with step("Rendering"), bar(len(takes) * demo.MOMENTS, "pictures") as advance, stage.close_up(scene):
             for number, (one, take) in enumerate(zip(wanted, takes, strict=True), start=1):
                 row = demo.render_row(scene, rig, take, work / str(number), options.size, advance, engine)
-                title = f"{number}" if options.blind else f"{number}  {row.title}  ·  {one.text[:70]}"
+                line = "" if options.without_lines else f"  ·  {one.text[:70]}"
+                title = f"{number}" if options.blind else f"{number}  {row.title}{line}"
                 rows.append(sheet.Row(title, row.pictures, row.seconds))
         for page in range(0, len(rows), ROWS):
             shown = rows[page : page + ROWS]
             name = f"sheet{page // ROWS + 1}.jpg"
-            title = "What does each of them feel?" if options.blind else "Lines performed"
+            title = "What does each of them feel?" if options.blind else options.title
             sheet.draw_sheet(title, f"rows {page + 1} to {page + len(shown)}", shown, options.size, options.out / name)
         key = [{"row": n, "text": one.text, **one.arguments} for n, one in enumerate(wanted, start=1)]
         (options.out / "key.json").write_text(json.dumps(key, indent=1, ensure_ascii=False), encoding="utf-8")
