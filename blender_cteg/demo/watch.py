@@ -52,9 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("lines", type=Path, help="JSON lines: text, emotion, emotion_to, intensity, energy, seed, …")
     parser.add_argument("--out", type=Path, default=Path("out"))
     parser.add_argument("--blind", action="store_true", help="rows are shuffled and numbered; key.json tells")
-    parser.add_argument(
-        "--without-lines", action="store_true", help="do not print the lines, which may be others' words"
-    )
+    parser.add_argument("--without-lines", action="store_true", help="no words on the sheets: they may be others'")
     parser.add_argument("--title", default="Lines performed")
     parser.add_argument("--films", action="store_true", help="a film of each line as well")
     parser.add_argument("--size", type=int, default=256, help="width of a picture in pixels, even")
