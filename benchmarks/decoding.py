@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 
 from benchmarks.measure import interleaved, machine
-from generator.model import Condition
+from generator.performing.asked import Asked, told
 from generator.performing.cteg import CtegPerformer
 from generator.performing.load import load_performer
 from generator.performing.sampling import TakeSeed, sample_uncached
@@ -50,13 +50,9 @@ def main() -> None:
 
 def uncached(performer: CtegPerformer, seconds: float) -> Callable[[], object]:
     """One take with the same weights, decoding everything again at each step."""
-    features = performer.encoder.encode([LINE])
-    emotion = torch.zeros(1, 7)
-    emotion[0, 1] = 1
-    condition = Condition(
-        features.hidden, features.mask, features.position, emotion, torch.ones(1), torch.tensor([round(seconds * 24)])
-    )
     model = performer.checkpoint.generator.decoder
+    features, frames = performer.encoder.encode([LINE]), torch.tensor([round(seconds * 24)])
+    condition = told(model.config, features, [Asked(model.config.weights_of("joy"), 1.0)], frames, emphatic=True)
     return lambda: sample_uncached(model, condition, TakeSeed(0, LINE), 1.0)
 
 
