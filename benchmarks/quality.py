@@ -26,7 +26,7 @@ from generator.emotions import EMOTIONS, full_vector
 from generator.evaluation import motion
 from generator.evaluation.evaluate import evaluate
 from generator.evaluation.lines import Settings, emotions_of, pure_indices
-from generator.evaluation.probe import EmotionProbe
+from generator.evaluation.probe import EmotionProbe, balanced_accuracy
 from generator.performing.load import load_performer
 from generator.requests import LineRequest
 from generator.spaces import ARKIT55
@@ -156,8 +156,8 @@ class _Stage:
         ]
         norms = [float(np.mean([np.linalg.norm(c, axis=1).mean() for c in clips])) for clips in (takes, teacher)]
         return {
-            "followed": _balanced(read, asked),
-            "followed_teacher": _balanced(self.probe.read(teacher), asked),
+            "followed": balanced_accuracy(read, asked),
+            "followed_teacher": balanced_accuracy(self.probe.read(teacher), asked),
             "amplitude": norms[0] / norms[1],
         }
 
@@ -167,7 +167,7 @@ class _Stage:
         texts, truth = list(labelled), np.array(list(labelled.values()))
         guess = self.performer.emotion_probabilities(texts).argmax(-1)  # type: ignore[attr-defined]
         read = self.probe.read(self.perform([LineRequest(text, seed=seed) for text in texts]))
-        ceiling, inferred = _balanced(guess, truth), _balanced(read, truth)
+        ceiling, inferred = balanced_accuracy(guess, truth), balanced_accuracy(read, truth)
         return {"inferred": inferred, "text_ceiling": ceiling, "inferred_share": inferred / ceiling}
 
     def _moves(self, seed: int) -> dict[str, float]:
@@ -222,10 +222,6 @@ class _Stage:
             quarters.append((parts[0].mean(), parts[-1].mean()))
         first, last = np.mean(quarters, 0)
         return {"drift": float(last / first)}
-
-
-def _balanced(read: np.ndarray, truth: np.ndarray) -> float:
-    return float(np.mean([(read[truth == k] == k).mean() for k in np.unique(truth)]))
 
 
 def _jaw(clips: Sequence[Clip]) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from ..animation import preview
 from ..clip import Clip, ClipError
 from ..rigs.choose import mapping_for
+from ..rigs.detection.character import belongs
 from ..rigs.detection.detect import detect_rig
 from ..rigs.mapping import MESH_PROPERTY, Mapping, MappingError
 from . import state
@@ -18,7 +19,7 @@ from . import state
 if TYPE_CHECKING:
     import bpy
 
-#: Armature (its session_uid) -> the mesh that detection chose for it; detection is too slow for every row of a list.
+#: Target (its session_uid) -> the face that detection chose for it; detection is too slow for every row of a list.
 _chosen: dict[int, str] = {}
 
 
@@ -50,10 +51,11 @@ class Face:
 
 
 def face_of(target: bpy.types.Object | None) -> Face | None:
-    """The face of a target (a mesh, or the armature of one); None when it has no shape keys."""
-    obj = target
-    if target is not None and target.type == "ARMATURE":
-        obj = _mesh_of(target)
+    """The face of a target (any part of a character); None when it has no shape keys.
+
+    It is the one detection finds, so that what is edited is what takes are written with.
+    """
+    obj = None if target is None else _mesh_of(target)
     if obj is None or obj.type != "MESH" or obj.data.shape_keys is None or len(obj.data.shape_keys.key_blocks) < 2:
         return None
     key = obj.data.shape_keys
@@ -132,17 +134,24 @@ def prepare(face: Face) -> Mapping:
         raise MappingError(str(error)) from error
 
 
-def _mesh_of(armature: bpy.types.Object) -> bpy.types.Object | None:
-    """The mesh that detection chooses for an armature."""
+def _mesh_of(target: bpy.types.Object) -> bpy.types.Object | None:
+    """The mesh that detection chooses for a part of a character."""
     import bpy
 
-    known = bpy.data.objects.get(_chosen.get(armature.session_uid, ""))
-    if known is not None and known.find_armature() == armature and known.data.shape_keys is not None:
+    known = bpy.data.objects.get(_chosen.get(target.session_uid, ""))
+    if known is not None and getattr(known.data, "shape_keys", None) and _is_of(known, target):
         return known
-    rig = detect_rig(armature)
+    rig = detect_rig(target)
     if rig.object is None:  # no mesh of it is a face by its names
-        deformed = [obj for obj in bpy.data.objects if obj.type == "MESH" and obj.find_armature() == armature]
+        deformed = [obj for obj in bpy.data.objects if obj.type == "MESH" and obj.find_armature() == target]
         with_keys = [obj for obj in deformed if obj.data.shape_keys is not None]
         return max(with_keys, key=lambda obj: len(obj.data.shape_keys.key_blocks), default=None)
-    _chosen[armature.session_uid] = rig.object.name
+    _chosen[target.session_uid] = rig.object.name
     return rig.object
+
+
+def _is_of(face: bpy.types.Object, target: bpy.types.Object) -> bool:
+    """Whether a face that was chosen for a target can still be its face."""
+    if target.type == "MESH":
+        return face == target or belongs(face, target)
+    return target in (face.find_armature(), face.parent)

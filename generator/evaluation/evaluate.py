@@ -14,7 +14,7 @@ import numpy as np
 from ..clips import write_atomically
 from ..data_source import DataSource
 from ..datasets import Performances
-from ..emotions import EMOTIONS, full_vector
+from ..emotions import full_vector
 from ..errors import InputError
 from ..text import DEFAULT_ENCODER
 from . import entries, rollouts
@@ -23,7 +23,7 @@ from .judge import Reference, judge, judge_truth
 from .lines import Chosen, Settings, choose_lines, emotions_of, pure_indices, spread
 from .paper_system import PaperSystem
 from .plots import Plotted, write_plots
-from .probe import EmotionProbe
+from .probe import EmotionProbe, balanced_accuracy
 from .report import Report, Row
 from .systems import System
 from .teacher_forced import paper_perplexity
@@ -124,10 +124,9 @@ def _emotion_from_text(system: System, held_out: Performances) -> dict[str, floa
         return {}
     guess = performer.emotion_probabilities(list(labelled)).argmax(-1)
     truth = np.stack([full_vector(weights) for weights in labelled.values()]).argmax(-1)
-    recalls = [(guess[truth == k] == k).mean() for k in range(len(EMOTIONS)) if (truth == k).any()]
     return {
         "accuracy": round(float((guess == truth).mean()), 4),
-        "balanced_accuracy": round(float(np.mean(recalls)), 4),
+        "balanced_accuracy": round(balanced_accuracy(guess, truth), 4),
         "lines": len(truth),
     }
 

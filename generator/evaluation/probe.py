@@ -61,6 +61,11 @@ def followed(read: npt.NDArray[np.int64], asked: npt.NDArray[np.int64]) -> float
     return float((read == asked).mean()) if len(read) else float("nan")
 
 
+def balanced_accuracy(read: npt.NDArray[np.int64], truth: npt.NDArray[np.int64]) -> float:
+    """The mean over the emotions in ``truth`` of the share of each that is read, (n,) each -> 0..1."""
+    return float(np.mean([(read[truth == k] == k).mean() for k in np.unique(truth)]))
+
+
 def consistency(read: Sequence[npt.NDArray[np.int64]]) -> float:
     """Emotion consistency: share of pairs of takes of a line in which the probe reads the same, then over lines, 0..1.
 

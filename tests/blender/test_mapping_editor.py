@@ -335,6 +335,22 @@ def test_the_preview_poses_and_leaves_nothing(editor: bpy.types.Scene, tmp_path:
     assert face.data.shape_keys.animation_data is None
 
 
+def test_the_face_that_takes_move_is_edited_whatever_part_is_chosen(editor: bpy.types.Scene) -> None:
+    armature = characters.arkit_character()
+    head, teeth = bpy.data.objects["Head"], bpy.data.objects["Teeth"]
+    for target in (armature, teeth, head):
+        editor.cteg.target = target
+        face = face_of(target)
+        assert face is not None and face.object == head == detect_rig(target).object
+    # What was chosen before is asked again once it no longer holds.
+    loose = characters.ball("Loose", (5, 5, 5), 0.1, ["jawOpen", "mouthClose"])
+    assert face_of(loose).object == loose
+    teeth.modifiers.clear()
+    teeth.parent, teeth.location = None, (9, 9, 9)
+    bpy.context.view_layer.update()
+    assert face_of(teeth).object == teeth
+
+
 def test_the_preview_poses_the_teeth_too(editor: bpy.types.Scene) -> None:
     editor.cteg.target = characters.arkit_character()
     face, teeth = bpy.data.objects["Head"], bpy.data.objects["Teeth"]
