@@ -14,10 +14,11 @@ from safetensors.torch import load, save
 from torch import nn
 
 from .clips import write_atomically
+from .conditioning import direction_width
 from .config import ModelConfig
 from .errors import CheckpointError
 from .heads import EmotionClassifier, LengthPredictor
-from .model import CTEG, direction_width
+from .model import CTEG
 from .text import DEFAULT_ENCODER
 
 CHECKPOINT_SCHEMA: Final = 1

@@ -19,9 +19,9 @@ RecognitionInput = Literal["next_state", "target"]
 #: What a clip is conditioned on besides its words (see `ModelConfig.conditioning`).
 Conditioning = Literal["none", "emotion", "direction"]
 
-#: Both earlier ones are still read: 1 had ``emotion_conditioning`` (true or false) instead of ``conditioning``, and
-#: neither had ``noise_conditioning``.
-CONFIG_SCHEMA: Final = 3
+#: Earlier ones are still read: 1 had ``emotion_conditioning`` (true or false) instead of ``conditioning``, 1 and 2 had
+#: no ``noise_conditioning``, and none of them had ``turn_conditioning``.
+CONFIG_SCHEMA: Final = 4
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class ModelConfig:
         conditioning: a token in the text memory, and the same features added to every step: "emotion" (weights over
             the seven basic emotions, and intensity), "direction" (weights over all emotions, a second emotion that the
             line moves to, intensity, energy, speaking or silent; each may be left open), or "none".
+        turn_conditioning: with "direction", every step is told the emotion of its own moment, which moves from the
+            first to the second one when the performance does. Without, a decoder learns which is second, and not when.
         length_conditioning: remaining time, progress and total time added to every step.
         text_progress: relative position in the line added to the text memory, so that time and text can be aligned.
         noise_conditioning: the decoder is told how noisy the frames are that it reads (Ho et al. 2022, "Cascaded
@@ -77,6 +79,7 @@ class ModelConfig:
     prior_components: int = 16
     recognition: RecognitionInput = "target"
     conditioning: Conditioning = "direction"
+    turn_conditioning: bool = True
     length_conditioning: bool = True
     text_progress: bool = True
     noise_conditioning: bool = True
@@ -104,6 +107,11 @@ class ModelConfig:
                 raise ValueError(f"{name} must be at least 1")
 
     @property
+    def knows_when(self) -> bool:
+        """Whether a decoder is told when an emotion moves on, not only where to."""
+        return self.turn_conditioning and self.conditioning == "direction"
+
+    @property
     def emotions(self) -> tuple[str, ...]:
         """The emotions a clip is conditioned on, and its text classified into: all of them or the basic ones."""
         return EMOTIONS if self.conditioning == "direction" else BASIC_EMOTIONS
@@ -125,6 +133,8 @@ class ModelConfig:
             data["conditioning"] = "emotion" if data.pop("emotion_conditioning") else "none"
         if version in (1, 2):
             data |= {"noise_conditioning": False, "emphasis": 1.0, "draw_scale": 1.0}
+        if version in (1, 2, 3):
+            data["turn_conditioning"] = False
         elif version != CONFIG_SCHEMA:
             raise ValueError(f"config schema {version!r} is not {CONFIG_SCHEMA}")
         if unknown := sorted(set(data) - {f.name for f in fields(cls)}):

@@ -23,6 +23,7 @@ class Direction:
         towards: weights of the emotion that the performance moves to over the line, (14,); None where it stays.
         energy: 0.4..1.6, tempo and size of all movement; 1 is natural.
         speaking: False for a silent reaction to the line.
+        turn: seconds at which it is halfway to ``towards``; None where it stays, or where nobody knows when.
     """
 
     weights: npt.NDArray[np.float32]
@@ -30,6 +31,7 @@ class Direction:
     towards: npt.NDArray[np.float32] | None = None
     energy: float = 1.0
     speaking: bool = True
+    turn: float | None = None
 
     @property
     def basic(self) -> npt.NDArray[np.float32]:

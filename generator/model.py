@@ -16,59 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .conditioning import Condition, direction_features, direction_width, step_features
 from .config import ModelConfig
 from .distributions import Gaussian, Mixture, gumbel_like
-from .emotions import BASIC_EMOTIONS, EMOTIONS
 from .ewa import EwA
 from .layers import Attention, FeedForward, LayerCache, fourier, sinusoid
 from .spaces import SPACES, Space
-
-
-@dataclass(frozen=True)
-class Direction:
-    """What may be asked of B clips beyond emotion and intensity.
-
-    Attributes:
-        towards: weights of the emotion that the line moves to, (B, 14); the emotion itself where it stays.
-        energy: 0.4..1.6, (B,); 1 is natural.
-        speaking: 1 where the line is said, 0 where it is reacted to in silence, (B,).
-        given: 1 where emotion (with ``towards``), intensity and energy are asked for, 0 where the model is to choose,
-            (B, 3). Left open, a value is not read.
-    """
-
-    towards: Tensor
-    energy: Tensor
-    speaking: Tensor
-    given: Tensor
-
-    @classmethod
-    def natural(cls, emotion: Tensor) -> Direction:
-        """Spoken with natural energy, staying with ``emotion`` (B, 14), everything asked for."""
-        ones = emotion.new_ones(len(emotion))
-        return cls(emotion, ones, ones, emotion.new_ones(len(emotion), 3))
-
-
-@dataclass(frozen=True)
-class Condition:
-    """What a clip is conditioned on.
-
-    Attributes:
-        text: hidden states of the frozen text encoder, (B, S, text_width).
-        text_mask: True where a token is real, (B, S).
-        text_position: relative position of each token in its line, 0..1, (B, S).
-        emotion: weights over the config's emotions, (B, 7) or (B, 14).
-        intensity: 0..1.5, (B,).
-        frames: length of the clip in frames, (B,).
-        direction: what else is asked for; read where the config says "direction".
-    """
-
-    text: Tensor
-    text_mask: Tensor
-    text_position: Tensor
-    emotion: Tensor
-    intensity: Tensor
-    frames: Tensor
-    direction: Direction | None = None
 
 
 @dataclass(frozen=True)
@@ -309,7 +262,7 @@ class CTEG(nn.Module):
         steps = torch.arange(first_step, first_step + previous.shape[1], device=x.device)
         x = x + sinusoid(steps, config.d_model).to(x.dtype)
         if config.conditioning != "none":
-            x = x + self.emotion_step(direction_features(condition, config)).unsqueeze(1)
+            x = x + self.emotion_step(step_features(condition, config, first_step, previous.shape[1]))
         if config.length_conditioning:
             x = x + self.length_step(self._length_features(steps, condition.frames))
         if config.noise_conditioning:
@@ -411,29 +364,3 @@ class CTEG(nn.Module):
     def new_caches(self, memory: Tensor, steps: int) -> list[LayerCache]:
         """One empty cache per layer for decoding ``steps`` steps over ``memory`` (B, S', D)."""
         return [layer.new_cache(memory, steps) for layer in self.decoder_layers]
-
-
-def direction_width(config: ModelConfig) -> int:
-    """F, the width of `direction_features`."""
-    return 2 * len(EMOTIONS) + 6 if config.conditioning == "direction" else len(BASIC_EMOTIONS) + 1
-
-
-def length_features(condition: Condition, config: ModelConfig) -> Tensor:
-    """What is asked for, as the length predictor reads it, (B, F); ``condition.frames`` is not read."""
-    if config.conditioning == "direction":
-        return direction_features(condition, config)
-    return torch.cat([condition.emotion, condition.intensity[:, None]], -1)
-
-
-def direction_features(condition: Condition, config: ModelConfig) -> Tensor:
-    """What is asked for, (B, F). Weights are times intensity, so that calm joy lies between neutral and joy."""
-    intensity = condition.intensity[:, None]
-    if config.conditioning == "emotion":
-        return torch.cat([condition.emotion * intensity, intensity], -1)
-    direction = condition.direction or Direction.natural(condition.emotion)
-    emotion, strength, energy = direction.given.unbind(-1)
-    # An intensity that is left open reads as a natural one, and its flag says that it was not asked for.
-    felt = torch.where(strength[:, None] > 0, intensity, 1.0)
-    weights = torch.cat([condition.emotion, direction.towards], -1) * felt * emotion[:, None]
-    open_or_asked = [intensity[:, 0] * strength, direction.energy * energy, direction.speaking]
-    return torch.cat([weights, torch.stack(open_or_asked, -1), direction.given], -1)

@@ -22,7 +22,7 @@ from ..spaces import ARKIT55
 from .direction import Direction
 from .pronounce import reader_name
 from .reader import SCHEMA_VERSION
-from .teacher import TEACHER_VERSION, act
+from .teacher import TEACHER_VERSION, Acted, act_timed
 from .texts import SPLITS, Line, builtin_lines, read_goemotions, read_xed, split_of, unique
 
 #: Share of clips whose emotion has nothing to do with their line, so that a request can be followed on any text.
@@ -30,8 +30,8 @@ UNRELATED_SHARE: Final = 0.28
 #: Share of clips that get one more take of the same line, emotion and intensity.
 _ENCORE_SHARE: Final = 0.15
 #: Share of clips that move to a second emotion, of silent reactions, and of clips with another energy than 1.
-_TOWARDS_SHARE: Final = 0.14
-_SILENT_SHARE: Final = 0.1
+_TOWARDS_SHARE: Final = 0.18
+_SILENT_SHARE: Final = 0.16
 _ENERGY_SHARE: Final = 0.4
 #: Share of the unrelated emotions that are a mixture of two with random weights.
 _MIXTURE_SHARE: Final = 0.25
@@ -214,9 +214,8 @@ def _forever(lines: list[Line], rng: np.random.Generator) -> Iterator[Line]:
             yield lines[int(index)]
 
 
-def _act(job: Job) -> npt.NDArray[np.float16]:
-    direction = Direction(job.feelings, job.towards, job.intensity, job.energy, job.speaking)
-    return act(job.text, direction, job.seed).astype(np.float16)
+def _act(job: Job) -> Acted:
+    return act_timed(job.text, Direction(job.feelings, job.towards, job.intensity, job.energy, job.speaking), job.seed)
 
 
 def _write_split(folder: Path, split: str, jobs: list[Job], workers: int, progress: bool) -> dict[str, Any]:
@@ -227,10 +226,11 @@ def _write_split(folder: Path, split: str, jobs: list[Job], workers: int, progre
     lengths: list[int] = []
     with raw.open("wb") as values, (folder / f"{split}_lines.jsonl").open("w", encoding="utf-8") as lines:
         bar = tqdm(total=len(jobs), desc=f"acting {split}", unit="clip", disable=not progress, mininterval=1.0)
-        for job, clip in zip(jobs, _acted(jobs, workers), strict=True):
-            clip.tofile(values)
-            lengths.append(len(clip))
-            lines.write(json.dumps(asdict(job), ensure_ascii=False) + "\n")
+        for job, acted in zip(jobs, _acted(jobs, workers), strict=True):
+            acted.frames.astype(np.float16).tofile(values)
+            lengths.append(len(acted.frames))
+            turn = None if acted.turn is None else round(acted.turn, 3)
+            lines.write(json.dumps(asdict(job) | {"turn": turn}, ensure_ascii=False) + "\n")
             bar.update()
         bar.close()
     offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
@@ -247,7 +247,7 @@ def _write_split(folder: Path, split: str, jobs: list[Job], workers: int, progre
     return {"clips": len(jobs), "frames": shape[0], "emotions": {k: v for k, v in emotions.items() if v}}
 
 
-def _acted(jobs: list[Job], workers: int) -> Iterable[npt.NDArray[np.float16]]:
+def _acted(jobs: list[Job], workers: int) -> Iterable[Acted]:
     if workers == 1:
         yield from map(_act, jobs)
         return

@@ -30,7 +30,7 @@ class Corpus:
         info: the content of corpus.json.
         values: float16 (total frames, C), memory-mapped.
         offsets: int64 (n + 1,); clip i is ``values[offsets[i]:offsets[i + 1]]``.
-        lines: one dict per clip: the fields of `corpus.build.Job`.
+        lines: one dict per clip: the fields of `corpus.build.Job`, and when it moves on (`corpus.teacher.Acted.turn`).
     """
 
     space: Space
@@ -108,6 +108,7 @@ class Corpus:
             None if towards is None else full_vector(towards),
             float(line.get("energy", 1.0)),
             bool(line.get("speaking", True)),
+            line.get("turn"),
         )
 
     def acting(self, index: int) -> ActingDirection:

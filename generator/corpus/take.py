@@ -85,13 +85,16 @@ class Take:
     def _draw_change(self) -> None:
         """Shares of the first and of the second pattern over time, (T,) each."""
         self.shares = np.ones(len(self.t)), np.zeros(len(self.t))
+        #: Seconds at which it is halfway to another emotion; None where it moves to none.
+        self.turn: float | None = None
         turn = self.plan.turn
         if turn is None:
             return
         seconds = _EPISODE.draw(self.rng, "change_seconds" if self.acting.moves_on else "turn_seconds")
         change = minimum_jerk((self.t - turn) / seconds)
         if self.acting.moves_on:
-            # The old feeling lets go before the new one arrives.
+            # The old feeling lets go before the new one arrives; halfway is where both are equally strong, about.
+            self.turn = turn - 0.05 + 0.55 * seconds
             change = minimum_jerk((self.t - turn - 0.15 * seconds) / seconds)
             self.shares = 1.0 - minimum_jerk((self.t - turn + 0.1) / (0.9 * seconds)), change
         else:

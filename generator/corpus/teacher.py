@@ -9,6 +9,7 @@ it. A take begins near and ends at the standard face.
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -26,6 +27,19 @@ from .take import Take
 TEACHER_VERSION: Final = "2.0"
 
 _FEWEST_FRAMES: Final = 24
+
+
+@dataclass(frozen=True, eq=False)
+class Acted:
+    """A performance, and what an assistant with a stopwatch would note of it.
+
+    Attributes:
+        frames: as `act` returns them, (T, 55).
+        turn: seconds at which it is halfway from the first to the second emotion; None where it stays with one.
+    """
+
+    frames: npt.NDArray[np.float32]
+    turn: float | None
 
 
 def perform(
@@ -63,6 +77,11 @@ def act(text: str, direction: Direction, seed: int) -> npt.NDArray[np.float32]:
         float32 (T, 55) in the space arkit55 at 24 frames per second, 24 <= T <= 240, whose last frame is the
         standard face (norm below `ARKIT55.standard_face_norm`).
     """
+    return act_timed(text, direction, seed).frames
+
+
+def act_timed(text: str, direction: Direction, seed: int) -> Acted:
+    """Acts a line as `act` does, and says when it moves on."""
     feelings = np.array(direction.feelings)
     towards = None if direction.towards is None else np.array(direction.towards)
     # Intensity and energy are no part of the seed: turning them up gives the same take, larger, perhaps with a sound
@@ -73,4 +92,5 @@ def act(text: str, direction: Direction, seed: int) -> npt.NDArray[np.float32]:
     acting = choose(feelings, towards, rng)
     plan = make_plan(read_line(text), acting, direction, rng)
     frames = max(round(plan.seconds * ARKIT55.fps), _FEWEST_FRAMES)
-    return Take(acting, plan, direction, np.arange(frames) / ARKIT55.fps, rng).render()
+    take = Take(acting, plan, direction, np.arange(frames) / ARKIT55.fps, rng)
+    return Acted(take.render(), take.turn)

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ..conditioning import Condition, Direction, step_means
 from ..config import ModelConfig
-from ..model import Condition, Direction
 from ..text import TextFeatures
 
 #: What decoding is told of silence; training says 0. At 0 the jaw moves 1.6 times as much as the teacher's does in a
@@ -31,12 +31,16 @@ class Asked:
         intensity: 0 to 1.5; 1 is natural.
         energy: 0.4 to 1.6; 1 is natural.
         speaking: False for a silent reaction.
+        end: what it moves on to, where the decoder is told when; None where it stays.
+        moved: how far it has moved on to ``end``, 0..1 for every frame, (T,).
     """
 
     emotion: Floats
     intensity: float
     energy: float = 1.0
     speaking: bool = True
+    end: Asked | None = None
+    moved: Floats | None = None
 
     def halfway(self, other: Asked) -> Asked:
         """Between this and what it moves to."""
@@ -54,14 +58,36 @@ def told(
     (`ModelConfig.emphasis`) and for silence more clearly than training did, as decoding needs it.
     """
     device = frames.device
-    emotion = (config.emphasis if emphatic else 1.0) * torch.from_numpy(np.stack([a.emotion for a in asked])).to(device)
-    intensity = torch.tensor([float(a.intensity) for a in asked], device=device)
-    condition = Condition(features.hidden, features.mask, features.position, emotion, intensity, frames)
+    goals = [a.end or a for a in asked]
+    # One intensity per passage: the larger one, and each end's share of it is in its weights.
+    intensity = [max(float(a.intensity), float(b.intensity)) for a, b in zip(asked, goals, strict=True)]
+    emotion, towards = (
+        (config.emphasis if emphatic else 1.0) * torch.from_numpy(_weights(ends, intensity)).to(device)
+        for ends in (asked, goals)
+    )
+    felt = torch.tensor(intensity, device=device)
+    condition = Condition(features.hidden, features.mask, features.position, emotion, felt, frames)
     if config.conditioning != "direction":
         return condition
     energy = torch.tensor([a.energy for a in asked], device=device)
     silent = SILENT if emphatic else 0.0
     speaking = torch.tensor([1.0 if a.speaking else silent for a in asked], device=device)
-    # All of it is asked for, and the emotion stays: where it moves on, see `continuity`.
-    direction = Direction(emotion, energy, speaking, torch.ones(len(asked), 3, device=device))
-    return replace(condition, direction=direction)
+    # All of it is asked for; nothing is left open.
+    given = torch.ones(len(asked), 3, device=device)
+    return replace(condition, direction=Direction(towards, energy, speaking, given, _moved(config, asked, device)))
+
+
+def _weights(ends: list[Asked], intensity: list[float]) -> Floats:
+    """Weights of one end of each passage, as a share of ``intensity``, (B, K)."""
+    shares = [float(e.intensity) / whole if whole else 1.0 for e, whole in zip(ends, intensity, strict=True)]
+    return np.stack([share * end.emotion for share, end in zip(shares, ends, strict=True)]).astype(np.float32)
+
+
+def _moved(config: ModelConfig, asked: list[Asked], device: torch.device) -> Tensor | None:
+    """How far each passage has moved on in every step, (B, N); None where all of them stay."""
+    curves = [np.zeros(1, np.float32) if a.moved is None else a.moved for a in asked]
+    longest = max(map(len, curves))
+    if not config.knows_when or longest == 1:
+        return None
+    padded = np.stack([np.pad(curve, (0, longest - len(curve)), mode="edge") for curve in curves])
+    return step_means(torch.from_numpy(padded).to(device), config)

@@ -6,9 +6,8 @@ is decoded in passages, all at once. Where two meet, the first is left before it
 it has begun to rise, and over `OVERLAP_SECONDS`, in the pause between their words, one becomes the other: position and
 velocity go on without a step, and the face never returns to rest.
 
-An emotion that moves on is performed in the same way: the passage is decoded under both emotions with the same draws,
-and one becomes the other over the middle of the line. (Told another emotion on the way, the decoder goes on with the
-face it has: measured in docs/quality.md.)
+A decoder that is told when an emotion moves on (`ModelConfig.turn_conditioning`) performs the move. For another one
+the passage is decoded under both emotions with the same draws, and one becomes the other over the middle of the line.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..config import ModelConfig
 from ..model import CTEG
 from ..requests import Origin
 from ..text import TextEncoder
@@ -69,15 +69,18 @@ class Passage:
         """The frame of the take after its last one."""
         return self.start - self.skip + self.frames
 
-    @property
-    def versions(self) -> tuple[Asked, ...]:
-        """What it is decoded under: one of its ends, or both."""
+    def versions(self, config: ModelConfig) -> tuple[Asked, ...]:
+        """What it is decoded under: one of its ends; both and when, where the decoder can be told; or each of them."""
         if self.moved.max() == 0:
             return (self.begin,)
-        return (self.end,) if self.moved.min() == 1 else (self.begin, self.end)
+        if self.moved.min() == 1:
+            return (self.end,)
+        if config.knows_when:
+            return (replace(self.begin, end=self.end, moved=self.moved),)
+        return (self.begin, self.end)
 
     def blended(self, decoded: list[Floats]) -> Floats:
-        """One clip (skip + T, C) of its `versions` as they were decoded."""
+        """One clip (skip + T, C) of its versions as they were decoded."""
         if len(decoded) == 1:
             return decoded[0]
         share = self.moved[:, None]
@@ -175,7 +178,7 @@ def _decoded(
         _Place(k, part, version)
         for k, row in enumerate(rows)
         for part, passage in enumerate(row.passages)
-        for version in range(len(passage.versions))
+        for version in range(len(passage.versions(model.config)))
     ]
     batches = [places[start : start + _BATCH] for start in range(0, len(places), _BATCH)]
     steps = [steps_of(model, max(rows[p.row].passages[p.part].frames for p in batch)) for batch in batches]
@@ -191,7 +194,7 @@ def _decoded(
         # Both versions of a passage draw alike, so that they nod and blink together and can be blended.
         draws = [rows[p.row].draws(model, p.part, count) for p in batch]
         heat = [rows[p.row].temperature for p in batch]
-        asked = [passage.versions[p.version] for passage, p in zip(passages, batch, strict=True)]
+        asked = [passage.versions(model.config)[p.version] for passage, p in zip(passages, batch, strict=True)]
         lengths = torch.tensor([p.frames for p in passages], device=model.scale.device)
         condition = told(model.config, encoder.encode([p.text for p in passages]), asked, lengths, emphatic=True)
         scaled = decode(model, condition, draws, heat, report)

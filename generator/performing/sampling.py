@@ -11,7 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..model import CTEG, Condition
+from ..conditioning import Condition
+from ..model import CTEG
 from ..spaces import Space
 from .draws import STREAM_LATENT as STREAM_LATENT
 from .draws import STREAM_LENGTH as STREAM_LENGTH

@@ -18,19 +18,22 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..clips import write_atomically
+from ..conditioning import Condition, step_means
+from ..conditioning import Direction as AskedDirection
 from ..config import ModelConfig
+from ..corpus.curves import minimum_jerk
 from ..datasets import Direction, Performances
 from ..emotions import EMOTIONS, basic_weights
 from ..errors import DataError
 from ..heads import line_statistics
-from ..model import Condition
-from ..model import Direction as AskedDirection
 from ..text import TextEncoder
 
 #: Where a data set does not say what a performance shows.
 UNKNOWN: Final = Direction(np.eye(len(EMOTIONS), dtype=np.float32)[0], 1.0)
 #: Step and token counts are rounded up to multiples of this: oneDNN compiles a kernel per shape.
 _ROUND: Final = 8
+#: How long the decoder is told that an emotion takes to move on; the teacher's takes 0.5 to 0.9 s.
+TURN_SECONDS: Final = 0.8
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ class Batches:
             self._weights([d.weights for d in shown]),
             torch.tensor([d.intensity for d in shown]),
             length,
-            self._asked(shown) if self.config.conditioning == "direction" else None,
+            self._asked(shown, length, steps) if self.config.conditioning == "direction" else None,
         )
         pooled = (condition.text * condition.text_mask[..., None]).sum(1) / condition.text_mask.sum(1, keepdim=True)
         return Batch(
@@ -165,7 +168,7 @@ class Batches:
         stacked = np.stack(weights)
         return torch.from_numpy(stacked if stacked.shape[1] == len(self.config.emotions) else basic_weights(stacked))
 
-    def _asked(self, shown: list[Direction]) -> AskedDirection:
+    def _asked(self, shown: list[Direction], length: Tensor, steps: int) -> AskedDirection:
         """Everything that was asked of the performers; what a data set does not say is left open."""
         known = torch.tensor([[float(d is not UNKNOWN)] for d in shown])
         return AskedDirection(
@@ -173,7 +176,19 @@ class Batches:
             torch.tensor([d.energy for d in shown]),
             torch.tensor([float(d.speaking) for d in shown]),
             known.expand(-1, 3).contiguous(),
+            self._moved(shown, length, steps),
         )
+
+    def _moved(self, shown: list[Direction], length: Tensor, steps: int) -> Tensor:
+        """How far each clip has moved on in every step, (B, N); where nobody says when, it does in the middle."""
+        fps, size = self.clips.space.fps, self.config.frames_per_step
+        turns = [
+            np.inf if d.towards is None else float(n) / (2 * fps) if d.turn is None else d.turn
+            for d, n in zip(shown, length, strict=True)
+        ]
+        since = np.arange(steps * size) / fps - np.array(turns)[:, None]
+        moved = minimum_jerk(since / TURN_SECONDS + 0.5).astype(np.float32)
+        return step_means(torch.from_numpy(moved), self.config)
 
 
 def similar_lengths(lengths: npt.NDArray[Any], size: int, seed: int, epoch: int) -> list[npt.NDArray[np.int64]]:

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..checkpoint import Checkpoint, Generator, load_checkpoint, save_checkpoint
+from ..conditioning import Condition, Direction
 from ..config import ModelConfig
 from ..datasets import Performances
 from ..errors import InputError
-from ..model import Condition, Direction, InputNoise
+from ..model import InputNoise
 from ..text import TextEncoder
 from .batches import Batch, Batches, FeatureStore, Whole, channel_scale, require_clips
 from .classifier import Labelled, fit_emotion_classifier, labelled_lines

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checkpoint import Generator
-from ..model import InputNoise, StepOutput, length_features
+from ..conditioning import length_features
+from ..model import InputNoise, StepOutput
 from .batches import Batch
 
 

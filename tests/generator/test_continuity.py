@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from generator.conditioning import length_features
 from generator.config import ModelConfig
 from generator.emotions import BASIC_EMOTIONS
 from generator.errors import InputError
 from generator.heads import line_statistics
-from generator.model import length_features
 from generator.performing.asked import Asked, told
 from generator.performing.continuity import Passage, Performance, sample_performances
 from generator.performing.cteg import LENGTH_SPREAD, CtegPerformer
@@ -260,6 +260,23 @@ def test_a_model_is_told_what_it_can_be_told(performer: CtegPerformer) -> None:
     assert condition.direction.energy.tolist() == [pytest.approx(1.3)] and condition.direction.speaking.tolist() == [0]
     clear = told(replace(new, emphasis=1.5), features, [joy], frames, emphatic=True)
     assert clear.emotion.max() == 1.5 and clear.direction is not None and clear.direction.speaking[0] < 0
+
+
+def test_a_model_that_knows_when_is_told_both_emotions_and_when(performer: CtegPerformer) -> None:
+    features, config = performer.encoder.encode(["Yes.", "No."]), ModelConfig()
+    moved = np.linspace(0, 1, 40, dtype=np.float32)
+    joy, fear = Asked(config.weights_of("joy"), 0.5), Asked(config.weights_of("fear"), 1.0)
+    passage = Passage("Yes.", 0, 0, joy, fear, moved)
+    (both,) = passage.versions(config)
+    condition = told(config, features, [both, joy], torch.tensor([40, 48]), emphatic=True)
+    assert condition.intensity.tolist() == [1.0, 0.5] and condition.direction is not None
+    emphasis = pytest.approx(config.emphasis)
+    assert condition.emotion[0].max() == emphasis / 2 and condition.direction.towards[0].max() == emphasis
+    assert condition.emotion[0].argmax() != condition.direction.towards[0].argmax()
+    np.testing.assert_allclose(condition.direction.moved[0], moved.reshape(10, 4).mean(1), atol=1e-6)
+    assert not condition.direction.moved[1].any()
+    assert len(passage.versions(replace(config, turn_conditioning=False))) == 2
+    assert replace(passage, moved=np.ones(40, np.float32)).versions(config) == (fear,)
 
 
 def test_an_emotion_moves_on_between_two_versions_of_a_take(performer: CtegPerformer) -> None:

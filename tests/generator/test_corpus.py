@@ -50,6 +50,9 @@ def test_round_trip(corpus: Path) -> None:
             assert direction.intensity == intensity and direction.speaking == line["speaking"]
             again = act(text, direction, line["seed"])
             assert np.allclose(values, again, atol=1e-3)
+            turn = data.direction(index).turn
+            assert (turn is None) == (direction.towards is None)
+            assert turn is None or 0.2 < turn < len(values) / ARKIT55.fps
     assert np.array_equal(data.clip(-1)[3], data.clip(len(data) - 1)[3])
     assert not list(corpus.parent.glob("*.partial"))
 

@@ -10,12 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from generator.conditioning import Condition, Direction, direction_features
 from generator.config import ModelConfig
 from generator.distributions import Gaussian, Mixture
-from generator.model import CTEG, Condition, Direction, ExpressionWiseAttention, direction_features
+from generator.emotions import EMOTIONS
+from generator.model import CTEG, ExpressionWiseAttention
+from generator.performing.draws import Draws
 from generator.performing.load import load_performer
 from generator.performing.sampling import (
     TakeSeed,
+    decode,
     end_at_standard_face,
     sample_takes,
     sample_uncached,
@@ -76,6 +80,25 @@ def test_cached_decoding_equals_decoding_everything_again(config: ModelConfig) -
     assert cached.shape == whole.shape
     np.testing.assert_allclose(cached, whole, atol=2e-5)
     assert cached.std() > 0.01
+
+
+def test_cached_decoding_moves_on_when_it_is_told_to() -> None:
+    """Steps read the emotion of their moment: the same until the turn, another one after it."""
+    model, still = make_model(SMALL), make_condition(1, [40], config=SMALL)
+    towards = 8 * torch.eye(len(EMOTIONS))[[3]]  # told loudly: random weights listen little
+    moved = torch.tensor([[0.0] * 5 + [0.5] + [1.0] * 4])
+    told = replace(still, direction=replace(Direction.natural(still.emotion), towards=towards, moved=moved))
+    never = replace(told, direction=replace(told.direction, moved=torch.zeros(1, 10)))
+    takes = [decode(model, c, [Draws.of(seed(5), SMALL, 10)], [0.8])[0].numpy() for c in (told, never)]
+    np.testing.assert_array_equal(takes[0][:20], takes[1][:20])
+    assert np.abs(takes[0][20:] - takes[1][20:]).max() > 1e-3
+    (cached,) = sample_takes(model, told, [seed(5)], [0.8], [True])
+    whole = smooth_seams(sample_uncached(model, told, seed(5), 0.8), ARKIT55)
+    whole = end_at_standard_face(whole, ARKIT55, stop_early=False)
+    np.testing.assert_allclose(cached, whole, atol=2e-5)
+    unable = make_model(replace(SMALL, turn_conditioning=False))
+    same = [decode(unable, c, [Draws.of(seed(5), SMALL, 10)], [0.8])[0].numpy() for c in (told, never)]
+    np.testing.assert_array_equal(*same)
 
 
 def test_what_is_left_open_is_not_read() -> None:
@@ -225,6 +248,9 @@ def test_configs_of_earlier_checkpoints_are_read() -> None:
         del now[name]
     second = ModelConfig.from_json({**now, "schema_version": 2})
     assert (second.noise_conditioning, second.emphasis, second.draw_scale) == (False, 1.0, 1.0)
+    assert second.turn_conditioning is False
+    third = ModelConfig.from_json({**ModelConfig().to_json(), "schema_version": 3})
+    assert third == replace(ModelConfig(), turn_conditioning=False)
     del now["conditioning"]
     first = ModelConfig.from_json({**now, "schema_version": 1, "emotion_conditioning": True})
     assert first == replace(second, conditioning="emotion")
