@@ -153,7 +153,8 @@ class Take:
         rows = UNIT_MATRIX[[UNIT_ROWS[u] for u, _ in units]]
         if self.side < 0.0:
             rows[:, SIDEWAYS] = rows[:, SIDEWAYS[::-1]]
-        sided = np.array([0.3 if u in ("2", "9", "10", "12", "14") else 0.08 for u, _ in units])
+        # The brow that lowers is not the one that rises.
+        sided = np.array([-0.5 if u == "4" else 0.3 if u in ("2", "9", "10", "12", "14") else 0.08 for u, _ in units])
         uneven = self.lean + rng.normal(0.0, _EPISODE["unit_lean"], count) + variant.asymmetry * self.side * sided
         uneven = np.where(one_sided, _ONE_SIDED[1] * self.side, uneven)
         strengths = np.where(one_sided, _ONE_SIDED[0], 1.0) * strengths
