@@ -80,7 +80,7 @@ class EmotionHead:
     kind: Literal["mean", "attention"] = "attention"
     width: int = 256
     queries: int = 4
-    dropout: float = 0.3
+    dropout: float = 0.4
 
     def __post_init__(self) -> None:
         if self.kind not in ("mean", "attention"):

@@ -56,7 +56,7 @@ def test_round_trip(corpus: Path) -> None:
 
 def test_the_same_seed_builds_the_same_corpus(corpus: Path, tmp_path: Path) -> None:
     build_corpus(tmp_path / "again", limit=60, seed=3, progress=False)
-    for name in ("train_values.npy", "train_offsets.npy", "train_lines.jsonl", "corpus.json"):
+    for name in ("train_values.npy", "train_offsets.npy", "train_lines.jsonl", "train_labelled.jsonl", "corpus.json"):
         assert (corpus / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
