@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -84,8 +84,7 @@ def fit_emotion_classifier(
 
     Returns:
         the head in eval mode, and of the dev split ``accuracy``, ``balanced_accuracy`` (mean recall over the emotions
-        present), ``neutral_recall`` where there are neutral lines, ``calibration_error`` (expected, of the likeliest
-        emotion, weighted alike) and ``lines``; the reference is the label's largest weight.
+        present), ``neutral_recall`` where there are neutral lines, ``calibration_error`` and ``lines`` (`judge`).
     """
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
@@ -135,24 +134,26 @@ def _calibrate_and_judge(head: EmotionClassifier, dev: Labelled, weight: Tensor)
     candidates = torch.linspace(*_TEMPERATURES, device=weight.device)
     losses = torch.stack([_surprise(logits / t, labels, weight).mean() for t in candidates])
     head.calibration.copy_(candidates[losses.argmin()])
-    probabilities = (logits / head.calibration).softmax(-1).cpu().numpy()
-    truth = dev.labels.argmax(-1).numpy()
-    return judge(probabilities, truth, weight.cpu().numpy()[truth])
+    return judge((logits / head.calibration).softmax(-1).cpu().numpy(), dev.labels.numpy(), weight.cpu().numpy())
 
 
 def judge(
-    probabilities: npt.NDArray[np.float32], truth: npt.NDArray[Any], weight: npt.NDArray[np.float32]
+    probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.float32], weight: npt.NDArray[np.float32]
 ) -> dict[str, float]:
-    """How well probabilities (L, K) fit the true emotions (L,); ``weight`` (L,) counts for the calibration only."""
-    guess, confidence = probabilities.argmax(-1), probabilities.max(-1)
-    right = guess == truth
-    recalls = {int(k): float(right[truth == k].mean()) for k in np.unique(truth)}
+    """How well probabilities (L, K) fit labels (L, K); ``weight`` (K,) of the emotions counts for the calibration only.
+
+    Recalls ask for the label's largest weight. The expected calibration error compares how sure the likeliest emotion
+    is with its share of the label: a line may be half joy.
+    """
+    guess, confidence, truth = probabilities.argmax(-1), probabilities.max(-1), labels.argmax(-1)
+    recalls = {int(k): float((guess[truth == k] == k).mean()) for k in np.unique(truth)}
+    weighted = labels * weight
+    gap = confidence * weighted.sum(-1) - weighted[np.arange(len(guess)), guess]
     bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
-    gaps = [abs(float((weight * (confidence - right))[bins == b].sum())) for b in range(_BINS)]
     measured = {
-        "accuracy": float(right.mean()),
+        "accuracy": float((guess == truth).mean()),
         "balanced_accuracy": float(np.mean(list(recalls.values()))),
-        "calibration_error": sum(gaps) / float(weight.sum()),
+        "calibration_error": sum(abs(float(gap[bins == b].sum())) for b in range(_BINS)) / float(weighted.sum()),
         "lines": float(len(truth)),
     }
     if 0 in recalls:

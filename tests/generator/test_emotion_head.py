@@ -126,11 +126,13 @@ def test_a_batch_of_lines_is_padded_nowhere_and_misses_none() -> None:
 
 
 def test_judging_knows_overconfidence() -> None:
-    truth = np.array([0, 1] * 50)
+    labels = np.eye(2, dtype=np.float32)[[0, 1] * 50]
     sure = np.tile(np.array([[0.95, 0.05]], np.float32), (100, 1))
-    measured = judge(sure, truth, np.ones(100, np.float32))
+    measured = judge(sure, labels, np.ones(2, np.float32))
     assert measured["balanced_accuracy"] == 0.5 and measured["neutral_recall"] == 1.0
     assert measured["calibration_error"] == pytest.approx(0.45, abs=1e-3)
+    torn = np.full((100, 2), 0.5, np.float32) + np.array([[0.02, -0.02]], np.float32)
+    assert judge(torn, torn, np.ones(2, np.float32))["calibration_error"] == pytest.approx(0, abs=1e-3)
 
 
 def test_a_corpus_holds_all_labelled_lines_of_its_splits(corpus: Path) -> None:
