@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``python -m generator say|serve|corpus|train|evaluate|convert``. Heavy imports happen inside the chosen command."""
+"""``python -m generator say|serve|corpus|train|refit-emotion|evaluate|convert``.
+
+Heavy imports happen inside the chosen command.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(run=_serve)
     _add_corpus(commands.add_parser("corpus", help="write a corpus of teacher performances"))
     _add_train(commands.add_parser("train", help="train a model on a corpus, EmoAva or captures; run again to resume"))
+    _add_refit(
+        commands.add_parser("refit-emotion", help="fit what reads emotions from words again, and leave the rest")
+    )
     _add_evaluate(commands.add_parser("evaluate", help="judge a checkpoint's free-running takes on held-out lines"))
     _add_convert(commands.add_parser("convert", help="read the paper's released checkpoint into safetensors and JSON"))
     return parser
@@ -145,6 +151,13 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
     command.add_arguments(parser)
     parser.set_defaults(run=command.run)
+
+
+def _add_refit(parser: argparse.ArgumentParser) -> None:
+    from .training import refit
+
+    refit.add_arguments(parser)
+    parser.set_defaults(run=refit.run)
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:

@@ -17,23 +17,29 @@ from .clips import write_atomically
 from .conditioning import direction_width
 from .config import ModelConfig
 from .errors import CheckpointError
-from .heads import EmotionClassifier, LengthPredictor
+from .heads import MEAN_HEAD, EmotionClassifier, EmotionHead, LengthPredictor
 from .model import CTEG
 from .text import DEFAULT_ENCODER
 
-CHECKPOINT_SCHEMA: Final = 1
+#: 1 is still read: it had no ``emotion_head``, and always `MEAN_HEAD`.
+CHECKPOINT_SCHEMA: Final = 2
 #: The bundled checkpoint.
 DEFAULT_CHECKPOINT: Final = Path(__file__).parent / "checkpoints" / "default"
 
 
 class Generator(nn.Module):
-    """Everything that is trained: the decoder and the two heads on the text features."""
+    """Everything that is trained: the decoder and the two heads on the text features.
 
-    def __init__(self, config: ModelConfig) -> None:
+    Args:
+        config: of the decoder.
+        emotion_head: shape of the head that reads emotions; the smallest one as long as it is not fitted.
+    """
+
+    def __init__(self, config: ModelConfig, emotion_head: EmotionHead = MEAN_HEAD) -> None:
         super().__init__()
         self.decoder = CTEG(config)
         self.length = LengthPredictor(config.text_width, direction_width(config))
-        self.emotion = EmotionClassifier(config.text_width, len(config.emotions))
+        self.emotion = EmotionClassifier(config.text_width, len(config.emotions), emotion_head)
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype = t
         "schema_version": CHECKPOINT_SCHEMA,
         "text_encoder": checkpoint.text_encoder,
         "model": checkpoint.generator.decoder.config.to_json(),
+        "emotion_head": checkpoint.generator.emotion.shape.to_json(),
         "training": checkpoint.training,
     }
     state = {
@@ -85,12 +92,14 @@ def load_checkpoint(folder: Path = DEFAULT_CHECKPOINT, device: torch.device | st
             )
     try:
         config = json.loads(config_path.read_text("utf-8"))
-        if config.get("schema_version") != CHECKPOINT_SCHEMA:
+        version = config.get("schema_version")
+        if version not in (1, CHECKPOINT_SCHEMA):
             raise CheckpointError(
-                f"The checkpoint in {folder} has schema {config.get('schema_version')!r} and this version reads "
+                f"The checkpoint in {folder} has schema {version!r} and this version reads up to "
                 f"{CHECKPOINT_SCHEMA}; update the extension or train it again."
             )
-        generator = Generator(ModelConfig.from_json(config["model"]))
+        head = MEAN_HEAD if version == 1 else EmotionHead.from_json(config["emotion_head"])
+        generator = Generator(ModelConfig.from_json(config["model"]), head)
         state = {k: v.float() if v.is_floating_point() else v for k, v in load(weights_path.read_bytes()).items()}
         generator.load_state_dict(state)
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:

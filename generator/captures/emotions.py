@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from ..emotions import BASIC_EMOTIONS
 from ..errors import GeneratorError
 from .transcripts import Transcript
 
@@ -39,6 +38,7 @@ def _read_from_words(lines: list[str]) -> list[str]:
     guesses: list[str] = []
     with torch.inference_mode():
         for start in range(0, len(lines), 128):
-            logits = checkpoint.generator.emotion(encoder.encode(lines[start : start + 128]).pooled())
-            guesses += [BASIC_EMOTIONS[int(k)] for k in logits.argmax(-1)]
+            features = encoder.encode(lines[start : start + 128])
+            logits = checkpoint.generator.emotion(features.hidden, features.mask)
+            guesses += [checkpoint.generator.decoder.config.emotions[int(k)] for k in logits.argmax(-1)]
     return guesses

@@ -23,7 +23,7 @@ from .direction import Direction
 from .pronounce import reader_name
 from .reader import SCHEMA_VERSION
 from .teacher import TEACHER_VERSION, Acted, act_timed
-from .texts import SPLITS, Line, builtin_lines, read_goemotions, read_xed, split_of, unique
+from .texts import SPLITS, Line, builtin_lines, everyday_lines, read_goemotions, read_xed, split_of, unique
 
 #: Share of clips whose emotion has nothing to do with their line, so that a request can be followed on any text.
 UNRELATED_SHARE: Final = 0.28
@@ -108,7 +108,7 @@ def build_corpus(
         raise DataError(f"{out} already exists: choose another --out or remove it first.")
     if takes < 1 or workers < 1 or (limit is not None and limit < 1):
         raise DataError("--takes, --workers and --limit must be 1 or more.")
-    lines, skipped = _gather(xed, goemotions)
+    lines, skipped = gather_lines(xed, goemotions)
     external = xed is not None or goemotions is not None
     wanted = limit or (_DEFAULT_LIMIT if external else _BUILTIN_LIMIT)
     partial = out.with_name(out.name + ".partial")
@@ -121,6 +121,7 @@ def build_corpus(
             count = wanted if split == "train" else max(wanted // _HELD_OUT, 8)
             jobs = choose_jobs([line for line in lines if split_of(line.text) == split], count, takes, rng)
             counts[split] = _write_split(partial, split, jobs, workers, progress)
+            _write_labelled(partial, split, labelled_lines(lines, split))
         info = {
             "schema_version": SCHEMA_VERSION, "space": ARKIT55.name, "fps": ARKIT55.fps,
             "channels": list(ARKIT55.channels), "emotions": list(BASIC_EMOTIONS), "feelings": list(EMOTIONS),
@@ -141,7 +142,8 @@ def build_corpus(
     return info
 
 
-def _gather(xed: Path | None, goemotions: Path | None) -> tuple[list[Line], list[str]]:
+def gather_lines(xed: Path | None, goemotions: Path | None) -> tuple[list[Line], list[str]]:
+    """All distinct lines that may be acted, and a sentence for every row that could not be read."""
     collections = [builtin_lines()]
     if xed is not None:
         collections.append(read_xed(xed))
@@ -149,6 +151,18 @@ def _gather(xed: Path | None, goemotions: Path | None) -> tuple[list[Line], list
         collections.append(read_goemotions(goemotions))
     lines = unique([line for collection in collections for line in collection.lines])
     return lines, [sentence for collection in collections for sentence in collection.skipped]
+
+
+def labelled_lines(lines: list[Line], split: str) -> list[Line]:
+    """``lines`` and our own that nobody acts, of one split: what reads emotions from words is fitted on all of them."""
+    return [line for line in unique([*lines, *everyday_lines().lines]) if split_of(line.text) == split]
+
+
+def _write_labelled(folder: Path, split: str, lines: list[Line]) -> None:
+    with (folder / f"{split}_labelled.jsonl").open("w", encoding="utf-8") as file:
+        for line in lines:
+            row = {"text": line.text, "feelings": _rounded(line.feelings), "source": line.source}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def choose_jobs(lines: list[Line], count: int, takes: int, rng: np.random.Generator) -> list[Job]:

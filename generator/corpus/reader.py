@@ -31,6 +31,7 @@ class Corpus:
         values: float16 (total frames, C), memory-mapped.
         offsets: int64 (n + 1,); clip i is ``values[offsets[i]:offsets[i + 1]]``.
         lines: one dict per clip: the fields of `corpus.build.Job`, and when it moves on (`corpus.teacher.Acted.turn`).
+        labels: file with all labelled lines of the split, acted or not; None where there is none.
     """
 
     space: Space
@@ -38,6 +39,7 @@ class Corpus:
     values: npt.NDArray[np.float16]
     offsets: npt.NDArray[np.int64]
     lines: list[dict[str, Any]]
+    labels: Path | None = None
 
     @classmethod
     def open(cls, folder: Path | str, split: str) -> Corpus:
@@ -81,10 +83,28 @@ class Corpus:
         )
         if not fits:
             raise DataError(f"The {split} split in {folder} does not fit together: build the corpus again.")
-        return cls(space, info, values, offsets, lines)
+        labels = folder / f"{split}_labelled.jsonl"
+        return cls(space, info, values, offsets, lines, labels if labels.is_file() else None)
 
     def __len__(self) -> int:
         return len(self.lines)
+
+    def labelled(self) -> dict[str, npt.NDArray[np.float32]]:
+        """The distinct labelled lines of the split and their weights over `EMOTIONS`, (14,).
+
+        All of them where the corpus holds them; of an older corpus those that are acted.
+
+        Raises:
+            DataError: the file with the labels is damaged.
+        """
+        if self.labels is None:
+            rows = [line for line in self.lines if line["labelled"]]
+            return {str(row["text"]): full_vector(row.get("feelings", row["weights"])) for row in rows}
+        try:
+            with self.labels.open(encoding="utf-8") as file:
+                return {str(row["text"]): full_vector(row["feelings"]) for row in map(json.loads, file)}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{self.labels} cannot be read ({error}): build the corpus again.") from None
 
     def text(self, index: int) -> str:
         """The line of one clip."""

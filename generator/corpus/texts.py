@@ -156,7 +156,19 @@ def split_of(text: str) -> str:
 
 def builtin_lines() -> Collection:
     """Our own lines (CC0), without any file from elsewhere."""
-    path = Path(__file__).with_name("lines.tsv")
+    return _own_lines("lines.tsv")
+
+
+def everyday_lines() -> Collection:
+    """More of our own lines (CC0), which nobody acts: what the collections have little or nothing of.
+
+    Plain lines of everyday life, and contempt, boredom, pride and embarrassment as somebody would say them.
+    """
+    return _own_lines("everyday.tsv")
+
+
+def _own_lines(name: str) -> Collection:
+    path = Path(__file__).with_name(name)
     result = Collection()
     for number, row in _rows(path):
         emotion, _, text = row.partition("\t")

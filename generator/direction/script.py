@@ -26,8 +26,10 @@ _ALTERNATIVES: Final = 3
 Classify = Callable[[list[str]], npt.NDArray[np.float32]]
 #: An emotion's weights over the emotions that a model knows, (K,): `ModelConfig.weights_of`.
 WeightsOf = Callable[[str], npt.NDArray[np.float32]]
-#: Words say two things at once when the second is this likely, compared with the first.
-_BOTH: Final = 0.85
+#: Words say two things at once when both are at least this likely. Less is not knowing which of many they say.
+_BOTH: Final = 0.3
+#: So much of the mixture is the second then. With more, the first does not lead on the face (docs/quality.md).
+_SECOND_SHARE: Final = 0.3
 #: A passage turns when its first and its last sentence are this sure of what they say, and neither says nothing.
 _TURN: Final = 0.5
 
@@ -153,27 +155,29 @@ def _read(parts: list[Part], classify: Classify) -> list[Part]:
     result = []
     for number, (part, row, chosen) in enumerate(zip(parts, whole, steady_emotions(whole), strict=True), start=1):
         count = len(sentences[number - 1])
-        course, rest = _turn(rest[:count]), rest[count:]
+        course, rest = _turn(rest[:count], chosen), rest[count:]
         likeliest = [int(k) for k in np.argsort(-row, kind="stable")[:_ALTERNATIVES]]
         alternatives = {EMOTIONS[k]: round(float(row[k]), 3) for k in likeliest}
         read = replace(part, emotion=EMOTIONS[chosen], source="words", alternatives=alternatives)
         if part.emotion_to is None and course is not None:
             # A span of its own: the passages around it do not move with it.
             read = replace(read, emotion=EMOTIONS[course[0]], emotion_to=EMOTIONS[course[1]], span=-number)
-        elif part.emotion_with is None and chosen == likeliest[0] and row[likeliest[1]] >= _BOTH * row[chosen]:
-            both = {EMOTIONS[chosen], EMOTIONS[likeliest[1]]}
+        elif part.emotion_with is None and chosen == likeliest[0] and row[likeliest[1]] >= _BOTH:
+            both = [EMOTIONS[k] for k in likeliest[:2]]
             if "neutral" not in both:
-                share = float(row[likeliest[1]] / (row[chosen] + row[likeliest[1]]))
-                read = replace(read, emotion_with=EMOTIONS[likeliest[1]], share=share)
+                read = replace(read, emotion_with=both[1], share=_SECOND_SHARE)
         result.append(read)
     return result
 
 
-def _turn(sentences: npt.NDArray[np.float32]) -> tuple[int, int] | None:
-    """From which emotion to which the sentences of a passage lead, (n, K) probabilities; None where they agree."""
+def _turn(sentences: npt.NDArray[np.float32], chosen: int) -> tuple[int, int] | None:
+    """From which emotion to which the sentences of a passage lead, (n, K) probabilities; None where they agree.
+
+    ``chosen`` is what the passage says as a whole; where it is neither, the sentences are misread without the others.
+    """
     course = steady_emotions(sentences)
     first, last = course[0], course[-1]
     neutral = EMOTIONS.index("neutral")
-    if first == last or neutral in (first, last):
+    if first == last or neutral in (first, last) or chosen not in (first, last):
         return None
     return (first, last) if min(sentences[0, first], sentences[-1, last]) >= _TURN else None

@@ -43,7 +43,8 @@ class CtegPerformer(Performer):
     def emotion_probabilities(self, lines: list[str]) -> npt.NDArray[np.float32]:
         """What the words of each line say, as calibrated probabilities over the model's emotions, (B, K)."""
         with torch.inference_mode():
-            logits: torch.Tensor = self.checkpoint.generator.emotion(self.encoder.encode(lines).pooled())
+            features = self.encoder.encode(lines)
+            logits: torch.Tensor = self.checkpoint.generator.emotion(features.hidden, features.mask)
             return logits.softmax(-1).cpu().numpy()
 
     def _scripts(self, requests: list[LineRequest]) -> list[tuple[Part, ...]]:

@@ -14,12 +14,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ..checkpoint import Checkpoint, Generator, load_checkpoint, save_checkpoint
 from ..conditioning import Condition, Direction
 from ..config import ModelConfig
+from ..corpus.reader import Corpus
 from ..datasets import Performances
 from ..errors import InputError
+from ..heads import MEAN_HEAD
 from ..model import InputNoise
 from ..text import TextEncoder
 from .batches import Batch, Batches, FeatureStore, Whole, channel_scale, require_clips
-from .classifier import Labelled, fit_emotion_classifier, labelled_lines
+from .classifier import Labelled, fit_emotion_classifier
 from .objective import Weights, compute, input_noise
 from .recipe import Precision, Recipe, Terms, take_rows, take_weights, warm_cosine
 
@@ -139,7 +141,7 @@ class DefaultRecipe(Recipe[Batch]):
         start: Checkpoint | None = None,
     ) -> None:
         require_clips(train=train, dev=dev)
-        self._settings, self._encoder, self._start = settings, encoder, start
+        self._settings, self._encoder, self._cache, self._start = settings, encoder, cache, start
         self.seed, self.steps = settings.seed, settings.steps
         self.clip_norm, self.average_decay = settings.clip_norm, settings.average_decay
         if start is not None:
@@ -148,13 +150,13 @@ class DefaultRecipe(Recipe[Batch]):
         else:
             self.config = replace(config or ModelConfig(), text_width=encoder.width, space=train.space.name)
         size, seed = settings.batch_size, settings.seed
-        self._stores = [FeatureStore((c.text(i) for i in range(len(c))), encoder, cache) for c in (train, dev)]
         self.train, self.dev = (
-            Batches(clips, features, self.config, size, seed)
-            for clips, features in zip((train, dev), self._stores, strict=True)
+            Batches(c, FeatureStore((c.text(i) for i in range(len(c))), encoder, cache), self.config, size, seed)
+            for c in (train, dev)
         )
         torch.manual_seed(settings.seed)
-        generator = Generator(self.config).to(device)
+        head = MEAN_HEAD if start is None else start.generator.emotion.shape
+        generator = Generator(self.config, head).to(device)
         if start is None:
             generator.decoder.scale.copy_(channel_scale(train))
         else:
@@ -214,22 +216,26 @@ class DefaultRecipe(Recipe[Batch]):
 
     def finish(self, folder: Path) -> dict[str, float]:
         """Fit the emotion classifier on the labelled lines; a fine-tuned checkpoint keeps the one it came with."""
-        train, dev = (self._labelled(source) for source in (self.train, self.dev))
-        if self._start is not None or train is None or dev is None:
+        if self._start is not None:
+            return {}
+        train, dev = (self._labelled(source.clips) for source in (self.train, self.dev))
+        if train is None or dev is None:
             return {}
         best = load_checkpoint(folder, next(self.module.parameters()).device)
-        # From fresh weights (the objective leaves them alone), in half precision as a checkpoint has them: a run that
-        # is finished twice ends with the same classifier.
-        fresh = self.module.generator.emotion.state_dict()
-        best.generator.emotion.load_state_dict({name: value.half().float() for name, value in fresh.items()})
-        accuracy = fit_emotion_classifier(best.generator.emotion, train, dev)
-        training = {**best.training, "emotion_from_text": accuracy}
-        save_checkpoint(replace(best, training=training), folder)
-        return accuracy
+        return refit_emotion(best, folder, train, dev)
 
-    def _labelled(self, batches: Batches) -> Labelled | None:
+    def _labelled(self, clips: Performances) -> Labelled | None:
         """Lines that their source labels with an emotion; only a corpus has them."""
-        return labelled_lines(getattr(batches.clips, "lines", ()), batches.features, len(self.config.emotions))
+        lines = clips.labelled() if isinstance(clips, Corpus) else {}
+        return Labelled.of(lines, self._encoder, self._cache, len(self.config.emotions))
+
+
+def refit_emotion(checkpoint: Checkpoint, folder: Path, train: Labelled, dev: Labelled) -> dict[str, float]:
+    """Write ``checkpoint`` to ``folder`` with a new emotion head; returns what `fit_emotion_classifier` measured."""
+    head, measured = fit_emotion_classifier(train, dev, checkpoint.generator.emotion.calibration.device)
+    checkpoint.generator.emotion = head
+    save_checkpoint(replace(checkpoint, training={**checkpoint.training, "emotion_from_text": measured}), folder)
+    return measured
 
 
 def _moved(holder: Any, device: torch.device) -> Any:

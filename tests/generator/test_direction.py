@@ -205,18 +205,28 @@ def test_a_short_line_turns_where_its_sentences_do() -> None:
     assert script("Such joy! Oh, the sadness.", emotion_to="fear")[0][1:3] == ("joy", "fear")  # asked for
     assert script("Such joy! Oh, the sadness.", emotion="anger")[0][1:3] == ("anger", None)
 
+    def whole_is_neither(texts: list[str]) -> np.ndarray:
+        return np.stack([classify(["anger"])[0] if "joy" in t and "sadness" in t else classify([t])[0] for t in texts])
+
+    (part,) = write_script(LineRequest("Such joy! Oh, the sadness.").validated(), whole_is_neither, lambda _: None)
+    assert (part.emotion, part.emotion_to) == ("anger", None)
+
 
 def test_words_may_say_two_things_at_once() -> None:
-    def torn(texts: list[str]) -> np.ndarray:
-        row = np.zeros(len(BASIC_EMOTIONS), np.float32)
-        row[BASIC_EMOTIONS.index("joy")], row[BASIC_EMOTIONS.index("fear")] = 0.5, 0.45
+    def torn(texts: list[str], joy: float = 0.5, fear: float = 0.45) -> np.ndarray:
+        row = np.full(len(BASIC_EMOTIONS), (1 - joy - fear) / 5, np.float32)
+        row[BASIC_EMOTIONS.index("joy")], row[BASIC_EMOTIONS.index("fear")] = joy, fear
         return np.stack([row] * len(texts))
 
     (part,) = write_script(LineRequest("Here we go.").validated(), torn, lambda _: None)
-    assert (part.emotion, part.emotion_with, part.share) == ("joy", "fear", pytest.approx(9 / 19))
+    assert (part.emotion, part.emotion_with) == ("joy", "fear") and part.share < 0.35  # joy leads
     np.testing.assert_allclose(
-        part.weights(emotion_weights), 10 / 19 * emotion_weights("joy") + 9 / 19 * emotion_weights("fear"), rtol=1e-6
-    )
+        part.weights(emotion_weights),
+        (1 - part.share) * emotion_weights("joy") + part.share * emotion_weights("fear"), rtol=1e-6,
+    )  # fmt: skip
+    # Not knowing which it is does not make it two.
+    (part,) = write_script(LineRequest("Here we go.").validated(), lambda t: torn(t, 0.21, 0.2), lambda _: None)
+    assert (part.emotion, part.emotion_with) == ("joy", None)
     asked = LineRequest("Here we go.", emotion_with="anger", share=0.2).validated()
     (part,) = write_script(asked, torn, lambda _: None)
     assert (part.emotion, part.emotion_with, part.share) == ("joy", "anger", 0.2)
