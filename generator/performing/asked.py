@@ -19,6 +19,11 @@ from ..text import TextFeatures
 #: silent reaction, at -1 as much, at -2 the emotion suffers (dev split, surprise).
 SILENT: Final = -1.0
 
+#: A move is exaggerated as `ModelConfig.emphasis` exaggerates an emotion: told so far before and after it, on a scale
+#: where training has 0 and 1. At 0 and 1 the emotion moved to is read in 0.76 of second halves, at these in 0.94; the
+#: one before it in 0.88 and 0.96 of first halves (dev split).
+MOVED_FROM, MOVED_TO = -0.3, 2.0
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -74,7 +79,10 @@ def told(
     speaking = torch.tensor([1.0 if a.speaking else silent for a in asked], device=device)
     # All of it is asked for; nothing is left open.
     given = torch.ones(len(asked), 3, device=device)
-    return replace(condition, direction=Direction(towards, energy, speaking, given, _moved(config, asked, device)))
+    moved = _moved(config, asked, device)
+    if moved is not None and emphatic:
+        moved = MOVED_FROM + (MOVED_TO - MOVED_FROM) * moved  # where the emotion stays, both ends are the same
+    return replace(condition, direction=Direction(towards, energy, speaking, given, moved))
 
 
 def _weights(ends: list[Asked], intensity: list[float]) -> Floats:

@@ -70,12 +70,15 @@ class Passage:
         return self.start - self.skip + self.frames
 
     def versions(self, config: ModelConfig) -> tuple[Asked, ...]:
-        """What it is decoded under: one of its ends; both and when, where the decoder can be told; or each of them."""
+        """What it is decoded under: one of its ends; both and when it turns, where the decoder can be told; or each.
+
+        A move that is longer than the passage, over several of them, is always a blend.
+        """
         if self.moved.max() == 0:
             return (self.begin,)
         if self.moved.min() == 1:
             return (self.end,)
-        if config.knows_when:
+        if config.knows_when and self.moved[0] == 0 and self.moved[-1] == 1:
             return (replace(self.begin, end=self.end, moved=self.moved),)
         return (self.begin, self.end)
 

@@ -80,8 +80,11 @@ class CtegPerformer(Performer):
                 own = fitted(own, total)
             elif sum(own) > MAX_LINE_SECONDS * fps:
                 own = fitted(own, round(MAX_LINE_SECONDS * fps))
-            told_how = request.energy, request.speaking
-            result[key] = parts, lay_out(parts, own, fps, self._model.config.weights_of, *told_how)
+            config = self._model.config
+            result[key] = (
+                parts,
+                lay_out(parts, own, fps, config.weights_of, request.energy, request.speaking, turns=config.knows_when),
+            )
         return result
 
     @torch.inference_mode()

@@ -15,7 +15,7 @@ from generator.config import ModelConfig
 from generator.emotions import BASIC_EMOTIONS
 from generator.errors import InputError
 from generator.heads import line_statistics
-from generator.performing.asked import Asked, told
+from generator.performing.asked import MOVED_FROM, MOVED_TO, Asked, told
 from generator.performing.continuity import Passage, Performance, sample_performances
 from generator.performing.cteg import LENGTH_SPREAD, CtegPerformer
 from generator.performing.draws import Draws, TakeSeed, stacked
@@ -270,11 +270,14 @@ def test_a_model_that_knows_when_is_told_both_emotions_and_when(performer: CtegP
     (both,) = passage.versions(config)
     condition = told(config, features, [both, joy], torch.tensor([40, 48]), emphatic=True)
     assert condition.intensity.tolist() == [1.0, 0.5] and condition.direction is not None
-    emphasis = pytest.approx(config.emphasis)
-    assert condition.emotion[0].max() == emphasis / 2 and condition.direction.towards[0].max() == emphasis
+    loudest = condition.emotion[0].max(), condition.direction.towards[0].max()
+    assert loudest == pytest.approx((config.emphasis / 2, config.emphasis))
     assert condition.emotion[0].argmax() != condition.direction.towards[0].argmax()
-    np.testing.assert_allclose(condition.direction.moved[0], moved.reshape(10, 4).mean(1), atol=1e-6)
-    assert not condition.direction.moved[1].any()
+    exaggerated = MOVED_FROM + (MOVED_TO - MOVED_FROM) * moved.reshape(10, 4).mean(1)
+    np.testing.assert_allclose(condition.direction.moved[0], exaggerated, atol=1e-6)
+    assert torch.equal(condition.emotion[1], condition.direction.towards[1])
+    plain = told(config, features, [both, joy], torch.tensor([40, 48])).direction
+    np.testing.assert_allclose(plain.moved[0], moved.reshape(10, 4).mean(1), atol=1e-6)
     assert len(passage.versions(replace(config, turn_conditioning=False))) == 2
     assert replace(passage, moved=np.ones(40, np.float32)).versions(config) == (fear,)
 
