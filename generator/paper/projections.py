@@ -85,8 +85,7 @@ class EightBit:
             self._packed = torch.ops.quantized.linear_prepack(rounded, None if bias is None else bias.detach().clone())
         operators = torch.ops.quantized
         self._product = operators.linear_relu_dynamic.default if relu else operators.linear_dynamic.default
-        # Without the VNNI instructions sums of full 8-bit products saturate in 16 bits; 7-bit activations do not.
-        self._seven_bit = not getattr(torch.cpu, "_is_vnni_supported", lambda: False)()
+        self._seven_bit = seven_bit()
 
     def prepare(self, rows: int) -> None:
         """See `Projection`: the same for any."""
@@ -95,6 +94,12 @@ class EightBit:
         """See `Projection`."""
         y: Tensor = self._product(x, self._packed, self._seven_bit)
         return y if residual is None else residual + y
+
+
+@cache
+def seven_bit() -> bool:
+    """Without the VNNI instructions sums of full 8-bit products saturate in 16 bits; 7-bit activations do not."""
+    return not getattr(torch.cpu, "_is_vnni_supported", lambda: False)()
 
 
 def projection(weight: Tensor, bias: Tensor | None, precision: Precision, *, relu: bool = False) -> Projection:
