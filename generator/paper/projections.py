@@ -102,6 +102,12 @@ def seven_bit() -> bool:
     return not getattr(torch.cpu, "_is_vnni_supported", lambda: False)()
 
 
+def kept_type(precision: Precision) -> torch.dtype:
+    """Of the keys and values that attention keeps: bfloat16 beside 8-bit weights where the CPU multiplies it."""
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    return torch.bfloat16 if precision == "int8" and supported else torch.float32
+
+
 def projection(weight: Tensor, bias: Tensor | None, precision: Precision, *, relu: bool = False) -> Projection:
     """Prepare a weight (O, I) and bias (O,); with ``relu`` the outputs are cut off at zero.
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ..layers import Attention
 from .batches import Marker
 from .model import SECOND_SAMPLE_DEVIATION, PaperCTEG, PaperLayer
-from .projections import Precision, Projection, projection, seven_bit
+from .projections import Precision, Projection, kept_type, projection, seven_bit
 from .replay import Replay, Step
 
 
@@ -123,6 +123,7 @@ class CausalAttention:
         self._project = projection(torch.cat(parts, 1).flatten(0, 1), None, precision)
         self._output = projection(block.output.weight, None, precision)
         self._norm = Norm(block.norm)
+        self._kept = kept_type(precision)
 
     def prepare(self, rows: int) -> None:
         """See `Projection`."""
@@ -131,7 +132,8 @@ class CausalAttention:
 
     def new_cache(self, like: Tensor, positions: int) -> Cache:
         """Room for ``positions`` keys and values of ``len(like)`` rows."""
-        both = like.new_empty(len(like), self._heads, positions, self._key_width + self._value_width)
+        shape = len(like), self._heads, positions, self._key_width + self._value_width
+        both = like.new_empty(shape, dtype=self._kept)
         return Cache(both, both[..., : self._key_width], both[..., self._key_width :])
 
     def __call__(self, x: Tensor, cache: Cache, place: Place) -> Tensor:
@@ -140,10 +142,10 @@ class CausalAttention:
         query, newest = torch.split_with_sizes(
             self._project(x).view(rows, self._heads, 1, -1), [self._key_width, self._key_width + self._value_width], 3
         )
-        cache.both.index_copy_(2, place.index, newest)
+        cache.both.index_copy_(2, place.index, newest.to(self._kept))
         keys, values = cache.keys.narrow(2, 0, place.span), cache.values.narrow(2, 0, place.span)
-        mixed = F.scaled_dot_product_attention(query, keys, values, place.unseen)  # (B, H, 1, V)
-        return self._norm(self._output(mixed.view(rows, -1), x))
+        mixed = F.scaled_dot_product_attention(query.to(self._kept), keys, values, place.unseen)  # (B, H, 1, V)
+        return self._norm(self._output(mixed.view(rows, -1).float(), x))
 
 
 class TextAttention:
@@ -289,7 +291,7 @@ class Stepper:
     @torch.inference_mode()
     def __init__(self, model: PaperCTEG, precision: Precision = "fp32", *, replay: bool = False) -> None:
         self.config = model.config
-        self._replays = replay
+        self._replays, self._kept = replay, kept_type(precision)
         if self.config.ewa == "sequence":
             raise ValueError("ewa 'sequence' looks at the whole clip; decode with PaperConfig.causal() (ewa 'prefix')")
         self._layers = [LayerStepper(layer, precision) for layer in model.decoder_layers]
@@ -373,7 +375,7 @@ class Stepper:
         def step(frame: Tensor, noise: Tensor, position: Tensor, span: int) -> Tensor:
             row, share = self._rows.index_select(0, position), self._shares.index_select(0, position)
             later = self._indices[:span] > position
-            unseen = torch.zeros_like(later, dtype=frame.dtype).masked_fill_(later, -torch.inf)
+            unseen = torch.zeros_like(later, dtype=self._kept).masked_fill_(later, -torch.inf)
             place = Place(position, row, share, span, unseen.view(1, 1, 1, -1))
             return self._computed(layers, total, frame, noise, place)
 
