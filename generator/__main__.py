@@ -79,6 +79,9 @@ def _add_say(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", default="fp32", choices=("fp32", "int8"), help="int8: the paper's model faster on a CPU"
     )
+    parser.add_argument(
+        "--replay", action="store_true", help="record decoding steps as CUDA graphs: the paper's model on a GPU"
+    )
     parser.set_defaults(run=_say)
 
 
@@ -114,7 +117,8 @@ def _say(options: argparse.Namespace) -> None:
     from .performing.load import load_performer
 
     leave_cores_to_others()
-    (clips,) = load_performer(options.checkpoint, options.device, precision=options.precision).perform([request])
+    performer = load_performer(options.checkpoint, options.device, precision=options.precision, replay=options.replay)
+    (clips,) = performer.perform([request])
     for warning in clips.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     for line in _told(clips.segments[0], clips.space.fps):  # the other takes differ in time only

@@ -46,8 +46,8 @@ class PaperPerformer(Performer):
     scales every draw. A length that is asked for is met exactly, otherwise the model ends each take itself.
     """
 
-    def __init__(self, checkpoint: PaperCheckpoint, precision: Precision = "fp32") -> None:
-        """Prepare ``checkpoint`` for decoding.
+    def __init__(self, checkpoint: PaperCheckpoint, precision: Precision = "fp32", *, replay: bool = False) -> None:
+        """Prepare ``checkpoint`` for decoding; ``precision`` and ``replay`` as for `Stepper`.
 
         Raises:
             CheckpointError: the model's channels are not those of "flame53".
@@ -63,7 +63,7 @@ class PaperPerformer(Performer):
         self.checkpoint = checkpoint
         self._open_ended = _under(checkpoint.model, replace(config.causal(), stop_rule=True))
         self._fixed = _under(checkpoint.model, replace(config.causal(), stop_rule=False))
-        self._stepper = Stepper(self._fixed, precision)
+        self._stepper = Stepper(self._fixed, precision, replay=replay)
         #: Most frames of a take: the start marker fills the first of the T = N - 1 positions seen in training, and
         #: each position gives one frame (position 0's is the mean face). So the released decoding counts too.
         self._limit = config.max_positions - 1

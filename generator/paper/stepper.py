@@ -13,15 +13,37 @@ E channels, J of them jaw channels.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..layers import Attention
 from .batches import Marker
 from .model import SECOND_SAMPLE_DEVIATION, PaperCTEG, PaperLayer
-from .projections import Precision, Projection, projection
+from .projections import Precision, Projection, kept_type, projection, seven_bit
+from .replay import Replay, Step
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a step needs to know of its position, looked up so that a step computes none of it.
+
+    Attributes:
+        index: the position, (1,).
+        row: what the embedding adds there, (1, D).
+        share: what EwA multiplies the sum of the frames so far by, (1, 1).
+        span: positions that attention looks at, the newest one included.
+        unseen: -inf at those of them that are later, else 0, (1, 1, 1, span); None when there are none.
+    """
+
+    index: Tensor
+    row: Tensor
+    share: Tensor
+    span: int
+    unseen: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -29,24 +51,45 @@ class TextMemory:
     """The text as one attention block sees it.
 
     Attributes:
-        key, value: (B, H, S, K) and (B, H, S, V); or folded, for rows that all read the same line: (D, H S) and
-            (H S, D), with the block's query and output projections inside.
-        folded: which of the two.
+        key, value: (B, H, S, K) and (B, H, S, V).
+        bias: 0 at real tokens, -inf at padding, (B, 1, 1, S); None when there is no padding.
     """
 
     key: Tensor
     value: Tensor
-    folded: bool
+    bias: Tensor | None
 
 
-@dataclass
+@dataclass(frozen=True)
+class FoldedText:
+    """The same for rows that all read one short line, with the block's query and output projections inside.
+
+    Attributes:
+        scores: from the newest position to what each head makes of each token, (B, D) -> (B, H S).
+        mixed: from each head's weights to what the block adds, (B, H S) -> (B, D).
+    """
+
+    scores: Projection
+    mixed: Projection
+
+
+@dataclass(frozen=True)
+class Cache:
+    """What an attention block has seen: keys beside values, (B, H, M, K + V), and each of the two as a view."""
+
+    both: Tensor
+    keys: Tensor
+    values: Tensor
+
+
+@dataclass(frozen=True)
 class LayerState:
-    """What one layer remembers: keys and values of self-attention and LTA, (B, H, M, K or V), and the text."""
+    """What one layer remembers."""
 
-    self_attention: tuple[Tensor, Tensor]
-    lta: tuple[Tensor, Tensor] | None
-    text: TextMemory
-    text_second: TextMemory
+    self_attention: Cache
+    lta: Cache | None
+    text: TextMemory | FoldedText
+    text_second: TextMemory | FoldedText
 
 
 @dataclass
@@ -55,15 +98,17 @@ class DecodingState:
 
     Attributes:
         layers: one state per layer.
-        text_bias: 0 at real tokens, -inf at padding, (B, 1, S); None when there is no padding.
         total: sum of the frames so far, (B, E).
+        positions: how many there is room for.
         position: the next position.
+        replay: its steps, if they are recorded.
     """
 
     layers: list[LayerState]
-    text_bias: Tensor | None
     total: Tensor
+    positions: int
     position: int = 0
+    replay: Replay | None = None
 
 
 class CausalAttention:
@@ -73,29 +118,34 @@ class CausalAttention:
         self._heads = block.n_head
         self._key_width = block.key.weight.shape[0] // block.n_head
         self._value_width = block.value.weight.shape[0] // block.n_head
-        self._widths = [width * block.n_head for width in (self._key_width, self._key_width, self._value_width)]
-        query = block.query.weight * self._key_width**-0.5
-        self._project = projection(torch.cat([query, block.key.weight, block.value.weight]), None, precision)
+        parts = [linear.weight.unflatten(0, (block.n_head, -1)) for linear in (block.query, block.key, block.value)]
+        # Query, key and value of a head side by side, so that its key and value go into the cache in one piece.
+        self._project = projection(torch.cat(parts, 1).flatten(0, 1), None, precision)
         self._output = projection(block.output.weight, None, precision)
-        self._norm = block.norm
+        self._norm = Norm(block.norm)
+        self._kept = kept_type(precision)
 
-    def new_cache(self, like: Tensor, positions: int) -> tuple[Tensor, Tensor]:
+    def prepare(self, rows: int) -> None:
+        """See `Projection`."""
+        self._project.prepare(rows)
+        self._output.prepare(rows)
+
+    def new_cache(self, like: Tensor, positions: int) -> Cache:
         """Room for ``positions`` keys and values of ``len(like)`` rows."""
-        shape = len(like), self._heads, positions
-        return like.new_empty(*shape, self._key_width), like.new_empty(*shape, self._value_width)
+        shape = len(like), self._heads, positions, self._key_width + self._value_width
+        both = like.new_empty(shape, dtype=self._kept)
+        return Cache(both, both[..., : self._key_width], both[..., self._key_width :])
 
-    def __call__(self, x: Tensor, cache: tuple[Tensor, Tensor], position: int) -> Tensor:
+    def __call__(self, x: Tensor, cache: Cache, place: Place) -> Tensor:
         """The newest position ``x`` (B, D) -> (B, D); its key and value join the cache."""
-        keys, values = cache
-        rows, heads = len(x), self._heads
-        query, key, value = self._project(x).split(self._widths, 1)
-        keys.select(2, position).copy_(key.view(rows, heads, -1))
-        values.select(2, position).copy_(value.view(rows, heads, -1))
-        # In three dimensions: `matmul` of four takes as long to prepare as to compute.
-        seen_keys, seen_values = (kept.flatten(0, 1).narrow(1, 0, position + 1) for kept in cache)
-        scores = torch.bmm(query.reshape(rows * heads, 1, -1), seen_keys.transpose(1, 2))
-        mixed = torch.bmm(torch.softmax(scores, -1), seen_values)
-        return _normed(self._output(mixed.view(rows, -1), x), self._norm)
+        rows = len(x)
+        query, newest = torch.split_with_sizes(
+            self._project(x).view(rows, self._heads, 1, -1), [self._key_width, self._key_width + self._value_width], 3
+        )
+        cache.both.index_copy_(2, place.index, newest.to(self._kept))
+        keys, values = cache.keys.narrow(2, 0, place.span), cache.values.narrow(2, 0, place.span)
+        mixed = F.scaled_dot_product_attention(query.to(self._kept), keys, values, place.unseen)  # (B, H, 1, V)
+        return self._norm(self._output(mixed.view(rows, -1).float(), x))
 
 
 class TextAttention:
@@ -104,41 +154,48 @@ class TextAttention:
     def __init__(self, block: Attention, precision: Precision) -> None:
         self._block = block
         self._heads = block.n_head
-        self._scale = (block.key.weight.shape[0] // block.n_head) ** -0.5
-        self._query = projection(block.query.weight * self._scale, None, precision)
+        # Rounding activations to 7 bits costs twice as much accuracy: then the text stays exact.
+        self._folded_precision: Precision = "fp32" if seven_bit() else precision
+        self._query = projection(block.query.weight, None, precision)
         self._output = projection(block.output.weight, None, precision)
+        self._norm = Norm(block.norm)
 
-    def remember(self, memory: Tensor, *, same: bool) -> TextMemory:
-        """Project the text (B, S, D); ``same``: every row is the same line.
+    def remember(self, memory: Tensor, mask: Tensor, *, same: bool) -> TextMemory | FoldedText:
+        """Project the text (B, S, D), ``mask`` (B, S); ``same``: every row is the same line.
 
         Folding pays while H S is less than D: fewer numbers are read than in the two projections it replaces.
         """
-        rows, tokens, width = memory.shape
-        if not same or tokens * self._heads > width:
-            key, value = self._block.keys_values(memory)
-            return TextMemory(key.contiguous(), value.contiguous(), False)
-        key, value = self._block.keys_values(memory[:1])
-        query = self._block.query.weight.unflatten(0, (self._heads, -1)) * self._scale  # (H, K, D)
-        output = self._block.output.weight.unflatten(1, (self._heads, -1)).permute(1, 2, 0)  # (H, V, D)
-        folded_key = torch.matmul(key[0], query).flatten(0, 1).t()
-        folded_value = torch.matmul(value[0], output).flatten(0, 1).contiguous()
-        return TextMemory(folded_key if rows == 1 else folded_key.contiguous(), folded_value, True)
+        rows = len(memory)
+        if same:
+            memory, mask = memory[:1, mask[0]], mask[:1, mask[0]]
+            if memory.shape[1] * self._heads <= memory.shape[2]:
+                return self._folded(memory, rows)
+        self._query.prepare(rows)
+        self._output.prepare(rows)
+        key, value = (part.contiguous().expand(rows, -1, -1, -1) for part in self._block.keys_values(memory))
+        bias = None if bool(mask.all()) else torch.zeros_like(mask, dtype=memory.dtype).masked_fill_(~mask, -torch.inf)
+        return TextMemory(key, value, None if bias is None else bias[:, None, None])
 
-    def __call__(self, x: Tensor, memory: TextMemory, bias: Tensor | None) -> Tensor:
+    def _folded(self, memory: Tensor, rows: int) -> FoldedText:
+        key, value = self._block.keys_values(memory)  # (1, H, S, K), (1, H, S, V)
+        query = self._block.query.weight.unflatten(0, (self._heads, -1))  # (H, K, D)
+        output = self._block.output.weight.unflatten(1, (self._heads, -1)).transpose(0, 1)  # (H, D, V)
+        scores = torch.matmul(key[0], query * query.shape[1] ** -0.5).flatten(0, 1)  # (H S, D)
+        mixed = torch.matmul(output, value[0].transpose(1, 2)).transpose(0, 1).flatten(1)  # (D, H S)
+        folded = FoldedText(*(projection(weight, None, self._folded_precision) for weight in (scores, mixed)))
+        folded.scores.prepare(rows)
+        folded.mixed.prepare(rows)
+        return folded
+
+    def __call__(self, x: Tensor, memory: TextMemory | FoldedText) -> Tensor:
         """``x`` (B, D) -> (B, D)."""
         rows = len(x)
-        if memory.folded:
-            scores = torch.mm(x, memory.key).view(rows, self._heads, -1)
-        else:
-            query = self._query(x).view(rows, self._heads, 1, -1)
-            scores = torch.matmul(query, memory.key.transpose(-1, -2)).squeeze(2)
-        if bias is not None:
-            scores = scores + bias
-        weights = torch.softmax(scores, -1)
-        if memory.folded:
-            return _normed(torch.addmm(x, weights.view(rows, -1), memory.value), self._block.norm)
-        mixed = torch.matmul(weights.unsqueeze(2), memory.value)
-        return _normed(self._output(mixed.view(rows, -1), x), self._block.norm)
+        if isinstance(memory, FoldedText):
+            scores = memory.scores(x).view(rows, self._heads, -1)
+            return self._norm(memory.mixed(torch.softmax(scores, 2).view(rows, -1), x))
+        query = self._query(x).view(rows, self._heads, 1, -1)
+        mixed = F.scaled_dot_product_attention(query, memory.key, memory.value, memory.bias)
+        return self._norm(self._output(mixed.view(rows, -1), x))
 
 
 class LayerStepper:
@@ -153,60 +210,69 @@ class LayerStepper:
         weight = torch.cat([prior.mean.weight, 0.5 * prior.log_variance.weight])
         self._prior = projection(weight, torch.cat([prior.mean.bias, 0.5 * prior.log_variance.bias]), precision)
         self._text_attention_second = TextAttention(layer.text_attention_second, precision)
-        self._widen = projection(layer.ffn.widen.weight, layer.ffn.widen.bias, precision)
-        self._narrow = projection(layer.ffn.narrow.weight, None, precision)
-        self._narrow_bias = layer.ffn.narrow.bias.detach()
-        self._norm = layer.ffn.norm
+        self._widen = projection(layer.ffn.widen.weight, layer.ffn.widen.bias, precision, relu=True)
+        self._narrow = projection(layer.ffn.narrow.weight, layer.ffn.narrow.bias, precision)
+        self._norm = Norm(layer.ffn.norm)
         self._second_sample = layer.second_sample
 
-    def start(self, memory: Tensor, positions: int, *, same: bool) -> LayerState:
-        """An empty state for ``positions`` positions over the text ``memory`` (B, S, D)."""
+    def start(self, memory: Tensor, mask: Tensor, positions: int, *, same: bool) -> LayerState:
+        """An empty state for ``positions`` positions over the text ``memory`` (B, S, D), ``mask`` (B, S)."""
+        for part in (self._self_attention, self._lta, self._prior, self._widen, self._narrow):
+            if part is not None:
+                part.prepare(len(memory))
         return LayerState(
             self._self_attention.new_cache(memory, positions),
             None if self._lta is None else self._lta.new_cache(memory, positions),
-            self._text_attention.remember(memory, same=same),
-            self._text_attention_second.remember(memory, same=same),
+            self._text_attention.remember(memory, mask, same=same),
+            self._text_attention_second.remember(memory, mask, same=same),
         )
 
-    def __call__(self, x: Tensor, state: LayerState, bias: Tensor | None, noise: Tensor, position: int) -> Tensor:
-        """The newest position ``x`` (B, D) -> (B, D); ``noise`` (B, 2, D) for the prior and the second sample."""
-        x = self._self_attention(x, state.self_attention, position)
-        latent_state = self._text_attention(x, state.text, bias)
+    def __call__(self, x: Tensor, state: LayerState, noise: Sequence[Tensor], place: Place) -> Tensor:
+        """The newest position ``x`` (B, D) -> (B, D); ``noise`` for the prior and the second sample, (B, D) each."""
+        x = self._self_attention(x, state.self_attention, place)
+        latent_state = self._text_attention(x, state.text)
         if self._lta is not None and state.lta is not None:
-            latent_state = self._lta(latent_state, state.lta, position)
+            latent_state = self._lta(latent_state, state.lta, place)
         mean, log_deviation = self._prior(latent_state).chunk(2, 1)
-        x = torch.addcmul(x + mean, log_deviation.exp(), noise[:, 0])
-        x = self._text_attention_second(x, state.text_second, bias)
-        x = _normed(self._narrow(self._widen(x).relu_(), x + self._narrow_bias), self._norm)
-        return x + SECOND_SAMPLE_DEVIATION * noise[:, 1] if self._second_sample else x
+        x = torch.addcmul(x + mean, log_deviation.exp(), noise[0])
+        x = self._text_attention_second(x, state.text_second)
+        x = self._norm(self._narrow(self._widen(x), x))
+        return torch.add(x, noise[1], alpha=SECOND_SAMPLE_DEVIATION) if self._second_sample else x
 
 
 class EwaStepper:
-    """Expression-wise Attention by its collapsed form (`generator.ewa`), for one frame per row."""
+    """Expression-wise Attention by its collapsed form (`generator.ewa`), for one frame per row.
+
+    The variance in it, s^T Q s + eps with s = (x, means of H heads, 1), is the squared length of R s where R^T R is Q
+    with eps added to its last entry.
+    """
 
     def __init__(self, model: PaperCTEG) -> None:
         assert model.ewa is not None
         scalars = model.ewa.scalars()
         self._heads = model.config.n_head
-        self._expression = model.config.expression_channels
+        self._sizes = [model.config.expression_channels, model.config.jaw_channels]
         self._gain_slope, self._gain_offset = scalars.gain_slope, scalars.gain_offset
-        self._form = torch.cat([scalars.quadratic, scalars.numerator[:, None]], 1)  # (H + 2, H + 3)
+        quadratic = scalars.quadratic.double()
+        quadratic[-1, -1] += model.ewa.attention.norm.eps
+        values, vectors = torch.linalg.eigh(quadratic)
+        root = vectors * values.clamp(min=0).sqrt()
+        form = torch.cat([root.float(), scalars.numerator[:, None]], 1)  # (H + 2, H + 3)
+        self._form_jaw, self._form_means, self._form_one = form[0], form[1:-1].contiguous(), form[-1]
         self._constant = scalars.constant
-        self._eps = model.ewa.attention.norm.eps
 
-    def __call__(self, frame: Tensor, seen: Tensor) -> Tensor:
-        """``frame`` (B, E) with its jaw shifted by what EwA sees in ``seen`` (B, E)."""
-        others, jaw = seen.tensor_split([self._expression], 1)  # (B, C), (B, J)
-        jaw = jaw.unsqueeze(-1)
-        gain = torch.addcmul(self._gain_offset, jaw, self._gain_slope).view(len(seen), -1, 1)  # (B, J H, 1)
-        weights = torch.softmax(gain * others.unsqueeze(1), -1)
-        mean = torch.bmm(weights, others.unsqueeze(-1)).view(len(seen), -1, self._heads)  # (B, J, H)
-        s = torch.cat([jaw, mean, torch.ones_like(jaw)], -1)  # (B, J, H + 2)
-        products = s @ self._form
-        variance = (products[..., :-1] * s).sum(-1)
-        shift = torch.addcmul(self._constant, products[..., -1], (variance + self._eps).rsqrt())
-        expression, jaw_now = frame.tensor_split([self._expression], 1)
-        return torch.cat([expression, jaw_now + shift], 1)
+    def __call__(self, seen: Tensor) -> Tensor:
+        """What EwA adds to the jaw, (B, J), when it sees ``seen`` (B, E)."""
+        rows = len(seen)
+        others, jaw = torch.split_with_sizes(seen, self._sizes, 1)  # (B, C), (B, J)
+        jaw = jaw.unsqueeze(2)
+        gain = torch.addcmul(self._gain_offset, jaw, self._gain_slope).view(rows, -1, 1)  # (B, J H, 1)
+        weights = torch.softmax(gain * others.unsqueeze(1), 2)
+        means = torch.bmm(weights, others.unsqueeze(2)).view(-1, self._heads)  # (B J, H)
+        rest = torch.addcmul(self._form_one, jaw, self._form_jaw).view(len(means), -1)
+        root, numerator = torch.split_with_sizes(torch.addmm(rest, means, self._form_means), [self._heads + 2, 1], 1)
+        deviation = torch.linalg.vector_norm(root, dim=1, keepdim=True)  # (B J, 1)
+        return torch.addcdiv(self._constant, numerator, deviation).view(rows, -1)
 
 
 class Stepper:
@@ -215,6 +281,7 @@ class Stepper:
     Args:
         model: in eval mode.
         precision: of the weights, see `projections.Precision`.
+        replay: record steps and replay them, see `replay`; pays on CUDA alone.
 
     Raises:
         ValueError: EwA is in "sequence" mode, which needs the whole clip at once.
@@ -222,20 +289,29 @@ class Stepper:
     """
 
     @torch.inference_mode()
-    def __init__(self, model: PaperCTEG, precision: Precision = "fp32") -> None:
+    def __init__(self, model: PaperCTEG, precision: Precision = "fp32", *, replay: bool = False) -> None:
         self.config = model.config
+        self._replays, self._kept = replay, kept_type(precision)
         if self.config.ewa == "sequence":
             raise ValueError("ewa 'sequence' looks at the whole clip; decode with PaperConfig.causal() (ewa 'prefix')")
         self._layers = [LayerStepper(layer, precision) for layer in model.decoder_layers]
         self._ewa = None if model.ewa is None else EwaStepper(model)
         scale = math.sqrt(self.config.d_model) if self.config.scale_embedding else 1.0
-        embedding = model.frame_embedding
-        self._embed = projection(scale * embedding.weight, scale * embedding.bias, "fp32")
-        self._start = scale * model.markers.weight[Marker.START]
-        self._positions = model.positions
-        self._norm = model.embedding_norm
+        weight = scale * model.frame_embedding.weight  # (D, E)
+        if self._ewa is not None:  # it reads the frame and what EwA adds to the jaw
+            weight = torch.cat([weight, weight[:, self.config.expression_channels :]], 1)
         # Small, and what they round is seen at once: never in 8 bits.
-        self._frames: Projection = projection(model.frames.weight, None, "fp32")
+        self._embed = projection(weight, None, "fp32")
+        self._frames = projection(model.frames.weight, None, "fp32")
+        self._norm = Norm(model.embedding_norm)
+        self._rows = model.positions + scale * model.frame_embedding.bias  # what the embedding adds, (N, D)
+        self._rows[0] = model.positions[0] + scale * model.markers.weight[Marker.START]
+        count = len(self._rows)
+        divisors = [self.config.ewa_divided_by(max(position, 1)) for position in range(count)]
+        self._shares = self._rows.new_tensor(divisors)[:, None].reciprocal()  # (N, 1)
+        self._indices = torch.arange(count, device=self._rows.device)
+        each = zip(self._indices.split(1), self._rows.split(1), self._shares.split(1), strict=True)
+        self._places = [Place(*parts, span) for span, parts in enumerate(each, 1)]
 
     @torch.inference_mode()
     def start(self, memory: Tensor, memory_mask: Tensor, positions: int) -> DecodingState:
@@ -244,15 +320,18 @@ class Stepper:
         Raises:
             ValueError: there is no room for so many.
         """
-        if positions > len(self._positions):
-            raise ValueError(f"{positions} positions are more than the model's {len(self._positions)} (max_positions)")
-        first_mask, first_memory = memory_mask[:1], memory[:1]
-        same = bool((memory_mask == first_mask).all() and (memory == first_memory).all())
-        bias = None
-        if not bool(memory_mask.all()):
-            bias = memory.new_zeros(memory_mask.shape).masked_fill_(~memory_mask, -torch.inf)[:, None]
-        layers = [layer.start(memory, positions, same=same) for layer in self._layers]
-        return DecodingState(layers, bias, memory.new_zeros(len(memory), self.config.channels))
+        if positions > len(self._places):
+            raise ValueError(f"{positions} positions are more than the model's {len(self._places)} (max_positions)")
+        self._embed.prepare(len(memory))
+        self._frames.prepare(len(memory))
+        same = bool((memory_mask == memory_mask[:1]).all() and (memory == memory[:1]).all())
+        layers = [layer.start(memory, memory_mask, positions, same=same) for layer in self._layers]
+        if self._replays:  # attention weighs what is masked with zero, so it must be a number
+            for cache in (
+                cache for layer in layers for cache in (layer.self_attention, layer.lta) if cache is not None
+            ):
+                cache.both.zero_()
+        return DecodingState(layers, memory.new_zeros(len(memory), self.config.channels), positions)
 
     @torch.inference_mode()
     def step(self, state: DecodingState, frame: Tensor | None, noise: Tensor) -> Tensor:
@@ -263,25 +342,53 @@ class Stepper:
             frame: (B, E); None at position 0, the start marker.
             noise: this position's draws, (B, L, 2, D): prior sample and second sample of each layer.
         """
-        if frame is None:
-            x = self._start.expand(len(noise), -1)
-        else:
-            state.total = state.total + frame
-            x = self._embed(self._shifted(frame, state))
-        x = _normed(x + self._positions[state.position], self._norm)
-        for index, (layer, memory) in enumerate(zip(self._layers, state.layers, strict=True)):
-            x = layer(x, memory, state.text_bias, noise[:, index], state.position)
+        position = state.position
         state.position += 1
+        if frame is None or not self._replays:
+            return self._computed(state.layers, state.total, frame, noise, self._places[position])
+        if state.replay is None:
+            state.replay = Replay(self._recordable(state.layers, state.total), frame, noise, state.positions)
+        return state.replay(frame, noise, position)
+
+    def _computed(
+        self, layers: list[LayerState], total: Tensor, frame: Tensor | None, noise: Tensor, place: Place
+    ) -> Tensor:
+        """The step itself; of the state it changes the contents of tensors alone."""
+        x = place.row.expand(len(noise), -1) if frame is None else self._embedded(frame, total, place)
+        x = self._norm(x)
+        draws = noise.flatten(1, 2).unbind(1)
+        for index, (layer, memory) in enumerate(zip(self._layers, layers, strict=True)):
+            x = layer(x, memory, draws[2 * index : 2 * index + 2], place)
         return self._frames(x)
 
-    def _shifted(self, frame: Tensor, state: DecodingState) -> Tensor:
-        """EwA on the newest frame (B, E), as `PaperCTEG.shift_jaw` does at its position."""
+    def _embedded(self, frame: Tensor, total: Tensor, place: Place) -> Tensor:
+        """The newest frame (B, E) before the norm, (B, D); it joins the ``total`` that EwA looks at."""
         if self._ewa is None:
-            return frame
-        if self.config.ewa == "frame":
-            return self._ewa(frame, frame)
-        return self._ewa(frame, state.total / self.config.ewa_divided_by(state.position))
+            return self._embed(frame, place.row)
+        total.add_(frame)
+        shift = self._ewa(frame if self.config.ewa == "frame" else total * place.share)
+        return self._embed(torch.cat([frame, shift], 1), place.row)
+
+    def _recordable(self, layers: list[LayerState], total: Tensor) -> Step:
+        """The step of a state as a function of tensors alone."""
+
+        def step(frame: Tensor, noise: Tensor, position: Tensor, span: int) -> Tensor:
+            row, share = self._rows.index_select(0, position), self._shares.index_select(0, position)
+            later = self._indices[:span] > position
+            unseen = torch.zeros_like(later, dtype=self._kept).masked_fill_(later, -torch.inf)
+            place = Place(position, row, share, span, unseen.view(1, 1, 1, -1))
+            return self._computed(layers, total, frame, noise, place)
+
+        return step
 
 
-def _normed(x: Tensor, norm: nn.LayerNorm) -> Tensor:
-    return torch.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+class Norm:
+    """Layer normalisation with fixed weights."""
+
+    def __init__(self, norm: nn.LayerNorm) -> None:
+        self._shape, self._eps = list(norm.normalized_shape), norm.eps
+        self._weight, self._bias = norm.weight.detach(), norm.bias.detach()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """``x`` (B, D) -> (B, D)."""
+        return torch.layer_norm(x, self._shape, self._weight, self._bias, self._eps)

@@ -25,7 +25,8 @@ from generator.paper.model import PaperCTEG, PaperOutput
 from generator.paper.objective import losses
 from generator.paper.projections import projection
 from generator.paper.released import from_released_state, our_name, released_text_encoder
-from generator.paper.stepper import Stepper
+from generator.paper.replay import RECORDERS, Recording
+from generator.paper.stepper import FoldedText, Stepper
 from tests.parity import __main__ as command
 from tests.parity.checks import check_folder
 from tests.parity.folder import Folder, Replay
@@ -124,14 +125,14 @@ def test_cached_decoding_equals_teacher_forcing_on_its_own_frames(
     check_cached_decoding(config, *make_text())
 
 
-@pytest.mark.parametrize(("tokens", "rows", "folded"), [(6, 1, True), (6, 3, True), (9, 3, False)])
+@pytest.mark.parametrize(("tokens", "rows", "folded"), [(6, 1, True), (6, 3, True), (10, 3, False)])
 @pytest.mark.parametrize("lta", [True, False])
 def test_takes_of_one_line_are_decoded_over_its_folded_text(lta: bool, tokens: int, rows: int, folded: bool) -> None:
     config = replace(SMALL, lta=lta, scale_embedding=lta, stop_rule=False)
     memory, mask = make_line(tokens, rows)
     check_cached_decoding(config, memory, mask)
     state = Stepper(make_model(config)).start(memory, mask, 5)
-    assert [layer.text.folded for layer in state.layers] == [folded]
+    assert [isinstance(layer.text, FoldedText) for layer in state.layers] == [folded]
 
 
 def check_cached_decoding(config: PaperConfig, memory: Tensor, mask: Tensor) -> None:
@@ -152,6 +153,46 @@ def check_cached_decoding(config: PaperConfig, memory: Tensor, mask: Tensor) -> 
     again = model(batch, memory, mask, "prior", Replay(draws)).prediction
     torch.testing.assert_close(again[:, 1:count], decoded.frames[:, 1:], atol=1e-5, rtol=1e-5)
     assert decoded.frames[:, 1:].std(1).mean() > 0.01
+
+
+@pytest.mark.parametrize(("ewa", "layers"), [("prefix", 1), ("frame", 2), ("off", 1)])
+@pytest.mark.parametrize("padded", [True, False])
+def test_replayed_steps_equal_steps_one_by_one(
+    ewa: str, layers: int, padded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(SMALL, ewa=ewa, n_layers=layers, stop_rule=False, max_positions=150)
+    model, (memory, mask) = make_model(config), make_text() if padded else make_line(6, 2)
+    _, mean = make_clips()
+    noise = draw_noise(config, [np.random.default_rng(seed) for seed in (4, 5)], 140)
+    plain = decode(model, memory, mask, mean, noise).frames
+    recorded = []
+
+    def like_a_graph(run: Recording) -> Recording:
+        """It writes into the same output every time, and has no other inputs than those it was recorded with."""
+        recorded.append(run)
+        output = torch.empty(2, config.channels)
+        return lambda: output.copy_(run())
+
+    monkeypatch.setitem(RECORDERS, "cpu", like_a_graph)
+    replayed = decode(model, memory, mask, mean, noise, stepper=Stepper(model, replay=True)).frames
+    torch.testing.assert_close(replayed, plain, atol=1e-5, rtol=1e-5)
+    assert len(recorded) == 3  # up to 64 positions, up to 128, and all 140
+
+
+def test_a_step_that_cannot_be_recorded_is_run(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(run: Recording) -> Recording:
+        raise RuntimeError("no room")
+
+    monkeypatch.setitem(RECORDERS, "cpu", refuse)
+    config = replace(SMALL, stop_rule=False)
+    model, (memory, mask) = make_model(config), make_text()
+    _, mean = make_clips()
+    noise = draw_noise(config, [np.random.default_rng(seed) for seed in (4, 5)], 12)
+    replayed = decode(model, memory, mask, mean, noise, stepper=Stepper(model, replay=True)).frames
+    torch.testing.assert_close(replayed, decode(model, memory, mask, mean, noise).frames, atol=1e-5, rtol=1e-5)
+    assert caplog.messages == ["A decoding step could not be recorded (no room); steps run one by one."]
 
 
 def test_eight_bit_weights_stay_close() -> None:
@@ -176,6 +217,11 @@ def test_projections_are_linear_maps(rows: int) -> None:
             plain = x @ weight.T + (0 if stored is None else stored)
             torch.testing.assert_close(prepared(x), plain, atol=tolerance, rtol=0)
         torch.testing.assert_close(prepared(x, residual), x @ weight.T + residual, atol=tolerance, rtol=0)
+        torch.testing.assert_close(prepared(x, residual[:1]), x @ weight.T + residual[:1], atol=tolerance, rtol=0)
+        cut = projection(weight, bias, precision, relu=True)
+        for _ in range(2):  # as it comes, and packed
+            torch.testing.assert_close(cut(x), (x @ weight.T + bias).relu(), atol=tolerance, rtol=0)
+            cut.prepare(rows)
     with pytest.raises(InputError, match="fp32"):
         projection(weight.to("meta"), None, "int8")
 
