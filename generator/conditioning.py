@@ -25,7 +25,8 @@ class Direction:
         speaking: 1 where the line is said, 0 where it is reacted to in silence, (B,).
         given: 1 where emotion (with ``towards``), intensity and energy are asked for, 0 where the model is to choose,
             (B, 3). Left open, a value is not read.
-        moved: how far the emotion has moved on to ``towards`` in each decoder step, 0..1, (B, N); None where it stays.
+        moved: how far the emotion has moved on to ``towards`` in each decoder step, 0..1, (B, N), and after the last of
+            them as in the last; None where it stays.
     """
 
     towards: Tensor
@@ -97,7 +98,9 @@ def step_features(condition: Condition, config: ModelConfig, first: int, count: 
     if not config.knows_when or moved is None:
         return features
     begin, towards, rest = features.expand(-1, count, -1).split([len(EMOTIONS), len(EMOTIONS), 6], -1)
-    now = torch.lerp(begin, towards, moved[:, first : first + count, None].to(features.dtype))
+    # A clip that is decoded beside longer ones stays where it ended.
+    steps = torch.arange(first, first + count, device=moved.device).clamp(max=moved.shape[1] - 1)
+    now = torch.lerp(begin, towards, moved[:, steps, None].to(features.dtype))
     return torch.cat([now, towards, rest], -1)
 
 

@@ -20,7 +20,8 @@ RecognitionInput = Literal["next_state", "target"]
 Conditioning = Literal["none", "emotion", "direction"]
 
 #: Earlier ones are still read: 1 had ``emotion_conditioning`` (true or false) instead of ``conditioning``, 1 and 2 had
-#: no ``noise_conditioning``, and none of them had ``turn_conditioning``.
+#: no ``noise_conditioning``, and none of them had ``turn_conditioning`` and
+#: ``choice_scale``.
 CONFIG_SCHEMA: Final = 4
 
 
@@ -57,8 +58,10 @@ class ModelConfig:
         emphasis: how much more clearly than in training an emotion is asked for when performing, as a multiple of its
             weights: a plain form of classifier-free guidance (Ho and Salimans 2022) that costs no second decoding.
         draw_scale: deviation of the draws at temperature 1; above 1 where the prior is narrower than what it should
-            cover. All three are measured on the dev split after training (docs/quality.md).
-        residual: predict the change from the previous frame instead of the frame.
+            cover.
+        choice_scale: the same for which component of the mixture is drawn: below 1 rare ones, such as blinks, become
+            rarer. All four are measured on the dev split after training (docs/quality.md).
+        residual: predict the change from the previous frame instead of the frame (paper: the frame).
         state_ffn: a feed-forward block between text cross-attention and LTA.
         reconstruction_sigma: fixed standard deviation of the reconstruction term, in scaled units.
     """
@@ -84,9 +87,10 @@ class ModelConfig:
     text_progress: bool = True
     noise_conditioning: bool = True
     assumed_noise: float = 0.0
-    emphasis: float = 1.6
-    draw_scale: float = 1.05
-    residual: bool = True
+    emphasis: float = 1.4
+    draw_scale: float = 1.2
+    choice_scale: float = 0.7
+    residual: bool = False
     state_ffn: bool = True
     reconstruction_sigma: float = 0.1
 
@@ -99,7 +103,7 @@ class ModelConfig:
             raise ValueError(f"d_model ({self.d_model}) must be even and divisible by n_head ({self.n_head})")
         if not 0 <= self.assumed_noise <= 1:
             raise ValueError(f"assumed_noise ({self.assumed_noise}) must be between 0 and 1")
-        for name in ("draw_scale", "emphasis"):
+        for name in ("draw_scale", "choice_scale", "emphasis"):
             if not 0 < getattr(self, name) <= 2:
                 raise ValueError(f"{name} ({getattr(self, name)}) must be above 0 and at most 2")
         for name in ("n_layers", "d_latent", "frames_per_step", "prior_components", "max_steps"):
@@ -134,7 +138,7 @@ class ModelConfig:
         if version in (1, 2):
             data |= {"noise_conditioning": False, "emphasis": 1.0, "draw_scale": 1.0}
         if version in (1, 2, 3):
-            data["turn_conditioning"] = False
+            data |= {"turn_conditioning": False, "choice_scale": data["draw_scale"]}
         elif version != CONFIG_SCHEMA:
             raise ValueError(f"config schema {version!r} is not {CONFIG_SCHEMA}")
         if unknown := sorted(set(data) - {f.name for f in fields(cls)}):

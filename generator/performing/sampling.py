@@ -84,9 +84,9 @@ def decode(
         on_step: called with (steps done, steps in all); may raise `Cancelled`.
     """
     device, size = model.scale.device, model.config.frames_per_step
-    noise, gumbel = stacked(draws, model.config.d_latent, device)
+    noise, gumbel = _scaled_draws(model, draws)
     steps = noise.shape[1]
-    heat = model.config.draw_scale * torch.tensor(temperature, device=device)[:, None, None]
+    heat = torch.tensor(temperature, device=device)[:, None, None]
     memory, mask = model.memory(condition)
     caches = model.new_caches(memory, steps)
     lower, upper = (torch.from_numpy(v).to(device) / model.scale for v in (model.space.lower, model.space.upper))
@@ -103,6 +103,12 @@ def decode(
         if on_step is not None:
             on_step(step + 1, steps)
     return torch.cat(written, 1)
+
+
+def _scaled_draws(model: CTEG, draws: list[Draws]) -> tuple[Tensor, Tensor]:
+    """Normal and Gumbel draws at temperature 1, (B, N, n_layers, Z) and (B, N, n_layers, K)."""
+    noise, gumbel = stacked(draws, model.config.d_latent, model.scale.device)
+    return model.config.draw_scale * noise, model.config.choice_scale * gumbel
 
 
 def steps_of(model: CTEG, frames: int) -> int:
@@ -125,8 +131,8 @@ def sample_uncached(model: CTEG, condition: Condition, seed: TakeSeed, temperatu
     """
     config, device = model.config, model.scale.device
     steps = -(-int(condition.frames[0]) // config.frames_per_step)
-    noise, gumbel = stacked([Draws.of(seed, config, steps)], config.d_latent, device)
-    heat = model.config.draw_scale * torch.tensor([temperature], device=device)[:, None, None]
+    noise, gumbel = _scaled_draws(model, [Draws.of(seed, config, steps)])
+    heat = torch.tensor([temperature], device=device)[:, None, None]
     lower, upper = (torch.from_numpy(v).to(device) / model.scale for v in (model.space.lower, model.space.upper))
     frames = torch.zeros(1, steps, config.frames_per_step, model.space.size, device=device)
     memory, mask = model.memory(condition)

@@ -44,7 +44,7 @@ class DefaultSettings:
         seed: of weights, batches and noise.
     """
 
-    steps: int = 9000
+    steps: int = 11_500
     batch_size: int = 64
     learning_rate: float = 1e-3
     warmup: int = 200

@@ -282,12 +282,36 @@ def test_a_model_that_knows_when_is_told_both_emotions_and_when(performer: CtegP
     assert replace(passage, moved=np.ones(40, np.float32)).versions(config) == (fear,)
 
 
-def test_an_emotion_moves_on_between_two_versions_of_a_take(performer: CtegPerformer) -> None:
+def test_a_line_turns_from_one_emotion_to_the_other(performer: CtegPerformer) -> None:
+    """It begins nearer to the takes of the first one and ends nearer to those of the second."""
+
+    def mean(seed: int, frames: slice, **emotions: str) -> np.ndarray:
+        return take(performer, seed=seed, seconds=4.0, **emotions)[frames].mean(0)
+
+    for frames, near, far in ((slice(12, 38), "joy", "fear"), (slice(60, 84), "fear", "joy")):
+        turning, like, unlike = (
+            np.mean([mean(seed, frames, **asked) for seed in range(6)], 0)
+            for asked in ({"emotion": "joy", "emotion_to": "fear"}, {"emotion": near}, {"emotion": far})
+        )
+        assert np.linalg.norm(turning - like) < 0.6 * np.linalg.norm(turning - unlike)
+
+
+def test_without_being_told_when_an_emotion_moves_on_between_two_versions_of_a_take() -> None:
+    performer = load_performer(device="cpu")
+    assert isinstance(performer, CtegPerformer)
+    decoder = performer.checkpoint.generator.decoder
+    decoder.config = replace(decoder.config, turn_conditioning=False)
     joy, fear = (take(performer, emotion=e, seed=4, seconds=4.0) for e in ("joy", "fear"))
     moving = take(performer, emotion="joy", emotion_to="fear", seed=4, seconds=4.0)
     np.testing.assert_allclose(moving[:26], joy[:26], atol=2e-4)
     np.testing.assert_allclose(moving[-24:], fear[-24:], atol=2e-4)
     assert np.linalg.norm(moving[48] - joy[48]) > 0.05 < np.linalg.norm(moving[48] - fear[48])
+
+
+def test_a_line_that_turns_is_decoded_beside_a_longer_one_that_stays(performer: CtegPerformer) -> None:
+    turning = {"text": "Yes.", "emotion": "joy", "emotion_to": "fear", "seed": 4, "seconds": 2.0}
+    short, _ = performer.perform([ask(**turning), ask(emotion="anger", seconds=6.0)])
+    np.testing.assert_allclose(short.take(0), take(performer, **turning), atol=1e-3)
 
 
 def test_frames_are_divided_in_proportion() -> None:

@@ -35,8 +35,9 @@ VARIANTS = {
     "two layers": replace(SMALL, n_layers=2),
     "the paper's parts only": replace(
         SMALL, frames_per_step=1, prior_components=1, recognition="next_state", conditioning="none",
-        length_conditioning=False, text_progress=False, residual=False, state_ffn=False,
+        length_conditioning=False, text_progress=False, state_ffn=False,
     ),
+    "change from frame to frame": replace(SMALL, residual=True),
     "no EwA, no LTA": replace(SMALL, ewa="off", lta=False),
     "seven emotions": replace(SMALL, conditioning="emotion"),
 }  # fmt: skip
@@ -244,13 +245,13 @@ def test_the_bundled_checkpoint_has_no_tick_where_steps_meet() -> None:
 def test_configs_of_earlier_checkpoints_are_read() -> None:
     """What did not exist then is off: those checkpoints perform as they did."""
     now = ModelConfig().to_json()
-    for name in ("noise_conditioning", "assumed_noise", "emphasis", "draw_scale"):
+    for name in ("noise_conditioning", "assumed_noise", "emphasis", "draw_scale", "choice_scale"):
         del now[name]
     second = ModelConfig.from_json({**now, "schema_version": 2})
     assert (second.noise_conditioning, second.emphasis, second.draw_scale) == (False, 1.0, 1.0)
     assert second.turn_conditioning is False
-    third = ModelConfig.from_json({**ModelConfig().to_json(), "schema_version": 3})
-    assert third == replace(ModelConfig(), turn_conditioning=False)
+    third = ModelConfig.from_json({**ModelConfig().to_json(), "draw_scale": 1.2, "schema_version": 3})
+    assert third == replace(ModelConfig(), turn_conditioning=False, draw_scale=1.2, choice_scale=1.2)
     del now["conditioning"]
     first = ModelConfig.from_json({**now, "schema_version": 1, "emotion_conditioning": True})
     assert first == replace(second, conditioning="emotion")

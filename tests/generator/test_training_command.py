@@ -36,7 +36,7 @@ def test_the_data_decides_which_model_it_is(
 ) -> None:
     tiny = str(tiny_encoder)
     default = make_recipe(Choice(DataSource.parse(str(corpus)), tmp_path, text_encoder=tiny), CPU)
-    assert isinstance(default, DefaultRecipe) and default.steps == 9000 and default.precision == "bf16"
+    assert isinstance(default, DefaultRecipe) and default.steps == 11_500 and default.precision == "bf16"
     emoava = DataSource.parse(f"emoava:{made_emoava}")
     released = make_recipe(Choice(emoava, tmp_path, text_encoder=tiny, overrides=PAPER), CPU)
     assert isinstance(released, PaperRecipe) and released.train.size == 256 and released.steps == 100 * 1
