@@ -87,8 +87,8 @@ class ModelConfig:
     text_progress: bool = True
     noise_conditioning: bool = True
     assumed_noise: float = 0.0
-    emphasis: float = 1.4
-    draw_scale: float = 1.2
+    emphasis: float = 1.3
+    draw_scale: float = 1.15
     choice_scale: float = 0.7
     residual: bool = False
     state_ffn: bool = True
