@@ -96,7 +96,7 @@ METRICS: Final = (
     Metric("emotion_consistency", "Consistency", "emotion", _UP,
         "Share of pairs of takes of a line in which the probe reads the same emotion."),
     Metric("emotion_from_text", "From text", "emotion", _UP,
-        "Balanced accuracy of the emotion inferred from a labelled line's words alone (7 emotions, chance 0.14)."),
+        "Balanced accuracy of the emotion inferred from a labelled line's words alone, over the emotions present."),
     Metric("cppl", "CPPL", "perplexity", _DOWN,
         "As released; one-sided: a prediction far below the truth costs nothing. At most 1e10."),
     Metric("cppl_box", "CPPL, box", "perplexity", _DOWN,
