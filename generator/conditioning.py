@@ -7,12 +7,20 @@ Shapes: B clips, N decoder steps, P frames per step, S text tokens, F features o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from .config import ModelConfig
+from .corpus.curves import minimum_jerk
 from .emotions import BASIC_EMOTIONS, EMOTIONS
+
+#: How long the decoder is told that an emotion takes to move on, in training and when it performs; the teacher's takes
+#: 0.5 to 0.9 s.
+TURN_SECONDS: Final = 0.8
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,11 @@ def step_features(condition: Condition, config: ModelConfig, first: int, count: 
     steps = torch.arange(first, first + count, device=moved.device).clamp(max=moved.shape[1] - 1)
     now = torch.lerp(begin, towards, moved[:, steps, None].to(features.dtype))
     return torch.cat([now, towards, rest], -1)
+
+
+def turned(since: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
+    """How far an emotion has moved on, 0..1, at seconds ``since`` the middle of its turn, negative before it."""
+    return minimum_jerk(since / TURN_SECONDS + 0.5).astype(np.float32)
 
 
 def step_means(frames: Tensor, config: ModelConfig) -> Tensor:

@@ -93,9 +93,9 @@ def _weights(ends: list[Asked], intensity: list[float]) -> Floats:
 
 def _moved(config: ModelConfig, asked: list[Asked], device: torch.device) -> Tensor | None:
     """How far each passage has moved on in every step, (B, N); None where all of them stay."""
+    if not config.knows_when or all(a.moved is None for a in asked):
+        return None
     curves = [np.zeros(1, np.float32) if a.moved is None else a.moved for a in asked]
     longest = max(map(len, curves))
-    if not config.knows_when or longest == 1:
-        return None
     padded = np.stack([np.pad(curve, (0, longest - len(curve)), mode="edge") for curve in curves])
     return step_means(torch.from_numpy(padded).to(device), config)

@@ -18,10 +18,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..clips import write_atomically
-from ..conditioning import Condition, step_means
+from ..conditioning import Condition, step_means, turned
 from ..conditioning import Direction as AskedDirection
 from ..config import ModelConfig
-from ..corpus.curves import minimum_jerk
 from ..datasets import Direction, Performances
 from ..emotions import EMOTIONS, basic_weights
 from ..errors import DataError
@@ -32,8 +31,6 @@ from ..text import TextEncoder
 UNKNOWN: Final = Direction(np.eye(len(EMOTIONS), dtype=np.float32)[0], 1.0)
 #: Step and token counts are rounded up to multiples of this: oneDNN compiles a kernel per shape.
 _ROUND: Final = 8
-#: How long the decoder is told that an emotion takes to move on; the teacher's takes 0.5 to 0.9 s.
-TURN_SECONDS: Final = 0.8
 
 
 @dataclass(frozen=True)
@@ -187,8 +184,7 @@ class Batches:
             for d, n in zip(shown, length, strict=True)
         ]
         since = np.arange(steps * size) / fps - np.array(turns)[:, None]
-        moved = minimum_jerk(since / TURN_SECONDS + 0.5).astype(np.float32)
-        return step_means(torch.from_numpy(moved), self.config)
+        return step_means(torch.from_numpy(turned(since)), self.config)
 
 
 def similar_lengths(lengths: npt.NDArray[Any], size: int, seed: int, epoch: int) -> list[npt.NDArray[np.int64]]:
