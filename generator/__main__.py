@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``python -m generator say|serve|corpus|train|refit-emotion|evaluate|convert``.
+"""``python -m generator say|serve|corpus|train|refit-emotion|refit-length|evaluate|convert``.
 
 Heavy imports happen inside the chosen command.
 """
@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_refit(
         commands.add_parser("refit-emotion", help="fit what reads emotions from words again, and leave the rest")
     )
+    _add_refit_length(commands.add_parser("refit-length", help="fit what predicts lengths again, and leave the rest"))
     _add_evaluate(commands.add_parser("evaluate", help="judge a checkpoint's free-running takes on held-out lines"))
     _add_convert(commands.add_parser("convert", help="read the paper's released checkpoint into safetensors and JSON"))
     return parser
@@ -162,6 +163,13 @@ def _add_refit(parser: argparse.ArgumentParser) -> None:
 
     refit.add_arguments(parser)
     parser.set_defaults(run=refit.run)
+
+
+def _add_refit_length(parser: argparse.ArgumentParser) -> None:
+    from .training import refit
+
+    refit.add_length_arguments(parser)
+    parser.set_defaults(run=refit.run_length)
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:

@@ -18,11 +18,13 @@ from .conditioning import direction_width
 from .config import ModelConfig
 from .errors import CheckpointError
 from .heads import MEAN_HEAD, EmotionClassifier, EmotionHead, LengthPredictor
+from .line_statistics import FIRST_STATISTICS, STATISTICS
 from .model import CTEG
 from .text import DEFAULT_ENCODER
 
-#: 1 is still read: it had no ``emotion_head``, and always `MEAN_HEAD`.
-CHECKPOINT_SCHEMA: Final = 2
+#: 1 and 2 are still read: 1 had no ``emotion_head``, and always `MEAN_HEAD`; both had no ``length_statistics``, and
+#: always `FIRST_STATISTICS`.
+CHECKPOINT_SCHEMA: Final = 3
 #: The bundled checkpoint.
 DEFAULT_CHECKPOINT: Final = Path(__file__).parent / "checkpoints" / "default"
 
@@ -33,12 +35,15 @@ class Generator(nn.Module):
     Args:
         config: of the decoder.
         emotion_head: shape of the head that reads emotions; the smallest one as long as it is not fitted.
+        length_statistics: how many of a line's statistics the length predictor reads.
     """
 
-    def __init__(self, config: ModelConfig, emotion_head: EmotionHead = MEAN_HEAD) -> None:
+    def __init__(
+        self, config: ModelConfig, emotion_head: EmotionHead = MEAN_HEAD, length_statistics: int = STATISTICS
+    ) -> None:
         super().__init__()
         self.decoder = CTEG(config)
-        self.length = LengthPredictor(config.text_width, direction_width(config))
+        self.length = LengthPredictor(config.text_width, direction_width(config), length_statistics)
         self.emotion = EmotionClassifier(config.text_width, len(config.emotions), emotion_head)
 
 
@@ -66,6 +71,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype = t
         "text_encoder": checkpoint.text_encoder,
         "model": checkpoint.generator.decoder.config.to_json(),
         "emotion_head": checkpoint.generator.emotion.shape.to_json(),
+        "length_statistics": checkpoint.generator.length.statistics,
         "training": checkpoint.training,
     }
     state = {
@@ -93,13 +99,16 @@ def load_checkpoint(folder: Path = DEFAULT_CHECKPOINT, device: torch.device | st
     try:
         config = json.loads(config_path.read_text("utf-8"))
         version = config.get("schema_version")
-        if version not in (1, CHECKPOINT_SCHEMA):
+        if version not in range(1, CHECKPOINT_SCHEMA + 1):
             raise CheckpointError(
                 f"The checkpoint in {folder} has schema {version!r} and this version reads up to "
                 f"{CHECKPOINT_SCHEMA}; update the extension or train it again."
             )
         head = MEAN_HEAD if version == 1 else EmotionHead.from_json(config["emotion_head"])
-        generator = Generator(ModelConfig.from_json(config["model"]), head)
+        statistics = FIRST_STATISTICS if version < 3 else config["length_statistics"]
+        if not FIRST_STATISTICS <= statistics <= STATISTICS:
+            raise ValueError(f"{statistics} statistics of a line are not {FIRST_STATISTICS} to {STATISTICS}")
+        generator = Generator(ModelConfig.from_json(config["model"]), head, statistics)
         state = {k: v.float() if v.is_floating_point() else v for k, v in load(weights_path.read_bytes()).items()}
         generator.load_state_dict(state)
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from ..datasets import Direction, Performances
 from ..emotions import EMOTIONS
-from ..heads import STATISTICS, line_statistics
 from ..layers import fourier
+from ..line_statistics import STATISTICS, line_statistics
 from ..text import TextEncoder
 from ..training.batches import FeatureStore, similar_lengths
 
@@ -35,7 +35,7 @@ class Lines:
         text_mask: True where a token is real, (B, S).
         place: relative position of each token in its line, 0..1, (B, S).
         direction: `direction_vector`, (B, DIRECTION).
-        statistics: `line_statistics`, (B, 7).
+        statistics: `line_statistics`, (B, `STATISTICS`).
     """
 
     text: Tensor

@@ -15,7 +15,7 @@ from ..conditioning import length_features
 from ..direction.brackets import SILENCE
 from ..direction.nearest import NearestDirection
 from ..direction.script import Part, WeightsOf, write_script
-from ..heads import line_statistics
+from ..line_statistics import line_statistics
 from ..requests import MAX_LINE_SECONDS, MAX_SECONDS, MIN_SECONDS, LineRequest
 from ..text import TextEncoder
 from .asked import Asked, told

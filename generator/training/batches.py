@@ -24,7 +24,7 @@ from ..config import ModelConfig
 from ..datasets import Direction, Performances
 from ..emotions import EMOTIONS, basic_weights
 from ..errors import DataError
-from ..heads import line_statistics
+from ..line_statistics import line_statistics
 from ..text import TextEncoder
 
 #: Where a data set does not say what a performance shows.
@@ -57,7 +57,7 @@ class Batch:
         step_mask: True where a step holds at least one frame of the clip, (B, N).
         condition: text, emotion, intensity, length.
         pooled: mean-pooled text features, (B, W).
-        statistics: `line_statistics`, (B, 7).
+        statistics: `line_statistics`, (B, `STATISTICS`).
         whole: where this is a part of a batch (gradient accumulation, several processes), that batch.
     """
 

@@ -17,11 +17,11 @@ from ..config import ModelConfig
 from ..corpus.reader import Corpus
 from ..datasets import Performances
 from ..errors import InputError
-from ..heads import MEAN_HEAD
 from ..model import InputNoise
 from ..text import TextEncoder
 from .batches import Batch, Batches, FeatureStore, Whole, channel_scale, require_clips
 from .classifier import Labelled, fit_emotion_classifier
+from .lengths import Timed, fit_length_predictor
 from .objective import Weights, compute, input_noise
 from .recipe import Precision, Recipe, Terms, take_rows, take_weights, warm_cosine
 
@@ -155,11 +155,12 @@ class DefaultRecipe(Recipe[Batch]):
             for c in (train, dev)
         )
         torch.manual_seed(settings.seed)
-        head = MEAN_HEAD if start is None else start.generator.emotion.shape
-        generator = Generator(self.config, head).to(device)
         if start is None:
+            generator = Generator(self.config).to(device)
             generator.decoder.scale.copy_(channel_scale(train))
         else:
+            heads = start.generator.emotion.shape, start.generator.length.statistics
+            generator = Generator(self.config, *heads).to(device)
             take_weights(generator, start.generator, start.name)
         self.module = DefaultObjective(generator, settings)
 
@@ -215,19 +216,32 @@ class DefaultRecipe(Recipe[Batch]):
         save_checkpoint(Checkpoint(module.generator, self._encoder.name, folder.name, training), folder)
 
     def finish(self, folder: Path) -> dict[str, float]:
-        """Fit the emotion classifier on the labelled lines; a fine-tuned checkpoint keeps the one it came with."""
+        """Fit both heads on the text: lengths to every clip, emotions to the labelled lines where there are any.
+
+        A fine-tuned checkpoint keeps those that it came with.
+        """
         if self._start is not None:
             return {}
-        train, dev = (self._labelled(source.clips) for source in (self.train, self.dev))
-        if train is None or dev is None:
-            return {}
         best = load_checkpoint(folder, next(self.module.parameters()).device)
-        return refit_emotion(best, folder, train, dev)
+        measured = refit_length(best, folder, Timed.of(self.train), Timed.of(self.dev))
+        best = load_checkpoint(folder, next(self.module.parameters()).device)
+        train, dev = (self._labelled(source.clips) for source in (self.train, self.dev))
+        if train is not None and dev is not None:
+            measured = {**refit_emotion(best, folder, train, dev), "length_error_seconds": measured["error_seconds"]}
+        return measured
 
     def _labelled(self, clips: Performances) -> Labelled | None:
         """Lines that their source labels with an emotion; only a corpus has them."""
         lines = clips.labelled() if isinstance(clips, Corpus) else {}
         return Labelled.of(lines, self._encoder, self._cache, len(self.config.emotions))
+
+
+def refit_length(checkpoint: Checkpoint, folder: Path, train: Timed, dev: Timed) -> dict[str, float]:
+    """Write ``checkpoint`` to ``folder`` with a new length predictor; returns what `fit_length_predictor` measured."""
+    head, measured = fit_length_predictor(train, dev, checkpoint.generator.emotion.calibration.device)
+    checkpoint.generator.length = head
+    save_checkpoint(replace(checkpoint, training={**checkpoint.training, "length": measured}), folder)
+    return measured
 
 
 def refit_emotion(checkpoint: Checkpoint, folder: Path, train: Labelled, dev: Labelled) -> dict[str, float]:

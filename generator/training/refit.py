@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``python -m generator refit-emotion``: a checkpoint's emotion head fitted again, its other weights left alone."""
+"""``refit-emotion`` and ``refit-length``: one head of a checkpoint fitted again, its other weights left alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,15 +15,30 @@ import numpy.typing as npt
 from ..errors import DataError, InputError
 
 if TYPE_CHECKING:
+    from ..checkpoint import Checkpoint
+    from ..text import TextEncoder
     from .classifier import Labelled
+
+#: Clips read together.
+_CLIPS_READ: Final = 64
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options to ``parser``."""
-    parser.add_argument("checkpoint", type=Path, help="a folder made by 'train'")
+    """Add the options of ``refit-emotion`` to ``parser``."""
+    _add_common(parser)
     parser.add_argument("--data", type=Path, metavar="DIR", help="a folder made by 'corpus', for its labelled lines")
     parser.add_argument("--xed", type=Path, help="or the collections themselves: folder with XED's en-annotated.tsv")
     parser.add_argument("--goemotions", type=Path, help="folder with GoEmotions' labels.txt and train.tsv")
+
+
+def add_length_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``refit-length`` to ``parser``."""
+    _add_common(parser)
+    parser.add_argument("--data", type=Path, metavar="DIR", required=True, help="a folder made by 'corpus'")
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", type=Path, help="a folder made by 'train'")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where the result goes; by default it replaces the head"
     )
@@ -32,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Fit, write, and print what was measured on the dev split's lines.
+    """Fit the head that reads emotions, write, and print what was measured on the dev split's lines.
 
     Raises:
         InputError: neither a corpus nor collections are given, or both.
@@ -42,25 +57,52 @@ def run(options: argparse.Namespace) -> None:
     if collections == (options.data is not None):
         raise InputError("refit-emotion takes labelled lines from --data, or from --xed and --goemotions.")
 
-    import torch
-
-    from ..checkpoint import load_checkpoint
-    from ..performing.devices import choose_device
-    from ..text import TextEncoder
     from .classifier import Labelled
     from .default import refit_emotion
 
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    device = choose_device(options.device)
-    checkpoint = load_checkpoint(options.checkpoint, device)
-    encoder = TextEncoder.load(checkpoint.text_encoder, device)
+    checkpoint, encoder = _open(options)
     emotions = len(checkpoint.generator.decoder.config.emotions)
     with TemporaryDirectory(ignore_cleanup_errors=True) as cache:
         splits = {
             split: Labelled.of(_lines(options, split), encoder, Path(cache), emotions) for split in ("train", "dev")
         }
-        measured = refit_emotion(checkpoint, options.out or options.checkpoint, *_both(splits))
+        _print(refit_emotion(checkpoint, options.out or options.checkpoint, *_both(splits)))
+
+
+def run_length(options: argparse.Namespace) -> None:
+    """Fit the head that predicts lengths, write, and print what was measured on the dev split's clips.
+
+    Raises:
+        CheckpointError, DataError, EnvironmentProblem: from what is opened.
+    """
+    from ..corpus.reader import Corpus
+    from .batches import Batches, FeatureStore
+    from .default import refit_length
+    from .lengths import Timed
+
+    checkpoint, encoder = _open(options)
+    splits = []
+    for clips in (Corpus.open(options.data, split) for split in ("train", "dev")):
+        features = FeatureStore((clips.text(i) for i in range(len(clips))), encoder, options.data / "cache")
+        splits.append(Timed.of(Batches(clips, features, checkpoint.generator.decoder.config, _CLIPS_READ, 0)))
+    _print(refit_length(checkpoint, options.out or options.checkpoint, *splits))
+
+
+def _open(options: argparse.Namespace) -> tuple[Checkpoint, TextEncoder]:
+    import torch
+
+    from ..checkpoint import load_checkpoint
+    from ..performing.devices import choose_device
+    from ..text import TextEncoder
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = choose_device(options.device)
+    checkpoint = load_checkpoint(options.checkpoint, device)
+    return checkpoint, TextEncoder.load(checkpoint.text_encoder, device)
+
+
+def _print(measured: Mapping[str, float]) -> None:
     for name, value in measured.items():
         print(f"{name} {value:g}")
 

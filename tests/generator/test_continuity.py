@@ -14,7 +14,7 @@ from generator.conditioning import length_features
 from generator.config import ModelConfig
 from generator.emotions import BASIC_EMOTIONS
 from generator.errors import InputError
-from generator.heads import line_statistics
+from generator.line_statistics import line_statistics
 from generator.performing.asked import MOVED_FROM, MOVED_TO, Asked, told
 from generator.performing.continuity import Passage, Performance, sample_performances
 from generator.performing.cteg import LENGTH_SPREAD, CtegPerformer

@@ -21,6 +21,7 @@ from generator.corpus.reader import Corpus
 from generator.corpus.texts import SPLITS, builtin_lines, everyday_lines, split_of
 from generator.errors import CheckpointError, DataError
 from generator.heads import MEAN_HEAD, EmotionClassifier, EmotionHead
+from generator.line_statistics import FIRST_STATISTICS
 from generator.training.batches import FeatureStore
 from generator.training.classifier import Labelled, fit_emotion_classifier, judge
 
@@ -43,7 +44,7 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
 
 
 def test_a_checkpoint_of_schema_1_reads_emotions_as_before(tmp_path: Path) -> None:
-    save_checkpoint(Checkpoint(Generator(CONFIG)), tmp_path)
+    save_checkpoint(Checkpoint(Generator(CONFIG, length_statistics=FIRST_STATISTICS)), tmp_path)
     edit(tmp_path, lambda config: config.update(schema_version=1, emotion_head=config.pop("emotion_head") and None))
     head = load_checkpoint(tmp_path).generator.emotion
     assert head.shape == MEAN_HEAD
