@@ -3,9 +3,11 @@
 
     python -m benchmarks.ablations --data data/corpus --out runs/ablations --steps 1000 --batch-size 32 --seeds 3
 
-Every variant and seed is a run of ``python -m generator train``, so an interrupted one goes on where it was; then
-``python -m generator evaluate`` judges all variants of a seed on the same held-out lines. Seeds are the outer loop:
-stopped early, the table holds whole seeds. Results: ``ablations.json`` and ``ablations.md`` in the folder.
+Every variant and seed is a run as ``python -m generator train`` makes it, so an interrupted one goes on where it was.
+Then ``python -m generator evaluate`` judges all variants of a seed on the same held-out lines, and `benchmarks.quality`
+says whether they can move on to a second emotion. Seeds are the outer loop: stopped early, the table holds whole seeds.
+Two processes can share the work with ``--only``; a last one without it finds everything trained and performed.
+Results: ``ablations.json`` and ``ablations.md`` in the folder.
 """
 
 from __future__ import annotations
@@ -19,6 +21,12 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
+import torch
+
+from benchmarks.quality import Stage, fit_probe
+from generator.data_source import DataSource
+from generator.training.loop import Options, Trainer
+from generator.training.models import Choice, make_recipe
 
 #: Variant -> settings that differ from the default's.
 VARIANTS: Final = MappingProxyType(
@@ -36,12 +44,15 @@ VARIANTS: Final = MappingProxyType(
         "no EwA": ("ewa=off",),
         "no LTA": ("lta=false",),
         "no latent guidance": ("guidance_weight=0",),
+        "no feed-forward before LTA": ("state_ffn=false",),
+        "2 frames per step": ("frames_per_step=2",),
+        "8 frames per step": ("frames_per_step=8",),
     }
 )
-#: Metrics of the evaluation's report that are shown, in this order.
+#: Metrics of the evaluation's report, and of `Stage.moves`, that are shown, in this order.
 SHOWN: Final = (
     "frechet", "mmodality_all", "peak", "velocity_ratio", "jerk_ratio", "blinks_per_minute", "emotion_followed",
-    "length_error_seconds",
+    "moves_second",
 )  # fmt: skip
 
 
@@ -57,15 +68,18 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), help="these variants alone")
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    probe = fit_probe(options.data)
     variants = {name: VARIANTS[name] for name in options.only or VARIANTS}
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in variants}
     truth: list[dict[str, float]] = []
     for seed in range(options.seeds):
         folders = [_train(options, name, settings, seed) for name, settings in variants.items()]
         report = _judge(options, folders, seed)
-        truth.append(report[0]["metrics"])
-        for name, row in zip(variants, report[1:], strict=True):
-            rows[name].append(row["metrics"])
+        moves = [Stage(folder, options.data, "test", probe).moves(seed) for folder in folders]
+        truth.append({**report[0]["metrics"], "moves_second": moves[0]["moves_second_teacher"]})
+        for name, row, moved in zip(variants, report[1:], moves, strict=True):
+            rows[name].append({**row["metrics"], **moved})
         result = {"steps": options.steps, "batch_size": options.batch_size, "ground truth": truth, "variants": rows}
         (options.out / "ablations.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
         (options.out / "ablations.md").write_text(table(truth, rows), encoding="utf-8")
@@ -73,16 +87,16 @@ def main() -> None:
 
 
 def _train(options: argparse.Namespace, name: str, settings: tuple[str, ...], seed: int) -> Path:
-    folder = options.out / f"seed{seed}" / "".join(c if c.isalnum() else "_" for c in name)
+    """The run's checkpoint. Its heads on the text are not fitted by themselves: no variant changes them."""
+    folder: Path = options.out / f"seed{seed}" / "".join(c if c.isalnum() else "_" for c in name)
     if not (folder / "finished").is_file():
-        command = [sys.executable, "-m", "generator", "train", "--data", options.data, "--run", str(folder)]
-        command += ["--steps", str(options.steps), "--batch-size", str(options.batch_size), "--seed", str(seed)]
-        command += ["--threads", str(options.threads), "--model", "default"]
-        command += [part for setting in settings for part in ("--set", setting)]
-        subprocess.run(command, check=True)
+        training = {"batch_size": options.batch_size, "seed": seed}
+        source = DataSource.parse(options.data)
+        choice = Choice(source, folder, "default", steps=options.steps, training=training, overrides=settings)
+        how = Options(evaluate_every=options.steps, save_every=100)
+        Trainer(folder, make_recipe(choice, torch.device("cpu")), how).train()
         (folder / "finished").touch()
-    best: Path = folder / "best"
-    return best
+    return folder / "best"
 
 
 def _judge(options: argparse.Namespace, folders: list[Path], seed: int) -> list[dict[str, Any]]:

@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=200)
     parser.add_argument("--split", default="test", choices=("dev", "test"))
     options = parser.parse_args()
-    stage = _Stage(options.checkpoint, options.data, options.split)
+    stage = Stage(options.checkpoint, options.data, options.split, fit_probe(options.data))
     rows = []
     for seed in range(options.seeds):
         settings = Settings(options.lines, 4, options.split, seed, baselines=False)
@@ -121,15 +121,19 @@ def _ratios(own: dict[str, float], truth: dict[str, float]) -> dict[str, float]:
     }
 
 
-class _Stage:
-    """A checkpoint, the data it is judged on and a probe that reads emotions."""
+def fit_probe(data: str) -> EmotionProbe:
+    """A probe that reads emotions, fitted to clips of the train split."""
+    train = DataSource.parse(data).open("train")
+    indices = pure_indices(train, _PROBE_CLIPS)
+    return EmotionProbe([train.frames(i) for i in indices], emotions_of(train, indices))
 
-    def __init__(self, checkpoint: Path, data: str, split: str) -> None:
-        source = DataSource.parse(data)
-        self.held_out, train = source.open(split), source.open("train")
+
+class Stage:
+    """A checkpoint on held-out lines of a data set, and a probe that watches."""
+
+    def __init__(self, checkpoint: Path, data: str, split: str, probe: EmotionProbe) -> None:
+        self.held_out, self.probe = DataSource.parse(data).open(split), probe
         self.performer = load_performer(checkpoint, "auto")
-        indices = pure_indices(train, _PROBE_CLIPS)
-        self.probe = EmotionProbe([train.frames(i) for i in indices], emotions_of(train, indices))
         self.lines = [self.held_out.text(i) for i in pure_indices(self.held_out)]
 
     def perform(self, requests: list[LineRequest]) -> list[Clip]:
@@ -139,7 +143,7 @@ class _Stage:
     def measure(self, seed: int) -> dict[str, float]:
         """Everything that the report does not ask."""
         return {
-            **self._followed(seed), **self._inferred(seed), **self._moves(seed), **self._silent(seed),
+            **self._followed(seed), **self._inferred(seed), **self.moves(seed), **self._silent(seed),
             **self._energy(seed), **self._long(seed),
         }  # fmt: skip
 
@@ -170,7 +174,8 @@ class _Stage:
         ceiling, inferred = balanced_accuracy(guess, truth), balanced_accuracy(read, truth)
         return {"inferred": inferred, "text_ceiling": ceiling, "inferred_share": inferred / ceiling}
 
-    def _moves(self, seed: int) -> dict[str, float]:
+    def moves(self, seed: int) -> dict[str, float]:
+        """Lines that move on to a second emotion: is each read in its half?"""
         rng = np.random.default_rng(seed)
         pairs = [(int(a), int(b)) for a, b in (rng.permutation(14)[:2] for _ in range(84))]
         texts = [text for text in self.lines if speech_seconds(text) > 1.5][: len(pairs)]
