@@ -3,14 +3,20 @@
 
     python -m benchmarks.quality CHECKPOINT --data data/corpus --out runs/quality
 
-Free-running takes of held-out lines at default settings (``python -m generator evaluate``), and what that does not ask:
-emotion left to the words, lines that move to a second emotion, silence, energy, and lines of twenty seconds.
+Free-running takes of held-out lines at default settings (``python -m generator evaluate``), and what that does not
+ask: emotion left to the words, lines that move to a second emotion, silence, energy, and lines of twenty seconds. Takes
+whose emotion the probe read otherwise are listed in ``misread.jsonl``, for ``python -m blender_cteg.demo.watch``.
+
+Settings by which a checkpoint performs are tried on the dev split, never on test:
+
+    python -m benchmarks.quality CHECKPOINT --data data/corpus --out runs/try --split dev --seeds 1 --set emphasis=1.4
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,12 +92,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--lines", type=int, default=200)
     parser.add_argument("--split", default="test", choices=("dev", "test"))
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="of config.json, dev split only"
+    )
     options = parser.parse_args()
-    stage = Stage(options.checkpoint, options.data, options.split, fit_probe(options.data))
+    checkpoint: Path = options.checkpoint
+    if options.set:
+        if options.split == "test":
+            parser.error("--set tries settings; choose them on --split dev")
+        checkpoint = with_settings(checkpoint, options.set, options.out / "checkpoint")
+    stage = Stage(checkpoint, options.data, options.split, fit_probe(options.data))
     rows = []
     for seed in range(options.seeds):
         settings = Settings(options.lines, 4, options.split, seed, baselines=False)
-        report = evaluate([options.checkpoint], options.data, options.out / f"seed{seed}", settings)
+        report = evaluate([checkpoint], options.data, options.out / f"seed{seed}", settings)
         truth, own = (dict(row.values) for row in report.rows)
         rows.append(_ratios(own, truth) | stage.measure(seed))
     means = {name: float(np.nanmean([row[name] for row in rows])) for name in TARGETS}
@@ -104,7 +118,23 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "quality.json").write_text(json.dumps({"seeds": rows, "mean": means}, indent=1), encoding="utf-8")
     (options.out / "quality.md").write_text("\n".join(table) + "\n", encoding="utf-8")
+    lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in stage.misread)
+    (options.out / "misread.jsonl").write_text(lines, encoding="utf-8")
     print("\n".join(table))
+
+
+def with_settings(checkpoint: Path, settings: Sequence[str], folder: Path) -> Path:
+    """A copy of ``checkpoint`` in ``folder`` whose model settings differ, each given as ``NAME=NUMBER``."""
+    config = json.loads((checkpoint / "config.json").read_text("utf-8"))
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        if not isinstance(config["model"].get(name), float):
+            raise SystemExit(f"{name} is not a number in {checkpoint / 'config.json'}")
+        config["model"][name] = float(value)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(checkpoint / "model.safetensors", folder)
+    (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+    return folder
 
 
 def _ratios(own: dict[str, float], truth: dict[str, float]) -> dict[str, float]:
@@ -135,6 +165,8 @@ class Stage:
         self.held_out, self.probe = DataSource.parse(data).open(split), probe
         self.performer = load_performer(checkpoint, "auto")
         self.lines = [self.held_out.text(i) for i in pure_indices(self.held_out)]
+        #: What the takes that the probe reads otherwise were asked, as arguments of the operator ``cteg.generate``.
+        self.misread: list[dict[str, Any]] = []
 
     def perform(self, requests: list[LineRequest]) -> list[Clip]:
         """The first take of each request."""
@@ -150,10 +182,12 @@ class Stage:
     def _followed(self, seed: int) -> dict[str, float]:
         """Every emotion on the same number of lines, none of them chosen for it."""
         wanted = [(k, self.lines[(11 * k + 14 * n + 5 * seed) % len(self.lines)]) for k in range(14) for n in range(14)]
-        takes = self.perform(
-            [LineRequest(text, EMOTIONS[k], seed=900 * seed + n) for n, (k, text) in enumerate(wanted)]
-        )
+        requests = [LineRequest(text, EMOTIONS[k], seed=900 * seed + n) for n, (k, text) in enumerate(wanted)]
+        takes = self.perform(requests)
         read, asked = self.probe.read(takes), np.array([k for k, _ in wanted])
+        for request, emotion, seen in zip(requests, asked, read, strict=True):
+            if emotion != seen:
+                self.misread.append({"text": request.text, "emotion": request.emotion, "seed": request.seed})
         teacher = [
             act(text, Acting.named(EMOTIONS[k]), 900 * seed + n).astype(np.float32)
             for n, (k, text) in enumerate(wanted)
