@@ -31,12 +31,11 @@ def line_statistics(text: str) -> list[float]:
         `STATISTICS` numbers: characters, words, syllables (vowel groups) and their root, marks of three kinds; letters
         a to z; spellings of `_SPELLINGS`; digits; words in capitals; pauses within the line by `_MARKS`.
     """
-    words = [w for w in re.split(r"\s+", text) if any(c.isalnum() for c in w)]
-    syllables = sum(max(1, len(_VOWELS.findall(w))) for w in words)
+    words, syllables = words_and_syllables(text)
     lower = text.lower()
     return [
         len(text) / 50,
-        len(words) / 10,
+        words / 10,
         syllables / 15,
         (syllables + 1) ** 0.5 / 4,
         sum(text.count(c) for c in ",;:-—") / 3,
@@ -48,6 +47,12 @@ def line_statistics(text: str) -> list[float]:
         sum(len(word) > 1 and word.isupper() for word in _WORDS.findall(text)) / 3,
         *(count / 2 for count in _pauses(text)),
     ]
+
+
+def words_and_syllables(text: str) -> tuple[int, int]:
+    """How many words and syllables a line has, by spaces and by groups of vowels."""
+    words = [w for w in text.split() if any(c.isalnum() for c in w)]
+    return len(words), sum(max(1, len(_VOWELS.findall(w))) for w in words)
 
 
 def _pauses(text: str) -> list[int]:

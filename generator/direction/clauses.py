@@ -7,6 +7,8 @@ import re
 from itertools import pairwise
 from typing import Final
 
+from ..line_statistics import words_and_syllables
+
 #: Longest speech, in seconds, that is performed in one go (with its silences it fills the ten seconds that checkpoints
 #: have learned); a longer line is cut into passages of at most `PASSAGE_SECONDS`.
 WHOLE_SECONDS: Final = 8.5
@@ -14,7 +16,6 @@ PASSAGE_SECONDS: Final = 6.0
 #: A sentence shorter than this goes with the next one.
 _SHORT_SECONDS: Final = 1.2
 
-_VOWELS: Final = re.compile(r"[aeiouy]+", re.IGNORECASE)
 _CLOSERS: Final = "\"'”’»)]"
 _SENTENCE: Final = re.compile(rf"[.!?…]+[{re.escape(_CLOSERS)}]*\s+")
 #: Words before a full stop that does not end a sentence.
@@ -32,8 +33,7 @@ _BREATHS: Final = (
 
 def speech_seconds(text: str) -> float:
     """About how long ``text`` is spoken at a natural rate: 5.3 syllables per second, and its pauses."""
-    words = [w for w in text.split() if any(c.isalnum() for c in w)]
-    syllables = sum(max(1, len(_VOWELS.findall(w))) for w in words)
+    _, syllables = words_and_syllables(text)
     pauses = sum(text.count(c) for c in ",;:—–") * 0.15 + len(_SENTENCE.findall(text)) * 0.35
     return syllables / 5.3 + pauses
 
