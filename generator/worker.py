@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import json
 import os
@@ -258,7 +259,11 @@ def _version(package: str) -> str | None:
         return None
 
 
-def serve() -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """``python -m generator serve`` has no options."""
+
+
+def run(_: argparse.Namespace) -> None:
     """Run the worker on this process's stdin and stdout."""
     # Blender asks its user before anything goes online, so the worker uses what is there and never downloads.
     os.environ["HF_HUB_OFFLINE"] = "1"
@@ -267,4 +272,3 @@ def serve() -> int:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     with open(sys.stdin.fileno(), encoding="utf-8", closefd=False) as requests:
         Worker(requests, protocol).run()
-    return 0

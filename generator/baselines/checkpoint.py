@@ -13,8 +13,7 @@ from ..clips import write_atomically
 from .model import BaselineModel
 
 FORMAT: Final = "cteg-baseline"
-#: 1 read fewer statistics of a line.
-SCHEMA: Final = 2
+SCHEMA: Final = 1
 
 
 def save_baseline(model: BaselineModel, text_encoder: str, folder: Path, training: dict[str, Any]) -> None:

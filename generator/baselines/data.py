@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..datasets import Direction, Performances
 from ..emotions import EMOTIONS
 from ..layers import fourier
-from ..line_statistics import STATISTICS, line_statistics
+from ..line_statistics import FIRST_STATISTICS, line_statistics
 from ..text import TextEncoder
 from ..training.batches import FeatureStore, similar_lengths
 
@@ -35,7 +35,7 @@ class Lines:
         text_mask: True where a token is real, (B, S).
         place: relative position of each token in its line, 0..1, (B, S).
         direction: `direction_vector`, (B, DIRECTION).
-        statistics: `line_statistics`, (B, `STATISTICS`).
+        statistics: the first of `line_statistics`, (B, `FIRST_STATISTICS`).
     """
 
     text: Tensor
@@ -54,7 +54,7 @@ class Lines:
         """Lines that are to be performed, on the encoder's device."""
         features = encoder.encode(list(texts))
         direction = torch.from_numpy(np.stack([direction_vector(d) for d in directions]))
-        statistics = torch.tensor([line_statistics(text) for text in texts])
+        statistics = torch.tensor([line_statistics(text)[:FIRST_STATISTICS] for text in texts])
         device = encoder.device
         return cls(features.hidden, features.mask, features.position, direction.to(device), statistics.to(device))
 
@@ -125,7 +125,7 @@ class BaselineBatches:
             torch.from_numpy(mask),
             torch.from_numpy(place),
             torch.from_numpy(directions),
-            torch.tensor([line_statistics(line) for line in lines]),
+            torch.tensor([line_statistics(line)[:FIRST_STATISTICS] for line in lines]),
         )
         return BaselineBatch(torch.from_numpy(frames), torch.tensor(lengths), read)
 
@@ -156,7 +156,7 @@ class Length(nn.Module):
         super().__init__()
         self.fps = fps
         self.text = nn.Linear(text_width, 16)
-        self.hidden = nn.Linear(16 + STATISTICS + DIRECTION, 64)
+        self.hidden = nn.Linear(16 + FIRST_STATISTICS + DIRECTION, 64)
         self.output = nn.Linear(64, 1)
 
     def forward(self, lines: Lines) -> Tensor:

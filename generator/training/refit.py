@@ -1,43 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``refit-emotion`` and ``refit-length``: one head of a checkpoint fitted again, its other weights left alone."""
+"""What ``refit-emotion`` and ``refit-length`` share: one head of a checkpoint is fitted again."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
-
-import numpy as np
-import numpy.typing as npt
-
-from ..errors import DataError, InputError
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..checkpoint import Checkpoint
     from ..text import TextEncoder
-    from .classifier import Labelled
-
-#: Clips read together.
-_CLIPS_READ: Final = 64
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``refit-emotion`` to ``parser``."""
-    _add_common(parser)
-    parser.add_argument("--data", type=Path, metavar="DIR", help="a folder made by 'corpus', for its labelled lines")
-    parser.add_argument("--xed", type=Path, help="or the collections themselves: folder with XED's en-annotated.tsv")
-    parser.add_argument("--goemotions", type=Path, help="folder with GoEmotions' labels.txt and train.tsv")
-
-
-def add_length_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``refit-length`` to ``parser``."""
-    _add_common(parser)
-    parser.add_argument("--data", type=Path, metavar="DIR", required=True, help="a folder made by 'corpus'")
-
-
-def _add_common(parser: argparse.ArgumentParser) -> None:
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """The checkpoint, where the result goes, and where it is computed."""
     parser.add_argument("checkpoint", type=Path, help="a folder made by 'train'")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where the result goes; by default it replaces the head"
@@ -46,49 +23,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
 
 
-def run(options: argparse.Namespace) -> None:
-    """Fit the head that reads emotions, write, and print what was measured on the dev split's lines.
-
-    Raises:
-        InputError: neither a corpus nor collections are given, or both.
-        CheckpointError, DataError, EnvironmentProblem: from what is opened.
-    """
-    collections = options.xed is not None or options.goemotions is not None
-    if collections == (options.data is not None):
-        raise InputError("refit-emotion takes labelled lines from --data, or from --xed and --goemotions.")
-
-    from .classifier import Labelled
-    from .default import refit_emotion
-
-    checkpoint, encoder = _open(options)
-    emotions = len(checkpoint.generator.decoder.config.emotions)
-    with TemporaryDirectory(ignore_cleanup_errors=True) as cache:
-        splits = {
-            split: Labelled.of(_lines(options, split), encoder, Path(cache), emotions) for split in ("train", "dev")
-        }
-        _print(refit_emotion(checkpoint, options.out or options.checkpoint, *_both(splits)))
-
-
-def run_length(options: argparse.Namespace) -> None:
-    """Fit the head that predicts lengths, write, and print what was measured on the dev split's clips.
-
-    Raises:
-        CheckpointError, DataError, EnvironmentProblem: from what is opened.
-    """
-    from ..corpus.reader import Corpus
-    from .batches import Batches, FeatureStore
-    from .default import refit_length
-    from .lengths import Timed
-
-    checkpoint, encoder = _open(options)
-    splits = []
-    for clips in (Corpus.open(options.data, split) for split in ("train", "dev")):
-        features = FeatureStore((clips.text(i) for i in range(len(clips))), encoder, options.data / "cache")
-        splits.append(Timed.of(Batches(clips, features, checkpoint.generator.decoder.config, _CLIPS_READ, 0)))
-    _print(refit_length(checkpoint, options.out or options.checkpoint, *splits))
-
-
-def _open(options: argparse.Namespace) -> tuple[Checkpoint, TextEncoder]:
+def open_checkpoint(options: argparse.Namespace) -> tuple[Checkpoint, TextEncoder]:
+    """The checkpoint and its text encoder, on the device asked for."""
     import torch
 
     from ..checkpoint import load_checkpoint
@@ -102,25 +38,7 @@ def _open(options: argparse.Namespace) -> tuple[Checkpoint, TextEncoder]:
     return checkpoint, TextEncoder.load(checkpoint.text_encoder, device)
 
 
-def _print(measured: Mapping[str, float]) -> None:
+def print_measured(measured: Mapping[str, float]) -> None:
+    """One line for each number."""
     for name, value in measured.items():
         print(f"{name} {value:g}")
-
-
-def _lines(options: argparse.Namespace, split: str) -> dict[str, npt.NDArray[np.float32]]:
-    """The labelled lines of a split and their weights over `EMOTIONS`, (14,)."""
-    if options.data is not None:
-        from ..corpus.reader import Corpus
-
-        return Corpus.open(options.data, split).labelled()
-    from ..corpus.build import gather_lines, labelled_lines
-
-    lines, _ = gather_lines(options.xed, options.goemotions)
-    return {line.text: np.array(line.feelings, np.float32) for line in labelled_lines(lines, split)}
-
-
-def _both(splits: Mapping[str, Labelled | None]) -> tuple[Labelled, Labelled]:
-    train, dev = splits["train"], splits["dev"]
-    if train is None or dev is None:
-        raise DataError("There are too few labelled lines: the train and the dev split need one at least.")
-    return train, dev

@@ -314,7 +314,7 @@ def test_an_empty_split_is_refused(few: Few, encoder: TextEncoder, cache: Path) 
         (lambda f: (f / "model.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{garbage"), "is damaged"),
         (lambda f: (f / "config.json").write_text("{"), "is damaged"),
         (lambda f: (f / "config.json").write_text("[]"), "is damaged"),
-        (lambda f: _edit(f, format="other"), "holds 'other', schema 2, which is no baseline"),
+        (lambda f: _edit(f, format="other"), "holds 'other', schema 1, which is no baseline"),
         (lambda f: _edit(f, schema_version=9), "schema 9"),
         (lambda f: _edit(f, kind="gru"), "is damaged"),
         (lambda f: _edit(f, space="arkit99"), "is damaged"),

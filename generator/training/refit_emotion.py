@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``python -m generator refit-emotion``: what reads emotions from words fitted again, other weights left alone."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import DataError, InputError
+from .refit import add_common_arguments, open_checkpoint, print_measured
+
+if TYPE_CHECKING:
+    from .classifier import Labelled
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options to ``parser``."""
+    add_common_arguments(parser)
+    parser.add_argument("--data", type=Path, metavar="DIR", help="a folder made by 'corpus', for its labelled lines")
+    parser.add_argument("--xed", type=Path, help="or the collections themselves: folder with XED's en-annotated.tsv")
+    parser.add_argument("--goemotions", type=Path, help="folder with GoEmotions' labels.txt and train.tsv")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Fit the head that reads emotions, write, and print what was measured on the dev split's lines.
+
+    Raises:
+        InputError: neither a corpus nor collections are given, or both.
+        CheckpointError, DataError, EnvironmentProblem: from what is opened.
+    """
+    collections = options.xed is not None or options.goemotions is not None
+    if collections == (options.data is not None):
+        raise InputError("refit-emotion takes labelled lines from --data, or from --xed and --goemotions.")
+
+    from .classifier import Labelled
+    from .default import refit_emotion
+
+    checkpoint, encoder = open_checkpoint(options)
+    emotions = len(checkpoint.generator.decoder.config.emotions)
+    with TemporaryDirectory(ignore_cleanup_errors=True) as cache:
+        splits = {
+            split: Labelled.of(_lines(options, split), encoder, Path(cache), emotions) for split in ("train", "dev")
+        }
+        print_measured(refit_emotion(checkpoint, options.out or options.checkpoint, *_both(splits)))
+
+
+def _lines(options: argparse.Namespace, split: str) -> dict[str, npt.NDArray[np.float32]]:
+    """The labelled lines of a split and their weights over `EMOTIONS`, (14,)."""
+    if options.data is not None:
+        from ..corpus.reader import Corpus
+
+        return Corpus.open(options.data, split).labelled()
+    from ..corpus.build import gather_lines, labelled_lines
+
+    lines, _ = gather_lines(options.xed, options.goemotions)
+    return {line.text: np.array(line.feelings, np.float32) for line in labelled_lines(lines, split)}
+
+
+def _both(splits: Mapping[str, Labelled | None]) -> tuple[Labelled, Labelled]:
+    train, dev = splits["train"], splits["dev"]
+    if train is None or dev is None:
+        raise DataError("There are too few labelled lines: the train and the dev split need one at least.")
+    return train, dev
