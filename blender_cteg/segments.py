@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -91,3 +91,12 @@ _KINDS: Final[dict[str, tuple[type, ...]]] = {
     "direction": (str, type(None)),
     "source": (str,),
 }
+
+
+def in_order(segments: Sequence[Segment]) -> str:
+    """What is felt, one after the other, in words: "joy, then sadness"; "" without segments."""
+    felt: list[str] = []
+    for segment in segments:
+        begin = f"{segment.emotion} with {segment.emotion_with}" if segment.emotion_with else segment.emotion
+        felt += [emotion for emotion in (begin, segment.emotion_to) if emotion and emotion not in felt[-1:]]
+    return ", then ".join(felt).replace("_", " ")

@@ -26,6 +26,7 @@ from ..animation import keyframes
 from ..emotions import AUTO, EMOTIONS
 from ..rigs.detection.detect import detect_rig
 from ..rigs.rig import Rig
+from ..segments import in_order
 from . import render, sheet, stage
 from .moments import choose_moments
 from .progress import bar, quiet, step
@@ -170,8 +171,8 @@ def render_row(
         advance()
     made = keyframes.provenance(take) or {}
     fps = scene.render.fps / scene.render.fps_base
-    title = f"{str(made.get('emotion', '')).replace('_', ' ')}  ·  seed {made.get('seed')}  ·  "
-    title += f"{(last - first + 1) / fps:.1f} s"
+    felt = in_order(desk.segments_of(made)) if made else ""
+    title = f"{felt or made.get('emotion', '')}  ·  seed {made.get('seed')}  ·  {(last - first + 1) / fps:.1f} s"
     return sheet.Row(title, tuple(pictures), tuple(moment / fps for moment in moments))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from blender_cteg.clip import SCHEMA_VERSION, Clip, ClipError, migrated, origin_of
 from blender_cteg.directing import directed
-from blender_cteg.segments import Segment, SegmentError
+from blender_cteg.segments import Segment, SegmentError, in_order
 from blender_cteg.worker import protocol
 from blender_cteg.worker.protocol import ProtocolError
 from tests.blender import scenes
@@ -22,6 +22,13 @@ SEGMENT = {
 
 def words(text: str, emotion: str = "joy") -> Segment:
     return Segment(text, emotion, source="words")
+
+
+def test_what_is_felt_is_told_once_and_in_order() -> None:
+    mixed = Segment("Oh.", "happily_surprised", emotion_with="fear")
+    parts = [words("One."), words("Two."), Segment("Three.", "joy", "sadness"), words("Four.", "sadness"), mixed]
+    assert in_order(parts) == "joy, then sadness, then happily surprised with fear"
+    assert in_order([]) == ""
 
 
 # --- directing a line -------------------------------------------------------------------------------------------------
