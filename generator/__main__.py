@@ -1,30 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``python -m generator COMMAND``, see `_COMMANDS`. Heavy imports happen inside the chosen command."""
+"""``python -m generator COMMAND``, see `_parser`. Heavy imports happen inside the chosen command."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
-from importlib import import_module
-from types import MappingProxyType
-from typing import Final
+from typing import Any
 
 from .errors import GeneratorError
-
-#: Name -> the module that has its ``add_arguments`` and ``run``, and what it is for.
-_COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
-    {
-        "say": ("say", "perform a line and write the takes to a file"),
-        "serve": ("worker", "answer requests on stdin (docs/protocol.md)"),
-        "corpus": ("corpus.build", "write a corpus of teacher performances"),
-        "train": ("training.command", "train a model on a corpus, EmoAva or captures; run again to resume"),
-        "refit-emotion": ("training.refit_emotion", "fit what reads emotions from words again, and leave the rest"),
-        "refit-length": ("training.refit_length", "fit what predicts lengths again, and leave the rest"),
-        "evaluate": ("evaluation.command", "judge a checkpoint's free-running takes on held-out lines"),
-        "convert": ("released.command", "read the paper's released checkpoint into safetensors and JSON"),
-    }
-)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,12 +30,30 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from . import say, worker
+    from .corpus import build
+    from .evaluation import command as evaluate
+    from .released import command as convert
+    from .training import command as train
+    from .training import refit_emotion, refit_length
+
+    # Each module has ``add_arguments`` and ``run``.
+    modules: tuple[tuple[str, Any, str], ...] = (
+        ("say", say, "perform a line and write the takes to a file"),
+        ("serve", worker, "answer requests on stdin (docs/protocol.md)"),
+        ("corpus", build, "write a corpus of teacher performances"),
+        ("train", train, "train a model on a corpus, EmoAva or captures; run again to resume"),
+        ("refit-emotion", refit_emotion, "fit what reads emotions from words again, and leave the rest"),
+        ("refit-length", refit_length, "fit what predicts lengths again, and leave the rest"),
+        ("evaluate", evaluate, "judge a checkpoint's free-running takes on held-out lines"),
+        ("convert", convert, "read the paper's released checkpoint into safetensors and JSON"),
+    )
     parser = argparse.ArgumentParser(prog="python -m generator", description="Emotional facial performances from text.")
     commands = parser.add_subparsers(required=True, metavar="command")
-    for name, (module, purpose) in _COMMANDS.items():
-        command, code = commands.add_parser(name, help=purpose), import_module(f".{module}", __package__)
-        code.add_arguments(command)
-        command.set_defaults(run=code.run)
+    for name, module, purpose in modules:
+        command = commands.add_parser(name, help=purpose)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
     return parser
 
 
