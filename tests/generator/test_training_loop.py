@@ -63,7 +63,7 @@ def train(arguments: list[str], count: int = 1) -> None:
     for child in children:
         child.start()
     for child in children:
-        child.join(60)
+        child.join(180)  # seconds on an idle machine; much longer beside a renderer
     assert [child.exitcode for child in children] == [0] * count
 
 
