@@ -223,11 +223,12 @@ class DefaultRecipe(Recipe[Batch]):
         if self._start is not None:
             return {}
         best = load_checkpoint(folder, next(self.module.parameters()).device)
-        measured = refit_length(best, folder, Timed.of(self.train), Timed.of(self.dev))
-        best = load_checkpoint(folder, next(self.module.parameters()).device)
+        length = refit_length(best, folder, Timed.of(self.train), Timed.of(self.dev))
+        measured = {"length_error_seconds": length["error_seconds"]}
         train, dev = (self._labelled(source.clips) for source in (self.train, self.dev))
         if train is not None and dev is not None:
-            measured = {**refit_emotion(best, folder, train, dev), "length_error_seconds": measured["error_seconds"]}
+            best = load_checkpoint(folder, next(self.module.parameters()).device)  # with the new length predictor
+            measured |= refit_emotion(best, folder, train, dev)
         return measured
 
     def _labelled(self, clips: Performances) -> Labelled | None:

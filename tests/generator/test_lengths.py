@@ -55,11 +55,6 @@ def test_letters_and_spellings_are_counted_whatever_their_case() -> None:
     assert one == other != line_statistics("the chases")
 
 
-def heads(folder: Path, change: dict[str, Any]) -> None:
-    path = folder / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **change}), "utf-8")
-
-
 def test_a_checkpoint_of_schema_2_predicts_lengths_as_before(tmp_path: Path) -> None:
     generator = Generator(CONFIG, length_statistics=FIRST_STATISTICS)
     save_checkpoint(Checkpoint(generator), tmp_path, torch.float32)
@@ -80,7 +75,8 @@ def test_a_checkpoint_of_schema_2_predicts_lengths_as_before(tmp_path: Path) -> 
 @pytest.mark.parametrize("count", [3, STATISTICS + 1, "all"])
 def test_a_predictor_of_another_shape_is_a_sentence(tmp_path: Path, count: Any) -> None:
     save_checkpoint(Checkpoint(Generator(CONFIG)), tmp_path)
-    heads(tmp_path, {"length_statistics": count})
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "length_statistics": count}), "utf-8")
     with pytest.raises(CheckpointError, match="is damaged"):
         load_checkpoint(tmp_path)
 
