@@ -148,7 +148,8 @@ def flatness(bench: Bench, rounds: int) -> None:
     """How much more a late frame costs than an early one."""
     print("\n| decoder, 1 row | ms at frames 28–36 | ms at frames 252–260 | ratio |\n|---|---|---|---|")
     for precision in PRECISIONS:
-        stepper, noise, text = bench.steppers[precision], bench.noise(1, POSITIONS), bench.text(1)
+        stepper, text = bench.steppers[precision], bench.text(1)
+        noise = bench.noise(1, POSITIONS)[0].flatten(1, 2).unsqueeze(2)  # (positions, 2 L, 1, D)
 
         def eight(stepper: Stepper = stepper, noise: Tensor = noise, text: tuple[Tensor, Tensor] = text) -> list[float]:
             state = stepper.start(*text, POSITIONS)
@@ -156,7 +157,7 @@ def flatness(bench: Bench, rounds: int) -> None:
             times: list[float] = []
             for position in range(POSITIONS):
                 before = frame if position else None
-                times.append(timed(partial(stepper.step, state, before, noise[:, position])))
+                times.append(timed(partial(stepper.step, state, before, noise[position])))
             return times
 
         table = np.array([eight() for _ in range(rounds + 1)])[1:]

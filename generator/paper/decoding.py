@@ -60,11 +60,12 @@ def decode(
         return _ended(decode_serial(model, memory, memory_mask, mean, count), config)
     stepper = stepper or Stepper(model)
     state = stepper.start(memory, memory_mask, count)
-    stepper.step(state, None, noise[:, 0])
+    draws = noise.permute(1, 2, 3, 0, 4).flatten(1, 2).unbind(0)  # of each position, (2 L, B, D)
+    stepper.step(state, None, draws[0])
     frames = [mean.expand(len(memory), -1)]
     open_rows = torch.ones(len(memory), dtype=torch.bool, device=memory.device)
     for position in range(1, count):
-        frames.append(stepper.step(state, frames[-1], noise[:, position]))
+        frames.append(stepper.step(state, frames[-1], draws[position]))
         if on_step is not None:
             on_step(position + 1, count)
         if config.stop_rule:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Weight matrices prepared for decoding, where every step reads all of them once for a handful of rows.
+"""Weight matrices laid out for decoding, where every step reads all of them once for a handful of rows.
 
 Shapes: B rows, I inputs, O outputs.
 """
@@ -7,62 +7,194 @@ Shapes: B rows, I inputs, O outputs.
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from functools import cache
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
 
-#: "fp32" is exact. "int8" reads a quarter of the bytes: products of 8-bit weights and activations, everything else
-#: in fp32. How fast and how close: `benchmarks/paper_decoding.py`.
+#: "fp32" is exact. "int8" reads a quarter of the bytes: 8-bit weights, and for several rows 8-bit activations;
+#: everything else in fp32. How fast and how close: `benchmarks/paper_decoding.py`.
 Precision = Literal["fp32", "int8"]
 PRECISIONS: Final[tuple[Precision, ...]] = ("fp32", "int8")
 
 
-class Projection(Protocol):
-    """A linear map with fixed weights, or one cut off at zero."""
+class Layout(Protocol):
+    """A linear map with fixed weights in the layout that one number of rows, or some, wants."""
 
-    def prepare(self, rows: int) -> None:
-        """Get ready for products of ``rows`` rows; others stay possible."""
+    def suits(self, rows: int) -> bool:
+        """Whether it is the one for ``rows`` rows."""
         ...
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """``x`` (B, I) -> (B, O); ``residual`` (B, O) or (1, O) is added when given, to a map that is not cut off."""
+        """``x`` (B, I) -> (B, O); ``residual`` (B, O) or (1, O) is added when given."""
         ...
 
 
-class FullPrecision:
-    """fp32 weights. On a CPU they are kept transposed, (I, O), for one row, and packed by MKL for several."""
+class Projection:
+    """A linear map with fixed weights, laid out for a number of rows when it is first needed.
 
-    def __init__(self, weight: Tensor, bias: Tensor | None = None, *, relu: bool = False) -> None:
-        weight = weight.detach()
-        self._matrix = weight.t().contiguous() if weight.device.type == "cpu" else weight.contiguous().t()  # (I, O)
-        self._bias = None if bias is None else bias.detach()
-        self._relu = relu
-        self._packed: Tensor | None = None
-        self._packed_rows = 0
+    Args:
+        weight: (O, I); ``bias`` (O,).
+        precision: of the weights.
 
-    def prepare(self, rows: int) -> None:
-        """See `Projection`."""
-        if rows > 1 and rows != self._packed_rows and self._matrix.device.type == "cpu" and _packs():
-            self._packed = torch.ops.mkl._mkl_reorder_linear_weight(self._matrix.t().contiguous(), rows)
-            self._packed_rows = rows
+    Raises:
+        InputError: this device or this build of torch has no 8-bit product.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, precision: Precision) -> None:
+        self._weight, self._bias = weight.detach(), None if bias is None else bias.detach()
+        self._precision = precision
+        self._layouts: dict[int, Layout] = {}
+        if precision == "fp32":
+            return
+        if weight.device.type != "cpu":
+            raise InputError(f"8-bit weights are for the CPU; use the precision fp32 on {weight.device.type}.")
+        try:
+            self.prepare(1)
+        except (AttributeError, RuntimeError) as error:
+            raise InputError(f"This torch ({torch.__version__}) has no 8-bit product; use the precision fp32.") from error
+
+    def prepare(self, rows: int) -> Layout:
+        """The layout for products of ``rows`` rows. One row's is kept beside one other; each is a copy of the weights."""
+        if rows not in self._layouts:
+            fit = next((layout for layout in self._layouts.values() if layout.suits(rows)), None)
+            kept = {number: layout for number, layout in self._layouts.items() if number == 1 or layout is fit}
+            self._layouts = {**kept, rows: fit or self._laid_out(rows)}
+        return self._layouts[rows]
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """See `Projection`."""
-        y = self._product(x, residual)
-        return y.relu_() if self._relu else y
+        """See `Layout`."""
+        layout = self._layouts.get(len(x)) or self.prepare(len(x))
+        return layout(x, residual)
 
-    def _product(self, x: Tensor, residual: Tensor | None) -> Tensor:
-        if self._packed is not None and len(x) == self._packed_rows:
-            y: Tensor = torch.ops.mkl._mkl_linear.default(x, self._packed, self._matrix.t(), self._bias, len(x))
-            return y if residual is None else y + residual
-        if self._bias is None:
-            return torch.mm(x, self._matrix) if residual is None else torch.addmm(residual, x, self._matrix)
-        y = torch.addmm(self._bias, x, self._matrix)
+    def _laid_out(self, rows: int) -> Layout:
+        if self._precision == "int8":
+            bytes_ = SummedBytes if SummedBytes.serves(rows) else MultipliedBytes
+            return bytes_.of(self._weight.float(), self._bias)
+        if rows > 1 and self._weight.device.type == "cpu" and _packs():
+            return Packed(self._weight, self._bias, rows)
+        return Plain.of(self._weight, self._bias)
+
+
+@dataclass(frozen=True)
+class Plain:
+    """fp32 weights, on a CPU transposed in memory: for one row there, and for any number elsewhere."""
+
+    matrix: Tensor  # (I, O)
+    bias: Tensor | None
+
+    @classmethod
+    def of(cls, weight: Tensor, bias: Tensor | None) -> Plain:
+        """Lay out ``weight`` (O, I), ``bias`` (O,)."""
+        return cls(weight.t().contiguous() if weight.device.type == "cpu" else weight.contiguous().t(), bias)
+
+    def suits(self, rows: int) -> bool:
+        """See `Layout`."""
+        return rows == 1 or self.matrix.device.type != "cpu" or not _packs()
+
+    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """See `Layout`."""
+        if self.bias is None:
+            return torch.mm(x, self.matrix) if residual is None else torch.addmm(residual, x, self.matrix)
+        y = torch.addmm(self.bias, x, self.matrix)
         return y if residual is None else y + residual
+
+
+class Packed:
+    """fp32 weights packed by MKL for one number of rows."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, rows: int) -> None:
+        self._weight, self._bias, self._rows = weight.contiguous(), bias, rows
+        self._packed = torch.ops.mkl._mkl_reorder_linear_weight(self._weight, rows)
+
+    def suits(self, rows: int) -> bool:
+        """See `Layout`."""
+        return rows == self._rows
+
+    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """See `Layout`."""
+        y: Tensor = torch.ops.mkl._mkl_linear.default(x, self._packed, self._weight, self._bias, self._rows)
+        return y if residual is None else y + residual
+
+
+@dataclass(frozen=True)
+class SummedBytes:
+    """8-bit weights with a scale and an offset per input, activations as they are: for one row on one thread.
+
+    A sum of table rows times a number each, which torch knows as an embedding bag. Its 8-bit kernel reads the bytes as
+    fast as a product with 8-bit activations does, and nothing has to be rounded or set up before. It knows no threads.
+    """
+
+    table: Tensor  # (I, O + 8) bytes
+    every: Tensor  # 0 .. I - 1
+    first: Tensor  # 0, where the only sum begins
+    bias: Tensor | None
+
+    @staticmethod
+    def serves(rows: int) -> bool:
+        """Whether 8-bit weights are laid out like this for ``rows`` rows: where torch has the kernel, on x86."""
+        return rows == 1 and torch.get_num_threads() == 1 and "fbgemm" in torch.backends.quantized.supported_engines
+
+    @classmethod
+    def of(cls, weight: Tensor, bias: Tensor | None) -> SummedBytes:
+        """Round and lay out ``weight`` (O, I), ``bias`` (O,)."""
+        table = torch.ops.quantized.embedding_bag_byte_prepack(weight.t().contiguous())
+        return cls(table, torch.arange(len(table)), torch.zeros(1, dtype=torch.long), bias)
+
+    def suits(self, rows: int) -> bool:
+        """See `Layout`."""
+        return self.serves(rows)
+
+    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """See `Layout`."""
+        y: Tensor = torch.ops.quantized.embedding_bag_byte_rowwise_offsets.default(
+            self.table, self.every, self.first, False, 0, False, x.view(-1)
+        )
+        if self.bias is not None:
+            y.add_(self.bias)
+        return y if residual is None else y.add_(residual)
+
+
+@dataclass(frozen=True)
+class MultipliedBytes:
+    """8-bit weights with a scale per output; activations are rounded to 8 bits with a scale per product."""
+
+    packed: Any
+
+    @classmethod
+    def of(cls, weight: Tensor, bias: Tensor | None) -> MultipliedBytes:
+        """Round and lay out ``weight`` (O, I), ``bias`` (O,)."""
+        scale = (weight.abs().amax(1) / 127).clamp(min=1e-12).double()
+        with warnings.catch_warnings():
+            # These operators are to move out of torch some day; torch is pinned, and `Projection` notices.
+            warnings.simplefilter("ignore", UserWarning)
+            zero = torch.zeros(len(scale), dtype=torch.long)
+            rounded = torch.quantize_per_channel(weight, scale, zero, 0, torch.qint8)
+            return cls(torch.ops.quantized.linear_prepack(rounded, None if bias is None else bias.clone()))
+
+    def suits(self, rows: int) -> bool:
+        """See `Layout`."""
+        return not SummedBytes.serves(rows)
+
+    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """See `Layout`."""
+        y: Tensor = torch.ops.quantized.linear_dynamic.default(x, self.packed, not _multiplies_bytes())
+        return y if residual is None else residual + y
+
+
+def rounds_to_seven_bits(rows: int) -> bool:
+    """Whether 8-bit products of ``rows`` rows round activations to 7 bits."""
+    return not _multiplies_bytes() and not SummedBytes.serves(rows)
+
+
+@cache
+def _multiplies_bytes() -> bool:
+    """Without the VNNI instructions sums of full 8-bit products saturate in 16 bits; 7-bit activations do not."""
+    return bool(getattr(torch.cpu, "_is_vnni_supported", lambda: False)())
 
 
 @cache
@@ -71,54 +203,7 @@ def _packs() -> bool:
     return torch.backends.mkl.is_available() and hasattr(torch.ops.mkl, "_mkl_linear")
 
 
-class EightBit:
-    """8-bit weights with a scale per output; activations are rounded to 8 bits with a scale per product. CPU only."""
-
-    def __init__(self, weight: Tensor, bias: Tensor | None = None, *, relu: bool = False) -> None:
-        weight = weight.detach().float()
-        scale = (weight.abs().amax(1) / 127).clamp(min=1e-12).double()
-        with warnings.catch_warnings():
-            # These operators are to move out of torch some day; torch is pinned, and `projection` notices.
-            warnings.simplefilter("ignore", UserWarning)
-            zero = torch.zeros(len(scale), dtype=torch.long)
-            rounded = torch.quantize_per_channel(weight, scale, zero, 0, torch.qint8)
-            self._packed = torch.ops.quantized.linear_prepack(rounded, None if bias is None else bias.detach().clone())
-        operators = torch.ops.quantized
-        self._product = operators.linear_relu_dynamic.default if relu else operators.linear_dynamic.default
-        self._seven_bit = seven_bit()
-
-    def prepare(self, rows: int) -> None:
-        """See `Projection`: the same for any."""
-
-    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """See `Projection`."""
-        y: Tensor = self._product(x, self._packed, self._seven_bit)
-        return y if residual is None else residual + y
-
-
-@cache
-def seven_bit() -> bool:
-    """Without the VNNI instructions sums of full 8-bit products saturate in 16 bits; 7-bit activations do not."""
-    return not getattr(torch.cpu, "_is_vnni_supported", lambda: False)()
-
-
 def kept_type(precision: Precision) -> torch.dtype:
     """Of the keys and values that attention keeps: bfloat16 beside 8-bit weights where the CPU multiplies it."""
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
     return torch.bfloat16 if precision == "int8" and supported else torch.float32
-
-
-def projection(weight: Tensor, bias: Tensor | None, precision: Precision, *, relu: bool = False) -> Projection:
-    """Prepare a weight (O, I) and bias (O,); with ``relu`` the outputs are cut off at zero.
-
-    Raises:
-        InputError: this device or this build of torch has no 8-bit product.
-    """
-    if precision == "fp32":
-        return FullPrecision(weight, bias, relu=relu)
-    if weight.device.type != "cpu":
-        raise InputError(f"8-bit weights are for the CPU; use the precision fp32 on {weight.device.type}.")
-    try:
-        return EightBit(weight, bias, relu=relu)
-    except (AttributeError, RuntimeError) as error:
-        raise InputError(f"This torch ({torch.__version__}) has no 8-bit product; use the precision fp32.") from error

@@ -16,7 +16,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-#: A step over (frame (B, E), noise (B, L, 2, D), position (1,), span), see `Replay`.
+#: A step over (frame (B, E), noise (2 L, B, D), position (1,), span), see `Replay`.
 Step = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 #: Computes again from the same inputs and returns the same output tensor.
 Recording = Callable[[], Tensor]

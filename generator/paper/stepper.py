@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ..layers import Attention
 from .batches import Marker
 from .model import SECOND_SAMPLE_DEVIATION, PaperCTEG, PaperLayer
-from .projections import Precision, Projection, kept_type, projection, seven_bit
+from .projections import Layout, Precision, Projection, kept_type, rounds_to_seven_bits
 from .replay import Replay, Step
 
 
@@ -69,25 +69,33 @@ class FoldedText:
         mixed: from each head's weights to what the block adds, (B, H S) -> (B, D).
     """
 
-    scores: Projection
-    mixed: Projection
+    scores: Layout
+    mixed: Layout
+
+
+#: The text as the two attention blocks of a layer see it.
+TextMemories = tuple[TextMemory | FoldedText, TextMemory | FoldedText]
 
 
 @dataclass(frozen=True)
-class Cache:
-    """What an attention block has seen: keys beside values, (B, H, M, K + V), and each of the two as a view."""
+class ReadText:
+    """A text, (B, S, D), its mask, (B, S), and what each layer makes of it."""
 
-    both: Tensor
-    keys: Tensor
-    values: Tensor
+    memory: Tensor
+    mask: Tensor
+    layers: list[TextMemories]
+
+    def is_of(self, memory: Tensor, mask: Tensor) -> bool:
+        """Whether it is this text."""
+        return torch.equal(self.mask, mask) and torch.equal(self.memory, memory)
 
 
 @dataclass(frozen=True)
 class LayerState:
-    """What one layer remembers."""
+    """What one layer remembers. What attention has seen are keys beside values, (B, H, M, K + V)."""
 
-    self_attention: Cache
-    lta: Cache | None
+    self_attention: Tensor
+    lta: Tensor | None
     text: TextMemory | FoldedText
     text_second: TextMemory | FoldedText
 
@@ -116,12 +124,11 @@ class CausalAttention:
 
     def __init__(self, block: Attention, precision: Precision) -> None:
         self._heads = block.n_head
-        self._key_width = block.key.weight.shape[0] // block.n_head
-        self._value_width = block.value.weight.shape[0] // block.n_head
+        self._widths = [linear.weight.shape[0] // block.n_head for linear in (block.key, block.value)]  # K, V
         parts = [linear.weight.unflatten(0, (block.n_head, -1)) for linear in (block.query, block.key, block.value)]
         # Query, key and value of a head side by side, so that its key and value go into the cache in one piece.
-        self._project = projection(torch.cat(parts, 1).flatten(0, 1), None, precision)
-        self._output = projection(block.output.weight, None, precision)
+        self._project = Projection(torch.cat(parts, 1).flatten(0, 1), None, precision)
+        self._output = Projection(block.output.weight, None, precision)
         self._norm = Norm(block.norm)
         self._kept = kept_type(precision)
 
@@ -130,21 +137,21 @@ class CausalAttention:
         self._project.prepare(rows)
         self._output.prepare(rows)
 
-    def new_cache(self, like: Tensor, positions: int) -> Cache:
+    def new_cache(self, like: Tensor, positions: int) -> Tensor:
         """Room for ``positions`` keys and values of ``len(like)`` rows."""
-        shape = len(like), self._heads, positions, self._key_width + self._value_width
-        both = like.new_empty(shape, dtype=self._kept)
-        return Cache(both, both[..., : self._key_width], both[..., self._key_width :])
+        return like.new_empty((len(like), self._heads, positions, sum(self._widths)), dtype=self._kept)
 
-    def __call__(self, x: Tensor, cache: Cache, place: Place) -> Tensor:
-        """The newest position ``x`` (B, D) -> (B, D); its key and value join the cache."""
+    def __call__(self, x: Tensor, cache: Tensor, place: Place) -> Tensor:
+        """The newest position ``x`` (B, D) -> (B, D); its key and value join the ``cache``."""
         rows = len(x)
-        query, newest = torch.split_with_sizes(
-            self._project(x).view(rows, self._heads, 1, -1), [self._key_width, self._key_width + self._value_width], 3
-        )
-        cache.both.index_copy_(2, place.index, newest.to(self._kept))
-        keys, values = cache.keys.narrow(2, 0, place.span), cache.values.narrow(2, 0, place.span)
-        mixed = F.scaled_dot_product_attention(query.to(self._kept), keys, values, place.unseen)  # (B, H, 1, V)
+        projected = self._project(x).to(self._kept).view(rows, self._heads, 1, -1)
+        query, newest = torch.split_with_sizes(projected, [self._widths[0], sum(self._widths)], 3)
+        if place.unseen is None:  # the span ends with it, and a view costs half of what an index does
+            cache.narrow(2, place.span - 1, 1).copy_(newest)
+        else:
+            cache.index_copy_(2, place.index, newest)
+        keys, values = torch.split_with_sizes(cache.narrow(2, 0, place.span), self._widths, 3)
+        mixed = F.scaled_dot_product_attention(query, keys, values, place.unseen)  # (B, H, 1, V)
         return self._norm(self._output(mixed.view(rows, -1).float(), x))
 
 
@@ -154,10 +161,9 @@ class TextAttention:
     def __init__(self, block: Attention, precision: Precision) -> None:
         self._block = block
         self._heads = block.n_head
-        # Rounding activations to 7 bits costs twice as much accuracy: then the text stays exact.
-        self._folded_precision: Precision = "fp32" if seven_bit() else precision
-        self._query = projection(block.query.weight, None, precision)
-        self._output = projection(block.output.weight, None, precision)
+        self._precision = precision
+        self._query = Projection(block.query.weight, None, precision)
+        self._output = Projection(block.output.weight, None, precision)
         self._norm = Norm(block.norm)
 
     def remember(self, memory: Tensor, mask: Tensor, *, same: bool) -> TextMemory | FoldedText:
@@ -180,12 +186,11 @@ class TextAttention:
         key, value = self._block.keys_values(memory)  # (1, H, S, K), (1, H, S, V)
         query = self._block.query.weight.unflatten(0, (self._heads, -1))  # (H, K, D)
         output = self._block.output.weight.unflatten(1, (self._heads, -1)).transpose(0, 1)  # (H, D, V)
-        scores = torch.matmul(key[0], query * query.shape[1] ** -0.5).flatten(0, 1)  # (H S, D)
+        scores = torch.matmul(key[0] * query.shape[1] ** -0.5, query).flatten(0, 1)  # (H S, D)
         mixed = torch.matmul(output, value[0].transpose(1, 2)).transpose(0, 1).flatten(1)  # (D, H S)
-        folded = FoldedText(*(projection(weight, None, self._folded_precision) for weight in (scores, mixed)))
-        folded.scores.prepare(rows)
-        folded.mixed.prepare(rows)
-        return folded
+        # Activations of 7 bits cost twice as much accuracy: then the text stays exact.
+        precision: Precision = "fp32" if rounds_to_seven_bits(rows) else self._precision
+        return FoldedText(*(Projection(weight, None, precision).prepare(rows) for weight in (scores, mixed)))
 
     def __call__(self, x: Tensor, memory: TextMemory | FoldedText) -> Tensor:
         """``x`` (B, D) -> (B, D)."""
@@ -208,23 +213,28 @@ class LayerStepper:
         prior = layer.prior
         # Half the log-variance, so that its exponential is the deviation.
         weight = torch.cat([prior.mean.weight, 0.5 * prior.log_variance.weight])
-        self._prior = projection(weight, torch.cat([prior.mean.bias, 0.5 * prior.log_variance.bias]), precision)
+        self._prior = Projection(weight, torch.cat([prior.mean.bias, 0.5 * prior.log_variance.bias]), precision)
         self._text_attention_second = TextAttention(layer.text_attention_second, precision)
-        self._widen = projection(layer.ffn.widen.weight, layer.ffn.widen.bias, precision, relu=True)
-        self._narrow = projection(layer.ffn.narrow.weight, layer.ffn.narrow.bias, precision)
+        self._widen = Projection(layer.ffn.widen.weight, layer.ffn.widen.bias, precision)
+        self._narrow = Projection(layer.ffn.narrow.weight, layer.ffn.narrow.bias, precision)
         self._norm = Norm(layer.ffn.norm)
+        self._latent_widths = [len(prior.mean.weight), len(prior.log_variance.weight)]
         self._second_sample = layer.second_sample
 
-    def start(self, memory: Tensor, mask: Tensor, positions: int, *, same: bool) -> LayerState:
-        """An empty state for ``positions`` positions over the text ``memory`` (B, S, D), ``mask`` (B, S)."""
+    def remember(self, memory: Tensor, mask: Tensor, *, same: bool) -> TextMemories:
+        """The text ``memory`` (B, S, D), ``mask`` (B, S), as this layer sees it."""
+        first, second = self._text_attention, self._text_attention_second
+        return first.remember(memory, mask, same=same), second.remember(memory, mask, same=same)
+
+    def start(self, text: TextMemories, like: Tensor, positions: int) -> LayerState:
+        """An empty state for ``positions`` positions of ``len(like)`` rows over a text that it was told."""
         for part in (self._self_attention, self._lta, self._prior, self._widen, self._narrow):
             if part is not None:
-                part.prepare(len(memory))
+                part.prepare(len(like))
         return LayerState(
-            self._self_attention.new_cache(memory, positions),
-            None if self._lta is None else self._lta.new_cache(memory, positions),
-            self._text_attention.remember(memory, mask, same=same),
-            self._text_attention_second.remember(memory, mask, same=same),
+            self._self_attention.new_cache(like, positions),
+            None if self._lta is None else self._lta.new_cache(like, positions),
+            *text,
         )
 
     def __call__(self, x: Tensor, state: LayerState, noise: Sequence[Tensor], place: Place) -> Tensor:
@@ -233,10 +243,10 @@ class LayerStepper:
         latent_state = self._text_attention(x, state.text)
         if self._lta is not None and state.lta is not None:
             latent_state = self._lta(latent_state, state.lta, place)
-        mean, log_deviation = self._prior(latent_state).chunk(2, 1)
+        mean, log_deviation = torch.split_with_sizes(self._prior(latent_state), self._latent_widths, 1)
         x = torch.addcmul(x + mean, log_deviation.exp(), noise[0])
         x = self._text_attention_second(x, state.text_second)
-        x = self._norm(self._narrow(self._widen(x), x))
+        x = self._norm(self._narrow(self._widen(x).relu_(), x))
         return torch.add(x, noise[1], alpha=SECOND_SAMPLE_DEVIATION) if self._second_sample else x
 
 
@@ -301,8 +311,8 @@ class Stepper:
         if self._ewa is not None:  # it reads the frame and what EwA adds to the jaw
             weight = torch.cat([weight, weight[:, self.config.expression_channels :]], 1)
         # Small, and what they round is seen at once: never in 8 bits.
-        self._embed = projection(weight, None, "fp32")
-        self._frames = projection(model.frames.weight, None, "fp32")
+        self._embed = Projection(weight, None, "fp32")
+        self._frames = Projection(model.frames.weight, None, "fp32")
         self._norm = Norm(model.embedding_norm)
         self._rows = model.positions + scale * model.frame_embedding.bias  # what the embedding adds, (N, D)
         self._rows[0] = model.positions[0] + scale * model.markers.weight[Marker.START]
@@ -312,6 +322,7 @@ class Stepper:
         self._indices = torch.arange(count, device=self._rows.device)
         each = zip(self._indices.split(1), self._rows.split(1), self._shares.split(1), strict=True)
         self._places = [Place(*parts, span) for span, parts in enumerate(each, 1)]
+        self._text: ReadText | None = None
 
     @torch.inference_mode()
     def start(self, memory: Tensor, memory_mask: Tensor, positions: int) -> DecodingState:
@@ -324,14 +335,22 @@ class Stepper:
             raise ValueError(f"{positions} positions are more than the model's {len(self._places)} (max_positions)")
         self._embed.prepare(len(memory))
         self._frames.prepare(len(memory))
-        same = bool((memory_mask == memory_mask[:1]).all() and (memory == memory[:1]).all())
-        layers = [layer.start(memory, memory_mask, positions, same=same) for layer in self._layers]
+        texts = self._read(memory, memory_mask)
+        layers = [layer.start(text, memory, positions) for layer, text in zip(self._layers, texts, strict=True)]
         if self._replays:  # attention weighs what is masked with zero, so it must be a number
             for cache in (
                 cache for layer in layers for cache in (layer.self_attention, layer.lta) if cache is not None
             ):
-                cache.both.zero_()
+                cache.zero_()
         return DecodingState(layers, memory.new_zeros(len(memory), self.config.channels), positions)
+
+    def _read(self, memory: Tensor, mask: Tensor) -> list[TextMemories]:
+        """What each layer makes of a text; the last one is kept, for another take of the line needs it again."""
+        if self._text is None or not self._text.is_of(memory, mask):
+            same = bool((mask == mask[:1]).all() and (memory == memory[:1]).all())
+            layers = [layer.remember(memory, mask, same=same) for layer in self._layers]
+            self._text = ReadText(memory.clone(), mask.clone(), layers)
+        return self._text.layers
 
     @torch.inference_mode()
     def step(self, state: DecodingState, frame: Tensor | None, noise: Tensor) -> Tensor:
@@ -340,7 +359,7 @@ class Stepper:
         Args:
             state: from `start`; it moves on by one position.
             frame: (B, E); None at position 0, the start marker.
-            noise: this position's draws, (B, L, 2, D): prior sample and second sample of each layer.
+            noise: this position's draws, (2 L, B, D): prior sample and second sample of each layer in turn.
         """
         position = state.position
         state.position += 1
@@ -354,9 +373,9 @@ class Stepper:
         self, layers: list[LayerState], total: Tensor, frame: Tensor | None, noise: Tensor, place: Place
     ) -> Tensor:
         """The step itself; of the state it changes the contents of tensors alone."""
-        x = place.row.expand(len(noise), -1) if frame is None else self._embedded(frame, total, place)
+        x = place.row.expand(noise.shape[1], -1) if frame is None else self._embedded(frame, total, place)
         x = self._norm(x)
-        draws = noise.flatten(1, 2).unbind(1)
+        draws = noise.unbind(0)
         for index, (layer, memory) in enumerate(zip(self._layers, layers, strict=True)):
             x = layer(x, memory, draws[2 * index : 2 * index + 2], place)
         return self._frames(x)
@@ -391,4 +410,4 @@ class Norm:
 
     def __call__(self, x: Tensor) -> Tensor:
         """``x`` (B, D) -> (B, D)."""
-        return torch.layer_norm(x, self._shape, self._weight, self._bias, self._eps)
+        return torch.native_layer_norm(x, self._shape, self._weight, self._bias, self._eps)[0]

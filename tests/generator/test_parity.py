@@ -23,7 +23,7 @@ from generator.paper.config import REFERENCE_QUIRKS, PaperConfig
 from generator.paper.decoding import decode, decode_serial, draw_noise
 from generator.paper.model import PaperCTEG, PaperOutput
 from generator.paper.objective import losses
-from generator.paper.projections import projection
+from generator.paper.projections import Projection
 from generator.paper.released import from_released_state, our_name, released_text_encoder
 from generator.paper.replay import RECORDERS, Recording
 from generator.paper.stepper import FoldedText, Stepper
@@ -208,22 +208,21 @@ def test_eight_bit_weights_stay_close() -> None:
     assert 0 < error < 0.03  # at the paper's width it is measured by benchmarks/paper_decoding.py
 
 
-@pytest.mark.parametrize("rows", [1, 3])
-def test_projections_are_linear_maps(rows: int) -> None:
-    weight, bias, x, residual = torch.randn(20, 32), torch.randn(20), torch.randn(rows, 32), torch.randn(rows, 20)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_projections_are_linear_maps(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    weight, bias = torch.randn(20, 32), torch.randn(20)
     for precision, tolerance in (("fp32", 1e-5), ("int8", 0.3)):
         for stored in (bias, None):
-            prepared = projection(weight, stored, precision)
-            plain = x @ weight.T + (0 if stored is None else stored)
-            torch.testing.assert_close(prepared(x), plain, atol=tolerance, rtol=0)
-        torch.testing.assert_close(prepared(x, residual), x @ weight.T + residual, atol=tolerance, rtol=0)
-        torch.testing.assert_close(prepared(x, residual[:1]), x @ weight.T + residual[:1], atol=tolerance, rtol=0)
-        cut = projection(weight, bias, precision, relu=True)
-        for _ in range(2):  # as it comes, and packed
-            torch.testing.assert_close(cut(x), (x @ weight.T + bias).relu(), atol=tolerance, rtol=0)
-            cut.prepare(rows)
+            projection = Projection(weight, stored, precision)
+            for rows in (1, 3, 1, 2, 3):
+                x, residual = torch.randn(rows, 32), torch.randn(rows, 20)
+                plain = x @ weight.T + (0 if stored is None else stored)
+                torch.testing.assert_close(projection(x), plain, atol=tolerance, rtol=0)
+                torch.testing.assert_close(projection(x, residual), plain + residual, atol=tolerance, rtol=0)
+                torch.testing.assert_close(projection(x, residual[:1]), plain + residual[:1], atol=tolerance, rtol=0)
     with pytest.raises(InputError, match="fp32"):
-        projection(weight.to("meta"), None, "int8")
+        Projection(weight.to("meta"), None, "int8")
 
 
 def test_a_clip_ends_before_its_first_standard_face() -> None:
