@@ -24,10 +24,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.measure import interleaved, machine, timed
+from generator.paper.compiled import CompiledSteps
 from generator.paper.config import PaperConfig
 from generator.paper.decoding import decode, draw_noise, unfinished
 from generator.paper.model import PaperCTEG
-from generator.paper.projections import PRECISIONS, Precision
+from generator.paper.projections import PRECISIONS
 from generator.paper.stepper import Stepper
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +37,8 @@ POSITIONS = 260
 TOKENS = 16
 LENGTHS = (64, 128, 256)
 SAMPLES = 16
+#: Ways to decode one row: as several are, and with steps compiled (which takes a C++ compiler; kept in a cache folder).
+COMPILED = {f"{precision}, compiled": precision for precision in PRECISIONS}
 
 
 def main() -> None:
@@ -67,7 +70,9 @@ class Bench:
         self.reference = PaperCTEG(PaperConfig.reference(max_positions=POSITIONS)).eval()
         self.model = PaperCTEG(replace(self.reference.config.causal(), stop_rule=False)).eval()
         self.model.load_state_dict(self.reference.state_dict())
-        self.steppers = {precision: Stepper(self.model, precision) for precision in PRECISIONS}
+        self.steppers = {str(precision): Stepper(self.model, precision) for precision in PRECISIONS}
+        for way, precision in COMPILED.items():
+            self.steppers[way] = Stepper(self.model, precision, CompiledSteps(self.model, precision))
         self.mean = 0.3 * torch.randn(self.model.config.channels)
         self.line = torch.randn(1, TOKENS, self.model.config.d_model)
 
@@ -87,9 +92,9 @@ class Bench:
         """Draws, (batch, frames, 1, 2, D)."""
         return draw_noise(self.model.config, [np.random.default_rng(row) for row in range(batch)], frames)
 
-    def ours(self, text: tuple[Tensor, Tensor], noise: Tensor, precision: Precision) -> Tensor:
+    def ours(self, text: tuple[Tensor, Tensor], noise: Tensor, way: str) -> Tensor:
         """Frames by our decoder."""
-        return decode(self.model, *text, self.mean, noise, stepper=self.steppers[precision]).frames
+        return decode(self.model, *text, self.mean, noise, stepper=self.steppers[way]).frames
 
     def one_frame_again(self, text: tuple[Tensor, Tensor], length: int) -> Callable[[], object]:
         """What decoding everything again does for the frame at ``length``: two frames are one such call."""
@@ -121,9 +126,9 @@ def speed(bench: Bench, batch: int, rounds: int, lengths: Sequence[int]) -> None
                 again[f"{name} {length}"] = bench.one_frame_again(text, int(length))
         runs: dict[str, Callable[[], object]] = {}
         texts = {"one line": plain} if batch == 1 else {"one line": plain, "a line each": bench.lines(batch)}
-        for precision in PRECISIONS:
+        for way in ways(batch):
             for kind, text in texts.items():
-                runs[f"{precision}, {kind}"] = partial(bench.ours, text, noise, precision)
+                runs[f"{way}, {kind}"] = partial(bench.ours, text, noise, way)
         result = interleaved({**runs, **again}, rounds)
         # Mean over evenly spaced lengths: the cost grows with the length, and so does the number of frames.
         released, unpadded = (
@@ -133,10 +138,9 @@ def speed(bench: Bench, batch: int, rounds: int, lengths: Sequence[int]) -> None
         print(f"| {frames} | everything again, no padding | {unpadded * 1e3:.1f} | {released / unpadded:.1f} | 1 | |")
         for name in runs:
             per_frame = result[name] / frames
-            precision = next(p for p in PRECISIONS if name.startswith(p))
             error = ""
-            if precision != "fp32" and name.endswith("one line"):
-                difference = bench.ours(plain, noise, precision) - exact
+            if name.startswith("int8") and name.endswith("one line"):
+                difference = bench.ours(plain, noise, name.removesuffix(", one line")) - exact
                 error = f"{float(difference.square().mean().sqrt() / exact.square().mean().sqrt()):.2%}"
             print(
                 f"| {frames} | ours, {name} | {per_frame * 1e3:.2f} | {released / per_frame:.1f} | "
@@ -144,11 +148,16 @@ def speed(bench: Bench, batch: int, rounds: int, lengths: Sequence[int]) -> None
             )
 
 
+def ways(batch: int) -> list[str]:
+    """How ``batch`` rows can be decoded."""
+    return [*PRECISIONS, *(COMPILED if batch == 1 else ())]
+
+
 def flatness(bench: Bench, rounds: int) -> None:
     """How much more a late frame costs than an early one."""
     print("\n| decoder, 1 row | ms at frames 28–36 | ms at frames 252–260 | ratio |\n|---|---|---|---|")
-    for precision in PRECISIONS:
-        stepper, text = bench.steppers[precision], bench.text(1)
+    for way in ways(1):
+        stepper, text = bench.steppers[way], bench.text(1)
         noise = bench.noise(1, POSITIONS)[0].flatten(1, 2).unsqueeze(2)  # (positions, 2 L, 1, D)
 
         def eight(stepper: Stepper = stepper, noise: Tensor = noise, text: tuple[Tensor, Tensor] = text) -> list[float]:
@@ -162,7 +171,7 @@ def flatness(bench: Bench, rounds: int) -> None:
 
         table = np.array([eight() for _ in range(rounds + 1)])[1:]
         early, late = (float(np.median(table[:, at : at + 8])) for at in (28, 252))
-        print(f"| {precision} | {early * 1e3:.2f} | {late * 1e3:.2f} | {late / early:.2f} |")
+        print(f"| {way} | {early * 1e3:.2f} | {late * 1e3:.2f} | {late / early:.2f} |")
 
 
 def floor(bench: Bench, rounds: int) -> None:
@@ -177,8 +186,8 @@ def floor(bench: Bench, rounds: int) -> None:
     buffer = torch.randn(weights)
     text_one, noise = bench.text(1), bench.noise(1, 256)
     runs: dict[str, Callable[[], object]] = {"read": buffer.sum}
-    for precision in PRECISIONS:
-        runs[precision] = partial(bench.ours, text_one, noise, precision)
+    for way in ways(1):
+        runs[way] = partial(bench.ours, text_one, noise, way)
     result = interleaved(runs, rounds)
     bandwidth = 4 * weights / result["read"]
     step = result["fp32"] / 256
@@ -187,7 +196,8 @@ def floor(bench: Bench, rounds: int) -> None:
         f"{bandwidth / 1e9:.1f} GB/s that takes {result['read'] * 1e3:.2f} ms: the floor of an fp32 step.\n"
         f"Ours takes {step * 1e3:.2f} ms, {step / result['read']:.2f} times the floor; with the text folded into its "
         f"keys and values it reads {folded / 1e6:.1f} M numbers, {step / (4 * folded / bandwidth):.2f} times their own "
-        f"floor.\nWith 8-bit weights a step takes {result['int8'] / 256 * 1e3:.2f} ms."
+        f"floor.\nCompiled it takes {result['fp32, compiled'] / 256 * 1e3:.2f} ms, with 8-bit weights "
+        f"{result['int8'] / 256 * 1e3:.2f} ms, with both {result['int8, compiled'] / 256 * 1e3:.2f} ms."
     )
 
 

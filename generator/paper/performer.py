@@ -31,6 +31,7 @@ from .config import PaperConfig
 from .decoding import decode, draw_noise
 from .model import PaperCTEG
 from .projections import Precision
+from .replay import CudaGraphs, Recorder
 from .stepper import Stepper
 
 #: Columns of the space: expression coefficients and jaw rotations.
@@ -46,12 +47,12 @@ class PaperPerformer(Performer):
     scales every draw. A length that is asked for is met exactly, otherwise the model ends each take itself.
     """
 
-    def __init__(self, checkpoint: PaperCheckpoint, precision: Precision = "fp32", *, replay: bool = False) -> None:
-        """Prepare ``checkpoint`` for decoding; ``precision`` and ``replay`` as for `Stepper`.
+    def __init__(self, checkpoint: PaperCheckpoint, precision: Precision = "fp32", *, compiled: bool = False) -> None:
+        """Prepare ``checkpoint`` for decoding, with weights in ``precision``, and steps ``compiled`` for the device.
 
         Raises:
             CheckpointError: the model's channels are not those of "flame53".
-            InputError: the precision is not for this device or this torch.
+            InputError: the precision or compiling is not for this device or this torch.
         """
         super().__init__(checkpoint.name, checkpoint.encoder, FLAME53)
         config = checkpoint.model.config
@@ -63,7 +64,7 @@ class PaperPerformer(Performer):
         self.checkpoint = checkpoint
         self._open_ended = _under(checkpoint.model, replace(config.causal(), stop_rule=True))
         self._fixed = _under(checkpoint.model, replace(config.causal(), stop_rule=False))
-        self._stepper = Stepper(self._fixed, precision, replay=replay)
+        self._stepper = Stepper(self._fixed, precision, _recorder(self._fixed, precision) if compiled else None)
         #: Most frames of a take: the start marker fills the first of the T = N - 1 positions seen in training, and
         #: each position gives one frame (position 0's is the mean face). So the released decoding counts too.
         self._limit = config.max_positions - 1
@@ -197,6 +198,19 @@ def _noise(config: PaperConfig, take: Take, count: int) -> Tensor:
         return torch.cat([first[:frame], then[frame:]])
 
     return inherited(take.seed, take.request.origin, of, near, begun)
+
+
+def _recorder(model: PaperCTEG, precision: Precision) -> Recorder:
+    """How steps are compiled for the model's device."""
+    match model.frames.weight.device.type:
+        case "cuda":
+            return CudaGraphs()
+        case "cpu":
+            from .compiled import CompiledSteps  # brings a compiler along
+
+            return CompiledSteps(model, precision)
+        case other:
+            raise InputError(f"Decoding steps are compiled for cuda and cpu, not for {other}; leave --compile out.")
 
 
 def _under(model: PaperCTEG, config: PaperConfig) -> PaperCTEG:

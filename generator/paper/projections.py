@@ -56,10 +56,12 @@ class Projection:
         try:
             self.prepare(1)
         except (AttributeError, RuntimeError) as error:
-            raise InputError(f"This torch ({torch.__version__}) has no 8-bit product; use the precision fp32.") from error
+            raise InputError(
+                f"This torch ({torch.__version__}) has no 8-bit product; use the precision fp32."
+            ) from error
 
     def prepare(self, rows: int) -> Layout:
-        """The layout for products of ``rows`` rows. One row's is kept beside one other; each is a copy of the weights."""
+        """The layout for products of ``rows`` rows. One row's is kept beside one other: each copies the weights."""
         if rows not in self._layouts:
             fit = next((layout for layout in self._layouts.values() if layout.suits(rows)), None)
             kept = {number: layout for number, layout in self._layouts.items() if number == 1 or layout is fit}

@@ -1,96 +1,110 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decoding steps recorded once and replayed: on a GPU a step is some seventy small kernels, and starting them one by
-one from Python takes longer than they do.
+"""Decoding steps recorded once and replayed: a step is some seventy small operations, and starting them one by one
+from Python takes long beside what they compute.
 
-A recording has fixed addresses and shapes, so its inputs are copied into place, its position is a tensor, and
-attention looks at a round number of positions of which the later ones are masked. On CUDA a recording is a CUDA graph;
-elsewhere it is the function itself, which makes everything but the graph testable on a CPU.
+What "recorded" means is a `Recorder`'s matter: CUDA graphs on a GPU (here), machine code on a CPU (`compiled`).
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final
+from dataclasses import replace
+from typing import Final, Protocol
 
 import torch
 from torch import Tensor
 
-#: A step over (frame (B, E), noise (2 L, B, D), position (1,), span), see `Replay`.
-Step = Callable[[Tensor, Tensor, Tensor, int], Tensor]
-#: Computes again from the same inputs and returns the same output tensor.
-Recording = Callable[[], Tensor]
+from .state import StepInputs
 
-#: Attention looks at a multiple of so many positions: a recording for each.
+#: The frame that a position predicts, (B, E).
+Step = Callable[[StepInputs], Tensor]
+#: The same from the inputs it was recorded with, when attention looks at that many positions.
+Recording = Callable[[int], Tensor]
+
+#: CUDA graphs look at a multiple of so many positions: one for each.
 SPAN: Final = 64
 
 _log = logging.getLogger(__name__)
 
 
+class Recorder(Protocol):
+    """A way to record steps."""
+
+    def suits(self, rows: int) -> bool:
+        """Whether steps of ``rows`` rows are worth recording."""
+        ...
+
+    def record(self, step: Step, inputs: StepInputs) -> Recording:
+        """``step`` on ``inputs``, whose contents may change but neither addresses nor shapes."""
+        ...
+
+
 class Replay:
-    """The steps of one batch of clips.
+    """The steps of one batch of clips, replayed.
 
     Args:
-        step: computes one position from its inputs; ``span`` is how many positions attention may look at. Its other
-            state stays at its addresses.
-        frame, noise: inputs of the first step, for their shapes.
-        positions: of the whole clip.
+        inputs: what the step was recorded with; frame, noise and position are written into it.
+        recording: of it.
     """
 
-    def __init__(self, step: Step, frame: Tensor, noise: Tensor, positions: int) -> None:
-        self._step = step
-        self._frame, self._noise = torch.empty_like(frame), torch.empty_like(noise)
-        self._position = torch.zeros(1, dtype=torch.long, device=frame.device)
-        self._positions = positions
-        self._recordings: dict[int, Recording] = {}
+    def __init__(self, inputs: StepInputs, recording: Recording) -> None:
+        self._inputs, self._recording = inputs, recording
 
     def __call__(self, frame: Tensor, noise: Tensor, position: int) -> Tensor:
         """The frame that ``position`` predicts, (B, E)."""
-        self._frame.copy_(frame)
-        self._noise.copy_(noise)
-        self._position.fill_(position)
-        span = min(-(-(position + 1) // SPAN) * SPAN, self._positions)
-        if span not in self._recordings:
-            self._recordings[span] = self._recorded(span)
-        return self._recordings[span]().clone()  # the next replay writes over it
+        self._inputs.frame.copy_(frame)
+        self._inputs.noise.copy_(noise)
+        self._inputs.position.fill_(position)
+        return self._recording(position + 1)
 
-    def _recorded(self, span: int) -> Recording:
-        def run() -> Tensor:
-            return self._step(self._frame, self._noise, self._position, span)
 
-        record = RECORDERS.get(self._frame.device.type)
-        if record is None:
-            return run
+class CudaGraphs:
+    """Records steps as CUDA graphs."""
+
+    def suits(self, rows: int) -> bool:
+        """See `Recorder`: any."""
+        return True
+
+    def record(self, step: Step, inputs: StepInputs) -> Recording:
+        """See `Recorder`; a graph for every `SPAN` positions, recorded when its turn comes."""
+        graphs: dict[int, Callable[[], Tensor]] = {}
+
+        def run(seen: int) -> Tensor:
+            span = min(-(-seen // SPAN) * SPAN, len(inputs.reach))
+            if span not in graphs:
+                narrowed = replace(inputs, reach=inputs.reach[:span])
+                graphs[span] = self._recorded(lambda: step(narrowed))
+            return graphs[span]().clone()  # the next replay writes over it
+
+        return run
+
+    def _recorded(self, run: Callable[[], Tensor]) -> Callable[[], Tensor]:
         try:
-            return record(run)
+            return self.capture(run)
         except RuntimeError as error:
             _log.warning("A decoding step could not be recorded (%s); steps run one by one.", error)
             return run
 
+    def capture(self, run: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        """``run`` as a graph, which writes into the same output every time. Capturing executes nothing.
 
-def cuda_graph(run: Recording) -> Recording:
-    """``run`` as a CUDA graph. Recording executes nothing.
+        Raises:
+            RuntimeError: something in it cannot be captured.
+        """
+        graph = torch.cuda.CUDAGraph()
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            graph.capture_begin()
+            try:
+                output = run()
+            finally:
+                graph.capture_end()
+        torch.cuda.current_stream().wait_stream(side)
 
-    Raises:
-        RuntimeError: something in it cannot be recorded.
-    """
-    graph = torch.cuda.CUDAGraph()
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        graph.capture_begin()
-        try:
-            output = run()
-        finally:
-            graph.capture_end()
-    torch.cuda.current_stream().wait_stream(side)
+        def replay() -> Tensor:
+            graph.replay()
+            return output
 
-    def replay() -> Tensor:
-        graph.replay()
-        return output
-
-    return replay
-
-
-#: How a type of device records; the others run the function.
-RECORDERS: dict[str, Callable[[Recording], Recording]] = {"cuda": cuda_graph}
+        return replay

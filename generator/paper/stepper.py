@@ -23,58 +23,9 @@ from torch import Tensor, nn
 from ..layers import Attention
 from .batches import Marker
 from .model import SECOND_SAMPLE_DEVIATION, PaperCTEG, PaperLayer
-from .projections import Layout, Precision, Projection, kept_type, rounds_to_seven_bits
-from .replay import Replay, Step
-
-
-@dataclass(frozen=True)
-class Place:
-    """What a step needs to know of its position, looked up so that a step computes none of it.
-
-    Attributes:
-        index: the position, (1,).
-        row: what the embedding adds there, (1, D).
-        share: what EwA multiplies the sum of the frames so far by, (1, 1).
-        span: positions that attention looks at, the newest one included.
-        unseen: -inf at those of them that are later, else 0, (1, 1, 1, span); None when there are none.
-    """
-
-    index: Tensor
-    row: Tensor
-    share: Tensor
-    span: int
-    unseen: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class TextMemory:
-    """The text as one attention block sees it.
-
-    Attributes:
-        key, value: (B, H, S, K) and (B, H, S, V).
-        bias: 0 at real tokens, -inf at padding, (B, 1, 1, S); None when there is no padding.
-    """
-
-    key: Tensor
-    value: Tensor
-    bias: Tensor | None
-
-
-@dataclass(frozen=True)
-class FoldedText:
-    """The same for rows that all read one short line, with the block's query and output projections inside.
-
-    Attributes:
-        scores: from the newest position to what each head makes of each token, (B, D) -> (B, H S).
-        mixed: from each head's weights to what the block adds, (B, H S) -> (B, D).
-    """
-
-    scores: Layout
-    mixed: Layout
-
-
-#: The text as the two attention blocks of a layer see it.
-TextMemories = tuple[TextMemory | FoldedText, TextMemory | FoldedText]
+from .projections import Precision, Projection, kept_type, rounds_to_seven_bits
+from .replay import Recorder, Replay
+from .state import FoldedText, LayerState, Place, StepInputs, TextMemories, TextMemory
 
 
 @dataclass(frozen=True)
@@ -88,16 +39,6 @@ class ReadText:
     def is_of(self, memory: Tensor, mask: Tensor) -> bool:
         """Whether it is this text."""
         return torch.equal(self.mask, mask) and torch.equal(self.memory, memory)
-
-
-@dataclass(frozen=True)
-class LayerState:
-    """What one layer remembers. What attention has seen are keys beside values, (B, H, M, K + V)."""
-
-    self_attention: Tensor
-    lta: Tensor | None
-    text: TextMemory | FoldedText
-    text_second: TextMemory | FoldedText
 
 
 @dataclass
@@ -291,7 +232,7 @@ class Stepper:
     Args:
         model: in eval mode.
         precision: of the weights, see `projections.Precision`.
-        replay: record steps and replay them, see `replay`; pays on CUDA alone.
+        recorder: records steps, which are then replayed; see `replay`.
 
     Raises:
         ValueError: EwA is in "sequence" mode, which needs the whole clip at once.
@@ -299,9 +240,9 @@ class Stepper:
     """
 
     @torch.inference_mode()
-    def __init__(self, model: PaperCTEG, precision: Precision = "fp32", *, replay: bool = False) -> None:
+    def __init__(self, model: PaperCTEG, precision: Precision = "fp32", recorder: Recorder | None = None) -> None:
         self.config = model.config
-        self._replays, self._kept = replay, kept_type(precision)
+        self._recorder, self._kept = recorder, kept_type(precision)
         if self.config.ewa == "sequence":
             raise ValueError("ewa 'sequence' looks at the whole clip; decode with PaperConfig.causal() (ewa 'prefix')")
         self._layers = [LayerStepper(layer, precision) for layer in model.decoder_layers]
@@ -336,8 +277,10 @@ class Stepper:
         self._embed.prepare(len(memory))
         self._frames.prepare(len(memory))
         texts = self._read(memory, memory_mask)
-        layers = [layer.start(text, memory, positions) for layer, text in zip(self._layers, texts, strict=True)]
-        if self._replays:  # attention weighs what is masked with zero, so it must be a number
+        # A recorded step fits one size of cache.
+        room = positions if self._recorder is None else len(self._places)
+        layers = [layer.start(text, memory, room) for layer, text in zip(self._layers, texts, strict=True)]
+        if self._recorder is not None:  # attention weighs what is masked with zero, so it must be a number
             for cache in (
                 cache for layer in layers for cache in (layer.self_attention, layer.lta) if cache is not None
             ):
@@ -363,11 +306,23 @@ class Stepper:
         """
         position = state.position
         state.position += 1
-        if frame is None or not self._replays:
+        if frame is None or self._recorder is None or not self._recorder.suits(noise.shape[1]):
             return self._computed(state.layers, state.total, frame, noise, self._places[position])
         if state.replay is None:
-            state.replay = Replay(self._recordable(state.layers, state.total), frame, noise, state.positions)
+            inputs = StepInputs(
+                torch.empty_like(frame), torch.empty_like(noise), torch.empty_like(self._indices[:1]),
+                self._indices[: state.positions], state.total, state.layers,
+            )  # fmt: skip
+            state.replay = Replay(inputs, self._recorder.record(self._recordable, inputs))
         return state.replay(frame, noise, position)
+
+    def _recordable(self, inputs: StepInputs) -> Tensor:
+        """The step as a function of tensors alone."""
+        row, share = self._rows.index_select(0, inputs.position), self._shares.index_select(0, inputs.position)
+        later = inputs.reach > inputs.position
+        unseen = torch.zeros_like(later, dtype=self._kept).masked_fill_(later, -torch.inf)
+        place = Place(inputs.position, row, share, later.shape[0], unseen.view(1, 1, 1, -1))
+        return self._computed(inputs.layers, inputs.total, inputs.frame, inputs.noise, place)
 
     def _computed(
         self, layers: list[LayerState], total: Tensor, frame: Tensor | None, noise: Tensor, place: Place
@@ -387,18 +342,6 @@ class Stepper:
         total.add_(frame)
         shift = self._ewa(frame if self.config.ewa == "frame" else total * place.share)
         return self._embed(torch.cat([frame, shift], 1), place.row)
-
-    def _recordable(self, layers: list[LayerState], total: Tensor) -> Step:
-        """The step of a state as a function of tensors alone."""
-
-        def step(frame: Tensor, noise: Tensor, position: Tensor, span: int) -> Tensor:
-            row, share = self._rows.index_select(0, position), self._shares.index_select(0, position)
-            later = self._indices[:span] > position
-            unseen = torch.zeros_like(later, dtype=self._kept).masked_fill_(later, -torch.inf)
-            place = Place(position, row, share, span, unseen.view(1, 1, 1, -1))
-            return self._computed(layers, total, frame, noise, place)
-
-        return step
 
 
 class Norm:

@@ -23,15 +23,15 @@ def load_performer(
     progress: Progress | None = None,
     precision: Precision = "fp32",
     *,
-    replay: bool = False,
+    compiled: bool = False,
 ) -> Performer:
     """Load from ``checkpoint`` (a folder; None for the bundled one) onto ``device``.
 
-    ``precision`` "int8" decodes faster on a CPU and a little less exactly; ``replay`` records decoding steps
-    as CUDA graphs. Both are for the paper's model.
+    ``precision`` "int8" decodes faster on a CPU and a little less exactly; ``compiled`` makes CUDA graphs or machine
+    code of decoding steps. Both are for the paper's model.
 
     Raises:
-        InputError: the checkpoint, device or torch has no such precision.
+        InputError: the checkpoint, device or torch has no such precision or cannot be compiled.
         CheckpointError: missing, incomplete or damaged checkpoint.
         EnvironmentProblem: missing text encoder, or a device this Python cannot use.
     """
@@ -44,13 +44,13 @@ def load_performer(
         case None:
             if precision != "fp32":
                 raise InputError(f"{folder.name} decodes in fp32 only; {precision} is for the paper's model.")
-            if replay:
-                raise InputError(f"{folder.name} replays no steps; recorded steps are for the paper's model.")
+            if compiled:
+                raise InputError(f"{folder.name} cannot be compiled; compiled steps are for the paper's model.")
             loaded = load_checkpoint(folder, target)
             report(0.2, "loading the model")
             performer = CtegPerformer(loaded, TextEncoder.load(loaded.text_encoder, target))
         case "cteg-paper":
-            performer = PaperPerformer(load_paper_checkpoint(folder, target), precision, replay=replay)
+            performer = PaperPerformer(load_paper_checkpoint(folder, target), precision, compiled=compiled)
         case unknown:
             raise CheckpointError(
                 f"The checkpoint in {folder} has the format {unknown!r}, which cannot be performed; choose another."

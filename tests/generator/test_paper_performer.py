@@ -283,6 +283,25 @@ def test_say_performs_it_and_refuses_a_live_link_file(
     assert "write .npz or .json" in capsys.readouterr().err
 
 
+def test_say_compiles_its_steps_if_it_can(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr("generator.paper.compiled.compile_step", fail)
+    say = ["say", LINE, "--checkpoint", str(folder), "--seconds", "1", "--device", "cpu"]
+    assert main([*say, "--out", str(tmp_path / "plain.npz")]) == 0
+    assert main([*say, "--compile", "--out", str(tmp_path / "compiled.npz")]) == 0
+    assert "The decoding step could not be compiled (no compiler); steps run one by one." in caplog.text
+    plain, compiled = (
+        np.load(tmp_path / f"{name}.npz", allow_pickle=False)["values"] for name in ("plain", "compiled")
+    )
+    np.testing.assert_allclose(plain, compiled, atol=1e-5)
+    with pytest.raises(InputError, match="compiled steps are for the paper's model"):
+        load_performer(device="cpu", compiled=True)
+
+
 def test_the_worker_performs_it_and_cancels_it(folder: Path, root: Path) -> None:
     line = {"text": LINE, "takes": 2, "seed": 3, "seconds": 1.0}
     slow = {"text": LINE, "takes": 64}

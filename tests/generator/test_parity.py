@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The paper's CTEG: equal to recorded vectors, cached = re-decoded, and every quirk of the release has its switch."""
+"""The paper's CTEG: equal to recorded vectors, and every quirk of the release has its switch."""
 
 from __future__ import annotations
 
@@ -13,30 +13,21 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from scipy.stats import norm
-from torch import Tensor
 
 from generator.distributions import Gaussian
-from generator.errors import InputError
 from generator.evaluation.perplexity import box_log_probability, corner_probability, cppl, cppl_box
 from generator.paper.batches import Marker, PaperBatch, collate
 from generator.paper.config import REFERENCE_QUIRKS, PaperConfig
-from generator.paper.decoding import decode, decode_serial, draw_noise
 from generator.paper.model import PaperCTEG, PaperOutput
 from generator.paper.objective import losses
-from generator.paper.projections import Projection
 from generator.paper.released import from_released_state, our_name, released_text_encoder
-from generator.paper.replay import RECORDERS, Recording
-from generator.paper.stepper import FoldedText, Stepper
+from tests.generator.paper_model import SMALL, make_clips, make_model, make_text
 from tests.parity import __main__ as command
 from tests.parity.checks import check_folder
 from tests.parity.folder import Folder, Replay
 from tests.parity.make import DATA
 
 RECORDED = Path(__file__).resolve().parents[3] / "shared" / "parity"
-SMALL = PaperConfig(
-    d_model=16, n_head=2, d_key=4, d_value=6, d_inner=20, expression_channels=5, jaw_channels=2, max_positions=14,
-    max_text=6, dropout=0.0,
-)  # fmt: skip
 SIZES = {f.name: getattr(SMALL, f.name) for f in fields(SMALL) if f.name not in REFERENCE_QUIRKS}
 SETTINGS = {
     "d_model": 16, "n_head": 2, "d_k": 8, "d_v": 8, "d_inner_hid": 20, "n_layers": 1, "trg_exp_dim": 7,
@@ -44,34 +35,6 @@ SETTINGS = {
     "flat_method": "casual_attention", "second_sample": "one", "one_step_loss": True, "feature_attention": True,
     "encoder_pretrained": "BertModel",
 }  # fmt: skip
-
-
-def make_model(config: PaperConfig, seed: int = 1) -> PaperCTEG:
-    torch.manual_seed(seed)
-    model = PaperCTEG(config).eval()
-    for name, parameter in model.named_parameters():  # fresh layers are too tame to tell a wrong cache from a right one
-        torch.nn.init.normal_(parameter, std=1.0 if name.startswith("ewa") else 0.3)
-    return model
-
-
-def make_text(rows: int = 2) -> tuple[Tensor, Tensor]:
-    memory = torch.randn(rows, 5, SMALL.d_model, generator=torch.Generator().manual_seed(2))
-    mask = torch.ones(rows, 5, dtype=torch.bool)
-    mask[-1, -2:] = False
-    return memory, mask
-
-
-def make_line(tokens: int, rows: int) -> tuple[Tensor, Tensor]:
-    """One line for every row, its last token padding: what several takes of a line read."""
-    memory = torch.randn(1, tokens, SMALL.d_model, generator=torch.Generator().manual_seed(3)).expand(rows, -1, -1)
-    mask = torch.ones(rows, tokens, dtype=torch.bool)
-    mask[:, -1] = False
-    return memory, mask
-
-
-def make_clips(*lengths: int) -> tuple[list[Tensor], Tensor]:
-    rng = torch.Generator().manual_seed(3)
-    return [torch.randn(n, SMALL.channels, generator=rng) for n in lengths], torch.randn(SMALL.channels, generator=rng)
 
 
 # Equal to what was recorded --------------------------------------------------------------------------------------
@@ -107,174 +70,6 @@ def test_the_command_says_which_array_is_off(
     assert command.main() == 1
     table = capsys.readouterr().out
     assert "ewa_l1 shift_whole" in table and "FAIL" in table and "batch tgt_exp " in table
-
-
-# Decoding --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("second_sample", [True, False])
-@pytest.mark.parametrize(
-    ("ewa", "divisor"),
-    [("off", "seen"), ("frame", "seen"), ("prefix", "seen"), ("prefix", "serial"), ("prefix", "training")],
-)
-def test_cached_decoding_equals_teacher_forcing_on_its_own_frames(
-    ewa: str, divisor: str, second_sample: bool, layers: int
-) -> None:
-    config = replace(SMALL, ewa=ewa, ewa_divisor=divisor, second_sample=second_sample, n_layers=layers, stop_rule=False)
-    check_cached_decoding(config, *make_text())
-
-
-@pytest.mark.parametrize(("tokens", "rows", "folded"), [(6, 1, True), (6, 3, True), (10, 3, False)])
-@pytest.mark.parametrize("lta", [True, False])
-def test_takes_of_one_line_are_decoded_over_its_folded_text(lta: bool, tokens: int, rows: int, folded: bool) -> None:
-    config = replace(SMALL, lta=lta, scale_embedding=lta, stop_rule=False)
-    memory, mask = make_line(tokens, rows)
-    check_cached_decoding(config, memory, mask)
-    state = Stepper(make_model(config)).start(memory, mask, 5)
-    assert [isinstance(layer.text, FoldedText) for layer in state.layers] == [folded]
-
-
-def check_cached_decoding(config: PaperConfig, memory: Tensor, mask: Tensor) -> None:
-    """Decode, then compare every frame with a teacher-forced pass over the decoded frames with the same noise."""
-    model, count, layers, second_sample = make_model(config), 9, config.n_layers, config.second_sample
-    _, mean = make_clips()
-    rows = len(memory)
-    noise = draw_noise(config, [np.random.default_rng(4 + row) for row in range(rows)], count)
-    decoded = decode(model, memory, mask, mean, noise)
-    assert decoded.frames.shape == (rows, count, SMALL.channels) and decoded.lengths.tolist() == [count] * rows
-    draws = {}
-    for layer in range(layers):
-        draws[f"{layer}a"] = noise[:, :, layer, 0]
-        draws[f"{layer}b"] = torch.cat([noise[:, :, layer, 1], torch.zeros(rows, 1, config.d_model)], 1)
-    if not second_sample:
-        draws = {name: draw for name, draw in draws.items() if name.endswith("a")}
-    batch = collate([frames[1:] for frames in decoded.frames], mean, replace(config, max_positions=count + 2))
-    again = model(batch, memory, mask, "prior", Replay(draws)).prediction
-    torch.testing.assert_close(again[:, 1:count], decoded.frames[:, 1:], atol=1e-5, rtol=1e-5)
-    assert decoded.frames[:, 1:].std(1).mean() > 0.01
-
-
-@pytest.mark.parametrize(("ewa", "layers"), [("prefix", 1), ("frame", 2), ("off", 1)])
-@pytest.mark.parametrize("padded", [True, False])
-def test_replayed_steps_equal_steps_one_by_one(
-    ewa: str, layers: int, padded: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = replace(SMALL, ewa=ewa, n_layers=layers, stop_rule=False, max_positions=150)
-    model, (memory, mask) = make_model(config), make_text() if padded else make_line(6, 2)
-    _, mean = make_clips()
-    noise = draw_noise(config, [np.random.default_rng(seed) for seed in (4, 5)], 140)
-    plain = decode(model, memory, mask, mean, noise).frames
-    recorded = []
-
-    def like_a_graph(run: Recording) -> Recording:
-        """It writes into the same output every time, and has no other inputs than those it was recorded with."""
-        recorded.append(run)
-        output = torch.empty(2, config.channels)
-        return lambda: output.copy_(run())
-
-    monkeypatch.setitem(RECORDERS, "cpu", like_a_graph)
-    replayed = decode(model, memory, mask, mean, noise, stepper=Stepper(model, replay=True)).frames
-    torch.testing.assert_close(replayed, plain, atol=1e-5, rtol=1e-5)
-    assert len(recorded) == 3  # up to 64 positions, up to 128, and all 140
-
-
-def test_a_step_that_cannot_be_recorded_is_run(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def refuse(run: Recording) -> Recording:
-        raise RuntimeError("no room")
-
-    monkeypatch.setitem(RECORDERS, "cpu", refuse)
-    config = replace(SMALL, stop_rule=False)
-    model, (memory, mask) = make_model(config), make_text()
-    _, mean = make_clips()
-    noise = draw_noise(config, [np.random.default_rng(seed) for seed in (4, 5)], 12)
-    replayed = decode(model, memory, mask, mean, noise, stepper=Stepper(model, replay=True)).frames
-    torch.testing.assert_close(replayed, decode(model, memory, mask, mean, noise).frames, atol=1e-5, rtol=1e-5)
-    assert caplog.messages == ["A decoding step could not be recorded (no room); steps run one by one."]
-
-
-def test_eight_bit_weights_stay_close() -> None:
-    config = replace(SMALL, d_model=64, d_inner=128, stop_rule=False)
-    torch.manual_seed(0)
-    model = PaperCTEG(config).eval()
-    memory, mask = torch.randn(2, 5, 64), torch.ones(2, 5, dtype=torch.bool)
-    _, mean = make_clips()
-    noise = draw_noise(config, [np.random.default_rng(seed) for seed in (4, 5)], 12)
-    exact = decode(model, memory, mask, mean, noise).frames
-    rounded = decode(model, memory, mask, mean, noise, stepper=Stepper(model, "int8")).frames
-    error = float((rounded - exact).square().mean().sqrt() / exact.square().mean().sqrt())
-    assert 0 < error < 0.03  # at the paper's width it is measured by benchmarks/paper_decoding.py
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_projections_are_linear_maps(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    weight, bias = torch.randn(20, 32), torch.randn(20)
-    for precision, tolerance in (("fp32", 1e-5), ("int8", 0.3)):
-        for stored in (bias, None):
-            projection = Projection(weight, stored, precision)
-            for rows in (1, 3, 1, 2, 3):
-                x, residual = torch.randn(rows, 32), torch.randn(rows, 20)
-                plain = x @ weight.T + (0 if stored is None else stored)
-                torch.testing.assert_close(projection(x), plain, atol=tolerance, rtol=0)
-                torch.testing.assert_close(projection(x, residual), plain + residual, atol=tolerance, rtol=0)
-                torch.testing.assert_close(projection(x, residual[:1]), plain + residual[:1], atol=tolerance, rtol=0)
-    with pytest.raises(InputError, match="fp32"):
-        Projection(weight.to("meta"), None, "int8")
-
-
-def test_a_clip_ends_before_its_first_standard_face() -> None:
-    config = replace(SMALL, stop_threshold=0.0)
-    model, (memory, mask) = make_model(config), make_text(4)
-    _, mean = make_clips()
-    noise = draw_noise(config, [np.random.default_rng(seed) for seed in range(4)], 12)
-    whole = decode(model, memory, mask, mean, noise)
-    assert whole.lengths.tolist() == [12] * 4
-    norms = whole.frames.norm(dim=-1)
-    threshold = float(norms[:, 2:9].min(1).values.max()) + 1e-4  # every row gets there by frame 8
-    model.config = replace(config, stop_threshold=threshold)
-    stopped = decode(model, memory, mask, mean, noise)
-    expected = [next(j for j in range(1, 12) if row[j] < threshold) for row in norms]
-    assert stopped.lengths.tolist() == expected
-    assert stopped.frames.shape[1] == max(expected) + 1  # nothing is decoded after the last row has ended
-    torch.testing.assert_close(stopped.frames, whole.frames[:, : max(expected) + 1])
-
-
-def test_redrawing_the_past_changes_two_layers_but_not_one() -> None:
-    for layers, same in ((1, True), (2, False)):
-        config = replace(SMALL, n_layers=layers, stop_rule=False, second_sample=True)
-        model, (memory, mask), count = make_model(config), make_text(), 6
-        _, mean = make_clips()
-        noise = draw_noise(config, [np.random.default_rng(seed) for seed in (4, 5)], count)
-        calls: list[int] = []
-
-        def newest(like: Tensor, noise: Tensor = noise, calls: list[int] = calls, layers: int = layers) -> Tensor:
-            """Recorded noise at the newest position of a call, fresh noise in its past."""
-            call, kind = divmod(len(calls), 2)
-            step, layer = divmod(call, layers)
-            calls.append(1)
-            draw = torch.randn_like(like)
-            draw[:, step + 1] = noise[:, step + 1, layer, kind]
-            return draw
-
-        redrawn = decode_serial(model, memory, mask, mean, count, newest)
-        kept = decode(model, memory, mask, mean, noise).frames
-        assert torch.allclose(redrawn, kept, atol=1e-5) is same
-
-
-def test_decoding_refuses_what_it_cannot_do() -> None:
-    memory, mask = make_text()
-    with pytest.raises(ValueError, match="sequence"):
-        Stepper(make_model(replace(SMALL, ewa="sequence")))
-    with pytest.raises(ValueError, match="15 positions are more than the model's 14"):
-        Stepper(make_model(SMALL)).start(memory, mask, 15)
-
-
-def test_longer_takes_begin_like_shorter_ones() -> None:
-    short, long = (draw_noise(SMALL, [np.random.default_rng(7)], n) for n in (5, 12))
-    assert torch.equal(long[:, :5], short)
 
 
 # Quirks ----------------------------------------------------------------------------------------------------------

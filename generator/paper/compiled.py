@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Decoding steps of one row compiled for this processor, with PyTorch's ahead-of-time compiler (AOTInductor).
+
+The small operations of a step become a few loops, and none is started from Python. Compiling takes half a minute and a
+C++ compiler, so what comes out is kept in the user's cache folder and nowhere else: it is machine code, and no
+checkpoint may bring any.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import logging
+import platform
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import torch
+from platformdirs import user_cache_path
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from . import projections, state, stepper
+from .model import PaperCTEG
+from .projections import Plain, Precision, SummedBytes
+from .replay import Recording, Step
+from .state import FoldedText, LayerState, StepInputs, TextMemory
+
+#: Modules whose code becomes part of a compiled step.
+_COMPILED: Final[Sequence[ModuleType]] = (projections, state, stepper)
+
+_log = logging.getLogger(__name__)
+
+for _class in (StepInputs, LayerState, TextMemory, FoldedText, Plain, SummedBytes):
+    torch.export.register_dataclass(_class)
+
+
+class CompiledSteps:
+    """Records steps by compiling them, or by loading what was compiled for the same weights before.
+
+    Args:
+        model: whose steps they are.
+        precision: they are computed in.
+        folder: where compiled steps are kept; by default in the user's cache folder.
+
+    Attributes:
+        name: of the model's files there, with all in it that decides what compiling gives.
+    """
+
+    def __init__(self, model: PaperCTEG, precision: Precision, folder: Path | None = None) -> None:
+        self.name = _fingerprint(model, precision)[:32]
+        self._eight_bit = precision == "int8"
+        self._folder = folder or user_cache_path("cteg", appauthor=False) / "steps"
+        #: By form of the inputs; None where compiling failed.
+        self._loaded: dict[str, Any] = {}
+
+    def suits(self, rows: int) -> bool:
+        """See `Recorder`: with several rows the products take nearly all the time."""
+        return rows == 1
+
+    def record(self, step: Step, inputs: StepInputs) -> Recording:
+        """See `Recorder`. What cannot be compiled is run as it is, and the log says why."""
+
+        def run(seen: int) -> Tensor:
+            return step(replace(inputs, reach=inputs.reach[:seen]))
+
+        leaves, form = pytree.tree_flatten(inputs)
+        key = hashlib.sha256(f"{form} {[getattr(leaf, 'dtype', leaf) for leaf in leaves]}".encode()).hexdigest()
+        if key not in self._loaded:
+            self._loaded[key] = self._runner(key, step, inputs)
+        runner = self._loaded[key]
+        if runner is None:
+            return run
+        tensors = [leaf for leaf in leaves if leaf is not None]
+        reach = next(place for place, tensor in enumerate(tensors) if tensor is inputs.reach)
+
+        def run_compiled(seen: int) -> Tensor:
+            tensors[reach] = inputs.reach[:seen]
+            frame: Tensor = runner.run(tensors)[0]
+            return frame
+
+        return run_compiled
+
+    def _runner(self, key: str, step: Step, inputs: StepInputs) -> Any:
+        if self._eight_bit and not SummedBytes.serves(1):
+            _log.warning(
+                "8-bit steps are compiled for one thread (OMP_NUM_THREADS=1) of an x86 CPU; they run one by one."
+            )
+            return None
+        path = self._folder / f"{self.name}-{key[:32]}.pt2"
+        try:
+            if not path.is_file():
+                _log.warning("Compiling the decoding step, once for this checkpoint: about half a minute ...")
+                compile_step(step, inputs, path)
+            return torch._inductor.aoti_load_package(str(path), run_single_threaded=True).loader
+        except (RuntimeError, OSError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            _log.warning(
+                "The decoding step could not be compiled (%s); steps run one by one. Compiling needs a C++ compiler: "
+                "g++, clang++ or that of Visual Studio.",
+                reason,
+            )
+            return None
+
+
+def compile_step(step: Step, inputs: StepInputs, path: Path) -> None:
+    """Compile ``step`` for inputs of the form of ``inputs`` and any number of positions and tokens, into ``path``.
+
+    Raises:
+        RuntimeError: it cannot be compiled, or there is no compiler. OSError: it cannot be written.
+    """
+    # A size that another has too would be taken for the same.
+    inputs = replace(inputs, reach=inputs.reach[:-1])
+    leaves, form = pytree.tree_flatten(inputs)
+    module = _OnTensors(step, leaves, form)
+    tensors = [leaf for leaf in leaves if leaf is not None]
+    axes = _growing(inputs)
+    shapes = [{axes[id(tensor)]: torch.export.Dim.DYNAMIC} if id(tensor) in axes else None for tensor in tensors]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # One thread: the loops are short. The products have threads of their own.
+    one_thread = torch._inductor.config.patch({"cpp.threads": 1})
+    with one_thread, tempfile.TemporaryDirectory(dir=path.parent) as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch's own, of its own
+        exported = torch.export.export(module, (tensors,), dynamic_shapes=(shapes,), strict=False)
+        made = torch._inductor.aoti_compile_and_package(exported, package_path=str(Path(folder) / path.name))
+        Path(made).replace(path)
+
+
+class _OnTensors(nn.Module):
+    """A step as a module over a list of tensors."""
+
+    def __init__(self, step: Step, leaves: Sequence[Tensor | None], form: Any) -> None:
+        super().__init__()
+        self._step, self._form = step, form
+        self._given = [leaf is not None for leaf in leaves]
+
+    def forward(self, tensors: list[Tensor]) -> Tensor:
+        """The step on them."""
+        each = iter(tensors)
+        return self._step(pytree.tree_unflatten([next(each) if given else None for given in self._given], self._form))
+
+
+def _growing(inputs: StepInputs) -> dict[int, int]:
+    """Which axis has another size for other clips and lines, by the tensor's `id`."""
+    axes = {id(inputs.reach): 0}
+    for text in (text for layer in inputs.layers for text in (layer.text, layer.text_second)):
+        if isinstance(text, TextMemory):
+            axes |= {id(text.key): 2, id(text.value): 2, id(text.bias): 3}
+            continue
+        for layout, axis in ((text.scores, 1), (text.mixed, 0)):
+            if isinstance(layout, Plain):
+                axes[id(layout.matrix)] = axis
+            elif isinstance(layout, SummedBytes):
+                axes[id(layout.table)] = axis
+        if isinstance(text.mixed, SummedBytes):
+            axes[id(text.mixed.every)] = 0
+    return axes
+
+
+def _fingerprint(model: PaperCTEG, precision: Precision) -> str:
+    """Of all that decides what compiling gives: weights, sizes, precision, code, torch, machine."""
+    digest = hashlib.sha256()
+    machine = [torch.__version__, platform.system(), torch.cpu.get_capabilities()]
+    code = [*map(inspect.getsource, _COMPILED), inspect.getsource(compile_step)]
+    digest.update(json.dumps([model.config.to_json(), precision, machine, code], default=dict).encode())
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
