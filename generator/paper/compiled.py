@@ -28,7 +28,7 @@ from torch.utils import _pytree as pytree
 
 from . import projections, state, stepper
 from .model import PaperCTEG
-from .projections import Plain, Precision, SummedBytes
+from .projections import Plain, Precision, SummedBytes, sums_bytes
 from .replay import Recording, Step
 from .state import FoldedText, LayerState, StepInputs, TextMemory
 
@@ -88,10 +88,8 @@ class CompiledSteps:
         return run_compiled
 
     def _runner(self, key: str, step: Step, inputs: StepInputs) -> Any:
-        if self._eight_bit and not SummedBytes.serves(1):
-            _log.warning(
-                "8-bit steps are compiled for one thread (OMP_NUM_THREADS=1) of an x86 CPU; they run one by one."
-            )
+        if self._eight_bit and not sums_bytes():
+            _log.warning("8-bit steps are compiled for x86 processors only; here they run one by one.")
             return None
         path = self._folder / f"{self.name}-{key[:32]}.pt2"
         try:

@@ -22,11 +22,50 @@ Precision = Literal["fp32", "int8"]
 PRECISIONS: Final[tuple[Precision, ...]] = ("fp32", "int8")
 
 
+@dataclass(frozen=True)
+class Scheme:
+    """How weights are held.
+
+    Attributes:
+        precision: of the weights.
+        recorded: for steps that are recorded (`replay`), which changes what is fastest and what is possible.
+    """
+
+    precision: Precision = "fp32"
+    recorded: bool = False
+
+    @property
+    def kept_type(self) -> torch.dtype:
+        """Of the keys and values that attention keeps: bfloat16 beside 8-bit weights where the CPU multiplies it."""
+        supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+        return torch.bfloat16 if self.precision == "int8" and supported else torch.float32
+
+    def rounds_to_seven_bits(self, rows: int) -> bool:
+        """Whether products of ``rows`` rows round activations to 7 bits."""
+        return self._of_bytes(rows) is MultipliedBytes and not _multiplies_bytes()
+
+    def kind(self, weight: Tensor, rows: int) -> type[Layout]:
+        """The layout of ``weight`` for products of ``rows`` rows."""
+        if self.precision == "int8":
+            return self._of_bytes(rows)
+        return Packed if rows > 1 and weight.device.type == "cpu" and _packs() else Plain
+
+    def _of_bytes(self, rows: int) -> type[Layout]:
+        # With more threads products of 8-bit activations are faster, but they cannot be recorded.
+        sums = rows == 1 and sums_bytes() and (self.recorded or torch.get_num_threads() == 1)
+        return SummedBytes if sums else MultipliedBytes
+
+
 class Layout(Protocol):
     """A linear map with fixed weights in the layout that one number of rows, or some, wants."""
 
+    @classmethod
+    def of(cls, weight: Tensor, bias: Tensor | None, rows: int) -> Layout:
+        """Lay out ``weight`` (O, I), ``bias`` (O,) for products of ``rows`` rows."""
+        ...
+
     def suits(self, rows: int) -> bool:
-        """Whether it is the one for ``rows`` rows."""
+        """Whether it can be used for ``rows`` rows too."""
         ...
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
@@ -39,17 +78,17 @@ class Projection:
 
     Args:
         weight: (O, I); ``bias`` (O,).
-        precision: of the weights.
+        scheme: how they are held.
 
     Raises:
         InputError: this device or this build of torch has no 8-bit product.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, precision: Precision) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, scheme: Scheme) -> None:
         self._weight, self._bias = weight.detach(), None if bias is None else bias.detach()
-        self._precision = precision
+        self._scheme = scheme
         self._layouts: dict[int, Layout] = {}
-        if precision == "fp32":
+        if scheme.precision == "fp32":
             return
         if weight.device.type != "cpu":
             raise InputError(f"8-bit weights are for the CPU; use the precision fp32 on {weight.device.type}.")
@@ -61,11 +100,13 @@ class Projection:
             ) from error
 
     def prepare(self, rows: int) -> Layout:
-        """The layout for products of ``rows`` rows. One row's is kept beside one other: each copies the weights."""
+        """The layout for products of ``rows`` rows."""
         if rows not in self._layouts:
-            fit = next((layout for layout in self._layouts.values() if layout.suits(rows)), None)
-            kept = {number: layout for number, layout in self._layouts.items() if number == 1 or layout is fit}
-            self._layouts = {**kept, rows: fit or self._laid_out(rows)}
+            kind, layouts = self._scheme.kind(self._weight, rows), self._layouts.values()
+            fit = next((layout for layout in layouts if type(layout) is kind and layout.suits(rows)), None)
+            if kind is Packed:  # a copy of the weights each: one is enough
+                self._layouts = {n: layout for n, layout in self._layouts.items() if not isinstance(layout, Packed)}
+            self._layouts[rows] = fit or kind.of(self._weight, self._bias, rows)
         return self._layouts[rows]
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
@@ -73,30 +114,22 @@ class Projection:
         layout = self._layouts.get(len(x)) or self.prepare(len(x))
         return layout(x, residual)
 
-    def _laid_out(self, rows: int) -> Layout:
-        if self._precision == "int8":
-            bytes_ = SummedBytes if SummedBytes.serves(rows) else MultipliedBytes
-            return bytes_.of(self._weight.float(), self._bias)
-        if rows > 1 and self._weight.device.type == "cpu" and _packs():
-            return Packed(self._weight, self._bias, rows)
-        return Plain.of(self._weight, self._bias)
-
 
 @dataclass(frozen=True)
 class Plain:
-    """fp32 weights, on a CPU transposed in memory: for one row there, and for any number elsewhere."""
+    """fp32 weights, on a CPU transposed in memory."""
 
     matrix: Tensor  # (I, O)
     bias: Tensor | None
 
     @classmethod
-    def of(cls, weight: Tensor, bias: Tensor | None) -> Plain:
-        """Lay out ``weight`` (O, I), ``bias`` (O,)."""
+    def of(cls, weight: Tensor, bias: Tensor | None, rows: int) -> Plain:
+        """See `Layout`: for any number."""
         return cls(weight.t().contiguous() if weight.device.type == "cpu" else weight.contiguous().t(), bias)
 
     def suits(self, rows: int) -> bool:
-        """See `Layout`."""
-        return rows == 1 or self.matrix.device.type != "cpu" or not _packs()
+        """See `Layout`: any."""
+        return True
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """See `Layout`."""
@@ -106,26 +139,34 @@ class Plain:
         return y if residual is None else y + residual
 
 
+@dataclass(frozen=True)
 class Packed:
     """fp32 weights packed by MKL for one number of rows."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, rows: int) -> None:
-        self._weight, self._bias, self._rows = weight.contiguous(), bias, rows
-        self._packed = torch.ops.mkl._mkl_reorder_linear_weight(self._weight, rows)
+    packed: Tensor
+    weight: Tensor  # (O, I)
+    bias: Tensor | None
+    rows: int
+
+    @classmethod
+    def of(cls, weight: Tensor, bias: Tensor | None, rows: int) -> Packed:
+        """See `Layout`."""
+        weight = weight.contiguous()
+        return cls(torch.ops.mkl._mkl_reorder_linear_weight(weight, rows), weight, bias, rows)
 
     def suits(self, rows: int) -> bool:
-        """See `Layout`."""
-        return rows == self._rows
+        """See `Layout`: those it was packed for."""
+        return rows == self.rows
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """See `Layout`."""
-        y: Tensor = torch.ops.mkl._mkl_linear.default(x, self._packed, self._weight, self._bias, self._rows)
+        y: Tensor = torch.ops.mkl._mkl_linear.default(x, self.packed, self.weight, self.bias, self.rows)
         return y if residual is None else y + residual
 
 
 @dataclass(frozen=True)
 class SummedBytes:
-    """8-bit weights with a scale and an offset per input, activations as they are: for one row on one thread.
+    """8-bit weights with a scale and an offset per input, activations as they are: for one row.
 
     A sum of table rows times a number each, which torch knows as an embedding bag. Its 8-bit kernel reads the bytes as
     fast as a product with 8-bit activations does, and nothing has to be rounded or set up before. It knows no threads.
@@ -136,20 +177,15 @@ class SummedBytes:
     first: Tensor  # 0, where the only sum begins
     bias: Tensor | None
 
-    @staticmethod
-    def serves(rows: int) -> bool:
-        """Whether 8-bit weights are laid out like this for ``rows`` rows: where torch has the kernel, on x86."""
-        return rows == 1 and torch.get_num_threads() == 1 and "fbgemm" in torch.backends.quantized.supported_engines
-
     @classmethod
-    def of(cls, weight: Tensor, bias: Tensor | None) -> SummedBytes:
-        """Round and lay out ``weight`` (O, I), ``bias`` (O,)."""
-        table = torch.ops.quantized.embedding_bag_byte_prepack(weight.t().contiguous())
+    def of(cls, weight: Tensor, bias: Tensor | None, rows: int) -> SummedBytes:
+        """See `Layout`: for one."""
+        table = torch.ops.quantized.embedding_bag_byte_prepack(weight.float().t().contiguous())
         return cls(table, torch.arange(len(table)), torch.zeros(1, dtype=torch.long), bias)
 
     def suits(self, rows: int) -> bool:
-        """See `Layout`."""
-        return self.serves(rows)
+        """See `Layout`: one."""
+        return rows == 1
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """See `Layout`."""
@@ -168,8 +204,9 @@ class MultipliedBytes:
     packed: Any
 
     @classmethod
-    def of(cls, weight: Tensor, bias: Tensor | None) -> MultipliedBytes:
-        """Round and lay out ``weight`` (O, I), ``bias`` (O,)."""
+    def of(cls, weight: Tensor, bias: Tensor | None, rows: int) -> MultipliedBytes:
+        """See `Layout`: for any number."""
+        weight = weight.float()
         scale = (weight.abs().amax(1) / 127).clamp(min=1e-12).double()
         with warnings.catch_warnings():
             # These operators are to move out of torch some day; torch is pinned, and `Projection` notices.
@@ -179,8 +216,8 @@ class MultipliedBytes:
             return cls(torch.ops.quantized.linear_prepack(rounded, None if bias is None else bias.clone()))
 
     def suits(self, rows: int) -> bool:
-        """See `Layout`."""
-        return not SummedBytes.serves(rows)
+        """See `Layout`: any."""
+        return True
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """See `Layout`."""
@@ -188,9 +225,10 @@ class MultipliedBytes:
         return y if residual is None else residual + y
 
 
-def rounds_to_seven_bits(rows: int) -> bool:
-    """Whether 8-bit products of ``rows`` rows round activations to 7 bits."""
-    return not _multiplies_bytes() and not SummedBytes.serves(rows)
+@cache
+def sums_bytes() -> bool:
+    """Whether this torch has the fast 8-bit embedding bag: on x86, with FBGEMM."""
+    return "fbgemm" in torch.backends.quantized.supported_engines
 
 
 @cache
@@ -203,9 +241,3 @@ def _multiplies_bytes() -> bool:
 def _packs() -> bool:
     """Whether this torch can pack fp32 weights: on x86 with MKL. Without, products of several rows are slower."""
     return torch.backends.mkl.is_available() and hasattr(torch.ops.mkl, "_mkl_linear")
-
-
-def kept_type(precision: Precision) -> torch.dtype:
-    """Of the keys and values that attention keeps: bfloat16 beside 8-bit weights where the CPU multiplies it."""
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-    return torch.bfloat16 if precision == "int8" and supported else torch.float32

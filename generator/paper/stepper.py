@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ..layers import Attention
 from .batches import Marker
 from .model import SECOND_SAMPLE_DEVIATION, PaperCTEG, PaperLayer
-from .projections import Precision, Projection, kept_type, rounds_to_seven_bits
+from .projections import Precision, Projection, Scheme
 from .replay import Recorder, Replay
 from .state import FoldedText, LayerState, Place, StepInputs, TextMemories, TextMemory
 
@@ -63,15 +63,15 @@ class DecodingState:
 class CausalAttention:
     """Attention to what was seen so far: self-attention and LTA."""
 
-    def __init__(self, block: Attention, precision: Precision) -> None:
+    def __init__(self, block: Attention, scheme: Scheme) -> None:
         self._heads = block.n_head
         self._widths = [linear.weight.shape[0] // block.n_head for linear in (block.key, block.value)]  # K, V
         parts = [linear.weight.unflatten(0, (block.n_head, -1)) for linear in (block.query, block.key, block.value)]
         # Query, key and value of a head side by side, so that its key and value go into the cache in one piece.
-        self._project = Projection(torch.cat(parts, 1).flatten(0, 1), None, precision)
-        self._output = Projection(block.output.weight, None, precision)
+        self._project = Projection(torch.cat(parts, 1).flatten(0, 1), None, scheme)
+        self._output = Projection(block.output.weight, None, scheme)
         self._norm = Norm(block.norm)
-        self._kept = kept_type(precision)
+        self._kept = scheme.kept_type
 
     def prepare(self, rows: int) -> None:
         """See `Projection`."""
@@ -99,12 +99,12 @@ class CausalAttention:
 class TextAttention:
     """Attention to the text, which is projected once per batch."""
 
-    def __init__(self, block: Attention, precision: Precision) -> None:
+    def __init__(self, block: Attention, scheme: Scheme) -> None:
         self._block = block
         self._heads = block.n_head
-        self._precision = precision
-        self._query = Projection(block.query.weight, None, precision)
-        self._output = Projection(block.output.weight, None, precision)
+        self._scheme = scheme
+        self._query = Projection(block.query.weight, None, scheme)
+        self._output = Projection(block.output.weight, None, scheme)
         self._norm = Norm(block.norm)
 
     def remember(self, memory: Tensor, mask: Tensor, *, same: bool) -> TextMemory | FoldedText:
@@ -130,8 +130,8 @@ class TextAttention:
         scores = torch.matmul(key[0] * query.shape[1] ** -0.5, query).flatten(0, 1)  # (H S, D)
         mixed = torch.matmul(output, value[0].transpose(1, 2)).transpose(0, 1).flatten(1)  # (D, H S)
         # Activations of 7 bits cost twice as much accuracy: then the text stays exact.
-        precision: Precision = "fp32" if rounds_to_seven_bits(rows) else self._precision
-        return FoldedText(*(Projection(weight, None, precision).prepare(rows) for weight in (scores, mixed)))
+        scheme = Scheme("fp32") if self._scheme.rounds_to_seven_bits(rows) else self._scheme
+        return FoldedText(*(Projection(weight, None, scheme).prepare(rows) for weight in (scores, mixed)))
 
     def __call__(self, x: Tensor, memory: TextMemory | FoldedText) -> Tensor:
         """``x`` (B, D) -> (B, D)."""
@@ -147,17 +147,17 @@ class TextAttention:
 class LayerStepper:
     """One decoder layer, a position at a time; see `PaperLayer.forward`."""
 
-    def __init__(self, layer: PaperLayer, precision: Precision) -> None:
-        self._self_attention = CausalAttention(layer.self_attention, precision)
-        self._text_attention = TextAttention(layer.text_attention, precision)
-        self._lta = None if layer.lta is None else CausalAttention(layer.lta, precision)
+    def __init__(self, layer: PaperLayer, scheme: Scheme) -> None:
+        self._self_attention = CausalAttention(layer.self_attention, scheme)
+        self._text_attention = TextAttention(layer.text_attention, scheme)
+        self._lta = None if layer.lta is None else CausalAttention(layer.lta, scheme)
         prior = layer.prior
         # Half the log-variance, so that its exponential is the deviation.
         weight = torch.cat([prior.mean.weight, 0.5 * prior.log_variance.weight])
-        self._prior = Projection(weight, torch.cat([prior.mean.bias, 0.5 * prior.log_variance.bias]), precision)
-        self._text_attention_second = TextAttention(layer.text_attention_second, precision)
-        self._widen = Projection(layer.ffn.widen.weight, layer.ffn.widen.bias, precision)
-        self._narrow = Projection(layer.ffn.narrow.weight, layer.ffn.narrow.bias, precision)
+        self._prior = Projection(weight, torch.cat([prior.mean.bias, 0.5 * prior.log_variance.bias]), scheme)
+        self._text_attention_second = TextAttention(layer.text_attention_second, scheme)
+        self._widen = Projection(layer.ffn.widen.weight, layer.ffn.widen.bias, scheme)
+        self._narrow = Projection(layer.ffn.narrow.weight, layer.ffn.narrow.bias, scheme)
         self._norm = Norm(layer.ffn.norm)
         self._latent_widths = [len(prior.mean.weight), len(prior.log_variance.weight)]
         self._second_sample = layer.second_sample
@@ -242,18 +242,19 @@ class Stepper:
     @torch.inference_mode()
     def __init__(self, model: PaperCTEG, precision: Precision = "fp32", recorder: Recorder | None = None) -> None:
         self.config = model.config
-        self._recorder, self._kept = recorder, kept_type(precision)
+        scheme = Scheme(precision, recorder is not None)
+        self._recorder, self._kept = recorder, scheme.kept_type
         if self.config.ewa == "sequence":
             raise ValueError("ewa 'sequence' looks at the whole clip; decode with PaperConfig.causal() (ewa 'prefix')")
-        self._layers = [LayerStepper(layer, precision) for layer in model.decoder_layers]
+        self._layers = [LayerStepper(layer, scheme) for layer in model.decoder_layers]
         self._ewa = None if model.ewa is None else EwaStepper(model)
         scale = math.sqrt(self.config.d_model) if self.config.scale_embedding else 1.0
         weight = scale * model.frame_embedding.weight  # (D, E)
         if self._ewa is not None:  # it reads the frame and what EwA adds to the jaw
             weight = torch.cat([weight, weight[:, self.config.expression_channels :]], 1)
         # Small, and what they round is seen at once: never in 8 bits.
-        self._embed = Projection(weight, None, "fp32")
-        self._frames = Projection(model.frames.weight, None, "fp32")
+        self._embed = Projection(weight, None, Scheme("fp32"))
+        self._frames = Projection(model.frames.weight, None, Scheme("fp32"))
         self._norm = Norm(model.embedding_norm)
         self._rows = model.positions + scale * model.frame_embedding.bias  # what the embedding adds, (N, D)
         self._rows[0] = model.positions[0] + scale * model.markers.weight[Marker.START]

@@ -19,7 +19,7 @@ from generator.paper.compiled import CompiledSteps
 from generator.paper.config import PaperConfig
 from generator.paper.decoding import decode, decode_serial, draw_noise
 from generator.paper.model import PaperCTEG
-from generator.paper.projections import Precision, Projection
+from generator.paper.projections import Precision, Projection, Scheme
 from generator.paper.replay import CudaGraphs
 from generator.paper.stepper import FoldedText, Stepper
 from tests.generator.paper_model import SMALL, make_clips, make_line, make_model, make_text
@@ -204,20 +204,24 @@ def test_eight_bit_weights_stay_close() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_projections_are_linear_maps(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scheme", [Scheme("fp32"), Scheme("int8"), Scheme("int8", recorded=True)])
+def test_projections_are_linear_maps(scheme: Scheme, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     weight, bias = torch.randn(20, 32), torch.randn(20)
-    for precision, tolerance in (("fp32", 1e-5), ("int8", 0.3)):
-        for stored in (bias, None):
-            projection = Projection(weight, stored, precision)
-            for rows in (1, 3, 1, 2, 3):
-                x, residual = torch.randn(rows, 32), torch.randn(rows, 20)
-                plain = x @ weight.T + (0 if stored is None else stored)
-                torch.testing.assert_close(projection(x), plain, atol=tolerance, rtol=0)
-                torch.testing.assert_close(projection(x, residual), plain + residual, atol=tolerance, rtol=0)
-                torch.testing.assert_close(projection(x, residual[:1]), plain + residual[:1], atol=tolerance, rtol=0)
+    tolerance = 1e-5 if scheme.precision == "fp32" else 0.3
+    for stored in (bias, None):
+        projection = Projection(weight, stored, scheme)
+        for rows in (1, 3, 1, 2, 3):
+            x, residual = torch.randn(rows, 32), torch.randn(rows, 20)
+            plain = x @ weight.T + (0 if stored is None else stored)
+            torch.testing.assert_close(projection(x), plain, atol=tolerance, rtol=0)
+            torch.testing.assert_close(projection(x, residual), plain + residual, atol=tolerance, rtol=0)
+            torch.testing.assert_close(projection(x, residual[:1]), plain + residual[:1], atol=tolerance, rtol=0)
+
+
+def test_eight_bit_weights_are_for_the_cpu() -> None:
     with pytest.raises(InputError, match="fp32"):
-        Projection(weight.to("meta"), None, "int8")
+        Projection(torch.empty(20, 32, device="meta"), None, Scheme("int8"))
 
 
 def test_a_clip_ends_before_its_first_standard_face() -> None:
