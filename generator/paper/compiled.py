@@ -113,8 +113,10 @@ def compile_step(step: Step, inputs: StepInputs, path: Path) -> None:
     Raises:
         RuntimeError: it cannot be compiled, or there is no compiler. OSError: it cannot be written.
     """
-    # A size that another has too would be taken for the same.
-    inputs = replace(inputs, reach=inputs.reach[:-1])
+    # A size that another tensor has too would be taken for the same.
+    taken = {size for leaf in pytree.tree_leaves(inputs) if leaf is not None for size in leaf.shape}
+    span = next((size for size in range(len(inputs.reach), 1, -1) if size not in taken), 2)
+    inputs = replace(inputs, reach=inputs.reach[:span])
     leaves, form = pytree.tree_flatten(inputs)
     module = _OnTensors(step, leaves, form)
     tensors = [leaf for leaf in leaves if leaf is not None]

@@ -120,7 +120,7 @@ COMPILES = any(map(shutil.which, ("g++", "clang++", "cl")))
     ("precision", "tokens", "config"),
     [
         ("fp32", (4, 3), replace(SMALL, ewa="prefix", second_sample=True)),
-        ("int8", (4, 3), replace(SMALL, ewa="frame")),
+        ("int8", (9, 6), replace(SMALL, ewa="frame")),  # as many scores as the model is wide
         ("fp32", (10, 12), replace(SMALL, ewa="off", lta=False, n_layers=2)),
     ],
 )
