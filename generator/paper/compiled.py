@@ -126,7 +126,8 @@ def compile_step(step: Step, inputs: StepInputs, path: Path) -> None:
     # One thread: the loops are short. The products have threads of their own.
     one_thread = torch._inductor.config.patch({"cpp.threads": 1})
     with one_thread, tempfile.TemporaryDirectory(dir=path.parent) as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # torch's own, of its own
+        for kind in (DeprecationWarning, FutureWarning):  # of torch about torch
+            warnings.simplefilter("ignore", kind)
         exported = torch.export.export(module, (tensors,), dynamic_shapes=(shapes,), strict=False)
         made = torch._inductor.aoti_compile_and_package(exported, package_path=str(Path(folder) / path.name))
         Path(made).replace(path)
