@@ -32,6 +32,8 @@ from .projections import Plain, Precision, SummedBytes, sums_bytes
 from .replay import Recording, Step
 from .state import FoldedText, LayerState, StepInputs, TextMemory
 
+#: So many compiled steps are kept, those used last: each holds the weights of its checkpoint.
+KEPT: Final = 8
 #: Modules whose code becomes part of a compiled step.
 _COMPILED: Final[Sequence[ModuleType]] = (projections, state, stepper)
 
@@ -47,7 +49,7 @@ class CompiledSteps:
     Args:
         model: whose steps they are.
         precision: they are computed in.
-        folder: where compiled steps are kept; by default in the user's cache folder.
+        folder: where the last `KEPT` compiled steps are kept; by default in the user's cache folder.
 
     Attributes:
         name: of the model's files there, with all in it that decides what compiling gives.
@@ -96,6 +98,9 @@ class CompiledSteps:
             if not path.is_file():
                 _log.warning("Compiling the decoding step, once for this checkpoint: about half a minute ...")
                 compile_step(step, inputs, path)
+            path.touch()
+            for old in sorted(self._folder.glob("*.pt2"), key=lambda file: file.stat().st_mtime)[:-KEPT]:
+                old.unlink(missing_ok=True)
             return torch._inductor.aoti_load_package(str(path), run_single_threaded=True).loader
         except (RuntimeError, OSError) as error:
             reason = str(error).strip().partition("\n")[0]

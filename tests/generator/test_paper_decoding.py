@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -157,8 +158,13 @@ def test_compiled_steps_equal_steps_one_by_one(
         raise AssertionError("compiled again")
 
     monkeypatch.setattr(torch.export, "export", refuse)
+    monkeypatch.setattr("generator.paper.compiled.KEPT", 2)
+    for age, name in enumerate(("a.pt2", "b.pt2"), 1):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, 1000 - age))
     check(Stepper(model, precision, CompiledSteps(model, precision, tmp_path)), tokens[0], 1, 30)
-    assert len(said()) == 1 and len(list(tmp_path.iterdir())) == 1
+    assert len(said()) == 1
+    assert (tmp_path / "a.pt2").is_file() and len(list(tmp_path.iterdir())) == 2  # the oldest is gone
 
 
 def test_other_weights_need_another_compiled_step(tmp_path: Path) -> None:
