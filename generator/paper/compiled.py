@@ -101,7 +101,8 @@ class CompiledSteps:
             path.touch()
             for old in sorted(self._folder.glob("*.pt2"), key=lambda file: file.stat().st_mtime)[:-KEPT]:
                 old.unlink(missing_ok=True)
-            return torch._inductor.aoti_load_package(str(path), run_single_threaded=True).loader
+            # What `torch._inductor.aoti_load_package` calls after importing the compiler, which takes three seconds.
+            return torch._C._aoti.AOTIModelPackageLoader(str(path), "model", True, 1, -1)
         except (RuntimeError, OSError) as error:
             reason = str(error).strip().partition("\n")[0]
             _log.warning(
