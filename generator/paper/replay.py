@@ -73,14 +73,21 @@ class CudaGraphs:
         def run(seen: int) -> Tensor:
             span = min(-(-seen // SPAN) * SPAN, len(inputs.reach))
             if span not in graphs:
-                narrowed = replace(inputs, reach=inputs.reach[:span])
-                graphs[span] = self._recorded(lambda: step(narrowed))
+                graphs[span] = self._recorded(step, replace(inputs, reach=inputs.reach[:span]))
             return graphs[span]().clone()  # the next replay writes over it
 
         return run
 
-    def _recorded(self, run: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    def _recorded(self, step: Step, inputs: StepInputs) -> Callable[[], Tensor]:
+        def run() -> Tensor:
+            return step(inputs)
+
         try:
+            # Libraries set themselves up in the first call, which capturing does not allow. Keys and values may be
+            # written twice, the frame may not be added twice.
+            total = inputs.total.clone()
+            run()
+            inputs.total.copy_(total)
             return self.capture(run)
         except RuntimeError as error:
             _log.warning("A decoding step could not be recorded (%s); steps run one by one.", error)

@@ -116,6 +116,7 @@ def test_a_step_that_cannot_be_recorded_is_run(caplog: pytest.LogCaptureFixture)
 COMPILES = any(map(shutil.which, ("g++", "clang++", "cl")))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not COMPILES, reason="no C++ compiler")
 @pytest.mark.parametrize(
     ("precision", "tokens", "config"),
