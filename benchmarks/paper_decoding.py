@@ -24,12 +24,12 @@ import torch
 from torch import Tensor
 
 from benchmarks.measure import interleaved, machine, timed
-from generator.paper.compiled import CompiledSteps
 from generator.paper.config import PaperConfig
-from generator.paper.decoding import decode, draw_noise, unfinished
+from generator.paper.decoding.compiled import CompiledSteps
+from generator.paper.decoding.decode import decode, draw_noise, unfinished
+from generator.paper.decoding.projections import PRECISIONS
+from generator.paper.decoding.stepper import Stepper
 from generator.paper.model import PaperCTEG
-from generator.paper.projections import PRECISIONS
-from generator.paper.stepper import Stepper
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Room for 256 frames after the start marker; the released setting (256 positions) stops one frame earlier.

@@ -17,8 +17,8 @@ import torch
 
 from ..errors import CheckpointError, InputError
 from ..paper.checkpoint import load_paper_checkpoint
-from ..paper.decoding import decode, draw_noise
-from ..paper.stepper import Stepper
+from ..paper.decoding.decode import decode, draw_noise
+from ..paper.decoding.stepper import Stepper
 from ..performing.devices import choose_device
 from ..performing.sampling import STREAM_LATENT, TakeSeed
 from ..requests import clean_text

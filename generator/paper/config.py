@@ -54,7 +54,7 @@ class PaperConfig:
         pad_clips: clips are padded to max_positions - 1 positions -> to the longest of the batch.
         pad_text: text is padded to max_text tokens -> to the longest of the batch.
         redraw_past: decoding decodes everything again for every frame and redraws all its noise
-            -> each latent is drawn once and kept (`decoding.decode`).
+            -> each latent is drawn once and kept (`decoding.decode.decode`).
         stop_rule: decoding always runs to its limit -> a row ends at the standard face.
     """
 

@@ -3,7 +3,7 @@
 
 As released, a clip starts from the corpus mean face, its frame 0, and ends before the first frame at the standard face.
 What is ours: a take then eases out to exactly the standard face (`sampling.end_at_standard_face`, without the cut that
-the default model needs), so that the face comes to rest. `decoding.decode` gives the frames without that.
+the default model needs), so that the face comes to rest. `decoding.decode.decode` gives the frames without that.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from ..requests import MIN_SECONDS, LineRequest
 from ..spaces import FLAME53
 from .checkpoint import PaperCheckpoint
 from .config import PaperConfig
-from .decoding import decode, draw_noise
+from .decoding.decode import decode, draw_noise
+from .decoding.projections import Precision
+from .decoding.replay import CudaGraphs, Recorder
+from .decoding.stepper import Stepper
 from .model import PaperCTEG
-from .projections import Precision
-from .replay import CudaGraphs, Recorder
-from .stepper import Stepper
 
 #: Columns of the space: expression coefficients and jaw rotations.
 _EXPRESSION, _JAW = (len(FLAME53.groups[group]) for group in ("expression", "jaw"))
@@ -206,7 +206,7 @@ def _recorder(model: PaperCTEG, precision: Precision) -> Recorder:
         case "cuda":
             return CudaGraphs()
         case "cpu":
-            from .compiled import CompiledSteps  # brings a compiler along
+            from .decoding.compiled import CompiledSteps  # brings a compiler along
 
             return CompiledSteps(model, precision)
         case other:

@@ -9,8 +9,8 @@ from pathlib import Path
 from ..checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from ..errors import CheckpointError, InputError
 from ..paper.checkpoint import load_paper_checkpoint
+from ..paper.decoding.projections import Precision
 from ..paper.performer import PaperPerformer
-from ..paper.projections import Precision
 from ..text import TextEncoder
 from .cteg import CtegPerformer
 from .devices import choose_device

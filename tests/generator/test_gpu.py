@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from generator.paper.decoding import decode, draw_noise
-from generator.paper.replay import CudaGraphs
-from generator.paper.stepper import Stepper
+from generator.paper.decoding.decode import decode, draw_noise
+from generator.paper.decoding.replay import CudaGraphs
+from generator.paper.decoding.stepper import Stepper
 from generator.performing.devices import available_devices
 from generator.performing.load import load_performer
 from generator.requests import LineRequest

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from generator.errors import InputError
 from generator.paper.batches import collate
-from generator.paper.compiled import CompiledSteps
 from generator.paper.config import PaperConfig
-from generator.paper.decoding import decode, decode_serial, draw_noise
+from generator.paper.decoding.compiled import CompiledSteps
+from generator.paper.decoding.decode import decode, decode_serial, draw_noise
+from generator.paper.decoding.projections import Precision, Projection, Scheme
+from generator.paper.decoding.replay import CudaGraphs
+from generator.paper.decoding.stepper import FoldedText, Stepper
 from generator.paper.model import PaperCTEG
-from generator.paper.projections import Precision, Projection, Scheme
-from generator.paper.replay import CudaGraphs
-from generator.paper.stepper import FoldedText, Stepper
 from tests.generator.paper_model import SMALL, make_clips, make_line, make_model, make_text
 from tests.parity.folder import Replay
 
@@ -159,7 +159,7 @@ def test_compiled_steps_equal_steps_one_by_one(
         raise AssertionError("compiled again")
 
     monkeypatch.setattr(torch.export, "export", refuse)
-    monkeypatch.setattr("generator.paper.compiled.KEPT", 2)
+    monkeypatch.setattr("generator.paper.decoding.compiled.KEPT", 2)
     for age, name in enumerate(("a.pt2", "b.pt2"), 1):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (0, 1000 - age))
@@ -183,7 +183,7 @@ def test_a_step_that_cannot_be_compiled_is_run(
     def fail(*_: object) -> None:
         raise RuntimeError("no compiler\nand a long story")
 
-    monkeypatch.setattr("generator.paper.compiled.compile_step", fail)
+    monkeypatch.setattr("generator.paper.decoding.compiled.compile_step", fail)
     config = replace(SMALL, stop_rule=False)
     model, (memory, mask), (_, mean) = make_model(config), make_line(4, 1), make_clips()
     noise = draw_noise(config, [np.random.default_rng(4)], 12)

@@ -22,7 +22,7 @@ from generator.__main__ import main
 from generator.errors import CheckpointError, InputError
 from generator.paper.checkpoint import PaperCheckpoint, load_paper_checkpoint, save_paper_checkpoint
 from generator.paper.config import PaperConfig
-from generator.paper.decoding import decode, draw_noise
+from generator.paper.decoding.decode import decode, draw_noise
 from generator.paper.model import PaperCTEG
 from generator.paper.performer import PaperPerformer
 from generator.performing.cteg import CtegPerformer
@@ -289,7 +289,7 @@ def test_say_compiles_its_steps_if_it_can(
     def fail(*_: object) -> None:
         raise RuntimeError("no compiler")
 
-    monkeypatch.setattr("generator.paper.compiled.compile_step", fail)
+    monkeypatch.setattr("generator.paper.decoding.compiled.compile_step", fail)
     say = ["say", LINE, "--checkpoint", str(folder), "--seconds", "1", "--device", "cpu"]
     assert main([*say, "--out", str(tmp_path / "plain.npz")]) == 0
     assert main([*say, "--compile", "--out", str(tmp_path / "compiled.npz")]) == 0

@@ -20,7 +20,7 @@ from transformers.models.bert.modeling_bert import BertModel
 
 from generator.errors import CheckpointError, InputError
 from generator.paper.checkpoint import load_paper_checkpoint
-from generator.paper.decoding import decode_serial
+from generator.paper.decoding.decode import decode_serial
 from generator.released import command
 from tests.parity.folder import Folder
 

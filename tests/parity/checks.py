@@ -13,7 +13,7 @@ from torch import Tensor
 
 from generator.evaluation.perplexity import corner_probability, cppl
 from generator.paper.config import PaperConfig
-from generator.paper.decoding import at_standard_face, clip_lengths, decode, decode_serial
+from generator.paper.decoding.decode import at_standard_face, clip_lengths, decode, decode_serial
 from generator.paper.model import LatentSource, PaperCTEG, PaperOutput
 from generator.paper.objective import PaperLosses, learning_rate, losses, optimiser
 from generator.paper.released import from_released_state, our_name, released_text_encoder

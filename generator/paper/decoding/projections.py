@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, Protocol
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ...errors import InputError
 
 #: "fp32" is exact. "int8" reads a quarter of the bytes: 8-bit weights, and for several rows 8-bit activations;
 #: everything else in fp32. How fast and how close: `benchmarks/paper_decoding.py`.

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .batches import Marker, PaperBatch
-from .config import PaperConfig
-from .model import Draw, PaperCTEG
+from ..batches import Marker, PaperBatch
+from ..config import PaperConfig
+from ..model import Draw, PaperCTEG
 from .stepper import Stepper
 
 

@@ -26,8 +26,8 @@ from platformdirs import user_cache_path
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from ..model import PaperCTEG
 from . import projections, state, stepper
-from .model import PaperCTEG
 from .projections import Plain, Precision, SummedBytes, sums_bytes
 from .replay import Recording, Step
 from .state import FoldedText, LayerState, StepInputs, TextMemory

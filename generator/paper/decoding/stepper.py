@@ -20,9 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..layers import Attention
-from .batches import Marker
-from .model import SECOND_SAMPLE_DEVIATION, PaperCTEG, PaperLayer
+from ...layers import Attention
+from ..batches import Marker
+from ..model import SECOND_SAMPLE_DEVIATION, PaperCTEG, PaperLayer
 from .projections import Precision, Projection, Scheme
 from .replay import Recorder, Replay
 from .state import FoldedText, LayerState, Place, StepInputs, TextMemories, TextMemory
