@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -113,11 +112,19 @@ def test_a_step_that_cannot_be_recorded_is_run(caplog: pytest.LogCaptureFixture)
     assert caplog.messages == ["A decoding step could not be recorded (no room); steps run one by one."]
 
 
-COMPILES = any(map(shutil.which, ("g++", "clang++", "cl")))
+@pytest.fixture(scope="module")
+def compiler() -> None:
+    """A C++ compiler is there, or the test is skipped."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+
+    try:
+        get_cpp_compiler()
+    except RuntimeError as error:
+        pytest.skip(f"no C++ compiler: {error}")
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not COMPILES, reason="no C++ compiler")
+@pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize(
     ("precision", "tokens", "config"),
     [
