@@ -44,7 +44,8 @@ def sentence(layout: UILayout, context: Context, text: str, icon: str = "NONE") 
     width = max(int((region_width(context) - (80.0 if icon != "NONE" else 55.0)) / _CHARACTER), 16)
     column = layout.column(align=True)
     column.scale_y = 0.8
-    for index, line in enumerate(textwrap.wrap(text, width)):
+    # A no-break space keeps a number and its % on one line.
+    for index, line in enumerate(textwrap.wrap(text.replace(" %", "\u00a0%"), width)):
         column.label(text=line, icon=icon if index == 0 else "BLANK1" if icon != "NONE" else "NONE")
 
 
