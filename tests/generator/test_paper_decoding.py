@@ -204,13 +204,23 @@ def test_a_step_that_cannot_be_compiled_is_run(
     ]
 
 
-def test_eight_bit_weights_stay_close() -> None:
+def test_eight_bit_steps_are_compiled_where_they_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("generator.paper.decoding.compiled.sums_bytes", lambda: False)
+    model = make_model(replace(SMALL, stop_rule=False))
+    assert CompiledSteps(model, "fp32", tmp_path).suits(1) and not CompiledSteps(model, "int8", tmp_path).suits(1)
+    assert caplog.messages == ["8-bit steps are compiled for x86 processors only; here they run one by one."]
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_eight_bit_weights_stay_close(rows: int) -> None:
     config = replace(SMALL, d_model=64, d_inner=128, stop_rule=False)
     torch.manual_seed(0)
     model = PaperCTEG(config).eval()
-    memory, mask = torch.randn(2, 5, 64), torch.ones(2, 5, dtype=torch.bool)
+    memory, mask = torch.randn(rows, 5, 64), torch.ones(rows, 5, dtype=torch.bool)
     _, mean = make_clips()
-    noise = draw_noise(config, [np.random.default_rng(seed) for seed in (4, 5)], 12)
+    noise = draw_noise(config, [np.random.default_rng(4 + row) for row in range(rows)], 12)
     exact = decode(model, memory, mask, mean, noise).frames
     rounded = decode(model, memory, mask, mean, noise, stepper=Stepper(model, "int8")).frames
     error = float((rounded - exact).square().mean().sqrt() / exact.square().mean().sqrt())

@@ -9,16 +9,13 @@ checkpoint may bring any.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import logging
 import platform
 import tempfile
 import warnings
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
 import torch
@@ -27,15 +24,15 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from ..model import PaperCTEG
-from . import projections, state, stepper
 from .projections import Plain, Precision, SummedBytes, sums_bytes
 from .replay import Recording, Step
 from .state import FoldedText, LayerState, StepInputs, TextMemory
 
 #: So many compiled steps are kept, those used last: each holds the weights of its checkpoint.
 KEPT: Final = 8
-#: Modules whose code becomes part of a compiled step.
-_COMPILED: Final[Sequence[ModuleType]] = (projections, state, stepper)
+_PAPER: Final = Path(__file__).resolve().parents[1]
+#: Files whose code becomes part of a compiled step, or of the numbers in it.
+_CODE: Final = (*sorted(_PAPER.rglob("*.py")), _PAPER.parent / "ewa.py", _PAPER.parent / "layers.py")
 
 _log = logging.getLogger(__name__)
 
@@ -57,14 +54,16 @@ class CompiledSteps:
 
     def __init__(self, model: PaperCTEG, precision: Precision, folder: Path | None = None) -> None:
         self.name = _fingerprint(model, precision)[:32]
-        self._eight_bit = precision == "int8"
+        self._possible = precision == "fp32" or sums_bytes()
+        if not self._possible:
+            _log.warning("8-bit steps are compiled for x86 processors only; here they run one by one.")
         self._folder = folder or user_cache_path("cteg", appauthor=False) / "steps"
         #: By form of the inputs; None where compiling failed.
         self._loaded: dict[str, Any] = {}
 
     def suits(self, rows: int) -> bool:
         """See `Recorder`: with several rows the products take nearly all the time."""
-        return rows == 1
+        return rows == 1 and self._possible
 
     def record(self, step: Step, inputs: StepInputs) -> Recording:
         """See `Recorder`. What cannot be compiled is run as it is, and the log says why."""
@@ -72,14 +71,13 @@ class CompiledSteps:
         def run(seen: int) -> Tensor:
             return step(replace(inputs, reach=inputs.reach[:seen]))
 
-        leaves, form = pytree.tree_flatten(inputs)
-        key = hashlib.sha256(f"{form} {[getattr(leaf, 'dtype', leaf) for leaf in leaves]}".encode()).hexdigest()
+        tensors, form = pytree.tree_flatten(inputs)
+        key = hashlib.sha256(f"{form} {[tensor.dtype for tensor in tensors]}".encode()).hexdigest()
         if key not in self._loaded:
             self._loaded[key] = self._runner(key, step, inputs)
         runner = self._loaded[key]
         if runner is None:
             return run
-        tensors = [leaf for leaf in leaves if leaf is not None]
         reach = next(place for place, tensor in enumerate(tensors) if tensor is inputs.reach)
 
         def run_compiled(seen: int) -> Tensor:
@@ -90,9 +88,6 @@ class CompiledSteps:
         return run_compiled
 
     def _runner(self, key: str, step: Step, inputs: StepInputs) -> Any:
-        if self._eight_bit and not sums_bytes():
-            _log.warning("8-bit steps are compiled for x86 processors only; here they run one by one.")
-            return None
         path = self._folder / f"{self.name}-{key[:32]}.pt2"
         try:
             if not path.is_file():
@@ -120,12 +115,10 @@ def compile_step(step: Step, inputs: StepInputs, path: Path) -> None:
         RuntimeError: it cannot be compiled, or there is no compiler. OSError: it cannot be written.
     """
     # A size that another tensor has too would be taken for the same.
-    taken = {size for leaf in pytree.tree_leaves(inputs) if leaf is not None for size in leaf.shape}
+    taken = {size for tensor in pytree.tree_leaves(inputs) for size in tensor.shape}
     span = next((size for size in range(len(inputs.reach), 1, -1) if size not in taken), 2)
     inputs = replace(inputs, reach=inputs.reach[:span])
-    leaves, form = pytree.tree_flatten(inputs)
-    module = _OnTensors(step, leaves, form)
-    tensors = [leaf for leaf in leaves if leaf is not None]
+    tensors, form = pytree.tree_flatten(inputs)
     axes = _growing(inputs)
     shapes = [{axes[id(tensor)]: torch.export.Dim.DYNAMIC} if id(tensor) in axes else None for tensor in tensors]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +127,7 @@ def compile_step(step: Step, inputs: StepInputs, path: Path) -> None:
     with one_thread, tempfile.TemporaryDirectory(dir=path.parent) as folder, warnings.catch_warnings():
         for kind in (DeprecationWarning, FutureWarning):  # of torch about torch
             warnings.simplefilter("ignore", kind)
-        exported = torch.export.export(module, (tensors,), dynamic_shapes=(shapes,), strict=False)
+        exported = torch.export.export(_OnTensors(step, form), (tensors,), dynamic_shapes=(shapes,), strict=False)
         made = torch._inductor.aoti_compile_and_package(exported, package_path=str(Path(folder) / path.name))
         Path(made).replace(path)
 
@@ -142,15 +135,13 @@ def compile_step(step: Step, inputs: StepInputs, path: Path) -> None:
 class _OnTensors(nn.Module):
     """A step as a module over a list of tensors."""
 
-    def __init__(self, step: Step, leaves: Sequence[Tensor | None], form: Any) -> None:
+    def __init__(self, step: Step, form: Any) -> None:
         super().__init__()
         self._step, self._form = step, form
-        self._given = [leaf is not None for leaf in leaves]
 
     def forward(self, tensors: list[Tensor]) -> Tensor:
         """The step on them."""
-        each = iter(tensors)
-        return self._step(pytree.tree_unflatten([next(each) if given else None for given in self._given], self._form))
+        return self._step(pytree.tree_unflatten(tensors, self._form))
 
 
 def _growing(inputs: StepInputs) -> dict[int, int]:
@@ -158,7 +149,7 @@ def _growing(inputs: StepInputs) -> dict[int, int]:
     axes = {id(inputs.reach): 0}
     for text in (text for layer in inputs.layers for text in (layer.text, layer.text_second)):
         if isinstance(text, TextMemory):
-            axes |= {id(text.key): 2, id(text.value): 2, id(text.bias): 3}
+            axes |= {id(text.key): 2, id(text.value): 2}  # one row has no padding
             continue
         for layout, axis in ((text.scores, 1), (text.mixed, 0)):
             if isinstance(layout, Plain):
@@ -174,8 +165,9 @@ def _fingerprint(model: PaperCTEG, precision: Precision) -> str:
     """Of all that decides what compiling gives: weights, sizes, precision, code, torch, machine."""
     digest = hashlib.sha256()
     machine = [torch.__version__, platform.system(), torch.cpu.get_capabilities()]
-    code = [*map(inspect.getsource, _COMPILED), inspect.getsource(compile_step)]
-    digest.update(json.dumps([model.config.to_json(), precision, machine, code], default=dict).encode())
+    digest.update(json.dumps([model.config.to_json(), precision, machine], default=dict).encode())
+    for path in _CODE:
+        digest.update(path.read_bytes())
     for name, tensor in model.state_dict().items():
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)

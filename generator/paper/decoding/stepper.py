@@ -48,14 +48,12 @@ class DecodingState:
     Attributes:
         layers: one state per layer.
         total: sum of the frames so far, (B, E).
-        positions: how many there is room for.
         position: the next position.
         replay: its steps, if they are recorded.
     """
 
     layers: list[LayerState]
     total: Tensor
-    positions: int
     position: int = 0
     replay: Replay | None = None
 
@@ -80,7 +78,8 @@ class CausalAttention:
 
     def new_cache(self, like: Tensor, positions: int) -> Tensor:
         """Room for ``positions`` keys and values of ``len(like)`` rows."""
-        return like.new_empty((len(like), self._heads, positions, sum(self._widths)), dtype=self._kept)
+        # Zeros, because a recorded step weighs later positions with zero, so they must be numbers.
+        return like.new_zeros((len(like), self._heads, positions, sum(self._widths)), dtype=self._kept)
 
     def __call__(self, x: Tensor, cache: Tensor, place: Place) -> Tensor:
         """The newest position ``x`` (B, D) -> (B, D); its key and value join the ``cache``."""
@@ -281,12 +280,7 @@ class Stepper:
         # A recorded step fits one size of cache.
         room = positions if self._recorder is None else len(self._places)
         layers = [layer.start(text, memory, room) for layer, text in zip(self._layers, texts, strict=True)]
-        if self._recorder is not None:  # attention weighs what is masked with zero, so it must be a number
-            for cache in (
-                cache for layer in layers for cache in (layer.self_attention, layer.lta) if cache is not None
-            ):
-                cache.zero_()
-        return DecodingState(layers, memory.new_zeros(len(memory), self.config.channels), positions)
+        return DecodingState(layers, memory.new_zeros(len(memory), self.config.channels))
 
     def _read(self, memory: Tensor, mask: Tensor) -> list[TextMemories]:
         """What each layer makes of a text; the last one is kept, for another take of the line needs it again."""
@@ -311,8 +305,8 @@ class Stepper:
             return self._computed(state.layers, state.total, frame, noise, self._places[position])
         if state.replay is None:
             inputs = StepInputs(
-                torch.empty_like(frame), torch.empty_like(noise), torch.empty_like(self._indices[:1]),
-                self._indices[: state.positions], state.total, state.layers,
+                torch.empty_like(frame), torch.empty_like(noise), torch.empty_like(self._indices[:1]), self._indices,
+                state.total, state.layers,
             )  # fmt: skip
             state.replay = Replay(inputs, self._recorder.record(self._recordable, inputs))
         return state.replay(frame, noise, position)
