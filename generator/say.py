@@ -44,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--compile", action="store_true",
-        help="the paper's model faster: CUDA graphs on a GPU; on a CPU machine code, for one take at a time "
-        "(needs a C++ compiler, and half a minute the first time)",
+        help="the paper's model faster: CUDA graphs on a GPU; on a CPU machine code (needs a C++ compiler, and half a "
+        "minute the first time; with int8 for one take at a time)",
     )  # fmt: skip
 
 

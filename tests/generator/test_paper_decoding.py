@@ -41,7 +41,11 @@ def test_cached_decoding_equals_teacher_forcing_on_its_own_frames(
 
 @pytest.mark.parametrize(("tokens", "rows", "folded"), [(6, 1, True), (6, 3, True), (10, 3, False)])
 @pytest.mark.parametrize("lta", [True, False])
-def test_takes_of_one_line_are_decoded_over_its_folded_text(lta: bool, tokens: int, rows: int, folded: bool) -> None:
+@pytest.mark.parametrize("many", [0, 1 << 18])  # all weights in blocks for several rows, and none
+def test_takes_of_one_line_are_decoded_over_its_folded_text(
+    lta: bool, tokens: int, rows: int, folded: bool, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("generator.paper.decoding.projections.MANY", many)
     config = replace(SMALL, lta=lta, scale_embedding=lta, stop_rule=False)
     memory, mask = make_line(tokens, rows)
     check_cached_decoding(config, memory, mask)
@@ -126,21 +130,35 @@ def compiler() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize(
-    ("precision", "tokens", "config"),
+    ("precision", "config", "forms"),
     [
-        ("fp32", (4, 3), replace(SMALL, ewa="prefix", second_sample=True)),
-        ("int8", (9, 6), replace(SMALL, ewa="frame")),  # as many scores as the model is wide
-        ("fp32", (10, 12), replace(SMALL, ewa="off", lta=False, n_layers=2)),
+        (
+            "fp32",
+            replace(SMALL, ewa="prefix", second_sample=True),
+            [[make_line(4, 1), make_line(3, 1)], [make_line(4, 5), make_line(3, 2), make_line(6, 3)]],
+        ),
+        # As many scores as the model is wide; several rows are not compiled.
+        ("int8", replace(SMALL, ewa="frame"), [[make_line(9, 1), make_line(6, 1), make_line(9, 3)]]),
+        (
+            "fp32",
+            replace(SMALL, ewa="off", lta=False, n_layers=2),
+            [
+                [make_line(10, 1), make_line(12, 1)],
+                [make_line(10, 3), make_line(12, 9), make_line(10, 10)],
+                [make_text(4), make_text(2), make_text(5)],
+            ],
+        ),
     ],
 )
 def test_compiled_steps_equal_steps_one_by_one(
     precision: Precision,
-    tokens: tuple[int, int],
     config: PaperConfig,
+    forms: list[list[tuple[Tensor, Tensor]]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    monkeypatch.setattr("generator.paper.decoding.projections.MANY", 0)  # weights in blocks for several rows
     config = replace(config, stop_rule=False, max_positions=40)
     model, (_, mean) = make_model(config), make_clips()
     plain = Stepper(model, precision)
@@ -149,18 +167,18 @@ def test_compiled_steps_equal_steps_one_by_one(
     def said() -> list[str]:
         return [record.message for record in caplog.records if record.name.startswith("generator")]
 
-    def check(stepper: Stepper, tokens: int, rows: int, count: int) -> None:
-        memory, mask = make_line(tokens, rows)
-        noise = draw_noise(config, [np.random.default_rng(4 + row) for row in range(rows)], count)
-        expected = decode(model, memory, mask, mean, noise, stepper=plain).frames
-        frames = decode(model, memory, mask, mean, noise, stepper=stepper).frames
+    def check(stepper: Stepper, text: tuple[Tensor, Tensor], count: int) -> None:
+        noise = draw_noise(config, [np.random.default_rng(4 + row) for row in range(len(text[0]))], count)
+        expected = decode(model, *text, mean, noise, stepper=plain).frames
+        frames = decode(model, *text, mean, noise, stepper=stepper).frames
         torch.testing.assert_close(frames, expected, atol=1e-5 if precision == "fp32" else 1e-2, rtol=0)
 
-    check(compiled, tokens[0], 1, 39)
-    assert [message.partition(" ")[0] for message in said()] == ["Compiling"]
-    # Another line and length, several takes (not compiled) and the same line again need no compiling.
-    for count, rows in ((tokens[1], 1), (tokens[0], 3), (tokens[0], 1)):
-        check(compiled, count, rows, 20)
+    for number, (first, *others) in enumerate(forms, 1):
+        check(compiled, first, 39)
+        # Other lines and lengths, other numbers of rows and the same line again need no compiling.
+        for text in (*others, first):
+            check(compiled, text, 20)
+        assert [message.partition(" ")[0] for message in said()] == ["Compiling"] * number
 
     def refuse(*_: object) -> None:
         raise AssertionError("compiled again")
@@ -170,9 +188,9 @@ def test_compiled_steps_equal_steps_one_by_one(
     for age, name in enumerate(("a.pt2", "b.pt2"), 1):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (0, 1000 - age))
-    check(Stepper(model, precision, CompiledSteps(model, precision, tmp_path)), tokens[0], 1, 30)
-    assert len(said()) == 1
-    assert (tmp_path / "a.pt2").is_file() and len(list(tmp_path.iterdir())) == 2  # the oldest is gone
+    check(Stepper(model, precision, CompiledSteps(model, precision, tmp_path)), forms[-1][0], 30)
+    assert len(said()) == len(forms)
+    assert len(list(tmp_path.iterdir())) == 2 and not (tmp_path / "b.pt2").exists()  # the oldest are gone
 
 
 def test_other_weights_need_another_compiled_step(tmp_path: Path) -> None:
@@ -199,7 +217,7 @@ def test_a_step_that_cannot_be_compiled_is_run(
         frames = decode(model, memory, mask, mean, noise, stepper=stepper).frames
         torch.testing.assert_close(frames, decode(model, memory, mask, mean, noise).frames, atol=1e-5, rtol=1e-5)
     assert [message.partition(";")[0] for message in caplog.messages] == [
-        "Compiling the decoding step, once for this checkpoint: about half a minute ...",
+        "Compiling the decoding step of one take, once for this checkpoint: about half a minute ...",
         "The decoding step could not be compiled (no compiler)",
     ]
 
@@ -210,6 +228,7 @@ def test_eight_bit_steps_are_compiled_where_they_can_be(
     monkeypatch.setattr("generator.paper.decoding.compiled.sums_bytes", lambda: False)
     model = make_model(replace(SMALL, stop_rule=False))
     assert CompiledSteps(model, "fp32", tmp_path).suits(1) and not CompiledSteps(model, "int8", tmp_path).suits(1)
+    assert CompiledSteps(model, "fp32", tmp_path).suits(8)
     assert caplog.messages == ["8-bit steps are compiled for x86 processors only; here they run one by one."]
 
 
@@ -229,14 +248,18 @@ def test_eight_bit_weights_stay_close(rows: int) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("scheme", [Scheme("fp32"), Scheme("int8"), Scheme("int8", recorded=True)])
-def test_projections_are_linear_maps(scheme: Scheme, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("outputs", [20, 48, 100])
+def test_projections_are_linear_maps(
+    scheme: Scheme, threads: int, outputs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    weight, bias = torch.randn(20, 32), torch.randn(20)
+    monkeypatch.setattr("generator.paper.decoding.projections.MANY", 48 * 32)
+    weight, bias = torch.randn(outputs, 32), torch.randn(outputs)
     tolerance = 1e-5 if scheme.precision == "fp32" else 0.3
     for stored in (bias, None):
         projection = Projection(weight, stored, scheme)
         for rows in (1, 3, 1, 2, 3):
-            x, residual = torch.randn(rows, 32), torch.randn(rows, 20)
+            x, residual = torch.randn(rows, 32), torch.randn(rows, outputs)
             plain = x @ weight.T + (0 if stored is None else stored)
             torch.testing.assert_close(projection(x), plain, atol=tolerance, rtol=0)
             torch.testing.assert_close(projection(x, residual), plain + residual, atol=tolerance, rtol=0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decoding steps of one row compiled for this processor, with PyTorch's ahead-of-time compiler (AOTInductor).
+"""Decoding steps compiled for this processor, with PyTorch's ahead-of-time compiler (AOTInductor).
 
 The small operations of a step become a few loops, and none is started from Python. Compiling takes half a minute and a
 C++ compiler, so what comes out is kept in the user's cache folder and nowhere else: it is machine code, and no
@@ -54,6 +54,7 @@ class CompiledSteps:
 
     def __init__(self, model: PaperCTEG, precision: Precision, folder: Path | None = None) -> None:
         self.name = _fingerprint(model, precision)[:32]
+        self._precision = precision
         self._possible = precision == "fp32" or sums_bytes()
         if not self._possible:
             _log.warning("8-bit steps are compiled for x86 processors only; here they run one by one.")
@@ -62,8 +63,8 @@ class CompiledSteps:
         self._loaded: dict[str, Any] = {}
 
     def suits(self, rows: int) -> bool:
-        """See `Recorder`: with several rows the products take nearly all the time."""
-        return rows == 1 and self._possible
+        """See `Recorder`: products of several rows in 8 bits cannot be compiled."""
+        return self._possible and (rows == 1 or self._precision == "fp32")
 
     def record(self, step: Step, inputs: StepInputs) -> Recording:
         """See `Recorder`. What cannot be compiled is run as it is, and the log says why."""
@@ -71,11 +72,10 @@ class CompiledSteps:
         def run(seen: int) -> Tensor:
             return step(replace(inputs, reach=inputs.reach[:seen]))
 
-        tensors, form = pytree.tree_flatten(inputs)
-        key = hashlib.sha256(f"{form} {[tensor.dtype for tensor in tensors]}".encode()).hexdigest()
-        if key not in self._loaded:
-            self._loaded[key] = self._runner(key, step, inputs)
-        runner = self._loaded[key]
+        tensors, form = pytree.tree_leaves(inputs), _Form(inputs)
+        if form.key not in self._loaded:
+            self._loaded[form.key] = self._runner(step, form)
+        runner = self._loaded[form.key]
         if runner is None:
             return run
         reach = next(place for place, tensor in enumerate(tensors) if tensor is inputs.reach)
@@ -87,12 +87,15 @@ class CompiledSteps:
 
         return run_compiled
 
-    def _runner(self, key: str, step: Step, inputs: StepInputs) -> Any:
-        path = self._folder / f"{self.name}-{key[:32]}.pt2"
+    def _runner(self, step: Step, form: _Form) -> Any:
+        path = self._folder / f"{self.name}-{hashlib.sha256(form.key.encode()).hexdigest()[:32]}.pt2"
         try:
             if not path.is_file():
-                _log.warning("Compiling the decoding step, once for this checkpoint: about half a minute ...")
-                compile_step(step, inputs, path)
+                rows = "several takes" if form.several else "one take"
+                _log.warning(
+                    "Compiling the decoding step of %s, once for this checkpoint: about half a minute ...", rows
+                )
+                compile_step(step, form, path)
             path.touch()
             for old in sorted(self._folder.glob("*.pt2"), key=lambda file: file.stat().st_mtime)[:-KEPT]:
                 old.unlink(missing_ok=True)
@@ -108,26 +111,22 @@ class CompiledSteps:
             return None
 
 
-def compile_step(step: Step, inputs: StepInputs, path: Path) -> None:
-    """Compile ``step`` for inputs of the form of ``inputs`` and any number of positions and tokens, into ``path``.
+def compile_step(step: Step, form: _Form, path: Path) -> None:
+    """Compile ``step`` for inputs of this ``form`` into ``path``: for any number of positions and tokens, and for one
+    row or any larger number.
 
     Raises:
         RuntimeError: it cannot be compiled, or there is no compiler. OSError: it cannot be written.
     """
-    # A size that another tensor has too would be taken for the same.
-    taken = {size for tensor in pytree.tree_leaves(inputs) for size in tensor.shape}
-    span = next((size for size in range(len(inputs.reach), 1, -1) if size not in taken), 2)
-    inputs = replace(inputs, reach=inputs.reach[:span])
-    tensors, form = pytree.tree_flatten(inputs)
-    axes = _growing(inputs)
-    shapes = [{axes[id(tensor)]: torch.export.Dim.DYNAMIC} if id(tensor) in axes else None for tensor in tensors]
     path.parent.mkdir(parents=True, exist_ok=True)
     # One thread: the loops are short. The products have threads of their own.
     one_thread = torch._inductor.config.patch({"cpp.threads": 1})
     with one_thread, tempfile.TemporaryDirectory(dir=path.parent) as folder, warnings.catch_warnings():
         for kind in (DeprecationWarning, FutureWarning):  # of torch about torch
             warnings.simplefilter("ignore", kind)
-        exported = torch.export.export(_OnTensors(step, form), (tensors,), dynamic_shapes=(shapes,), strict=False)
+        exported = torch.export.export(
+            _OnTensors(step, form.structure), (form.example,), dynamic_shapes=(form.growing,), strict=False
+        )
         made = torch._inductor.aoti_compile_and_package(exported, package_path=str(Path(folder) / path.name))
         Path(made).replace(path)
 
@@ -144,21 +143,71 @@ class _OnTensors(nn.Module):
         return self._step(pytree.tree_unflatten(tensors, self._form))
 
 
-def _growing(inputs: StepInputs) -> dict[int, int]:
-    """Which axis has another size for other clips and lines, by the tensor's `id`."""
-    axes = {id(inputs.reach): 0}
-    for text in (text for layer in inputs.layers for text in (layer.text, layer.text_second)):
-        if isinstance(text, TextMemory):
-            axes |= {id(text.key): 2, id(text.value): 2}  # one row has no padding
-            continue
-        for layout, axis in ((text.scores, 1), (text.mixed, 0)):
-            if isinstance(layout, Plain):
-                axes[id(layout.matrix)] = axis
-            elif isinstance(layout, SummedBytes):
-                axes[id(layout.table)] = axis
-        if isinstance(text.mixed, SummedBytes):
-            axes[id(text.mixed.every)] = 0
+class _Form:
+    """What of a step's inputs is compiled in, and what may differ from call to call.
+
+    Attributes:
+        structure: of the inputs, for `pytree.tree_unflatten`.
+        growing: of each tensor, its axes that differ.
+        example: tensors of the inputs' form. Each growing size is one that nothing else has, because PyTorch takes axes
+            of the same size for the same.
+        key: the same where the same compiled step fits.
+        several: for several rows.
+    """
+
+    def __init__(self, inputs: StepInputs) -> None:
+        tensors, self.structure = pytree.tree_flatten(inputs)
+        assert all(tensor.is_contiguous() for tensor in tensors)  # as the example is
+        self.several = len(inputs.frame) > 1
+        axes = _growing(inputs)
+        named = [
+            [axes.get((id(tensor), axis), size) for axis, size in enumerate(tensor.shape)] for tensor in tensors
+        ]  # sizes, or their names
+        self.key = f"{self.structure} {[tensor.dtype for tensor in tensors]} {named}"
+        sizes = _distinct_sizes(inputs, {size for shape in named for size in shape if isinstance(size, int)})
+        self.example = [
+            tensor.new_empty([size if isinstance(size, int) else sizes[size] for size in shape])
+            for tensor, shape in zip(tensors, named, strict=True)
+        ]
+        self.growing = [
+            {axis: torch.export.Dim.DYNAMIC for axis, size in enumerate(shape) if isinstance(size, str)}
+            for shape in named
+        ]
+
+
+def _growing(inputs: StepInputs) -> dict[tuple[int, int], str]:
+    """Names of the sizes that differ for other clips, lines and numbers of rows, by the tensor's `id` and the axis."""
+    axes = {(id(inputs.reach), 0): "positions"}
+    several = len(inputs.frame) > 1
+    if several:
+        axes |= {(id(inputs.frame), 0): "rows", (id(inputs.noise), 1): "rows", (id(inputs.total), 0): "rows"}
+    for layer in inputs.layers:
+        for cache in (layer.self_attention, layer.lta):
+            if several and cache is not None:
+                axes[id(cache), 0] = "rows"
+        for text in (layer.text, layer.text_second):
+            if isinstance(text, TextMemory):
+                axes |= {(id(text.key), 2): "tokens", (id(text.value), 2): "tokens", (id(text.bias), 3): "tokens"}
+                if len(text.key) > 1:
+                    axes |= {(id(part), 0): "rows" for part in (text.key, text.value, text.bias)}
+                continue
+            if isinstance(text.scores, Plain) and isinstance(text.mixed, Plain):
+                axes |= {(id(text.scores.matrix), 1): "scores", (id(text.mixed.matrix), 0): "scores"}
+            elif isinstance(text.scores, SummedBytes) and isinstance(text.mixed, SummedBytes):
+                axes |= {(id(text.scores.table), 1): "bytes", (id(text.mixed.table), 0): "scores"}
+                axes[id(text.mixed.every), 0] = "scores"
     return axes
+
+
+def _distinct_sizes(inputs: StepInputs, taken: set[int]) -> dict[str, int]:
+    """A size for every name, none of them ``taken``."""
+    heads, room = inputs.layers[0].self_attention.shape[1:3]
+    for first in range(2, room):
+        sizes = {"positions": first, "rows": first + 1, "tokens": first + 2, "scores": heads * (first + 2)}
+        sizes["bytes"] = sizes["scores"] + SummedBytes.BESIDE
+        if taken.isdisjoint(sizes.values()) and len(set(sizes.values())) == len(sizes):
+            return sizes
+    raise RuntimeError(f"clips of {room} positions are too short")
 
 
 def _fingerprint(model: PaperCTEG, precision: Precision) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final, Literal, Protocol
+from typing import Any, ClassVar, Final, Literal, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import InputError
@@ -20,6 +21,8 @@ from ...errors import InputError
 #: everything else in fp32. How fast and how close: `benchmarks/paper_decoding.py`.
 Precision = Literal["fp32", "int8"]
 PRECISIONS: Final[tuple[Precision, ...]] = ("fp32", "int8")
+#: Weights of a matrix that is worth laying out in blocks.
+MANY: Final = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,18 @@ class Scheme:
         supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
         return torch.bfloat16 if self.precision == "int8" and supported else torch.float32
 
-    def rounds_to_seven_bits(self, rows: int) -> bool:
-        """Whether products of ``rows`` rows round activations to 7 bits."""
-        return self._of_bytes(rows) is MultipliedBytes and not _multiplies_bytes()
-
     def kind(self, weight: Tensor, rows: int) -> type[Layout]:
         """The layout of ``weight`` for products of ``rows`` rows."""
         if self.precision == "int8":
             return self._of_bytes(rows)
-        return Packed if rows > 1 and weight.device.type == "cpu" and _packs() else Plain
+        blocked = rows > 1 and weight.numel() >= MANY and weight.device.type == "cpu"
+        return Blocked if blocked and torch.backends.mkl.is_available() else Plain
+
+    def kind_for_text(self, rows: int) -> type[Layout]:
+        """The layout of what a line is folded into, which is small and made anew for every line."""
+        kind = self._of_bytes(rows) if self.precision == "int8" else Plain
+        # Activations of 7 bits cost twice as much accuracy: then the text stays exact.
+        return Plain if kind is MultipliedBytes and not _multiplies_bytes() else kind
 
     def _of_bytes(self, rows: int) -> type[Layout]:
         # With more threads products of 8-bit activations are faster, but they cannot be recorded.
@@ -57,15 +63,11 @@ class Scheme:
 
 
 class Layout(Protocol):
-    """A linear map with fixed weights in the layout that one number of rows, or some, wants."""
+    """A linear map with fixed weights, laid out for one row or for several."""
 
     @classmethod
-    def of(cls, weight: Tensor, bias: Tensor | None, rows: int) -> Layout:
-        """Lay out ``weight`` (O, I), ``bias`` (O,) for products of ``rows`` rows."""
-        ...
-
-    def suits(self, rows: int) -> bool:
-        """Whether it can be used for ``rows`` rows too."""
+    def of(cls, weight: Tensor, bias: Tensor | None) -> Layout:
+        """Lay out ``weight`` (O, I), ``bias`` (O,)."""
         ...
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
@@ -74,7 +76,7 @@ class Layout(Protocol):
 
 
 class Projection:
-    """A linear map with fixed weights, laid out for a number of rows when it is first needed.
+    """A linear map with fixed weights, laid out for one row or several when that is first needed.
 
     Args:
         weight: (O, I); ``bias`` (O,).
@@ -87,7 +89,7 @@ class Projection:
     def __init__(self, weight: Tensor, bias: Tensor | None, scheme: Scheme) -> None:
         self._weight, self._bias = weight.detach(), None if bias is None else bias.detach()
         self._scheme = scheme
-        self._layouts: dict[int, Layout] = {}
+        self._layouts: dict[bool, Layout] = {}  # for one row, for several
         if scheme.precision == "fp32":
             return
         if weight.device.type != "cpu":
@@ -101,17 +103,17 @@ class Projection:
 
     def prepare(self, rows: int) -> Layout:
         """The layout for products of ``rows`` rows."""
-        if rows not in self._layouts:
-            kind, layouts = self._scheme.kind(self._weight, rows), self._layouts.values()
-            fit = next((layout for layout in layouts if type(layout) is kind and layout.suits(rows)), None)
-            if kind is Packed:  # a copy of the weights each: one is enough
-                self._layouts = {n: layout for n, layout in self._layouts.items() if not isinstance(layout, Packed)}
-            self._layouts[rows] = fit or kind.of(self._weight, self._bias, rows)
-        return self._layouts[rows]
+        several = bool(rows > 1)
+        if several not in self._layouts:
+            kind = self._scheme.kind(self._weight, rows)
+            fit = next((layout for layout in self._layouts.values() if type(layout) is kind), None)
+            self._layouts[several] = fit or kind.of(self._weight, self._bias)
+        return self._layouts[several]
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """See `Layout`."""
-        layout = self._layouts.get(len(x)) or self.prepare(len(x))
+        rows = x.shape[0]  # a step that is compiled for any number of them may not ask for len
+        layout = self._layouts.get(bool(rows > 1)) or self.prepare(rows)
         return layout(x, residual)
 
 
@@ -123,13 +125,9 @@ class Plain:
     bias: Tensor | None
 
     @classmethod
-    def of(cls, weight: Tensor, bias: Tensor | None, rows: int) -> Plain:
-        """See `Layout`: for any number."""
+    def of(cls, weight: Tensor, bias: Tensor | None) -> Plain:
+        """See `Layout`."""
         return cls(weight.t().contiguous() if weight.device.type == "cpu" else weight.contiguous().t(), bias)
-
-    def suits(self, rows: int) -> bool:
-        """See `Layout`: any."""
-        return True
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """See `Layout`."""
@@ -140,28 +138,31 @@ class Plain:
 
 
 @dataclass(frozen=True)
-class Packed:
-    """fp32 weights packed by MKL for one number of rows."""
+class Blocked:
+    """fp32 weights in blocks of outputs, each read from one end to the other: for several rows."""
 
-    packed: Tensor
-    weight: Tensor  # (O, I)
+    blocks: Tensor  # (ceil(O / WIDTH), I, WIDTH), filled up with zeros
+    outputs: int  # O
     bias: Tensor | None
-    rows: int
+
+    #: Of a block: 8 rows of it are the sums that the registers of AVX-512 hold. 32 and 64 take a tenth longer.
+    WIDTH: ClassVar[int] = 48
 
     @classmethod
-    def of(cls, weight: Tensor, bias: Tensor | None, rows: int) -> Packed:
+    def of(cls, weight: Tensor, bias: Tensor | None) -> Blocked:
         """See `Layout`."""
-        weight = weight.contiguous()
-        return cls(torch.ops.mkl._mkl_reorder_linear_weight(weight, rows), weight, bias, rows)
-
-    def suits(self, rows: int) -> bool:
-        """See `Layout`: those it was packed for."""
-        return rows == self.rows
+        outputs = len(weight)
+        filled = F.pad(weight, (0, 0, 0, -outputs % cls.WIDTH))
+        return cls(filled.unflatten(0, (-1, cls.WIDTH)).transpose(1, 2).contiguous(), outputs, bias)
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """See `Layout`."""
-        y: Tensor = torch.ops.mkl._mkl_linear.default(x, self.packed, self.weight, self.bias, self.rows)
-        return y if residual is None else y + residual
+        y = torch.bmm(x.expand(len(self.blocks), -1, -1), self.blocks).transpose(0, 1).flatten(1)
+        if y.shape[1] > self.outputs:
+            y = y[:, : self.outputs].contiguous()
+        if self.bias is not None:
+            y.add_(self.bias)
+        return y if residual is None else y.add_(residual)
 
 
 @dataclass(frozen=True)
@@ -172,20 +173,19 @@ class SummedBytes:
     fast as a product with 8-bit activations does, and nothing has to be rounded or set up before. It knows no threads.
     """
 
-    table: Tensor  # (I, O + 8) bytes
+    table: Tensor  # (I, O + BESIDE) bytes
     every: Tensor  # 0 .. I - 1
     first: Tensor  # 0, where the only sum begins
     bias: Tensor | None
 
+    #: Bytes of an input's scale and offset, which stand beside its weights.
+    BESIDE: ClassVar[int] = 8
+
     @classmethod
-    def of(cls, weight: Tensor, bias: Tensor | None, rows: int) -> SummedBytes:
-        """See `Layout`: for one."""
+    def of(cls, weight: Tensor, bias: Tensor | None) -> SummedBytes:
+        """See `Layout`."""
         table = torch.ops.quantized.embedding_bag_byte_prepack(weight.float().t().contiguous())
         return cls(table, torch.arange(len(table)), torch.zeros(1, dtype=torch.long), bias)
-
-    def suits(self, rows: int) -> bool:
-        """See `Layout`: one."""
-        return rows == 1
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """See `Layout`."""
@@ -204,8 +204,8 @@ class MultipliedBytes:
     packed: Any
 
     @classmethod
-    def of(cls, weight: Tensor, bias: Tensor | None, rows: int) -> MultipliedBytes:
-        """See `Layout`: for any number."""
+    def of(cls, weight: Tensor, bias: Tensor | None) -> MultipliedBytes:
+        """See `Layout`."""
         weight = weight.float()
         scale = (weight.abs().amax(1) / 127).clamp(min=1e-12).double()
         with warnings.catch_warnings():
@@ -214,10 +214,6 @@ class MultipliedBytes:
             zero = torch.zeros(len(scale), dtype=torch.long)
             rounded = torch.quantize_per_channel(weight, scale, zero, 0, torch.qint8)
             return cls(torch.ops.quantized.linear_prepack(rounded, None if bias is None else bias.clone()))
-
-    def suits(self, rows: int) -> bool:
-        """See `Layout`: any."""
-        return True
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """See `Layout`."""
@@ -235,9 +231,3 @@ def sums_bytes() -> bool:
 def _multiplies_bytes() -> bool:
     """Without the VNNI instructions sums of full 8-bit products saturate in 16 bits; 7-bit activations do not."""
     return bool(getattr(torch.cpu, "_is_vnni_supported", lambda: False)())
-
-
-@cache
-def _packs() -> bool:
-    """Whether this torch can pack fp32 weights: on x86 with MKL. Without, products of several rows are slower."""
-    return torch.backends.mkl.is_available() and hasattr(torch.ops.mkl, "_mkl_linear")

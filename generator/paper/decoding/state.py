@@ -38,8 +38,8 @@ class TextMemory:
     """The text as one attention block sees it.
 
     Attributes:
-        key, value: (B, H, S, K) and (B, H, S, V).
-        bias: 0 at real tokens, -inf at padding, (B, 1, 1, S); None when there is no padding.
+        key, value: (T, H, S, K) and (T, H, S, V); T is B, or 1 where every row reads the same line.
+        bias: 0 at real tokens, -inf at padding, (T, 1, 1, S); None when there is no padding.
     """
 
     key: Tensor

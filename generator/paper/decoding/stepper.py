@@ -83,7 +83,7 @@ class CausalAttention:
 
     def __call__(self, x: Tensor, cache: Tensor, place: Place) -> Tensor:
         """The newest position ``x`` (B, D) -> (B, D); its key and value join the ``cache``."""
-        rows = len(x)
+        rows = x.shape[0]
         projected = self._project(x).to(self._kept).view(rows, self._heads, 1, -1)
         query, newest = torch.split_with_sizes(projected, [self._widths[0], sum(self._widths)], 3)
         if place.unseen is None:  # the span ends with it, and a view costs half of what an index does
@@ -118,7 +118,7 @@ class TextAttention:
                 return self._folded(memory, rows)
         self._query.prepare(rows)
         self._output.prepare(rows)
-        key, value = (part.contiguous().expand(rows, -1, -1, -1) for part in self._block.keys_values(memory))
+        key, value = (part.contiguous() for part in self._block.keys_values(memory))
         bias = None if bool(mask.all()) else torch.zeros_like(mask, dtype=memory.dtype).masked_fill_(~mask, -torch.inf)
         return TextMemory(key, value, None if bias is None else bias[:, None, None])
 
@@ -128,19 +128,19 @@ class TextAttention:
         output = self._block.output.weight.unflatten(1, (self._heads, -1)).transpose(0, 1)  # (H, D, V)
         scores = torch.matmul(key[0] * query.shape[1] ** -0.5, query).flatten(0, 1)  # (H S, D)
         mixed = torch.matmul(output, value[0].transpose(1, 2)).transpose(0, 1).flatten(1)  # (D, H S)
-        # Activations of 7 bits cost twice as much accuracy: then the text stays exact.
-        scheme = Scheme("fp32") if self._scheme.rounds_to_seven_bits(rows) else self._scheme
-        return FoldedText(*(Projection(weight, None, scheme).prepare(rows) for weight in (scores, mixed)))
+        kind = self._scheme.kind_for_text(rows)
+        return FoldedText(*(kind.of(weight, None) for weight in (scores, mixed)))
 
     def __call__(self, x: Tensor, memory: TextMemory | FoldedText) -> Tensor:
         """``x`` (B, D) -> (B, D)."""
-        rows = len(x)
+        rows = x.shape[0]
         if isinstance(memory, FoldedText):
             scores = memory.scores(x).view(rows, self._heads, -1)
             return self._norm(memory.mixed(torch.softmax(scores, 2).view(rows, -1), x))
-        query = self._query(x).view(rows, self._heads, 1, -1)
+        texts, heads, _, width = memory.key.shape
+        query = self._query(x).view(texts, -1, heads, width).transpose(1, 2)  # (T, H, B / T, K)
         mixed = F.scaled_dot_product_attention(query, memory.key, memory.value, memory.bias)
-        return self._norm(self._output(mixed.view(rows, -1), x))
+        return self._norm(self._output(mixed.transpose(1, 2).reshape(rows, -1), x))
 
 
 class LayerStepper:
@@ -213,13 +213,13 @@ class EwaStepper:
 
     def __call__(self, seen: Tensor) -> Tensor:
         """What EwA adds to the jaw, (B, J), when it sees ``seen`` (B, E)."""
-        rows = len(seen)
+        rows = seen.shape[0]
         others, jaw = torch.split_with_sizes(seen, self._sizes, 1)  # (B, C), (B, J)
         jaw = jaw.unsqueeze(2)
         gain = torch.addcmul(self._gain_offset, jaw, self._gain_slope).view(rows, -1, 1)  # (B, J H, 1)
         weights = torch.softmax(gain * others.unsqueeze(1), 2)
         means = torch.bmm(weights, others.unsqueeze(2)).view(-1, self._heads)  # (B J, H)
-        rest = torch.addcmul(self._form_one, jaw, self._form_jaw).view(len(means), -1)
+        rest = torch.addcmul(self._form_one, jaw, self._form_jaw).view(means.shape[0], -1)
         root, numerator = torch.split_with_sizes(torch.addmm(rest, means, self._form_means), [self._heads + 2, 1], 1)
         deviation = torch.linalg.vector_norm(root, dim=1, keepdim=True)  # (B J, 1)
         return torch.addcdiv(self._constant, numerator, deviation).view(rows, -1)
@@ -305,7 +305,7 @@ class Stepper:
             return self._computed(state.layers, state.total, frame, noise, self._places[position])
         if state.replay is None:
             inputs = StepInputs(
-                torch.empty_like(frame), torch.empty_like(noise), torch.empty_like(self._indices[:1]), self._indices,
+                frame.new_empty(frame.shape), noise.new_empty(noise.shape), self._indices.new_empty(1), self._indices,
                 state.total, state.layers,
             )  # fmt: skip
             state.replay = Replay(inputs, self._recorder.record(self._recordable, inputs))
