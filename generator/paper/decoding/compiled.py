@@ -24,9 +24,10 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from ..model import PaperCTEG
-from .projections import Plain, Precision, SummedBytes, sums_bytes
+from .forms import StepForm
+from .projections import Precision, sums_bytes
 from .replay import Recording, Step
-from .state import FoldedText, LayerState, StepInputs, TextMemory
+from .state import StepInputs
 
 #: So many compiled steps are kept, those used last: each holds the weights of its checkpoint.
 KEPT: Final = 8
@@ -35,9 +36,6 @@ _PAPER: Final = Path(__file__).resolve().parents[1]
 _CODE: Final = (*sorted(_PAPER.rglob("*.py")), _PAPER.parent / "ewa.py", _PAPER.parent / "layers.py")
 
 _log = logging.getLogger(__name__)
-
-for _class in (StepInputs, LayerState, TextMemory, FoldedText, Plain, SummedBytes):
-    torch.export.register_dataclass(_class)
 
 
 class CompiledSteps:
@@ -72,7 +70,7 @@ class CompiledSteps:
         def run(seen: int) -> Tensor:
             return step(replace(inputs, reach=inputs.reach[:seen]))
 
-        tensors, form = pytree.tree_leaves(inputs), _Form(inputs)
+        tensors, form = pytree.tree_leaves(inputs), StepForm(inputs)
         if form.key not in self._loaded:
             self._loaded[form.key] = self._runner(step, form)
         runner = self._loaded[form.key]
@@ -87,7 +85,7 @@ class CompiledSteps:
 
         return run_compiled
 
-    def _runner(self, step: Step, form: _Form) -> Any:
+    def _runner(self, step: Step, form: StepForm) -> Any:
         path = self._folder / f"{self.name}-{hashlib.sha256(form.key.encode()).hexdigest()[:32]}.pt2"
         try:
             if not path.is_file():
@@ -111,7 +109,7 @@ class CompiledSteps:
             return None
 
 
-def compile_step(step: Step, form: _Form, path: Path) -> None:
+def compile_step(step: Step, form: StepForm, path: Path) -> None:
     """Compile ``step`` for inputs of this ``form`` into ``path``: for any number of positions and tokens, and for one
     row or any larger number.
 
@@ -141,73 +139,6 @@ class _OnTensors(nn.Module):
     def forward(self, tensors: list[Tensor]) -> Tensor:
         """The step on them."""
         return self._step(pytree.tree_unflatten(tensors, self._form))
-
-
-class _Form:
-    """What of a step's inputs is compiled in, and what may differ from call to call.
-
-    Attributes:
-        structure: of the inputs, for `pytree.tree_unflatten`.
-        growing: of each tensor, its axes that differ.
-        example: tensors of the inputs' form. Each growing size is one that nothing else has, because PyTorch takes axes
-            of the same size for the same.
-        key: the same where the same compiled step fits.
-        several: for several rows.
-    """
-
-    def __init__(self, inputs: StepInputs) -> None:
-        tensors, self.structure = pytree.tree_flatten(inputs)
-        assert all(tensor.is_contiguous() for tensor in tensors)  # as the example is
-        self.several = len(inputs.frame) > 1
-        axes = _growing(inputs)
-        named = [
-            [axes.get((id(tensor), axis), size) for axis, size in enumerate(tensor.shape)] for tensor in tensors
-        ]  # sizes, or their names
-        self.key = f"{self.structure} {[tensor.dtype for tensor in tensors]} {named}"
-        sizes = _distinct_sizes(inputs, {size for shape in named for size in shape if isinstance(size, int)})
-        self.example = [
-            tensor.new_empty([size if isinstance(size, int) else sizes[size] for size in shape])
-            for tensor, shape in zip(tensors, named, strict=True)
-        ]
-        self.growing = [
-            {axis: torch.export.Dim.DYNAMIC for axis, size in enumerate(shape) if isinstance(size, str)}
-            for shape in named
-        ]
-
-
-def _growing(inputs: StepInputs) -> dict[tuple[int, int], str]:
-    """Names of the sizes that differ for other clips, lines and numbers of rows, by the tensor's `id` and the axis."""
-    axes = {(id(inputs.reach), 0): "positions"}
-    several = len(inputs.frame) > 1
-    if several:
-        axes |= {(id(inputs.frame), 0): "rows", (id(inputs.noise), 1): "rows", (id(inputs.total), 0): "rows"}
-    for layer in inputs.layers:
-        for cache in (layer.self_attention, layer.lta):
-            if several and cache is not None:
-                axes[id(cache), 0] = "rows"
-        for text in (layer.text, layer.text_second):
-            if isinstance(text, TextMemory):
-                axes |= {(id(text.key), 2): "tokens", (id(text.value), 2): "tokens", (id(text.bias), 3): "tokens"}
-                if len(text.key) > 1:
-                    axes |= {(id(part), 0): "rows" for part in (text.key, text.value, text.bias)}
-                continue
-            if isinstance(text.scores, Plain) and isinstance(text.mixed, Plain):
-                axes |= {(id(text.scores.matrix), 1): "scores", (id(text.mixed.matrix), 0): "scores"}
-            elif isinstance(text.scores, SummedBytes) and isinstance(text.mixed, SummedBytes):
-                axes |= {(id(text.scores.table), 1): "bytes", (id(text.mixed.table), 0): "scores"}
-                axes[id(text.mixed.every), 0] = "scores"
-    return axes
-
-
-def _distinct_sizes(inputs: StepInputs, taken: set[int]) -> dict[str, int]:
-    """A size for every name, none of them ``taken``."""
-    heads, room = inputs.layers[0].self_attention.shape[1:3]
-    for first in range(2, room):
-        sizes = {"positions": first, "rows": first + 1, "tokens": first + 2, "scores": heads * (first + 2)}
-        sizes["bytes"] = sizes["scores"] + SummedBytes.BESIDE
-        if taken.isdisjoint(sizes.values()) and len(set(sizes.values())) == len(sizes):
-            return sizes
-    raise RuntimeError(f"clips of {room} positions are too short")
 
 
 def _fingerprint(model: PaperCTEG, precision: Precision) -> str:
