@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .config import ModelConfig
-from .corpus.curves import minimum_jerk
+from .easing import minimum_jerk
 from .emotions import BASIC_EMOTIONS, EMOTIONS
 
 #: How long the decoder is told that an emotion takes to move on, in training and when it performs; the teacher's takes

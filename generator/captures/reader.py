@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..clips import write_atomically
-from ..corpus.curves import minimum_jerk
 from ..corpus.reader import SCHEMA_VERSION, Corpus
 from ..corpus.texts import SPLITS
+from ..easing import minimum_jerk
 from ..emotions import emotion_weights
 from ..errors import DataError
 from ..requests import MAX_SECONDS, MIN_SECONDS

@@ -11,15 +11,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from ..easing import minimum_jerk
+
 Floats = npt.NDArray[np.float64]
 
 _DRIFT_PARTS: Final = 5
-
-
-def minimum_jerk(u: Floats) -> Floats:
-    """Position along a minimum-jerk move, 0 at u <= 0 and 1 at u >= 1 (Flash and Hogan 1985), any shape."""
-    u = np.clip(u, 0.0, 1.0)
-    return u * u * u * (10.0 - 15.0 * u + 6.0 * u * u)
 
 
 def track(t: Floats, times: Floats, durations: Floats, values: Floats, start: float = 0.0) -> Floats:

@@ -12,7 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from .curves import Floats, minimum_jerk, track
+from ..easing import minimum_jerk
+from .curves import Floats, track
 from .recipes import Manner, Numbers
 from .speech import Utterance
 

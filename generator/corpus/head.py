@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .curves import Floats, drift, minimum_jerk, pulses, track
+from ..easing import minimum_jerk
+from .curves import Floats, drift, pulses, track
 from .recipes import Manner, Numbers
 from .speech import Utterance
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from .direction import Direction
 from .mixture import Acting
@@ -133,7 +134,7 @@ def _fit(utterance: Utterance, start: float, end: float) -> Utterance:
     def move(x: float) -> float:
         return max(start + (x - utterance.start) * scale, 0.0)
 
-    def moved(x: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def moved(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return start + (x - utterance.start) * scale
 
     return replace(

@@ -9,8 +9,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from ..easing import minimum_jerk
 from ..spaces import ARKIT55
-from .curves import Floats, drift, minimum_jerk, pulses, soft_limit, track
+from .curves import Floats, drift, pulses, soft_limit, track
 from .direction import Direction
 from .envelope import Envelope
 from .face import HEAD, LEFT, LIFT, REST_TONE, RIGHT, SIDEWAYS, UNIT_MATRIX, UNIT_ROWS, columns

@@ -13,7 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from .curves import Floats, minimum_jerk
+from ..easing import minimum_jerk
+from .curves import Floats
 from .recipes import Numbers, table
 from .speech import Utterance
 

@@ -74,5 +74,5 @@ def _top(cosines: npt.NDArray[np.float32] | npt.NDArray[np.float64]) -> float:
 
 
 def _unit(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    norm: npt.NDArray[np.float32] = np.linalg.norm(features, axis=1, keepdims=True)
-    return features / np.maximum(norm, 1e-9)
+    norm: npt.NDArray[np.float32] = np.linalg.norm(features, axis=1, keepdims=True).clip(1e-9)
+    return features / norm

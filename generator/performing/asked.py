@@ -49,9 +49,8 @@ class Asked:
 
     def halfway(self, other: Asked) -> Asked:
         """Between this and what it moves to."""
-        return Asked(
-            (self.emotion + other.emotion) / 2, (self.intensity + other.intensity) / 2, self.energy, self.speaking
-        )
+        emotion = np.float32(0.5) * (self.emotion + other.emotion)
+        return Asked(emotion, (self.intensity + other.intensity) / 2, self.energy, self.speaking)
 
 
 def told(

@@ -22,13 +22,14 @@ import numpy.typing as npt
 import torch
 
 from ..config import ModelConfig
+from ..easing import minimum_jerk
 from ..model import CTEG
 from ..requests import Origin
 from ..text import TextEncoder
 from .asked import Asked, told
 from .draws import Draws, TakeSeed
 from .lineage import ancestor, inherited
-from .sampling import decode, ease_out, first_standard_face, in_units, minimum_jerk, smooth_seams, steps_of
+from .sampling import decode, ease_out, first_standard_face, in_units, smooth_seams, steps_of
 
 #: Seconds at the beginning of a later passage that are skipped: its rise from the standard face.
 SKIP_SECONDS: Final = 0.125

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..conditioning import Condition
+from ..easing import minimum_jerk
 from ..model import CTEG
 from ..spaces import Space
 from .draws import STREAM_LATENT as STREAM_LATENT
@@ -194,12 +195,6 @@ def ease_out(frames: npt.NDArray[np.float32], space: Space) -> npt.NDArray[np.fl
     frames, count = frames.copy(), len(frames)
     ease = max(1, min(round(EASE_OUT_SECONDS * space.fps), round(count * EASE_OUT_SHARE)))
     t = np.linspace(0, 1, ease + 1, dtype=np.float32)[1:]
-    # Minimum-jerk profile (Flash and Hogan 1985): velocity and acceleration are zero at both ends.
     frames[-ease:] *= (1 - minimum_jerk(t))[:, None]
     frames[-1] = 0
     return frames
-
-
-def minimum_jerk(t: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Minimum-jerk profile (Flash and Hogan 1985) from 0 at ``t`` = 0 to 1 at ``t`` = 1, still at both ends."""
-    return np.asarray(10 * t**3 - 15 * t**4 + 6 * t**5)

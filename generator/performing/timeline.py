@@ -13,9 +13,9 @@ import numpy.typing as npt
 from ..conditioning import turned
 from ..direction.brackets import SILENCE
 from ..direction.script import Part, WeightsOf
+from ..easing import minimum_jerk
 from .asked import Asked
 from .continuity import OVERLAP_SECONDS, SKIP_SECONDS, Passage
-from .sampling import minimum_jerk
 
 #: Shortest part of a passage that is its own, in seconds.
 _SHORTEST: Final = 1.0

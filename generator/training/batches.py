@@ -107,7 +107,8 @@ class FeatureStore:
                 hidden[i] = features.hidden[k, :n].cpu().numpy().astype(np.float16)
                 position[i] = features.position[k, :n].cpu().numpy().astype(np.float16)
         offset = np.cumsum([0] + [len(p) for p in position])
-        for path, array in zip(paths, (np.concatenate(hidden), np.concatenate(position), offset), strict=True):
+        arrays: list[npt.NDArray[Any]] = [np.concatenate(hidden), np.concatenate(position), offset]
+        for path, array in zip(paths, arrays, strict=True):
             write_atomically(path, partial(_save_array, array))
 
 

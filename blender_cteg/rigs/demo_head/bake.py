@@ -197,7 +197,7 @@ def joint_regressor(points: Floats, joints: Floats) -> Floats:
     return regressor
 
 
-def _write(out: Path, arrays: dict[str, Array]) -> None:
+def _write(out: Path, arrays: dict[str, Any]) -> None:
     """Write beside ``out`` and move into place, so that a broken run leaves the old file alone."""
     temporary = ""
     try:
