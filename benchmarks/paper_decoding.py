@@ -57,8 +57,10 @@ def main() -> None:
     bench = Bench()
     for batch in (1, 8):
         speed(bench, batch, options.rounds, options.frames)
-    flatness(bench, options.rounds)
+    for batch in (1, 8):
+        flatness(bench, batch, options.rounds)
     floor(bench, options.rounds)
+    reading(options.rounds)
     memory(options.threads)
 
 
@@ -153,23 +155,24 @@ def ways(batch: int) -> list[str]:
     return [*PRECISIONS, *(way for way, precision in COMPILED.items() if batch == 1 or precision == "fp32")]
 
 
-def flatness(bench: Bench, rounds: int) -> None:
+def flatness(bench: Bench, batch: int, rounds: int) -> None:
     """How much more a late frame costs than an early one."""
-    print("\n| decoder, 1 row | ms at frames 28–36 | ms at frames 252–260 | ratio |\n|---|---|---|---|")
-    for way in ways(1):
-        stepper, text = bench.steppers[way], bench.text(1)
-        noise = bench.noise(1, POSITIONS)[0].flatten(1, 2).unsqueeze(2)  # (positions, 2 L, 1, D)
+    print(f"\n| decoder, {batch} row(s) | ms at frames 28–36 | ms at frames 252–260 | ratio |\n|---|---|---|---|")
+    text = bench.text(batch)
+    noise = bench.noise(batch, POSITIONS).permute(1, 2, 3, 0, 4).flatten(1, 2)  # (positions, 2 L, B, D)
+    for way in ways(batch):
+        stepper = bench.steppers[way]
 
-        def eight(stepper: Stepper = stepper, noise: Tensor = noise, text: tuple[Tensor, Tensor] = text) -> list[float]:
+        def clip(stepper: Stepper = stepper) -> list[float]:
             state = stepper.start(*text, POSITIONS)
-            frame = bench.mean[None]
+            frame = bench.mean.expand(batch, -1)
             times: list[float] = []
             for position in range(POSITIONS):
                 before = frame if position else None
                 times.append(timed(partial(stepper.step, state, before, noise[position])))
             return times
 
-        table = np.array([eight() for _ in range(rounds + 1)])[1:]
+        table = np.array([clip() for _ in range(rounds + 1)])[1:]
         early, late = (float(np.median(table[:, at : at + 8])) for at in (28, 252))
         print(f"| {way} | {early * 1e3:.2f} | {late * 1e3:.2f} | {late / early:.2f} |")
 
@@ -199,6 +202,15 @@ def floor(bench: Bench, rounds: int) -> None:
         f"floor.\nCompiled it takes {result['fp32, compiled'] / 256 * 1e3:.2f} ms, with 8-bit weights "
         f"{result['int8'] / 256 * 1e3:.2f} ms, with both {result['int8, compiled'] / 256 * 1e3:.2f} ms."
     )
+
+
+def reading(rounds: int) -> None:
+    """How fast memory is read again and again: slower once it no longer fits what the host gives of its last cache."""
+    print("\n| MB | GB/s |\n|---|---|")
+    for size in (20, 40, 50, 60, 80, 120):
+        buffer = torch.randn(size * 250_000)
+        seconds = interleaved({"read": buffer.sum}, max(10 * rounds, 1000 // size))["read"]
+        print(f"| {size} | {size / 1e3 / seconds:.1f} |")
 
 
 def memory(threads: int) -> None:

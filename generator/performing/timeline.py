@@ -104,4 +104,4 @@ def passages(
 
 def _moved(at: npt.NDArray[np.int64], begin: int, end: int) -> Floats:
     share = (at - begin) / max(end - begin, 1)
-    return minimum_jerk(np.clip((share - _MOVE_BEGIN) / (_MOVE_END - _MOVE_BEGIN), 0, 1).astype(np.float32))
+    return minimum_jerk(((share - _MOVE_BEGIN) / (_MOVE_END - _MOVE_BEGIN)).astype(np.float32))

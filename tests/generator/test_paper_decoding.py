@@ -191,6 +191,7 @@ def test_compiled_steps_equal_steps_one_by_one(
     check(Stepper(model, precision, CompiledSteps(model, precision, tmp_path)), forms[-1][0], 30)
     assert len(said()) == len(forms)
     assert len(list(tmp_path.iterdir())) == 2 and not (tmp_path / "b.pt2").exists()  # the oldest are gone
+    assert (tmp_path / "a.pt2").is_file() == (len(forms) == 1)
 
 
 def test_other_weights_need_another_compiled_step(tmp_path: Path) -> None:

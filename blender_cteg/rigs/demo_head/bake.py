@@ -204,7 +204,7 @@ def _write(out: Path, arrays: dict[str, Any]) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=out.parent, suffix=".part", delete=False) as handle:
             temporary = handle.name
-            np.savez_compressed(handle, **arrays)
+            np.savez_compressed(handle, **arrays)  # numpy 2 declares that a keyword could be allow_pickle: hence Any
         Path(temporary).chmod(0o644)
         Path(temporary).replace(out)
     except OSError as error:

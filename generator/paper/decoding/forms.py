@@ -36,7 +36,7 @@ class StepForm:
         tensors, self.structure = pytree.tree_flatten(inputs)
         assert all(tensor.is_contiguous() for tensor in tensors)  # as the example is
         self.several = len(inputs.frame) > 1
-        names = _growing(inputs)
+        names = _growing(inputs, several=self.several)
         shapes = [[names.get((id(tensor), axis), size) for axis, size in enumerate(tensor.shape)] for tensor in tensors]
         self.key = f"{self.structure} {[tensor.dtype for tensor in tensors]} {shapes}"
         sizes = _sizes(inputs, {size for shape in shapes for size in shape if isinstance(size, int)})
@@ -50,10 +50,9 @@ class StepForm:
         ]
 
 
-def _growing(inputs: StepInputs) -> dict[tuple[int, int], str]:
+def _growing(inputs: StepInputs, *, several: bool) -> dict[tuple[int, int], str]:
     """Names of the sizes that may differ, by the tensor's `id` and the axis."""
     names = {(id(inputs.reach), 0): "positions"}
-    several = len(inputs.frame) > 1
     if several:
         names |= {(id(inputs.frame), 0): "rows", (id(inputs.noise), 1): "rows", (id(inputs.total), 0): "rows"}
     for layer in inputs.layers:
