@@ -22,9 +22,11 @@ from .line_statistics import FIRST_STATISTICS, STATISTICS
 from .model import CTEG
 from .text import DEFAULT_ENCODER
 
-#: 1 and 2 are still read: 1 had no ``emotion_head``, and always `MEAN_HEAD`; both had no ``length_statistics``, and
-#: always `FIRST_STATISTICS`.
-CHECKPOINT_SCHEMA: Final = 3
+#: Older ones are still read: 1 had no ``emotion_head``, and always `MEAN_HEAD`; 1 and 2 had no ``length_statistics``,
+#: and always `FIRST_STATISTICS`; 1 to 3 had no ``layers``, and performed whole faces.
+CHECKPOINT_SCHEMA: Final = 4
+#: What a checkpoint makes: whole faces whose mouth is its own, or performances that a computed speech is laid over.
+WHOLE, PERFORMANCE = "whole", "performance"
 #: The bundled checkpoint.
 DEFAULT_CHECKPOINT: Final = Path(__file__).parent / "checkpoints" / "default"
 
@@ -55,6 +57,7 @@ class Checkpoint:
         generator: the modules, in eval mode after `load_checkpoint`.
         text_encoder: name of the text encoder its features come from.
         name: folder name, shown to users and stored with each clip.
+        layers: `WHOLE` or `PERFORMANCE`; the latter needs a decoder that can be told to be silent.
         training: how it was trained and what was measured, for the model card.
     """
 
@@ -62,6 +65,12 @@ class Checkpoint:
     text_encoder: str = DEFAULT_ENCODER
     name: str = "default"
     training: dict[str, Any] = field(default_factory=dict)
+    layers: str = WHOLE
+
+    @property
+    def layered(self) -> bool:
+        """Whether it performs without words, under a computed speech."""
+        return self.layers == PERFORMANCE
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype = torch.float16) -> None:
@@ -69,6 +78,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype = t
     config = {
         "schema_version": CHECKPOINT_SCHEMA,
         "text_encoder": checkpoint.text_encoder,
+        "layers": checkpoint.layers,
         "model": checkpoint.generator.decoder.config.to_json(),
         "emotion_head": checkpoint.generator.emotion.shape.to_json(),
         "length_statistics": checkpoint.generator.length.statistics,
@@ -108,6 +118,9 @@ def load_checkpoint(folder: Path = DEFAULT_CHECKPOINT, device: torch.device | st
         statistics = FIRST_STATISTICS if version < 3 else config["length_statistics"]
         if not FIRST_STATISTICS <= statistics <= STATISTICS:
             raise ValueError(f"{statistics} statistics of a line are not {FIRST_STATISTICS} to {STATISTICS}")
+        layers = WHOLE if version < 4 else config["layers"]
+        if layers not in (WHOLE, PERFORMANCE):
+            raise ValueError(f"layers {layers!r} are neither {WHOLE!r} nor {PERFORMANCE!r}")
         generator = Generator(ModelConfig.from_json(config["model"]), head, statistics)
         state = {k: v.float() if v.is_floating_point() else v for k, v in load(weights_path.read_bytes()).items()}
         generator.load_state_dict(state)
@@ -118,4 +131,6 @@ def load_checkpoint(folder: Path = DEFAULT_CHECKPOINT, device: torch.device | st
         ) from error
     if not all(bool(torch.isfinite(v).all()) for v in state.values() if v.is_floating_point()):
         raise CheckpointError(f"The checkpoint in {folder} holds weights that are not finite; choose another.")
-    return Checkpoint(generator.to(device).eval(), str(config["text_encoder"]), folder.name, config.get("training", {}))
+    return Checkpoint(
+        generator.to(device).eval(), str(config["text_encoder"]), folder.name, config.get("training", {}), layers
+    )

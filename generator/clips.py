@@ -17,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import InputError
-from .spaces import ARKIT_CHANNELS, Space
+from .shared.composing import whole_face
+from .shared.spaces import ARKIT_CHANNELS, Space
+from .shared.timeline import Timeline
 
 #: Rotation columns that follow the 52 coefficients in a Live Link Face recording.
 _LIVE_LINK_ROTATIONS: Final = (
@@ -31,7 +33,8 @@ class Clips:
     """N takes of one line.
 
     Attributes:
-        values: float32 (N, T, C), padded with each take's last frame.
+        values: float32 (N, T, C), padded with each take's last frame: the performance of takes that have a timeline,
+            the whole face of those that have none.
         lengths: int64 (N,), frames of each take.
         seeds: int64 (N,); a seed alone reproduces its take.
         space: what the channels mean.
@@ -40,6 +43,8 @@ class Clips:
         settings: the request's other settings and the checkpoint's name, JSON-able.
         warnings: what the user should know.
         segments: of each take, what is said and felt when, as docs/protocol.md describes it; JSON-able.
+        timelines: of each take, when its mouth says what; None where the face is one layer, or nothing is said.
+        speech_scale: how large the mouth speaks, 1 natural.
     """
 
     values: npt.NDArray[np.float32]
@@ -51,10 +56,20 @@ class Clips:
     settings: dict[str, Any]
     warnings: tuple[str, ...] = ()
     segments: tuple[tuple[dict[str, Any], ...], ...] = ()
+    timelines: tuple[Timeline | None, ...] = ()
+    speech_scale: float = 1.0
 
     def take(self, index: int) -> npt.NDArray[np.float32]:
-        """Frames of one take without padding, (T_i, C)."""
+        """The whole face of one take without padding, its layers composed, (T_i, C)."""
+        return whole_face(self.performance(index), self.timeline(index), self.space.fps, self.speech_scale)
+
+    def performance(self, index: int) -> npt.NDArray[np.float32]:
+        """What of one take is performed rather than said, without padding, (T_i, C); the whole face of one layer."""
         return self.values[index, : int(self.lengths[index])]
+
+    def timeline(self, index: int) -> Timeline | None:
+        """When one take says what."""
+        return self.timelines[index] if self.timelines else None
 
     def write(self, path: Path) -> list[Path]:
         """Write to ``path``; its suffix chooses the format. Returns the files written.
@@ -68,9 +83,9 @@ class Clips:
         """
         match path.suffix.lower():
             case ".npz":
-                return [_write_whole(path, self._npz_bytes())]
+                return [write_whole(path, self._npz_bytes())]
             case ".json":
-                return [_write_whole(path, json.dumps(self._as_json(), ensure_ascii=False, indent=1).encode())]
+                return [write_whole(path, json.dumps(self._as_json(), ensure_ascii=False, indent=1).encode())]
             case ".csv":
                 if self.space.name != "arkit55":
                     raise InputError(
@@ -79,15 +94,20 @@ class Clips:
                     )
                 count = len(self.lengths)
                 paths = [path] if count == 1 else [path.with_stem(f"{path.stem}_{i + 1}") for i in range(count)]
-                return [_write_whole(p, self._live_link_csv(i).encode()) for i, p in enumerate(paths)]
+                return [write_whole(p, self._live_link_csv(i).encode()) for i, p in enumerate(paths)]
             case suffix:
                 raise InputError(f"Clips are written as .npz, .json or .csv, not {suffix or 'without a suffix'!r}.")
 
     def _npz_bytes(self) -> bytes:
         buffer = io.BytesIO()
+        longest = self.values.shape[1]
+        faces = [self.take(i) for i in range(len(self.lengths))]
         np.savez_compressed(
             buffer,
-            values=self.values,
+            values=np.stack([np.pad(face, ((0, longest - len(face)), (0, 0)), mode="edge") for face in faces]),
+            performance=self.values,
+            timelines=np.array([json.dumps(t and t.to_json()) for t in map(self.timeline, range(len(faces)))]),
+            speech_scale=np.array(self.speech_scale, np.float32),
             lengths=self.lengths,
             channels=np.array(self.space.channels),
             fps=np.array(self.space.fps, np.float32),
@@ -106,9 +126,10 @@ class Clips:
                 "seed": int(self.seeds[i]),
                 "frames": int(self.lengths[i]),
                 "segments": list(self.segments[i]) if self.segments else [],
+                "timeline": timeline and timeline.to_json(),
                 "values": [[round(float(v), 5) for v in frame] for frame in self.take(i)],
             }
-            for i in range(len(self.lengths))
+            for i, timeline in enumerate(self.timelines or (None,) * len(self.lengths))
         ]
         return {
             "schema_version": 1,
@@ -149,7 +170,8 @@ def _timecode(frame: int, fps: float) -> str:
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}:{rest:02d}.000"
 
 
-def _write_whole(path: Path, data: bytes) -> Path:
+def write_whole(path: Path, data: bytes) -> Path:
+    """Write ``data`` to ``path``, whole or not at all."""
     return write_atomically(path, lambda file: file.write(data))
 
 

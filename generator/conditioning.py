@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from .config import ModelConfig
-from .easing import minimum_jerk
 from .emotions import BASIC_EMOTIONS, EMOTIONS
+from .shared.easing import minimum_jerk
 
 #: How long the decoder is told that an emotion takes to move on, in training and when it performs; the teacher's takes
 #: 0.5 to 0.9 s.

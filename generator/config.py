@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .emotions import BASIC_EMOTIONS, EMOTIONS, emotion_vector, emotion_weights
-from .spaces import SPACES
+from .shared.spaces import SPACES
 
 EwaMode = Literal["off", "frame"]
 #: What the recognition network sees of the frames it must explain.

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .emotions import basic_weights
-from .spaces import Space
+from .shared.spaces import Space
 
 
 @dataclass(frozen=True)

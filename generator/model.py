@@ -21,7 +21,7 @@ from .config import ModelConfig
 from .distributions import Gaussian, Mixture, gumbel_like
 from .ewa import EwA
 from .layers import Attention, FeedForward, LayerCache, fourier, sinusoid
-from .spaces import SPACES, Space
+from .shared.spaces import SPACES, Space
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from .emotions import EMOTION_NAMES
 from .errors import InputError
 from .performing.spread import drawn_for
+from .shared.timeline import Timeline, TimelineError
 
 #: Longest line accepted, in characters.
 MAX_CHARACTERS: Final = 2000
@@ -33,9 +34,12 @@ MIN_RATE: Final = 0.5
 MAX_RATE: Final = 2.0
 MIN_ENERGY: Final = 0.4
 MAX_ENERGY: Final = 1.6
+#: What a line can be pronounced in; all but English need espeak-ng.
+LANGUAGES: Final = ("auto", "en", "de", "fr", "es", "it", "pt", "nl", "pl")
 #: What a line may have beside its text, by field name: the protocol's features.
 FEATURES: Final = (
     "emotion_to", "rate", "spread", "branch", "vary", "directions", "emotion_with", "share", "energy", "speaking", "of",
+    "timing", "vary_timing", "timeline", "language", "layered",
 )  # fmt: skip
 
 
@@ -140,6 +144,11 @@ class LineRequest:
         share: how much of the mixture it is, 0 to 1.
         energy: tempo and size of all movement, whatever is felt, 0.4 to 1.6; 1 is natural.
         speaking: False where the line is heard and reacted to in silence.
+        timing: seed of the line's timing, the same for all takes; 0 to 2^31 - 1.
+        vary_timing: each take has a timing of its own, from its own seed.
+        timeline: when every sound is made, from outside; None to make it from the text. It decides the length, too.
+        language: what the line is pronounced in, a key of `LANGUAGES`; "auto" to find out.
+        layered: False for a face in one layer, as 0.1.0 made it: its mouth moves, but does not say the words.
         warnings: what was changed in the text, for the user.
     """
 
@@ -159,6 +168,11 @@ class LineRequest:
     share: float = 0.5
     energy: float = 1.0
     speaking: bool = True
+    timing: int = 0
+    vary_timing: bool = False
+    timeline: Timeline | None = None
+    language: str = "auto"
+    layered: bool = True
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     def validated(self) -> LineRequest:
@@ -178,6 +192,9 @@ class LineRequest:
             _in_range("The length in seconds", self.seconds, MIN_SECONDS, MAX_LINE_SECONDS)
         _in_range("The speaking rate", self.rate, MIN_RATE, MAX_RATE)
         _in_range("The energy", self.energy, MIN_ENERGY, MAX_ENERGY)
+        _whole_in_range("The seed of the timing", self.timing, 0, MAX_SEED)
+        if self.language not in LANGUAGES:
+            raise InputError(f"There is no language {self.language!r}; choose {', '.join(LANGUAGES)}.")
         self.origin.check()
         return replace(self, text=text, warnings=warnings)
 
@@ -199,7 +216,7 @@ class LineRequest:
         known = {f.name for f in dataclasses.fields(cls)} - {"warnings"}
         if unknown := sorted(set(fields) - known):
             raise InputError(f"A line has no field {unknown[0]!r}; it may have {', '.join(sorted(known))}.")
-        for name in ("text", "emotion"):
+        for name in ("text", "emotion", "language"):
             if name in fields and not isinstance(fields[name], str):
                 raise InputError(f"The field {name!r} must be text, not {fields[name]!r}.")
         if "text" not in fields:
@@ -207,11 +224,20 @@ class LineRequest:
         for name in ("emotion_to", "emotion_with"):
             if not isinstance(fields.get(name), str | None):
                 raise InputError(f"The field {name!r} must be an emotion or null, not {fields[name]!r}.")
-        for name in ("spread", "speaking"):
+        for name in ("spread", "speaking", "vary_timing", "layered"):
             if not isinstance(fields.get(name, False), bool):
                 raise InputError(f"The field {name!r} must be true or false, not {fields[name]!r}.")
         origin = Origin.from_json({name: fields.get(name) for name in ("branch", "vary")})
-        return cls(**{**fields, "branch": origin.branch, "vary": origin.vary}).validated()
+        timeline = None if fields.get("timeline") is None else read_timeline(fields["timeline"])
+        return cls(**{**fields, "branch": origin.branch, "vary": origin.vary, "timeline": timeline}).validated()
+
+
+def read_timeline(fields: Any) -> Timeline:
+    """A timeline from outside; `InputError` says what is wrong with it."""
+    try:
+        return Timeline.from_json(fields)
+    except TimelineError as error:
+        raise InputError(str(error)) from None
 
 
 def clean_text(text: str) -> tuple[str, tuple[str, ...]]:

@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from .clips import Clips, write_whole
 from .emotions import EMOTION_NAMES
 from .errors import InputError
-from .requests import Branch, LineRequest, Vary
+from .requests import LANGUAGES, Branch, LineRequest, Vary, read_timeline
+from .shared.timeline import Timeline
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +33,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--silent", action="store_true", help="the line is heard and reacted to, not spoken")
     parser.add_argument("--seconds", type=float, help="length, up to 60; by default the line decides")
     parser.add_argument("--rate", type=float, default=1.0, help="speaking rate, 0.5 (slow) to 2, default 1")
+    parser.add_argument("--timing", type=int, default=0, metavar="SEED", help="of the words' timing, default 0")
+    parser.add_argument("--vary-timing", action="store_true", help="every take has a timing of its own")
+    parser.add_argument(
+        "--timeline", type=Path, metavar="FILE.json",
+        help="when each sound is made: read where the file is there, else written (docs/timeline.md)",
+    )  # fmt: skip
+    parser.add_argument("--language", default="auto", metavar="CODE", help=f"{', '.join(LANGUAGES)}")
+    parser.add_argument(
+        "--one-layer", action="store_true", help="as 0.1.0: a mouth that moves, but does not say the words"
+    )
     parser.add_argument("--spread", action="store_true", help="the most different takes of four times as many")
     parser.add_argument(
         "--branch", type=_branch, metavar="SEED:FRAME", help="begin like the take of SEED, leave it after FRAME frames"
@@ -59,7 +72,8 @@ def run(options: argparse.Namespace) -> None:
     request = LineRequest(
         options.text, options.emotion, options.intensity, options.takes, options.seed, options.temperature,
         options.seconds, options.emotion_to, options.rate, options.spread, options.branch, options.vary,
-        options.emotion_with, options.share, options.energy, not options.silent,
+        options.emotion_with, options.share, options.energy, not options.silent, options.timing, options.vary_timing,
+        _given_timeline(options.timeline), options.language, not options.one_layer,
     ).validated()  # fmt: skip
     if options.out.suffix.lower() not in (".npz", ".json", ".csv"):
         raise InputError(f"--out must end in .npz, .json or .csv, not {options.out.name!r}.")
@@ -77,6 +91,30 @@ def run(options: argparse.Namespace) -> None:
         print(f"take 1: {line}", file=sys.stderr)
     for path in clips.write(options.out):
         print(path)
+    if options.timeline and request.timeline is None:
+        _write_timelines(options.timeline, clips)
+
+
+def _given_timeline(path: Path | None) -> Timeline | None:
+    """The timeline in a file that is there; None where it is to be written."""
+    if path is None or not path.exists():
+        return None
+    try:
+        fields = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is no JSON file ({error}); see docs/timeline.md.") from None
+    return read_timeline(fields)
+
+
+def _write_timelines(path: Path, clips: Clips) -> None:
+    """The timeline of the takes; of each one its own where they differ: ``name_1.json``, ``name_2.json``, ..."""
+    timelines = list(dict.fromkeys(t for t in clips.timelines if t is not None))
+    if not timelines:
+        print("warning: nothing is said, so there is no timeline to write", file=sys.stderr)
+    for number, timeline in enumerate(timelines, 1):
+        target = path if len(timelines) == 1 else path.with_stem(f"{path.stem}_{number}")
+        text = json.dumps(timeline.to_json(), ensure_ascii=False, indent=1)
+        print(write_whole(target, text.encode()))
 
 
 def _branch(text: str) -> Branch:

@@ -22,9 +22,9 @@ from . import __version__
 from .emotions import EMOTION_NAMES
 from .errors import GeneratorError, InputError
 from .requests import FEATURES, MAX_CHARACTERS, MAX_LINE_SECONDS, LineRequest
-from .spaces import SPACES
+from .shared.spaces import SPACES
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 
 Message = dict[str, Any]
 
@@ -178,7 +178,9 @@ class Worker:
                         "fps": clips.space.fps,
                         "space": clips.space.name,
                         "channels": list(clips.space.channels),
-                        "values": encode_array(clips.take(take)),
+                        "values": encode_array(clips.performance(take)),
+                        "timeline": (timeline := clips.timeline(take)) and timeline.to_json(),
+                        "speech_scale": clips.speech_scale,
                         "settings": clips.settings,
                         "segments": list(clips.segments[take]),
                         "warnings": list(clips.warnings),

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..datasets import Performances
 from ..layers import Attention, fourier
 from ..performing.sampling import TakeSeed
-from ..spaces import Space
+from ..shared.spaces import Space
 from ..training.batches import channel_scale
 from ..training.recipe import Terms
 from .data import DIRECTION, BaselineBatch, Length, LineMemory, Lines

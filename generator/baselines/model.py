@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from ..performing.sampling import TakeSeed
-from ..spaces import Space
+from ..shared.spaces import Space
 from .data import Lines
 
 

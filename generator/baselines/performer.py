@@ -17,7 +17,7 @@ from safetensors.torch import load
 from ..datasets import Direction
 from ..errors import CheckpointError
 from ..performing.sampling import TakeSeed
-from ..spaces import SPACES
+from ..shared.spaces import SPACES
 from ..text import TextEncoder
 from .checkpoint import FORMAT, SCHEMA
 from .data import Lines

@@ -22,7 +22,7 @@ from ..datasets import Performances
 from ..errors import InputError
 from ..layers import Attention, FeedForward, KeyValueCache, sinusoid
 from ..performing.sampling import STREAM_LATENT, TakeSeed
-from ..spaces import Space
+from ..shared.spaces import Space
 from ..training.batches import channel_scale
 from ..training.recipe import Terms, warm_cosine
 from .autoencoder import Quantised, VqVae

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..spaces import ARKIT55, ARKIT_CHANNELS, HEAD_CHANNELS
+from ..shared.spaces import ARKIT55, ARKIT_CHANNELS, HEAD_CHANNELS
 
 #: Files of a captures folder that are no recordings.
 TRANSCRIPTS: Final = "transcripts.csv"

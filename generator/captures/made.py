@@ -16,7 +16,7 @@ from scipy.interpolate import PchipInterpolator
 from ..clips import write_atomically
 from ..corpus.teacher import perform
 from ..emotions import emotion_weights
-from ..spaces import ARKIT55, ARKIT_CHANNELS
+from ..shared.spaces import ARKIT55, ARKIT_CHANNELS
 
 _ROTATIONS: Final = ("HeadYaw", "HeadPitch", "HeadRoll", "LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll", "RightEyeYaw",
                      "RightEyePitch", "RightEyeRoll")  # fmt: skip

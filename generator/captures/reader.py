@@ -17,11 +17,11 @@ import numpy.typing as npt
 from ..clips import write_atomically
 from ..corpus.reader import SCHEMA_VERSION, Corpus
 from ..corpus.texts import SPLITS
-from ..easing import minimum_jerk
 from ..emotions import emotion_weights
 from ..errors import DataError
 from ..requests import MAX_SECONDS, MIN_SECONDS
-from ..spaces import ARKIT55
+from ..shared.easing import minimum_jerk
+from ..shared.spaces import ARKIT55
 from .emotions import emotions_of
 from .live_link import NEUTRAL, TRANSCRIPTS, find_recordings, read_recording
 from .resample import to_clip_rate

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.interpolate import PchipInterpolator
 from scipy.signal import find_peaks, firwin, resample_poly
 
-from ..spaces import ARKIT55
+from ..shared.spaces import ARKIT55
 from .live_link import Recording
 
 #: The recording is laid on a grid that 24, 30 and 60 frames per second divide.

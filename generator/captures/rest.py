@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ..spaces import ARKIT55
+from ..shared.spaces import ARKIT55
 from .live_link import NEUTRAL, read_recording
 from .settings import SETTINGS, CaptureSettings
 

@@ -18,9 +18,8 @@ import numpy.typing as npt
 
 from ..emotions import BASIC_EMOTIONS, EMOTION_NAMES, EMOTIONS, basic_weights, emotion_vector
 from ..errors import DataError
-from ..spaces import ARKIT55
+from ..shared.spaces import ARKIT55
 from .direction import Direction
-from .pronounce import reader_name
 from .reader import SCHEMA_VERSION
 from .teacher import TEACHER_VERSION, Acted, act_timed
 from .texts import SPLITS, Line, builtin_lines, everyday_lines, read_goemotions, read_xed, split_of, unique
@@ -125,7 +124,7 @@ def build_corpus(
         info = {
             "schema_version": SCHEMA_VERSION, "space": ARKIT55.name, "fps": ARKIT55.fps,
             "channels": list(ARKIT55.channels), "emotions": list(BASIC_EMOTIONS), "feelings": list(EMOTIONS),
-            "teacher_version": TEACHER_VERSION, "pronunciation": reader_name(),
+            "teacher_version": TEACHER_VERSION,
             "seed": seed, "takes": takes, "splits": counts, "lines": len(lines), "rows_skipped": len(skipped),
             "sources": {name: SOURCES[name] for name in sorted({line.source for line in lines})},
         }  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ..easing import minimum_jerk
+from ..shared.easing import minimum_jerk
 
 Floats = npt.NDArray[np.float64]
 

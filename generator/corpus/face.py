@@ -3,22 +3,14 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Final
 
 import numpy as np
 
-from ..spaces import ARKIT55
+from ..shared.articulation import columns
+from ..shared.spaces import ARKIT55
 from .curves import Floats
 from .recipes import ACTION_UNITS, table
-
-
-@cache
-def columns(name: str) -> tuple[int, ...]:
-    """Columns of a channel; a name that ends in "*" gives the left and the right one."""
-    if name.endswith("*"):
-        return ARKIT55.column(name[:-1] + "Left"), ARKIT55.column(name[:-1] + "Right")
-    return (ARKIT55.column(name),)
 
 
 def _unit_matrix() -> Floats:
@@ -41,7 +33,8 @@ SIDEWAYS: Final = [ARKIT55.column(name) for name in ("jawLeft", "mouthLeft", "mo
 HEAD: Final = slice(52, 55)
 #: Channel -> resting tone of a living face.
 REST_TONE: Final = table("tone")
-#: The direction in which a frame is lifted that would pass for the standard face, (C,).
+#: The direction in which a frame is lifted that would pass for the standard face, (C,): what words do not take.
 LIFT: Final = np.zeros(ARKIT55.size)
 for _channel in REST_TONE:
-    LIFT[list(columns(_channel))] = 0.4
+    if not _channel.startswith("mouth"):
+        LIFT[list(columns(_channel))] = 0.5

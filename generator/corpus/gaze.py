@@ -12,10 +12,10 @@ from typing import Final
 
 import numpy as np
 
-from ..easing import minimum_jerk
+from ..shared.easing import minimum_jerk
 from .curves import Floats, track
 from .recipes import Manner, Numbers
-from .speech import Utterance
+from .utterance import Utterance
 
 _GAZE: Final = Numbers("gaze")
 _BLINKS: Final = Numbers("blinks")

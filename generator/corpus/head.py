@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..easing import minimum_jerk
+from ..shared.easing import minimum_jerk
 from .curves import Floats, drift, pulses, track
 from .recipes import Manner, Numbers
-from .speech import Utterance
+from .utterance import Utterance
 
 _HEAD = Numbers("head")
 _EMPHASIS = Numbers("emphasis")

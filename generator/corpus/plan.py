@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from ..speech.reading import Script
+from ..speech.timing import fitted, speak
 from .direction import Direction
 from .mixture import Acting
 from .recipes import GESTURES, Numbers
-from .speech import Phrase, Script, Utterance, speak
+from .utterance import Utterance
 
 #: Shortest and longest take, seconds.
 MIN_SECONDS: Final = 1.0
@@ -36,6 +37,7 @@ class Plan:
         gestures: laughs, sighs, nods, glances.
         release: when the face begins to return to neutral.
         seconds: length of the take.
+        loudness: how far the mouth opens in speech, 1 natural.
     """
 
     utterance: Utterance
@@ -47,6 +49,7 @@ class Plan:
     gestures: tuple[Placed, ...]
     release: float
     seconds: float
+    loudness: float = 1.0
 
 
 def make_plan(script: Script, acting: Acting, direction: Direction, rng: np.random.Generator) -> Plan:
@@ -81,8 +84,7 @@ def make_plan(script: Script, acting: Acting, direction: Direction, rng: np.rand
     tail = max(hold, 0.9 * after_length + 0.15)
     fall = _TIMES.draw(rng, "release_seconds")
     jaw = manner.jaw * (0.55 + 0.45 * (0.55 + 0.45 * intensity)) * (0.8 + 0.2 * direction.energy)
-    state = rng.bit_generator.state
-    utterance = speak(script, rate, lead, jaw, rng)
+    utterance = Utterance.of(speak(script, rng, rate, lead), lead)
     tail = max(tail, max((start + 0.8 for _, start in utterance.events), default=0.0) - utterance.end)
     total = utterance.end + tail + fall
     wanted = float(np.clip(direction.seconds if direction.seconds is not None else total, MIN_SECONDS, MAX_SECONDS))
@@ -96,13 +98,14 @@ def make_plan(script: Script, acting: Acting, direction: Direction, rng: np.rand
             speech_scale = 1.6
             quiet_scale = (wanted - 1.6 * voice) / quiet
         speech_scale = max(speech_scale, 0.2)
-        rng.bit_generator.state = state
+        spoken_before, begun = utterance.timeline, lead
         lead, tail, fall = lead * quiet_scale, tail * quiet_scale, fall * min(quiet_scale, 1.3)
         onset *= min(quiet_scale, 1.0)
         wind_up *= min(quiet_scale, 1.0)
         placed = [(name, start * quiet_scale, n * quiet_scale) for name, start, n in placed]
-        utterance = speak(script, rate / speech_scale, lead, jaw, rng)
-        utterance = _fit(utterance, lead, lead + voice * speech_scale)
+        fit = fitted(spoken_before, begun + voice * speech_scale, begun)
+        shifted = fit.moved(lambda time: max(time + lead - begun, 0.0), fit.seconds + lead - begun)
+        utterance = Utterance.of(shifted, lead)
         tail = max(wanted - fall - utterance.end, 0.05)
     if after:
         placed.append((after, utterance.end + 0.08, min(after_length, max(tail - 0.05, 0.3))))
@@ -118,38 +121,11 @@ def make_plan(script: Script, acting: Acting, direction: Direction, rng: np.rand
         first = utterance.accents[int(rng.integers((len(utterance.accents) + 1) // 2))]
         onset = max(onset, float(first) - 0.6 * onset_seconds)
     placed += _draw_moves(acting, utterance, onset + onset_seconds, release, turn, placed, rng)
-    return Plan(utterance, onset, onset_seconds, wind_up, early, turn, tuple(placed), release, wanted)
+    return Plan(utterance, onset, onset_seconds, wind_up, early, turn, tuple(placed), release, wanted, jaw)
 
 
 def _length(name: str, rng: np.random.Generator) -> float:
     return float(rng.uniform(*GESTURES[name].seconds))
-
-
-def _fit(utterance: Utterance, start: float, end: float) -> Utterance:
-    """The same reading squeezed or stretched to lie between ``start`` and ``end``."""
-    if utterance.end <= utterance.start:
-        return utterance
-    scale = (end - start) / (utterance.end - utterance.start)
-
-    def move(x: float) -> float:
-        return max(start + (x - utterance.start) * scale, 0.0)
-
-    def moved(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return start + (x - utterance.start) * scale
-
-    return replace(
-        utterance,
-        centres=moved(utterance.centres),
-        lengths=utterance.lengths * scale,
-        phrases=tuple(Phrase(move(p.start), move(p.end), p.mark, p.asks_what) for p in utterance.phrases),
-        accents=moved(utterance.accents),
-        shakes=moved(utterance.shakes),
-        nods=moved(utterance.nods),
-        hesitations=moved(utterance.hesitations),
-        events=tuple((name, move(x)) for name, x in utterance.events),
-        start=start,
-        end=end,
-    )
 
 
 def _draw_sounds(acting: Acting, intensity: float, spoken: bool, rng: np.random.Generator) -> tuple[str, str]:

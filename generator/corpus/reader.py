@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ..datasets import Direction
 from ..emotions import full_vector
 from ..errors import DataError
-from ..spaces import SPACES, Space
+from ..shared.spaces import SPACES, Space
 from .direction import Direction as ActingDirection
 from .texts import SPLITS
 

@@ -179,8 +179,6 @@ def _gesture(row: Mapping[str, Any]) -> Gesture:
 
 #: Action unit -> ARKit coefficients at full strength. A name that ends in "*" stands for its Left and Right channels.
 ACTION_UNITS: Final[Mapping[str, Mapping[str, float]]] = table("action_units")
-#: Share of a unit of the lower face that remains while words are spoken.
-YIELDS_TO_SPEECH: Final[Mapping[str, float]] = table("yields_to_speech")
 #: Emotion of `EMOTIONS` -> how it moves, and the patterns it shows.
 MANNERS: Final[Mapping[str, Manner]] = {name: _manner(table("emotions")[name]["manner"]) for name in EMOTIONS}
 VARIANTS: Final[Mapping[str, tuple[Variant, ...]]] = {
@@ -191,12 +189,6 @@ COMPOUNDS: Final[Mapping[frozenset[str], tuple[Variant, ...]]] = {
     frozenset(row["of"]): tuple(_variant(variant) for variant in row["variants"]) for row in _table()["compounds"]
 }
 GESTURES: Final[Mapping[str, Gesture]] = {name: _gesture(row) for name, row in table("gestures").items()}
-#: Word -> gesture that goes with it.
-INTERJECTIONS: Final[Mapping[str, str]] = {
-    word: gesture for gesture, words in table("interjections").items() for word in words.split()
-}
-#: Start of the word of a stage cue -> gesture.
-CUES: Final[Mapping[str, str]] = table("cues")
 
 
 def unit_of(name: str) -> tuple[str, bool]:

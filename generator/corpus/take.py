@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One take being built, layer by layer: rest, feeling, emphasis, gestures, speech, head, eyes, release."""
+"""One performance being built, layer by layer: rest, feeling, emphasis, gestures, head, eyes, release."""
 
 from __future__ import annotations
 
@@ -9,30 +9,29 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ..easing import minimum_jerk
-from ..spaces import ARKIT55
+from ..shared.articulation import columns
+from ..shared.easing import minimum_jerk
+from ..shared.spaces import ARKIT55
 from .curves import Floats, drift, pulses, soft_limit, track
 from .direction import Direction
 from .envelope import Envelope
-from .face import HEAD, LEFT, LIFT, REST_TONE, RIGHT, SIDEWAYS, UNIT_MATRIX, UNIT_ROWS, columns
+from .face import HEAD, LEFT, LIFT, REST_TONE, RIGHT, SIDEWAYS, UNIT_MATRIX, UNIT_ROWS
 from .gaze import blink_curve, eye_channels, plan_blinks, plan_gaze, world_gaze
 from .gestures import gesture_motion
 from .head import head_motion
 from .mixture import Acting
 from .plan import Plan
-from .recipes import YIELDS_TO_SPEECH, Numbers, Variant, unit_of
-from .visemes import SPEECH_CHANNELS, articulate
+from .recipes import Numbers, Variant, unit_of
 
 _FPS: Final = ARKIT55.fps
 _EPISODE: Final = Numbers("episode")
 _EMPHASIS: Final = Numbers("emphasis")
 _GAZE: Final = Numbers("gaze")
-_COVERED: Final = Numbers("coarticulation")["lips_uncover"]
 #: A unit on one side only: its size, and how much larger the leading side is.
 _ONE_SIDED: Final = (0.56, 0.8)
 _GRID: Final = np.linspace(0.0, 1.0, 101)
 #: Norm that every frame before the ending has, well above the space's standard face.
-_ALIVE: Final = 0.33
+_ALIVE: Final = 0.36
 #: How far lids droop without blinking.
 _SLIT: Final = 0.46
 #: Micro-expressions: unit and size.
@@ -51,19 +50,17 @@ class Take:
         #: Left and right differ a little in every take, by one sign for the whole face.
         self.lean = rng.normal(0.0, _EPISODE["lean"])
         self.values = np.zeros((len(t), ARKIT55.size))
-        self.mouth = articulate(plan.utterance, t, _FPS)
         self.envelope = Envelope(plan, acting.emotion, rng)
         self.life = drift(rng, t, 1)[0] * 0.03
         self._draw_change()
 
     def render(self) -> npt.NDArray[np.float32]:
-        """The finished take, float32 (T, C), within the limits of the space."""
+        """The finished performance, float32 (T, C), within the limits of the space; words are laid over it."""
         self._rest()
         self._express()
         self._emphasise()
         self._leak()
         self._gesture()
-        self._speak()
         self._look(self._move_head())
         return self._finish()
 
@@ -106,8 +103,7 @@ class Take:
         rng = self.rng
         life = rng.uniform(0.5, 1.2, (len(REST_TONE), 1)) * (1.0 + 0.12 * drift(rng, self.t, len(REST_TONE)))
         for k, (channel, size) in enumerate(REST_TONE.items()):
-            still = 1.0 - 0.8 * self.mouth.activity if channel.startswith("mouth") else 1.0
-            self._add(channel, size * life[k] * still)
+            self._add(channel, size * life[k])
         self._add("mouthRight" if rng.random() < 0.5 else "mouthLeft", np.full(len(self.t), abs(rng.normal(0.0, 0.03))))
 
     def _express(self) -> None:
@@ -146,11 +142,6 @@ class Take:
         curve = self.envelope(self.t - delays[:, None])  # (count, T)
         wander = drift(rng, self.t, count, *_EPISODE.range("life_hz"))
         curve = curve * share * (1.0 + _EPISODE["life"] * wander + self.life)
-        # Speech takes the lips for itself and gives them back in the pauses.
-        yields = lower | np.array([n in variant.extreme for n in names])
-        keep = np.array([YIELDS_TO_SPEECH.get(u, 1.0) for u, _ in units])
-        keep = np.where(yields, keep, 1.0)
-        curve = curve * (1.0 - (1.0 - keep[:, None]) * self.mouth.activity)
         rows = UNIT_MATRIX[[UNIT_ROWS[u] for u, _ in units]]
         if self.side < 0.0:
             rows[:, SIDEWAYS] = rows[:, SIDEWAYS[::-1]]
@@ -223,32 +214,6 @@ class Take:
                     self.gesture_lid = np.maximum(self.gesture_lid, np.clip(value * max(size, 0.9), 0.0, 1.0))
                 else:
                     self._add(channel, size * value)
-
-    def _speak(self) -> None:
-        """Lays speech over the expression: rounding eases a smile, closed lips win over everything."""
-        values, speech = self.values, dict(zip(SPEECH_CHANNELS, self.mouth.values.T, strict=True))
-        closure = speech.pop("closure")
-        rounding = np.clip(speech["mouthPucker"] + 0.7 * speech["mouthFunnel"], 0.0, 1.0)
-        easing = {"mouthSmile*": 0.5, "mouthStretch*": 0.6, "mouthFrown*": 0.3, "mouthDimple*": 0.5}
-        for channel, amount in easing.items():
-            for column in columns(channel):
-                values[:, column] *= 1.0 - amount * rounding
-        jaw = columns("jawOpen")[0]
-        # A jaw that is already open moves less for the same vowel, and a bilabial must bring it up.
-        values[:, jaw] *= 1.0 - 0.75 * closure
-        values[:, jaw] += speech.pop("jawOpen") * (1.0 - 0.4 * np.clip(values[:, jaw], 0.0, 1.0))
-        # The lower lip cannot meet the teeth while it is drawn down.
-        tucked = np.clip(speech["mouthRollLower"] / 0.4, 0.0, 1.0)
-        for column in columns("mouthLowerDown*"):
-            values[:, column] *= 1.0 - 0.8 * tucked
-        for channel, value in speech.items():
-            self._add(channel, value)
-        # Bared teeth are covered on the way into a seal, not in the very frame of it.
-        nearly = np.maximum(closure, 0.55 * np.maximum(np.append(closure[1:], 0.0), np.append(0.0, closure[:-1])))
-        for channel in ("mouthLowerDown*", "mouthUpperUp*", "mouthFunnel", "tongueOut"):
-            for column in columns(channel):
-                values[:, column] *= 1.0 - _COVERED * nearly
-        values[:, columns("mouthClose")[0]] += closure * np.minimum(values[:, jaw], 0.5)
 
     # --- head, eyes, end --------------------------------------------------------------------------------------
 

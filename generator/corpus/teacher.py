@@ -9,22 +9,24 @@ it. A take begins near and ends at the standard face.
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from ..emotions import BASIC_EMOTIONS, EMOTIONS
-from ..spaces import ARKIT55
+from ..shared.composing import whole_face
+from ..shared.spaces import ARKIT55
+from ..shared.timeline import Timeline
+from ..speech.reading import read_line
 from .direction import Direction
 from .mixture import choose
 from .plan import make_plan
-from .speech import read_line
 from .take import Take
 
 #: Changes whenever the same arguments would give another performance.
-TEACHER_VERSION: Final = "2.1"
+TEACHER_VERSION: Final = "2.2"
 
 _FEWEST_FRAMES: Final = 24
 
@@ -34,12 +36,21 @@ class Acted:
     """A performance, and what an assistant with a stopwatch would note of it.
 
     Attributes:
-        frames: as `act` returns them, (T, 55).
+        performance: everything but its words, (T, 55).
         turn: seconds at which it is halfway from the first to the second emotion; None where it stays with one.
+        timeline: when it says what; None for a silent reaction.
+        loudness: how large its mouth speaks, 1 natural.
     """
 
-    frames: npt.NDArray[np.float32]
+    performance: npt.NDArray[np.float32]
     turn: float | None
+    timeline: Timeline | None
+    loudness: float
+
+    @property
+    def frames(self) -> npt.NDArray[np.float32]:
+        """The whole face, as `act` returns it, (T, 55)."""
+        return whole_face(self.performance, self.timeline, ARKIT55.fps, self.loudness)
 
 
 def perform(
@@ -93,4 +104,5 @@ def act_timed(text: str, direction: Direction, seed: int) -> Acted:
     plan = make_plan(read_line(text), acting, direction, rng)
     frames = max(round(plan.seconds * ARKIT55.fps), _FEWEST_FRAMES)
     take = Take(acting, plan, direction, np.arange(frames) / ARKIT55.fps, rng)
-    return Acted(take.render(), take.turn)
+    said = replace(plan.utterance.timeline, seconds=frames / ARKIT55.fps)
+    return Acted(take.render(), take.turn, said if said.words else None, plan.loudness)

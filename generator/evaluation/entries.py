@@ -17,11 +17,12 @@ from ..datasets import Performances
 from ..errors import CheckpointError, InputError
 from ..paper.checkpoint import PAPER_FORMAT
 from ..performing.devices import choose_device
-from .lines import Settings
+from ..shared.spaces import ARKIT55
+from .lines import Settings, pure_indices
 from .paper_system import PaperSystem
 from .rollouts import Entry, checkpoint_identity, data_identity
-from .systems import CheckpointSystem, GroundTruth, System
-from .untrained import CorpusMean, NearestText, RandomSequence, ShuffledFrames
+from .systems import CheckpointSystem, GroundTruth, System, WithoutSpeech
+from .untrained import CorpusMean, NearestText, RandomSequence, ShuffledFrames, StaticPose, StaticPoseWithLips
 
 #: Folders that training names like this say nothing without their run's name.
 _ANONYMOUS: Final = ("best", "last")
@@ -85,6 +86,9 @@ def untrained(train: Performances, settings: Settings, folder: Path) -> Iterator
     identity, encoder = data_identity(train), settings.text_encoder or DEFAULT_ENCODER
     features = folder / f"text-features-{_digest(identity, encoder)[:16]}.npy"
     kind = "untrained baseline"
+    if train.space is ARKIT55 and pure_indices(train, 1):
+        yield Entry(StaticPose.name, kind, identity, partial(StaticPose, train))
+        yield Entry(StaticPoseWithLips.name, kind, identity, partial(StaticPoseWithLips, train))
     yield Entry(NearestText.name, kind, _digest(identity, encoder),
                 partial(NearestText, train, encoder, features, settings.device))  # fmt: skip
     yield Entry(RandomSequence.name, kind, identity, partial(RandomSequence, train))
@@ -110,7 +114,7 @@ def _load_baseline(folder: Path, name: str, space: str, device: str) -> System:
     baseline = load_baseline(folder, str(choose_device(device)))
     if (own := baseline.model.space.name) != space:
         raise InputError(f"{name} performs in the space {own} and the data is in {space}; train it on such data.")
-    return baseline
+    return WithoutSpeech(baseline)
 
 
 def _digest(*parts: Any) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,14 +19,14 @@ from ..emotions import full_vector
 from ..errors import InputError
 from ..text import DEFAULT_ENCODER
 from . import entries, rollouts
-from .distances import Clip
-from .judge import Reference, judge, judge_truth
+from .judge import Reference, frechet_floor, judge, judge_truth
 from .lines import Chosen, Settings, choose_lines, emotions_of, pure_indices, spread
 from .paper_system import PaperSystem
 from .plots import Plotted, write_plots
 from .probe import EmotionProbe, balanced_accuracy
 from .report import Report, Row
-from .systems import System
+from .sounds import can_read
+from .systems import System, Take
 from .teacher_forced import paper_perplexity
 
 #: Clips of the train split the emotion probe is fitted to.
@@ -56,7 +57,7 @@ def evaluate(folders: Sequence[Path], data: str, out: Path, settings: Settings) 
         *(entries.untrained(train, settings, kept) if settings.baselines else ()),
     ]
     takes = [rollouts.perform(entry, chosen.lines, settings.takes, kept) for entry in judged]
-    reference = _reference([line[0] for line in takes[0]], chosen, train, held_out)
+    reference = _reference(takes[0], chosen, train, held_out)
     others = [train.frames(index) for index in _train_indices(train, len(chosen.lines))]
     rows = [Row(judged[0].name, judged[0].kind, judged[0].identity, judge_truth(takes[0], reference, others))]
     for entry, performed in zip(judged[1:], takes[1:], strict=True):
@@ -66,7 +67,10 @@ def evaluate(folders: Sequence[Path], data: str, out: Path, settings: Settings) 
             more, details = _beside_takes(entry.load(), chosen, held_out, reference, settings.seed)
             values |= more
         rows.append(Row(entry.name, entry.kind, entry.identity, values, details))
-    plotted = [Plotted(r.name, r.kind, r.values, [line[0] for line in t]) for r, t in zip(rows, takes, strict=True)]
+    plotted = [
+        Plotted(row.name, row.kind, row.values, [line[0].acted for line in performed])
+        for row, performed in zip(rows, takes, strict=True)
+    ]
     report = Report(
         _data(source, settings.split, train, held_out),
         {
@@ -86,17 +90,21 @@ def evaluate(folders: Sequence[Path], data: str, out: Path, settings: Settings) 
     return report
 
 
-def _reference(clips: list[Clip], chosen: Chosen, train: Performances, held_out: Performances) -> Reference:
-    """The ground truth's clips and, where the data names emotions, a probe fitted to the train split."""
+def _reference(
+    takes: Sequence[Sequence[Take]], chosen: Chosen, train: Performances, held_out: Performances
+) -> Reference:
+    """The ground truth's takes and, where the data names emotions, a probe fitted to the train split."""
+    firsts = [line[0] for line in takes]
+    clips, timelines = [take.acted for take in firsts], [take.timeline for take in firsts]
+    reference = Reference(clips, held_out.space, timelines=timelines, frechet_floor=frechet_floor(takes))
     if chosen.emotions is None:
-        return Reference(clips, held_out.space)
+        return reference
     indices = pure_indices(train, _PROBE_CLIPS)
     emotions = emotions_of(train, indices)
     if len(np.unique(emotions)) < 2:
-        return Reference(clips, held_out.space)
-    return Reference(
-        clips, held_out.space, chosen.emotions, EmotionProbe([train.frames(index) for index in indices], emotions)
-    )
+        return reference
+    probe = EmotionProbe([train.frames(index) for index in indices], emotions)
+    return replace(reference, emotions=chosen.emotions, probe=probe)
 
 
 def _train_indices(train: Performances, count: int) -> list[int]:
@@ -154,8 +162,10 @@ def _notes(source: DataSource, settings: Settings) -> list[str]:
     if settings.baselines:
         notes.append(
             "Corpus mean, random sequence, shuffled frames and nearest text need no training; they are taken from the "
-            "train split and are told neither emotion nor length."
+            "train split and are told neither emotion nor length. Static poses are told the emotion."
         )
+    if not can_read():
+        notes.append("Speech is not judged: espeak-ng, which reads the lines for the judges, is not installed.")
     return notes
 
 

@@ -5,18 +5,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from ..spaces import Space
+from ..shared.spaces import ARKIT55, Space
+from ..shared.timeline import Timeline
 from . import metrics, motion
 from .distances import Clip, time_mean
 from .probe import consistency, followed
+from .sounds import can_read
+from .speaking import judge_speech
+from .systems import Take
+from .table import REGION_MEASURES, region_keys
 
 if TYPE_CHECKING:
     from .probe import EmotionProbe
+
+
+#: What compares the ground truth with itself.
+_TRIVIAL_FOR_TRUTH: Final = frozenset(
+    {"velocity_distance", "jerk_distance", "length_error_seconds", "frechet_ratio", *region_keys()}
+)
 
 
 @dataclass(frozen=True)
@@ -24,23 +35,29 @@ class Reference:
     """What systems are judged against.
 
     Attributes:
-        clips: the ground truth, one clip per line.
+        clips: the ground truth's performances, one clip per line (`systems.Take.acted`).
         space: what the channels mean.
         emotions: what was asked for, (n,), indices of `EMOTIONS`; None where the data does not say.
         probe: reads emotions; None where the data does not say.
+        timelines: how the ground truth says each line; empty where the data does not say.
+        frechet_floor: Fréchet distance of the ground truth's other takes of the same lines; NaN where it has none.
     """
 
     clips: Sequence[Clip]
     space: Space
     emotions: npt.NDArray[np.int64] | None = None
     probe: EmotionProbe | None = None
+    timelines: Sequence[Timeline | None] = ()
+    frechet_floor: float = float("nan")
 
 
-def judge(takes: Sequence[Sequence[Clip]], reference: Reference) -> dict[str, float]:
-    """Metrics of free-running takes, ``takes[i][k]`` for line i. What cannot be measured is left out.
+def judge(performed: Sequence[Sequence[Take]], reference: Reference) -> dict[str, float]:
+    """Metrics of free-running takes, ``performed[i][k]`` for line i. What cannot be measured is left out.
 
-    What looks at one clip per line looks at the first take.
+    What looks at one clip per line looks at the first take. Variety, motion and emotion are those of the performance;
+    speech is that of the whole face.
     """
+    takes = [[take.acted for take in line] for line in performed]
     firsts = [line[0] for line in takes]
     truth, space = reference.clips, reference.space
     values = {
@@ -53,17 +70,19 @@ def judge(takes: Sequence[Sequence[Clip]], reference: Reference) -> dict[str, fl
         "fgd": metrics.fgd(firsts),
         "fgd_sync": metrics.fgd_sync(takes),
         "in_clip_diversity": metrics.in_clip_diversity(firsts),
-        "frechet": motion.frechet(firsts, truth),
+        "frechet": (frechet := motion.frechet(firsts, truth)),
+        "frechet_ratio": _ratio(frechet, reference.frechet_floor),
         "velocity_ratio": _ratio(metrics.fgd(firsts), metrics.fgd(truth)),
         "velocity_distance": motion.distribution_distance(motion.speeds(firsts), motion.speeds(truth)),
         "jerk": motion.jerk(firsts),
         "jerk_ratio": _ratio(motion.jerk(firsts), motion.jerk(truth)),
         "jerk_distance": motion.distribution_distance(motion.jerks(firsts), motion.jerks(truth)),
         "peak": motion.peak(firsts),
-        "end_norm": motion.end_norm(firsts),
-        "ends_at_neutral": motion.ends_at_neutral(firsts, motion.peak(truth)),
         "length_error_seconds": motion.length_error(takes, [len(clip) for clip in truth], space.fps),
     }
+    if any(clip[-1].any() for clip in firsts):  # what is eased to exactly nothing says nothing by ending there
+        values["end_norm"] = motion.end_norm(firsts)
+        values["ends_at_neutral"] = motion.ends_at_neutral(firsts, motion.peak(truth))
     if "expression" in space.groups:  # FLAME: coefficients and radians are not alike
         values["variation_expression"] = metrics.variation(firsts, space.groups["expression"])
         values["variation_jaw"] = metrics.variation(firsts, space.groups["jaw"])
@@ -74,27 +93,67 @@ def judge(takes: Sequence[Sequence[Clip]], reference: Reference) -> dict[str, fl
     if reference.probe is not None and reference.emotions is not None:
         values["emotion_followed"] = followed(reference.probe.read(firsts), reference.emotions)
         values["emotion_consistency"] = consistency([reference.probe.read(line) for line in takes])
+    if space is ARKIT55:
+        values |= _regions(firsts, reference) | _speech(performed, reference.timelines)
+        faces = [line[0].frames for line in performed]
+        values["side_correlation"] = motion.side_correlation(faces, space)
+        values["effective_rank"] = motion.effective_rank(faces)
     return {key: value for key, value in values.items() if np.isfinite(value)}
 
 
-def judge_truth(takes: Sequence[Sequence[Clip]], reference: Reference, others: Sequence[Clip]) -> dict[str, float]:
+def judge_truth(takes: Sequence[Sequence[Take]], reference: Reference, others: Sequence[Clip]) -> dict[str, float]:
     """The ground truth's own row: what a perfect system would get, as far as the data can say.
 
     Args:
         takes: the ground truth's clip of each line, then other takes of it where the data has them.
         reference: with the same clips.
-        others: as many train clips; their Fréchet distance to the ground truth is the floor for that many clips.
+        others: as many train clips, whose Fréchet distance stands in where there are no other takes.
     """
-    values = judge(takes, reference)
-    for trivial in ("velocity_distance", "jerk_distance", "length_error_seconds"):
-        values.pop(trivial, None)
+    values = {key: value for key, value in judge(takes, reference).items() if key not in _TRIVIAL_FOR_TRUTH}
+    has_others = np.isfinite(reference.frechet_floor)
     measured = {
-        "frechet": motion.frechet(others, reference.clips),
+        "frechet": reference.frechet_floor if has_others else motion.frechet(others, reference.clips),
         "length_error_seconds": motion.length_error(
-            [line[1:] for line in takes], [len(clip) for clip in reference.clips], reference.space.fps
+            [[take.acted for take in line[1:]] for line in takes],
+            [len(clip) for clip in reference.clips],
+            reference.space.fps,
         ),
     }
     return {k: v for k, v in (values | measured).items() if np.isfinite(v)}
+
+
+def frechet_floor(takes: Sequence[Sequence[Take]]) -> float:
+    """Fréchet distance between first and second takes; NaN unless every line has two."""
+    if min(map(len, takes)) < 2:
+        return float("nan")
+    return motion.frechet([line[1].acted for line in takes], [line[0].acted for line in takes])
+
+
+def _regions(clips: Sequence[Clip], reference: Reference) -> dict[str, float]:
+    values = {}
+    for region, columns in reference.space.groups.items():
+        own, truth = (motion.region_motion(c, columns, reference.space.fps) for c in (clips, reference.clips))
+        for name, key in zip(REGION_MEASURES, region_keys(region), strict=True):
+            values[key] = _ratio(getattr(own, name), getattr(truth, name))
+    return values
+
+
+def _speech(performed: Sequence[Sequence[Take]], timelines: Sequence[Timeline | None]) -> dict[str, float]:
+    """Of the takes that say something; one that does not know when is judged as if it spoke like the ground truth."""
+    lines = []
+    for line, timeline in zip(performed, timelines, strict=False):
+        said = [(take, take.timeline or _over(take, timeline)) for take in line]
+        if all(t is not None and t.words for _, t in said):
+            lines.append([(take.frames, t) for take, t in said if t is not None])
+    return judge_speech(lines, ARKIT55.fps) if lines and can_read() else {}
+
+
+def _over(take: Take, timeline: Timeline | None) -> Timeline | None:
+    """The ground truth's timeline over the length of a take."""
+    if timeline is None:
+        return None
+    seconds = len(take.frames) / ARKIT55.fps
+    return timeline.moved(lambda time: time * seconds / timeline.seconds, seconds)
 
 
 def _ratio(value: float, truth: float) -> float:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How takes move, against a reference: speed, jerk, amplitude, endings, blinks, Fréchet distance. Our own choice.
+"""How takes move, against a reference: speed, jerk, amplitude, endings, blinks, regions, Fréchet distance. Our choice.
 
 A clip is (T, C) in the units of its space; ``reference`` are clips of the ground truth. NaN: nothing to measure.
 """
@@ -13,9 +13,11 @@ from typing import Final
 import numpy as np
 from scipy.stats import wasserstein_distance
 
-from ..spaces import Space
+from ..shared.spaces import Space
 from .distances import Clip, Floats, mean
 
+#: Hz, the band of `RegionMotion.tremor`.
+TREMOR: Final = (8.0, 12.0)
 #: A clip ends at neutral when its last frame's norm is at most this share of the reference's `peak`.
 NEUTRAL_SHARE: Final = 0.05
 #: Mean lid closure above which a blink begins, and below which it is over.
@@ -107,6 +109,74 @@ def blinks(clips: Sequence[Clip], lids: tuple[int, int], fps: float) -> Blinks:
                 durations.append((t - began) / fps)
                 began = None
     return Blinks(count / (frames / fps / 60) if frames else float("nan"), np.array(durations))
+
+
+# Regions -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RegionMotion:
+    """How a region of the face moves, per second whatever the frame rate.
+
+    Attributes:
+        speed: mean over frames, then over clips, of the norm of its channels' change, in units per second.
+        jerk: the same of the third difference, per second cubed.
+        tremor: mean power of its channels from 8 to 12 Hz, units squared: what no muscle of the face does on purpose.
+    """
+
+    speed: float
+    jerk: float
+    tremor: float
+
+
+def region_motion(clips: Sequence[Clip], columns: Sequence[int], fps: float) -> RegionMotion:
+    """The motion of ``columns``; clips of fewer than 4 frames are left out."""
+    parts = [clip[:, list(columns)].astype(np.float64) for clip in clips if len(clip) > 3]
+    rates = [
+        [float(np.linalg.norm(np.diff(part, n=order, axis=0), axis=1).mean()) * fps**order for part in parts]
+        for order in (1, 3)
+    ]
+    return RegionMotion(mean(rates[0]), mean(rates[1]), mean([_band_power(part, fps, *TREMOR) for part in parts]))
+
+
+def side_correlation(clips: Sequence[Clip], space: Space) -> float:
+    """How alike left and right are: the correlation over all frames of each pair of channels, mean over the pairs.
+
+    Living faces are below 1. Gaze is left out: eyes that look aside do so in different channels. NaN where the space
+    has no sides.
+    """
+    pairs = [
+        (column, space.channels.index(name.removesuffix("Left") + "Right"))
+        for column, name in enumerate(space.channels)
+        if name.endswith("Left") and not name.startswith(("eyeLook", "jaw")) and name != "mouthLeft"
+    ]
+    if not pairs or not clips:
+        return float("nan")
+    frames = np.concatenate(clips).astype(np.float64)
+    moving = [(a, b) for a, b in pairs if min(frames[:, a].std(), frames[:, b].std()) > 1e-4]
+    return mean([float(np.corrcoef(frames[:, a], frames[:, b])[0, 1]) for a, b in moving])
+
+
+def effective_rank(clips: Sequence[Clip]) -> float:
+    """In how many directions faces move: exp of the entropy of the covariance's eigenvalues (Roy and Vetterli 2007).
+
+    The eigenvalues of the covariance of all frames over their sum are taken for probabilities; 1 to C.
+    """
+    if not clips:
+        return float("nan")
+    values = np.linalg.eigvalsh(np.cov(np.concatenate(clips).astype(np.float64), rowvar=False))
+    values = values[values > 1e-12]
+    shares = values / values.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum())) if len(values) else float("nan")
+
+
+def _band_power(values: Floats, fps: float, low: float, high: float) -> float:
+    """Mean over channels of the power of ``values`` (T, C) from ``low`` to ``high`` Hz, Hann window."""
+    window = np.hanning(len(values) + 2)[1:-1, None]
+    spectrum = np.abs(np.fft.rfft((values - values.mean(0)) * window, axis=0)) ** 2
+    frequency = np.fft.rfftfreq(len(values), 1.0 / fps)
+    inside = (frequency >= low) & (frequency <= high)
+    return float(2.0 * spectrum[inside].sum(0).mean() / (len(values) * (window**2).sum()))
 
 
 # Fréchet distance ----------------------------------------------------------------------------------------------------

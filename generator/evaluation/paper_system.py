@@ -22,9 +22,9 @@ from ..paper.decoding.stepper import Stepper
 from ..performing.devices import choose_device
 from ..performing.sampling import STREAM_LATENT, TakeSeed
 from ..requests import clean_text
-from ..spaces import FLAME53
+from ..shared.spaces import FLAME53
 from .distances import Clip
-from .systems import Asked
+from .systems import Asked, Take
 
 #: Takes decoded together at most; more would only cost memory.
 _BATCH: Final = 64
@@ -47,10 +47,11 @@ class PaperSystem:
         self._model.config = replace(self.checkpoint.model.config.causal(), stop_rule=True)
         self._stepper = Stepper(self._model)
 
-    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Clip]]:
+    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Take]]:
         """See `System.perform`. A take that ends at once keeps one frame."""
         rows = [TakeSeed(line.seed + k, clean_text(line.text)[0]) for line in lines for k in range(takes)]
-        flat = [clip for start in range(0, len(rows), _BATCH) for clip in self._decoded(rows[start : start + _BATCH])]
+        parts = (self._decoded(rows[start : start + _BATCH]) for start in range(0, len(rows), _BATCH))
+        flat = [Take(clip) for clips in parts for clip in clips]
         return [flat[i * takes : (i + 1) * takes] for i in range(len(lines))]
 
     @torch.inference_mode()

@@ -108,7 +108,7 @@ class Report:
             *("| " + " | ".join([_cell(row.name), *(_number(row.values.get(m.key)) for m in columns)]) + " |"
               for row in rows),
             "",
-            *(f"- **{m.label}**: {m.sentence}" for m in columns),
+            *(f"- **{m.label}**: {m.sentence}" for m in columns if m.sentence),
         ]  # fmt: skip
 
 

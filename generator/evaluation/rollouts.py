@@ -9,7 +9,7 @@ import re
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -20,11 +20,13 @@ from .. import __version__
 from ..clips import write_atomically
 from ..datasets import Performances
 from ..errors import DataError
-from .distances import Clip
-from .systems import Asked, System
+from ..shared.timeline import Timeline, TimelineError
+from .systems import Asked, System, Take
 
 #: Lines performed together and kept in one file: what an interruption can cost.
 _PART: Final = 16
+#: Folders of the generator that decide what a take looks like, beside the modules at its top.
+_PERFORMING: Final = ("baselines", "corpus", "direction", "paper", "performing", "shared", "speech")
 #: Performances whose frames go into `data_identity`.
 _SAMPLED: Final = 256
 
@@ -48,7 +50,7 @@ class Entry:
     folder: Path | None = None
 
 
-def perform(entry: Entry, lines: Sequence[Asked], takes: int, folder: Path) -> list[list[Clip]]:
+def perform(entry: Entry, lines: Sequence[Asked], takes: int, folder: Path) -> list[list[Take]]:
     """Takes of ``lines``, from the files in ``folder`` where they are there, else performed and written.
 
     Returns:
@@ -58,18 +60,19 @@ def perform(entry: Entry, lines: Sequence[Asked], takes: int, folder: Path) -> l
         DataError: takes that are not finite. And whatever loading and performing raise.
     """
     system: System | None = None
-    result: list[list[Clip]] = []
+    result: list[list[Take]] = []
     for start in tqdm(range(0, len(lines), _PART), entry.name, unit="part", dynamic_ncols=True):
         part = lines[start : start + _PART]
         path = folder / f"{_slug(entry.name)}-{_key(entry, part, takes)}.npz"
-        clips = _read(path)
-        if clips is None or len(clips) != len(part):
+        performed = _read(path)
+        if performed is None or len(performed) != len(part):
             system = system or entry.load()
-            clips = system.perform(part, takes)
-            if not all(np.isfinite(clip).all() for line in clips for clip in line):
+            performed = system.perform(part, takes)
+            if not all(np.isfinite(take.frames).all() for line in performed for take in line):
                 raise DataError(f"{entry.name} performs values that are not finite numbers; train it again.")
-            write_atomically(path, partial(_write, clips))
-        result += clips
+            write_atomically(path, partial(_write, performed))
+            performed = _read(path) or performed  # a file holds rounded times: the numbers must not depend on it
+        result += performed
     return result
 
 
@@ -108,32 +111,53 @@ def _key(entry: Entry, lines: Sequence[Asked], takes: int) -> str:
         [a.index, a.text, a.frames, a.seed, a.direction and [*a.direction.weights.tolist(), a.direction.intensity]]
         for a in lines
     ]
-    return hashlib.sha256(json.dumps([__version__, entry.identity, takes, asked]).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([__version__, _code(), entry.identity, takes, asked]).encode()).hexdigest()[:16]
+
+
+@cache
+def _code() -> str:
+    """SHA-256 of the sources that decide what a take looks like: the same weights perform differently with others."""
+    root, digest = Path(__file__).parents[1], hashlib.sha256()
+    files = [path for name in _PERFORMING for path in (root / name).rglob("*")] + sorted(root.glob("*.py"))
+    for path in sorted(path for path in files if path.suffix in (".py", ".toml", ".tsv", ".json")):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\n" + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower() or "system"
 
 
-def _write(clips: list[list[Clip]], file: IO[bytes]) -> None:
-    flat = [clip for line in clips for clip in line]
+def _write(lines: list[list[Take]], file: IO[bytes]) -> None:
+    flat = [take for line in lines for take in line]
     np.savez(
         file,
-        values=np.concatenate(flat).astype(np.float32),
-        lengths=np.array([len(clip) for clip in flat]),
-        takes=np.array([len(line) for line in clips]),
+        values=np.concatenate([take.frames for take in flat]).astype(np.float32),
+        performances=np.concatenate([take.acted for take in flat]).astype(np.float32),
+        layered=np.array([take.performance is not None for take in flat]),
+        timelines=np.array(["" if t.timeline is None else json.dumps(t.timeline.to_json()) for t in flat]),
+        lengths=np.array([len(take.frames) for take in flat]),
+        takes=np.array([len(line) for line in lines]),
     )
 
 
-def _read(path: Path) -> list[list[Clip]] | None:
+def _read(path: Path) -> list[list[Take]] | None:
     """The takes in a file; None where there is none or it is damaged, so that they are performed again."""
     try:
         with np.load(path, allow_pickle=False) as data:
-            values, lengths, takes = data["values"], data["lengths"], data["takes"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            values, performances, lengths, takes = (data[k] for k in ("values", "performances", "lengths", "takes"))
+            layered: list[bool] = data["layered"].tolist()
+            timelines = [Timeline.from_json(json.loads(text)) if text else None for text in data["timelines"].tolist()]
+    except (OSError, ValueError, KeyError, EOFError, TimelineError, zipfile.BadZipFile):
         return None
-    if takes.sum() != len(lengths) or lengths.sum() != len(values):
+    if takes.sum() != len(lengths) or lengths.sum() != len(values) or values.shape != performances.shape:
         return None
-    flat = np.split(values, np.cumsum(lengths)[:-1])
+    cuts = np.cumsum(lengths)[:-1]
+    flat = [
+        Take(frames, timeline, performance if has else None)
+        for frames, performance, has, timeline in zip(
+            np.split(values, cuts), np.split(performances, cuts), layered, timelines, strict=True
+        )
+    ]
     ends = np.cumsum(takes)
     return [flat[end - count : end] for end, count in zip(ends, takes, strict=True)]

@@ -14,6 +14,9 @@ from ..datasets import Direction, Performances
 from ..emotions import EMOTION_NAMES, EMOTIONS, emotion_vector
 from ..errors import DataError, InputError
 from ..requests import MAX_ENERGY, MAX_INTENSITY, MAX_TAKES, MIN_ENERGY, LineRequest
+from ..shared.composing import whole_face
+from ..shared.spaces import ARKIT55
+from ..shared.timeline import Timeline
 from .distances import Clip
 
 if TYPE_CHECKING:
@@ -52,6 +55,33 @@ class Asked:
         return EMOTIONS[int(self.direction.weights.argmax())]
 
 
+@dataclass(frozen=True, eq=False)
+class Take:
+    """One performance of a line.
+
+    Attributes:
+        frames: the whole face, (T, C).
+        timeline: when it says what; None for a system that does not know.
+        performance: the face without what speech does to it, (T, C); None where the two are one.
+    """
+
+    frames: Clip
+    timeline: Timeline | None = None
+    performance: Clip | None = None
+
+    @property
+    def acted(self) -> Clip:
+        """What is performed rather than pronounced, (T, C): what variety, motion and emotion are measured on."""
+        return self.frames if self.performance is None else self.performance
+
+
+def spoken(performance: Clip, timeline: Timeline | None, fps: float, speech_scale: float = 1.0) -> Take:
+    """The take whose face performs ``performance`` (T, 55) and says ``timeline``."""
+    if timeline is None or not timeline.words:
+        return Take(performance)
+    return Take(whole_face(performance, timeline, fps, speech_scale), timeline, performance)
+
+
 class System(Protocol):
     """Anything that performs lines."""
 
@@ -60,8 +90,32 @@ class System(Protocol):
         """Its row in the report."""
         ...
 
+    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Take]]:
+        """``takes`` takes of each line. A line's takes depend on the line alone; the same seed repeats them."""
+        ...
+
+
+class WithoutSpeech:
+    """A system whose takes are clips of the whole face: the trained baselines."""
+
+    def __init__(self, system: PerformsClips) -> None:
+        self.name, self._system = system.name, system
+
+    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Take]]:
+        """See `System.perform`."""
+        return [[Take(clip) for clip in clips] for clips in self._system.perform(lines, takes)]
+
+
+class PerformsClips(Protocol):
+    """What `WithoutSpeech` wraps."""
+
+    @property
+    def name(self) -> str:
+        """Its row in the report."""
+        ...
+
     def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Clip]]:
-        """``takes`` clips (T, C) of each line. A line's clips depend on the line alone; the same seed repeats them."""
+        """``takes`` clips (T, C) of each line."""
         ...
 
 
@@ -76,9 +130,9 @@ class CheckpointSystem:
         # Whatever kind of performer this is, all that is used of it is `perform` and, if it has them, its emotions.
         self.performer: Any = load_performer(folder, device)
 
-    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Clip]]:
+    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Take]]:
         """See `System.perform`. DataError names a line the checkpoint refuses."""
-        result: list[list[Clip]] = [[] for _ in lines]
+        result: list[list[Take]] = [[] for _ in lines]
         for first in range(0, takes, MAX_TAKES):
             count = min(MAX_TAKES, takes - first)
             requests = [self._request(line, line.seed + first, count) for line in lines]
@@ -93,7 +147,7 @@ class CheckpointSystem:
                         f"{self.name} performs in the space {clips.space.name} and the data is in {self._space}; "
                         "evaluate it on data of its own space."
                     )
-                result[row] += [clips.take(k) for k in range(count)]
+                result[row] += [_take_of(clips, k) for k in range(count)]
         return result
 
     def _request(self, line: Asked, seed: int, takes: int) -> LineRequest:
@@ -115,21 +169,36 @@ class GroundTruth:
         """``has_teacher``: the data is a corpus of `generator.corpus`, so its teacher gives the second take and on."""
         self._performances, self._has_teacher = performances, has_teacher
 
-    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Clip]]:
+    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Take]]:
         """The clip of the data set first, then other takes; without a teacher one take however many were asked."""
         return [
-            [self._performances.frames(line.index)]
+            [take_of_data(self._performances, line.index)]
             + [self._again(line, k) for k in range(1, takes if self._has_teacher else 1)]
             for line in lines
         ]
 
     @staticmethod
-    def _again(line: Asked, take: int) -> Clip:
+    def _again(line: Asked, take: int) -> Take:
         from ..corpus.direction import Direction as Acting
-        from ..corpus.teacher import act
+        from ..corpus.teacher import act_timed
 
         shown = line.direction
         assert shown is not None  # a corpus always says
         towards = None if shown.towards is None else tuple(shown.towards)
         acting = Acting(tuple(shown.weights), towards, shown.intensity, shown.energy, shown.speaking)
-        return act(line.text, acting, line.seed + take)
+        acted = act_timed(line.text, acting, line.seed + take)
+        return spoken(acted.performance, acted.timeline, ARKIT55.fps, acted.loudness)
+
+
+def take_of_data(performances: Performances, index: int) -> Take:
+    """A performance of a data set; it speaks where the data says when."""
+    timeline_of = getattr(performances, "timeline", None)
+    timeline = None if timeline_of is None else timeline_of(index)
+    scale_of = getattr(performances, "speech_scale", None)
+    scale = 1.0 if scale_of is None else scale_of(index)
+    return spoken(performances.frames(index), timeline, performances.space.fps, scale)
+
+
+def _take_of(clips: Clips, index: int) -> Take:
+    timeline = clips.timeline(index)
+    return Take(clips.take(index), timeline, None if timeline is None else clips.performance(index))

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Systems without training, taken from the train split: what a model must beat, and what a metric must notice.
 
-None of them knows the emotion that is asked for or the length of the ground truth.
+None knows the length of the ground truth, and only the static poses know the emotion that is asked for. Clips of other
+lines keep their own lips, which say those lines.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +19,17 @@ from tqdm import tqdm
 
 from ..clips import write_atomically
 from ..datasets import Performances
+from ..emotions import EMOTIONS
+from ..shared.easing import minimum_jerk
 from .distances import Clip
-from .systems import Asked
+from .lines import emotions_of, pure_indices
+from .systems import Asked, Take, spoken, take_of_data
 
 #: Lines encoded at once.
-_BATCH = 64
+_BATCH: Final = 64
+#: Seconds in which a static pose comes and goes, and clips it is the mean of.
+_RISE, _FALL = 0.5, 0.5
+_POSED: Final = 3000
 
 
 class CorpusMean:
@@ -31,9 +40,9 @@ class CorpusMean:
     def __init__(self, train: Performances) -> None:
         self._train = train
 
-    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Clip]]:
+    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Take]]:
         """See `System.perform`."""
-        return [[self._clip] * takes for _ in lines]
+        return [[Take(self._clip)] * takes for _ in lines]
 
     @cached_property
     def _clip(self) -> Clip:
@@ -52,9 +61,9 @@ class RandomSequence:
     def __init__(self, train: Performances) -> None:
         self._train = train
 
-    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Clip]]:
+    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Take]]:
         """See `System.perform`. Different clips for one line, as far as the split has them."""
-        return [[self._train.frames(index) for index in self._chosen(line, takes)] for line in lines]
+        return [[_without_words(self._train, index) for index in self._chosen(line, takes)] for line in lines]
 
     def _chosen(self, line: Asked, takes: int) -> list[int]:
         count, rng = len(self._train), np.random.default_rng(line.seed)
@@ -69,13 +78,64 @@ class ShuffledFrames(RandomSequence):
 
     name = "shuffled frames"
 
-    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Clip]]:
+    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Take]]:
         """See `System.perform`."""
         result = []
-        for line, clips in zip(lines, super().perform(lines, takes), strict=True):
+        for line, ordered in zip(lines, super().perform(lines, takes), strict=True):
             rng = np.random.default_rng([line.seed, 1])
-            result.append([rng.permutation(clip, axis=0) for clip in clips])
+            result.append([_shuffled(take, rng) for take in ordered])
         return result
+
+
+class StaticPose:
+    """The mean pose of the emotion that is asked for, held; what a probe of emotions is content with.
+
+    The pose is the mean of the middle of the train clips that show the emotion, times the intensity; it rises and falls
+    along minimum-jerk curves.
+    """
+
+    name = "static pose"
+    _speaks = False
+
+    def __init__(self, train: Performances) -> None:
+        """``train`` names emotions, in the space arkit55."""
+        self._train = train
+
+    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Take]]:
+        """See `System.perform`. As long as the line takes to say; takes differ in that alone."""
+        return [[self._take(line, line.seed + k) for k in range(takes)] for line in lines]
+
+    def _take(self, line: Asked, seed: int) -> Take:
+        from ..speech.reading import read_line
+        from ..speech.timing import time_line
+
+        timeline = time_line(read_line(line.text), seed)
+        fps = self._train.space.fps
+        t = np.arange(max(round(timeline.seconds * fps), 2)) / fps
+        assert line.direction is not None  # data that names emotions does so for every line
+        weights, size = line.direction.weights, line.direction.intensity
+        held = minimum_jerk(t / _RISE) * (1.0 - minimum_jerk((t - t[-1] + _FALL) / _FALL))
+        performance = (held[:, None] * (weights @ self._poses) * size).astype(np.float32)
+        performance = np.clip(performance, self._train.space.lower, self._train.space.upper)
+        return spoken(performance, timeline, fps) if self._speaks else Take(performance)
+
+    @cached_property
+    def _poses(self) -> npt.NDArray[np.float64]:
+        """Of each of `EMOTIONS`, zero where no clip shows it, (emotions, C)."""
+        indices = pure_indices(self._train, _POSED)
+        emotions = emotions_of(self._train, indices)
+        poses = np.zeros((len(EMOTIONS), self._train.space.size))
+        middles = [self._train.frames(i)[self._train.length(i) // 4 : -(self._train.length(i) // 4)] for i in indices]
+        for emotion in np.unique(emotions):
+            poses[emotion] = np.concatenate([m for m, e in zip(middles, emotions, strict=True) if e == emotion]).mean(0)
+        return poses
+
+
+class StaticPoseWithLips(StaticPose):
+    """The same face, saying the line: what speech alone is worth."""
+
+    name = "static pose with computed lips"
+    _speaks = True
 
 
 class NearestText:
@@ -92,11 +152,11 @@ class NearestText:
         self._encoder = TextEncoder.load(encoder, choose_device(device))
         self._cache = cache
 
-    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Clip]]:
+    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Take]]:
         """See `System.perform`. Of train clips with the same line each counts; ties go to the earlier clip."""
         similarity = self._features([line.text for line in lines]) @ self._known.T  # (lines, train clips)
         nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :takes]
-        return [[self._train.frames(int(index)) for index in np.resize(row, takes)] for row in nearest]
+        return [[_without_words(self._train, int(index)) for index in np.resize(row, takes)] for row in nearest]
 
     @cached_property
     def _known(self) -> npt.NDArray[np.float32]:
@@ -117,3 +177,13 @@ class NearestText:
         features /= np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
         row = {line: k for k, line in enumerate(distinct)}
         return np.asarray(features[[row[line] for line in lines]])
+
+
+def _without_words(train: Performances, index: int) -> Take:
+    """A clip of the train split, its lips included; which words they say is not known to a system that repeats it."""
+    return replace(take_of_data(train, index), timeline=None)
+
+
+def _shuffled(take: Take, rng: np.random.Generator) -> Take:
+    order = rng.permutation(len(take.frames))
+    return Take(take.frames[order], None, None if take.performance is None else take.performance[order])

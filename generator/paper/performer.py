@@ -25,7 +25,7 @@ from ..performing.lineage import ancestor, inherited
 from ..performing.performer import Performed, Performer, Take
 from ..performing.sampling import STREAM_LATENT, end_at_standard_face
 from ..requests import MIN_SECONDS, LineRequest
-from ..spaces import FLAME53
+from ..shared.spaces import FLAME53
 from .checkpoint import PaperCheckpoint
 from .config import PaperConfig
 from .decoding.decode import decode, draw_noise

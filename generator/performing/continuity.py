@@ -22,9 +22,10 @@ import numpy.typing as npt
 import torch
 
 from ..config import ModelConfig
-from ..easing import minimum_jerk
 from ..model import CTEG
 from ..requests import Origin
+from ..shared.articulation import columns
+from ..shared.easing import minimum_jerk
 from ..text import TextEncoder
 from .asked import Asked, told
 from .draws import Draws, TakeSeed
@@ -35,6 +36,17 @@ from .sampling import decode, ease_out, first_standard_face, in_units, smooth_se
 SKIP_SECONDS: Final = 0.125
 #: Seconds over which a passage becomes the next one: the last ones of the first, its release.
 OVERLAP_SECONDS: Final = 1.0
+#: Columns of arkit55 in which a speaking face shows its words more than its feeling. Under a computed speech they are
+#: those of a silent one, decoded with the same draws; brows, eyes, head and the corners of the mouth are those of the
+#: speaker: who is silent moves less and more alike (docs/quality.md).
+SAID: Final = [
+    column
+    for name in (
+        "jawOpen", "mouthClose", "mouthFunnel", "mouthPucker", "mouthRollLower", "mouthRollUpper", "mouthPress*",
+        "mouthLowerDown*", "mouthUpperUp*", "mouthStretch*", "tongueOut",
+    )
+    for column in columns(name)
+]  # fmt: skip
 #: Passages decoded together at most; more would only cost memory.
 _BATCH: Final = 64
 
@@ -51,6 +63,7 @@ class Passage:
         skip: frames at its beginning that are not used.
         begin, end: what is asked of it before and after it moves on.
         moved: how far it has moved from one to the other, 0..1 for every frame, those skipped included, (skip + T,).
+        layered: what words do to the mouth is left out, because a layer of its own says them.
     """
 
     text: str
@@ -59,6 +72,7 @@ class Passage:
     begin: Asked
     end: Asked
     moved: Floats
+    layered: bool = False
 
     @property
     def frames(self) -> int:
@@ -73,8 +87,13 @@ class Passage:
     def versions(self, config: ModelConfig) -> tuple[Asked, ...]:
         """What it is decoded under: one of its ends; both and when it turns, where the decoder can be told; or each.
 
-        A move that is longer than the passage, over several of them, is always a blend.
+        A move that is longer than the passage, over several of them, is always a blend. In layers each is decoded again
+        as one who is silent.
         """
+        felt = self._felt(config)
+        return (*felt, *(replace(asked, speaking=False) for asked in felt)) if self.layered else felt
+
+    def _felt(self, config: ModelConfig) -> tuple[Asked, ...]:
         if self.moved.max() == 0:
             return (self.begin,)
         if self.moved.min() == 1:
@@ -85,6 +104,11 @@ class Passage:
 
     def blended(self, decoded: list[Floats]) -> Floats:
         """One clip (skip + T, C) of its versions as they were decoded."""
+        if self.layered:
+            half = len(decoded) // 2
+            face = replace(self, layered=False).blended(decoded[:half]).copy()
+            face[:, SAID] = replace(self, layered=False).blended(decoded[half:])[:, SAID]
+            return face
         if len(decoded) == 1:
             return decoded[0]
         share = self.moved[:, None]

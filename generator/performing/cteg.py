@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -17,18 +18,31 @@ from ..direction.nearest import NearestDirection
 from ..direction.script import Part, WeightsOf, write_script
 from ..line_statistics import line_statistics
 from ..requests import MAX_LINE_SECONDS, MAX_SECONDS, MIN_SECONDS, LineRequest
+from ..shared.spaces import ARKIT55
+from ..shared.timeline import Timeline
 from ..text import TextEncoder
 from .asked import Asked, told
 from .continuity import Passage, Performance, sample_performances
 from .lineage import ancestor
+from .passages import filled, fitted, own_frames
+from .passages import passages as lay_out
 from .performer import Performed, Performer, Take
 from .sampling import STREAM_LENGTH, TakeSeed
-from .timeline import filled, fitted, own_frames
-from .timeline import passages as lay_out
+from .speaking import read_parts, say_parts
 
 #: Of the predicted spread of lengths, so much is drawn: an animator has a place for a line, and takes that differ in
 #: pace by less are easier to compare. The full spread is the teacher's.
 LENGTH_SPREAD: Final = 0.35
+
+
+@dataclass(frozen=True, eq=False)
+class _Laid:
+    """What takes that share a timing do: their parts, the passages these are decoded in, and what is said."""
+
+    parts: tuple[Part, ...]
+    passages: tuple[Passage, ...]
+    timeline: Timeline | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class CtegPerformer(Performer):
@@ -51,26 +65,62 @@ class CtegPerformer(Performer):
         return [write_script(request, self.emotion_probabilities, self._nearest.find) for request in requests]
 
     def _decode(self, takes: list[Take], on_step: Callable[[int, int], None]) -> list[Performed]:
-        timelines = self._timelines(takes)
-        rows = []
-        for take in takes:
-            request = take.request
-            _, passages = timelines[take.line, _timing_seed(take)]
-            fixed = request.seconds is not None
-            rows.append(Performance(passages, take.seed, take.words, request.temperature, fixed, request.origin))
+        laid = self._laid(takes)
+        rows = [
+            Performance(
+                lay.passages, take.seed, take.words, take.request.temperature,
+                take.request.seconds is not None or lay.timeline is not None, take.request.origin,
+            )
+            for take, lay in zip(takes, laid, strict=True)
+        ]  # fmt: skip
         frames = sample_performances(self._model, self.encoder, rows, on_step)
         return [
-            Performed(values, timelines[take.line, _timing_seed(take)][0], tuple(p.start for p in row.passages))
-            for values, take, row in zip(frames, takes, rows, strict=True)
+            Performed(values, lay.parts, tuple(passage.start for passage in lay.passages), lay.timeline, lay.warnings)
+            for values, lay in zip(frames, laid, strict=True)
         ]
 
-    def _timelines(self, takes: list[Take]) -> dict[tuple[int, int], tuple[tuple[Part, ...], tuple[Passage, ...]]]:
-        """Passages with their frames for each line and seed that times it."""
-        timed = {(take.line, _timing_seed(take)): take for take in takes}
-        seconds = iter(self._seconds(list(timed.values())))
-        fps = self._model.space.fps
-        result = {}
-        for key, take in timed.items():
+    def _laid(self, takes: list[Take]) -> list[_Laid]:
+        """When each take does what; takes of a line share it, but for those that are timed by their own seeds."""
+        speaks = {take.line: self._speaks(take) for take in takes}
+        keys = [(take.line, _timing_seed(take, speaks[take.line])) for take in takes]
+        first = dict(zip(reversed(keys), reversed(takes), strict=True))
+        unsaid = [key for key in first if not speaks[key[0]]]
+        own = dict(zip(unsaid, self._own([first[key] for key in unsaid]), strict=True)) if unsaid else {}
+        laid = {}
+        for key, take in first.items():
+            if key in own:
+                laid[key] = self._lay_out(take, *own[key], layered=False)
+            else:
+                spoken = say_parts(take.request, take.parts, key[1], self._model.space.fps)
+                passages = self._lay_out(take, spoken.parts, spoken.own, layered=True)
+                laid[key] = replace(passages, timeline=spoken.timeline, warnings=spoken.warnings)
+        return [laid[key] for key in keys]
+
+    def _lay_out(self, take: Take, parts: tuple[Part, ...], own: Sequence[int], *, layered: bool) -> _Laid:
+        fps, config, request = self._model.space.fps, self._model.config, take.request
+        passages = lay_out(
+            parts,
+            own,
+            fps,
+            config.weights_of,
+            request.energy,
+            request.speaking,
+            turns=config.knows_when,
+            layered=layered,
+        )
+        return _Laid(parts, passages)
+
+    def _speaks(self, take: Take) -> bool:
+        """Whether a take's words are said by a layer of their own."""
+        request = take.request
+        layered = self.checkpoint.layered and self.space is ARKIT55 and request.layered and request.speaking
+        return layered and bool(read_parts(request, take.parts).words)
+
+    def _own(self, takes: list[Take]) -> list[tuple[tuple[Part, ...], list[int]]]:
+        """Passages of each take and the frames each has for itself, by the length that is predicted or asked for."""
+        seconds, fps = iter(self._seconds(takes)), self._model.space.fps
+        result = []
+        for take in takes:
             parts, request = take.parts, take.request
             own = own_frames([round(next(seconds) * fps) for _ in parts], fps)
             if request.seconds is not None:
@@ -80,11 +130,7 @@ class CtegPerformer(Performer):
                 own = fitted(own, total)
             elif sum(own) > MAX_LINE_SECONDS * fps:
                 own = fitted(own, round(MAX_LINE_SECONDS * fps))
-            config = self._model.config
-            result[key] = (
-                parts,
-                lay_out(parts, own, fps, config.weights_of, request.energy, request.speaking, turns=config.knows_when),
-            )
+            result.append((parts, own))
         return result
 
     @torch.inference_mode()
@@ -95,7 +141,7 @@ class CtegPerformer(Performer):
         features = self.encoder.encode([part.text for _, _, part in rows])
         statistics = torch.tensor([line_statistics(part.text) for _, _, part in rows], device=device)
         asked = [_asked(take.request, part, self._model.config.weights_of) for take, _, part in rows]
-        seeds = [TakeSeed(_timing_seed(take), take.words, k) for take, k, _ in rows]
+        seeds = [TakeSeed(_length_seed(take), take.words, k) for take, k, _ in rows]
         noise = [float(seed.rng(STREAM_LENGTH).standard_normal()) for seed in seeds]
         heat = torch.tensor([LENGTH_SPREAD * min(take.request.temperature, 1.0) for take, _, _ in rows], device=device)
         rate = torch.tensor([take.request.rate for take, _, _ in rows], device=device)
@@ -111,7 +157,7 @@ class CtegPerformer(Performer):
         most = round(MAX_LINE_SECONDS * self.space.fps)  # the stop rule may end a take a little earlier
         longest = max(performed, key=lambda take: len(take.frames))
         hurried = longest.starts[-1] + 1 < len(longest.frames) > most - self.space.fps
-        if request.seconds is None and hurried:
+        if longest.timeline is None and request.seconds is None and hurried:
             warnings.append(
                 f"The line takes longer than {MAX_LINE_SECONDS:g} s and was hurried; split it into several lines."
             )
@@ -132,7 +178,12 @@ def _asked(request: LineRequest, part: Part, weights_of: WeightsOf) -> Asked:
     return begin.halfway(Asked(part.weights_to(weights_of), part.intensity_to, request.energy, speaking))
 
 
-def _timing_seed(take: Take) -> int:
+def _length_seed(take: Take) -> int:
     """The seed of the take that decides how long this one is."""
     seed = ancestor(take.request.origin)
     return take.seed if seed is None else seed
+
+
+def _timing_seed(take: Take, speaks: bool) -> int:
+    """The seed that times a take: the line's own, or that of the take that decides how long it is."""
+    return take.request.timing if speaks and not take.request.vary_timing else _length_seed(take)

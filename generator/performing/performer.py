@@ -17,7 +17,8 @@ from ..clips import Clips
 from ..direction.script import Part
 from ..errors import GeneratorError, InputError
 from ..requests import LineRequest
-from ..spaces import Space
+from ..shared.spaces import Space
+from ..shared.timeline import Timeline
 from ..text import TextEncoder
 from .sampling import TakeSeed
 from .spread import most_different
@@ -66,11 +67,21 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class Performed:
-    """A take as it was decoded: ``frames`` (T, C), the passages it has, and the frame each of them starts at."""
+    """A take as it was decoded.
+
+    Attributes:
+        frames: (T, C); where there is a timeline, of the performance alone, else of the whole face.
+        parts: the passages it has.
+        starts: the frame each of them starts at.
+        timeline: what it says, or None.
+        warnings: what the user should know about how it is said.
+    """
 
     frames: npt.NDArray[np.float32]
     parts: tuple[Part, ...]
     starts: tuple[int, ...] = (0,)
+    timeline: Timeline | None = None
+    warnings: tuple[str, ...] = ()
 
     def segments(self) -> tuple[dict[str, Any], ...]:
         """The passages as the protocol writes them."""
@@ -130,13 +141,13 @@ class Performer(ABC):
 
     def _warnings(self, request: LineRequest, performed: list[Performed]) -> tuple[str, ...]:
         """What the user should know about a line's takes."""
-        warnings = list(request.warnings)
+        warnings = [*request.warnings, *dict.fromkeys(note for take in performed for note in take.warnings)]
         longest = max(len(take.frames) for take in performed) / self.space.fps
         if request.branch and request.branch.frame >= longest * self.space.fps:
             warnings.append(
                 f"The take of seed {request.branch.seed} has no frame {request.branch.frame}; nothing was changed."
             )
-        if request.rate != 1.0 and request.seconds is not None:
+        if request.rate != 1.0 and request.seconds is not None and request.timeline is None:
             warnings.append("The speaking rate has no effect where a length in seconds is given.")
         return tuple(warnings)
 
@@ -172,6 +183,8 @@ class Performer(ABC):
                     self._settings(request),
                     self._warnings(request, kept),
                     tuple(take.segments() for take in kept),
+                    tuple(take.timeline for take in kept),
+                    speech_scale(request.energy),
                 )
             )
         return result
@@ -190,8 +203,17 @@ class Performer(ABC):
             "speaking": request.speaking,
             "rate": request.rate,
             "spread": request.spread,
+            "timing": request.timing,
+            "vary_timing": request.vary_timing,
+            "language": request.language,
+            "layered": request.layered,
             **(request.origin.to_json() or {"branch": None, "vary": None}),
         }
+
+
+def speech_scale(energy: float) -> float:
+    """How large the mouth speaks at an energy; 1 is natural."""
+    return 0.6 + 0.4 * energy
 
 
 def _leading_emotion(take: Performed) -> str:

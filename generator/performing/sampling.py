@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from ..conditioning import Condition
-from ..easing import minimum_jerk
 from ..model import CTEG
-from ..spaces import Space
+from ..shared.easing import minimum_jerk
+from ..shared.spaces import Space
 from .draws import STREAM_LATENT as STREAM_LATENT
 from .draws import STREAM_LENGTH as STREAM_LENGTH
 from .draws import Draws, stacked

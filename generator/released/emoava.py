@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..spaces import FLAME53, Space
+from ..shared.spaces import FLAME53, Space
 from .numpy_pickles import StoredArray, read_numpy_pickle
 from .unpickling import AllowedNames, Refusal, read_pickle
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..clips import write_atomically
-from ..spaces import FLAME53
+from ..shared.spaces import FLAME53
 from .emoava import MEAN_FILE, STD_FILE, frames_file, text_file
 
 #: Few enough for a training step or two.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..checkpoint import Checkpoint, Generator, load_checkpoint, save_checkpoint
+from ..checkpoint import PERFORMANCE, WHOLE, Checkpoint, Generator, load_checkpoint, save_checkpoint
 from ..conditioning import Condition, Direction
 from ..config import ModelConfig
 from ..corpus.reader import Corpus
@@ -213,7 +213,11 @@ class DefaultRecipe(Recipe[Batch]):
         """A checkpoint for `say` and the worker."""
         assert isinstance(module, DefaultObjective)
         training = {"step": training["step"], "settings": asdict(self._settings), "dev": training["dev"]}
-        save_checkpoint(Checkpoint(module.generator, self._encoder.name, folder.name, training), folder)
+        # A corpus shows what a silent face does, so its mouth can be left to a computed speech; recordings do not, and
+        # what is learned from them keeps the actor's own mouth.
+        silent = isinstance(self.train.clips, Corpus) and self.config.conditioning == "direction"
+        layers = PERFORMANCE if silent else WHOLE
+        save_checkpoint(Checkpoint(module.generator, self._encoder.name, folder.name, training, layers), folder)
 
     def finish(self, folder: Path) -> dict[str, float]:
         """Fit both heads on the text: lengths to every clip, emotions to the labelled lines where there are any.

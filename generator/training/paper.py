@@ -18,7 +18,7 @@ from ..paper.config import PaperConfig
 from ..paper.model import PaperCTEG
 from ..paper.objective import learning_rate as noam
 from ..paper.objective import losses, optimiser
-from ..spaces import FLAME53
+from ..shared.spaces import FLAME53
 from ..text import TextEncoder
 from .batches import FeatureStore, blocks, require_clips, similar_lengths
 from .recipe import Precision, Recipe, Terms, take_rows, take_weights

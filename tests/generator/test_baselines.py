@@ -25,7 +25,7 @@ from generator.errors import CheckpointError, DataError, InputError
 from generator.performing.sampling import TakeSeed
 from generator.released.emoava import open_emoava
 from generator.released.made_emoava import make_emoava_like
-from generator.spaces import ARKIT55, FLAME53, Space
+from generator.shared.spaces import ARKIT55, FLAME53, Space
 from generator.text import TextEncoder
 from generator.training.loop import Options, Trainer
 

@@ -22,7 +22,7 @@ from generator.corpus.teacher import perform
 from generator.data_source import DataSource
 from generator.emotions import emotion_weights
 from generator.errors import DataError, EnvironmentProblem
-from generator.spaces import ARKIT55
+from generator.shared.spaces import ARKIT55
 
 LABELLED = tuple((text, emotion or "neutral") for text, emotion in MADE_LINES)
 
@@ -143,7 +143,8 @@ def test_a_captured_clip_is_the_take_with_quiet_ends(made: Path) -> None:
             number = int(line["file"].split("_")[-2])
             original = perform(corpus.text(i), emotion_weights(line["emotion"]), 1.0, number)
             inner = slice(8, -14)
-            assert np.abs(corpus.frames(i)[inner] - original[inner]).max() < 0.06
+            # Lips that seal are the fastest thing that is resampled.
+            assert np.abs(corpus.frames(i)[inner] - original[inner]).max() < 0.08
             assert np.linalg.norm(corpus.frames(i)[0]) < 0.6 * np.linalg.norm(original[0]) + 1e-3
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from generator.clips import Clips, write_atomically
 from generator.errors import InputError
-from generator.spaces import ARKIT55
+from generator.shared.spaces import ARKIT55
 
 #: Of two takes.
 SEGMENTS = (({"text": "Hi «you»", "start": 0, "end": 30},), ({"text": "Hi «you»", "start": 0, "end": 20},))

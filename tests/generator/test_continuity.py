@@ -16,15 +16,16 @@ from generator.emotions import BASIC_EMOTIONS
 from generator.errors import InputError
 from generator.line_statistics import line_statistics
 from generator.performing.asked import MOVED_FROM, MOVED_TO, Asked, told
-from generator.performing.continuity import Passage, Performance, sample_performances
+from generator.performing.continuity import SAID, Passage, Performance, sample_performances
 from generator.performing.cteg import LENGTH_SPREAD, CtegPerformer
 from generator.performing.draws import Draws, TakeSeed, stacked
 from generator.performing.load import load_performer
+from generator.performing.passages import fitted
 from generator.performing.sampling import STREAM_LENGTH, end_at_standard_face, sample_uncached, smooth_seams
 from generator.performing.spread import drawn_for, most_different
-from generator.performing.timeline import fitted
 from generator.requests import LineRequest
-from generator.spaces import ARKIT55
+from generator.shared.composing import whole_face
+from generator.shared.spaces import ARKIT55
 
 SHORT = "I can't believe you did that!"
 LONG = (
@@ -73,8 +74,52 @@ def test_a_plain_request_is_one_clip_of_the_decoder(performer: CtegPerformer, se
     model = performer.checkpoint.generator.decoder
     decoded = smooth_seams(sample_uncached(model, condition, TakeSeed(seed, text), 1.0), ARKIT55)
     expected = end_at_standard_face(decoded, ARKIT55, stop_early=seconds is None)
-    performed = take(performer, text, emotion="joy", intensity=0.8, seed=seed, seconds=seconds)
+    performed = take(performer, text, emotion="joy", intensity=0.8, seed=seed, seconds=seconds, layered=False)
     np.testing.assert_allclose(performed, expected, atol=2e-4)
+
+
+def test_a_line_in_layers_is_one_who_speaks_whose_lips_are_those_of_one_who_is_silent(performer: CtegPerformer) -> None:
+    text, seed, model = "Well, I suppose we could go to the market.", 9, performer.checkpoint.generator.decoder
+    (clips,) = performer.perform([ask(text, emotion="joy", seed=seed)])
+    timeline, frames = clips.timeline(0), int(clips.lengths[0])
+    assert timeline is not None and frames == round(timeline.seconds * 24)
+    features = performer.encoder.encode([text])
+    decoded = []
+    for speaking in (True, False):
+        asked = [Asked(model.config.weights_of("joy"), 1.0, speaking=speaking)]
+        condition = told(model.config, features, asked, torch.tensor([frames]), emphatic=True)
+        alone = smooth_seams(sample_uncached(model, condition, TakeSeed(seed, text), 1.0), ARKIT55)
+        decoded.append(end_at_standard_face(alone, ARKIT55, stop_early=False))
+    face, lips = decoded
+    assert np.abs(face[:, SAID] - lips[:, SAID]).max() > 0.1
+    face[:, SAID] = lips[:, SAID]
+    np.testing.assert_allclose(clips.performance(0), face, atol=2e-4)
+    np.testing.assert_array_equal(clips.take(0), whole_face(clips.performance(0), timeline, 24.0))
+
+
+def test_takes_of_a_line_are_said_alike_unless_their_timing_may_vary(performer: CtegPerformer) -> None:
+    same, sadly, other, varied = performer.perform(
+        [ask(takes=3), ask(emotion="sadness"), ask(timing=5), ask(takes=3, vary_timing=True)]
+    )
+    assert len({*same.timelines, *sadly.timelines}) == 1 and other.timeline(0) != same.timeline(0)
+    assert len(set(varied.timelines)) == 3
+    (again,) = performer.perform([ask(seed=1, vary_timing=True)])
+    assert again.timeline(0) == varied.timeline(1)
+    (near,) = performer.perform([ask(seed=9, vary_timing=True, vary={"seed": 1, "amount": 0.3})])
+    assert near.timeline(0) == varied.timeline(1)
+    (given,) = performer.perform([ask(timeline=varied.timeline(2).to_json(), emotion="fear")])
+    assert given.timeline(0) == varied.timeline(2)
+
+
+def test_what_cannot_be_said_is_refused_or_said_so(performer: CtegPerformer) -> None:
+    (slow,) = performer.perform([ask(timeline=performer.perform([ask()])[0].timeline(0).to_json(), seconds=9.0)])
+    assert "have no effect where a timeline is given" in slow.warnings[-1]
+    with pytest.raises(InputError, match="another line"):
+        performer.perform([ask(LONG, timeline=slow.timeline(0).to_json())])
+    silent, dots = performer.perform([ask(speaking=False), ask("...")])
+    assert silent.timeline(0) is None and dots.timeline(0) is None
+    with pytest.raises(InputError, match="no language 'xx'"):
+        ask(language="xx")
 
 
 def test_what_is_not_asked_for_changes_nothing(performer: CtegPerformer) -> None:
@@ -158,7 +203,7 @@ def test_lengths_that_are_asked_for_are_met(performer: CtegPerformer) -> None:
     frames, silent = clip.take(0), [s for s in clip.segments[0] if s["text"] == "..."]
     assert len(silent) >= 3 and np.linalg.norm(frames[24:-24], axis=1).min() > ARKIT55.standard_face_norm
     (hurried,) = performer.perform([ask("I never said that you were wrong about her. " * 40)])
-    assert 59 * 24 < hurried.lengths[0] <= 60 * 24 and "was hurried" in hurried.warnings[-1]
+    assert 59 * 24 < hurried.lengths[0] <= 60 * 24 and "is hurried" in hurried.warnings[-1]
 
 
 def test_parts_of_a_line_follow_their_directions(performer: CtegPerformer) -> None:
@@ -181,7 +226,8 @@ def test_an_emotion_moves_to_another_one(performer: CtegPerformer) -> None:
     assert first[..., smile].mean() > last[..., smile].mean() + 0.2
     assert last[..., brow].mean() > first[..., brow].mean() + 0.2
     assert still.values[:, 104:130, smile].mean() > last[..., smile].mean() + 0.2
-    jumps = [np.linalg.norm(np.diff(clip.values[:, 16:-16], 3, axis=1), axis=2).mean() for clip in (moving, still)]
+    faces = [np.stack([clip.take(k) for k in range(6)]) for clip in (moving, still)]
+    jumps = [np.linalg.norm(np.diff(face[:, 16:-16], 3, axis=1), axis=2).mean() for face in faces]
     assert jumps[0] < 1.3 * jumps[1]
 
 

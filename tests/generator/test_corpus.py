@@ -25,7 +25,7 @@ from generator.corpus.texts import (
 )
 from generator.emotions import BASIC_EMOTIONS, EMOTIONS
 from generator.errors import DataError
-from generator.spaces import ARKIT55
+from generator.shared.spaces import ARKIT55
 
 SHARED_TEXT = Path(__file__).resolve().parents[2].parent / "shared" / "text"
 

@@ -24,17 +24,19 @@ from generator.data_source import DataSource
 from generator.datasets import Direction
 from generator.emotions import emotion_weights, full_vector
 from generator.errors import CheckpointError, DataError, InputError
-from generator.evaluation.distances import Clip
+from generator.evaluation import rollouts
 from generator.evaluation.entries import row_names
 from generator.evaluation.evaluate import evaluate
 from generator.evaluation.lines import Settings, choose_lines, pure_indices
 from generator.evaluation.paper_system import PaperSystem
 from generator.evaluation.rollouts import Entry, checkpoint_identity, data_identity, perform
-from generator.evaluation.systems import Asked, CheckpointSystem, GroundTruth
+from generator.evaluation.systems import Asked, CheckpointSystem, GroundTruth, Take, spoken
 from generator.evaluation.teacher_forced import paper_perplexity
-from generator.evaluation.untrained import CorpusMean, NearestText, RandomSequence, ShuffledFrames
+from generator.evaluation.untrained import CorpusMean, NearestText, RandomSequence, ShuffledFrames, StaticPose
 from generator.released.made_emoava import make_emoava_like
-from generator.spaces import ARKIT55
+from generator.shared.spaces import ARKIT55
+from generator.speech.reading import read_line
+from generator.speech.timing import time_line
 from tests.generator.tiny import write_bert, write_paper
 
 CONFIG = ModelConfig(text_width=16, d_model=16, n_head=2, d_inner=16, d_latent=4, d_ewa=8, prior_components=2)
@@ -85,7 +87,8 @@ def rows_of(folder: Path) -> dict[str, dict[str, float]]:
 def test_rows_rank_as_they_must(report: Path) -> None:
     rows = rows_of(report)
     assert list(rows) == [
-        "ground truth", "mine/best", "nearest text", "random sequence", "shuffled frames", "corpus mean",
+        "ground truth", "mine/best", "static pose", "static pose with computed lips", "nearest text", "random sequence",
+        "shuffled frames", "corpus mean",
     ]  # fmt: skip
     truth, mean, random, shuffled = (
         rows[k] for k in ("ground truth", "corpus mean", "random sequence", "shuffled frames")
@@ -104,9 +107,22 @@ def test_rows_rank_as_they_must(report: Path) -> None:
     assert shuffled["jerk_ratio"] > 5 and 0.5 < random["jerk_ratio"] < 2
     assert shuffled["variation"] == pytest.approx(random["variation"], rel=1e-4)
     assert truth["emotion_followed"] == 1 and mean["emotion_followed"] < 1 == mean["emotion_consistency"]
-    assert truth["velocity_ratio"] == truth["jerk_ratio"] == 1
+    assert truth["velocity_ratio"] == truth["jerk_ratio"] == 1 and "frechet_ratio" not in truth
+    assert shuffled["frechet_ratio"] > random["frechet_ratio"] > 1
     assert "emotion_from_text" in rows["mine/best"] and "cppl" not in rows["mine/best"]
     assert "variation_jaw" not in truth and "mmodality" not in truth  # not FLAME; fewer takes than the protocol needs
+
+
+def test_only_a_mouth_that_says_the_line_passes_as_speech(report: Path) -> None:
+    rows = rows_of(report)
+    speaking = ("ground truth", "mine/best", "static pose with computed lips")
+    for name, row in rows.items():
+        right = row["closure_recall"] > 0.9 and row["closure_precision"] > 0.9 and row["closing_ahead"] > 0.2
+        assert right == (name in speaking), (name, row)
+    pose, with_lips = rows["static pose"], rows["static pose with computed lips"]
+    assert pose["emotion_followed"] == with_lips["emotion_followed"]  # what a probe sees in a pose alone
+    assert pose["closing"] == 0 and pose["mmodality_all"] == with_lips["mmodality_all"]
+    assert "ends_at_neutral" not in rows["mine/best"]  # eased to exactly nothing
 
 
 def test_the_report_is_complete_as_files(report: Path) -> None:
@@ -185,10 +201,10 @@ def test_a_direction_is_asked_by_its_name() -> None:
 def test_paper_takes_leave_out_the_given_mean_face_and_repeat_by_seed(tmp_path: Path) -> None:
     system = PaperSystem(write_paper(tmp_path / "paper"), "paper", "flame53")
     line = Asked(0, "We would see this day.", None, 20, 7)
-    ((first, second),) = system.perform([line], 2)
+    first, second = (take.frames for take in system.perform([line], 2)[0])
     mean = system.checkpoint.mean.numpy()
     assert not np.allclose(first[0], mean) and first.shape[1] == 53
-    (_, (alone,)) = system.perform([replace(line, text="Other."), replace(line, seed=8)], 1)
+    alone = system.perform([replace(line, text="Other."), replace(line, seed=8)], 1)[1][0].frames
     np.testing.assert_allclose(alone[:5], second[:5], atol=1e-4)  # take 1 of seed 7 is take 0 of seed 8
     assert not np.allclose(first[:5], second[:5], atol=1e-2)
 
@@ -198,12 +214,12 @@ def test_retrieval_finds_the_line_itself_first(corpus: Path, encoder: str, tmp_p
     line, cache = Asked(0, train.text(17), None, 1, 0), tmp_path / "features.npy"
     (takes,) = NearestText(train, encoder, cache, "cpu").perform([line], 3)
     same = [i for i in range(len(train)) if train.text(i) == train.text(17)]
-    assert any(np.array_equal(takes[0], train.frames(i)) for i in same)
+    assert any(np.array_equal(takes[0].acted, train.frames(i)) for i in same)
     assert (tmp_path / "features.npy").is_file()
     again = NearestText(train, encoder, tmp_path / "features.npy", "cpu").perform(
         [Asked(0, train.text(17), None, 1, 0)], 3
     )
-    assert all(np.array_equal(a, b) for a, b in zip(takes, again[0], strict=True))
+    assert all(np.array_equal(a.frames, b.frames) for a, b in zip(takes, again[0], strict=True))
 
 
 def test_shuffled_frames_are_the_random_sequences_in_another_order(corpus: Path) -> None:
@@ -211,8 +227,8 @@ def test_shuffled_frames_are_the_random_sequences_in_another_order(corpus: Path)
     line = Asked(0, "Hi.", None, 1, 3)
     ((a, b),), ((c, d),) = RandomSequence(train).perform([line], 2), ShuffledFrames(train).perform([line], 2)
     for ordered, shuffled in ((a, c), (b, d)):
-        assert not np.array_equal(ordered, shuffled)
-        assert np.array_equal(np.sort(ordered, axis=0), np.sort(shuffled, axis=0))
+        assert not np.array_equal(ordered.frames, shuffled.frames)
+        assert np.array_equal(np.sort(ordered.frames, axis=0), np.sort(shuffled.frames, axis=0))
 
 
 # Lines and takes on disk -----------------------------------------------------------------------------------------
@@ -239,11 +255,13 @@ class Counting:
         self.asked: list[int] = []
         self.fails_at, self.value = fails_at, value
 
-    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Clip]]:
+    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Take]]:
         if any(line.index == self.fails_at for line in lines):
             raise KeyboardInterrupt
         self.asked += [line.index for line in lines]
-        return [[np.full((3 + k, 2), self.value * line.index, np.float32) for k in range(takes)] for line in lines]
+        return [
+            [Take(np.full((3 + k, 2), self.value * line.index, np.float32)) for k in range(takes)] for line in lines
+        ]
 
 
 def test_an_interrupted_evaluation_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -253,7 +271,7 @@ def test_an_interrupted_evaluation_goes_on_where_it_was(tmp_path: Path) -> None:
         perform(Entry("a b", "checkpoint", "x", lambda: first), lines, 2, tmp_path)
     takes = perform(Entry("a b", "checkpoint", "x", lambda: second), lines, 2, tmp_path)
     assert first.asked == list(range(32)) and second.asked == list(range(32, 40))
-    assert [len(clip) for clip in takes[33]] == [3, 4] and takes[33][1][0, 0] == 33
+    assert [len(take.frames) for take in takes[33]] == [3, 4] and takes[33][1].frames[0, 0] == 33
     perform(Entry("a b", "checkpoint", "another model", lambda: third), lines, 2, tmp_path)
     assert third.asked == list(range(40))
     damaged = next(tmp_path.glob("a-b-*.npz"))
@@ -264,6 +282,47 @@ def test_an_interrupted_evaluation_goes_on_where_it_was(tmp_path: Path) -> None:
     assert len(fourth.asked) in (8, 16)  # the damaged part only
     with pytest.raises(DataError, match="not finite"):
         perform(Entry("nan", "checkpoint", "", lambda: Counting(value=np.nan)), lines, 1, tmp_path)
+
+
+def test_takes_on_disk_keep_their_layers_and_belong_to_the_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timeline = time_line(read_line("Maybe not."))
+    performance = np.full((round(timeline.seconds * 24), ARKIT55.size), 0.1, np.float32)
+    line, asked = [spoken(performance, timeline, 24.0), Take(performance)], []
+
+    class Speaking:
+        name = "speaking"
+
+        def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Take]]:
+            asked.append(len(lines))
+            return [line for _ in lines]
+
+    def performed() -> list[Take]:
+        entry = Entry("speaking", "checkpoint", "x", Speaking)
+        return perform(entry, [Asked(0, "Maybe not.", None, 5, 0)], 2, tmp_path)[0]
+
+    for first, second in (performed(), performed()):
+        np.testing.assert_array_equal(first.frames, line[0].frames)
+        np.testing.assert_array_equal(first.acted, performance)
+        assert first.timeline is not None and first.timeline.text == "Maybe not."
+        assert second.timeline is None and second.performance is None
+    assert asked == [1]
+    monkeypatch.setattr(rollouts, "_code", lambda: "other sources")
+    performed()
+    assert asked == [1, 1]
+
+
+def test_a_static_pose_is_the_mean_of_its_emotion_and_as_long_as_the_line(corpus: Path) -> None:
+    train = DataSource.parse(str(corpus)).open("train")
+    shown = [Direction(full_vector(emotion_weights(emotion)), 1.0) for emotion in ("joy", "fear")]
+    joy, fear = (Asked(0, "What a day that was.", direction, 24, 0) for direction in shown)
+    ((a, b), (c, _)) = StaticPose(train).perform([joy, fear], 2)
+    smile, seconds = ARKIT55.column("mouthSmileLeft"), time_line(read_line(joy.text)).seconds
+    assert len(a.frames) == round(seconds * 24) != len(b.frames)
+    assert a.frames[len(a.frames) // 2, smile] > 0.2 > c.frames[len(c.frames) // 2, smile]
+    assert not a.frames[0].any() and np.linalg.norm(a.frames[-1]) < 0.05
+    assert a.timeline is None
 
 
 def test_identities_follow_the_content(checkpoint: Path, corpus: Path, emoava: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from generator.evaluation import metrics, motion
 from generator.evaluation.distances import WINDOW, Clip, distance, time_mean
 from generator.evaluation.perplexity import box_bits, corner_bits, cppl, cppl_box, perplexity
 from generator.evaluation.probe import EmotionProbe, consistency, followed
-from generator.spaces import ARKIT55, FLAME53
+from generator.shared.spaces import ARKIT55, FLAME53
 
 
 def still(value: float, frames: int = WINDOW, channels: int = 4) -> Clip:
@@ -155,6 +155,49 @@ def test_blinks_are_counted_once_and_timed() -> None:
     clip[238:, lids[1]] = 1.0  # closed at the end: counted, but it did not reopen
     measured = motion.blinks([clip], lids, 24.0)
     assert measured.per_minute == pytest.approx(18) and len(measured.durations) == 2
+
+
+def region(hertz: float, size: float = 0.1, seconds: float = 3.0, fps: float = 24.0) -> Clip:
+    """A channel that swings at ``hertz`` around 0.5, and one that rests."""
+    t = np.arange(round(seconds * fps)) / fps
+    return np.stack([0.5 + size * np.sin(2 * np.pi * hertz * t), np.zeros(len(t))], axis=1).astype(np.float32)
+
+
+def test_a_tremor_is_what_swings_at_8_to_12_hertz() -> None:
+    measured = {hertz: motion.region_motion([region(hertz)], [0], 24.0) for hertz in (1.0, 4.0, 10.0)}
+    assert measured[10.0].tremor == pytest.approx(0.5 * 0.1**2, rel=0.05)  # the power of a sine
+    assert measured[4.0].tremor < 1e-3 * measured[10.0].tremor and measured[1.0].tremor < measured[4.0].tremor
+    shaky = region(1.0) + region(10.0, 0.02) - np.float32([0.5, 0.0])
+    steady, shaken = (motion.region_motion([clip], [0, 1], 24.0) for clip in (region(1.0), shaky))
+    assert shaken.tremor > 1000 * steady.tremor and shaken.jerk > 10 * steady.jerk
+    assert motion.region_motion([shaky], [1], 24.0) == motion.RegionMotion(0, 0, 0)
+    assert math.isnan(motion.region_motion([shaky[:3]], [0], 24.0).speed)
+
+
+def test_region_motion_is_per_second_whatever_the_frame_rate() -> None:
+    slow, fast = (motion.region_motion([region(1.0, fps=fps)], [0], fps) for fps in (24.0, 60.0))
+    assert fast.speed == pytest.approx(slow.speed, rel=0.05) and fast.jerk == pytest.approx(slow.jerk, rel=0.1)
+    assert slow.speed == pytest.approx(4 * 0.1, rel=0.05)  # up and down once a second
+
+
+def test_sides_are_compared_by_pair() -> None:
+    rng = np.random.default_rng(0)
+    clip = np.zeros((400, ARKIT55.size), np.float32)
+    left, right = (ARKIT55.column(f"browDown{side}") for side in ("Left", "Right"))
+    clip[:, left] = clip[:, right] = rng.uniform(0, 1, 400)
+    assert motion.side_correlation([clip], ARKIT55) == pytest.approx(1)
+    clip[:, right] = rng.uniform(0, 1, 400)
+    assert abs(motion.side_correlation([clip], ARKIT55)) < 0.15
+    assert math.isnan(motion.side_correlation([np.zeros((9, FLAME53.size), np.float32)], FLAME53))
+
+
+def test_effective_rank_counts_directions() -> None:
+    rng = np.random.default_rng(0)
+    source = rng.normal(size=(4000, 5)).astype(np.float32)
+    assert motion.effective_rank([source]) == pytest.approx(5, abs=0.05)
+    assert motion.effective_rank([source[:, :1] * np.float32([1, 2, 3, 4])]) == pytest.approx(1, abs=0.01)
+    assert 1 < motion.effective_rank([source * np.float32([1, 0.3, 0.1, 0.1, 0.1])]) < 2
+    assert math.isnan(motion.effective_rank([]))
 
 
 # Emotion and perplexity ------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from generator.performing.sampling import (
     smooth_seams,
 )
 from generator.requests import LineRequest
-from generator.spaces import ARKIT55
+from generator.shared.spaces import ARKIT55
 
 SMALL = ModelConfig(d_model=32, n_head=4, d_inner=64, d_latent=8, d_ewa=8, text_width=24, prior_components=3)
 VARIANTS = {

@@ -29,7 +29,7 @@ from generator.performing.cteg import CtegPerformer
 from generator.performing.load import load_performer
 from generator.performing.sampling import STREAM_LATENT, Cancelled, TakeSeed, end_at_standard_face
 from generator.requests import Branch, LineRequest, Vary
-from generator.spaces import FLAME53
+from generator.shared.spaces import FLAME53
 from generator.text import TextEncoder
 from tests.generator.tiny import write_bert, write_paper
 

@@ -7,22 +7,19 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from generator.corpus.pronounce import phones
 from generator.corpus.recipes import (
     ACTION_UNITS,
     COMPOUNDS,
-    CUES,
     GESTURES,
-    INTERJECTIONS,
     MANNERS,
     VARIANTS,
     unit_of,
 )
-from generator.corpus.speech import read_line
 from generator.corpus.teacher import perform
 from generator.corpus.texts import builtin_lines
 from generator.emotions import COMPOUND_EMOTIONS, EMOTION_NAMES, EMOTIONS, emotion_vector
-from generator.spaces import ARKIT55
+from generator.shared.spaces import ARKIT55
+from generator.speech.reading import CUES, INTERJECTIONS
 
 Clip = npt.NDArray[np.float32]
 LINES = [
@@ -192,16 +189,6 @@ def test_a_question_lifts_the_brows_and_a_statement_does_not() -> None:
         return float(np.mean([channel(c, "browOuterUp*")[len(c) // 2 : -12].max() for c in clips]))
 
     assert last_lift("They are going home?") > last_lift("They are going home.") + 0.1
-
-
-def test_pronunciation() -> None:
-    assert [s for s, _ in phones("mama")] in (["M", "AA", "M", "AX"], ["M", "AA", "M", "AH"])
-    assert phones("zorblax")[0] == ("Z", 0)
-    assert phones("42") == phones("forty") + phones("two")
-    assert phones("nooo") and not phones("'")
-    script = read_line("Well... you know, I AM here!")
-    assert script.marks == ("…", ",", "!") and len(script.words) == 6
-    assert not read_line("?!").words
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from generator.emotions import EMOTION_NAMES
-from generator.spaces import ARKIT55
+from generator.shared.spaces import ARKIT55
 
 
 class Door:
@@ -70,12 +70,12 @@ def line(**fields: Any) -> dict[str, Any]:
 def test_hello_names_versions_devices_and_spaces(door: Door) -> None:
     door.send({"id": 1, "op": "hello"})
     answer = door.receive()
-    assert (answer["id"], answer["event"], answer["protocol"]) == (1, "hello", 1)
+    assert (answer["id"], answer["event"], answer["protocol"]) == (1, "hello", 2)
     assert "cpu" in answer["devices"] and answer["emotions"] == list(EMOTION_NAMES)
     assert (answer["max_seconds"], answer["max_characters"]) == (60, 2000)
     assert answer["features"] == [
         "emotion_to", "rate", "spread", "branch", "vary", "directions", "emotion_with", "share", "energy", "speaking",
-        "of",
+        "of", "timing", "vary_timing", "timeline", "language", "layered",
     ]  # fmt: skip
     assert answer["spaces"]["arkit55"] == {"channels": list(ARKIT55.channels), "fps": 24.0}
 

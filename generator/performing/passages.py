@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ..conditioning import turned
 from ..direction.brackets import SILENCE
 from ..direction.script import Part, WeightsOf
-from ..easing import minimum_jerk
+from ..shared.easing import minimum_jerk
 from .asked import Asked
 from .continuity import OVERLAP_SECONDS, SKIP_SECONDS, Passage
 
@@ -72,11 +72,12 @@ def passages(
     speaking: bool = True,
     *,
     turns: bool = False,
+    layered: bool = False,
 ) -> tuple[Passage, ...]:
     """The passages of a take in which part k has ``own[k]`` frames for itself.
 
     ``turns``: the decoder can be told when an emotion moves on (`ModelConfig.knows_when`), so that a passage which
-    moves all the way turns at a moment.
+    moves all the way turns at a moment. ``layered``: what they say is a layer of its own.
     """
     overlap = round(OVERLAP_SECONDS * fps)
     edges = np.cumsum([0, *own])
@@ -98,7 +99,7 @@ def passages(
             last = Asked(part.weights_to(weights_of), part.intensity_to, energy, speaks)
         else:
             moved = np.zeros_like(moved)
-        result.append(Passage(part.text, start, skip, first, last, moved))
+        result.append(Passage(part.text, start, skip, first, last, moved, layered and speaks))
     return tuple(result)
 
 
