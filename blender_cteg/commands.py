@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import bpy
 
 from . import desk, emotions
+from .properties import LANGUAGE_ITEMS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +29,8 @@ def generate(text: str, target: str | None = None, **settings: object) -> list[A
         text: what the character says.
         target: name of the face; the target of the scene by default.
         settings: emotion, emotion_to, emotion_with, share, intensity, energy, speaking, takes, spread, seed,
-            temperature, seconds, rate, start_frame; those of the scene by default. Also vary_seed and vary_amount,
-            branch_seed and branch_frame.
+            temperature, seconds, rate, timing, vary_timing, language, timeline (a file), start_frame, reduction; those
+            of the scene by default. Also vary_seed and vary_amount, branch_seed and branch_frame.
 
     Raises:
         RuntimeError: with a sentence; then nothing was changed.
@@ -75,7 +76,7 @@ def run(arguments: Sequence[str]) -> int:
 
 _SETTINGS = (
     "emotion", "emotion_to", "emotion_with", "share", "intensity", "energy", "speaking", "takes", "spread", "seed",
-    "temperature", "seconds", "rate", "start_frame",
+    "temperature", "seconds", "rate", "timing", "vary_timing", "language", "timeline", "start_frame", "reduction",
 )  # fmt: skip
 
 
@@ -120,6 +121,13 @@ def _parser() -> argparse.ArgumentParser:
     perform.add_argument("--temperature", type=float, metavar="X", help="0 is the likeliest performance, up to 2")
     perform.add_argument("--seconds", type=float, metavar="X", help="length (default: as the line takes to say)")
     perform.add_argument("--rate", type=float, metavar="X", help="speaking rate, 0.5 to 2 (without --seconds)")
+    perform.add_argument("--timing", type=int, metavar="S", help="seed of when each word is said")
+    perform.add_argument(
+        "--vary-timing", action=argparse.BooleanOptionalAction, default=None, help="each take has its own timing"
+    )
+    languages = [code for code, *_ in LANGUAGE_ITEMS]
+    perform.add_argument("--language", choices=languages, metavar="NAME", help=", ".join(languages))
+    perform.add_argument("--timeline", metavar="FILE", help="when each sound is made, as JSON (docs/timeline.md)")
     perform.add_argument(
         "--vary", nargs=2, action=_Pair, metavar=("SEED", "AMOUNT"),
         help="takes near that of a seed; 0 is the same, 1 a new one",
@@ -129,5 +137,6 @@ def _parser() -> argparse.ArgumentParser:
         help="takes that begin like that of a seed, up to a frame",
     )  # fmt: skip
     perform.add_argument("--start-frame", type=int, metavar="N", help="first frame (default: the current frame)")
+    perform.add_argument("--reduction", type=float, metavar="X", help="fewer keys: error in percent of each range")
     perform.add_argument("--output", metavar="FILE", help="save as this .blend (default: the file that is open)")
     return parser

@@ -21,6 +21,7 @@ from .rigs.detection.detect import detect_rig
 from .rigs.mapping import MappingError
 from .rigs.rig import shorten
 from .segments import Segment, SegmentError
+from .shared import Timeline, TimelineError
 from .worker.protocol import Line
 
 if TYPE_CHECKING:
@@ -69,15 +70,33 @@ def segments_of(made: dict[str, Any]) -> tuple[Segment, ...]:
         return ()
 
 
+def timeline_of(made: dict[str, Any]) -> Timeline | None:
+    """When the mouth says what in a take; None where that is not known.
+
+    Raises:
+        DeskError: what was stored is damaged.
+    """
+    stored = made.get("timeline")
+    try:
+        return None if stored is None else Timeline.from_json(stored)
+    except TimelineError as error:
+        raise DeskError(f"The stored speech of the shown take is damaged. {error} Generate the line again.") from None
+
+
 def asked_for(made: dict[str, Any]) -> Line:
-    """The line that a take was performed from, one take of the same seed."""
-    settings = made["settings"]
+    """The line that a take was performed from, one take of the same seed that says it with the same timing.
+
+    Raises:
+        DeskError: the stored speech is damaged.
+    """
+    settings, timeline = made["settings"], timeline_of(made)
     known = {name: settings[name] for name in _ASKED if settings.get(name) is not None}
     return Line(
         text=made["text"],
         emotion=str(settings.get("emotion_requested", made["emotion"])),
         seed=made["seed"],
         seconds=settings.get("seconds"),
+        timeline=None if timeline is None else timeline.to_json(),
         **known,
     )
 
@@ -89,7 +108,10 @@ def descent_of(made: dict[str, Any]) -> dict[str, Any]:
 
 
 #: Settings that a take stores under the name they are asked for.
-_ASKED = ("intensity", "temperature", "emotion_to", "rate", "emotion_with", "share", "energy", "speaking")
+_ASKED = (
+    "intensity", "temperature", "emotion_to", "rate", "emotion_with", "share", "energy", "speaking", "timing",
+    "vary_timing", "language", "layered",
+)  # fmt: skip
 
 
 def scene_frame(scene: Scene, made: dict[str, Any], frame: int) -> int:
@@ -148,7 +170,7 @@ def write(
     target: Object,
     performed: Sequence[Performed],
     start_frame: int,
-    interpolation: str,
+    style: keyframes.Style,
     last_seed: int | None = None,
     *,
     widen: bool = True,
@@ -159,7 +181,7 @@ def write(
         scene, target: where they go.
         performed: what the generator sent, takes of one line.
         start_frame: the scene frame of their first row.
-        interpolation: how Blender goes from key to key.
+        style: how their curves are keyed.
         last_seed: the last seed they were drawn from, None for their own.
         widen: whether sliders may be widened that would cut the takes off.
 
@@ -173,13 +195,13 @@ def write(
         clips = [
             Clip(
                 take.values, take.channels, take.fps, take.space, take.text, take.seed, take.emotion, take.settings,
-                take.segments, last_seed,
+                take.segments, last_seed, take.timeline, take.speech_scale,
             )
             for take in performed
         ]  # fmt: skip
         clips, mapping = brought_to(rig, clips)
         actions = keyframes.write_takes(
-            rig, mapping, clips, start_frame=start_frame, scene=scene, interpolation=interpolation, widen=widen
+            rig, mapping, clips, start_frame=start_frame, scene=scene, style=style, widen=widen
         )
     except (ClipError, MappingError, keyframes.TakeError) as error:
         raise DeskError(str(error)) from error

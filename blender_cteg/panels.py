@@ -85,11 +85,23 @@ class CTEG_PT_options(_Sidebar, bpy.types.Panel):
             row = column.row()
             row.active = settings.seconds == 0.0
             row.prop(settings, "rate", slider=True)
+        if session.offers("timing"):
+            column = layout.column()
+            column.active = settings.timeline_source is None  # which has its times and sounds already
+            column.prop(settings, "language")
+            column.prop(settings, "timing")
+            column.prop(settings, "vary_timing")
+        if session.offers("timeline"):
+            row = layout.row(align=True)
+            row.operator("cteg.use_timeline", icon="IMPORT")
+            row.operator("cteg.save_timeline", icon="EXPORT")
         column = layout.column(align=True)
         column.prop(settings, "start")
         if settings.start == "FRAME":
             column.prop(settings, "start_frame")
-        layout.column().prop(settings, "interpolation")
+        column = layout.column()
+        column.prop(settings, "interpolation")
+        column.prop(settings, "reduction")
 
 
 class CTEG_PT_understood(_Sidebar, bpy.types.Panel):
@@ -217,6 +229,16 @@ def _draw_target(layout: UILayout, context: Context, settings: CTEG_Settings) ->
 
 
 def _draw_line(layout: UILayout, context: Context, settings: CTEG_Settings) -> None:
+    _draw_text(layout, context, settings)
+    if settings.timeline_source is not None:
+        # Where it is seen: the mouth says what is written there, whatever the line becomes.
+        column = layout.column()
+        column.use_property_split = True
+        column.use_property_decorate = False
+        column.template_ID(settings, "timeline_source", open="text.open", text="Times From")
+
+
+def _draw_text(layout: UILayout, context: Context, settings: CTEG_Settings) -> None:
     column = layout.column()
     source = settings.text_source
     if source is not None:

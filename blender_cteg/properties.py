@@ -28,6 +28,16 @@ EMOTION_TO_ITEMS = [
 ]
 #: The menu of the emotion that is mixed in: the same, worded for it.
 EMOTION_WITH_ITEMS = [(NOWHERE, "Nothing", "The emotion is felt by itself", "NONE", 0), *EMOTION_TO_ITEMS[1:]]
+#: The menu of languages: identifier, label, description, number.
+LANGUAGE_ITEMS = [
+    (code, name, f"The line is {name}" if number else "The words say which language it is", number)
+    for number, (code, name) in enumerate(
+        {
+            "auto": "Automatic", "en": "English", "de": "German", "fr": "French", "es": "Spanish", "it": "Italian",
+            "pt": "Portuguese", "nl": "Dutch", "pl": "Polish",
+        }.items()
+    )
+]  # fmt: skip
 LINE_DESCRIPTION = (
     "What the character says. '...' makes a silent reaction. Directions in the line are played, not spoken: "
     "(angrily) Get out.  Or: [joy 0.8 -> sadness] You came back…"
@@ -162,6 +172,28 @@ class CTEG_Settings(bpy.types.PropertyGroup):
         step=5,
         precision=2,
     )
+    timing: IntProperty(
+        name="Timing",
+        description="Seed of when each word is said, the same for all takes. Another number: another reading",
+        default=0,
+        soft_min=0,
+    )
+    vary_timing: BoolProperty(
+        name="Vary Timing",
+        description="Every take says the line with a timing of its own",
+        default=False,
+    )
+    language: EnumProperty(
+        name="Language",
+        description="How the line is pronounced",
+        items=LANGUAGE_ITEMS,
+        default="auto",
+    )
+    timeline_source: PointerProperty(
+        name="Times From",
+        description="Perform with the times of words and sounds in this text, as Save Timeline writes them",
+        type=bpy.types.Text,
+    )
     start: EnumProperty(
         name="Start",
         description="The frame where the performance begins",
@@ -177,6 +209,18 @@ class CTEG_Settings(bpy.types.PropertyGroup):
         description="How Blender fills in between the keyframes",
         items=INTERPOLATION_ITEMS,
         default="BEZIER",
+    )
+    reduction: FloatProperty(
+        name="Reduction",
+        description="Fewer keyframes: how far each curve may be off, in percent of its range. 0: one on every frame. "
+        "Lips and lids that close keep theirs",
+        default=0.0,
+        min=0.0,
+        max=100.0,
+        soft_max=5.0,
+        step=10,
+        precision=2,
+        subtype="PERCENTAGE",
     )
     take_index: IntProperty(
         name="Take",

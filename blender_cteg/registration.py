@@ -27,6 +27,7 @@ from .operators import (
     resample,
     segments,
     takes,
+    timelines,
     vary,
     widen,
 )
@@ -51,6 +52,8 @@ _CLASSES = (
     takes.CTEG_OT_delete_take,
     segments.CTEG_OT_go_to_segment,
     segments.CTEG_OT_direct_segment,
+    timelines.CTEG_OT_save_timeline,
+    timelines.CTEG_OT_use_timeline,
     extend.CTEG_OT_extend_scene,
     fit.CTEG_OT_fit_again,
     widen.CTEG_OT_widen_sliders,

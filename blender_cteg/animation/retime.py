@@ -1,21 +1,31 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Retiming: a clip's frames onto a scene's frames (no ``bpy``).
+"""Retiming: a clip onto a scene's frames, its speech computed there (no ``bpy``).
 
 Keys go on whole scene frames, where animators expect and can edit them. At equal frame rates every sample is kept
 exactly; otherwise the curve is read between samples with a monotone cubic, which neither overshoots a held
-expression nor leaves the range of its neighbours (Fritsch and Carlson 1980).
+expression nor leaves the range of its neighbours (Fritsch and Carlson 1980). The speech is not read between samples:
+lips that close at 24 frames per second would be ajar at 30. It is made for the scene's own frames.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from ..clip import Clip
+from ..shared import whole_face
 
 Floats = npt.NDArray[np.float64]
+
+
+def face_at(clip: Clip, fps: float) -> Clip:
+    """The whole face of a clip, both its layers in one, with one row per frame at ``fps``; see `retime`."""
+    performance = retime(clip, fps)
+    face = whole_face(performance.values, clip.timeline, fps, clip.speech_scale)
+    return replace(performance, values=face, timeline=None)
 
 
 def retime(clip: Clip, fps: float) -> Clip:
@@ -27,7 +37,7 @@ def retime(clip: Clip, fps: float) -> Clip:
 
     Returns:
         The same clip when the rates agree, else one of ``ceil(duration * fps) + 1`` frames whose last row is the
-        clip's last pose.
+        clip's last pose. Of a clip with speech, its performance.
     """
     if math.isclose(fps, clip.fps, rel_tol=1e-6) or clip.frames == 1:
         return clip.with_values(clip.values, fps)

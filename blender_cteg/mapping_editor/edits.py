@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ..rigs.detection.naming import HEAD_CHANNELS
 from ..rigs.direct import EYE_TURNS, JAW_TURNS, X, Y, Z
 from ..rigs.mapping import Adjustment, Control, Mapping
 from ..rigs.match import Candidate, Kind
 from ..rigs.rig import ROLES
+from ..shared import HEAD_CHANNELS
 
 Vector = tuple[float, float, float]
 #: The origin of a mapping that an animator changed.

@@ -7,25 +7,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
-from ..rigs.detection.naming import (
-    ARKIT_CHANNELS,
-    ARKIT_GROUPS,
-    FLAME_EXPRESSIONS,
-    HEAD_CHANNELS,
-    JAW_CHANNELS,
-    match_arkit,
-    match_bones,
-    match_flame,
-)
+from ..rigs.detection.naming import match_arkit, match_bones, match_flame
 from ..rigs.detection.parts import FEWEST_KEYS
 from ..rigs.direct import arkit_mapping
 from ..rigs.mapping import Adjustment, Mapping
 from ..rigs.match import SURE, Candidate, candidates, suggestion
 from ..rigs.rig import Rig
+from ..shared import ARKIT_GROUPS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS, SPACES
 from .edits import Target, accepted, targets_of
 
 #: The channels of the known spaces, in column order.
-CHANNELS: Final = {"arkit55": ARKIT_CHANNELS + HEAD_CHANNELS, "flame53": FLAME_EXPRESSIONS + JAW_CHANNELS}
+CHANNELS: Final = {name: space.channels for name, space in SPACES.items()}
 #: Every channel of every known space.
 KNOWN_CHANNELS: Final = tuple(channel for channels in CHANNELS.values() for channel in channels)
 _GROUPS: Final = ("upper face", "eyes", "mouth", "jaw", "head")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bpy.props import IntProperty
 
 from .. import desk, session
+from ..shared import ARKIT55
 from .jobs import Refusal, busy_reason
 from .perform import Order, PerformOperator
 
@@ -40,6 +41,7 @@ class AgainOperator(PerformOperator):
     seed: IntProperty(name="Seed", description="The first unused one, unless given", options={"SKIP_SAVE"})
 
     _checkpoint: str = ""
+    _one_layer: bool = False
 
     def changed(self, context: Context, made: dict[str, Any], line: Line) -> Line:
         """What is asked for instead of the shown take's own line. `Refusal` when that cannot be."""
@@ -54,7 +56,11 @@ class AgainOperator(PerformOperator):
         seed = self.seed if given("seed") else desk.next_seed(settings.target, made["text"])
         if seed is None:
             raise Refusal("The shown take belongs to another face; choose one from the list.")
-        line = self.changed(context, made, desk.asked_for(made))
+        try:
+            line = self.changed(context, made, desk.asked_for(made))
+        except desk.DeskError as error:
+            raise Refusal(str(error)) from None
+        self._one_layer = line.speaking and not line.layered
         line = replace(line, seed=seed, takes=self.takes if given("takes") else settings.takes)
         self._checkpoint = str(made["settings"].get("checkpoint", ""))
         return Order(line, settings.target, made["start_frame"])
@@ -66,4 +72,10 @@ class AgainOperator(PerformOperator):
             self.report(
                 {"WARNING"},
                 f"The checkpoint is {now} now and was {self._checkpoint}: the new takes do not resemble the shown one",
+            )
+        if self._one_layer and job.takes[0].space == ARKIT55.name:
+            self.report(
+                {"WARNING"},
+                "Like the shown take, which an earlier CTEG made, the new ones do not say the line with their mouth; "
+                "generate it again for that",
             )

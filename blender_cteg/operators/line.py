@@ -5,23 +5,29 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from .. import desk
-from ..properties import EMOTION_ITEMS, EMOTION_TO_ITEMS, EMOTION_WITH_ITEMS, NOWHERE
+from ..properties import EMOTION_ITEMS, EMOTION_TO_ITEMS, EMOTION_WITH_ITEMS, LANGUAGE_ITEMS, NOWHERE
+from ..shared import TimelineError
 from ..worker.protocol import Line
 from .jobs import Refusal, busy_reason
 from .perform import Order, PerformOperator
+from .timelines import text_of, timeline_in
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from bpy.types import Context, Object, Scene
 
 #: Settings that the arguments of the operator may override, for scripts.
 _OVERRIDES = (
     "emotion", "emotion_to", "emotion_with", "share", "intensity", "energy", "speaking", "takes", "seed", "spread",
-    "temperature", "seconds", "rate",
+    "temperature", "seconds", "rate", "timing", "vary_timing", "language",
 )  # fmt: skip
 _NUMBERS = ("intensity", "temperature", "seconds", "rate", "share", "energy")
 
@@ -54,6 +60,12 @@ class LineOperator(PerformOperator):
     temperature: FloatProperty(name="Temperature", default=1.0, options={"SKIP_SAVE"})
     seconds: FloatProperty(name="Length", description="0: as long as the line takes to say", options={"SKIP_SAVE"})
     rate: FloatProperty(name="Speaking Rate", default=1.0, options={"SKIP_SAVE"})
+    timing: IntProperty(name="Timing", options={"SKIP_SAVE"})
+    vary_timing: BoolProperty(name="Vary Timing", options={"SKIP_SAVE"})
+    language: EnumProperty(name="Language", items=LANGUAGE_ITEMS, options={"SKIP_SAVE"})
+    timeline: StringProperty(
+        name="Timeline", description="A file that says when each sound is made", options={"SKIP_SAVE"}
+    )
     target: StringProperty(name="Target", description="Name of the object that performs", options={"SKIP_SAVE"})
     start_frame: IntProperty(name="Start Frame", options={"SKIP_SAVE"})
 
@@ -72,6 +84,17 @@ class LineOperator(PerformOperator):
         """Where takes begin when no frame is given."""
         return scene.frame_current
 
+    def given_timeline(self, context: Context) -> dict[str, Any] | None:
+        """The times to perform with, from a file or from the text of the settings. `Refusal` when they are damaged."""
+        source = context.scene.cteg.timeline_source
+        try:
+            if self.properties.is_property_set("timeline"):
+                path = Path(bpy.path.abspath(self.timeline))
+                return timeline_in(text_of(path), path.name).to_json()
+            return None if source is None else timeline_in(source.as_string(), source.name).to_json()
+        except TimelineError as error:
+            raise Refusal(str(error)) from None
+
     def order(self, context: Context) -> Order:
         """See `PerformOperator`."""
         scene, settings = context.scene, context.scene.cteg
@@ -89,7 +112,8 @@ class LineOperator(PerformOperator):
         if wanted["emotion_with"] is None:
             wanted["share"] = 0.5  # of nothing; an older generator need not hear of it
         wanted["spread"] = wanted["spread"] and wanted["takes"] > 1  # one take differs from nothing
-        line = Line(self.text if self.properties.is_property_set("text") else settings.line(), **wanted)
+        text = self.text if self.properties.is_property_set("text") else settings.line()
+        line = Line(text, timeline=self.given_timeline(context), **wanted)
         target = settings.target
         if self.target:
             target = scene.objects.get(self.target)

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import bpy
+from bpy.props import FloatProperty
 
 from .. import desk, session
+from ..animation.keyframes import Style
 from ..emotions import label
 from ..preferences import choices
 from ..rigs.rig import shorten as names
@@ -40,12 +42,14 @@ class _Place:
     target: int
     target_name: str
     start_frame: int
-    interpolation: str
+    style: Style
     last_seed: int
 
 
 class PerformOperator(JobOperator):
     """Mixin of the operators that put new takes on a face."""
+
+    reduction: FloatProperty(name="Reduction", min=0.0, max=100.0, options={"SKIP_SAVE"})
 
     _place: _Place | None = None
 
@@ -59,9 +63,10 @@ class PerformOperator(JobOperator):
     def prepare(self, context: Context) -> tuple[str, Mapping[str, Any], str]:
         """See `JobOperator`."""
         scene, order, chosen = context.scene, self.order(context), choices(context)
+        reduction = (self if self.properties.is_property_set("reduction") else scene.cteg).reduction
         self._place = _Place(
             scene.session_uid, order.target.session_uid, order.target.name, order.start_frame,
-            scene.cteg.interpolation, order.line.last_seed,
+            Style(scene.cteg.interpolation, reduction), order.line.last_seed,
         )  # fmt: skip
         request = {
             "op": "generate",
@@ -85,7 +90,7 @@ class PerformOperator(JobOperator):
         before = desk.slider_ranges(target)
         try:
             actions = desk.write(
-                scene, target, job.takes, place.start_frame, place.interpolation, place.last_seed,
+                scene, target, job.takes, place.start_frame, place.style, place.last_seed,
                 widen=desk.sliders_may_widen(target, mode, interactive),
             )  # fmt: skip
         except desk.DeskError as error:

@@ -9,9 +9,9 @@ from typing import Any
 import bpy
 
 from ..clip import Clip
+from ..shared import FLAME_EXPRESSIONS
 from .detection.detect import detect_rig
 from .detection.eyes import eyes_on_bones
-from .detection.naming import FLAME_EXPRESSIONS
 from .direct import arkit_mapping, flame_mapping
 from .fitting.convert import to_arkit
 from .fitting.fit import FLAME_VERTICES, NoPoints, face_points

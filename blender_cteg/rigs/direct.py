@@ -6,7 +6,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
-from .detection.naming import FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
+from ..shared import FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
 from .mapping import Mapping
 from .rig import Rig
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from ..shared import FLAME_EXPRESSIONS
 from .axes import Axes, axes_from_eyes, axes_from_up
-from .detection.naming import FLAME_EXPRESSIONS
 from .fitting.actions import LANDMARKS
 from .fitting.fit import FLAME_VERTICES, FaceGeometry, flame_landmarks
 from .rig import BLENDER_AXES, Rig

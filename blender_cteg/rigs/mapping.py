@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..clip import Clip
-from .detection.naming import HEAD_CHANNELS
+from ..shared import HEAD_CHANNELS
 from .rig import ROLES, Rig, shorten
 
 Floats = npt.NDArray[np.float32]

@@ -16,7 +16,8 @@ from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Final, Literal
 
-from .detection.naming import ARKIT_CHANNELS, HEAD_CHANNELS, load_table, match_arkit, match_bones, match_flame
+from ..shared import ARKIT_CHANNELS, HEAD_CHANNELS
+from .detection.naming import load_table, match_arkit, match_bones, match_flame
 from .direct import EYE_TURNS, JAW_TURNS
 
 Kind = Literal["KEY", "BONE", "ROLE"]

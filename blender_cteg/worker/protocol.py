@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The worker protocol, version 1: framing, arrays and messages (docs/protocol.md). No bpy.
+"""The worker protocol, version 2: framing, arrays and messages (docs/protocol.md). No bpy.
 
 Nothing that arrives is trusted: every field is checked before it is used, and what does not fit is a `ProtocolError`.
 """
@@ -18,9 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..segments import Segment, SegmentError
+from ..shared import Timeline, TimelineError
 
 #: The version of docs/protocol.md that this module speaks.
-VERSION: Final = 1
+VERSION: Final = 2
 #: Longest message line in bytes that is accepted: an hour of 55 channels at 24 fps, base64, is about 25 MB.
 MAX_MESSAGE: Final = 64 * 1024 * 1024
 #: The kinds of `Failed`.
@@ -31,6 +32,7 @@ KINDS: Final = ("input", "checkpoint", "environment", "memory", "internal")
 ADDED_FIELDS: Final[Mapping[str, Any]] = {
     "emotion_to": None, "rate": 1.0, "spread": False, "branch": None, "vary": None,
     "emotion_with": None, "share": 0.5, "energy": 1.0, "speaking": True,
+    "timing": 0, "vary_timing": False, "timeline": None, "language": "auto", "layered": True,
 }  # fmt: skip
 #: Most seeds that a request for the most different takes draws from.
 MAX_POOL: Final = 64
@@ -63,6 +65,11 @@ class Line:
         emotion_with: an emotion mixed with ``emotion``, or None; ``share`` (0 to 1) of the mixture is this one.
         energy: tempo and size of all movement, 0.4 to 1.6; 1 is natural.
         speaking: False where the line is only reacted to.
+        timing: seed of when each word is said, 0 to 2^31 - 1; the same for all takes.
+        vary_timing: every take has a timing of its own.
+        timeline: words and sounds with their times, as `Timeline.to_json` has them, used as they are; or None.
+        language: "auto", or the language the line is pronounced in, such as "de".
+        layered: False for takes of one layer, as version 0.1.0 made them: the mouth moves but does not say the words.
     """
 
     text: str
@@ -81,6 +88,11 @@ class Line:
     share: float = 0.5
     energy: float = 1.0
     speaking: bool = True
+    timing: int = 0
+    vary_timing: bool = False
+    timeline: Mapping[str, Any] | None = None
+    language: str = "auto"
+    layered: bool = True
 
     @property
     def last_seed(self) -> int:
@@ -120,7 +132,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Performed:
-    """One finished take: ``values`` is float32 of shape (T, C), one row per frame at ``fps``."""
+    """One finished take: ``values`` is float32 of shape (T, C), one row per frame at ``fps``.
+
+    With a ``timeline`` they are the performance alone: the speech is computed from it, ``speech_scale`` times its size.
+    """
 
     id: int
     line: int
@@ -135,6 +150,8 @@ class Performed:
     settings: Mapping[str, Any]
     warnings: tuple[str, ...]
     segments: tuple[Segment, ...] = ()
+    timeline: Timeline | None = None
+    speech_scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -271,6 +288,7 @@ def _performed(number: int, message: Mapping[str, Any]) -> Performed:
         number, _whole(message, "line"), _whole(message, "take"), _whole(message, "seed"), _text(message, "text"),
         _text(message, "emotion"), fps, _text(message, "space"), channels, values.astype(np.float32, copy=False),
         _object(message.get("settings", {}), "a clip's settings"), _texts(message, "warnings"), _segments(message),
+        _timeline(message), _number({"speech_scale": 1.0, **message}, "speech_scale"),
     )  # fmt: skip
 
 
@@ -282,6 +300,14 @@ def _segments(message: Mapping[str, Any]) -> tuple[Segment, ...]:
         return tuple(map(Segment.from_json, value))
     except SegmentError as error:
         raise ProtocolError(str(error)) from error
+
+
+def _timeline(message: Mapping[str, Any]) -> Timeline | None:
+    value = message.get("timeline")
+    try:
+        return None if value is None else Timeline.from_json(value)
+    except TimelineError as error:
+        raise ProtocolError(f"a clip's timeline is damaged: {error}") from error
 
 
 def _hello(number: int, message: Mapping[str, Any]) -> Hello:

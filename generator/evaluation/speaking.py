@@ -207,12 +207,12 @@ def closing_of_lines(mouths: Sequence[Watched]) -> tuple[float, float]:
 def same_line(lines: Sequence[Sequence[Watched]]) -> tuple[float, float]:
     """Correlation of the lips' opening between two takes of a line, and between two lines of about the same length.
 
-    Both over speech, from its first to its last sound, without what changes slowly: takes of a line share an emotion
-    too. Lips that move by less than `CLOSED` count as nearly still. ``lines[i][k]`` is take k of line i.
+    Both over speech, sound by sound, so that takes may be timed differently, and without what changes slowly: takes of
+    a line share an emotion too. Lips that move by less than `CLOSED` count as nearly still. ``lines[i][k]`` is take k of line i.
     """
     curves = [[_opening(take) for take in line[:2]] for line in lines]
     lengths = np.array([line[0].timeline.end - line[0].timeline.start for line in lines])
-    same = [_correlation(*pair, CLOSED) for pair in curves if len(pair) == 2]
+    same = [_correlation(pair[0], pair[1], CLOSED) for pair in curves if len(pair) == 2]
     other = []
     for k, pair in enumerate(curves):
         apart = np.abs(lengths - lengths[k])
@@ -296,11 +296,14 @@ def _stretched(timeline: Timeline, like: Timeline) -> Timeline:
 
 
 def _opening(mouth: Watched) -> Floats:
-    """How far the lips are open beyond their mean over `_SLOW` around each moment, at `_SAMPLES` moments of speech."""
+    """How far the lips are open beyond their mean over `_SLOW` around each moment, sampled sound by sound."""
     half = max(round(0.5 * _SLOW * mouth.fps), 1)
     padded = np.pad(mouth.lips.gap, half, mode="edge")
     quick = mouth.lips.gap - np.convolve(padded, np.full(2 * half + 1, 1 / (2 * half + 1)), mode="valid")
-    return np.interp(np.linspace(mouth.timeline.start, mouth.timeline.end, _SAMPLES), mouth.times, quick)
+    sounds = mouth.timeline.phonemes
+    edges = [*(sound.start for sound in sounds), mouth.timeline.end]
+    moments = np.interp(np.linspace(0, len(sounds), _SAMPLES), np.arange(len(edges)), edges)
+    return np.interp(moments, mouth.times, quick)
 
 
 def _runs(flags: Flags) -> list[tuple[int, int]]:

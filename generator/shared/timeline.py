@@ -7,7 +7,6 @@ A timeline says when the mouth does what, and nothing of what the face feels. It
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +15,9 @@ from typing import Any, Final
 
 #: Version of the JSON that `Timeline.to_json` writes.
 TIMELINE_SCHEMA: Final = 1
-#: Longest timeline, in words and in seconds: what one performance may be.
+#: Longest timeline, in words, sounds and seconds: what one performance may be.
 MAX_WORDS: Final = 1000
+MAX_PHONEMES: Final = 5000
 MAX_TIMELINE_SECONDS: Final = 60.0
 #: ARPAbet's vowels, and AX, the schwa.
 VOWELS: Final = frozenset("AA AE AH AO AW AX AY EH ER EY IH IY OW OY UH UW".split())
@@ -219,8 +219,7 @@ class Timeline:
             raise TimelineError(
                 f"The timeline is {seconds:g} s long, but something in it ends at {max(ends):g} s; make it longer."
             )
-        for name, spans in (("Phrase", [(p.start, p.end) for p in phrases]),):
-            _check_order(name, spans)
+        _check_order("Phrase", [(p.start, p.end) for p in phrases])
         text = data.get("text", " ".join(word.text for word in words))
         language = data.get("language", "en")
         if not isinstance(text, str) or not isinstance(language, str):
@@ -249,7 +248,10 @@ def _words(value: Any) -> tuple[Word, ...]:
         if not isinstance(sounds, list) or not sounds:
             raise TimelineError(f"The word {row['text']!r} of the timeline has no phonemes; leave it out or add them.")
         words.append(Word(row["text"], tuple(_phoneme(sound, row["text"]) for sound in sounds)))
-    _check_order("Phoneme", [(p.start, p.end) for word in words for p in word.phonemes])
+    spans = [(p.start, p.end) for word in words for p in word.phonemes]
+    if len(spans) > MAX_PHONEMES:
+        raise TimelineError(f"The timeline has {len(spans):,} phonemes and the limit is {MAX_PHONEMES:,}; split it.")
+    _check_order("Phoneme", spans)
     return tuple(words)
 
 
@@ -285,11 +287,11 @@ def _span(row: Mapping[str, Any], what: str) -> tuple[float, float]:
 
 
 def _time(value: Any, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise TimelineError(f"In the timeline, the time of {what} must be a number of seconds, not {value!r:.40}.")
-    if not 0.0 <= value <= MAX_TIMELINE_SECONDS:
+    # NaN is between no two numbers.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= MAX_TIMELINE_SECONDS:
         raise TimelineError(
-            f"In the timeline, the time of {what} must be from 0 to {MAX_TIMELINE_SECONDS:g} s, not {value:g}."
+            f"In the timeline, the time of {what} must be a number of seconds from 0 to {MAX_TIMELINE_SECONDS:g}, not "
+            f"{value!r:.40}."
         )
     return float(value)
 

@@ -29,7 +29,8 @@ ALPHABET: Final = " abcdefghijklmnopqrstuvwxyz'"
 WINDOW: Final = 6
 #: Chunks seen before the letter.
 PREVIOUS: Final = 3
-_BEAM: Final = 4
+#: Readings that are kept. More hardly read better, and products of more rows wake the threads of BLAS.
+_BEAM: Final = 2
 _PLACES: Final = np.arange(PREVIOUS)
 _FILE: Final = Path(__file__).with_name("letters.npz")
 

@@ -11,7 +11,7 @@ import bpy
 import numpy as np
 from mathutils import Matrix, Vector
 
-from blender_cteg.rigs.detection.naming import ARKIT_CHANNELS
+from blender_cteg.shared import ARKIT_CHANNELS
 
 from . import scenes
 

@@ -33,6 +33,8 @@ CHANNELS = [
     "cheekSquintRight", "noseSneerLeft", "noseSneerRight", "tongueOut", "headPitch", "headYaw", "headRoll",
 ]  # fmt: skip
 FPS = 24.0
+#: The sounds of every word.
+SOUNDS = ("B", "AA1", "M")
 
 requests: queue.Queue[dict[str, Any] | None] = queue.Queue()
 cancelled: set[int] = set()
@@ -41,7 +43,10 @@ fault = sys.argv[1] if len(sys.argv) > 1 else "serve"
 
 
 #: The fields of a line that an older generator does not know, with their defaults.
-LATER: dict[str, Any] = {"emotion_to": None, "rate": 1.0, "spread": False, "branch": None, "vary": None}
+LATER: dict[str, Any] = {
+    "emotion_to": None, "rate": 1.0, "spread": False, "branch": None, "vary": None, "timing": 0, "vary_timing": False,
+    "timeline": None, "language": "auto", "layered": True,
+}  # fmt: skip
 
 
 def send(**message: Any) -> None:
@@ -98,6 +103,23 @@ def segments(line: dict[str, Any], frames: int) -> list[dict[str, Any]]:
     return result
 
 
+def timeline(line: dict[str, Any], seed: int, frames: int) -> dict[str, Any] | None:
+    """The timeline of a take: each word is "B AA1 M", a sound in 0.1 s; its timing moves it by less than a frame."""
+    if line.get("timeline") or not line.get("layered", True):
+        return line.get("timeline")
+    shift = 0.01 * ((line.get("timing", 0) + (seed if line.get("vary_timing") else 0)) % 4)
+    seconds = (frames - 1) / FPS
+    words, start = [], 0.1 + shift
+    for text in re.sub(r"[(\[][^)\]]*[)\]]", "", line["text"]).split():
+        if start + 0.4 > seconds:
+            break
+        sounds = [[name, round(start + 0.1 * k, 4), round(start + 0.1 * k + 0.1, 4)] for k, name in enumerate(SOUNDS)]
+        words.append({"text": text, "phonemes": sounds})
+        start += 0.35
+    language = line.get("language", "auto")
+    return {"words": words, "seconds": seconds, "language": "en" if language == "auto" else language}
+
+
 def clip_message(request: dict[str, Any], index: int, take: int) -> dict[str, Any]:
     line = request["lines"][index]
     frames = round((line.get("seconds") or 1.0 / line.get("rate", 1.0)) * FPS) + 1
@@ -120,9 +142,9 @@ def clip_message(request: dict[str, Any], index: int, take: int) -> dict[str, An
         "settings": {
             "intensity": line.get("intensity", 1.0), "temperature": line.get("temperature", 1.0),
             "seconds": line.get("seconds"), "checkpoint": "default", "emotion_requested": emotion,
-            **{name: line.get(name, default) for name, default in LATER.items()},
+            **{name: line.get(name, default) for name, default in LATER.items() if name != "timeline"},
         },
-        "segments": segments(line, frames),
+        "timeline": timeline(line, seed, frames), "speech_scale": 1.0, "segments": segments(line, frames),
         "warnings": ["A word was not understood."] if "warn" in line["text"] else [],
     }  # fmt: skip
 
@@ -181,7 +203,7 @@ def main() -> None:
         number, op = request["id"], request["op"]
         if op == "hello":
             send(
-                id=number, event="hello", protocol=99 if fault == "old" else 1, generator="0.1.0", python="3.11.7",
+                id=number, event="hello", protocol=99 if fault == "old" else 2, generator="0.1.0", python="3.11.7",
                 torch="2.13.0", devices=["cpu"], spaces={"arkit55": {"channels": CHANNELS, "fps": FPS}},
                 emotions=["neutral"], max_seconds=60.0, max_characters=2000,
                 features=[] if fault == "plain" else [*LATER, "directions"],

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.faces import LEFT_EYE, RIGHT_EYE, Ict
 from benchmarks.fit import ict_geometry
-from blender_cteg.rigs.detection.naming import ARKIT_CHANNELS
+from blender_cteg.shared import ARKIT_CHANNELS
 
 from .scenes import Z_UP, armature_object, skin
 

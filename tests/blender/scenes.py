@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import bpy
@@ -11,9 +12,9 @@ import numpy as np
 from mathutils import Matrix, Vector
 
 from blender_cteg.clip import Clip
-from blender_cteg.rigs.detection.naming import ARKIT_CHANNELS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
 from blender_cteg.rigs.fitting.actions import template
 from blender_cteg.rigs.fitting.fit import FLAME_VERTICES, flame_landmarks
+from blender_cteg.shared import ARKIT_CHANNELS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS, Timeline
 
 #: FLAME's joints in its own axes, metres: roughly where they are on a real head.
 JOINTS = {
@@ -137,6 +138,27 @@ def arkit_clip(frames: int = 30, fps: float = 24.0) -> Clip:
         "anger",
         {"intensity": 1.0, "checkpoint": "default", "seconds": None},
     )
+
+
+def timeline(seconds: float, seed: int = 0) -> Timeline:
+    """Words of all kinds of sounds at times that fit no frame rate, a third of them p, b and m."""
+    rng = np.random.default_rng(seed)
+    sounds = "B AA1 M / P IY0 T / F AO1 R / M EY1 B IY0 / W AH1 N / L UW1 P / S EH1 V".split(" / ")
+    words, start = [], 0.2
+    while start < seconds - 1.0:
+        phonemes = []
+        for symbol in sounds[rng.integers(len(sounds))].split():
+            end = start + rng.uniform(0.05, 0.13)
+            phonemes.append([symbol, start, end])
+            start = end
+        words.append({"text": "word", "phonemes": phonemes})
+        start += rng.choice([0.0, 0.0, 0.3])
+    return Timeline.from_json({"words": words, "seconds": seconds})
+
+
+def speaking_clip(frames: int = 121, seed: int = 0) -> Clip:
+    """An arkit55 clip of two layers, whose performance does with the mouth what it likes."""
+    return replace(arkit_clip(frames), timeline=timeline((frames - 1) / 24.0, seed))
 
 
 def animate_by_hand(datablock: bpy.types.ID, path: str, keys: dict[float, float], index: int = 0) -> bpy.types.Action:

@@ -12,14 +12,15 @@ import pytest
 from benchmarks.faces import read_head
 from benchmarks.fit import driven, front, head_geometry, posed
 from blender_cteg import desk
+from blender_cteg.animation.keyframes import Style
 from blender_cteg.clip import Clip
 from blender_cteg.rigs.choose import brought_to, mapping_for
 from blender_cteg.rigs.demo_head.assemble import add_demo_head, locate_head_asset
 from blender_cteg.rigs.detection.detect import detect_rig
-from blender_cteg.rigs.detection.naming import ARKIT_CHANNELS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
 from blender_cteg.rigs.fitting.convert import UNKNOWN, bounded
 from blender_cteg.rigs.fitting.fit import FaceGeometry, NoPoints, face_points, fit_mapping
 from blender_cteg.rigs.mapping import MESH_PROPERTY, Mapping, MappingError
+from blender_cteg.shared import ARKIT_CHANNELS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
 from blender_cteg.worker.protocol import Performed
 
 from . import ict, scenes
@@ -101,11 +102,11 @@ def test_a_flame_take_is_written_on_an_arkit_face_or_the_sentence_says_what_to_a
         )
     ]  # fmt: skip
     with pytest.raises(desk.DeskError, match="Add the FLAME mesh"):
-        desk.write(scene, avatar, performed, 1, "BEZIER")
+        desk.write(scene, avatar, performed, 1, Style())
     assert not bpy.data.actions
     flame = add_demo_head(bpy.context)
     flame.hide_set(True)
-    (action,) = desk.write(scene, avatar, performed, 1, "BEZIER")
+    (action,) = desk.write(scene, avatar, performed, 1, Style())
     assert desk.takes_of(avatar) == [action]
     assert flame.data.shape_keys.animation_data is None
 

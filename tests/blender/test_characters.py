@@ -25,9 +25,9 @@ from blender_cteg.animation.keyframes import (
 from blender_cteg.clip import Clip
 from blender_cteg.rigs.choose import mapping_for
 from blender_cteg.rigs.detection.detect import detect_rig
-from blender_cteg.rigs.detection.naming import ARKIT_CHANNELS
 from blender_cteg.rigs.mapping import MESH_PROPERTY, Mapping
 from blender_cteg.rigs.rig import Rig
+from blender_cteg.shared import ARKIT_CHANNELS
 
 from . import characters, scenes
 from .test_keyframes import snapshot

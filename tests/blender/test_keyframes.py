@@ -12,6 +12,7 @@ import pytest
 
 from blender_cteg.animation import keyframes, rotations
 from blender_cteg.animation.keyframes import (
+    Style,
     TakeError,
     delete_take,
     provenance,
@@ -26,9 +27,9 @@ from blender_cteg.animation.retime import retime
 from blender_cteg.clip import Clip
 from blender_cteg.rigs.choose import mapping_for
 from blender_cteg.rigs.detection.detect import detect_rig
-from blender_cteg.rigs.detection.naming import ARKIT_CHANNELS
 from blender_cteg.rigs.mapping import Mapping
 from blender_cteg.rigs.rig import Rig
+from blender_cteg.shared import ARKIT_CHANNELS
 
 from . import scenes
 
@@ -124,7 +125,7 @@ def test_time_is_kept_at_every_frame_rate(scene: bpy.types.Scene, fps: int, base
 
 def test_a_take_is_one_action_with_two_slots_and_groups(scene: bpy.types.Scene) -> None:
     face, clip = scenes.arkit_face(bones=["neck"]), scenes.arkit_clip()
-    _, action = perform(face, clip, interpolation="LINEAR")
+    _, action = perform(face, clip, style=Style("LINEAR"))
     assert sorted(slot.target_id_type for slot in action.slots) == ["KEY", "OBJECT"]
     assert face.data.shape_keys.animation_data.action == face.parent.animation_data.action == action
     bags = {bag.slot.target_id_type: bag for bag in action.layers[0].strips[0].channelbags}

@@ -14,9 +14,9 @@ from mathutils import Matrix
 from blender_cteg.clip import Clip, ClipError
 from blender_cteg.rigs.choose import mapping_for
 from blender_cteg.rigs.detection.detect import detect_rig
-from blender_cteg.rigs.detection.naming import ARKIT_CHANNELS, HEAD_CHANNELS
 from blender_cteg.rigs.mapping import MESH_PROPERTY, Mapping, MappingError
-from generator.spaces import ARKIT55, FLAME53
+from blender_cteg.shared import ARKIT_CHANNELS, HEAD_CHANNELS
+from generator.shared.spaces import ARKIT55, FLAME53
 
 from . import scenes
 

@@ -21,9 +21,9 @@ from blender_cteg.mapping_editor.file_ops import LARGEST_FILE
 from blender_cteg.mapping_editor.presets import presets
 from blender_cteg.rigs.choose import mapping_for
 from blender_cteg.rigs.detection.detect import detect_rig
-from blender_cteg.rigs.detection.naming import ARKIT_CHANNELS, HEAD_CHANNELS
 from blender_cteg.rigs.mapping import MESH_PROPERTY, Adjustment, Control, Mapping, MappingError
 from blender_cteg.rigs.match import SURE, candidates, suggestion
+from blender_cteg.shared import ARKIT_CHANNELS, HEAD_CHANNELS
 
 from . import characters, scenes
 

@@ -97,12 +97,12 @@ def test_generate_writes_one_action_per_take_and_shows_the_first(
     takes = desk.takes_of(face)
     assert [keyframes.provenance(take)["seed"] for take in takes] == [5, 6, 7]
     assert face.data.shape_keys.animation_data.action == takes[0]
-    expected = np.array(values(5, 25), np.float32)[:, CHANNELS.index("jawOpen")]
-    jaw = curve(takes[0], "jawOpen")
-    assert [point.co[0] for point in jaw.keyframe_points] == list(range(11, 36))
-    np.testing.assert_allclose([point.co[1] for point in jaw.keyframe_points], expected, atol=1e-6)
+    expected = np.array(values(5, 25), np.float32)[:, CHANNELS.index("browInnerUp")]
+    brow = curve(takes[0], "browInnerUp")
+    assert [point.co[0] for point in brow.keyframe_points] == list(range(11, 36))
+    np.testing.assert_allclose([point.co[1] for point in brow.keyframe_points], expected, atol=1e-6)
     scene.frame_set(23)
-    assert face.data.shape_keys.key_blocks["jawOpen"].value == pytest.approx(expected[12], abs=1e-5)
+    assert face.data.shape_keys.key_blocks["browInnerUp"].value == pytest.approx(expected[12], abs=1e-5)
     assert "torch" not in sys.modules
 
 
@@ -127,6 +127,20 @@ def test_a_given_start_frame_and_interpolation(scene: bpy.types.Scene, face: bpy
     points = curve(desk.takes_of(face)[0], "jawOpen").keyframe_points
     assert points[0].co[0] == 100
     assert {point.interpolation for point in points} == {"LINEAR"}
+
+
+def test_fewer_keys_on_request(scene: bpy.types.Scene, face: bpy.types.Object) -> None:
+    bpy.ops.cteg.generate(takes=1, seed=1)
+    bpy.ops.cteg.generate(takes=1, seed=1, reduction=1.0)
+    scene.cteg.reduction = 1.0
+    bpy.ops.cteg.vary(takes=1)
+    every, few, varied = (len(curve(take, "browInnerUp").keyframe_points) for take in desk.takes_of(face))
+    assert every == 25
+    assert few < 6 and varied < 6
+    full, reduced, _ = desk.takes_of(face)
+    for key in CHANNELS[:52]:
+        played = [[curve(take, key).evaluate(frame) for frame in range(1, 26)] for take in (full, reduced)]
+        np.testing.assert_allclose(*played, atol=0.01 + 1e-5)
 
 
 def test_an_animators_action_is_kept(face: bpy.types.Object) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from blender_cteg.rigs.axes import axes_from_eyes
 from blender_cteg.rigs.detection.detect import detect_rig
-from blender_cteg.rigs.detection.naming import ARKIT_CHANNELS, match_arkit, match_bones, match_flame
+from blender_cteg.rigs.detection.naming import match_arkit, match_bones, match_flame
+from blender_cteg.shared import ARKIT_CHANNELS
 
 from . import scenes
 

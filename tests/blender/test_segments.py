@@ -155,11 +155,11 @@ VERSION_1 = {
 
 def test_a_take_of_version_1_is_read_as_one_of_today() -> None:
     data = migrated({**VERSION_1, "face": "kept"})
-    assert data["schema_version"] == SCHEMA_VERSION == 2
+    assert data["schema_version"] == SCHEMA_VERSION == 3
     assert data["face"] == "kept"
     assert (data["segments"], data["last_seed"]) == ([], 7)
     assert data["settings"] == VERSION_1["settings"] | {
-        "emotion_to": None, "rate": 1.0, "spread": False, "branch": None, "vary": None,
+        "emotion_to": None, "rate": 1.0, "spread": False, "branch": None, "vary": None, "layered": False,
     }  # fmt: skip
     clip = scenes.arkit_clip()
     again = Clip.from_json(VERSION_1, clip.values, clip.channels)
@@ -167,7 +167,7 @@ def test_a_take_of_version_1_is_read_as_one_of_today() -> None:
     assert VERSION_1["schema_version"] == 1  # what was read is left alone
 
 
-@pytest.mark.parametrize("data", [{}, {"schema_version": 3}, {"schema_version": "1"}, {**VERSION_1, "settings": []}])
+@pytest.mark.parametrize("data", [{}, {"schema_version": 4}, {"schema_version": "1"}, {**VERSION_1, "settings": []}])
 def test_what_no_version_stored_is_refused(data: dict[str, object]) -> None:
     with pytest.raises(ClipError):
         migrated(data)

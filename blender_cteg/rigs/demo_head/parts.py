@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ...shared import ARKIT_CHANNELS
 from . import expressions
 from .geometry import Floats, Geometry, Ints, clip, compact, rings
 from .materials import MATERIALS
@@ -94,7 +95,7 @@ def seal_lips(mesh: BaseMesh, rest: Floats, ring: Floats) -> Floats:
 
 def bone_weights(mesh: BaseMesh, rest: Floats, deltas: Floats, rigid: expressions.Rigid) -> Floats:
     """(V, 5): jaw by how far each vertex follows the jaw bone in jawOpen, neck by height, the rest to the root."""
-    action = expressions.ARKIT_CHANNELS.index("jawOpen")
+    action = ARKIT_CHANNELS.index("jawOpen")
     rotation = expressions.rotation_matrix(rigid.rotations[action, 2])
     motion = (rest - rigid.joints[2]) @ rotation.T + rigid.joints[2] - rest
     jaw = (deltas[action] * motion).sum(axis=1) / ((motion**2).sum(axis=1) + 2e-3)

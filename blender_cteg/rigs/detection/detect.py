@@ -7,12 +7,13 @@ from typing import Any, Final
 
 import bpy
 
+from ...shared import ARKIT_CHANNELS, FLAME_EXPRESSIONS
 from ..geometry import find_axes
 from ..mapping import MESH_PROPERTY, Mapping, MappingError
 from ..rig import Kind, Rig, shorten
 from .character import armature_of, belongs, keyed_meshes, meshes_under
 from .editable import OVERRIDE_ADVICE, why_broken, why_linked
-from .naming import ARKIT_CHANNELS, FLAME_EXPRESSIONS, KeyNames, is_modelling
+from .naming import KeyNames, is_modelling
 from .parts import (
     FEWEST_KEYS,
     Joined,

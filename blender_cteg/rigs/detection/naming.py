@@ -16,6 +16,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from ...shared import ARKIT_CHANNELS, FLAME_EXPRESSIONS
+
 _DATA: Final = Path(__file__).parents[1] / "data"
 
 
@@ -23,18 +25,6 @@ def load_table(name: str) -> dict[str, Any]:
     """One of the JSON tables in ``rigs/data``, by file name without its ending."""
     table: dict[str, Any] = json.loads((_DATA / f"{name}.json").read_text(encoding="utf-8"))
     return table
-
-
-_ARKIT55: Final = load_table("arkit55")
-
-HEAD_CHANNELS: Final[tuple[str, ...]] = ("headPitch", "headYaw", "headRoll")
-#: The 52 ARKit coefficients, in the order of generator/spaces.py.
-ARKIT_CHANNELS: Final[tuple[str, ...]] = tuple(c for c in _ARKIT55["channels"] if c not in HEAD_CHANNELS)
-#: Channel -> group of the arkit55 space ("upper face", "eyes", "mouth", "jaw", "head").
-ARKIT_GROUPS: Final = MappingProxyType({c: group for group, members in _ARKIT55["groups"].items() for c in members})
-JAW_CHANNELS: Final[tuple[str, ...]] = ("jawX", "jawY", "jawZ")
-#: The 50 FLAME expression coefficients of the flame53 space.
-FLAME_EXPRESSIONS: Final[tuple[str, ...]] = tuple(f"exp{i}" for i in range(1, 51))
 
 
 @dataclass(frozen=True)

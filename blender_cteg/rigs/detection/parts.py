@@ -10,28 +10,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from ...shared import ARKIT_CHANNELS, FLAME_EXPRESSIONS, SPACES
 from ..mapping import Mapping
 from ..rig import Kind
-from .naming import (
-    ARKIT_CHANNELS,
-    FLAME_EXPRESSIONS,
-    HEAD_CHANNELS,
-    JAW_CHANNELS,
-    KeyNames,
-    counts_from_zero,
-    is_makehuman,
-    match_arkit,
-    match_bones,
-    match_flame,
-)
+from .naming import KeyNames, counts_from_zero, is_makehuman, match_arkit, match_bones, match_flame
 
 #: Fewer recognised keys than this are a coincidence, not a face.
 FEWEST_KEYS: Final = 8
-
-_CHANNELS: Final = {
-    "arkit55": (*ARKIT_CHANNELS, *HEAD_CHANNELS),
-    "flame53": (*FLAME_EXPRESSIONS, *JAW_CHANNELS),
-}
 
 
 @dataclass(frozen=True)
@@ -70,7 +55,7 @@ def read_mapping(text: str) -> Mapping:
 
 def used_channels(mapping: Mapping) -> tuple[str, ...]:
     """The channels of its space that a mapping leads somewhere."""
-    channels = _CHANNELS.get(mapping.source_space, ())
+    channels = SPACES[mapping.source_space].channels if mapping.source_space in SPACES else ()
     unmatched = set(mapping.unmatched(channels))
     return tuple(channel for channel in channels if channel not in unmatched)
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...clip import Clip
-from ..detection.naming import ARKIT_CHANNELS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
+from ...shared import ARKIT_CHANNELS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
 from ..direct import JAW_TURNS
 from ..mapping import Mapping, MappingError
 from .fit import FaceGeometry, Fitted

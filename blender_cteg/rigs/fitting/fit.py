@@ -17,7 +17,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ..detection.naming import HEAD_CHANNELS, load_table
+from ...shared import HEAD_CHANNELS
+from ..detection.naming import load_table
 from ..direct import EYE_TURNS, Vector, X, Y, Z
 from ..mapping import Mapping
 from .actions import LANDMARKS, Source, action_displacements, template

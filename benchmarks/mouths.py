@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Three faces in Blender whose lips are measured on the evaluated mesh: ICT FaceKit, the demo head, a fitted head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import bpy
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.any_face import TO_BLENDER, flame_head
+from benchmarks.faces import Ict, read_head
+from benchmarks.fit import head_geometry
+from benchmarks.lip_points import measures
+from blender_cteg.animation import keyframes
+from blender_cteg.clip import Clip
+from blender_cteg.rigs.choose import mapping_for
+from blender_cteg.rigs.demo_head.assemble import add_demo_head
+from blender_cteg.rigs.detection.detect import detect_rig
+from blender_cteg.rigs.fitting.fit import face_points
+from blender_cteg.rigs.fitting.surface import Points, at_vertices
+from generator.evaluation.lips import Lips
+from tests.blender.ict import ict_arkit_face
+
+#: The first scene frame of a take.
+START: Final = 1
+_LEFT_EYE, _RIGHT_EYE, _LANDMARKS = slice(42, 48), slice(36, 42), 68
+
+
+@dataclass(frozen=True)
+class Mouth:
+    """A face in a scene of its own.
+
+    Attributes:
+        rig: the character.
+        points: where the 68 landmarks are on its mesh.
+        rest: `measures` of the face at rest.
+    """
+
+    rig: Any
+    points: Points
+    rest: npt.NDArray[np.float64]
+
+    def play(self, clip: Clip, fps: tuple[int, float], style: keyframes.Style = keyframes.STYLE) -> Lips:
+        """Write the take as an animator would, play it, and measure the lips of the evaluated mesh on every frame.
+
+        Args:
+            clip: its head should be still.
+            fps: ``render.fps`` and ``render.fps_base`` of the scene.
+            style: how it is keyed.
+        """
+        scene = bpy.context.scene
+        scene.render.fps, scene.render.fps_base = fps
+        action = keyframes.write_take(
+            self.rig, mapping_for(self.rig, clip), clip, start_frame=START, scene=scene, style=style
+        )
+        frames = range(START, int(np.ceil(action.frame_range[1])) + 1)
+        seen = []
+        for frame in frames:
+            scene.frame_set(frame)
+            seen.append(_measured(self.rig.object, self.points))
+        keyframes.delete_take(self.rig, action)
+        return Lips.of(np.stack(seen) - self.rest)
+
+
+def faces(ict: Path | None) -> dict[str, Callable[[], Mouth]]:
+    """Name -> what makes the face in an empty scene; without its file ICT FaceKit is left out."""
+    made: dict[str, Callable[[], Mouth]] = {}
+    if ict is not None:
+        made["ICT FaceKit"] = lambda: _mouth(lambda: ict_arkit_face(ict), at_vertices(Ict.read(ict).landmarks))
+    made["demo head"] = lambda: _mouth(lambda: add_demo_head(bpy.context), face_points(head_geometry(read_head())))
+    made["FLAME layout, fitted"] = lambda: _mouth(flame_head, face_points(head_geometry(read_head())))
+    return made
+
+
+def _mouth(make: Callable[[], bpy.types.Object], points: Points) -> Mouth:
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    face = make()
+    landmarks = Points(points.vertices[:_LANDMARKS], points.weights[:_LANDMARKS])
+    bpy.context.view_layer.update()
+    return Mouth(detect_rig(face), landmarks, _measured(face, landmarks))
+
+
+def _measured(face: bpy.types.Object, points: Points) -> npt.NDArray[np.float64]:
+    """`measures` of the face as it is now, in its own eye distances, (7,)."""
+    mesh = face.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+    at = np.empty(3 * len(mesh.vertices), np.float32)
+    mesh.vertices.foreach_get("co", at)
+    marks = points.of(at.reshape(-1, 3).astype(np.float64)) @ TO_BLENDER
+    eyes = marks[_LEFT_EYE].mean(0) - marks[_RIGHT_EYE].mean(0)
+    return measures(marks / np.linalg.norm(eyes))
+
+
+def still_head(values: npt.NDArray[Any], channels: Sequence[str]) -> npt.NDArray[np.float32]:
+    """``values`` (T, C) with a head that does not turn, so that up is up on every frame."""
+    still = np.array(values, np.float32)
+    still[:, [k for k, name in enumerate(channels) if name.startswith("head")]] = 0.0
+    return still
