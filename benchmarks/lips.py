@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -26,13 +27,13 @@ from benchmarks.lip_clips import INTENSITIES, Said, read
 from benchmarks.mouths import Mouth, faces, still_head
 from benchmarks.openfacefx import OpenFaceFx
 from benchmarks.wrong_mouths import WRONG
-from blender_cteg.animation.keyframes import Style
+from blender_cteg.animation.keyframes import STYLE, Style
 from blender_cteg.clip import Clip
 from generator.corpus.direction import Direction
 from generator.corpus.teacher import act_timed
 from generator.emotions import EMOTIONS
 from generator.evaluation.lips import lips_of
-from generator.evaluation.speaking import Watched, closures, judge_mouths
+from generator.evaluation.speaking import TOLERANCE, Watched, closures, judge_mouths
 from generator.shared.composing import whole_face
 from generator.shared.spaces import ARKIT55
 from generator.shared.timeline import Timeline
@@ -121,6 +122,7 @@ def closures_on(name: str, mouth: Mouth, takes: Sequence[Said], voices: Sequence
     """Rows of the table of closures of one mesh."""
     seen = [*_seen(mouth, takes, "every frame keyed", 0), *_seen(mouth, takes, f"keys reduced, {REDUCTION} %", 2)]
     seen += _seen(mouth, voices, "recorded voice, static poses", 1)
+    print(name, len(seen), "takes", file=sys.stderr, flush=True)
     return [
         {"mesh": name, "what": what, **_counted(part)}
         for what, part in [
@@ -143,23 +145,22 @@ def compared_on(mouth: Mouth, takes: Sequence[Said], openfacefx: Path | None) ->
         systems["OpenFaceFX, from text"] = [peer.from_text(said) for said in takes]
         systems["OpenFaceFX, our times"] = [peer.from_times(said) for said in takes]
     return {
-        name: _judged([_play(mouth, said, _FILM, speaks=name.startswith("ours")) for said in each])
+        name: _judged([_play(mouth, said, speaks=name.startswith("ours")) for said in each])
         for name, each in systems.items()
     }
 
 
 def wrong_on(mouth: Mouth, takes: Sequence[Said]) -> dict[str, dict[str, float]]:
     """The judges' numbers of the right mouth and of wrong ones, at 24 frames per second."""
-    right = [_play(mouth, said, _FILM) for said in takes]
+    right = [_play(mouth, said) for said in takes]
     result = {"right": {**_judged(right), "sides": _sides(right, takes)}}
     for name, wrong in WRONG.items():
         others = [takes[(k + 1) % len(takes)].timeline for k in range(len(takes))]
         says = [replace(s, timeline=wrong(s.timeline, o)) for s, o in zip(takes, others, strict=True)]
-        mouths = [_play(mouth, said, _FILM) for said in says]
-        result[name] = _judged([replace(m, timeline=s.timeline) for m, s in zip(mouths, takes, strict=True)])
-    result["static pose"] = _judged([_play(mouth, said, _FILM, speaks=False) for said in takes])
+        result[name] = _judged([_play(mouth, w, line=s.timeline) for w, s in zip(says, takes, strict=True)])
+    result["static pose"] = _judged([_play(mouth, said, speaks=False) for said in takes])
     mirrored = [replace(said, performance=said.performance[:, _MIRROR]) for said in takes]
-    swapped = [_play(mouth, said, _FILM) for said in mirrored]
+    swapped = [_play(mouth, said) for said in mirrored]
     result["left and right swapped"] = {**_judged(swapped), "sides": _sides(swapped, takes)}
     return result
 
@@ -173,22 +174,29 @@ def _sides(mouths: Sequence[Watched], takes: Sequence[Said]) -> float:
     wanted = [
         lips_of(whole_face(said.performance, said.timeline, ARKIT55.fps, said.scale), "ict").tilt for said in takes
     ]
-    pairs = [(m.lips.tilt[: len(w)], w[: len(m.lips.tilt)]) for m, w in zip(mouths, wanted, strict=True)]
+    pairs = [(m.lips.tilt[m.speech], w[: len(m.speech)][m.speech]) for m, w in zip(mouths, wanted, strict=True)]
     return float(np.corrcoef(*(np.concatenate(side) for side in zip(*pairs, strict=True)))[0, 1])
 
 
 def _play(
-    mouth: Mouth, said: Said, rate: tuple[int, float], style: Style | None = None, speaks: bool = True
+    mouth: Mouth,
+    said: Said,
+    rate: tuple[int, float] = _FILM,
+    style: Style = STYLE,
+    speaks: bool = True,
+    line: Timeline | None = None,
 ) -> Watched:
-    performance = still_head(said.performance, ARKIT55.channels)
-    clip = Clip(performance, ARKIT55.channels, ARKIT55.fps, ARKIT55.name, said.timeline.text)
+    """The take on the mesh, watched for what it says, or for another ``line``."""
+    line = line or said.timeline
+    clip = Clip(still_head(said.performance, ARKIT55.channels), ARKIT55.channels, ARKIT55.fps, ARKIT55.name, line.text)
     if speaks:
         clip = replace(clip, timeline=said.timeline, speech_scale=said.scale)
-    return Watched(mouth.play(clip, rate, style or Style()), said.timeline, rate[0] / rate[1])
+    span = line.start - 2 * TOLERANCE, line.end + 2 * TOLERANCE
+    return Watched(mouth.play(clip, rate, span, style), line, rate[0] / rate[1])
 
 
 def _seen(mouth: Mouth, takes: Sequence[Said], source: str, first_rate: int) -> list[Seen]:
-    style = Style(reduction=REDUCTION) if "reduced" in source else Style()
+    style = Style(reduction=REDUCTION) if "reduced" in source else STYLE
     names = list(RATES)
     result = []
     for number, said in enumerate(takes):

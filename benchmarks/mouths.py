@@ -45,12 +45,15 @@ class Mouth:
     points: Points
     rest: npt.NDArray[np.float64]
 
-    def play(self, clip: Clip, fps: tuple[int, float], style: keyframes.Style = keyframes.STYLE) -> Lips:
-        """Write the take as an animator would, play it, and measure the lips of the evaluated mesh on every frame.
+    def play(
+        self, clip: Clip, fps: tuple[int, float], span: tuple[float, float], style: keyframes.Style = keyframes.STYLE
+    ) -> Lips:
+        """Write the take as an animator would, play it, and measure the lips of the evaluated mesh frame by frame.
 
         Args:
             clip: its head should be still.
             fps: ``render.fps`` and ``render.fps_base`` of the scene.
+            span: seconds of the first and last frame that matter; before and after, lips are given as at rest.
             style: how it is keyed.
         """
         scene = bpy.context.scene
@@ -58,13 +61,13 @@ class Mouth:
         action = keyframes.write_take(
             self.rig, mapping_for(self.rig, clip), clip, start_frame=START, scene=scene, style=style
         )
-        frames = range(START, int(np.ceil(action.frame_range[1])) + 1)
-        seen = []
-        for frame in frames:
-            scene.frame_set(frame)
-            seen.append(_measured(self.rig.object, self.points))
+        values = np.zeros((int(np.ceil(action.frame_range[1])) + 1 - START, len(self.rest)))
+        first, last = (time * fps[0] / fps[1] for time in span)
+        for frame in range(max(int(first), 0), min(int(last) + 2, len(values))):
+            scene.frame_set(START + frame)
+            values[frame] = _measured(self.rig.object, self.points) - self.rest
         keyframes.delete_take(self.rig, action)
-        return Lips.of(np.stack(seen) - self.rest)
+        return Lips.of(values)
 
 
 def faces(ict: Path | None) -> dict[str, Callable[[], Mouth]]:

@@ -16,6 +16,7 @@ from ..emotions import full_vector
 from ..errors import DataError
 from ..shared.spaces import SPACES, Space
 from .direction import Direction as ActingDirection
+from .teacher import TEACHER_VERSION, Acted, act_timed
 from .texts import SPLITS
 
 SCHEMA_VERSION: Final = 1
@@ -142,6 +143,12 @@ class Corpus:
             float(line.get("energy", 1.0)),
             bool(line.get("speaking", True)),
         )
+
+    def acted(self, index: int) -> Acted | None:
+        """One clip acted again, in its layers; None where another edition of the teacher acted it."""
+        if self.info.get("teacher_version") != TEACHER_VERSION:
+            return None
+        return act_timed(self.text(index), self.acting(index), int(self.lines[index]["seed"]))
 
     def clip(self, index: int) -> tuple[str, npt.NDArray[np.float32], float, npt.NDArray[np.float32]]:
         """Text, weights (7,), intensity and values float32 (T, C) of one clip; IndexError beyond the last."""

@@ -208,7 +208,8 @@ def same_line(lines: Sequence[Sequence[Watched]]) -> tuple[float, float]:
     """Correlation of the lips' opening between two takes of a line, and between two lines of about the same length.
 
     Both over speech, sound by sound, so that takes may be timed differently, and without what changes slowly: takes of
-    a line share an emotion too. Lips that move by less than `CLOSED` count as nearly still. ``lines[i][k]`` is take k of line i.
+    a line share an emotion too. Lips that move by less than `CLOSED` count as nearly still. ``lines[i][k]`` is take k
+    of line i.
     """
     curves = [[_opening(take) for take in line[:2]] for line in lines]
     lengths = np.array([line[0].timeline.end - line[0].timeline.start for line in lines])

@@ -20,6 +20,7 @@ from ..line_statistics import line_statistics
 from ..requests import MAX_LINE_SECONDS, MAX_SECONDS, MIN_SECONDS, LineRequest
 from ..shared.spaces import ARKIT55
 from ..shared.timeline import Timeline
+from ..speech.language import NAMES, guess
 from ..text import TextEncoder
 from .asked import Asked, told
 from .continuity import Passage, Performance, sample_performances
@@ -161,6 +162,10 @@ class CtegPerformer(Performer):
             warnings.append(
                 f"The line takes longer than {MAX_LINE_SECONDS:g} s and was hurried; split it into several lines."
             )
+        language = guess(request.text) if request.language == "auto" else request.language
+        if language != "en" and request.emotion == "auto":
+            name = NAMES.get(language, language)
+            warnings.append(f"Emotions are read from English words only; choose one for this line in {name}.")
         if self._model.config.conditioning != "direction":
             if request.energy != 1.0:
                 warnings.append(f"The checkpoint {self.name} does not know energy, so it was ignored.")

@@ -17,7 +17,6 @@ from ..direction.script import Part
 from ..errors import InputError
 from ..requests import MAX_LINE_SECONDS, LineRequest
 from ..shared.timeline import Timeline
-from ..speech.language import NAMES
 from ..speech.reading import Script, language_of, read_line
 from ..speech.timing import completed, fitted, silent_beat, time_line
 
@@ -74,10 +73,6 @@ def say_parts(request: LineRequest, parts: tuple[Part, ...], seed: int, fps: flo
     script = read_parts(request, parts)
     firsts = list(_first_words(script, parts))
     warnings = []
-    if script.language != "en" and request.emotion == "auto":
-        warnings.append(
-            f"Emotions are read from English words only; choose one for this line in {NAMES[script.language]}."
-        )
     if request.timeline is not None:
         timeline = completed(_of_this_line(request.timeline, script), script, seed)
         if request.seconds is not None or request.rate != 1.0:

@@ -125,7 +125,7 @@ def read_line(text: str, language: str = "en") -> Script:
     said, cues = _without_cues(text)
     phrases: list[list[tuple[Said, str]]] = [[]]
     marks: list[str] = []
-    for token in say(said):
+    for token in say(said, language):
         if not token.mark:
             phrases[-1] += [(token, word) for word in token.words]
         elif phrases[-1]:

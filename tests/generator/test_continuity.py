@@ -120,6 +120,22 @@ def test_what_cannot_be_said_is_refused_or_said_so(performer: CtegPerformer) -> 
     assert silent.timeline(0) is None and dots.timeline(0) is None
     with pytest.raises(InputError, match="no language 'xx'"):
         ask(language="xx")
+    german = "Ich habe es dir doch gesagt, das ist nicht gut."
+    for fields in ({"language": "en"}, {"speaking": False}, {"layered": False}):
+        (clips,) = performer.perform([ask(german, emotion="joy", **fields)])
+        assert not any("English" in warning for warning in clips.warnings)
+    (clips,) = performer.perform([ask(german, speaking=False)])
+    assert "choose one for this line in German" in clips.warnings[-1]
+
+
+def test_a_language_nobody_can_pronounce_is_refused_before_anything_is_performed(
+    performer: CtegPerformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("generator.speech.espeak.available", lambda: False)
+    with pytest.raises(InputError, match="seems to be German, which needs espeak-ng"):
+        performer.perform([ask("Ich habe es dir doch gesagt, das ist nicht gut.")])
+    with pytest.raises(InputError, match="is to be spoken in French"):
+        performer.perform([ask(language="fr")])
 
 
 def test_what_is_not_asked_for_changes_nothing(performer: CtegPerformer) -> None:
