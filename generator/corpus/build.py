@@ -240,8 +240,8 @@ def _write_split(folder: Path, split: str, jobs: list[Job], workers: int, progre
     with raw.open("wb") as values, (folder / f"{split}_lines.jsonl").open("w", encoding="utf-8") as lines:
         bar = tqdm(total=len(jobs), desc=f"acting {split}", unit="clip", disable=not progress, mininterval=1.0)
         for job, acted in zip(jobs, _acted(jobs, workers), strict=True):
-            acted.frames.astype(np.float16).tofile(values)
-            lengths.append(len(acted.frames))
+            acted.performance.astype(np.float16).tofile(values)
+            lengths.append(len(acted.performance))
             turn = None if acted.turn is None else round(acted.turn, 3)
             lines.write(json.dumps(asdict(job) | {"turn": turn}, ensure_ascii=False) + "\n")
             bar.update()

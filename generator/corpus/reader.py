@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,11 +16,17 @@ from ..datasets import Direction
 from ..emotions import full_vector
 from ..errors import DataError
 from ..shared.spaces import SPACES, Space
+from ..shared.timeline import Timeline
 from .direction import Direction as ActingDirection
 from .teacher import TEACHER_VERSION, Acted, act_timed
 from .texts import SPLITS
 
 SCHEMA_VERSION: Final = 1
+
+
+@lru_cache(maxsize=64)
+def _act(text: str, direction: ActingDirection, seed: int) -> Acted:
+    return act_timed(text, direction, seed)
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,7 @@ class Corpus:
         return str(self.lines[index]["text"])
 
     def frames(self, index: int) -> npt.NDArray[np.float32]:
-        """The performance of one clip, (T, C)."""
+        """One clip, (T, C): the performance without its words; the whole face in a corpus of teacher 2.1 and before."""
         return self.clip(index)[3]
 
     def length(self, index: int) -> int:
@@ -144,11 +151,21 @@ class Corpus:
             bool(line.get("speaking", True)),
         )
 
-    def acted(self, index: int) -> Acted | None:
-        """One clip acted again, in its layers; None where another edition of the teacher acted it."""
+    def timeline(self, index: int) -> Timeline | None:
+        """When one clip says what; None for a silent one, and where another edition of the teacher acted it."""
+        acted = self._acted(index)
+        return None if acted is None else acted.timeline
+
+    def speech_scale(self, index: int) -> float:
+        """How large the mouth of one clip speaks, 1 natural."""
+        acted = self._acted(index)
+        return 1.0 if acted is None else acted.loudness
+
+    def _acted(self, index: int) -> Acted | None:
+        # Acted again rather than stored: timelines would weigh more than the clips.
         if self.info.get("teacher_version") != TEACHER_VERSION:
             return None
-        return act_timed(self.text(index), self.acting(index), int(self.lines[index]["seed"]))
+        return _act(self.text(index), self.acting(index), int(self.lines[index]["seed"]))
 
     def clip(self, index: int) -> tuple[str, npt.NDArray[np.float32], float, npt.NDArray[np.float32]]:
         """Text, weights (7,), intensity and values float32 (T, C) of one clip; IndexError beyond the last."""

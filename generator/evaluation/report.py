@@ -11,7 +11,7 @@ from typing import Any, Final
 from .. import __version__
 from .table import GROUPS, METRICS, Better
 
-REPORT_SCHEMA: Final = 2
+REPORT_SCHEMA: Final = 3
 
 
 @dataclass(frozen=True)
@@ -126,5 +126,5 @@ def _number(value: float | None) -> str:
 
 
 def _rounded(value: float) -> float | None:
-    """Six significant digits and twelve decimals: what lies beyond depends on the machine. None: infinite."""
-    return round(float(f"{value:.6g}"), 12) if math.isfinite(value) else None
+    """Six significant digits and twelve decimals: what lies beyond depends on the machine. No -0. None: infinite."""
+    return round(float(f"{value:.6g}"), 12) + 0.0 if math.isfinite(value) else None

@@ -11,7 +11,7 @@ import pytest
 
 from generator.corpus.build import build_corpus, choose_jobs
 from generator.corpus.reader import Corpus
-from generator.corpus.teacher import act
+from generator.corpus.teacher import act_timed
 from generator.corpus.texts import (
     GOEMOTIONS_LABELS,
     SPLITS,
@@ -48,8 +48,10 @@ def test_round_trip(corpus: Path) -> None:
             assert weights.shape == (7,) and weights.sum() == pytest.approx(1.0, abs=1e-3)
             direction = data.acting(index)
             assert direction.intensity == intensity and direction.speaking == line["speaking"]
-            again = act(text, direction, line["seed"])
-            assert np.allclose(values, again, atol=1e-3)
+            again = act_timed(text, direction, line["seed"])
+            assert np.allclose(values, again.performance, atol=1e-3)
+            assert data.timeline(index) == again.timeline and data.speech_scale(index) == again.loudness
+            assert (again.timeline is None) == (not direction.speaking or not any(c.isalnum() for c in text))
             turn = data.direction(index).turn
             assert (turn is None) == (direction.towards is None)
             assert turn is None or 0.2 < turn < len(values) / ARKIT55.fps
