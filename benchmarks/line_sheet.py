@@ -4,7 +4,7 @@
     python -m benchmarks.line_sheet --out docs/images/timeline.png
     python -m benchmarks.line_sheet --mouths --ict ict_facekit_light.npz --out docs/images/lips.jpg
 
-Needs the baked demo head for ``--mouths``. The line is performed by ``python -m generator say`` in a process of its own.
+Needs the baked demo head for ``--mouths``. ``python -m generator say`` performs the line, in a process of its own.
 """
 
 from __future__ import annotations

@@ -70,9 +70,7 @@ def main() -> None:
     parser.add_argument("--voice", type=Path, help="folder of recordings' phone times, NAME.phone.json")
     parser.add_argument("--openfacefx", type=Path, help="folder into which pip installed it")
     parser.add_argument("--wrong", action="store_true", help="only show the judges what is wrong")
-    parser.add_argument(
-        "--every", type=int, default=1, help="only every so many takes; 3 and 5 meet all emotions"
-    )
+    parser.add_argument("--every", type=int, default=1, help="only every so many takes; 3 and 5 meet all emotions")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     takes, made = read(options.clips)[:: options.every], faces(options.ict)

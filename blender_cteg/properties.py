@@ -14,6 +14,7 @@ from . import desk
 from .emotions import AUTO, EMOTIONS
 from .layouts import emotion_icon
 from .mapping_editor.properties import CTEG_MappingEditor, retarget
+from .shared import LANGUAGES
 
 #: The emotion menu: identifier, label, description, icon, number.
 EMOTION_ITEMS = [
@@ -31,13 +32,8 @@ EMOTION_WITH_ITEMS = [(NOWHERE, "Nothing", "The emotion is felt by itself", "NON
 #: The menu of languages: identifier, label, description, number.
 LANGUAGE_ITEMS = [
     (code, name, f"The line is {name}" if number else "The words say which language it is", number)
-    for number, (code, name) in enumerate(
-        {
-            "auto": "Automatic", "en": "English", "de": "German", "fr": "French", "es": "Spanish", "it": "Italian",
-            "pt": "Portuguese", "nl": "Dutch", "pl": "Polish",
-        }.items()
-    )
-]  # fmt: skip
+    for number, (code, name) in enumerate({"auto": "Automatic", **LANGUAGES}.items())
+]
 LINE_DESCRIPTION = (
     "What the character says. '...' makes a silent reaction. Directions in the line are played, not spoken: "
     "(angrily) Get out.  Or: [joy 0.8 -> sadness] You came back…"

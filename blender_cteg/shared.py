@@ -21,6 +21,8 @@ else:
 
 Timeline = timeline.Timeline
 TimelineError = timeline.TimelineError
+#: What a line can be pronounced in, by ISO 639-1 code.
+LANGUAGES: Final = timeline.LANGUAGES
 seal_frames = articulation.seal_frames
 whole_face = composing.whole_face
 

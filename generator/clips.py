@@ -127,7 +127,8 @@ class Clips:
                 "frames": int(self.lengths[i]),
                 "segments": list(self.segments[i]) if self.segments else [],
                 "timeline": timeline and timeline.to_json(),
-                "values": [[round(float(v), 5) for v in frame] for frame in self.take(i)],
+                "values": _plain(self.take(i)),
+                **({"performance": _plain(self.performance(i)), "speech_scale": self.speech_scale} if timeline else {}),
             }
             for i, timeline in enumerate(self.timelines or (None,) * len(self.lengths))
         ]
@@ -162,6 +163,10 @@ class Clips:
             columns = len(coefficients) + len(_LIVE_LINK_ROTATIONS)
             writer.writerow([_timecode(number, self.space.fps), columns, *values, *rotations])
         return out.getvalue()
+
+
+def _plain(frames: npt.NDArray[np.float32]) -> list[list[float]]:
+    return [[round(float(v), 5) for v in frame] for frame in frames]
 
 
 def _timecode(frame: int, fps: float) -> str:

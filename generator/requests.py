@@ -14,7 +14,7 @@ from typing import Any, Final
 from .emotions import EMOTION_NAMES
 from .errors import InputError
 from .performing.spread import drawn_for
-from .shared.timeline import Timeline, TimelineError
+from .shared.timeline import LANGUAGES, Timeline, TimelineError
 
 #: Longest line accepted, in characters.
 MAX_CHARACTERS: Final = 2000
@@ -35,7 +35,7 @@ MAX_RATE: Final = 2.0
 MIN_ENERGY: Final = 0.4
 MAX_ENERGY: Final = 1.6
 #: What a line can be pronounced in; all but English need espeak-ng.
-LANGUAGES: Final = ("auto", "en", "de", "fr", "es", "it", "pt", "nl", "pl")
+LANGUAGE_CODES: Final = ("auto", *LANGUAGES)
 #: What a line may have beside its text, by field name: the protocol's features.
 FEATURES: Final = (
     "emotion_to", "rate", "spread", "branch", "vary", "directions", "emotion_with", "share", "energy", "speaking", "of",
@@ -147,7 +147,7 @@ class LineRequest:
         timing: seed of the line's timing, the same for all takes; 0 to 2^31 - 1.
         vary_timing: each take has a timing of its own, from its own seed.
         timeline: when every sound is made, from outside; None to make it from the text. It decides the length, too.
-        language: what the line is pronounced in, a key of `LANGUAGES`; "auto" to find out.
+        language: what the line is pronounced in, one of `LANGUAGE_CODES`; "auto" to find out.
         layered: False for a face in one layer, as 0.1.0 made it: its mouth moves, but does not say the words.
         warnings: what was changed in the text, for the user.
     """
@@ -193,8 +193,8 @@ class LineRequest:
         _in_range("The speaking rate", self.rate, MIN_RATE, MAX_RATE)
         _in_range("The energy", self.energy, MIN_ENERGY, MAX_ENERGY)
         _whole_in_range("The seed of the timing", self.timing, 0, MAX_SEED)
-        if self.language not in LANGUAGES:
-            raise InputError(f"There is no language {self.language!r}; choose {', '.join(LANGUAGES)}.")
+        if self.language not in LANGUAGE_CODES:
+            raise InputError(f"There is no language {self.language!r}; choose {', '.join(LANGUAGE_CODES)}.")
         self.origin.check()
         return replace(self, text=text, warnings=warnings)
 

@@ -13,7 +13,7 @@ from typing import Any
 from .clips import Clips, write_whole
 from .emotions import EMOTION_NAMES
 from .errors import InputError
-from .requests import LANGUAGES, Branch, LineRequest, Vary, read_timeline
+from .requests import LANGUAGE_CODES, Branch, LineRequest, Vary, read_timeline
 from .shared.timeline import Timeline
 
 
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timeline", type=Path, metavar="FILE.json",
         help="when each sound is made: read where the file is there, else written (docs/timeline.md)",
     )  # fmt: skip
-    parser.add_argument("--language", default="auto", metavar="CODE", help=f"{', '.join(LANGUAGES)}")
+    parser.add_argument("--language", default="auto", metavar="CODE", help=f"{', '.join(LANGUAGE_CODES)}")
     parser.add_argument(
         "--one-layer", action="store_true", help="as 0.1.0: a mouth that moves, but does not say the words"
     )
@@ -75,6 +75,8 @@ def run(options: argparse.Namespace) -> None:
         options.emotion_with, options.share, options.energy, not options.silent, options.timing, options.vary_timing,
         _given_timeline(options.timeline), options.language, not options.one_layer,
     ).validated()  # fmt: skip
+    if options.timeline is not None:
+        _check_timeline(options.timeline, options.out, request)
     if options.out.suffix.lower() not in (".npz", ".json", ".csv"):
         raise InputError(f"--out must end in .npz, .json or .csv, not {options.out.name!r}.")
     from .performing.devices import leave_cores_to_others
@@ -95,6 +97,23 @@ def run(options: argparse.Namespace) -> None:
         _write_timelines(options.timeline, clips)
 
 
+def _check_timeline(path: Path, out: Path, request: LineRequest) -> None:
+    """Say whether times are read or written; InputError where a file would be lost."""
+    if path.resolve() == out.resolve():
+        raise InputError("--timeline and --out name the same file; give each its own.")
+    if request.timeline is not None:
+        print(f"performing the times in {path}", file=sys.stderr)
+        return
+    print(f"{path} is not there yet: the line's own times are written to it", file=sys.stderr)
+    for number in range(1, request.takes + 1 if request.vary_timing else 1):
+        if (numbered := _numbered(path, number)).exists():
+            raise InputError(f"{numbered} is there already and would be overwritten; name another file.")
+
+
+def _numbered(path: Path, number: int) -> Path:
+    return path.with_stem(f"{path.stem}_{number}")
+
+
 def _given_timeline(path: Path | None) -> Timeline | None:
     """The timeline in a file that is there; None where it is to be written."""
     if path is None or not path.exists():
@@ -110,9 +129,9 @@ def _write_timelines(path: Path, clips: Clips) -> None:
     """The timeline of the takes; of each one its own where they differ: ``name_1.json``, ``name_2.json``, ..."""
     timelines = list(dict.fromkeys(t for t in clips.timelines if t is not None))
     if not timelines:
-        print("warning: nothing is said, so there is no timeline to write", file=sys.stderr)
+        print("warning: no timeline was written: nothing is said, or the face has one layer", file=sys.stderr)
     for number, timeline in enumerate(timelines, 1):
-        target = path if len(timelines) == 1 else path.with_stem(f"{path.stem}_{number}")
+        target = path if len(timelines) == 1 else _numbered(path, number)
         text = json.dumps(timeline.to_json(), ensure_ascii=False, indent=1)
         print(write_whole(target, text.encode()))
 

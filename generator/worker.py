@@ -62,16 +62,18 @@ class Worker:
     # Reader thread ---------------------------------------------------------------------------------------------------
 
     def _read(self) -> None:
-        for line in self._reader:
-            if line.strip() and not self._receive(line):
-                break
-        self._jobs.put(None)
+        try:
+            for line in self._reader:
+                if line.strip() and not self._receive(line):
+                    break
+        finally:  # whatever happens here, the process must not outlive the one that asks
+            self._jobs.put(None)
 
     def _receive(self, line: str) -> bool:
         """Handle one line; False ends the conversation."""
         try:
             request = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             request = None
         if not isinstance(request, dict):
             self._error(None, "input", "A request must be a JSON object on one line.")
@@ -272,5 +274,5 @@ def run(_: argparse.Namespace) -> None:
     # Libraries print; the protocol owns stdout. Keep its descriptor for ourselves and send prints to stderr.
     protocol = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", newline="\n")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    with open(sys.stdin.fileno(), encoding="utf-8", closefd=False) as requests:
+    with open(sys.stdin.fileno(), encoding="utf-8", errors="replace", closefd=False) as requests:
         Worker(requests, protocol).run()

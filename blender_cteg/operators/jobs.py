@@ -123,6 +123,10 @@ class JobOperator:
                 self.complete(context, job)
             except Refusal as refusal:
                 problem = str(refusal)
+            except Exception:  # Blender prints it; the job is over all the same
+                self.conclude("CTEG failed; nothing may have been written. The reason is in the system console.")
+                redraw_panels(context)
+                raise
         self.conclude(problem)
         redraw_panels(context)
         if problem:

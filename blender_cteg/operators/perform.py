@@ -49,7 +49,7 @@ class _Place:
 class PerformOperator(JobOperator):
     """Mixin of the operators that put new takes on a face."""
 
-    reduction: FloatProperty(name="Reduction", min=0.0, max=100.0, options={"SKIP_SAVE"})
+    reduction: FloatProperty(name="Reduction", options={"SKIP_SAVE"})
 
     _place: _Place | None = None
 
@@ -64,6 +64,8 @@ class PerformOperator(JobOperator):
         """See `JobOperator`."""
         scene, order, chosen = context.scene, self.order(context), choices(context)
         reduction = (self if self.properties.is_property_set("reduction") else scene.cteg).reduction
+        if not 0.0 <= reduction <= 100.0:
+            raise Refusal(f"Reduction must be from 0 to 100 percent, not {reduction:g}.")
         self._place = _Place(
             scene.session_uid, order.target.session_uid, order.target.name, order.start_frame,
             Style(scene.cteg.interpolation, reduction), order.line.last_seed,

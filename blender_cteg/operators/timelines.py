@@ -51,7 +51,8 @@ def text_of(path: Path) -> str:
                 f"{path.name} has {size / 1e6:,.0f} MB, and no timeline has more than {LARGEST_FILE / 1e6:.0f}; choose "
                 "another file."
             )
-        return path.read_text(encoding="utf-8-sig")
+        data = path.read_bytes()
+        return data.decode(json.detect_encoding(data)).removeprefix("\ufeff")
     except (OSError, UnicodeDecodeError) as error:
         why = (error.strerror or str(error)) if isinstance(error, OSError) else "it is not text"
         raise TimelineError(f"{path.name or 'The file'} cannot be read ({why}); choose another file.") from None

@@ -184,7 +184,9 @@ def sample_performances(
     decoded = _decoded(model, encoder, rows, on_step)
     takes = [_assembled(parts, row.passages) for parts, row in zip(decoded, rows, strict=True)]
     if model.config.frames_per_step > 1:
-        takes = [smooth_seams(take, model.space) for take in takes]
+        # A mouth that says nothing is as slow as the rest of the face.
+        quiet = [SAID if any(passage.layered for passage in row.passages) else () for row in rows]
+        takes = [smooth_seams(take, model.space, also) for take, also in zip(takes, quiet, strict=True)]
     ends = [
         len(take) if row.fixed else first_standard_face(take, model.space, len(take) - row.passages[-1].start)
         for take, row in zip(takes, rows, strict=True)

@@ -19,8 +19,8 @@ from ..direction.script import Part, WeightsOf, write_script
 from ..line_statistics import line_statistics
 from ..requests import MAX_LINE_SECONDS, MAX_SECONDS, MIN_SECONDS, LineRequest
 from ..shared.spaces import ARKIT55
-from ..shared.timeline import Timeline
-from ..speech.language import NAMES, guess
+from ..shared.timeline import LANGUAGES, Timeline
+from ..speech.language import guess
 from ..text import TextEncoder
 from .asked import Asked, told
 from .continuity import Passage, Performance, sample_performances
@@ -69,8 +69,8 @@ class CtegPerformer(Performer):
         laid = self._laid(takes)
         rows = [
             Performance(
-                lay.passages, take.seed, take.words, take.request.temperature,
-                take.request.seconds is not None or lay.timeline is not None, take.request.origin,
+                lay.passages, take.seed, take.words, take.request.temperature, _is_fixed(take.request, lay),
+                take.request.origin,
             )
             for take, lay in zip(takes, laid, strict=True)
         ]  # fmt: skip
@@ -124,9 +124,10 @@ class CtegPerformer(Performer):
         for take in takes:
             parts, request = take.parts, take.request
             own = own_frames([round(next(seconds) * fps) for _ in parts], fps)
-            if request.seconds is not None:
-                total = round(request.seconds * fps)
-                if request.seconds > MAX_SECONDS:
+            wanted = request.seconds if request.timeline is None else request.timeline.seconds
+            if wanted is not None:
+                total = round(wanted * fps)
+                if wanted > MAX_SECONDS:
                     parts, own = filled(parts, own, total, fps)
                 own = fitted(own, total)
             elif sum(own) > MAX_LINE_SECONDS * fps:
@@ -162,9 +163,11 @@ class CtegPerformer(Performer):
             warnings.append(
                 f"The line takes longer than {MAX_LINE_SECONDS:g} s and was hurried; split it into several lines."
             )
+        if request.timeline is not None and longest.timeline is None:
+            warnings.append("The timeline decided the length only: nothing is said, or the face has one layer.")
         language = guess(request.text) if request.language == "auto" else request.language
         if language != "en" and request.emotion == "auto":
-            name = NAMES.get(language, language)
+            name = LANGUAGES.get(language, language)
             warnings.append(f"Emotions are read from English words only; choose one for this line in {name}.")
         if self._model.config.conditioning != "direction":
             if request.energy != 1.0:
@@ -181,6 +184,11 @@ def _asked(request: LineRequest, part: Part, weights_of: WeightsOf) -> Asked:
     if part.emotion_to is None:
         return begin
     return begin.halfway(Asked(part.weights_to(weights_of), part.intensity_to, request.energy, speaking))
+
+
+def _is_fixed(request: LineRequest, laid: _Laid) -> bool:
+    """Whether a take has a length that it must keep."""
+    return any(given is not None for given in (request.seconds, request.timeline, laid.timeline))
 
 
 def _length_seed(take: Take) -> int:

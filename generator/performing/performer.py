@@ -213,7 +213,7 @@ class Performer(ABC):
 
 def speech_scale(energy: float) -> float:
     """How large the mouth speaks at an energy; 1 is natural."""
-    return 0.6 + 0.4 * energy
+    return round(0.6 + 0.4 * energy, 3)
 
 
 def _leading_emotion(take: Performed) -> str:

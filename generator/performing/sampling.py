@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -152,13 +152,13 @@ def sample_uncached(model: CTEG, condition: Condition, seed: TakeSeed, temperatu
     return decoded[: int(condition.frames[0])]
 
 
-def smooth_seams(frames: npt.NDArray[np.float32], space: Space) -> npt.NDArray[np.float32]:
-    """Smooth the slow channels of ``frames`` (T, C) over five frames (binomial weights).
+def smooth_seams(frames: npt.NDArray[np.float32], space: Space, also: Sequence[int] = ()) -> npt.NDArray[np.float32]:
+    """Smooth the slow channels of ``frames`` (T, C), and columns ``also``, over five frames (binomial weights).
 
     Each decoder step draws a latent of its own, so velocity breaks where P-frame steps meet: on a slow channel such as
     the head that shows as a tick P frames apart. Lids, gaze and speaking lips are faster than that and stay untouched.
     """
-    slow = list(space.slow)
+    slow = [*space.slow, *(column for column in also if column not in space.slow)]
     padded = np.pad(frames[:, slow], ((2, 2), (0, 0)), mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, 5, axis=0)
     smoothed = frames.copy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -15,9 +16,9 @@ import numpy as np
 from ..direction.brackets import SILENCE
 from ..direction.script import Part
 from ..errors import InputError
-from ..requests import MAX_LINE_SECONDS, LineRequest
+from ..requests import MAX_LINE_SECONDS, LineRequest, Origin
 from ..shared.timeline import Timeline
-from ..speech.reading import Script, language_of, read_line
+from ..speech.reading import ReadWord, Script, language_of, read_line
 from ..speech.timing import completed, fitted, silent_beat, time_line
 
 #: A passage's emotion begins so many seconds before its first word.
@@ -55,7 +56,10 @@ def read_parts(request: LineRequest, parts: Sequence[Part]) -> Script:
         InputError: a language that cannot be pronounced.
     """
     text = " ".join(part.text for part in parts if part.text != SILENCE)
-    return read_line(text, language_of(text, request.language) if any(c.isalpha() for c in text) else "en")
+    # With a timeline nothing has to be pronounced.
+    if request.timeline is not None or not any(c.isalpha() for c in text):
+        return read_line(text)
+    return read_line(text, language_of(text, request.language))
 
 
 def say_parts(request: LineRequest, parts: tuple[Part, ...], seed: int, fps: float) -> Spoken:
@@ -71,12 +75,15 @@ def say_parts(request: LineRequest, parts: tuple[Part, ...], seed: int, fps: flo
         InputError: the request's timeline is of another line; a language that cannot be pronounced.
     """
     script = read_parts(request, parts)
+    if request.timeline is not None:
+        script = _as_in(request.timeline, script)
     firsts = list(_first_words(script, parts))
     warnings = []
     if request.timeline is not None:
-        timeline = completed(_of_this_line(request.timeline, script), script, seed)
-        if request.seconds is not None or request.rate != 1.0:
-            warnings.append("Length and speaking rate have no effect where a timeline is given.")
+        timeline = completed(request.timeline, script, seed)
+        asked = request.seconds is not None or request.rate != 1.0 or request.vary_timing or request.timing != 0
+        if asked and request.origin == Origin():  # a take that is made from a take has that one's settings
+            warnings.append("Length, speaking rate and timing have no effect where a timeline is given.")
     else:
         beats: dict[int, float] = {}
         for part, first in zip(parts, firsts, strict=True):
@@ -94,7 +101,8 @@ def say_parts(request: LineRequest, parts: tuple[Part, ...], seed: int, fps: flo
                 )
     starts = [_start(timeline, part, first) for part, first in zip(parts, firsts, strict=True)]
     frames = max(round(timeline.seconds * fps), len(parts))
-    return Spoken(timeline, *_filled(parts, _edges(starts, frames, fps), fps), tuple(warnings))
+    edges = _edges(starts, frames, fps)
+    return Spoken(timeline, *_filled(parts, edges, fps, script, timeline), tuple(warnings))
 
 
 def _first_words(script: Script, parts: Sequence[Part]) -> Iterator[int]:
@@ -122,33 +130,71 @@ def _edges(starts: Sequence[float], frames: int, fps: float) -> list[int]:
     return [*edges, frames]
 
 
-def _filled(parts: tuple[Part, ...], edges: Sequence[int], fps: float) -> tuple[tuple[Part, ...], tuple[int, ...]]:
-    """Passages and their frames, none longer than `_LONGEST`."""
+def _filled(
+    parts: tuple[Part, ...], edges: Sequence[int], fps: float, script: Script, timeline: Timeline
+) -> tuple[tuple[Part, ...], tuple[int, ...]]:
+    """Passages and their frames, none longer than `_LONGEST`; each has the words that begin in it."""
     filled: list[Part] = []
     own: list[int] = []
+    offset = 0
     for part, (begin, end) in zip(parts, pairwise(edges), strict=True):
         count = 1 if end - begin <= _LONGEST * fps else math.ceil((end - begin) / (_SILENT * fps))
-        filled += [part, *[replace(part, text=SILENCE)] * (count - 1)]
-        own += [int(n) for n in np.diff(np.linspace(begin, end, count + 1).round())]
+        cuts = [int(cut) for cut in np.linspace(begin, end, count + 1).round()]
+        own += np.diff(cuts).tolist()
+        if count == 1 or part.text == SILENCE:
+            filled += [part] * count
+        else:
+            filled += [replace(part, text=text) for text in _words_in(part.text, offset, cuts, fps, script, timeline)]
+        offset += 0 if part.text == SILENCE else len(part.text) + 1
     return tuple(filled), tuple(own)
 
 
-def _of_this_line(timeline: Timeline, script: Script) -> Timeline:
-    """A timeline from outside, if its words are those of the line."""
-    ours, theirs = [_plain(w.text) for w in script.words], [_plain(w.text) for w in timeline.words]
-    for number, (own, other) in enumerate(zip(ours, theirs, strict=False), 1):
-        if own != other:
+def _words_in(
+    text: str, offset: int, cuts: Sequence[int], fps: float, script: Script, timeline: Timeline
+) -> Iterator[str]:
+    """The words of a part, which stands at ``offset`` in the line, that begin between ``cuts``; silence for none."""
+    own = [
+        (read.at - offset, word.start * fps)
+        for read, word in zip(script.words, timeline.words, strict=True)
+        if 0 <= read.at - offset < len(text)
+    ]
+    at = [0, *(next((at for at, frame in own if frame >= cut), len(text)) for cut in cuts[1:-1]), len(text)]
+    for begin, end in pairwise(at):
+        yield text[begin:end].strip() or SILENCE
+
+
+def _as_in(timeline: Timeline, script: Script) -> Script:
+    """The line read with the words of a timeline from outside, one for one.
+
+    One word may stand for several ("FBI", "well-known") and several for one, as long as their letters are the same.
+
+    Raises:
+        InputError: the timeline is of another line.
+    """
+    ours = "".join(_plain(word.text) for word in script.words)
+    owner = [k for k, word in enumerate(script.words) for _ in _plain(word.text)]
+    words: list[ReadWord] = []
+    at = 0
+    for number, word in enumerate(timeline.words, 1):
+        letters = _plain(word.text)
+        if not letters or ours[at : at + len(letters)] != letters:
+            known = script.words[owner[at]].text if at < len(ours) else "nothing more"
             raise InputError(
-                f"The timeline is of another line: its word {number} is {timeline.words[number - 1].text!r:.40}, and "
-                f"the line has {script.words[number - 1].text!r:.40}. Make it from this line, numbers in words."
+                f"The timeline is of another line: its word {number} is {word.text!r:.40}, and the line has "
+                f"{known!r:.40}. Make it from this line, numbers and abbreviations in words."
             )
-    if len(ours) != len(theirs):
+        meant = [script.words[k] for k in dict.fromkeys(owner[at : at + len(letters)])]
+        words.append(replace(meant[-1], at=meant[0].at, text=word.text, stress=max(w.stress for w in meant)))
+        at += len(letters)
+    if at < len(ours):
         raise InputError(
-            f"The timeline has {len(theirs)} words and the line has {len(ours)}; make it from this line, numbers in "
-            "words."
+            f"The timeline ends before the line does: {script.words[owner[at]].text!r:.40} is missing in it. Make it "
+            "from this line, numbers and abbreviations in words."
         )
-    return timeline
+    return replace(script, words=tuple(words))
 
 
 def _plain(word: str) -> str:
-    return re.sub(r"[^\w]|\(\d\)$", "", word.lower())
+    """The letters by which a word is known; aligners number what is said in more than one way: "was(2)"."""
+    word = re.sub(r"\(\d+\)$", "", unicodedata.normalize("NFKC", word).lower())
+    return re.sub(r"[\W_]", "", word)

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -99,7 +100,7 @@ def articulate(timeline: Timeline, fps: float, frames: int) -> Speech:
     held = minimum_jerk((t[-1] - t) / _COARTICULATION["let_go"])
     return Speech(
         held[:, None] * _blended(t, row, centre, length, loud, sealed),
-        _seal(t, centre[sealed], length[sealed]),
+        _seal(t, centre[sealed], length[sealed], _reach(parts, centre, sealed)),
         held * _activity(t, timeline),
     )
 
@@ -153,19 +154,36 @@ def _blended(
     return values
 
 
-def _seal(t: Floats, centre: Floats, length: Floats) -> Floats:
+def _reach(parts: Sequence[Any], centre: Floats, sealed: npt.NDArray[np.bool_]) -> Floats:
+    """Seconds from its centre after which each seal must have parted: well before halfway to the next one, (n,).
+
+    Only where a vowel is said between two seals: "bumper" parts the lips twice, "mb" not at all.
+    """
+    at = np.flatnonzero(sealed)
+    reach = np.full(len(at), np.inf)
+    for k, (before, after) in enumerate(pairwise(at)):
+        if any(part[4].symbol in VOWELS for part in parts[before:after]):
+            half = 0.4 * (centre[after] - centre[before])
+            reach[k], reach[k + 1] = min(reach[k], half), min(reach[k + 1], half)
+    return reach
+
+
+def _seal(t: Floats, centre: Floats, length: Floats, reach: Floats) -> Floats:
     """Lips close, stay closed around each centre, and part again, (T,)."""
     if not len(centre):
         return np.zeros(len(t))
+    hold, move = _SEAL["hold"] * length, _SEAL["move"]
+    pace = np.minimum(1.0, reach / (hold + move))
     # A tenth of a millisecond more: a frame that lies exactly on the centre must not be lost to rounding.
-    beyond = np.abs(t[:, None] - centre) - _SEAL["hold"] * length - 1e-4
-    return np.asarray((1.0 - minimum_jerk(beyond / _SEAL["move"])).max(1))
+    beyond = np.abs(t[:, None] - centre) - hold * pace - 1e-4
+    return np.asarray((1.0 - minimum_jerk(beyond / np.maximum(move * pace, 1e-4))).max(1))
 
 
 def _activity(t: Floats, timeline: Timeline) -> Floats:
+    """1 from the first to the last word of what is said without a pause, (T,)."""
     activity = np.zeros(len(t))
-    for phrase in timeline.phrases:
-        begins = minimum_jerk((t - phrase.start + _COARTICULATION["lead_in"]) / 0.2)
-        ends = minimum_jerk((t - phrase.end) / _COARTICULATION["lead_out"])
+    for start, end in timeline.stretches:
+        begins = minimum_jerk((t - start + _COARTICULATION["lead_in"]) / 0.2)
+        ends = minimum_jerk((t - end) / _COARTICULATION["lead_out"])
         activity = np.maximum(activity, begins * (1.0 - ends))
     return activity

@@ -26,10 +26,23 @@ CONSONANTS: Final = frozenset("B CH D DH DX F G HH JH K L M N NG P R S SH T TH V
 #: Sounds that close the lips, and those that bring the lower lip to the teeth.
 BILABIALS: Final = frozenset("P B M".split())
 LABIODENTALS: Final = frozenset("F V".split())
+#: What can be spoken (all but English need espeak-ng), by ISO 639-1 code.
+LANGUAGES: Final = {
+    "en": "English", "ca": "Catalan", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek", "es": "Spanish",
+    "fi": "Finnish", "fr": "French", "hu": "Hungarian", "it": "Italian", "nl": "Dutch", "no": "Norwegian",
+    "pl": "Polish", "pt": "Portuguese", "ro": "Romanian", "ru": "Russian", "sv": "Swedish", "tr": "Turkish",
+    "uk": "Ukrainian",
+}  # fmt: skip
 #: Marks that may end a phrase.
 MARKS: Final = (",", ";", ":", "-", ".", "!", "?", "…", "")
 #: Two segments may share so much of a second before they count as overlapping: writers round.
 _ROUNDING: Final = 1e-3
+#: Two words that are farther apart, in seconds, have a pause between them.
+_PAUSE: Final = 0.1
+#: Fields of the JSON.
+_FIELDS: Final = frozenset({"schema_version", "text", "language", "seconds", "words", "phrases", "accents", "events"})
+#: What aligners write where nothing is said.
+_SILENCES: Final = frozenset({"SIL", "SP", "SPN", "NSN", ""})
 _DIGIT: Final = re.compile(r"([A-Z]{1,2})([012])?")
 
 
@@ -113,6 +126,8 @@ class Timeline:
         phrases: in order; between two of them there is a pause.
         accents, events: in order of time.
         language: ISO 639-1 code.
+        left_open: which of "phrases", "accents" and "events" its maker did not say; `generator.speech.timing.completed`
+            finds them.
     """
 
     text: str
@@ -122,6 +137,7 @@ class Timeline:
     accents: tuple[Accent, ...] = ()
     events: tuple[Event, ...] = ()
     language: str = "en"
+    left_open: frozenset[str] = frozenset()
 
     @property
     def phonemes(self) -> tuple[Phoneme, ...]:
@@ -142,6 +158,11 @@ class Timeline:
     def pauses(self) -> tuple[tuple[float, float], ...]:
         """Start and end of each silence between phrases."""
         return tuple((before.end, after.start) for before, after in pairwise(self.phrases))
+
+    @property
+    def stretches(self) -> tuple[tuple[float, float], ...]:
+        """Start and end of what is said without a pause, whatever the marks are."""
+        return tuple((phrase.start, phrase.end) for phrase in _phrases_of(self.words))
 
     def moved(self, time: Callable[[float], float], seconds: float) -> Timeline:
         """The same line where each moment is at ``time(moment)``, which must not decrease; ``seconds`` long."""
@@ -182,21 +203,27 @@ class Timeline:
 
     @classmethod
     def from_json(cls, data: Any) -> Timeline:
-        """A timeline from anywhere. Only ``words`` must be there.
+        """A timeline from anywhere. Only ``words`` must be there; what is null counts as missing.
 
         What is missing follows from the words: the text, the length (half a second after the last one), and phrases,
-        which end where two words are more than a tenth of a second apart.
+        which end where two words are more than a tenth of a second apart; so do phrases that do not hold the words, as
+        when a word was moved by hand. Words that are silences ("SIL") are left out.
 
         Raises:
-            TimelineError: another version, a field of the wrong type, an unknown sound, times that are negative, not
-                finite, out of order or overlap, too many words or too long.
+            TimelineError: another version, an unknown field, one of the wrong type, an unknown sound, times that are
+                negative, not finite, out of order or overlap, an accent on no word, too many words or too long.
         """
         if not isinstance(data, Mapping):
             raise TimelineError("A timeline must be a JSON object with a list of words (docs/timeline.md).")
-        version = data.get("schema_version", TIMELINE_SCHEMA)
-        if version != TIMELINE_SCHEMA:
+        data = {name: value for name, value in data.items() if value is not None}
+        if unknown := sorted(set(map(str, data)) - _FIELDS):
             raise TimelineError(
-                f"The timeline has schema version {version!r} and this version reads {TIMELINE_SCHEMA}; "
+                f"A timeline has no field {unknown[0]!r:.40}; it may have {', '.join(sorted(_FIELDS))}."
+            )
+        version = data.get("schema_version", TIMELINE_SCHEMA)
+        if version != TIMELINE_SCHEMA or isinstance(version, bool):
+            raise TimelineError(
+                f"The timeline has schema version {version!r:.20} and this version reads {TIMELINE_SCHEMA}; "
                 "export it again."
             )
         words = _words(data.get("words"))
@@ -213,7 +240,7 @@ class Timeline:
             for n, row in enumerate(_rows(data, "events"), 1)
         )
         last = words[-1].end if words else 0.0
-        seconds = _time(data.get("seconds", min(last + 0.5, MAX_TIMELINE_SECONDS)), "the timeline's length")
+        seconds = _time(data.get("seconds", min(last + 0.5, MAX_TIMELINE_SECONDS)), "its end (seconds)")
         ends = [last, *(p.end for p in phrases), *(a.time for a in accents), *(e.end for e in events)]
         if seconds + _ROUNDING < max(ends):
             raise TimelineError(
@@ -222,11 +249,20 @@ class Timeline:
         _check_order("Phrase", [(p.start, p.end) for p in phrases])
         text = data.get("text", " ".join(word.text for word in words))
         language = data.get("language", "en")
-        if not isinstance(text, str) or not isinstance(language, str):
-            raise TimelineError("A timeline's text and language must be text.")
+        _check_text(text, "The timeline's text")
+        _check_text(language, "The timeline's language")
         if seconds == 0.0:
             raise TimelineError("A timeline must be longer than 0 s.")
-        return cls(text, seconds, words, phrases or _phrases_of(words), accents, events, language)
+        for accent in accents:
+            if not any(w.start - _ROUNDING <= accent.time <= w.end + _ROUNDING for w in words):
+                raise TimelineError(
+                    f"The accent at {accent.time:g} s of the timeline is on no word; move it with its word, or leave "
+                    "accents out to have them found."
+                )
+        left_open = {name for name in ("phrases", "accents", "events") if name not in data}
+        if not _hold(phrases, words):
+            phrases, left_open = _phrases_of(words), left_open | {"phrases"}
+        return cls(text, seconds, words, phrases, accents, events, language, frozenset(left_open))
 
 
 def _rounded(number: float) -> float:
@@ -244,7 +280,10 @@ def _words(value: Any) -> tuple[Word, ...]:
     for number, row in enumerate(value, 1):
         if not isinstance(row, Mapping) or not isinstance(row.get("text"), str):
             raise TimelineError(f"Word {number} of the timeline must be an object with a text and phonemes.")
+        _check_text(row["text"], f"Word {number} of the timeline")
         sounds = row.get("phonemes")
+        if isinstance(sounds, list) and sounds and all(_is_silence(sound) for sound in sounds):
+            continue
         if not isinstance(sounds, list) or not sounds:
             raise TimelineError(f"The word {row['text']!r} of the timeline has no phonemes; leave it out or add them.")
         words.append(Word(row["text"], tuple(_phoneme(sound, row["text"]) for sound in sounds)))
@@ -253,6 +292,18 @@ def _words(value: Any) -> tuple[Word, ...]:
         raise TimelineError(f"The timeline has {len(spans):,} phonemes and the limit is {MAX_PHONEMES:,}; split it.")
     _check_order("Phoneme", spans)
     return tuple(words)
+
+
+def _is_silence(sound: Any) -> bool:
+    """Whether an aligner noted silence or noise here."""
+    return isinstance(sound, Sequence) and len(sound) == 3 and str(sound[0]).upper() in _SILENCES
+
+
+def _check_text(value: Any, what: str) -> None:
+    if not isinstance(value, str):
+        raise TimelineError(f"{what} must be text, not {value!r:.40}.")
+    if any("\ud800" <= sign <= "\udfff" for sign in value):
+        raise TimelineError(f"{what} holds half a character (a lone surrogate); write it again.")
 
 
 def _phoneme(value: Any, word: str) -> Phoneme:
@@ -322,8 +373,19 @@ def _check_order(what: str, spans: Sequence[tuple[float, float]]) -> None:
             )
 
 
+def _hold(phrases: tuple[Phrase, ...], words: tuple[Word, ...]) -> bool:
+    """Whether every word lies in a phrase, and every phrase has one."""
+
+    def within(word: Word, phrase: Phrase) -> bool:
+        return phrase.start - _ROUNDING <= word.start and word.end <= phrase.end + _ROUNDING
+
+    return all(any(within(w, p) for p in phrases) for w in words) and all(
+        any(within(w, p) for w in words) for p in phrases
+    )
+
+
 def _phrases_of(words: tuple[Word, ...]) -> tuple[Phrase, ...]:
     """Phrases by the silences between words."""
-    starts = [0, *(k + 1 for k, (a, b) in enumerate(pairwise(words)) if b.start - a.end > 0.1)]
+    starts = [0, *(k + 1 for k, (a, b) in enumerate(pairwise(words)) if b.start - a.end > _PAUSE)]
     edges = [*starts, len(words)]
     return tuple(Phrase(words[a].start, words[b - 1].end, "") for a, b in pairwise(edges) if b > a)

@@ -15,15 +15,7 @@ from typing import Final
 
 from .dictionary import is_known
 
-__all__ = ["NAMES", "guess"]
-
-#: Languages that can be spoken (all but English need espeak-ng), by ISO 639-1 code.
-NAMES: Final[dict[str, str]] = {
-    "en": "English", "ca": "Catalan", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek", "es": "Spanish",
-    "fi": "Finnish", "fr": "French", "hu": "Hungarian", "it": "Italian", "nl": "Dutch", "no": "Norwegian",
-    "pl": "Polish", "pt": "Portuguese", "ro": "Romanian", "ru": "Russian", "sv": "Swedish", "tr": "Turkish",
-    "uk": "Ukrainian",
-}  # fmt: skip
+__all__ = ["guess"]
 
 _ENGLISH: Final = frozenset(
     "a about after all am an and any are as at back be because been but by can come could day did do does doing done "

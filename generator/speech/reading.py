@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import InputError
+from ..shared.timeline import LANGUAGES
 from . import espeak
 from .dictionary import Phone
-from .language import NAMES, guess
-from .pronunciation import pronounce
+from .language import guess
+from .pronunciation import is_sound, pronounce, word_phones
 from .saying import Said, say
 
 
@@ -98,9 +99,9 @@ def language_of(text: str, language: str = "auto") -> str:
         InputError: it is in a language, or was asked for in one, that this Python cannot pronounce.
     """
     found = guess(text) if language == "auto" else language
-    if found == "en" or (found in NAMES and espeak.available()):
+    if found == "en" or (found in LANGUAGES and espeak.available()):
         return found
-    name = NAMES.get(found)
+    name = LANGUAGES.get(found)
     if name is None:
         raise InputError(
             "The line is in a script that cannot be pronounced; write it in Latin letters, or turn Speak off for a "
@@ -170,7 +171,9 @@ def _without_cues(text: str) -> tuple[str, list[tuple[str, int]]]:
 def _pronounced(words: list[str], language: str) -> list[tuple[Phone, ...]]:
     if language == "en" or not words:
         return pronounce(words)
-    return espeak.phrase(words, language) or pronounce(words)
+    read = espeak.phrase(words, language) or pronounce(words)
+    # "Hm", "pst" and "haha" are no words of any language.
+    return [word_phones(word) if is_sound(word) else phones for word, phones in zip(words, read, strict=True)]
 
 
 def _read(token: Said, word: str, phones: tuple[Phone, ...], phrase: int) -> ReadWord:

@@ -106,13 +106,13 @@ def fitted(timeline: Timeline, seconds: float, start: float | None = None) -> Ti
 
 
 def completed(timeline: Timeline, script: Script, seed: int) -> Timeline:
-    """A timeline from outside with what its maker did not say: the marks of its phrases, accents and events.
+    """A timeline from outside with what its maker left open: the marks of its phrases, accents and events.
 
     ``script`` is of the same words, one for one.
     """
     rng = np.random.Generator(np.random.PCG64(seed))
-    words, phrases = timeline.words, timeline.phrases
-    if not any(phrase.mark for phrase in phrases):
+    words, phrases, is_open = timeline.words, timeline.phrases, timeline.left_open
+    if "phrases" in is_open:
         # A phrase ends where the voice pauses, and where the line has a mark although it does not.
         last = {word.phrase: k for k, word in enumerate(script.words)}
         marks = {last[number]: mark for number, mark in enumerate(script.marks)}
@@ -124,10 +124,10 @@ def completed(timeline: Timeline, script: Script, seed: int) -> Timeline:
         )
     return replace(
         timeline,
-        text=timeline.text or script.text,
         phrases=phrases,
-        accents=timeline.accents or _accents(script, words, rng),
-        events=timeline.events or _events(script, words, timeline.start, timeline.end),
+        accents=_accents(script, words, rng) if "accents" in is_open else timeline.accents,
+        events=_events(script, words, timeline.start, timeline.end) if "events" in is_open else timeline.events,
+        left_open=frozenset(),
     )
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -48,6 +50,18 @@ def test_every_bilabial_seals_the_lips_on_a_frame_at_every_rate(fps: float) -> N
         between = (sealed[:-1] + sealed[1:]) // 2
         apart = np.diff(sealed) > 0.25 * fps
         assert (opening(face)[between][apart] > 0.1).all()
+
+
+@pytest.mark.parametrize(("text", "rate"), [("Pa pa pa pa pa.", 1.5), ("Papa bought baby puppies.", 1.6)])
+def test_lips_part_for_a_vowel_between_two_seals_however_fast(text: str, rate: float) -> None:
+    line = time_line(read_line(text), rate=rate)
+    for fps in (24.0, 30.0, 60.0):
+        speech = articulate(line, fps, frames(line, fps))
+        sealed = seal_frames(line, fps)
+        assert (speech.seal[sealed] == 1.0).all()
+        for before, after in itertools.pairwise(sealed):
+            if after - before > 1:
+                assert speech.seal[before + 1 : after].min() < 0.3, (fps, before, after)
 
 
 @pytest.mark.parametrize("performance_scale", [0.0, 0.5, 1.0, 1.5])

@@ -88,7 +88,7 @@ def test_a_line_in_layers_is_one_who_speaks_whose_lips_are_those_of_one_who_is_s
     for speaking in (True, False):
         asked = [Asked(model.config.weights_of("joy"), 1.0, speaking=speaking)]
         condition = told(model.config, features, asked, torch.tensor([frames]), emphatic=True)
-        alone = smooth_seams(sample_uncached(model, condition, TakeSeed(seed, text), 1.0), ARKIT55)
+        alone = smooth_seams(sample_uncached(model, condition, TakeSeed(seed, text), 1.0), ARKIT55, SAID)
         decoded.append(end_at_standard_face(alone, ARKIT55, stop_early=False))
     face, lips = decoded
     assert np.abs(face[:, SAID] - lips[:, SAID]).max() > 0.1
@@ -116,6 +116,12 @@ def test_what_cannot_be_said_is_refused_or_said_so(performer: CtegPerformer) -> 
     assert "have no effect where a timeline is given" in slow.warnings[-1]
     with pytest.raises(InputError, match="another line"):
         performer.perform([ask(LONG, timeline=slow.timeline(0).to_json())])
+    given = slow.timeline(0).to_json()
+    for fields in ({"speaking": False}, {"layered": False}):
+        (heard,) = performer.perform([ask(timeline=given, **fields)])
+        assert heard.lengths[0] == slow.lengths[0] and "decided the length only" in heard.warnings[-1]
+    (near,) = performer.perform([ask(timeline=given, rate=1.5, seed=4, vary={"seed": 3, "amount": 0.3})])
+    assert not near.warnings and near.timeline(0) == slow.timeline(0)
     silent, dots = performer.perform([ask(speaking=False), ask("...")])
     assert silent.timeline(0) is None and dots.timeline(0) is None
     with pytest.raises(InputError, match="no language 'xx'"):

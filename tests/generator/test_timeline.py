@@ -14,6 +14,7 @@ from generator.direction.script import Part
 from generator.errors import InputError
 from generator.performing.speaking import say_parts
 from generator.requests import LineRequest, read_timeline
+from generator.shared.articulation import articulate
 from generator.shared.timeline import BILABIALS, VOWELS, Timeline, TimelineError
 from generator.speech.reading import read_line
 from generator.speech.timing import fitted, time_line
@@ -93,6 +94,48 @@ def test_words_with_sounds_are_enough() -> None:
     assert spoken.phonemes == given.phonemes
 
 
+def moved_word(by: float) -> Any:
+    """The line's timeline with its last word moved by hand, its accent left behind."""
+    data = line().to_json()
+    for sound in data["words"][-1]["phonemes"]:
+        sound[1], sound[2] = sound[1] + by, sound[2] + by
+    return data | {"seconds": data["seconds"] + by, "accents": []}
+
+
+def test_a_word_that_is_moved_by_hand_takes_its_phrase_along() -> None:
+    given = Timeline.from_json(moved_word(0.8))
+    assert given.left_open == {"phrases"} and given.phrases[-1].start == given.words[-1].start
+    spoken = say_parts(LineRequest(LINE, timeline=given), (Part(LINE, "joy", 1.0),), 0, 24.0).timeline
+    assert spoken.phrases[-1].mark == "!" and spoken.accents == ()  # none is none
+    speech = articulate(spoken, 24.0, round(spoken.seconds * 24))
+    assert speech.activity[round(spoken.words[-1].vowel.centre * 24)] == 1.0
+    assert speech.activity[round((spoken.words[-2].end + 0.4) * 24)] < 0.6
+
+
+def test_aligners_may_join_split_and_number_words() -> None:
+    text = "The FBI's well-known café was here."
+    ours = line(text)
+    forms = ["the", "fbi's", "well", "known", "CAFE\u0301", "was(2)", "here"]
+    words: list[Any] = [{"text": "<sil>", "phonemes": [["SIL", 0, 0.2]]}]
+    for k, form in enumerate(forms):
+        words.append({"text": form, "phonemes": [["AA1", 0.3 + 0.3 * k, 0.5 + 0.3 * k]]})
+    given = Timeline.from_json({"words": words})
+    assert len(given.words) == len(forms) < len(ours.words)
+    spoken = say_parts(LineRequest(text, timeline=given), (Part(text, "joy", 1.0),), 0, 24.0).timeline
+    assert [w.text for w in spoken.words] == forms and spoken.phrases[-1].mark == "."
+    with pytest.raises(InputError, match="ends before the line does: 'here' is missing"):
+        say_parts(
+            LineRequest(text, timeline=Timeline.from_json({"words": words[:-1]})), (Part(text, "joy", 1.0),), 0, 24.0
+        )
+
+
+def test_every_segment_has_the_words_that_are_said_in_it() -> None:
+    text = "I paid $3.50 at 7:45 p.m. on 3/4/2021, see https://www.foo-bar.com/a?b=1!"
+    spoken = say_parts(LineRequest(text), (Part(text, "joy", 1.0),), 0, 24.0)
+    assert len(spoken.parts) > 1 and "..." not in {part.text for part in spoken.parts}
+    assert " ".join(part.text for part in spoken.parts) == text
+
+
 def wrong(path: list[Any], value: Any) -> Any:
     data = copy.deepcopy(line().to_json())
     at: Any = data
@@ -125,6 +168,11 @@ def wrong(path: list[Any], value: Any) -> Any:
         (wrong(["accents", 0, "size"], float("inf")), "size of accent 1"),
         (wrong(["events"], [{"name": "Laugh!", "start": 0, "end": 1}]), "name of event 1"),
         (wrong(["language"], 4), "must be text"),
+        (wrong(["language"], "\ud800"), "half a character"),
+        (wrong(["words", 0, "text"], "you\udfff"), "half a character"),
+        (wrong(["accents", 0, "time"], 0.01), "on no word"),
+        (wrong(["accent"], []), "no field 'accent'"),
+        (wrong(["schema_version"], True), "schema version True"),
     ],
 )
 def test_a_wrong_timeline_is_refused_with_a_sentence(data: Any, says: str) -> None:

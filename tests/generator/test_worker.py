@@ -16,6 +16,7 @@ import pytest
 
 from generator.emotions import EMOTION_NAMES
 from generator.shared.spaces import ARKIT55
+from generator.shared.timeline import Timeline
 
 
 class Door:
@@ -30,7 +31,8 @@ class Door:
 
     def send(self, message: Any) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write((message if isinstance(message, str) else json.dumps(message)) + "\n")
+        text = message if isinstance(message, str | bytes) else json.dumps(message)
+        self.process.stdin.buffer.write(text if isinstance(text, bytes) else f"{text}\n".encode())
         self.process.stdin.flush()
 
     def receive(self) -> dict[str, Any]:
@@ -96,6 +98,19 @@ def test_takes_arrive_whole_and_a_seed_reproduces_its_take(door: Door) -> None:
     np.testing.assert_allclose(decode(again["values"]), second, atol=2e-4)
 
 
+def test_a_clip_says_when_it_says_what_and_can_be_told(door: Door) -> None:
+    door.send({"id": 60, "op": "generate", "lines": [line(takes=2, emotion="joy", energy=1.5)]})
+    one, two = [a for a in door.until_end(60) if a["event"] == "clip"]
+    timeline = Timeline.from_json(one["timeline"])
+    assert one["timeline"] == two["timeline"] and timeline.seconds == 1.5 and one["speech_scale"] == 1.2
+    assert [w.text for w in timeline.words] == ["i", "can't", "believe", "you", "did", "that"]
+    told = line(emotion="fear", timeline=one["timeline"], seconds=None)
+    door.send({"id": 61, "op": "generate", "lines": [told, line(layered=False)]})
+    clips = [a for a in door.until_end(61) if a["event"] == "clip"]
+    assert clips[0]["timeline"] == one["timeline"] and clips[1]["timeline"] is None
+    assert (clips[1]["settings"]["layered"], clips[0]["settings"]["timing"]) == (False, 0)
+
+
 def test_a_directed_take_says_what_it_performs(door: Door) -> None:
     asked = {
         "text": "(furiously) Get out! (softly) Please.", "takes": 2, "seed": 3, "spread": True, "rate": 1.2,
@@ -125,6 +140,11 @@ def test_a_directed_take_says_what_it_performs(door: Door) -> None:
         ({"lines": [line(seconds=0)]}, "input", "must be from 0.5 to 60"),
         ({"lines": [line(text="[joy 9] Hi.")]}, "input", r"intensity in \[joy 9\] must be from 0 to 1.5"),
         ({"lines": []}, "input", "at least one line"),
+        ({"lines": [line(timeline={"words": 3})]}, "input", "must have a list of words"),
+        ({"lines": [line(timeline={"words": []})]}, "input", "ends before the line does"),
+        ({"lines": [line(timing=-1)]}, "input", "seed of the timing must be a whole number"),
+        ({"lines": [line(layered="no")]}, "input", "'layered' must be true or false"),
+        ({"lines": [line(language="xx")]}, "input", "no language 'xx'"),
         ({"lines": [line()], "checkpoint": "/nowhere"}, "checkpoint", "no checkpoint in .*nowhere"),
         ({"lines": [line()], "device": "abacus"}, "environment", "choose auto, cpu, cuda or mps"),
     ],
@@ -141,7 +161,8 @@ def test_refusals_are_sentences_and_the_worker_goes_on(
 
 
 def test_garbage_is_answered_and_the_worker_goes_on(door: Door) -> None:
-    for garbage in ("{", "[1, 2]", '{"op": "dance", "id": 4}', '{"op": "generate", "id": [1]}'):
+    nested = '{"id": 3, "op": "generate", "lines": [{"text": "Hi.", "timeline": ' + "[" * 5000
+    for garbage in ("{", "[1, 2]", '{"op": "dance", "id": 4}', '{"op": "generate", "id": [1]}', nested, b"\xff\xfe{\n"):
         door.send(garbage)
         assert door.receive()["event"] == "error"
     door.send({"id": 5, "op": "hello"})
