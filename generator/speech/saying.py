@@ -15,8 +15,27 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from ..errors import EnvironmentProblem
 from .dictionary import is_known
+from .numbers import (
+    TOUCHING,
+    UNITS,
+    by_digits,
+    clock,
+    date,
+    decade,
+    fraction,
+    height,
+    label,
+    measure,
+    money,
+    number_said,
+    ordinal,
+    quantity,
+    span,
+    spelled,
+    temperature,
+    whole,
+)
 from .pronunciation import is_sound
 
 __all__ = ["Said", "say"]
@@ -77,36 +96,10 @@ _SPELLED: Final = frozenset(
 )
 #: Letters after "the", emphasised words elsewhere.
 _SPELLED_AFTER_THE: Final = frozenset({"ER", "IT", "US"})
-_CURRENCIES: Final = {
-    "$": ("dollar", "dollars", "cents"), "£": ("pound", "pounds", "pence"), "€": ("euro", "euros", "cents"),
-    "¥": ("yen", "yen", "sen"), "₹": ("rupee", "rupees", "paise"),
-}  # fmt: skip
-_SCALES: Final = {"k": "thousand", "m": "million", "mn": "million", "bn": "billion", "b": "billion"}
-#: Singular and plural.
-_UNITS: Final = {
-    "km": "kilometer kilometers", "cm": "centimeter centimeters", "mm": "millimeter millimeters", "m": "meter meters",
-    "kg": "kilogram kilograms", "mg": "milligram milligrams", "g": "gram grams", "lb": "pound pounds",
-    "lbs": "pound pounds", "oz": "ounce ounces", "ft": "foot feet", "in": "inch inches", "yd": "yard yards",
-    "mi": "mile miles", "mph": "mile-an-hour miles-an-hour", "kmh": "kilometer-an-hour kilometers-an-hour",
-    "kph": "kilometer-an-hour kilometers-an-hour", "ml": "milliliter milliliters", "l": "liter liters",
-    "sec": "second seconds", "secs": "second seconds", "min": "minute minutes", "mins": "minute minutes",
-    "hr": "hour hours", "hrs": "hour hours", "yr": "year years", "yrs": "year years", "hz": "hertz hertz",
-    "khz": "kilohertz kilohertz", "mhz": "megahertz megahertz", "ghz": "gigahertz gigahertz",
-    "kb": "kilobyte kilobytes", "mb": "megabyte megabytes", "gb": "gigabyte gigabytes", "tb": "terabyte terabytes",
-    "w": "watt watts", "kw": "kilowatt kilowatts", "x": "times times",
-}  # fmt: skip
-#: Units that are only taken for units when they touch the number.
-_TOUCHING: Final = frozenset({"m", "g", "l", "in", "w", "x"})
-_PARTS: Final = {"½": (1, 2), "⅓": (1, 3), "⅔": (2, 3), "¼": (1, 4), "¾": (3, 4), "⅛": (1, 8), "⅜": (3, 8), "⅝": (5, 8),
-                 "⅞": (7, 8), "⅕": (1, 5), "⅙": (1, 6)}  # fmt: skip
-#: Below these a smaller number is a fraction; 9/11 and 24/7 are none.
-_DENOMINATORS: Final = frozenset([*range(2, 11), 12, 16, 32, 64, 100])
 _KINGS: Final = frozenset(
     "alexander benedict catherine charles christian edward elizabeth francis frederick george gustav henry ivan james "
     "john leo louis napoleon nicholas paul peter philip pius ramses richard robert urban victor wilhelm william".split()
 )
-#: Digits of the longest number that is said whole; longer ones are said digit by digit.
-_LONGEST_NUMBER: Final = 15
 _ROMAN: Final = {"I": 1, "V": 5, "X": 10}
 #: Marks of other scripts.
 _MARKS: Final = dict(zip("。、，；：", ".,,;:", strict=True))
@@ -117,8 +110,8 @@ _L: Final = r"(?:[^\W\d_²³¹¼-¾⅐-⅞⁰-₉]|[\u0300-\u036f\u0900-\u0963\u
 _N: Final = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?"
 #: What comes is not the tail of a word, a number or a date.
 _FREE: Final = r"(?<![\w.,/:])"
-_LONG_UNITS: Final = "|".join(sorted(_UNITS.keys() - _TOUCHING, key=len, reverse=True))
-_UNIT: Final = rf"(?: ?(?i:km/h|{_LONG_UNITS})|{'|'.join(sorted(_TOUCHING))})"
+_LONG_UNITS: Final = "|".join(sorted(UNITS.keys() - TOUCHING, key=len, reverse=True))
+_UNIT: Final = rf"(?: ?(?i:km/h|{_LONG_UNITS})|{'|'.join(sorted(TOUCHING))})"
 #: Words that begin sentences rather than names: "Vitamin C. It helps."
 _STARTS: Final = "|".join(
     "A An And But Do He Her How I If In Is It Just My No Not Oh She So "
@@ -168,69 +161,6 @@ _FORMS: Final = {
 _ANY: Final = re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in _FORMS.items()))
 
 
-# --- Numbers --------------------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=4096)
-def _spelled(value: int, kind: str = "cardinal") -> tuple[str, ...]:
-    """A number in words, the American way; ``kind`` is "cardinal", "ordinal" or "year"."""
-    try:
-        from num2words import num2words
-    except ModuleNotFoundError:
-        raise EnvironmentProblem(
-            "Reading numbers aloud needs num2words: install it into this Python with `pip install num2words==0.5.14`."
-        ) from None
-    text: str = num2words(value, to=kind)
-    return tuple(word for word in re.split(r"[\s,-]+", text) if word and word != "and")
-
-
-def _digits(text: str) -> list[str]:
-    """Digit by digit, as in telephone numbers."""
-    return [_spelled(int(sign))[0] for sign in text if sign in "0123456789"]
-
-
-def _whole(digits: str) -> list[str]:
-    """A whole number as it is said: years by pairs, long strings and those that begin with 0 digit by digit."""
-    plain = digits.replace(",", "")
-    names = plain == digits and (len(plain) > 9 or re.fullmatch("0.+|911", plain) is not None)
-    if names or len(plain) > _LONGEST_NUMBER:
-        return _digits(plain)
-    is_year = plain == digits and 1100 <= int(plain) < 2100
-    return list(_spelled(int(plain), "year" if is_year else "cardinal"))
-
-
-def _quantity(text: str) -> list[str]:
-    """A number that counts or measures: sign, thousands, decimals."""
-    number = text.lstrip("-−")
-    whole, point, decimals = number.partition(".")
-    words = ["minus"] if number != text else []
-    if whole:
-        words += _spelled(int(whole.replace(",", ""))) if len(whole) <= _LONGEST_NUMBER else _digits(whole)
-    return words + (["point", *_digits(decimals)] if point else [])
-
-
-def _pair(digits: str) -> list[str]:
-    """Two digits after others: minutes, the end of a house number ("oh five")."""
-    return ["oh", *_digits(digits[1])] if digits[0] == "0" else list(_spelled(int(digits)))
-
-
-def _label(digits: str) -> list[str]:
-    """A number that names: house 221 is "two twenty one", flight 1080 "ten eighty"."""
-    if len(digits) > 4 or (len(digits) > 1 and digits[0] == "0"):
-        return _digits(digits)
-    if len(digits) < 3 or digits.endswith("00"):
-        return list(_spelled(int(digits)))
-    return [*_spelled(int(digits[:-2])), *_pair(digits[-2:])]
-
-
-def _part(numerator: int, denominator: int) -> list[str]:
-    """A fraction: one half, three quarters, five sixteenths."""
-    name = {2: "half", 4: "quarter"}.get(denominator, "") or " ".join(_spelled(denominator, "ordinal"))
-    if numerator != 1:
-        name = "halves" if name == "half" else name + "s"
-    return [*_spelled(numerator), *name.split()]
-
-
 # --- Forms: what is said for each -----------------------------------------------------------------------------------
 
 
@@ -242,7 +172,7 @@ def _letters(text: str) -> list[str]:
 def _split(text: str) -> list[str]:
     """What a label without spaces says: "MeToo", "foo_bar", "r2d2"."""
     runs = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_a-zA-Z]+", text)
-    return [word for run in runs for word in (_label(run) if run.isdecimal() else _run_of_letters(run))]
+    return [word for run in runs for word in (label(run) if run.isdecimal() else _run_of_letters(run))]
 
 
 def _run_of_letters(run: str) -> list[str]:
@@ -260,104 +190,16 @@ def _address(text: str) -> list[str]:
     return words
 
 
-def _height(text: str) -> list[str]:
-    feet, inches = re.findall(r"[0-9]+", text)
-    return [*_spelled(int(feet)), "foot", *_spelled(int(inches))]
-
-
-def _date(text: str) -> list[str]:
-    return [word for number in re.findall(r"[0-9]+", text) for word in _whole(number.lstrip("0") or "0")]
-
-
-def _clock(text: str) -> list[str]:
-    hour, *rest = re.findall(r"[0-9]+", text)
-    half = re.search(r"([ap])\.?m", text, re.IGNORECASE)
-    words = list(_spelled(int(hour)))
-    if rest and rest[0] != "00":
-        words += _pair(rest[0])
-    elif rest and not half:
-        words += ["o'clock"] if int(hour) <= 12 else ["hundred"]
-    if rest[1:]:
-        words += ["and", *_spelled(int(rest[1])), "seconds"]
-    return words + (_letters(half[1] + "m") if half else [])
-
-
-def _money(text: str) -> list[str]:
-    one, many, small = next(names for sign, names in _CURRENCIES.items() if sign in text)
-    found = re.search(r"([0-9][0-9,]*)?(\.[0-9]+)?\s*[$£€¥₹]?\s*([a-zA-Z]*)$", text)
-    whole, decimals, scale = (group or "" for group in found.groups()) if found else ("", "", "")
-    words = ["minus"] if text[0] in "-−" else []
-    if scale or (decimals and len(decimals) != 3):
-        scale = _SCALES.get(scale.lower(), scale.lower())
-        return [*words, *_quantity(whole + decimals), *scale.split(), many]
-    has_whole, has_decimals = whole.strip("0,") != "", decimals.strip(".0") != ""
-    if has_whole or not has_decimals:
-        words += [*_quantity(whole or "0"), one if whole == "1" else many]
-    if has_decimals:
-        words += [*_spelled(int(decimals[1:])), *([] if has_whole else [small])]
-    return words
-
-
-def _decade(text: str) -> list[str]:
-    number = re.sub(r"[^0-9]", "", text)
-    if number.endswith("00"):
-        *words, last = _spelled(int(number), "year") if len(number) == 4 else ("zeros",)
-    else:
-        *words, last = _label(number)
-    return [*words, last[:-1] + "ies" if last.endswith("y") else last if last.endswith("s") else last + "s"]
-
-
-def _ordinal(text: str) -> list[str]:
-    number = re.sub(r"[^0-9]", "", text)
-    return list(_spelled(int(number), "ordinal")) if len(number) <= _LONGEST_NUMBER else _digits(number)
-
-
-def _fraction(text: str) -> list[str]:
-    if text[-1] in _PARTS:
-        numbers, part = re.findall(r"[0-9]+", text), _PARTS[text[-1]]
-    else:
-        *numbers, above, below = re.findall(r"[0-9]+", text)
-        part = (int(above), int(below))
-    words = [word for number in numbers for word in (*_whole(number), "and")]
-    if numbers or (1 <= part[0] < part[1] and part[1] in _DENOMINATORS):
-        return words + _part(*part)
-    # 24/7, 9/11, 50/50
-    return [*_label(str(part[0])), *_label(str(part[1]))]
-
-
-def _temperature(text: str) -> list[str]:
-    number = re.match(r"[-−]?[0-9.,]+", text)
-    scale = {"C": ["celsius"], "F": ["fahrenheit"]}.get(text[-1], [])
-    amount = number[0] if number else ""
-    return [*_quantity(amount), "degree" if amount == "1" else "degrees", *scale]
-
-
-def _unit(text: str) -> list[str]:
-    found = re.fullmatch(r"([-−]?[0-9.,]+) ?(.+)", text)
-    amount, name = (found[1], found[2].lower().replace("/", "")) if found else (text, "")
-    one, many = _UNITS[name].split()
-    return [*_quantity(amount), *(one if amount == "1" else many).split("-")]
-
-
-def _range(text: str) -> list[str]:
-    first, last = re.findall(r"[0-9]+", text)
-    return [*_whole(first), *([] if first == last else ["to"]), *_whole(last)]
-
-
 def _mixed(text: str) -> list[str]:
     """Letters and digits: MP3, R2-D2, COVID-19, 221B, 9-year-old, 4x4, gr8."""
-    label, possessive, _ = re.sub("[’]", "'", text).partition("'s")
-    if label.lower() in _SHORT:
-        words = _SHORT[label.lower()].split()
-    elif re.fullmatch(r"[0-9]+x[0-9]+", label):
-        words = [*_label(label.split("x")[0]), "by", *_label(label.split("x")[1])]
+    name, possessive, _ = re.sub("[’]", "'", text).partition("'s")
+    if name.lower() in _SHORT:
+        words = _SHORT[name.lower()].split()
+    elif re.fullmatch(r"[0-9]+x[0-9]+", name):
+        words = [*label(name.split("x")[0]), "by", *label(name.split("x")[1])]
     else:
-        words = _split(label)
+        words = _split(name)
     return [*words[:-1], words[-1] + "'s"] if possessive and words else words
-
-
-def _number(text: str) -> list[str]:
-    return _whole(text) if re.fullmatch(r"[0-9,]+", text) else _quantity(text)
 
 
 def _initials(text: str) -> list[str]:
@@ -438,16 +280,16 @@ def _roman(word: str, match: re.Match[str]) -> list[str]:
         return []
     digits = [_ROMAN[sign] for sign in word]
     value = sum(-digit if digit < after else digit for digit, after in zip(digits, [*digits[1:], 0], strict=True))
-    return ["the", *_spelled(value, "ordinal")] if of_a_king else list(_spelled(value))
+    return ["the", *spelled(value, "ordinal")] if of_a_king else list(spelled(value))
 
 
 _SAYERS: Final[dict[str, Callable[[str], list[str]]]] = {
-    "web": _address, "mail": _address, "smiley": lambda _: [], "height": _height, "phone": _digits, "date": _date,
-    "clock": _clock, "money": _money, "cents": lambda text: [*_quantity(text.rstrip(" ¢")), "cents"],
-    "decade": _decade, "ordinal": _ordinal, "fraction": _fraction, "temperature": _temperature,
-    "percent": lambda text: [*_quantity(text.rstrip(" %")), "percent"], "unit": _unit, "range": _range,
-    "version": lambda text: " point ".join(" ".join(_whole(part)) for part in text.split(".")).split(),
-    "mixed": _mixed, "number": _number, "numbered": lambda _: ["number"], "initials": _initials,
+    "web": _address, "mail": _address, "smiley": lambda _: [], "height": height, "phone": by_digits, "date": date,
+    "clock": clock, "money": money, "cents": lambda text: [*quantity(text.rstrip(" ¢")), "cents"],
+    "decade": decade, "ordinal": ordinal, "fraction": fraction, "temperature": temperature,
+    "percent": lambda text: [*quantity(text.rstrip(" %")), "percent"], "unit": measure, "range": span,
+    "version": lambda text: " point ".join(" ".join(whole(part)) for part in text.split(".")).split(),
+    "mixed": _mixed, "number": number_said, "numbered": lambda _: ["number"], "initials": _initials,
     "joined": lambda text: [word for part in text.split("&") for word in ("and", *_letters(part))][1:],
     "hashtag": lambda text: ["hashtag", *_split(text[1:])], "short": lambda text: _SHORT[text.lower()].split(),
     "symbol": lambda text: _SYMBOLS[text].split(),

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from generator.errors import EnvironmentProblem
-from generator.speech import dictionary, espeak, saying
+from generator.shared.timeline import LANGUAGES
+from generator.speech import dictionary, espeak, numbers
 from generator.speech.dictionary import VOWELS, Phones, entries, flapped, is_known, parse, pronunciations
-from generator.speech.language import NAMES, guess
+from generator.speech.language import guess
 from generator.speech.letters import LetterModel, by_letters
 from generator.speech.pronunciation import is_sound, pronounce, word_phones
 from generator.speech.saying import say
@@ -87,7 +88,7 @@ def test_without_the_dictionary_a_sentence_says_what_to_install(monkeypatch: pyt
 
 def test_without_num2words_a_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "num2words", None)
-    saying._spelled.cache_clear()
+    numbers.spelled.cache_clear()
     say.cache_clear()
     with pytest.raises(EnvironmentProblem, match=r"pip install num2words==0\.5\.14"):
         say("7 swans")
@@ -460,7 +461,7 @@ def test_an_unknown_language_is_not_read() -> None:
 
 
 @needs_espeak
-@pytest.mark.parametrize("language", sorted(NAMES.keys() - {"en"}))
+@pytest.mark.parametrize("language", sorted(LANGUAGES.keys() - {"en"}))
 def test_every_language_we_name_is_read(language: str) -> None:
     said = espeak.phrase(["mama", "papa"], language) or espeak.phrase(["мама", "папа"], language)
     assert said is not None and len(said) == 2
