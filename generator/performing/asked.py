@@ -15,8 +15,8 @@ from ..conditioning import Condition, Direction, step_means
 from ..config import ModelConfig
 from ..text import TextFeatures
 
-#: What decoding is told of silence; training says 0. At 0 the jaw moves 1.6 times as much as the teacher's does in a
-#: silent reaction, at -1 as much, at -2 the emotion suffers (dev split, surprise).
+#: What decoding is told of a silent reaction; training says 0. At 0 the jaw moves 1.6 times as much as the teacher's
+#: does in one, at -1 as much, at -2 the emotion suffers (dev split, surprise).
 SILENT: Final = -1.0
 
 #: A move is exaggerated as `ModelConfig.emphasis` exaggerates an emotion: told so far before and after it, on a scale
@@ -35,7 +35,7 @@ class Asked:
         emotion: weights over the model's emotions, (K,).
         intensity: 0 to 1.5; 1 is natural.
         energy: 0.4 to 1.6; 1 is natural.
-        speaking: False for a silent reaction.
+        speaking: 1 where it is said, 0 where it is silent, less (`SILENT`) where that must be clear.
         end: what it moves on to, where the decoder is told when; None where it stays.
         moved: how far it has moved on to ``end``, 0..1 for every frame, (T,).
     """
@@ -43,7 +43,7 @@ class Asked:
     emotion: Floats
     intensity: float
     energy: float = 1.0
-    speaking: bool = True
+    speaking: float = 1.0
     end: Asked | None = None
     moved: Floats | None = None
 
@@ -59,7 +59,7 @@ def told(
     """The condition of B passages that last ``frames`` (B,).
 
     A model that knows no directions is told neither energy nor silence. ``emphatic`` asks for an emotion
-    (`ModelConfig.emphasis`) and for silence more clearly than training did, as decoding needs it.
+    (`ModelConfig.emphasis`) and for silence (`Asked.speaking`) more clearly than training did, as decoding needs it.
     """
     device = frames.device
     goals = [a.end or a for a in asked]
@@ -74,8 +74,8 @@ def told(
     if config.conditioning != "direction":
         return condition
     energy = torch.tensor([a.energy for a in asked], device=device)
-    silent = SILENT if emphatic else 0.0
-    speaking = torch.tensor([1.0 if a.speaking else silent for a in asked], device=device)
+    least = SILENT if emphatic else 0.0
+    speaking = torch.tensor([max(float(a.speaking), least) for a in asked], device=device)
     # All of it is asked for; nothing is left open.
     given = torch.ones(len(asked), 3, device=device)
     moved = _moved(config, asked, device)

@@ -91,7 +91,7 @@ class Passage:
         as one who is silent.
         """
         felt = self._felt(config)
-        return (*felt, *(replace(asked, speaking=False) for asked in felt)) if self.layered else felt
+        return (*felt, *(replace(asked, speaking=0.0) for asked in felt)) if self.layered else felt
 
     def _felt(self, config: ModelConfig) -> tuple[Asked, ...]:
         if self.moved.max() == 0:

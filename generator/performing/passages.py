@@ -14,7 +14,7 @@ from ..conditioning import turned
 from ..direction.brackets import SILENCE
 from ..direction.script import Part, WeightsOf
 from ..shared.easing import minimum_jerk
-from .asked import Asked
+from .asked import SILENT, Asked
 from .continuity import OVERLAP_SECONDS, SKIP_SECONDS, Passage
 
 #: Shortest part of a passage that is its own, in seconds.
@@ -93,10 +93,11 @@ def passages(
         else:
             moved = _moved(at, begin, finish)
         speaks = speaking and part.text != SILENCE
-        first = Asked(part.weights(weights_of), part.intensity, energy, speaks)
+        told = 1.0 if speaks else SILENT
+        first = Asked(part.weights(weights_of), part.intensity, energy, told)
         last = first
         if part.emotion_to is not None:
-            last = Asked(part.weights_to(weights_of), part.intensity_to, energy, speaks)
+            last = Asked(part.weights_to(weights_of), part.intensity_to, energy, told)
         else:
             moved = np.zeros_like(moved)
         result.append(Passage(part.text, start, skip, first, last, moved, layered and speaks))

@@ -15,7 +15,7 @@ from generator.config import ModelConfig
 from generator.emotions import BASIC_EMOTIONS
 from generator.errors import InputError
 from generator.line_statistics import line_statistics
-from generator.performing.asked import MOVED_FROM, MOVED_TO, Asked, told
+from generator.performing.asked import MOVED_FROM, MOVED_TO, SILENT, Asked, told
 from generator.performing.continuity import SAID, Passage, Performance, sample_performances
 from generator.performing.cteg import LENGTH_SPREAD, CtegPerformer
 from generator.performing.draws import Draws, TakeSeed, stacked
@@ -85,7 +85,7 @@ def test_a_line_in_layers_is_one_who_speaks_whose_lips_are_those_of_one_who_is_s
     assert timeline is not None and frames == round(timeline.seconds * 24)
     features = performer.encoder.encode([text])
     decoded = []
-    for speaking in (True, False):
+    for speaking in (1.0, 0.0):
         asked = [Asked(model.config.weights_of("joy"), 1.0, speaking=speaking)]
         condition = told(model.config, features, asked, torch.tensor([frames]), emphatic=True)
         alone = smooth_seams(sample_uncached(model, condition, TakeSeed(seed, text), 1.0), ARKIT55, SAID)
@@ -321,7 +321,7 @@ def test_a_model_is_told_what_it_can_be_told(performer: CtegPerformer) -> None:
     frames = torch.tensor([48])
     old, new = ModelConfig(conditioning="emotion"), ModelConfig(conditioning="direction")
     assert told(old, features, [Asked(old.weights_of("joy"), 0.5)], frames).direction is None
-    joy = Asked(new.weights_of("joy"), 0.5, energy=1.3, speaking=False)
+    joy = Asked(new.weights_of("joy"), 0.5, energy=1.3, speaking=SILENT)
     condition = told(new, features, [joy.halfway(Asked(new.weights_of("sadness"), 1.5))], frames)
     assert condition.intensity.tolist() == [1.0] and condition.emotion[0].max() == 0.5
     assert condition.direction is not None and bool((condition.direction.given == 1).all())
