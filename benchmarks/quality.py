@@ -35,6 +35,7 @@ from generator.emotions import EMOTIONS, emotion_vector, full_vector
 from generator.evaluation import motion
 from generator.evaluation.evaluate import evaluate
 from generator.evaluation.lines import Settings, emotions_of, pure_indices
+from generator.evaluation.metrics import mmodality_all
 from generator.evaluation.probe import EmotionProbe, balanced_accuracy
 from generator.evaluation.shares import share_of
 from generator.evaluation.systems import Asked
@@ -99,6 +100,7 @@ TARGETS: Final = {
     "moves_first_teacher": Target("the same, teacher"),
     "moves_second": Target("second half of a line that moves on: second emotion read"),
     "moves_second_teacher": Target("the same, teacher"),
+    "variety_kept": Target("variety of brows, eyes and head between takes / that of the same takes in one layer", 0.95),
     "silent_jaw": Target("jaw motion of a silent reaction / teacher's silent reaction"),
     "energy_low": Target("velocity at energy 0.6 / teacher's at 0.6"),
     "energy_high": Target("velocity at energy 1.4 / teacher's at 1.4"),
@@ -226,7 +228,7 @@ class Stage:
         """Everything that the report does not ask."""
         return {
             **self._followed(seed), **self._inferred(seed), **self.moves(seed), **self._silent(seed),
-            **self._energy(seed), **self._long(seed),
+            **self.variety_kept(seed), **self._energy(seed), **self._long(seed),
         }  # fmt: skip
 
     def _followed(self, seed: int) -> dict[str, float]:
@@ -286,6 +288,21 @@ class Stage:
                 halves = [clip[: len(clip) // 2] if k == 0 else clip[len(clip) // 2 :] for clip in clips]
                 read[name + suffix] = float((self.probe.read(halves) == asked).mean())
         return read
+
+    def variety_kept(self, seed: int) -> dict[str, float]:
+        """What computed speech costs in variety, outside mouth and jaw, whose own variety was chatter."""
+        columns = [c for group in ("upper face", "eyes", "head") for c in ARKIT55.groups[group]]
+        varieties = []
+        for layered in (True, False):
+            requests = [
+                LineRequest(
+                    text, EMOTIONS[n % len(EMOTIONS)], seed=1000 * seed + 10 * n, takes=4, layered=layered
+                ).validated()
+                for n, text in enumerate(self.lines[:56])
+            ]
+            clips = self.performer.perform(requests)
+            varieties.append(mmodality_all([[c.performance(k)[:, columns] for k in range(4)] for c in clips]))
+        return {"variety_kept": varieties[0] / varieties[1]}
 
     def _silent(self, seed: int) -> dict[str, float]:
         texts = self.lines[:60]
