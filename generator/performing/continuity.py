@@ -104,11 +104,15 @@ class Passage:
 
     def blended(self, decoded: list[Floats]) -> Floats:
         """One clip (skip + T, C) of its versions as they were decoded."""
-        if self.layered:
-            half = len(decoded) // 2
-            face = replace(self, layered=False).blended(decoded[:half]).copy()
-            face[:, SAID] = replace(self, layered=False).blended(decoded[half:])[:, SAID]
-            return face
+        if not self.layered:
+            return self._moving(decoded)
+        half = len(decoded) // 2
+        face = self._moving(decoded[:half]).copy()
+        face[:, SAID] = self._moving(decoded[half:])[:, SAID]
+        return face
+
+    def _moving(self, decoded: list[Floats]) -> Floats:
+        """One clip of what it was decoded under as it is felt."""
         if len(decoded) == 1:
             return decoded[0]
         share = self.moved[:, None]

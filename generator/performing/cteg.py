@@ -82,7 +82,7 @@ class CtegPerformer(Performer):
 
     def _laid(self, takes: list[Take]) -> list[_Laid]:
         """When each take does what; takes of a line share it, but for those that are timed by their own seeds."""
-        speaks = {take.line: self._speaks(take) for take in takes}
+        speaks = {line: self._speaks(take) for line, take in {take.line: take for take in takes}.items()}
         keys = [(take.line, _timing_seed(take, speaks[take.line])) for take in takes]
         first = dict(zip(reversed(keys), reversed(takes), strict=True))
         unsaid = [key for key in first if not speaks[key[0]]]
