@@ -50,7 +50,7 @@ READY = VENV / "cteg-ready.json"
 LOG = VENV / "cteg-setup.log"
 CACHE = VENV / "cteg-cache"
 BUILD = ROOT / "build"
-HEAD = ROOT / "blender_cteg" / "rigs" / "demo_head" / "head.npz"
+HEAD = ROOT / "blender_cteg" / "heads" / "demo_head" / "head.npz"
 #: Free space asked for before installing. Measured: 2.4 GiB with CPU torch, 5.9 GiB with the CUDA build, plus
 #: what pip downloads and caches.
 SPACE_GIB = 4
@@ -363,14 +363,14 @@ def bake_head(force: bool = False) -> None:
     """Bake head.npz from the downloaded data, unless it is there and its baking code has not changed."""
     pins = read_pins()
     source = hashlib.sha256(pins.head.sha256.encode())
-    for path in sorted(HEAD.parent.glob("*.py")):
+    for path in sorted([*HEAD.parent.glob("*.py"), *(ROOT / "tools" / "heads").glob("*.py")]):
         source.update(path.read_bytes())
     stamp = CACHE / "head.sha256"
     if not force and HEAD.is_file() and stamp.is_file() and stamp.read_text() == source.hexdigest():
         return
     stamp.unlink(missing_ok=True)
     with step("Baking the demo head"):
-        module = "blender_cteg.rigs.demo_head.bake"
+        module = "tools.heads.bake"
         if run([venv_python(), "-m", module, "--wheel-data", CACHE / pins.head.file, "--out", HEAD]):
             raise BuildError("the demo head could not be baked; the reason is above")
     stamp.write_text(source.hexdigest())
@@ -383,7 +383,7 @@ def demo(arguments: argparse.Namespace) -> int:
     options += ["--takes", str(arguments.takes), "--seed", str(arguments.seed)]
     if arguments.line is not None:
         options += ["--line", arguments.line]
-    return run([venv_python(), "-m", "blender_cteg.demo", *options], {"CTEG_PYTHON": str(venv_python())})
+    return run([venv_python(), "-m", "tools.film", *options], {"CTEG_PYTHON": str(venv_python())})
 
 
 def test(pytest_arguments: Sequence[str]) -> int:
@@ -419,10 +419,7 @@ def blender_ext() -> Path:
 def stage_extension(stage: Path) -> None:
     """Lay out the extension as it is installed: flat, `generator/` beside the Blender side, dates all the same."""
     skip = shutil.ignore_patterns("__pycache__", ".*")
-    # The demo's code draws with pillow, which Blender does not have.
-    shutil.copytree(
-        ROOT / "blender_cteg", stage, ignore=lambda folder, names: {*skip(folder, names), *({"demo"} & set(names))}
-    )
+    shutil.copytree(ROOT / "blender_cteg", stage, ignore=skip)
     shutil.copytree(ROOT / "generator", stage / "generator", ignore=skip)
     for name in ("blender_manifest.toml", "LICENSE", "CREDITS.md"):
         shutil.copy(ROOT / name, stage / name)

@@ -20,17 +20,17 @@ import numpy as np
 
 from benchmarks.faces import LEFT_EYE, RIGHT_EYE, read_head
 from benchmarks.fit import read_clip
-from blender_cteg.animation import keyframes
-from blender_cteg.clip import Clip
-from blender_cteg.demo import render, sheet, stage
-from blender_cteg.demo.__main__ import frame_range, motion_of
-from blender_cteg.demo.moments import choose_moments
-from blender_cteg.rigs.choose import mapping_for
-from blender_cteg.rigs.demo_head.assemble import add_demo_head
-from blender_cteg.rigs.detection.detect import detect_rig
-from blender_cteg.rigs.detection.naming import ARKIT_CHANNELS
-from blender_cteg.rigs.mapping import MESH_PROPERTY
+from blender_cteg.character.choose import mapping_for
+from blender_cteg.character.detection.detect import detect_rig
+from blender_cteg.character.detection.naming import ARKIT_CHANNELS
+from blender_cteg.character.mapping import MESH_PROPERTY
+from blender_cteg.heads.demo_head.assemble import add_demo_head
+from blender_cteg.performance import keyframes
+from blender_cteg.performance.clip import Clip
 from tests.blender.ict import ict_arkit_face
+from tools.film import render, sheet, stage
+from tools.film.__main__ import frame_range, motion_of
+from tools.film.moments import choose_moments
 
 LINE = "[joy] We won! We really won! [surprise] Wait, what? [anger] You lied to me, all this time!"
 MOMENTS, CELL = 6, 260

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes ``blender_cteg/rigs/data/face_points.npz``: ARKit actions as displacements of a few hundred points of a face.
+"""Makes ``character/data/face_points.npz``: ARKit actions as displacements of a few hundred points of a face.
 
 Run from the repository, with a baked demo head: ``.venv/bin/python -m benchmarks.face_points ict_facekit_light.npz``.
 The points are chosen on ICT FaceKit, mirrored, closer together where faces move; the demo head's are found with
@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.faces import Ict, read_head
-from blender_cteg.rigs.detection.naming import ARKIT_CHANNELS
-from blender_cteg.rigs.fitting.actions import Template
-from blender_cteg.rigs.fitting.surface import find_points, vertex_normals
+from blender_cteg.character.detection.naming import ARKIT_CHANNELS
+from blender_cteg.character.fitting.actions import Template
+from blender_cteg.character.fitting.surface import find_points, vertex_normals
 
 Array = npt.NDArray[Any]
 #: Points of the template.
 COUNT = 360
-OUT = Path("blender_cteg/rigs/data/face_points.npz")
+OUT = Path("blender_cteg/character/data/face_points.npz")
 
 
 def main() -> None:

@@ -145,11 +145,11 @@ def render_mouths(clip: Path, frames: list[int], ict: Path | None, work: Path) -
 
     from benchmarks.any_face import arkit_head, flame_head, paint
     from benchmarks.fit import read_clip
-    from blender_cteg.animation import keyframes
-    from blender_cteg.demo import render, stage
-    from blender_cteg.rigs.choose import mapping_for
-    from blender_cteg.rigs.detection.detect import detect_rig
+    from blender_cteg.character.choose import mapping_for
+    from blender_cteg.character.detection.detect import detect_rig
+    from blender_cteg.performance import keyframes
     from tests.blender.ict import ict_arkit_face
+    from tools.film import render, stage
 
     take = read_clip(clip)
     still = take.values.copy()

@@ -27,8 +27,8 @@ from benchmarks.lip_clips import INTENSITIES, Said, read
 from benchmarks.mouths import Mouth, faces, still_head
 from benchmarks.openfacefx import OpenFaceFx
 from benchmarks.wrong_mouths import WRONG
-from blender_cteg.animation.keyframes import STYLE, Style
-from blender_cteg.clip import Clip
+from blender_cteg.performance.clip import Clip
+from blender_cteg.performance.keyframes import STYLE, Style
 from generator.corpus.direction import Direction
 from generator.corpus.teacher import act_timed
 from generator.emotions import EMOTIONS

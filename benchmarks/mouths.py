@@ -16,13 +16,13 @@ from benchmarks.any_face import TO_BLENDER, flame_head
 from benchmarks.faces import Ict, read_head
 from benchmarks.fit import head_geometry
 from benchmarks.lip_points import measures
-from blender_cteg.animation import keyframes
-from blender_cteg.clip import Clip
-from blender_cteg.rigs.choose import mapping_for
-from blender_cteg.rigs.demo_head.assemble import add_demo_head
-from blender_cteg.rigs.detection.detect import detect_rig
-from blender_cteg.rigs.fitting.fit import face_points
-from blender_cteg.rigs.fitting.surface import Points, at_vertices
+from blender_cteg.character.choose import mapping_for
+from blender_cteg.character.detection.detect import detect_rig
+from blender_cteg.character.fitting.fit import face_points
+from blender_cteg.character.fitting.surface import Points, at_vertices
+from blender_cteg.heads.demo_head.assemble import add_demo_head
+from blender_cteg.performance import keyframes
+from blender_cteg.performance.clip import Clip
 from generator.evaluation.lips import Lips
 from tests.blender.ict import ict_arkit_face
 

@@ -5,7 +5,7 @@
 
 Free-running takes of held-out lines at default settings (``python -m generator evaluate``), and what that does not
 ask: emotion left to the words, lines that move to a second emotion, silence, energy, and lines of twenty seconds. Takes
-whose emotion the probe read otherwise are listed in ``misread.jsonl``, for ``python -m blender_cteg.demo.watch``.
+whose emotion the probe read otherwise are listed in ``misread.jsonl``, for ``python -m tools.film.watch``.
 
 Settings by which a checkpoint performs are tried on the dev split, never on test:
 

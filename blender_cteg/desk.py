@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from .animation import keyframes, ranges
-from .clip import Clip, ClipError
-from .rigs.choose import brought_to
-from .rigs.detection.detect import detect_rig
-from .rigs.mapping import MappingError
-from .rigs.rig import shorten
-from .segments import Segment, SegmentError
+from .character.choose import brought_to
+from .character.detection.detect import detect_rig
+from .character.mapping import MappingError
+from .character.rig import shorten
+from .performance import keyframes, ranges
+from .performance.clip import Clip, ClipError
+from .performance.segments import Segment, SegmentError
 from .shared import Timeline, TimelineError
 from .worker.protocol import Line
 

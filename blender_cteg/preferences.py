@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import bpy
 from bpy.props import EnumProperty, StringProperty
 
-from . import session
-from .layouts import sentence
+from .ui.layouts import sentence
+from .worker import session
 from .worker.protocol import Hello
 
 if TYPE_CHECKING:

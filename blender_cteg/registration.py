@@ -7,13 +7,9 @@ import bpy
 from bpy.app.handlers import persistent
 from bpy.props import PointerProperty
 
-from . import commands, fit_panel, panels, preferences, properties, session
-from .animation import preview
-from .mapping_editor import file_ops as mapping_files
-from .mapping_editor import ops as mapping_ops
-from .mapping_editor import panel as mapping_panel
-from .mapping_editor import properties as mapping_properties
-from .mapping_editor import ui_list as mapping_list
+from . import cli as commands
+from . import preferences
+from . import settings as properties
 from .operators import (
     branch,
     cancel,
@@ -31,6 +27,14 @@ from .operators import (
     vary,
     widen,
 )
+from .operators import mapping as mapping_ops
+from .operators import mapping_files as mapping_files
+from .performance import preview
+from .ui import fit_panel, panels
+from .ui import mapping_fields as mapping_properties
+from .ui import mapping_list as mapping_list
+from .ui import mapping_panel as mapping_panel
+from .worker import session
 
 _CLASSES = (
     mapping_properties.CTEG_MappingRow,

@@ -110,7 +110,7 @@ def test_what_blender_plays_is_what_the_generator_said(extension: Path, root: Pa
     )  # fmt: skip
     run([python, "-c", PLAY, blend, played], tmp_path, BLENDER_USER_RESOURCES=str(tmp_path / "none"))
 
-    head = np.load(root / "blender_cteg" / "rigs" / "demo_head" / "head.npz", allow_pickle=False)
+    head = np.load(root / "blender_cteg" / "heads" / "demo_head" / "head.npz", allow_pickle=False)
     clips, play = np.load(said, allow_pickle=False), np.load(played, allow_pickle=False)
     seeds = clips["seeds"].tolist()  # the panel asks for the most different takes of a larger draw
     assert seeds[0] == SEED and len(seeds) == 2 and SEED < seeds[1] < SEED + 8

@@ -25,9 +25,6 @@ ROOT = Path(__file__).resolve().parent.parent
 
 #: What Blender itself brings along. PIL and the like are not part of it.
 IN_BLENDER = {"addon_utils", "bpy", "bpy_extras", "bl_ui", "bmesh", "mathutils", "gpu", "gpu_extras", "blf", "numpy"}
-#: `blender_cteg/demo` is not part of the extension: `build.py demo` runs it where these are installed.
-FOR_THE_DEMO = {"PIL", "tqdm"}
-
 
 #: The one module of Blender's side that may import from the generator, and from where.
 DOOR = Path("blender_cteg/shared.py")
@@ -57,8 +54,6 @@ def sources(folder: str) -> list[Path]:
 @pytest.mark.parametrize("path", sources("blender_cteg"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_blenders_side_uses_blender_numpy_and_relative_imports_only(path: Path) -> None:
     allowed = sys.stdlib_module_names | IN_BLENDER
-    if path.relative_to(ROOT).parts[:2] == ("blender_cteg", "demo"):
-        allowed = allowed | FOR_THE_DEMO
     depth = len(path.relative_to(ROOT / "blender_cteg").parts)
     for line, module, level in imports(path):
         if "generator" in module.split("."):

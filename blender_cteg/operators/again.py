@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from bpy.props import IntProperty
 
-from .. import desk, session
+from .. import desk
 from ..shared import ARKIT55
+from ..worker import session
 from .jobs import Refusal, busy_reason
 from .perform import Order, PerformOperator
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import bpy
 
-from .. import session
-from ..layouts import redraw_panels
+from ..ui.layouts import redraw_panels
+from ..worker import session
 
 if TYPE_CHECKING:
     from bpy.types import Context

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import bpy
 
-from .. import session
 from ..preferences import choices
+from ..worker import session
 from ..worker.locate import install_hint
 from .jobs import JobOperator, Refusal, busy_reason
 

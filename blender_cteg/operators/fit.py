@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import bpy
 
 from .. import desk
-from ..rigs.detection.detect import detect_rig
-from ..rigs.fitting.fitted import fit_summary, refit
-from ..rigs.mapping import MappingError
+from ..character.detection.detect import detect_rig
+from ..character.fitting.fitted import fit_summary, refit
+from ..character.mapping import MappingError
 
 if TYPE_CHECKING:
     from bpy.types import Context

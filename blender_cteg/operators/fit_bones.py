@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import bpy
 
-from ..rigs.flame_file import FlameFileError
-from ..rigs.flame_file.joints import fit_bones, joints_problem
+from ..heads.flame_file import FlameFileError
+from ..heads.flame_file.joints import fit_bones, joints_problem
 from . import head
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import bpy
 from bpy.props import BoolProperty, IntProperty, StringProperty
 from bpy_extras.io_utils import ImportHelper
 
-from ..rigs.flame_file import FlameFileError
+from ..heads.flame_file import FlameFileError
 from .head import disabled_reason, look_at_face
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ class CTEG_OT_import_flame(bpy.types.Operator, ImportHelper):
             layout.prop(self, name)
 
     def execute(self, context: Context) -> set[str]:
-        from ..rigs.flame_file.build import add_flame
-        from ..rigs.flame_file.read import read_flame
-        from ..rigs.flame_file.template import read_uv
+        from ..heads.flame_file.build import add_flame
+        from ..heads.flame_file.read import read_flame
+        from ..heads.flame_file.template import read_uv
 
         if not self.filepath:
             self.report({"ERROR"}, "No file is chosen. Choose a FLAME model, a .pkl or .npz file.")

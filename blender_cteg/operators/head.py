@@ -11,7 +11,7 @@ import bpy
 from bpy.props import StringProperty
 from mathutils import Euler
 
-from ..rigs.demo_head import DemoHeadError
+from ..heads.demo_head import DemoHeadError
 
 if TYPE_CHECKING:
     from bpy.types import Context
@@ -40,7 +40,7 @@ class CTEG_OT_add_head(bpy.types.Operator):
         return not reason
 
     def execute(self, context: Context) -> set[str]:
-        from ..rigs.demo_head.assemble import add_demo_head
+        from ..heads.demo_head.assemble import add_demo_head
 
         try:
             head = add_demo_head(context, self.name)

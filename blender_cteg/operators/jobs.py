@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import bpy
 from bpy.types import Timer
 
-from .. import session
-from ..layouts import redraw_panels
+from ..ui.layouts import redraw_panels
+from ..worker import session
 from ..worker.locate import LocateError
 
 if TYPE_CHECKING:

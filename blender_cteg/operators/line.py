@@ -12,7 +12,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from .. import desk
-from ..properties import EMOTION_ITEMS, EMOTION_TO_ITEMS, EMOTION_WITH_ITEMS, LANGUAGE_ITEMS, NOWHERE
+from ..settings import EMOTION_ITEMS, EMOTION_TO_ITEMS, EMOTION_WITH_ITEMS, LANGUAGE_ITEMS, NOWHERE
 from ..shared import TimelineError
 from ..worker.protocol import Line
 from .jobs import Refusal, busy_reason

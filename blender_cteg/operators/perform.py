@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import bpy
 from bpy.props import FloatProperty
 
-from .. import desk, session
-from ..animation.keyframes import Style
+from .. import desk
+from ..character.rig import shorten as names
 from ..emotions import label
+from ..performance.keyframes import Style
 from ..preferences import choices
-from ..rigs.rig import shorten as names
+from ..worker import session
 from ..worker.protocol import Line, shorten
 from .jobs import JobOperator, Refusal
 

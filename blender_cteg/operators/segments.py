@@ -9,10 +9,10 @@ import bpy
 from bpy.props import IntProperty, StringProperty
 
 from .. import desk
-from ..directing import directed, is_line_of
 from ..emotions import EMOTIONS, NAMES, label
-from ..layouts import emotion_icon, redraw_panels
-from ..segments import Segment, SegmentError
+from ..performance.directing import directed, is_line_of
+from ..performance.segments import Segment, SegmentError
+from ..ui.layouts import emotion_icon, redraw_panels
 from ..worker.protocol import shorten
 
 if TYPE_CHECKING:

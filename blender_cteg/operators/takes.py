@@ -9,8 +9,8 @@ import bpy
 from bpy.props import StringProperty
 
 from .. import desk
-from ..animation import keyframes
-from ..rigs.detection.detect import detect_rig
+from ..character.detection.detect import detect_rig
+from ..performance import keyframes
 
 if TYPE_CHECKING:
     from bpy.types import Action, Context

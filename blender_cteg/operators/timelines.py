@@ -15,8 +15,8 @@ from bpy.props import StringProperty
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 
 from .. import desk
-from ..layouts import redraw_panels
 from ..shared import Timeline, TimelineError
+from ..ui.layouts import redraw_panels
 
 if TYPE_CHECKING:
     from bpy.types import Context

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import bpy
 
 from .. import desk
-from ..animation import ranges
-from ..animation.keyframes import TakeError
-from ..layouts import redraw_panels
-from ..rigs.detection.detect import detect_rig
-from ..rigs.rig import shorten
+from ..character.detection.detect import detect_rig
+from ..character.rig import shorten
+from ..performance import ranges
+from ..performance.keyframes import TakeError
+from ..ui.layouts import redraw_panels
 
 if TYPE_CHECKING:
     from bpy.types import Context, Event
 
-    from ..rigs.rig import Rig
+    from ..character.rig import Rig
 
 
 #: Width of the dialog at scale 1, and how many characters of a sentence fit.

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..segments import Segment, SegmentError
+from ..performance.segments import Segment, SegmentError
 from ..shared import Timeline, TimelineError
 
 #: The version of docs/protocol.md that this module speaks.

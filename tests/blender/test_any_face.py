@@ -12,14 +12,14 @@ import pytest
 from benchmarks.faces import read_head
 from benchmarks.fit import driven, front, head_geometry, posed
 from blender_cteg import desk
-from blender_cteg.animation.keyframes import Style
-from blender_cteg.clip import Clip
-from blender_cteg.rigs.choose import brought_to, mapping_for
-from blender_cteg.rigs.demo_head.assemble import add_demo_head, locate_head_asset
-from blender_cteg.rigs.detection.detect import detect_rig
-from blender_cteg.rigs.fitting.convert import UNKNOWN, bounded
-from blender_cteg.rigs.fitting.fit import FaceGeometry, NoPoints, face_points, fit_mapping
-from blender_cteg.rigs.mapping import MESH_PROPERTY, Mapping, MappingError
+from blender_cteg.character.choose import brought_to, mapping_for
+from blender_cteg.character.detection.detect import detect_rig
+from blender_cteg.character.fitting.convert import UNKNOWN, bounded
+from blender_cteg.character.fitting.fit import FaceGeometry, NoPoints, face_points, fit_mapping
+from blender_cteg.character.mapping import MESH_PROPERTY, Mapping, MappingError
+from blender_cteg.heads.demo_head.assemble import add_demo_head, locate_head_asset
+from blender_cteg.performance.clip import Clip
+from blender_cteg.performance.keyframes import Style
 from blender_cteg.shared import ARKIT_CHANNELS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
 from blender_cteg.worker.protocol import Performed
 

@@ -10,8 +10,13 @@ import numpy as np
 import pytest
 
 from blender_cteg import desk
-from blender_cteg.animation import ranges
-from blender_cteg.animation.keyframes import (
+from blender_cteg.character.choose import mapping_for
+from blender_cteg.character.detection.detect import detect_rig
+from blender_cteg.character.mapping import MESH_PROPERTY, Mapping
+from blender_cteg.character.rig import Rig
+from blender_cteg.performance import ranges
+from blender_cteg.performance.clip import Clip
+from blender_cteg.performance.keyframes import (
     TakeError,
     delete_take,
     keys_without_shape,
@@ -22,11 +27,6 @@ from blender_cteg.animation.keyframes import (
     why_hidden,
     write_take,
 )
-from blender_cteg.clip import Clip
-from blender_cteg.rigs.choose import mapping_for
-from blender_cteg.rigs.detection.detect import detect_rig
-from blender_cteg.rigs.mapping import MESH_PROPERTY, Mapping
-from blender_cteg.rigs.rig import Rig
 from blender_cteg.shared import ARKIT_CHANNELS
 
 from . import characters, scenes
@@ -404,7 +404,7 @@ def test_widening_fails_as_a_whole(scene: bpy.types.Scene, monkeypatch: pytest.M
     for name in ("Head", "Teeth"):
         key(name).key_blocks["jawOpen"].slider_max = 0.5
     before = snapshot()
-    monkeypatch.setattr("blender_cteg.animation.keyframes.mark_as_take", lambda *_: 1 / 0)
+    monkeypatch.setattr("blender_cteg.performance.keyframes.mark_as_take", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         perform(bpy.data.objects["Head"])
     assert snapshot() == before

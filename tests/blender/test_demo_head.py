@@ -15,8 +15,9 @@ import numpy.typing as npt
 import pytest
 from mathutils import Matrix, Quaternion, Vector
 
-from blender_cteg.rigs.demo_head import DemoHeadError, assemble, bake
+from blender_cteg.heads.demo_head import DemoHeadError, assemble
 from generator.shared.spaces import ARKIT_CHANNELS
+from tools.heads import bake
 
 Floats = npt.NDArray[np.float64]
 #: FLAME axes (y up, z forward) to Blender's (z up, facing -y), written down independently of the code under test.

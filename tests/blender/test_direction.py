@@ -14,9 +14,11 @@ import bpy
 import pytest
 
 import blender_cteg
-from blender_cteg import commands, desk, session
-from blender_cteg.animation import keyframes
+from blender_cteg import cli as commands
+from blender_cteg import desk
 from blender_cteg.operators import branch, extend, vary
+from blender_cteg.performance import keyframes
+from blender_cteg.worker import session
 from blender_cteg.worker.locate import WorkerCommand
 from tests.blender.fake_worker import CHANNELS, values
 from tests.blender.test_operators import FAKE, add_face, curve, snapshot

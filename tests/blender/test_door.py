@@ -12,10 +12,11 @@ import bpy
 import pytest
 
 import blender_cteg
-from blender_cteg import desk, session
-from blender_cteg.animation import keyframes
+from blender_cteg import desk
 from blender_cteg.operators import perform
+from blender_cteg.performance import keyframes
 from blender_cteg.preferences import Choices
+from blender_cteg.worker import session
 from blender_cteg.worker.protocol import Hello
 from tests.blender.fake_worker import CHANNELS
 

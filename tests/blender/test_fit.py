@@ -7,10 +7,10 @@ import bpy
 import numpy as np
 import pytest
 
-from blender_cteg.rigs.choose import mapping_for
-from blender_cteg.rigs.detection.detect import detect_rig
-from blender_cteg.rigs.fitting.actions import SOURCES, action_displacements
-from blender_cteg.rigs.fitting.fit import (
+from blender_cteg.character.choose import mapping_for
+from blender_cteg.character.detection.detect import detect_rig
+from blender_cteg.character.fitting.actions import SOURCES, action_displacements
+from blender_cteg.character.fitting.fit import (
     Fitted,
     face_points,
     fit_mapping,
@@ -18,9 +18,9 @@ from blender_cteg.rigs.fitting.fit import (
     residual_percent,
     rotation_matrix,
 )
-from blender_cteg.rigs.fitting.fitted import FIT_PROPERTY, fit_lines, fit_summary, refit, residual_table
-from blender_cteg.rigs.geometry import LANDMARKS_PROPERTY, face_geometry
-from blender_cteg.rigs.mapping import MESH_PROPERTY, Mapping, MappingError
+from blender_cteg.character.fitting.fitted import FIT_PROPERTY, fit_lines, fit_summary, refit, residual_table
+from blender_cteg.character.geometry import LANDMARKS_PROPERTY, face_geometry
+from blender_cteg.character.mapping import MESH_PROPERTY, Mapping, MappingError
 
 from . import scenes
 

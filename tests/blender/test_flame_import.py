@@ -13,12 +13,12 @@ import pytest
 from mathutils import Matrix, Vector
 
 import blender_cteg
-from blender_cteg.animation.keyframes import write_take
-from blender_cteg.rigs.choose import mapping_for
-from blender_cteg.rigs.detection.detect import detect_rig
-from blender_cteg.rigs.flame_file import FlameFileError, build
-from blender_cteg.rigs.flame_file.read import JOINTS, FlameModel, read_flame
-from blender_cteg.rigs.flame_file.template import read_uv
+from blender_cteg.character.choose import mapping_for
+from blender_cteg.character.detection.detect import detect_rig
+from blender_cteg.heads.flame_file import FlameFileError, build
+from blender_cteg.heads.flame_file.read import JOINTS, FlameModel, read_flame
+from blender_cteg.heads.flame_file.template import read_uv
+from blender_cteg.performance.keyframes import write_take
 
 from . import flame_files, scenes
 from .flame_files import Fields

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from blender_cteg.rigs.flame_file import FlameFileError
-from blender_cteg.rigs.flame_file.read import FlameModel, read_flame
+from blender_cteg.heads.flame_file import FlameFileError
+from blender_cteg.heads.flame_file.read import FlameModel, read_flame
 
 from . import flame_files
 from .flame_files import Fields, Python2, write_npz, write_pickle

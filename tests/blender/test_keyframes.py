@@ -10,8 +10,13 @@ import bpy
 import numpy as np
 import pytest
 
-from blender_cteg.animation import keyframes, rotations
-from blender_cteg.animation.keyframes import (
+from blender_cteg.character.choose import mapping_for
+from blender_cteg.character.detection.detect import detect_rig
+from blender_cteg.character.mapping import Mapping
+from blender_cteg.character.rig import Rig
+from blender_cteg.performance import keyframes, rotations
+from blender_cteg.performance.clip import Clip
+from blender_cteg.performance.keyframes import (
     Style,
     TakeError,
     delete_take,
@@ -23,12 +28,7 @@ from blender_cteg.animation.keyframes import (
     write_take,
     write_takes,
 )
-from blender_cteg.animation.retime import retime
-from blender_cteg.clip import Clip
-from blender_cteg.rigs.choose import mapping_for
-from blender_cteg.rigs.detection.detect import detect_rig
-from blender_cteg.rigs.mapping import Mapping
-from blender_cteg.rigs.rig import Rig
+from blender_cteg.performance.retime import retime
 from blender_cteg.shared import ARKIT_CHANNELS
 
 from . import scenes

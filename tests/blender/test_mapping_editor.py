@@ -14,15 +14,16 @@ import numpy as np
 import pytest
 
 import blender_cteg
-from blender_cteg.animation.preview import PREVIEW_PROPERTY
-from blender_cteg.mapping_editor import edits, state
-from blender_cteg.mapping_editor.face import face_of, mapping_of, rows_of
-from blender_cteg.mapping_editor.file_ops import LARGEST_FILE
-from blender_cteg.mapping_editor.presets import presets
-from blender_cteg.rigs.choose import mapping_for
-from blender_cteg.rigs.detection.detect import detect_rig
-from blender_cteg.rigs.mapping import MESH_PROPERTY, Adjustment, Control, Mapping, MappingError
-from blender_cteg.rigs.match import SURE, candidates, suggestion
+from blender_cteg.character import mapping_edits as edits
+from blender_cteg.character import mapping_rows as state
+from blender_cteg.character.choose import mapping_for
+from blender_cteg.character.detection.detect import detect_rig
+from blender_cteg.character.face import face_of, mapping_of, rows_of
+from blender_cteg.character.mapping import MESH_PROPERTY, Adjustment, Control, Mapping, MappingError
+from blender_cteg.character.match import SURE, candidates, suggestion
+from blender_cteg.character.presets import presets
+from blender_cteg.operators.mapping_files import LARGEST_FILE
+from blender_cteg.performance.preview import PREVIEW_PROPERTY
 from blender_cteg.shared import ARKIT_CHANNELS, HEAD_CHANNELS
 
 from . import characters, scenes
@@ -161,7 +162,7 @@ def test_bones_move_in_their_own_axes(scene: bpy.types.Scene, mode: str) -> None
     }
     face.data[MESH_PROPERTY] = Mapping("arkit55", controls=moves, origin="edited").to_json()
     rig, clip = detect_rig(face), scenes.arkit_clip()
-    from blender_cteg.animation.keyframes import why_hidden, write_take
+    from blender_cteg.performance.keyframes import why_hidden, write_take
 
     write_take(rig, mapping_for(rig, clip), clip, start_frame=1, scene=scene)
     scene.frame_set(9)
@@ -182,7 +183,7 @@ def test_a_bone_may_play_a_role_and_be_a_control(scene: bpy.types.Scene) -> None
     )
     face.data[MESH_PROPERTY] = both.to_json()
     rig, clip = detect_rig(face), scenes.arkit_clip()
-    from blender_cteg.animation.keyframes import write_take
+    from blender_cteg.performance.keyframes import write_take
 
     action = write_take(rig, mapping_for(rig, clip), clip, start_frame=1, scene=scene)
     paths = [(c.data_path, c.array_index) for c in action.layers[0].strips[0].channelbags[0].fcurves]
@@ -364,7 +365,7 @@ def test_the_preview_poses_the_teeth_too(editor: bpy.types.Scene) -> None:
 
 
 def test_a_take_is_written_as_if_nothing_was_previewed(editor: bpy.types.Scene) -> None:
-    from blender_cteg.animation.keyframes import write_take
+    from blender_cteg.performance.keyframes import write_take
 
     face = scenes.flame_topology_face()
     editor.cteg.target = face
@@ -381,7 +382,7 @@ def test_a_take_is_written_as_if_nothing_was_previewed(editor: bpy.types.Scene) 
 
 
 def test_a_muted_channel_goes_to_rest_with_the_next_take(editor: bpy.types.Scene) -> None:
-    from blender_cteg.animation.keyframes import write_take
+    from blender_cteg.performance.keyframes import write_take
 
     face = scenes.arkit_face()
     editor.cteg.target = face

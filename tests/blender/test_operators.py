@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 
 import blender_cteg
-from blender_cteg import commands, desk, session
-from blender_cteg.animation import keyframes
+from blender_cteg import cli as commands
+from blender_cteg import desk
 from blender_cteg.operators import perform, widen
+from blender_cteg.performance import keyframes
 from blender_cteg.preferences import Choices
+from blender_cteg.worker import session
 from blender_cteg.worker.locate import LocateError, WorkerCommand
 from tests.blender.fake_worker import CHANNELS, values
 

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from blender_cteg.animation.keyframes import Style, write_take
-from blender_cteg.animation.reduction import Keys, exact_frames, reduced
-from blender_cteg.animation.retime import face_at
-from blender_cteg.clip import Clip
-from blender_cteg.rigs.choose import mapping_for
-from blender_cteg.rigs.detection.detect import detect_rig
+from blender_cteg.character.choose import mapping_for
+from blender_cteg.character.detection.detect import detect_rig
+from blender_cteg.performance.clip import Clip
+from blender_cteg.performance.keyframes import Style, write_take
+from blender_cteg.performance.reduction import Keys, exact_frames, reduced
+from blender_cteg.performance.retime import face_at
 from blender_cteg.shared import seal_frames
 
 from . import scenes

@@ -11,7 +11,8 @@ import bpy
 import pytest
 
 import blender_cteg
-from blender_cteg import registration, session
+from blender_cteg import registration
+from blender_cteg.worker import session
 
 
 def state() -> dict[str, object]:

@@ -10,9 +10,9 @@ import bpy
 import numpy as np
 import pytest
 
-from blender_cteg.rigs.axes import axes_from_eyes
-from blender_cteg.rigs.detection.detect import detect_rig
-from blender_cteg.rigs.detection.naming import match_arkit, match_bones, match_flame
+from blender_cteg.character.axes import axes_from_eyes
+from blender_cteg.character.detection.detect import detect_rig
+from blender_cteg.character.detection.naming import match_arkit, match_bones, match_flame
 from blender_cteg.shared import ARKIT_CHANNELS
 
 from . import scenes

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from blender_cteg.clip import SCHEMA_VERSION, Clip, ClipError, migrated, origin_of
-from blender_cteg.directing import directed
-from blender_cteg.segments import Segment, SegmentError, in_order
+from blender_cteg.performance.clip import SCHEMA_VERSION, Clip, ClipError, migrated, origin_of
+from blender_cteg.performance.directing import directed
+from blender_cteg.performance.segments import Segment, SegmentError, in_order
 from blender_cteg.worker import protocol
 from blender_cteg.worker.protocol import ProtocolError
 from tests.blender import scenes

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from blender_cteg.animation.keyframes import Style, provenance, write_take
-from blender_cteg.animation.retime import face_at, retime
-from blender_cteg.clip import Clip, ClipError, migrated
-from blender_cteg.rigs.choose import mapping_for
-from blender_cteg.rigs.detection.detect import detect_rig
+from blender_cteg.character.choose import mapping_for
+from blender_cteg.character.detection.detect import detect_rig
+from blender_cteg.performance.clip import Clip, ClipError, migrated
+from blender_cteg.performance.keyframes import Style, provenance, write_take
+from blender_cteg.performance.retime import face_at, retime
 from blender_cteg.shared import Timeline, seal_frames
 from blender_cteg.worker import protocol
 from blender_cteg.worker.protocol import Performed, ProtocolError

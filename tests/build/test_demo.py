@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from blender_cteg.demo.moments import choose_moments
-from blender_cteg.demo.sheet import Row, draw_sheet
+from tools.film.moments import choose_moments
+from tools.film.sheet import Row, draw_sheet
 
 
 def test_moments_are_held_expressions_not_blinks() -> None:
@@ -54,7 +54,7 @@ def test_the_demo_leaves_a_film_a_sheet_and_a_scene(root: Path, tmp_path: Path) 
     python.chmod(0o755)
     out = tmp_path / "out"
     environment = {**os.environ, "CTEG_PYTHON": str(python), "BLENDER_USER_RESOURCES": str(tmp_path / "resources")}
-    command = [sys.executable, "-m", "blender_cteg.demo", "--line", "Hello.", "--takes", "2", "--size", "64"]
+    command = [sys.executable, "-m", "tools.film", "--line", "Hello.", "--takes", "2", "--size", "64"]
     done = subprocess.run([*command, "--out", str(out)], cwd=root, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert {path.name for path in out.iterdir()} == {"demo.blend", "demo.mp4", "demo.png"}
@@ -79,7 +79,7 @@ print("scene", bpy.context.scene.frame_end, len(bpy.data.actions), bpy.context.s
 def test_a_refused_line_is_a_sentence_and_leaves_no_files(root: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "BLENDER_USER_RESOURCES": str(tmp_path / "resources")}
     for option, value, word in (("--emotion", "bliss", "'bliss'"), ("--line", "   ", "Type the line")):
-        command = [sys.executable, "-m", "blender_cteg.demo", option, value, "--out", str(tmp_path / "out")]
+        command = [sys.executable, "-m", "tools.film", option, value, "--out", str(tmp_path / "out")]
         done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
         assert done.returncode == 1
         assert word in done.stderr

@@ -39,7 +39,7 @@ def test_package_is_flat_complete_and_clean(package: Path, root: Path) -> None:
         "LICENSE",
         "CREDITS.md",
         "registration.py",
-        "rigs/demo_head/head.npz",
+        "heads/demo_head/head.npz",
     }
     assert needed <= names, needed - names
     assert any(name.startswith("generator/checkpoints/default/") and name.endswith(".safetensors") for name in names)

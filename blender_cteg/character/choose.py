@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which mapping brings a clip to a face: the one stored on its mesh, one by names, or a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import bpy
+
+from ..performance.clip import Clip
+from ..shared import FLAME_EXPRESSIONS
+from .detection.detect import detect_rig
+from .detection.eyes import eyes_on_bones
+from .direct import arkit_mapping, flame_mapping
+from .fitting.convert import to_arkit
+from .fitting.fit import FLAME_VERTICES, NoPoints, face_points
+from .fitting.fitted import check_edited, fitted_mapping, is_fitted
+from .geometry import face_geometry
+from .mapping import MESH_PROPERTY, Mapping, MappingError
+from .rig import Rig
+
+
+def brought_to(rig: Rig, clips: Sequence[Clip]) -> tuple[list[Clip], Mapping]:
+    """Takes of one line as this face can perform them, with the mapping that does it.
+
+    A flame53 clip for an ARKit face is read as ARKit actions through a FLAME mesh of the file.
+
+    Raises:
+        MappingError: as `mapping_for`.
+    """
+    if not clips:
+        raise MappingError("There are no takes to bring to this face. Generate the line again.")
+    if rig.problem is None and rig.kind == "ARKIT" and clips[0].space == "flame53" and not _reads(rig, "flame53"):
+        clips = _read_as_arkit(rig, clips)
+    return list(clips), mapping_for(rig, clips[0])
+
+
+def mapping_for(rig: Rig, clip: Clip) -> Mapping:
+    """The mapping that brings ``clip`` to ``rig``.
+
+    In this order: the mapping stored on the mesh, the mesh's own names (ARKit keys, FLAME coefficients), a fit of a
+    FLAME mesh's expression keys to the ARKit actions, which is kept on the mesh if that is editable and made again
+    when the keys change. A stored mapping that is not such a fit is never replaced.
+
+    Raises:
+        MappingError: the rig cannot be driven, the stored mapping is damaged, or nothing leads from the clip's space
+            to this face.
+    """
+    if rig.problem is not None or rig.object is None:
+        raise MappingError(rig.problem or "Choose a face first.")
+    mesh: Any = rig.object.data
+    stored = stored_mapping(mesh)
+    if stored is not None and stored.source_space == clip.space and not is_fitted(mesh):
+        check_edited(rig)
+        return stored
+    if rig.kind == "ARKIT" and clip.space == "arkit55":
+        return arkit_mapping(rig, eyes_on_bones(rig))
+    if rig.kind == "FLAME" and clip.space == "flame53":
+        return flame_mapping(rig)
+    if rig.kind == "FLAME" and clip.space == "arkit55":
+        return fitted_mapping(rig)
+    if rig.kind == "ARKIT" and clip.space == "flame53":
+        raise MappingError(
+            f"The clip speaks flame53 and {rig.object.name} is an ARKit face. Add the FLAME mesh the clip is about to "
+            "this file, so that its expressions can be read there, or choose a checkpoint that speaks arkit55."
+        )
+    face = {"ARKIT": "an ARKit", "FLAME": "a FLAME"}.get(rig.kind, "a mapped")
+    raise MappingError(
+        f"The clip speaks {clip.space} and {rig.object.name} is {face} face, and nothing leads from one to the other. "
+        f"Choose another checkpoint or another face."
+    )
+
+
+def flame_in_file(besides: Rig) -> Rig | None:
+    """The FLAME mesh of this file through which flame53 clips can be read, or None.
+
+    One of FLAME's own topology goes before others, then the first by its mesh's name. It may be linked or hidden.
+    """
+    meshes = [obj for obj in bpy.data.objects if obj.type == "MESH" and obj != besides.object]
+    rigs = [rig for rig in map(detect_rig, meshes) if rig.kind == "FLAME" and rig.object is not None]
+    return min(rigs, key=_not_flames_own, default=None)
+
+
+def _not_flames_own(rig: Rig) -> tuple[bool, str]:
+    mesh: Any = rig.object.data if rig.object is not None else None
+    return len(mesh.vertices) != FLAME_VERTICES, mesh.name
+
+
+def _reads(rig: Rig, space: str) -> bool:
+    """Whether the mapping stored on the rig's mesh reads this space."""
+    assert rig.object is not None
+    stored = stored_mapping(rig.object.data)
+    return stored is not None and stored.source_space == space
+
+
+def _read_as_arkit(rig: Rig, clips: Sequence[Clip]) -> list[Clip]:
+    flame = flame_in_file(besides=rig)
+    if flame is None or flame.object is None:
+        return list(clips)  # mapping_for says what is missing
+    stored = stored_mapping(flame.object.data)
+    own = stored is not None and stored.source_space == "arkit55" and not is_fitted(flame.object.data)
+    mapping = stored if own and stored is not None else fitted_mapping(flame)
+    face = face_geometry(flame)
+    expressions = {key: c for c, keys in flame.shape_keys.items() if c in FLAME_EXPRESSIONS for key in keys}
+    try:
+        points = face_points(face)
+        return [to_arkit(clip, face, points, mapping, expressions) for clip in clips]
+    except NoPoints as error:
+        raise MappingError(
+            f"{flame.object.name}, through which the clip would be read, {error}. {error.advice}, or choose a "
+            "checkpoint that speaks arkit55."
+        ) from None
+
+
+def stored_mapping(mesh: Any) -> Mapping | None:
+    """The mapping stored on a mesh datablock, or None. MappingError when there is one and it is damaged."""
+    text = mesh.get(MESH_PROPERTY)
+    if text is None:
+        return None
+    try:
+        return Mapping.from_json(text)
+    except MappingError as error:
+        raise MappingError(
+            f"The mapping stored on {mesh.name} cannot be read: {error} "
+            f"Removing its custom property {MESH_PROPERTY!r} makes CTEG find a mapping by itself."
+        ) from None

@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Mapping: the linear way from a clip's channels to shape keys and bones (no ``bpy``)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping as MappingABC
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ..performance.clip import Clip
+from ..shared import HEAD_CHANNELS
+from .rig import ROLES, Rig, shorten
+
+Floats = npt.NDArray[np.float32]
+Property = Literal["ROTATION", "LOCATION"]
+Axis = Literal["X", "Y", "Z"]
+
+#: Version of the mapping's JSON. Version 1 had no controls, channels and origin.
+SCHEMA_VERSION: Final = 2
+#: Numbers of a mapping beyond this are mistakes: the largest that make sense are a few hundred.
+_LARGEST: Final = 1e6
+_PROPERTIES: Final[tuple[Property, ...]] = ("ROTATION", "LOCATION")
+_AXES: Final[tuple[Axis, ...]] = ("X", "Y", "Z")
+#: The custom property of a mesh (and the demo head's own) that holds a mapping's JSON.
+MESH_PROPERTY: Final = "cteg_mapping"
+
+
+class MappingError(ValueError):
+    """A mapping that cannot be used or made; the message is a sentence for the animator."""
+
+
+@dataclass(frozen=True)
+class Performance:
+    """What a clip becomes on one rig.
+
+    Attributes:
+        shape_keys: shape-key name -> values over time, shape (T,).
+        bones: role -> rotation vectors over time (axis times angle, radians, FLAME axes), shape (T, 3).
+        controls: bone name -> {(property, axis): values over time in radians or metres, shape (T,)}, in the bone's
+            own axes.
+    """
+
+    shape_keys: MappingABC[str, Floats]
+    bones: MappingABC[str, Floats]
+    controls: MappingABC[str, MappingABC[tuple[Property, Axis], Floats]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """What is done to a channel of a clip before it goes anywhere: gain times value plus offset, or nothing at all.
+
+    A muted channel drives nothing: what only it drives gets no keys. The offset is in the channel's own unit.
+    """
+
+    gain: float = 1.0
+    offset: float = 0.0
+    mute: bool = False
+
+
+@dataclass(frozen=True)
+class Control:
+    """One way a bone moves with a channel, in the bone's own axes at rest.
+
+    Attributes:
+        property: a rotation, or a location.
+        axis: about or along which of the bone's axes.
+        amount: radians or metres per unit of the channel.
+    """
+
+    property: Property = "ROTATION"
+    axis: Axis = "X"
+    amount: float = 0.0
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """A linear map from the channels of one space to shape keys and bones.
+
+    Attributes:
+        source_space: the space whose channels it reads.
+        shape_keys: shape-key name -> {channel: gain}.
+        bones: role (one of `rig.ROLES`) -> {channel: rotation vector per unit of the channel, FLAME axes, radians}.
+        residual_mm: channel -> what whoever made the mapping could not reproduce, in mm on a face of ordinary size
+            (`fit_mapping`: root mean square over the landmarks); empty for a mapping by names.
+        controls: bone name -> {channel: how the bone moves with it}, for bones that play no role.
+        channels: channel -> what is done to it before it drives anything; a channel that is not here is as it is.
+        origin: where the mapping came from: ``names``, ``fit``, ``preset:NAME`` or ``edited``. What an animator
+            edited is never replaced by a mapping that was made automatically.
+    """
+
+    source_space: str
+    shape_keys: MappingABC[str, MappingABC[str, float]] = field(default_factory=dict)
+    bones: MappingABC[str, MappingABC[str, tuple[float, float, float]]] = field(default_factory=dict)
+    residual_mm: MappingABC[str, float] = field(default_factory=dict)
+    controls: MappingABC[str, MappingABC[str, tuple[Control, ...]]] = field(default_factory=dict)
+    channels: MappingABC[str, Adjustment] = field(default_factory=dict)
+    origin: str = "names"
+
+    def apply(self, clip: Clip) -> Performance:
+        """The clip on this mapping's targets, frame for frame.
+
+        headPitch, headYaw and headRoll are angles applied as Ry(yaw) Rx(pitch) Rz(roll) (docs/architecture.md); they
+        are turned into one rotation vector first, so that a mapping that passes them straight on is exact and one
+        that shares them between neck and head shares the rotation.
+
+        Raises:
+            MappingError: the clip is in another space.
+        """
+        if clip.space != self.source_space:
+            raise MappingError(
+                f"This mapping reads {self.source_space} clips and the clip is {clip.space}. "
+                f"Choose a checkpoint that speaks {self.source_space}."
+            )
+        columns = self._columns(clip)
+        shape_keys = {}
+        for key, gains in self.shape_keys.items():
+            used = {name: gain for name, gain in gains.items() if name in columns}
+            if used:
+                values: npt.NDArray[np.float64] = sum((g * columns[c] for c, g in used.items()), np.zeros(clip.frames))
+                shape_keys[key] = values.astype(np.float32)
+        bones = {}
+        for role, vectors in self.bones.items():
+            turns = {name: np.asarray(vector) for name, vector in vectors.items() if name in columns}
+            if turns:
+                rotation = sum((np.outer(columns[c], v) for c, v in turns.items()), np.zeros((clip.frames, 3)))
+                bones[role] = rotation.astype(np.float32)
+        controls: dict[str, dict[tuple[Property, Axis], Floats]] = {}
+        for bone, rows in self.controls.items():
+            moves = [(columns[name], control) for name, row in rows.items() if name in columns for control in row]
+            for column, control in moves:
+                moved = controls.setdefault(bone, {})
+                where = control.property, control.axis
+                before = moved.get(where, np.zeros(clip.frames, np.float32))
+                moved[where] = (before + control.amount * column).astype(np.float32)
+        return Performance(shape_keys, bones, controls)
+
+    def _columns(self, clip: Clip) -> dict[str, npt.NDArray[np.float64]]:
+        """The clip's channels as they drive, shape (T,) each: adjusted, without the muted ones."""
+        columns = {}
+        for index, name in enumerate(clip.channels):
+            adjustment = self.channels.get(name, Adjustment())
+            if not adjustment.mute:
+                columns[name] = adjustment.gain * clip.values[:, index].astype(np.float64) + adjustment.offset
+        if any(name in columns for name in HEAD_CHANNELS):
+            # A muted angle is zero, and all three parts of the vector are there: turning about two axes needs them.
+            zero = np.zeros(clip.frames)
+            pitch, yaw, roll = (columns.get(name, zero) for name in HEAD_CHANNELS)
+            columns |= dict(zip(HEAD_CHANNELS, head_rotation_vectors(pitch, yaw, roll).T, strict=True))
+        return columns
+
+    def driving(self) -> frozenset[str]:
+        """The channels that drive something, muted or not."""
+        return frozenset(
+            {name for gains in self.shape_keys.values() for name, gain in gains.items() if gain}
+            | {name for vectors in self.bones.values() for name, vector in vectors.items() if any(vector)}
+            | {n for row in self.controls.values() for n, moves in row.items() if any(c.amount for c in moves)}
+        )
+
+    def unmatched(self, channels: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of ``channels`` that drive nothing."""
+        driving = self.driving()
+        return tuple(name for name in channels if name not in driving)
+
+    def notes(self, rig: Rig, clip: Clip) -> list[str]:
+        """Sentences about what of ``clip`` will not be seen on ``rig``; empty when all of it will."""
+        notes = []
+        unmatched = self.unmatched(clip.channels)
+        if unmatched:
+            notes.append(f"This face has nothing for {shorten(unmatched)}; the rest of the performance is complete.")
+        muted = [name for name in clip.channels if self.channels.get(name, Adjustment()).mute]
+        if muted:
+            notes.append(f"The mapping mutes {shorten(muted)}.")
+        mesh: Any = rig.object.data if rig.object is not None else None
+        blocks = mesh.shape_keys.key_blocks if mesh is not None else ()
+        lost = [name for name in self.shape_keys if name not in blocks]
+        if lost:
+            notes.append(f"The mapping names shape keys that this mesh does not have: {shorten(lost)}.")
+        without = [role for role, vectors in self.bones.items() if vectors and role not in rig.bones]
+        if without:
+            notes.append(f"There is no bone for {shorten([role.replace('_', ' ') for role in without])}.")
+        armature: Any = rig.armature.data if rig.armature is not None else None
+        there = armature.bones if armature is not None else ()
+        gone = [bone for bone, row in self.controls.items() if row and bone not in there]
+        if gone:
+            notes.append(f"The mapping names bones that this character does not have: {shorten(gone)}.")
+        return notes
+
+    def to_json(self) -> str:
+        """The mapping as JSON text, as `from_json` reads it and as it is stored on a mesh."""
+        return json.dumps(
+            {
+                "schema_version": SCHEMA_VERSION,
+                "source_space": self.source_space,
+                "origin": self.origin,
+                "shape_keys": {key: dict(gains) for key, gains in self.shape_keys.items()},
+                "bones": {role: {c: list(v) for c, v in vectors.items()} for role, vectors in self.bones.items()},
+                "controls": {
+                    bone: {c: [vars(control) for control in moves] for c, moves in row.items()}
+                    for bone, row in self.controls.items()
+                },
+                "channels": {c: vars(adjustment) for c, adjustment in self.channels.items()},
+                "residual_mm": dict(self.residual_mm),
+            },
+            ensure_ascii=False,
+        )
+
+    @classmethod
+    def from_json(cls, text: object) -> Mapping:
+        """A mapping from its JSON text, of this version or an older one.
+
+        Raises:
+            MappingError: the text is not JSON, is of a newer version, or a field has the wrong type; the sentence
+                names the field.
+        """
+        try:
+            data = json.loads(text)  # type: ignore[arg-type]  # anything else is told apart below
+        except (ValueError, TypeError, RecursionError) as error:
+            raise MappingError(f"This mapping is not JSON ({error}). Load the mapping again.") from None
+        if not isinstance(data, dict):
+            raise MappingError("This mapping is not a JSON object. Load the mapping again.")
+        data = _migrated(data)
+        space = data.get("source_space")
+        if not isinstance(space, str) or not space:
+            raise MappingError(f"This mapping's source_space is {_short(space)}; write a name such as 'arkit55' there.")
+        bones = _table(data, "bones", _vector)
+        unknown = [role for role in bones if role not in ROLES]
+        if unknown:
+            raise MappingError(
+                f"This mapping's bones name {_short(unknown[0])}; roles are {', '.join(ROLES)}, and any other bone "
+                "goes under controls."
+            )
+        origin = data.get("origin", "edited")
+        if not isinstance(origin, str):
+            raise MappingError(f"This mapping's origin is {_short(origin)}; write 'edited' there.")
+        return cls(
+            space,
+            _table(data, "shape_keys", _number),
+            bones,
+            {c: _number(value, f"residual_mm of {c}") for c, value in _object(data, "residual_mm").items()},
+            _table(data, "controls", _controls),
+            {c: _adjustment(value, c) for c, value in _object(data, "channels").items()},
+            origin,
+        )
+
+
+def head_rotation_vectors(
+    pitch: npt.NDArray[np.float64], yaw: npt.NDArray[np.float64], roll: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Rotation vectors, shape (T, 3), of Ry(yaw) Rx(pitch) Rz(roll); angles of shape (T,) in radians."""
+    cx, cy, cz = np.cos(pitch / 2), np.cos(yaw / 2), np.cos(roll / 2)
+    sx, sy, sz = np.sin(pitch / 2), np.sin(yaw / 2), np.sin(roll / 2)
+    # The product of the three axis quaternions, written out.
+    w = cy * cx * cz + sy * sx * sz
+    vector = np.stack([cy * sx * cz + sy * cx * sz, sy * cx * cz - cy * sx * sz, cy * cx * sz - sy * sx * cz], axis=1)
+    length = np.linalg.norm(vector, axis=1)
+    angle = 2 * np.arctan2(length, w)
+    scaled: npt.NDArray[np.float64] = vector * np.where(length > 1e-9, angle / np.maximum(length, 1e-9), 2.0)[:, None]
+    return scaled
+
+
+def _migrated(data: dict[str, Any]) -> dict[str, Any]:
+    """The same mapping as this version writes it."""
+    version = data.get("schema_version")
+    if version == 1 and version is not True:
+        # A fit is told by its residuals; anything else of version 1 was written by hand.
+        return data | {"schema_version": SCHEMA_VERSION, "origin": "fit" if data.get("residual_mm") else "edited"}
+    if version == SCHEMA_VERSION:
+        return data
+    newer = isinstance(version, int) and version > SCHEMA_VERSION
+    raise MappingError(
+        f"This mapping has schema_version {_short(version)} and this CTEG reads up to {SCHEMA_VERSION}. "
+        + ("It was made by a newer CTEG: update this one." if newer else "Load a mapping that CTEG saved.")
+    )
+
+
+def _object(data: dict[str, Any], name: str) -> dict[str, Any]:
+    table = data.get(name, {})
+    if not isinstance(table, dict):
+        raise MappingError(f"This mapping's {name} is {_short(table)}; write an object {{name: value}} there.")
+    return table
+
+
+def _table(data: dict[str, Any], name: str, read: Any) -> dict[str, dict[str, Any]]:
+    table = _object(data, name)
+    for target, row in table.items():
+        if not isinstance(row, dict):
+            raise MappingError(f"This mapping's {_short(target)} is {_short(row)}; write {{channel: value}} there.")
+    return {target: {c: read(v, f"{target} from {c}") for c, v in row.items()} for target, row in table.items()}
+
+
+def _number(value: object, where: str) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _LARGEST:
+        return float(value)
+    raise MappingError(f"This mapping's {where} is {_short(value)}; write a number of ordinary size there.")
+
+
+def _vector(value: object, where: str) -> tuple[float, float, float]:
+    if not isinstance(value, list) or len(value) != 3:
+        raise MappingError(f"This mapping's {where} is {_short(value)}; write three numbers (x, y, z) there.")
+    x, y, z = (_number(part, where) for part in value)
+    return x, y, z
+
+
+def _controls(value: object, where: str) -> tuple[Control, ...]:
+    """One control, or a list of them."""
+    controls = []
+    for item in value if isinstance(value, list) else [value]:
+        if not isinstance(item, dict):
+            raise MappingError(f"This mapping's {where} is {_short(item)}; write property, axis and amount there.")
+        kind, axis = item.get("property"), item.get("axis")
+        if kind not in _PROPERTIES:
+            raise MappingError(f"This mapping's {where} has the property {_short(kind)}; write ROTATION or LOCATION.")
+        if axis not in _AXES:
+            raise MappingError(f"This mapping's {where} has the axis {_short(axis)}; write X, Y or Z.")
+        controls.append(Control(kind, axis, _number(item.get("amount"), f"{where} amount")))
+    return tuple(controls)
+
+
+def _adjustment(value: object, channel: str) -> Adjustment:
+    if not isinstance(value, dict):
+        raise MappingError(f"This mapping's {channel} is {_short(value)}; write gain, offset and mute there.")
+    mute = value.get("mute", False)
+    if not isinstance(mute, bool):
+        raise MappingError(f"This mapping's mute of {channel} is {_short(mute)}; write true or false there.")
+    gain = _number(value.get("gain", 1.0), f"gain of {channel}")
+    return Adjustment(gain, _number(value.get("offset", 0.0), f"offset of {channel}"), mute)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

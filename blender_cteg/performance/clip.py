@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Clip: one take as the worker hands it over, before it meets a rig (no ``bpy``)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ..emotions import label
+from ..shared import ARKIT55, MAX_SCALE, Timeline, TimelineError
+from .segments import Segment, SegmentError
+
+JSON: TypeAlias = "bool | int | float | str | list[JSON] | Mapping[str, JSON] | None"
+
+#: Version of the metadata that `Clip.to_json` writes.
+SCHEMA_VERSION: Final = 3
+#: What version 2 added to ``settings``, with the values that mean the same as before.
+_SETTINGS_2: Final[Mapping[str, JSON]] = {
+    "emotion_to": None, "rate": 1.0, "spread": False, "branch": None, "vary": None,
+}  # fmt: skip
+
+
+class ClipError(ValueError):
+    """A clip that cannot be used; the message is a sentence for the animator."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One take: the numbers and where they came from.
+
+    Attributes:
+        values: one row per frame, float32, shape (T, C); made read-only. With a timeline, the performance alone:
+            `animation.retime.face_at` adds the speech.
+        channels: C unique channel names, in column order.
+        fps: frames per second of ``values``.
+        space: what the numbers mean, such as ``arkit55`` (see generator/shared/spaces.py).
+        text: the line of dialogue.
+        seed: the seed that reproduces this take with the same settings.
+        emotion: the emotion that was performed.
+        settings: everything else the generator was told (intensity, temperature, checkpoint, ...).
+        segments: how the line was understood, part by part; empty where the generator did not say.
+        last_seed: the last seed its request drew from, None for ``seed``: the most different takes are a choice from
+            more seeds than takes.
+        timeline: when the mouth says what; None where the values are the whole face.
+        speech_scale: size of the speech, 0 to 1.5.
+
+    Raises:
+        ClipError: the shape is wrong, a number is not finite, a name is missing or repeated, or there is a timeline
+            and the channels are not those of arkit55.
+    """
+
+    values: npt.NDArray[np.float32]
+    channels: tuple[str, ...]
+    fps: float
+    space: str
+    text: str = ""
+    seed: int = 0
+    emotion: str = "neutral"
+    settings: Mapping[str, JSON] = field(default_factory=dict)
+    segments: tuple[Segment, ...] = ()
+    last_seed: int | None = None
+    timeline: Timeline | None = None
+    speech_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        try:
+            values = np.array(self.values, np.float32)
+        except (TypeError, ValueError):
+            raise ClipError("This clip's values are not numbers. Generate the line again.") from None
+        if values.ndim != 2 or 0 in values.shape:
+            raise ClipError(
+                f"This clip has values of shape {values.shape}, but needs at least one frame and one channel. "
+                "Generate the line again."
+            )
+        if values.shape[1] != len(self.channels):
+            raise ClipError(
+                f"This clip has {values.shape[1]} columns but {len(self.channels)} channel names. "
+                "Generate the line again."
+            )
+        if len(set(self.channels)) != len(self.channels):
+            repeated = next(name for name in self.channels if self.channels.count(name) > 1)
+            raise ClipError(f"This clip names the channel {repeated!r} twice. Generate the line again.")
+        if not np.isfinite(values).all():
+            frame, column = (int(i) for i in np.argwhere(~np.isfinite(values))[0])
+            raise ClipError(
+                f"This clip's {self.channels[column]} is not a finite number at frame {frame}. "
+                "Generate the line again with another seed."
+            )
+        if not (math.isfinite(self.fps) and self.fps > 0):
+            raise ClipError(f"This clip has {self.fps} frames per second; it must be a number above 0.")
+        if self.timeline is not None and tuple(self.channels) != ARKIT55.channels:
+            raise ClipError(
+                f"This clip has speech, and its channels are not those of {ARKIT55.name}. Generate the line again."
+            )
+        if not 0.0 <= self.speech_scale <= MAX_SCALE:
+            raise ClipError(
+                f"The size of this clip's speech is {self.speech_scale}; it must be from 0 to {MAX_SCALE:g}."
+            )
+        values.flags.writeable = False
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "channels", tuple(self.channels))
+        object.__setattr__(self, "fps", float(self.fps))
+
+    @property
+    def frames(self) -> int:
+        """Number of frames T."""
+        return int(self.values.shape[0])
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first frame to the last: (T - 1) / fps."""
+        return (self.frames - 1) / self.fps
+
+    @property
+    def title(self) -> str:
+        """A name that tells it from other takes: the line, the emotion, the seed, and which take it came from."""
+        line = " ".join(self.text.split())
+        line = line if len(line) <= 32 else f"{line[:31].rstrip()}…"
+        origin = origin_of(self.settings, self.fps)
+        return f"{line or 'Take'} ({label(self.emotion)}, seed {self.seed}{f', {origin}' if origin else ''})"
+
+    def channel(self, name: str) -> npt.NDArray[np.float32]:
+        """One channel over time, shape (T,). KeyError when the clip has no such channel."""
+        try:
+            return self.values[:, self.channels.index(name)]
+        except ValueError:
+            raise KeyError(name) from None
+
+    def with_values(self, values: npt.NDArray[np.float32], fps: float | None = None) -> Clip:
+        """The same take with other numbers (and frame rate); same channels, speech and provenance."""
+        return replace(self, values=values, fps=self.fps if fps is None else fps)
+
+    def to_json(self) -> dict[str, Any]:
+        """What is needed to ask for this take again: everything but the values, as plain JSON values."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "space": self.space,
+            "fps": self.fps,
+            "frames": self.frames,
+            "text": self.text,
+            "seed": int(self.seed),
+            "emotion": self.emotion,
+            "settings": dict(self.settings),
+            "segments": [segment.to_json() for segment in self.segments],
+            "last_seed": int(self.seed if self.last_seed is None else self.last_seed),
+            "timeline": None if self.timeline is None else self.timeline.to_json(),
+            "speech_scale": self.speech_scale,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], values: npt.NDArray[np.float32], channels: tuple[str, ...]) -> Clip:
+        """A clip from `to_json` metadata and its values, shape (T, C).
+
+        Raises:
+            ClipError: the metadata is of another version, or a field is missing or of the wrong type.
+        """
+        data = migrated(data)
+        try:
+            return cls(
+                values,
+                tuple(channels),
+                float(data["fps"]),
+                str(data["space"]),
+                str(data["text"]),
+                int(data["seed"]),
+                str(data["emotion"]),
+                dict(data["settings"]),
+                tuple(map(Segment.from_json, data["segments"])),
+                int(data["last_seed"]),
+                None if data["timeline"] is None else Timeline.from_json(data["timeline"]),
+                float(data["speech_scale"]),
+            )
+        except (KeyError, TypeError, SegmentError, TimelineError) as error:
+            raise ClipError(f"This take's stored data is damaged ({error}). Generate the line again.") from None
+
+
+def migrated(data: Mapping[str, Any]) -> dict[str, Any]:
+    """`Clip.to_json` metadata of any version as that of this version; fields this module does not know are kept.
+
+    Raises:
+        ClipError: the version is unknown, or a take of an old version is damaged.
+    """
+    version = data.get("schema_version")
+    if version in (1, 2):
+        settings = data.get("settings", {})
+        if not isinstance(settings, Mapping):
+            raise ClipError(f"This take's stored data is damaged (settings is {settings!r}). Generate the line again.")
+        if version == 1:
+            data = {**data, "segments": [], "last_seed": data.get("seed")}
+            settings = {**_SETTINGS_2, **settings}
+        # One layer: their mouth moves as if speaking, and their seeds mean such takes.
+        settings = {**settings, "layered": False}
+        data = {**data, "schema_version": 3, "settings": settings, "timeline": None, "speech_scale": 1.0}
+        version = 3
+    if version != SCHEMA_VERSION:
+        raise ClipError(
+            f"This take was stored with version {version!r} of CTEG's data, and this CTEG reads version "
+            f"{SCHEMA_VERSION}. Update CTEG."
+        )
+    return dict(data)
+
+
+def origin_of(settings: Mapping[str, Any], fps: float) -> str:
+    """Which take a take came from, in a few words; "" for a take of its own. ``fps`` is the clip's."""
+    branch, vary = settings.get("branch"), settings.get("vary")
+    if isinstance(branch, Mapping):
+        return f"{branch.get('seed')} until {branch.get('frame', 0) / fps:.1f} s"
+    if isinstance(vary, Mapping):
+        return f"{'near' if vary.get('amount', 1.0) <= 0.5 else 'from'} {vary.get('seed')}"
+    return ""

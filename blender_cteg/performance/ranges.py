@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ranges: sliders of shape keys made wide enough for a take, because Blender clamps animated values to them.
+
+Keys are always written in the target's own units. FLAME expressions have no natural limits, so their sliders are
+widened without a question; other sliders are the character's own and widened only with the animator's leave, which is
+remembered with the face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from typing import Any, Final
+
+import bpy
+import numpy as np
+
+from ..character.rig import Rig, shorten
+from .takes import TakeError, key_path, slot_curves
+
+#: Blender's own limits of a shape key's slider.
+SLIDER_LIMIT: Final = 10.0
+#: The custom property of a shape-key datablock that remembers whether its sliders may be widened.
+ANSWER_PROPERTY: Final = "cteg_widen_sliders"
+#: A value this little beyond the slider is no loss.
+_TOLERANCE: Final = 1e-4
+
+#: Shape-key name -> lowest and highest value.
+Extremes = Mapping[str, tuple[float, float]]
+
+
+def answer(rig: Rig) -> bool | None:
+    """Whether this face's sliders may be widened; None when nobody was asked yet."""
+    key = _face_key(rig)
+    stored = key.get(ANSWER_PROPERTY) if key is not None else None
+    return None if stored is None else bool(stored)
+
+
+def remember(rig: Rig, may_widen: bool) -> None:
+    """Keep the animator's answer with the face."""
+    key = _face_key(rig)
+    if key is not None and key.is_editable:
+        key[ANSWER_PROPERTY] = may_widen
+
+
+def extremes_of(actions: Iterable[bpy.types.Action], rig: Rig) -> dict[str, tuple[float, float]]:
+    """The lowest and highest value that takes have for each shape key of this character."""
+    found: dict[str, tuple[float, float]] = {}
+    curves: dict[str, list[bpy.types.FCurve]] = {}
+    for action in actions:
+        for curve in slot_curves(action, "KEY"):
+            curves.setdefault(curve.data_path, []).append(curve)
+    for name in {block.name for key, _ in rig.keyed_meshes for block in key.key_blocks}:
+        pairs = [_extremes(curve) for curve in curves.get(key_path(name), ())]
+        if pairs:
+            found[name] = min(low for low, _ in pairs), max(high for _, high in pairs)
+    return found
+
+
+def sliders(rig: Rig) -> dict[str, tuple[float, float]]:
+    """Range of every slider of the character but FLAME's expressions, by ``mesh object: shape key``."""
+    skipped = _expressions(rig)
+    return {
+        f"{obj.name}: {block.name}": (block.slider_min, block.slider_max)
+        for key, obj in rig.keyed_meshes
+        for block in key.key_blocks
+        if block.name not in skipped
+    }
+
+
+def tight_keys(rig: Rig, extremes: Extremes) -> list[str]:
+    """Names of the shape keys whose slider, on any mesh, would cut such values off."""
+    tight = []
+    for key, _ in rig.keyed_meshes:
+        for name, (low, high) in extremes.items():
+            block = key.key_blocks.get(name)
+            if block is not None and (low < block.slider_min - _TOLERANCE or high > block.slider_max + _TOLERANCE):
+                tight.append(name)
+    return list(dict.fromkeys(tight))
+
+
+def widen(rig: Rig, extremes: Extremes, undo: ExitStack, *, all_keys: bool) -> None:
+    """Make room: FLAME expressions to -10..10, others, with ``all_keys``, only as far as the values go.
+
+    A library override does not keep its own slider ranges when the file is saved, so there the library's must do.
+
+    Raises:
+        TakeError: FLAME expressions of an override are too narrow; ``undo`` knows how to take back what was widened.
+    """
+    expressions = _expressions(rig)
+    for key, obj in rig.keyed_meshes:
+        if obj.data.override_library is not None:
+            tight = [name for name in tight_keys(rig, extremes) if name in expressions and name in key.key_blocks]
+            if tight:
+                raise TakeError(
+                    f"The sliders of {obj.name} are too narrow for this take ({shorten(tight, 3)}), and an override "
+                    "cannot widen them for good. Set their Range Min and Max to -10 and 10 in the linked file, then "
+                    "reload it."
+                )
+            continue
+        for name, (low, high) in extremes.items():
+            block = key.key_blocks.get(name)
+            if block is None or not (all_keys or name in expressions):
+                continue
+            if name in expressions:
+                low, high = -SLIDER_LIMIT, SLIDER_LIMIT
+            before = block.slider_min, block.slider_max
+            undo.callback(_set, block, *before)
+            _set(block, min(before[0], max(low, -SLIDER_LIMIT)), max(before[1], min(high, SLIDER_LIMIT)))
+
+
+def why_not_wider(rig: Rig, names: Iterable[str]) -> str:
+    """Why sliders of these keys cannot be widened for good, as a sentence; "" when they can."""
+    for key, obj in rig.keyed_meshes:
+        if obj.data.override_library is not None and any(name in key.key_blocks for name in names):
+            return (
+                f"{obj.name} is a library override, which forgets slider ranges when the file is saved. Widen them in "
+                "the linked file."
+            )
+    return ""
+
+
+def _expressions(rig: Rig) -> set[str]:
+    return {key for channel, keys in rig.shape_keys.items() if channel.startswith("exp") for key in keys}
+
+
+def _face_key(rig: Rig) -> Any:
+    return rig.keyed_meshes[0][0] if rig.keyed_meshes else None
+
+
+def _set(block: bpy.types.ShapeKey, low: float, high: float) -> None:
+    if (block.slider_min, block.slider_max) != (low, high):
+        block.slider_min, block.slider_max = low, high
+
+
+def _extremes(curve: bpy.types.FCurve) -> tuple[float, float]:
+    """The lowest and highest value of a curve's keys."""
+    flat = np.zeros(len(curve.keyframe_points) * 2, np.float32)
+    curve.keyframe_points.foreach_get("co", flat)
+    values = flat[1::2]
+    return (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)

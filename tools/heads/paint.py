@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Paints the images: skin by position on the base mesh, eyes by angle from the pupil, hair by streaks."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from blender_cteg.heads.demo_head.materials import MATERIALS
+
+from .geometry import Floats, Geometry, normals
+from .grooming import brow_distance
+from .hair import hairline_level
+from .parts import EYE_RING, LIP_RING, MOUTH_RING, smoothstep
+
+Bytes = npt.NDArray[np.uint8]
+
+_SKIN_SIZE: Final = 1024
+_EYE_SIZE: Final = 512
+_HAIR_SIZE: Final = 512
+_MOUTH_SIZE: Final = 256
+#: sRGB colours, 0..1.
+_TONE: Final = np.array([0.885, 0.695, 0.595])
+_BLUSH: Final = np.array([0.82, 0.47, 0.42])
+_LIP: Final = np.array([0.70, 0.36, 0.35])
+_HAIR_DARK: Final = np.array([0.115, 0.075, 0.055])
+_HAIR_LIGHT: Final = np.array([0.34, 0.225, 0.15])
+
+
+def images(head: Geometry) -> dict[str, Bytes]:
+    """The four images, ``image_skin`` and so on: (H, W, 3) uint8 sRGB, first row at the bottom."""
+    return {"image_skin": skin(head), "image_eye": eye(), "image_mouth": mouth(), "image_hair": hair()}
+
+
+def noise(points: Floats, scale: float, seed: int) -> Floats:
+    """Smooth random values -1..1 at ``points`` (..., c): one lattice cell is ``scale`` wide."""
+    lattice = np.random.default_rng(seed).uniform(-1, 1, 4096)
+    cell = points / scale
+    low = np.floor(cell).astype(np.int64)
+    part = cell - low
+    part = part * part * (3 - 2 * part)
+    primes = np.array([73856093, 19349663, 83492791])[: points.shape[-1]]
+    total = np.zeros(points.shape[:-1])
+    for corner in np.ndindex(*(2,) * points.shape[-1]):
+        step = np.array(corner)
+        weight = np.where(step, part, 1 - part).prod(axis=-1)
+        total += weight * lattice[((low + step) * primes).sum(axis=-1) % 4096]
+    return total
+
+
+def _blob(points: Floats, centre: tuple[float, float, float], radius: float) -> Floats:
+    """Soft spot on both sides of the face: 1 at the centre, about 0.14 at ``radius``."""
+    mirrored = points.copy()
+    mirrored[..., 0] = np.abs(mirrored[..., 0])
+    result: Floats = np.exp(-2 * ((mirrored - centre) ** 2).sum(axis=-1) / radius**2)
+    return result
+
+
+def _mix(colour: Floats, other: Floats, amount: Floats) -> Floats:
+    return colour + (other - colour) * amount[..., None]
+
+
+def rasterise(uv: Floats, values: Floats, size: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Interpolate corner ``values`` (T, 3, C) of triangles with coordinates ``uv`` (T, 3, 2) over an image.
+
+    Returns:
+        (size, size, C) values and (size, size) where a triangle lies.
+    """
+    grid, covered = np.zeros((size, size, values.shape[2])), np.zeros((size, size), bool)
+    pixels = uv * size - 0.5
+    for corners, value in zip(pixels, values, strict=True):
+        low = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
+        high = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 1, size)
+        edges = np.stack([corners[1] - corners[0], corners[2] - corners[0]], axis=1)
+        area = edges[0, 0] * edges[1, 1] - edges[0, 1] * edges[1, 0]
+        if (high <= low).any() or abs(area) < 1e-9:
+            continue
+        x, y = np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1]))
+        dx, dy = x - corners[0, 0], y - corners[0, 1]
+        b = (dx * edges[1, 1] - dy * edges[0, 1]) / area
+        c = (dy * edges[0, 0] - dx * edges[1, 0]) / area
+        inside = (b >= -1e-3) & (c >= -1e-3) & (b + c <= 1.001)
+        at = y[inside], x[inside]
+        weights = np.stack([1 - b - c, b, c], axis=-1)[inside]
+        grid[at] = weights @ value
+        covered[at] = True
+    return grid, covered
+
+
+def _spread(image: Floats, covered: npt.NDArray[np.bool_], steps: int) -> Floats:
+    """Fill uncovered pixels from their neighbours, ``steps`` pixels far, so that no seam shows when filtered."""
+    for _ in range(steps):
+        total, count = np.zeros_like(image), np.zeros(covered.shape)
+        for axis, shift in ((0, 1), (0, -1), (1, 1), (1, -1)):
+            near = np.roll(covered, shift, axis)
+            total += np.roll(image, shift, axis) * near[..., None]
+            count += near
+        grown = ~covered & (count > 0)
+        image[grown] = total[grown] / count[grown][:, None]
+        covered = covered | grown
+    return image
+
+
+def skin(head: Geometry) -> Bytes:
+    """The skin image: lips, blush, lids, brows' shade, scalp, creases, pores and a few freckles."""
+    kinds = [MATERIALS.index("Skin"), MATERIALS.index("Lips")]
+    chosen = np.isin(head.materials, kinds)
+    # From the seams of lips and lids outwards: where image space is shared, the outer surface wins.
+    corners = np.where(head.faces < 0, head.faces[:, :1], head.faces)[chosen]
+    order = np.argsort(head.masks[corners][..., [MOUTH_RING, EYE_RING]].min(axis=2).mean(axis=1), kind="stable")
+    faces, uv = head.faces[chosen][order], head.uv[chosen][order]
+    quads = faces[:, 3] >= 0
+    triangles = np.concatenate([faces[:, :3], faces[quads][:, [0, 2, 3]]])
+    triangle_uv = np.concatenate([uv[:, :3], uv[quads][:, [0, 2, 3]]])
+    place = np.concatenate([np.arange(len(faces)), np.flatnonzero(quads)])
+    order = np.argsort(place, kind="stable")
+    values = np.concatenate([head.base, head.masks, _crease(head)[:, None]], axis=1)
+    grid, covered = rasterise(triangle_uv[order], values[triangles[order]], _SKIN_SIZE)
+    colour = _skin_colour(grid[..., :3], grid[..., 3:6], grid[..., 6])
+    colour[~covered] = 0
+    return _bytes(_spread(colour, covered, 12))
+
+
+def _crease(head: Geometry) -> Floats:
+    """(V,) how concave the surface is, -1 (ridge) to 1 (fold), smoothed once."""
+    faces = head.faces
+    valid = faces >= 0
+    total, count = np.zeros_like(head.rest), np.zeros(head.size)
+    for corner in range(4):
+        for other in range(4):
+            both = valid[:, corner] & valid[:, other]
+            np.add.at(total, faces[both, corner], head.rest[faces[both, other]])
+            np.add.at(count, faces[both, corner], 1)
+    offset = total / np.maximum(count, 1)[:, None] - head.rest
+    height = (offset * normals(head.rest, faces)).sum(axis=1)
+    smooth, weight = np.zeros(head.size), np.zeros(head.size)
+    for corner in range(4):
+        for other in range(4):
+            both = valid[:, corner] & valid[:, other]
+            np.add.at(smooth, faces[both, corner], height[faces[both, other]])
+            np.add.at(weight, faces[both, corner], 1)
+    result: Floats = np.tanh(smooth / np.maximum(weight, 1) / 0.006)
+    return result
+
+
+def _skin_colour(p: Floats, masks: Floats, crease: Floats) -> Floats:
+    """sRGB (H, W, 3) of the skin at base mesh positions ``p`` with interpolated masks and crease."""
+    colour = np.broadcast_to(_TONE, p.shape).copy()
+    colour *= (1 + 0.018 * noise(p, 0.35, 1) + 0.012 * noise(p, 0.12, 2) + 0.016 * noise(p, 0.018, 3))[..., None]
+    colour *= 1 + 0.02 * noise(p, 0.5, 4)[..., None] * np.array([-0.3, 0.6, 1.0])
+    blush = 0.42 * _blob(p, (0.46, 6.98, 1.3), 0.30) + 0.34 * _blob(p, (0.0, 6.93, 1.66), 0.17)
+    blush += 0.45 * _blob(p, (0.84, 7.1, 0.46), 0.34) + 0.16 * _blob(p, (0.0, 6.3, 1.45), 0.22)
+    blush += 0.15 * _blob(p, (0.22, 7.22, 1.4), 0.16)
+    colour = _mix(colour, _BLUSH, np.clip(blush * (1 + 0.25 * noise(p, 0.1, 5)), 0, 0.6))
+    freckle = smoothstep(0.62, 0.85, noise(p, 0.017, 6)) * _blob(p, (0.26, 7.04, 1.45), 0.34)
+    colour = _mix(colour, np.array([0.62, 0.40, 0.30]), np.clip(0.22 * freckle, 0, 0.22))
+    colour = _mix(colour, np.array([0.52, 0.30, 0.25]), 0.45 * np.clip(crease, 0, 1))
+    colour = _mix(colour, np.array([0.93, 0.76, 0.66]), 0.25 * np.clip(-crease, 0, 1))
+    colour = _eye_colour(colour, p, masks[..., EYE_RING])
+    colour = _lip_colour(colour, p, masks[..., MOUTH_RING])
+    nostril = _blob(p, (0.085, 6.835, 1.50), 0.06)
+    colour = _mix(colour, np.array([0.25, 0.10, 0.08]), np.clip(nostril * 1.3, 0, 0.9))
+    face = (p[..., 2] > 0.9) & (p[..., 1] > 7.3) & (p[..., 1] < 7.7)
+    brow = np.zeros(p.shape[:2])
+    brow[face] = 1 - smoothstep(0.3, 1.35, brow_distance(p[face]))
+    colour = _mix(colour, np.array([0.28, 0.18, 0.13]), 0.55 * brow)
+    level = hairline_level(p.reshape(-1, 3)).reshape(p.shape[:2])
+    level = np.where(p[..., 1] < 6.3, -1, level)
+    level = np.where((np.abs(p[..., 0]) > 0.80) & (p[..., 1] < 7.5), -1, level)
+    scalp = smoothstep(-0.055, 0.02, level + 0.022 * noise(p, 0.02, 8))
+    return _mix(colour, _HAIR_DARK, 0.9 * scalp)
+
+
+def _eye_colour(colour: Floats, p: Floats, ring: Floats) -> Floats:
+    """Lids a little darker and warmer, a dark lash line above, a pink waterline; sockets dark."""
+    upper = smoothstep(7.27, 7.31, p[..., 1])
+    lid = 1 - smoothstep(4.0, 13.0, ring)
+    colour = _mix(colour, np.array([0.60, 0.39, 0.34]), 0.50 * lid * (0.45 + 0.55 * upper))
+    line = np.exp(-(((ring - 3.6) / 1.1) ** 2))
+    colour = _mix(colour, np.array([0.12, 0.07, 0.06]), line * (0.25 + 0.65 * upper))
+    water = 1 - smoothstep(1.6, 2.6, ring)
+    colour = _mix(colour, np.array([0.66, 0.40, 0.37]), 0.9 * water)
+    return _mix(colour, np.array([0.30, 0.12, 0.11]), smoothstep(0.2, 0.8, -ring))
+
+
+def _lip_colour(colour: Floats, p: Floats, ring: Floats) -> Floats:
+    """Vermilion with a soft border, darker toward the seam, with fine vertical lines."""
+    lip = 1 - smoothstep(LIP_RING - 0.35, LIP_RING + 0.55, ring)
+    lines = noise(p * np.array([1.0, 0.12, 0.12]), 0.012, 9)
+    tone = _LIP * (1 + 0.05 * lines + 0.05 * noise(p, 0.05, 10))[..., None]
+    tone = _mix(tone, np.array([0.36, 0.12, 0.13]), 0.75 * (1 - smoothstep(0.0, 3.2, ring)))
+    colour = _mix(colour, tone, 0.88 * lip)
+    border = np.exp(-(((ring - 8.4) / 0.8) ** 2))
+    return _mix(colour, np.array([0.93, 0.75, 0.66]), 0.16 * border)
+
+
+def eye() -> Bytes:
+    """The eye image: half its width is 100 degrees from the pupil."""
+    axis = (np.arange(_EYE_SIZE) + 0.5) / _EYE_SIZE * 2 - 1
+    x, y = np.meshgrid(axis, axis)
+    polar: Floats = np.hypot(x, y).astype(np.float64) * 100
+    around = np.arctan2(y, x)
+    ring = np.stack([np.cos(around), np.sin(around)], axis=-1)
+    colour = np.broadcast_to(np.array([0.93, 0.91, 0.89]), (*polar.shape, 3)).copy()
+    colour = _mix(colour, np.array([0.74, 0.55, 0.50]), smoothstep(38, 80, polar))
+    veins = smoothstep(0.55, 0.9, noise(np.stack([x * 3, y], axis=-1), 0.05, 20)) * smoothstep(34, 60, polar)
+    colour = _mix(colour, np.array([0.72, 0.36, 0.34]), 0.30 * veins)
+    fibres = noise(ring * 1.0, 0.035, 21) * 0.6 + noise(ring, 0.09, 22) * 0.4
+    depth = (polar - 10) / 18
+    iris = np.broadcast_to([0.50, 0.33, 0.14], colour.shape)
+    iris = _mix(iris, np.array([0.27, 0.27, 0.19]), smoothstep(0.1, 0.75, depth))
+    iris = iris * (1 + 0.32 * fibres * smoothstep(0.0, 0.3, depth))[..., None]
+    iris = _mix(iris, np.array([0.05, 0.04, 0.035]), smoothstep(0.70, 1.0, depth))
+    iris = iris * (0.82 + 0.36 * smoothstep(0.3, -0.6, y / 0.28))[..., None]  # lit from above: brighter below
+    colour = _mix(colour, iris, 1 - smoothstep(27.0, 29.0, polar))
+    colour = _mix(colour, np.array([0.012, 0.01, 0.01]), 1 - smoothstep(9.6, 10.9, polar))
+    return _bytes(colour)
+
+
+def mouth() -> Bytes:
+    """The mouth image: teeth along the arch in the left half, then the tongue and the cavity by depth."""
+    u, v = np.meshgrid((np.arange(_MOUTH_SIZE) + 0.5) / _MOUTH_SIZE, (np.arange(_MOUTH_SIZE) + 0.5) / _MOUTH_SIZE)
+    tooth = np.abs(((np.abs(u - 0.25) / 0.24 * 1.9) / 0.27) % 1 - 0.5) * 2  # 1 between teeth
+    between = smoothstep(0.84, 1.0, tooth)
+    enamel = _mix(np.broadcast_to([0.95, 0.925, 0.87], (*u.shape, 3)), np.array([0.62, 0.50, 0.42]), 0.5 * between)
+    enamel = _mix(enamel, np.array([0.86, 0.79, 0.68]), smoothstep(0.35, 0.7, v) * 0.6)
+    gum = smoothstep(0.62, 0.74, v + 0.09 * (1 - tooth**2) - 0.05)
+    colour = _mix(enamel, np.array([0.66, 0.33, 0.33]), gum)
+    shade = smoothstep(0.35, 0.95, np.abs(u - 0.25) / 0.24)  # no light reaches the back of the arch
+    colour = _mix(colour, np.array([0.16, 0.07, 0.06]), 0.92 * shade)
+    back = smoothstep(0.25, 0.95, v)
+    tongue = _mix(np.broadcast_to([0.20, 0.06, 0.06], colour.shape), np.array([0.66, 0.34, 0.34]), back)
+    cavity = np.broadcast_to([0.06, 0.015, 0.015], colour.shape)
+    cavity = _mix(cavity, np.array([0.34, 0.13, 0.13]), smoothstep(0.5, 1.0, v))
+    colour = np.where((u > 0.5)[..., None], tongue, colour)
+    return _bytes(np.where((u > 0.75)[..., None], cavity, colour))
+
+
+def hair() -> Bytes:
+    """The hair image: across is the angle around the knot, up is the way from it."""
+    u, v = np.meshgrid((np.arange(_HAIR_SIZE) + 0.5) / _HAIR_SIZE, (np.arange(_HAIR_SIZE) + 0.5) / _HAIR_SIZE)
+    turn = np.stack([np.cos(2 * np.pi * u), np.sin(2 * np.pi * u), v * 0.10], axis=-1)
+    strand = 0.55 * noise(turn, 0.016, 30) + 0.35 * noise(turn, 0.05, 31) + 0.3 * noise(turn, 0.16, 32)
+    tint = np.clip(0.33 + 0.45 * strand, 0, 1)
+    return _bytes(_mix(np.broadcast_to(_HAIR_DARK, (*u.shape, 3)), _HAIR_LIGHT, tint))
+
+
+def _bytes(colour: Floats) -> Bytes:
+    return np.round(np.clip(colour, 0, 1) * 255).astype(np.uint8)
