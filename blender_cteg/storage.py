@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is stored in files and custom properties: the one place where text is escaped, read and written (no ``bpy``).
+
+Blender crashes on text that is not UTF-8 (a lone surrogate), and a number of thousands of digits or a NaN would travel
+into panels; neither gets past this module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+#: Longest integer that anything stored here has; longer ones are damage.
+_DIGITS: Final = 18
+
+
+class StoredError(ValueError):
+    """Stored data that cannot be read; the message is the end of a sentence, such as "it is not JSON"."""
+
+
+def clean(text: str) -> str:
+    """The text as Blender may have it: what is not UTF-8 becomes a question mark."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def to_text(data: Any) -> str:
+    """Data of plain JSON values as text in ASCII. ValueError for a number that is not finite."""
+    return json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+
+
+def from_text(text: object) -> Any:
+    """What `to_text` wrote, or anybody's JSON; its strings are clean.
+
+    Raises:
+        StoredError: it is no JSON, or holds a number that nothing of ours has.
+    """
+    if not isinstance(text, str | bytes):
+        raise StoredError("it is not text")
+    try:
+        return _cleaned(json.loads(text, parse_int=_whole, parse_constant=_refuse))
+    except RecursionError:
+        raise StoredError("it is nested too deeply") from None
+    except StoredError:
+        raise
+    except ValueError as error:
+        raise StoredError(f"it is not JSON: {error}") from None
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a text file all or not at all: on a full disk the old file stays. OSError when it cannot be written."""
+    handle = tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False)  # noqa: SIM115
+    try:
+        with handle:
+            handle.write(clean(text))
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(handle.name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(handle.name)
+        raise
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _DIGITS:
+        raise StoredError(f"it holds a number of {len(digits)} digits")
+    return int(digits)
+
+
+def _refuse(name: str) -> float:
+    raise StoredError(f"it holds {name} where a number belongs")
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list):
+        return [_cleaned(item) for item in value]
+    if isinstance(value, dict):
+        return {clean(name): _cleaned(item) for name, item in value.items()}
+    return value
