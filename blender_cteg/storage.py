@@ -7,9 +7,10 @@ into panels; neither gets past this module.
 
 from __future__ import annotations
 
-import contextlib
 import json
+import math
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, Final
@@ -41,7 +42,7 @@ def from_text(text: object) -> Any:
     if not isinstance(text, str | bytes):
         raise StoredError("it is not text")
     try:
-        return _cleaned(json.loads(text, parse_int=_whole, parse_constant=_refuse))
+        return _cleaned(json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_refuse))
     except RecursionError:
         raise StoredError("it is nested too deeply") from None
     except StoredError:
@@ -58,10 +59,11 @@ def write_file(path: Path, text: str) -> None:
             handle.write(clean(text))
             handle.flush()
             os.fsync(handle.fileno())
-        os.replace(handle.name, path)
+        if path.exists():  # a temporary file is for its owner alone
+            shutil.copymode(path, handle.name)
+        Path(handle.name).replace(path)
     except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(handle.name)
+        Path(handle.name).unlink(missing_ok=True)
         raise
 
 
@@ -69,6 +71,11 @@ def _whole(digits: str) -> int:
     if len(digits) > _DIGITS:
         raise StoredError(f"it holds a number of {len(digits)} digits")
     return int(digits)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _refuse(digits)
 
 
 def _refuse(name: str) -> float:

@@ -39,7 +39,8 @@ takes = [action for action in bpy.data.actions if action.get("cteg")]
 assert len(takes) == 2, takes
 assert {slot.target_id_type for slot in takes[0].slots} == {"KEY", "OBJECT"}
 assert "torch" not in sys.modules
-from bl_ext.user_default.cteg import cli as commands, session
+from bl_ext.user_default.cteg import cli as commands
+from bl_ext.user_default.cteg.worker import session
 print("worker", session._client.pid)
 assert str(Path(session._client.command.folder)) == str(Path(commands.__file__).parent)
 wheels = dict(session._client.command.environment)["PYTHONPATH"].split(os.pathsep)

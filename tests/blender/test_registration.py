@@ -59,7 +59,7 @@ def test_enabling_imports_no_torch_and_starts_nothing(root: Path) -> None:
         "import sys, threading, bpy\n"
         "import blender_cteg\n"
         "blender_cteg.register()\n"
-        "from blender_cteg import session\n"
+        "from blender_cteg.worker import session\n"
         "heavy = {'torch', 'transformers', 'tokenizers', 'safetensors', 'scipy'} & set(sys.modules)\n"
         "heavy |= {name for name in sys.modules if name.startswith('generator.')"
         " and not name.startswith('generator.shared')}\n"

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Records: what is kept of a line and its takes, and how it is stored (no ``bpy``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from ..shared import Timeline
+from .clip import origin_of
+from .segments import Segment
+
+Mode = Literal["FILL", "TAKE", "ADD"]
+
+#: The regions of a face that are mixed by themselves; FLAME's expression coefficients move all of it at once.
+REGIONS: Final = ("upper face", "eyes", "mouth", "jaw", "head", "expression")
+
+
+@dataclass(frozen=True)
+class Style:
+    """How curves are keyed.
+
+    Attributes:
+        interpolation: how Blender goes from key to key.
+        reduction: how far a curve may be off to save keys, percent of its range (`reduction`); 0: a key on every frame.
+    """
+
+    interpolation: Literal["BEZIER", "LINEAR"] = "BEZIER"
+    reduction: float = 0.5
+
+
+@dataclass(frozen=True)
+class Region:
+    """What becomes of a region of the face.
+
+    Attributes:
+        mode: FILL leaves what somebody else animates, TAKE puts it aside, ADD adds the take to it.
+        scale: size of the take's movement, 0 to 1.5.
+        mute: the region is left out.
+    """
+
+    mode: Mode = "FILL"
+    scale: float = 1.0
+    mute: bool = False
+
+
+@dataclass(frozen=True)
+class Take:
+    """One performance of a line, without its numbers.
+
+    Attributes:
+        key: names its numbers in the store; unique within the line, never given twice.
+        seed, last_seed, emotion, settings, segments: as in `Clip`.
+        fps, frames: of its numbers.
+        space: what they mean; "targets" for a take whose numbers are those of shape keys and bones themselves.
+        timeline: when the mouth says what, or None.
+        speech_scale: as in `Clip`.
+        edit: whether a hand edit was kept as part of it.
+    """
+
+    key: str
+    seed: int = 0
+    last_seed: int = 0
+    emotion: str = "neutral"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    segments: tuple[Segment, ...] = ()
+    fps: float = 24.0
+    frames: int = 1
+    space: str = "arkit55"
+    timeline: Timeline | None = None
+    speech_scale: float = 1.0
+    edit: bool = False
+
+    @property
+    def origin(self) -> str:
+        """Which take it came from, in a few words; "" for a take of its own."""
+        return origin_of(self.settings, self.fps)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of dialogue that a character performs.
+
+    Attributes:
+        id: unique among the lines of a character and its copies.
+        text: what is said, with directions, as the animator wrote it.
+        character: who says it.
+        start, end: first and last frame in the scene, where its keys are found now.
+        takes: oldest first.
+        shown: place of the take whose keys are on the curves, -1 for none.
+        regions: region -> what becomes of it; those that are not here are as `Region`.
+        intensity: size of the performance layer, 0 to 1.5; 1 as it was performed.
+        speech: size of the speech layer, 0 to 1.5; 1 as it was performed.
+        stretch: how much slower it is played than it was performed.
+        style: how its curves are keyed.
+        blend: frames over which it leaves from, and returns to, what is there without it.
+        edited: keys of it were changed by hand since they were written.
+        layer: whether a hand edit is kept as a layer over all its takes.
+        theirs: regions and controls left to the animator, in words.
+    """
+
+    id: str
+    text: str
+    character: str = ""
+    start: float = 1.0
+    end: float = 1.0
+    takes: tuple[Take, ...] = ()
+    shown: int = -1
+    regions: Mapping[str, Region] = field(default_factory=dict)
+    intensity: float = 1.0
+    speech: float = 1.0
+    stretch: float = 1.0
+    style: Style = Style()
+    blend: int = 6
+    edited: bool = False
+    layer: bool = False
+    theirs: tuple[str, ...] = ()
+
+    @property
+    def take(self) -> Take | None:
+        """The take that is shown, or None."""
+        return self.takes[self.shown] if 0 <= self.shown < len(self.takes) else None
+
+    def clip_frame(self, frame: float) -> int:
+        """The frame of the shown take's clip at a frame of the scene; below 0 or beyond its frames when outside."""
+        take = self.take
+        length = max(self.end - self.start, 1e-6)
+        return 0 if take is None else round((frame - self.start) / length * (take.frames - 1))
+
+    def scene_frame(self, frame: float) -> int:
+        """The frame of the scene that shows a frame of the shown take's clip."""
+        take = self.take
+        share = 0.0 if take is None or take.frames < 2 else frame / (take.frames - 1)
+        return round(self.start + share * (self.end - self.start))
