@@ -386,9 +386,50 @@ def demo(arguments: argparse.Namespace) -> int:
     return run([venv_python(), "-m", "tools.film", *options], {"CTEG_PYTHON": str(venv_python())})
 
 
-def test(pytest_arguments: Sequence[str]) -> int:
-    """Lint, types and tests; everything runs even if one fails. With pytest arguments: pytest alone."""
+def find_python(version: str) -> str | None:
+    """An installed Python of this version, also one of pyenv's that is not on the path; None where there is none."""
+    found = [shutil.which(f"python{version}"), *Path.home().glob(f".pyenv/versions/{version}.*/bin/python")]
+    for python in map(str, filter(None, found)):
+        if not subprocess.run([python, "-c", ""], capture_output=True).returncode:
+            return python
+    return None
+
+
+def blender_python(version: str) -> Path:
+    """The Python of an environment under build/ that has this version of Blender's module and what its tests need."""
+    needed = "3.11" if version.startswith(("4.", "5.0")) else "3.13"
+    folder = BUILD / f"blender-{version}"
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    done = folder / "cteg-ready"
+    if done.is_file():
+        return python
+    with step(f"Creating {folder.relative_to(ROOT)} with bpy {version}"):
+        own = sys.executable if interpreter()[0] == needed else find_python(needed)
+        if own is None:
+            raise BuildError(f"bpy {version} needs Python {needed}; install it as python{needed} and run again")
+        shutil.rmtree(folder, ignore_errors=True)
+        tools = [one for one in read_pins().requirements if one.startswith(("pytest==", "pillow=="))]
+        wheels = [fetch(wheel) for wheel in read_pins().travelling]
+        for command in (
+            [own, "-m", "venv", folder],
+            [python, "-m", "pip", "install", f"bpy=={version}", *tools, *wheels],
+        ):
+            made = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+            if made.returncode:
+                raise BuildError(explain(made.stderr or made.stdout))
+        done.touch()
+    return python
+
+
+def test(pytest_arguments: Sequence[str], blender: str | None) -> int:
+    """Lint, types and tests; everything runs even if one fails. With pytest arguments: pytest alone.
+
+    With ``blender``: the tests of Blender's side on that version of its module alone, the generator in `.venv`.
+    """
     bake_head()
+    if blender is not None:
+        command: list[str | Path] = [blender_python(blender), "-m", "pytest", *(pytest_arguments or ["tests/blender"])]
+        return run(command, {"CTEG_PYTHON": str(venv_python())})
     # Blender's tests have a process of their own: one of the things they check is that torch never enters it.
     checks = [
         ["ruff", "check", "."],
@@ -464,7 +505,10 @@ def main(arguments: Sequence[str]) -> int:
     act.add_argument("--emotion", default="auto", help="an emotion's name, or auto: the text decides (default)")
     act.add_argument("--takes", type=int, default=3, help="how many takes to generate (default: 3)")
     act.add_argument("--seed", type=int, default=1, help="seed of the first take (default: 1)")
-    commands.add_parser("test", help="lint, types and tests; with pytest arguments pytest alone", add_help=False)
+    tests = commands.add_parser(
+        "test", help="lint, types and tests; with pytest arguments pytest alone", add_help=False
+    )
+    tests.add_argument("--blender", metavar="VERSION", help="only Blender's side, on this version of the bpy module")
     commands.add_parser("head", help="bake the demo head")
     pack = commands.add_parser("package", help="build the extension zip")
     pack.add_argument("--small", action="store_true", required=True, help="without torch: for your own Python")
@@ -477,7 +521,7 @@ def main(arguments: Sequence[str]) -> int:
         if options.command == "demo":
             return demo(options)
         if options.command == "test":
-            return test(rest)
+            return test(rest, options.blender)
         if options.command == "head":
             bake_head(force=True)
         if options.command == "package":

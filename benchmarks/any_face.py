@@ -20,13 +20,12 @@ import numpy as np
 
 from benchmarks.faces import LEFT_EYE, RIGHT_EYE, read_head
 from benchmarks.fit import read_clip
-from blender_cteg.character.choose import mapping_for
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.detection.naming import ARKIT_CHANNELS
 from blender_cteg.character.mapping import MESH_PROPERTY
 from blender_cteg.heads.demo_head.assemble import add_demo_head
-from blender_cteg.performance import keyframes
 from blender_cteg.performance.clip import Clip
+from blender_cteg.performance.lines import Lines, Style
 from tests.blender.ict import ict_arkit_face
 from tools.film import render, sheet, stage
 from tools.film.__main__ import frame_range, motion_of
@@ -125,9 +124,9 @@ def pictures(make, clip: Clip, title: str, folder: Path, moments: list[int] | No
     scene.render.fps, scene.render.fps_base = 24, 1.0
     face = make()
     rig = detect_rig(face)
-    action = keyframes.write_take(rig, mapping_for(rig, clip), clip, start_frame=1, scene=scene)
+    line = Lines(scene, rig).add([clip], 1, Style(reduction=0), text=clip.text)
     stage.build_stage(scene, face)
-    first, last = frame_range(action)
+    first, last = frame_range(line)
     if moments is None:
         motion = motion_of(scene, face, first, last)
         moments = choose_moments(motion.reshape(len(motion), -1), MOMENTS)

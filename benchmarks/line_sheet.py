@@ -145,9 +145,8 @@ def render_mouths(clip: Path, frames: list[int], ict: Path | None, work: Path) -
 
     from benchmarks.any_face import arkit_head, flame_head, paint
     from benchmarks.fit import read_clip
-    from blender_cteg.character.choose import mapping_for
     from blender_cteg.character.detection.detect import detect_rig
-    from blender_cteg.performance import keyframes
+    from blender_cteg.performance.lines import Lines, Style
     from tests.blender.ict import ict_arkit_face
     from tools.film import render, stage
 
@@ -164,7 +163,7 @@ def render_mouths(clip: Path, frames: list[int], ict: Path | None, work: Path) -
         scene.render.fps, scene.render.fps_base = 24, 1.0
         face = make()
         rig = detect_rig(face)
-        keyframes.write_take(rig, mapping_for(rig, take), take, start_frame=0, scene=scene)
+        Lines(scene, rig).add([take], 0, Style(), text=take.text)
         stage.build_stage(scene, face)
         render.use_engine(scene, "BLENDER_WORKBENCH", CELL)
         if not face.data.materials:

@@ -28,7 +28,7 @@ from benchmarks.mouths import Mouth, faces, still_head
 from benchmarks.openfacefx import OpenFaceFx
 from benchmarks.wrong_mouths import WRONG
 from blender_cteg.performance.clip import Clip
-from blender_cteg.performance.keyframes import STYLE, Style
+from blender_cteg.performance.record import Style
 from generator.corpus.direction import Direction
 from generator.corpus.teacher import act_timed
 from generator.emotions import EMOTIONS
@@ -177,11 +177,15 @@ def _sides(mouths: Sequence[Watched], takes: Sequence[Said]) -> float:
     return float(np.corrcoef(*(np.concatenate(side) for side in zip(*pairs, strict=True)))[0, 1])
 
 
+#: A key on every frame.
+EVERY_FRAME = Style(reduction=0)
+
+
 def _play(
     mouth: Mouth,
     said: Said,
     rate: tuple[int, float] = _FILM,
-    style: Style = STYLE,
+    style: Style = EVERY_FRAME,
     speaks: bool = True,
     line: Timeline | None = None,
 ) -> Watched:
@@ -195,7 +199,7 @@ def _play(
 
 
 def _seen(mouth: Mouth, takes: Sequence[Said], source: str, first_rate: int) -> list[Seen]:
-    style = Style(reduction=REDUCTION) if "reduced" in source else STYLE
+    style = Style(reduction=REDUCTION) if "reduced" in source else EVERY_FRAME
     names = list(RATES)
     result = []
     for number, said in enumerate(takes):

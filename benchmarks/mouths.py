@@ -16,13 +16,12 @@ from benchmarks.any_face import TO_BLENDER, flame_head
 from benchmarks.faces import Ict, read_head
 from benchmarks.fit import head_geometry
 from benchmarks.lip_points import measures
-from blender_cteg.character.choose import mapping_for
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.fitting.fit import face_points
 from blender_cteg.character.fitting.surface import Points, at_vertices
 from blender_cteg.heads.demo_head.assemble import add_demo_head
-from blender_cteg.performance import keyframes
 from blender_cteg.performance.clip import Clip
+from blender_cteg.performance.lines import Lines, Style
 from generator.evaluation.lips import Lips
 from tests.blender.ict import ict_arkit_face
 
@@ -45,9 +44,7 @@ class Mouth:
     points: Points
     rest: npt.NDArray[np.float64]
 
-    def play(
-        self, clip: Clip, fps: tuple[int, float], span: tuple[float, float], style: keyframes.Style = keyframes.STYLE
-    ) -> Lips:
+    def play(self, clip: Clip, fps: tuple[int, float], span: tuple[float, float], style: Style) -> Lips:
         """Write the take as an animator would, play it, and measure the lips of the evaluated mesh frame by frame.
 
         Args:
@@ -58,15 +55,14 @@ class Mouth:
         """
         scene = bpy.context.scene
         scene.render.fps, scene.render.fps_base = fps
-        action = keyframes.write_take(
-            self.rig, mapping_for(self.rig, clip), clip, start_frame=START, scene=scene, style=style
-        )
-        values = np.zeros((int(np.ceil(action.frame_range[1])) + 1 - START, len(self.rest)))
+        lines = Lines(scene, self.rig)
+        line = lines.add([clip], START, style, text=clip.text)
+        values = np.zeros((round(line.end) + 1 - START, len(self.rest)))
         first, last = (time * fps[0] / fps[1] for time in span)
         for frame in range(max(int(first), 0), min(int(last) + 2, len(values))):
             scene.frame_set(START + frame)
             values[frame] = _measured(self.rig.object, self.points) - self.rest
-        keyframes.delete_take(self.rig, action)
+        lines.remove(line.id)
         return Lips.of(values)
 
 

@@ -11,6 +11,7 @@ from bpy.props import EnumProperty, StringProperty
 
 from .ui.layouts import sentence
 from .worker import session
+from .worker.locate import whole_path
 from .worker.protocol import Hello
 
 if TYPE_CHECKING:
@@ -31,14 +32,17 @@ class Choices(NamedTuple):
 
 
 def choices(context: Context) -> Choices:
-    """What the user chose; a checkpoint that is not chosen here may be named by `CTEG_CHECKPOINT`, for scripts."""
+    """What the user chose; a checkpoint that is not chosen here may be named by `CTEG_CHECKPOINT`, for scripts.
+
+    LocateError for a path that depends on the file that is open.
+    """
     named = os.environ.get(CHECKPOINT_VARIABLE, "").strip() or None
     addon = context.preferences.addons.get(__package__)
     if addon is None or addon.preferences is None:
         return Choices(checkpoint=named)
     chosen = addon.preferences
-    checkpoint = bpy.path.abspath(chosen.checkpoint) if chosen.checkpoint.strip() else named
-    return Choices(bpy.path.abspath(chosen.python), chosen.device, checkpoint, chosen.widen)
+    checkpoint = whole_path(chosen.checkpoint, "Checkpoint") or named
+    return Choices(whole_path(chosen.python, "Python"), chosen.device, checkpoint, chosen.widen)
 
 
 def _forget_check(_self: CTEG_Preferences, _context: Context) -> None:
@@ -96,7 +100,9 @@ class CTEG_Preferences(bpy.types.AddonPreferences):
         column.prop(self, "widen")
         layout.operator("cteg.check_generator", icon="CHECKMARK")
         if session.job is not None and not session.job.cancelling:
-            layout.label(text=f"{session.job.label}…", icon="SORTTIME")
+            row = layout.row()
+            row.label(text=f"{session.job.label}…", icon="SORTTIME")
+            row.operator("cteg.cancel", text="", icon="X")
         elif isinstance(session.checked, Hello):
             _draw_hello(layout.box(), session.checked)
         elif session.checked:

@@ -3,84 +3,75 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import bpy
 from bpy.app.handlers import persistent
 from bpy.props import PointerProperty
 
-from . import cli as commands
-from . import preferences
-from . import settings as properties
-from .operators import (
-    branch,
-    cancel,
-    check,
-    extend,
-    fit,
-    fit_bones,
-    flame,
-    generate,
-    head,
-    resample,
-    segments,
-    takes,
-    timelines,
-    vary,
-    widen,
-)
-from .operators import mapping as mapping_ops
-from .operators import mapping_files as mapping_files
+from . import cast, cli, preferences, settings
+from .operators import extend, heads, jobs, lines, mapping, mapping_files, perform, segments, timelines, widen
 from .performance import preview
-from .ui import fit_panel, panels
-from .ui import mapping_fields as mapping_properties
-from .ui import mapping_list as mapping_list
-from .ui import mapping_panel as mapping_panel
+from .ui import fields, lines_panel, mapping_panel, panels, understood
 from .worker import session
 
 _CLASSES = (
-    mapping_properties.CTEG_MappingRow,
-    mapping_properties.CTEG_MappingSlot,
-    mapping_properties.CTEG_MappingEditor,
-    mapping_properties.CTEG_MappingPreview,
-    properties.CTEG_Settings,
+    *fields.CLASSES,
+    settings.CTEG_Settings,
     preferences.CTEG_Preferences,
-    generate.CTEG_OT_generate,
-    resample.CTEG_OT_resample,
-    vary.CTEG_OT_vary,
-    branch.CTEG_OT_branch,
-    cancel.CTEG_OT_cancel,
-    check.CTEG_OT_check_generator,
-    head.CTEG_OT_add_head,
-    flame.CTEG_OT_import_flame,
-    fit_bones.CTEG_OT_fit_bones,
-    takes.CTEG_OT_show_take,
-    takes.CTEG_OT_delete_take,
+    perform.CTEG_OT_perform,
+    jobs.CTEG_OT_check_generator,
+    jobs.CTEG_OT_cancel,
+    heads.CTEG_OT_add_head,
+    heads.CTEG_OT_import_flame,
+    heads.CTEG_FH_flame,
+    heads.CTEG_OT_fit_bones,
+    lines.CTEG_OT_show_take,
+    lines.CTEG_OT_delete_take,
+    lines.CTEG_OT_delete_line,
+    lines.CTEG_OT_change_line,
+    lines.CTEG_OT_change_region,
+    lines.CTEG_OT_keep_edit,
+    lines.CTEG_OT_rewrite_lines,
+    lines.CTEG_OT_go_to_line,
+    lines.CTEG_OT_send_to_strip,
+    lines.CTEG_OT_bring_back,
+    lines.CTEG_OT_migrate_takes,
     segments.CTEG_OT_go_to_segment,
     segments.CTEG_OT_direct_segment,
     timelines.CTEG_OT_save_timeline,
     timelines.CTEG_OT_use_timeline,
     extend.CTEG_OT_extend_scene,
-    fit.CTEG_OT_fit_again,
     widen.CTEG_OT_widen_sliders,
-    panels.CTEG_UL_takes,
-    panels.CTEG_PT_performance,
-    panels.CTEG_PT_understood,
-    panels.CTEG_PT_takes,
-    panels.CTEG_PT_options,
-    fit_panel.CTEG_PT_fit,
-    mapping_ops.CTEG_OT_mapping_edit,
-    mapping_ops.CTEG_OT_mapping_match,
-    mapping_ops.CTEG_OT_mapping_accept,
-    mapping_ops.CTEG_OT_mapping_reset,
-    mapping_ops.CTEG_OT_mapping_preset,
-    mapping_ops.CTEG_OT_mapping_add_target,
-    mapping_ops.CTEG_OT_mapping_remove_target,
+    mapping.CTEG_OT_mapping_edit,
+    mapping.CTEG_OT_mapping_match,
+    mapping.CTEG_OT_mapping_accept,
+    mapping.CTEG_OT_mapping_mute,
+    mapping.CTEG_OT_mapping_reset,
+    mapping.CTEG_OT_fit_again,
+    mapping.CTEG_OT_mapping_preset,
+    mapping.CTEG_OT_mapping_add_target,
+    mapping.CTEG_OT_mapping_remove_target,
     mapping_files.CTEG_OT_mapping_load,
+    mapping_files.CTEG_FH_mapping,
     mapping_files.CTEG_OT_mapping_save,
     mapping_files.CTEG_OT_mapping_copy,
-    mapping_list.CTEG_UL_mapping,
+    panels.CTEG_PT_performance,
+    understood.CTEG_PT_understood,
+    lines_panel.CTEG_UL_lines,
+    lines_panel.CTEG_UL_takes,
+    lines_panel.CTEG_PT_lines,
+    lines_panel.CTEG_PT_line,
+    lines_panel.CTEG_PT_mixing,
+    panels.CTEG_PT_options,
+    mapping_panel.CTEG_UL_mapping,
     mapping_panel.CTEG_MT_mapping_presets,
     mapping_panel.CTEG_PT_mapping,
+    mapping_panel.CTEG_PT_fit,
 )
+
+#: Properties of Blender's own types: the type, the name, the group.
+_OWNERS: Final = ((bpy.types.Scene, "cteg", settings.CTEG_Settings), *fields.OWNERS)
 
 _commands: list[object] = []
 
@@ -91,12 +82,8 @@ def _forget_job(*_arguments: object) -> None:
     session.finish()
 
 
-@persistent
-def _fill_mapping(*_arguments: object) -> None:
-    """A file made before this version has no rows for the mapping editor yet."""
-    for scene in bpy.data.scenes:
-        if scene.cteg.target is not None and scene.is_editable:
-            mapping_properties.fill(scene)
+#: What Blender calls, and when: a list of `bpy.app.handlers`, and the function.
+_HANDLERS: Final = (("load_pre", _forget_job), *preview.HANDLERS, *cast.HANDLERS)
 
 
 def register() -> None:
@@ -104,14 +91,12 @@ def register() -> None:
     try:
         for cls in _CLASSES:
             bpy.utils.register_class(cls)
-        bpy.types.Scene.cteg = PointerProperty(type=properties.CTEG_Settings)
-        bpy.types.TOPBAR_MT_file_import.append(flame.draw_in_import_menu)
-        bpy.types.WindowManager.cteg_preview = PointerProperty(type=mapping_properties.CTEG_MappingPreview)
-        bpy.app.handlers.load_pre.append(_forget_job)
-        bpy.app.handlers.load_post.append(_fill_mapping)
-        for handlers, function in preview.HANDLERS:
+        for owner, name, group in _OWNERS:
+            setattr(owner, name, PointerProperty(type=group))
+        bpy.types.TOPBAR_MT_file_import.append(heads.draw_in_import_menu)
+        for handlers, function in _HANDLERS:
             getattr(bpy.app.handlers, handlers).append(function)
-        _commands.append(bpy.utils.register_cli_command("cteg", commands.run))
+        _commands.append(bpy.utils.register_cli_command("cteg", cli.run))
     except Exception:
         unregister()
         raise
@@ -120,19 +105,18 @@ def register() -> None:
 def unregister() -> None:
     """Undo `register` in reverse, and end the generator process."""
     session.close()
+    jobs.hide_status(bpy.context)
+    preview.end_preview()
+    cast.forget()
     while _commands:
         bpy.utils.unregister_cli_command(_commands.pop())
-    bpy.types.TOPBAR_MT_file_import.remove(flame.draw_in_import_menu)
-    preview.end_preview()
-    for handlers, function in (*preview.HANDLERS, ("load_post", _fill_mapping)):
+    for handlers, function in reversed(_HANDLERS):
         if function in getattr(bpy.app.handlers, handlers):
             getattr(bpy.app.handlers, handlers).remove(function)
-    if _forget_job in bpy.app.handlers.load_pre:
-        bpy.app.handlers.load_pre.remove(_forget_job)
-    if hasattr(bpy.types.WindowManager, "cteg_preview"):
-        del bpy.types.WindowManager.cteg_preview
-    if hasattr(bpy.types.Scene, "cteg"):
-        del bpy.types.Scene.cteg
+    bpy.types.TOPBAR_MT_file_import.remove(heads.draw_in_import_menu)
+    for owner, name, _ in reversed(_OWNERS):
+        if hasattr(owner, name):
+            delattr(owner, name)
     for cls in reversed(_CLASSES):
         if cls.is_registered:
             bpy.utils.unregister_class(cls)

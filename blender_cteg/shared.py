@@ -29,6 +29,7 @@ whole_face = composing.whole_face
 #: Largest size of a layer, 1 natural.
 MAX_SCALE: Final = composing.MAX_SCALE
 ARKIT55: Final = spaces.ARKIT55
+FLAME53: Final = spaces.FLAME53
 #: Spaces by name.
 SPACES: Final = spaces.SPACES
 #: The 52 ARKit coefficients and the head's rotation, the columns of `ARKIT55`.
@@ -37,5 +38,5 @@ HEAD_CHANNELS: Final = spaces.HEAD_CHANNELS
 #: Channel -> group of the arkit55 space ("upper face", "eyes", "mouth", "jaw", "head").
 ARKIT_GROUPS: Final = {ARKIT55.channels[c]: group for group, columns in ARKIT55.groups.items() for c in columns}
 #: The 50 FLAME expression coefficients and the jaw's axis-angle, the columns of flame53.
-FLAME_EXPRESSIONS: Final = spaces.FLAME53.channels[:50]
-JAW_CHANNELS: Final = spaces.FLAME53.channels[50:]
+FLAME_EXPRESSIONS: Final = FLAME53.channels[:50]
+JAW_CHANNELS: Final = FLAME53.channels[50:]

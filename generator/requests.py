@@ -36,11 +36,6 @@ MIN_ENERGY: Final = 0.4
 MAX_ENERGY: Final = 1.6
 #: What a line can be pronounced in; all but English need espeak-ng.
 LANGUAGE_CODES: Final = ("auto", *LANGUAGES)
-#: What a line may have beside its text, by field name: the protocol's features.
-FEATURES: Final = (
-    "emotion_to", "rate", "spread", "branch", "vary", "directions", "emotion_with", "share", "energy", "speaking", "of",
-    "timing", "vary_timing", "timeline", "language", "layered",
-)  # fmt: skip
 
 
 #: A line break that nothing but the next stage direction sets apart from the words before it.

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from . import __version__
 from .emotions import EMOTION_NAMES
 from .errors import GeneratorError, InputError
-from .requests import FEATURES, MAX_CHARACTERS, MAX_LINE_SECONDS, LineRequest
+from .requests import MAX_CHARACTERS, MAX_LINE_SECONDS, LineRequest
 from .shared.spaces import SPACES
 
 PROTOCOL: Final = 2
@@ -123,7 +123,6 @@ class Worker:
                 "emotions": list(EMOTION_NAMES),
                 "max_seconds": MAX_LINE_SECONDS,
                 "max_characters": MAX_CHARACTERS,
-                "features": list(FEATURES),
             }
         )
 

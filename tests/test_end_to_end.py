@@ -35,25 +35,28 @@ scene.cteg.text, scene.cteg.takes, scene.cteg.seed, scene.cteg.emotion = line, 2
 # Everything else the panel can ask for.
 scene.cteg.emotion_with, scene.cteg.share, scene.cteg.emotion_to = "surprise", 0.3, "pride"
 scene.cteg.energy, scene.cteg.rate, scene.cteg.intensity = 1.2, 0.9, 0.8
-assert bpy.ops.cteg.generate() == {"FINISHED"}
+scene.cteg.reduction, scene.cteg.blend = 0.0, 0
+assert bpy.ops.cteg.perform() == {"FINISHED"}
 assert "torch" not in sys.modules
-bpy.ops.wm.save_as_mainfile(filepath=blend)
+from bl_ext.user_default.cteg import cast
+(line,) = cast.character(scene).lines
+for number, take in enumerate(line.takes):
+    bpy.ops.cteg.show_take(take=number)
+    bpy.ops.wm.save_as_mainfile(filepath=blend.replace(".blend", f"{take.seed}.blend"))
 """
 
-#: Opens the file in a new process without the extension: what was written must play in anyone's Blender.
+#: Opens the files in a new process without the extension: what was written must play in anyone's Blender.
 PLAY = """
-import json, sys, bpy
+import sys, bpy
+from pathlib import Path
 import numpy as np
-blend, out = sys.argv[1:]
-bpy.ops.wm.open_mainfile(filepath=blend)
-scene = bpy.context.scene
-face = next(thing for thing in scene.objects if thing.type == "MESH")
-takes = {json.loads(action["cteg"])["seed"]: action for action in bpy.data.actions if "cteg" in action}
+folder, out = sys.argv[1:]
 played = {}
-for seed, action in takes.items():
-    for owner, kind in ((face.data.shape_keys, "KEY"), (face.parent, "OBJECT")):
-        owner.animation_data.action = action
-        owner.animation_data.action_slot = next(slot for slot in action.slots if slot.target_id_type == kind)
+for blend in Path(folder).glob("scene*.blend"):
+    bpy.ops.wm.open_mainfile(filepath=str(blend))
+    scene, seed = bpy.context.scene, int(blend.stem.removeprefix("scene"))
+    face = next(thing for thing in scene.objects if thing.type == "MESH")
+    (action,) = bpy.data.actions
     first, last = (int(frame) for frame in action.frame_range)
     assert first == 1
     keys, jaw, neck = [], [], []
@@ -108,7 +111,7 @@ def test_what_blender_plays_is_what_the_generator_said(extension: Path, root: Pa
          "--intensity", "0.8", "-o", said],
         root,
     )  # fmt: skip
-    run([python, "-c", PLAY, blend, played], tmp_path, BLENDER_USER_RESOURCES=str(tmp_path / "none"))
+    run([python, "-c", PLAY, tmp_path, played], tmp_path, BLENDER_USER_RESOURCES=str(tmp_path / "none"))
 
     head = np.load(root / "blender_cteg" / "heads" / "demo_head" / "head.npz", allow_pickle=False)
     clips, play = np.load(said, allow_pickle=False), np.load(played, allow_pickle=False)

@@ -15,9 +15,7 @@ from pathlib import Path
 import pytest
 
 from blender_cteg import emotions
-from blender_cteg.worker import protocol
 from generator import emotions as generator_emotions
-from generator import requests
 from generator.shared import spaces
 from tests.blender import fake_worker
 
@@ -99,8 +97,3 @@ def test_both_rooms_know_the_same_emotions() -> None:
 def test_the_scripted_worker_speaks_the_bundled_space() -> None:
     assert tuple(fake_worker.CHANNELS) == spaces.ARKIT55.channels
     assert spaces.ARKIT55.fps == fake_worker.FPS
-
-
-def test_the_generator_says_that_it_understands_what_blender_asks() -> None:
-    """A later field that is not among the features is never sent: the panel would refuse its own request."""
-    assert set(protocol.ADDED_FIELDS) <= set(requests.FEATURES)

@@ -9,7 +9,7 @@ from typing import Any
 import bpy
 
 from ..performance.clip import Clip
-from ..shared import FLAME_EXPRESSIONS
+from ..shared import ARKIT55, FLAME53, FLAME_EXPRESSIONS
 from .detection.detect import detect_rig
 from .detection.eyes import eyes_on_bones
 from .direct import arkit_mapping, flame_mapping
@@ -17,7 +17,7 @@ from .fitting.convert import to_arkit
 from .fitting.fit import FLAME_VERTICES, NoPoints, face_points
 from .fitting.fitted import check_edited, fitted_mapping, is_fitted
 from .geometry import face_geometry
-from .mapping import MESH_PROPERTY, Mapping, MappingError
+from .mapping import Mapping, MappingError, stored_mapping
 from .rig import Rig
 
 
@@ -31,17 +31,37 @@ def brought_to(rig: Rig, clips: Sequence[Clip]) -> tuple[list[Clip], Mapping]:
     """
     if not clips:
         raise MappingError("There are no takes to bring to this face. Generate the line again.")
-    if rig.problem is None and rig.kind == "ARKIT" and clips[0].space == "flame53" and not _reads(rig, "flame53"):
+    flame_take = clips[0].space == FLAME53.name
+    if flame_take and rig.problem is None and rig.kind == "ARKIT" and resolved(rig, FLAME53.name) is None:
         clips = _read_as_arkit(rig, clips)
     return list(clips), mapping_for(rig, clips[0])
 
 
-def mapping_for(rig: Rig, clip: Clip) -> Mapping:
-    """The mapping that brings ``clip`` to ``rig``.
+def resolved(rig: Rig, space: str = ARKIT55.name) -> Mapping | None:
+    """The mapping that brings clips of a space to ``rig``, as far as that is known without fitting anything.
 
-    In this order: the mapping stored on the mesh, the mesh's own names (ARKit keys, FLAME coefficients), a fit of a
-    FLAME mesh's expression keys to the ARKit actions, which is kept on the mesh if that is editable and made again
-    when the keys change. A stored mapping that is not such a fit is never replaced.
+    The one stored on the mesh, else that of its own names (ARKit keys, FLAME coefficients). None where there is none,
+    and for ARKit actions on a FLAME face that was not fitted yet: `mapping_for` fits it. Detection, the mapping editor,
+    diagnosis and takes all use this mapping. Where the eyes hang on bones, weights are read: not for panels.
+
+    Raises:
+        MappingError: the stored mapping is damaged.
+    """
+    if rig.object is None:
+        return None
+    stored = stored_mapping(rig.object.data)
+    if stored is not None and stored.source_space == space:
+        return stored
+    if rig.kind == "FLAME":
+        return flame_mapping(rig) if space == FLAME53.name else None
+    return arkit_mapping(rig, eyes_on_bones(rig)) if rig.kind != "CUSTOM" and space == ARKIT55.name else None
+
+
+def mapping_for(rig: Rig, clip: Clip) -> Mapping:
+    """The mapping that brings ``clip`` to ``rig``: `resolved`, or a fit of a FLAME mesh's expression keys to the ARKit
+    actions, which is kept on the mesh if that is editable and made again when the keys change.
+
+    A stored mapping that is not such a fit is never replaced.
 
     Raises:
         MappingError: the rig cannot be driven, the stored mapping is damaged, or nothing leads from the clip's space
@@ -49,18 +69,13 @@ def mapping_for(rig: Rig, clip: Clip) -> Mapping:
     """
     if rig.problem is not None or rig.object is None:
         raise MappingError(rig.problem or "Choose a face first.")
-    mesh: Any = rig.object.data
-    stored = stored_mapping(mesh)
-    if stored is not None and stored.source_space == clip.space and not is_fitted(mesh):
-        check_edited(rig)
-        return stored
-    if rig.kind == "ARKIT" and clip.space == "arkit55":
-        return arkit_mapping(rig, eyes_on_bones(rig))
-    if rig.kind == "FLAME" and clip.space == "flame53":
-        return flame_mapping(rig)
-    if rig.kind == "FLAME" and clip.space == "arkit55":
+    mapping = resolved(rig, clip.space)
+    if rig.kind == "FLAME" and clip.space == ARKIT55.name and (mapping is None or is_fitted(rig.object.data)):
         return fitted_mapping(rig)
-    if rig.kind == "ARKIT" and clip.space == "flame53":
+    if mapping is not None:
+        check_edited(rig)
+        return mapping
+    if rig.kind == "ARKIT" and clip.space == FLAME53.name:
         raise MappingError(
             f"The clip speaks flame53 and {rig.object.name} is an ARKit face. Add the FLAME mesh the clip is about to "
             "this file, so that its expressions can be read there, or choose a checkpoint that speaks arkit55."
@@ -87,20 +102,12 @@ def _not_flames_own(rig: Rig) -> tuple[bool, str]:
     return len(mesh.vertices) != FLAME_VERTICES, mesh.name
 
 
-def _reads(rig: Rig, space: str) -> bool:
-    """Whether the mapping stored on the rig's mesh reads this space."""
-    assert rig.object is not None
-    stored = stored_mapping(rig.object.data)
-    return stored is not None and stored.source_space == space
-
-
 def _read_as_arkit(rig: Rig, clips: Sequence[Clip]) -> list[Clip]:
     flame = flame_in_file(besides=rig)
     if flame is None or flame.object is None:
         return list(clips)  # mapping_for says what is missing
-    stored = stored_mapping(flame.object.data)
-    own = stored is not None and stored.source_space == "arkit55" and not is_fitted(flame.object.data)
-    mapping = stored if own and stored is not None else fitted_mapping(flame)
+    own = resolved(flame)
+    mapping = own if own is not None and not is_fitted(flame.object.data) else fitted_mapping(flame)
     face = face_geometry(flame)
     expressions = {key: c for c, keys in flame.shape_keys.items() if c in FLAME_EXPRESSIONS for key in keys}
     try:
@@ -110,18 +117,4 @@ def _read_as_arkit(rig: Rig, clips: Sequence[Clip]) -> list[Clip]:
         raise MappingError(
             f"{flame.object.name}, through which the clip would be read, {error}. {error.advice}, or choose a "
             "checkpoint that speaks arkit55."
-        ) from None
-
-
-def stored_mapping(mesh: Any) -> Mapping | None:
-    """The mapping stored on a mesh datablock, or None. MappingError when there is one and it is damaged."""
-    text = mesh.get(MESH_PROPERTY)
-    if text is None:
-        return None
-    try:
-        return Mapping.from_json(text)
-    except MappingError as error:
-        raise MappingError(
-            f"The mapping stored on {mesh.name} cannot be read: {error} "
-            f"Removing its custom property {MESH_PROPERTY!r} makes CTEG find a mapping by itself."
         ) from None

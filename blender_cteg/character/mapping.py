@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping as MappingABC
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from ..performance.clip import Clip
 from ..shared import HEAD_CHANNELS
-from .rig import ROLES, Rig, shorten
+from ..storage import StoredError, from_text, to_text
+from .rig import ROLES
 
 Floats = npt.NDArray[np.float32]
 Property = Literal["ROTATION", "LOCATION"]
@@ -160,53 +161,25 @@ class Mapping:
             | {n for row in self.controls.values() for n, moves in row.items() if any(c.amount for c in moves)}
         )
 
-    def unmatched(self, channels: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of ``channels`` that drive nothing."""
-        driving = self.driving()
-        return tuple(name for name in channels if name not in driving)
-
-    def notes(self, rig: Rig, clip: Clip) -> list[str]:
-        """Sentences about what of ``clip`` will not be seen on ``rig``; empty when all of it will."""
-        notes = []
-        unmatched = self.unmatched(clip.channels)
-        if unmatched:
-            notes.append(f"This face has nothing for {shorten(unmatched)}; the rest of the performance is complete.")
-        muted = [name for name in clip.channels if self.channels.get(name, Adjustment()).mute]
-        if muted:
-            notes.append(f"The mapping mutes {shorten(muted)}.")
-        mesh: Any = rig.object.data if rig.object is not None else None
-        blocks = mesh.shape_keys.key_blocks if mesh is not None else ()
-        lost = [name for name in self.shape_keys if name not in blocks]
-        if lost:
-            notes.append(f"The mapping names shape keys that this mesh does not have: {shorten(lost)}.")
-        without = [role for role, vectors in self.bones.items() if vectors and role not in rig.bones]
-        if without:
-            notes.append(f"There is no bone for {shorten([role.replace('_', ' ') for role in without])}.")
-        armature: Any = rig.armature.data if rig.armature is not None else None
-        there = armature.bones if armature is not None else ()
-        gone = [bone for bone, row in self.controls.items() if row and bone not in there]
-        if gone:
-            notes.append(f"The mapping names bones that this character does not have: {shorten(gone)}.")
-        return notes
-
     def to_json(self) -> str:
-        """The mapping as JSON text, as `from_json` reads it and as it is stored on a mesh."""
-        return json.dumps(
-            {
-                "schema_version": SCHEMA_VERSION,
-                "source_space": self.source_space,
-                "origin": self.origin,
-                "shape_keys": {key: dict(gains) for key, gains in self.shape_keys.items()},
-                "bones": {role: {c: list(v) for c, v in vectors.items()} for role, vectors in self.bones.items()},
-                "controls": {
-                    bone: {c: [vars(control) for control in moves] for c, moves in row.items()}
-                    for bone, row in self.controls.items()
-                },
-                "channels": {c: vars(adjustment) for c, adjustment in self.channels.items()},
-                "residual_mm": dict(self.residual_mm),
+        """The mapping as JSON text, as `from_json` reads it. MappingError for numbers that it would not read again."""
+        data = {
+            "schema_version": SCHEMA_VERSION,
+            "source_space": self.source_space,
+            "origin": self.origin,
+            "shape_keys": {key: dict(gains) for key, gains in self.shape_keys.items()},
+            "bones": {role: {c: list(v) for c, v in vectors.items()} for role, vectors in self.bones.items()},
+            "controls": {
+                bone: {c: [vars(control) for control in moves] for c, moves in row.items()}
+                for bone, row in self.controls.items()
             },
-            ensure_ascii=False,
-        )
+            "channels": {c: vars(adjustment) for c, adjustment in self.channels.items()},
+            "residual_mm": dict(self.residual_mm),
+        }
+        try:
+            return to_text(data)
+        except ValueError:
+            raise MappingError("A mapping needs finite numbers. Choose another value.") from None
 
     @classmethod
     def from_json(cls, text: object) -> Mapping:
@@ -217,9 +190,9 @@ class Mapping:
                 names the field.
         """
         try:
-            data = json.loads(text)  # type: ignore[arg-type]  # anything else is told apart below
-        except (ValueError, TypeError, RecursionError) as error:
-            raise MappingError(f"This mapping is not JSON ({error}). Load the mapping again.") from None
+            data = from_text(text)
+        except StoredError as error:
+            raise MappingError(f"This mapping is damaged: {error}. Load the mapping again.") from None
         if not isinstance(data, dict):
             raise MappingError("This mapping is not a JSON object. Load the mapping again.")
         data = _migrated(data)
@@ -245,6 +218,25 @@ class Mapping:
             {c: _adjustment(value, c) for c, value in _object(data, "channels").items()},
             origin,
         )
+
+
+def stored_mapping(mesh: Any) -> Mapping | None:
+    """The mapping stored on a mesh datablock, or None. MappingError when there is one and it is damaged."""
+    text = mesh.get(MESH_PROPERTY)
+    if text is None:
+        return None
+    try:
+        return _parsed(text if isinstance(text, str) else None)
+    except MappingError as error:
+        raise MappingError(
+            f"The mapping stored on {mesh.name} cannot be read: {error} "
+            f"Removing its custom property {MESH_PROPERTY!r} makes CTEG find a mapping by itself."
+        ) from None
+
+
+@lru_cache(maxsize=64)  # every character of the file is looked at whenever one changes
+def _parsed(text: str | None) -> Mapping:
+    return Mapping.from_json(text)
 
 
 def head_rotation_vectors(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from ..shared import HEAD_CHANNELS
 from .direct import EYE_TURNS, JAW_TURNS, X, Y, Z
 from .mapping import Adjustment, Control, Mapping
 from .match import Candidate, Kind
-from .rig import ROLES
+from .rig import ROLES, Rig
 
 Vector = tuple[float, float, float]
 #: The origin of a mapping that an animator changed.
@@ -36,6 +36,11 @@ class Target:
     name: str
     value: float | Vector | Control
     place: int = 0
+
+    @property
+    def label(self) -> str:
+        """What an animator calls it."""
+        return f"{self.name.replace('_', ' ')} bone" if self.kind == "ROLE" else self.name
 
 
 def targets_of(mapping: Mapping, channel: str) -> tuple[Target, ...]:
@@ -116,23 +121,24 @@ def first_turn(role: str, channel: str) -> Vector:
     return turns.get(channel, (FIRST_MOVE.amount, 0.0, 0.0))
 
 
-def only(
-    mapping: Mapping, keys: Collection[str], bones: Collection[str], roles: Collection[str]
-) -> tuple[Mapping, tuple[str, ...]]:
-    """The part of a mapping that a face has, and the names of the targets it lacks.
+def only(mapping: Mapping, rig: Rig) -> tuple[Mapping, tuple[str, ...]]:
+    """The part of a mapping that a character has, and the names of the targets it lacks.
 
     A head that turns becomes a neck that turns where there is only a neck bone.
     """
-    shape_keys = {key: row for key, row in mapping.shape_keys.items() if key in keys}
-    controls = {bone: row for bone, row in mapping.controls.items() if bone in bones}
-    turning = dict(mapping.bones)
-    if "head" in turning and "neck" not in turning and "head" not in roles:
+    keys, bones, turning = frozenset(rig.keys), frozenset(rig.bone_names), dict(mapping.bones)
+    if "head" in turning and "neck" not in turning and "head" not in rig.bones:
         turning = {("neck" if role == "head" else role): row for role, row in turning.items()}
     lacking = [key for key in mapping.shape_keys if key not in keys]
-    lacking += [f"{role.replace('_', ' ')} bone" for role in ROLES if role in turning and role not in roles]
+    lacking += [f"{role.replace('_', ' ')} bone" for role in ROLES if role in turning and role not in rig.bones]
     lacking += [bone for bone in mapping.controls if bone not in bones]
-    turning = {role: row for role, row in turning.items() if role in roles}
-    return replace(mapping, shape_keys=shape_keys, bones=turning, controls=controls), tuple(lacking)
+    fitting = replace(
+        mapping,
+        shape_keys={key: row for key, row in mapping.shape_keys.items() if key in keys},
+        bones={role: row for role, row in turning.items() if role in rig.bones},
+        controls={bone: row for bone, row in mapping.controls.items() if bone in bones},
+    )
+    return fitting, tuple(lacking)
 
 
 def _with(table: Any, name: str, channel: str, value: Any) -> dict[str, dict[str, Any]]:

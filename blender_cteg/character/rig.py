@@ -71,6 +71,21 @@ class Rig:
                 found[key] = obj
         return tuple(found.items())
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The names of the character's shape keys without those of a basis: the face's, then what only others have."""
+        names: dict[str, None] = {}
+        for key, _ in self.keyed_meshes:
+            basis = key.reference_key
+            names |= dict.fromkeys(block.name for block in key.key_blocks if block != basis)
+        return tuple(names)
+
+    @property
+    def bone_names(self) -> tuple[str, ...]:
+        """The names of the bones of the armature."""
+        armature: Any = self.armature.data if self.armature is not None else None
+        return () if armature is None else tuple(armature.bones.keys())
+
     def summary(self) -> list[str]:
         """Lines for the panel: what was found, what is missing, what will be ignored; or the problem alone."""
         if self.problem is not None:

@@ -1,41 +1,42 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Extend scene: let the scene last until the shown take ends."""
+"""Extend scene: let the scene last until the last line ends."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import bpy
 
-from .. import desk
+from .. import cast
+from . import Reasoned
 
 if TYPE_CHECKING:
     from bpy.types import Context
 
 
+def last_frame(context: Context) -> int | None:
+    """The frame where the last line of the target ends, None where it has none."""
+    lines = cast.character(context.scene).lines
+    return math.ceil(max(line.end for line in lines)) if lines else None
+
+
 def disabled_reason(context: Context) -> str:
     """Why the scene needs no more frames, or ""."""
-    end = desk.end_of_shown(context.scene.cteg.target)
+    end = last_frame(context)
     if end is None:
-        return "No take is shown; generate a line, or choose a take from the list."
-    return "" if end > context.scene.frame_end else "The shown take ends within the scene."
+        return "There is no line yet; generate one first."
+    return "" if end > context.scene.frame_end else "All lines end within the scene."
 
 
-class CTEG_OT_extend_scene(bpy.types.Operator):
+class CTEG_OT_extend_scene(Reasoned, bpy.types.Operator):
     bl_idname = "cteg.extend_scene"
     bl_label = "Extend Scene"
-    bl_description = "Move the last frame of the scene to the end of the shown take"
+    bl_description = "Move the last frame of the scene to the end of the last line"
     bl_options = {"REGISTER", "UNDO"}
 
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        if reason := disabled_reason(context):
-            cls.poll_message_set(reason)
-        return not reason
+    reason = staticmethod(disabled_reason)
 
     def execute(self, context: Context) -> set[str]:
-        end = desk.end_of_shown(context.scene.cteg.target)
-        if end is None:
-            return {"CANCELLED"}
-        context.scene.frame_end = end
+        context.scene.frame_end = last_frame(context)
         return {"FINISHED"}

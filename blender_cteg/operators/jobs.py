@@ -1,29 +1,48 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What operators that ask the generator share: modal with a live interface, or to the end in background mode."""
+"""Jobs of the generator: what operators share that start one, checking that it works, and cancelling.
+
+With a live interface such an operator is modal, in background mode it runs to the end.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import bpy
-from bpy.types import Timer
+from bpy.app.translations import pgettext_rpt as rpt_
+from bpy.types import Timer  # annotations of operators are evaluated
 
+from ..preferences import choices
 from ..ui.layouts import redraw_panels
 from ..worker import session
-from ..worker.locate import LocateError
+from ..worker.locate import LocateError, install_hint
+from . import Reasoned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from bpy.types import Context, Event
+    from bpy.types import Context, Event, Header
 
 #: Seconds between two looks at the generator.
-_INTERVAL = 0.1
+_INTERVAL: Final = 0.1
+#: Jobs of Blender's own that read the scene in a thread of theirs: keys written meanwhile crash it.
+_READERS: Final = {"RENDER": "waiting for the render to end", "OBJECT_BAKE": "waiting for the bake to end"}
+
+#: Whether the status bar shows a job.
+_status_shown = False
+
+
+def told(sentence: str, **values: object) -> str:
+    """A sentence in the language of the interface, with its values."""
+    return rpt_(sentence).format(**values)
 
 
 class Refusal(Exception):
-    """The operator cannot do what was asked; the message is a sentence."""
+    """The operator cannot do what was asked; the message is a sentence, made from a text and its values."""
+
+    def __init__(self, sentence: str, **values: object) -> None:
+        super().__init__(told(sentence, **values) if values else sentence)
 
 
 def busy_reason() -> str:
@@ -31,14 +50,30 @@ def busy_reason() -> str:
     return "" if session.job is None else "CTEG is already working; wait, or cancel it first."
 
 
-class JobOperator:
+def why_wait(context: Context) -> str:
+    """What must end before anything is written to the scene, in a few words; "" when nothing must."""
+    for job, words in _READERS.items():
+        if bpy.app.is_job_running(job):
+            return words
+    return "waiting for Blender" if context.window_manager.is_interface_locked else ""
+
+
+class JobOperator(Reasoned):
     """Mixin: `prepare` says what to ask, `complete` uses the answer once, on the main thread.
 
     Neither is called unless the steps before succeeded, so a failed or cancelled job leaves the scene as it was.
+    An operator follows the job that it started and no other. Esc is left to whatever else is going on, such as
+    playback, a menu or a tool; a job ends by the Cancel button beside its progress, in the status bar and in the panel.
     """
 
+    _job: session.Job | None = None
     _timer: Timer | None = None
     _shown: str = ""
+
+    @staticmethod
+    def reason(_context: Context) -> str:
+        """See `Reasoned`."""
+        return busy_reason()
 
     def prepare(self, context: Context) -> tuple[str, Mapping[str, Any], str]:
         """Interpreter from the preferences ("" for the default), request, and label. `Refusal` when it cannot be."""
@@ -65,19 +100,19 @@ class JobOperator:
 
     def modal(self, context: Context, event: Event) -> set[str]:
         """Look for news on every tick of the timer; everything else goes on to Blender."""
-        job = session.job
-        if job is None:  # another file was loaded, or the extension was disabled
+        job = self._job
+        if session.job is not job:  # another file was loaded, or it was given up
             self._leave(context)
             return {"CANCELLED"}
-        if event.type == "ESC" and event.value == "PRESS" and not job.cancelling:
-            session.cancel()
-            self._show_progress(context)
-            return {"RUNNING_MODAL"}
         if event.type == "TIMER":
-            session.poll()
+            if not job.over:
+                job.poll()
             if job.over:
-                self._leave(context)
-                return self._finish(context, job)
+                waiting = "" if job.cancelled or job.problem else why_wait(context)
+                if not waiting:
+                    self._leave(context)
+                    return self._finish(context)
+                job.stage, job.fraction = waiting, 1.0
             self._show_progress(context)
         return {"PASS_THROUGH"}
 
@@ -85,22 +120,23 @@ class JobOperator:
         """Run to the end before returning, for scripts and background mode."""
         if not self._start(context):
             return {"CANCELLED"}
-        job = session.job
-        manager = context.window_manager
+        job, manager = self._job, context.window_manager
         manager.progress_begin(0.0, 1.0)
         try:
             while not job.over:
-                session.poll(0.05)
+                job.poll(0.05)
                 manager.progress_update(job.fraction)
         finally:  # a keyboard interrupt too
             manager.progress_end()
-            if not job.over:
+            if not job.over and session.job is job:
                 session.finish()
-        return self._finish(context, job)
+        return self._finish(context)
 
     def cancel(self, context: Context) -> None:
         """Called by Blender when the window closes or another file is loaded."""
-        session.finish()
+        if self._job is not None and session.job is self._job:
+            sentence = "{label} was cancelled because its window was closed; nothing was changed."
+            self.conclude(told(sentence, label=self._job.label))
         self._leave(context)
 
     def _start(self, context: Context) -> bool:
@@ -108,7 +144,7 @@ class JobOperator:
             self.report({"ERROR"}, reason)
             return False
         try:
-            session.start(*self.prepare(context))
+            self._job = session.start(*self.prepare(context))
         except (Refusal, LocateError) as refusal:
             self.conclude(str(refusal))
             redraw_panels(context)
@@ -116,8 +152,11 @@ class JobOperator:
             return False
         return True
 
-    def _finish(self, context: Context, job: session.Job) -> set[str]:
-        problem = job.problem
+    def _finish(self, context: Context) -> set[str]:
+        job = self._job
+        if session.job is not job:
+            return {"CANCELLED"}
+        problem = "" if job.cancelled else job.problem
         if not problem and not job.cancelled:
             try:
                 self.complete(context, job)
@@ -131,27 +170,86 @@ class JobOperator:
         redraw_panels(context)
         if problem:
             self.report({"ERROR"}, problem)
-            return {"CANCELLED"}
-        if job.cancelled:
-            self.report({"INFO"}, f"{job.label}: cancelled, nothing was changed")
-            return {"CANCELLED"}
-        return {"FINISHED"}
+        elif job.cancelled:
+            self.report({"INFO"}, told("{label}: cancelled, nothing was changed", label=job.label))
+        return {"CANCELLED"} if problem or job.cancelled else {"FINISHED"}
 
     def _show_progress(self, context: Context) -> None:
-        job = session.job
-        if job is None:
-            return
-        text = f"{job.label}: {job.stage}, {job.fraction:.0%}    Esc: cancel"
         # Only what changed is drawn again: redrawing on every tick disturbs the buttons under the mouse.
-        if text != self._shown and context.workspace is not None:
-            self._shown = text
-            context.workspace.status_text_set(text)
+        if (shown := f"{self._job.stage} {self._job.fraction:.0%}") != self._shown:
+            self._shown = shown
+            _show_status(context, _draw_status)
             redraw_panels(context)
 
     def _leave(self, context: Context) -> None:
         if self._timer is not None:
             context.window_manager.event_timer_remove(self._timer)
             self._timer = None
-        if context.workspace is not None:
-            context.workspace.status_text_set(None)
+        hide_status(context)
         redraw_panels(context)
+
+
+class CTEG_OT_check_generator(JobOperator, bpy.types.Operator):
+    bl_idname = "cteg.check_generator"
+    bl_label = "Check"
+    bl_description = "Start the generator with this Python and show its versions and devices"
+    bl_options = {"INTERNAL"}
+
+    def prepare(self, context: Context) -> tuple[str, Mapping[str, Any], str]:
+        session.checked = None
+        return choices(context).python, {"op": "hello"}, "Starting the generator"
+
+    def complete(self, _context: Context, job: session.Job) -> None:
+        session.checked = job.hello
+        if not job.hello.torch:
+            python = job.client.command.python
+            raise Refusal("The Python {python} has no torch: {hint}.", python=python, hint=install_hint(python))
+        sentence = "Generator {generator}, Python {python}, torch {torch}, {devices}"
+        self.report({"INFO"}, told(sentence, **{**vars(job.hello), "devices": ", ".join(job.hello.devices)}))
+
+    def conclude(self, problem: str) -> None:
+        session.finish()
+        session.checked = problem or session.checked
+
+
+class CTEG_OT_cancel(Reasoned, bpy.types.Operator):
+    bl_idname = "cteg.cancel"
+    bl_label = "Cancel"
+    bl_description = "Stop generating. The scene stays as it was"
+    bl_options = {"INTERNAL"}
+
+    @staticmethod
+    def reason(_context: Context) -> str:
+        """See `Reasoned`."""
+        return "CTEG is not working on anything." if session.job is None else ""
+
+    def execute(self, context: Context) -> set[str]:
+        if session.job.cancelling:
+            session.finish()  # asked twice: whoever waits for the end is gone
+        else:
+            session.job.cancel()
+        redraw_panels(context)
+        return {"FINISHED"}
+
+
+def hide_status(context: Context) -> None:
+    """Give the status bar back to Blender."""
+    if _status_shown:
+        _show_status(context, None)
+
+
+def _show_status(context: Context, draw: Any) -> None:
+    # A function is drawn in every window and workspace; a text would stay in the workspace that is left.
+    global _status_shown
+    _status_shown = draw is not None
+    for window in context.window_manager.windows:
+        window.workspace.status_text_set(draw)
+
+
+def _draw_status(header: Header, _context: Context) -> None:
+    job = session.job
+    if job is not None:
+        row = header.layout.row(align=True)
+        row.progress(factor=job.fraction, text=f"{job.label}: {job.stage}")
+        row.operator("cteg.cancel", text="Cancel", icon="X")
+        header.layout.template_running_jobs()

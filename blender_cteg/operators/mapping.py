@@ -6,29 +6,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import bpy
+import numpy as np
 from bpy.props import EnumProperty, IntProperty, StringProperty
 
+from .. import cast
 from ..character import mapping_edits as edits
-from ..character import mapping_rows as state
-from ..character.detection.naming import match_bones
-from ..character.face import Face, face_of, forget, mapping_of, prepare, store, why_not_editable
+from ..character import mapping_rows
+from ..character.choose import mapping_for
+from ..character.fitting.fitted import fit_summary, refit
 from ..character.mapping import Mapping, MappingError
-from ..character.mapping_edits import Target
 from ..character.match import Candidate
 from ..character.presets import preset
-from ..character.rig import shorten
-from ..ui.mapping_fields import fill, show_preview
+from ..character.rig import Rig, shorten
+from ..performance.clip import Clip
+from ..shared import ARKIT55
+from ..ui.fields import active_channel, show_preview
 
 if TYPE_CHECKING:
     from bpy.types import Context, Event
 
-NO_FACE = "Choose a target with shape keys first: a mesh, or the armature that deforms it."
+    from ..cast import Character
 
 
 def disabled_reason(context: Context) -> str:
-    """Why there is no mapping to edit, or ""."""
-    face = face_of(context.scene.cteg.target)
-    return NO_FACE if face is None else why_not_editable(face)
+    """Why there is no mapping to change, or ""; a damaged one may be reset or replaced."""
+    return cast.character(context.scene).locked
 
 
 class MappingOperator:
@@ -41,22 +43,38 @@ class MappingOperator:
         return not reason
 
     def execute(self, context: Context) -> set[str]:
-        face = face_of(context.scene.cteg.target)
         try:
-            if face is None:
-                raise MappingError(NO_FACE)
-            said = self.act(context, face)
+            said = self.act(context, cast.refresh(context.scene))
         except MappingError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        fill(context.scene)
+        cast.refresh(context.scene)
         show_preview(context.scene)
         self.report({"WARNING" if " not " in said else "INFO"}, said)
         return {"FINISHED"}
 
-    def act(self, context: Context, face: Face) -> str:
-        """Do it, and say what was done."""
+    def act(self, context: Context, character: Character) -> str:
+        """Do it, and say what was done. MappingError when it cannot be done."""
         raise NotImplementedError
+
+    def store(self, context: Context, rig: Rig, mapping: Mapping | None) -> None:
+        """Keep a mapping and write the lines again. MappingError when it cannot be kept."""
+        if problem := cast.store_mapping(context.scene, rig, mapping):
+            self.report({"WARNING"}, problem)
+
+
+def prepared(character: Character) -> Mapping:
+    """The mapping of a character; a FLAME face is fitted where that was not done yet.
+
+    Raises:
+        MappingError: it cannot be found, or is damaged.
+    """
+    if character.mapping is not None:
+        return character.mapping
+    if character.mapping_problem:
+        raise MappingError(character.mapping_problem)
+    zeros = np.zeros((1, len(ARKIT55.channels)), np.float32)
+    return mapping_for(character.rig, Clip(zeros, ARKIT55.channels, 24.0, ARKIT55.name))
 
 
 class CTEG_OT_mapping_edit(MappingOperator, bpy.types.Operator):
@@ -68,11 +86,9 @@ class CTEG_OT_mapping_edit(MappingOperator, bpy.types.Operator):
     )
     bl_options = {"REGISTER", "UNDO"}
 
-    def act(self, context: Context, face: Face) -> str:
-        mapping = prepare(face)
-        if not face.is_stored and mapping.origin == "fit":
-            store(face, mapping)
-        return f"{face.object.name}: {state.origin_label(mapping, face.is_stored)}"
+    def act(self, _context: Context, character: Character) -> str:
+        mapping = prepared(character)
+        return f"{character.rig.object.name}: {mapping_rows.origin_label(mapping, stored=True)}"
 
 
 class CTEG_OT_mapping_match(MappingOperator, bpy.types.Operator):
@@ -84,20 +100,15 @@ class CTEG_OT_mapping_match(MappingOperator, bpy.types.Operator):
     )
     bl_options = {"REGISTER", "UNDO"}
 
-    def act(self, _context: Context, face: Face) -> str:
-        mapping, count = state.matched_automatically(prepare(face), face.keys, face.bones)
-        if not count:
-            return self.nothing(face, mapping)
-        store(face, mapping)
-        return f"{count} channels were matched by name"
-
-    def nothing(self, face: Face, mapping: Mapping) -> str:
-        """What to do where no names match."""
-        rows = state.rows(mapping.to_json(), face.keys, face.bones)
-        without = [row.channel for row in rows if not row.targets]
+    def act(self, context: Context, character: Character) -> str:
+        mapping, count = mapping_rows.matched_automatically(prepared(character), character.rig)
+        if count:
+            self.store(context, character.rig, mapping)
+            return f"{count} channels were matched by name"
+        without = [row.channel for row in character.rows if not row.targets]
         if not without:
             return "Every channel has a target already"
-        suggested = sum(bool(row.suggested) for row in rows)
+        suggested = sum(bool(row.suggested) for row in character.rows)
         hint = f"{suggested} of them have suggestions to accept" if suggested else "give them targets by hand"
         return f"No more names match; {len(without)} channels do not move anything ({shorten(without, 3)}): {hint}"
 
@@ -110,16 +121,34 @@ class CTEG_OT_mapping_accept(MappingOperator, bpy.types.Operator):
 
     channel: StringProperty(name="Channel", description="Empty: all of them", options={"SKIP_SAVE"})
 
-    def act(self, _context: Context, face: Face) -> str:
-        mapping, count = state.with_suggestions(prepare(face), face.keys, face.bones, self.channel)
+    def act(self, context: Context, character: Character) -> str:
+        mapping, count = mapping_rows.with_suggestions(prepared(character), character.rig, self.channel)
         if not count:
             raise MappingError(
                 f"There is no suggestion for {self.channel}; add a target by hand."
                 if self.channel
                 else "There are no suggestions for this face; add targets by hand."
             )
-        store(face, mapping)
+        self.store(context, character.rig, mapping)
         return f"{count} suggestion{'s were' if count > 1 else ' was'} accepted"
+
+
+class CTEG_OT_mapping_mute(MappingOperator, bpy.types.Operator):
+    bl_idname = "cteg.mapping_mute"
+    bl_label = "Mute Channel"
+    bl_description = "Leave this channel out of takes, or take it in again"
+    bl_options = {"REGISTER", "UNDO"}
+
+    channel: StringProperty(name="Channel", options={"SKIP_SAVE"})
+
+    def act(self, context: Context, character: Character) -> str:
+        mapping = prepared(character)
+        if self.channel not in mapping_rows.channels_of(mapping):
+            raise MappingError(f"There is no channel called {self.channel!r}; choose one from the list.")
+        before = mapping.channels.get(self.channel)
+        muted = before is None or not before.mute
+        self.store(context, character.rig, edits.adjusted(mapping, self.channel, mute=muted))
+        return f"{self.channel} is {'left out of' if muted else 'part of'} takes"
 
 
 class CTEG_OT_mapping_reset(MappingOperator, bpy.types.Operator):
@@ -128,9 +157,26 @@ class CTEG_OT_mapping_reset(MappingOperator, bpy.types.Operator):
     bl_description = "Forget what was edited and find the mapping again by itself, by names or by a fit"
     bl_options = {"REGISTER", "UNDO"}
 
-    def act(self, _context: Context, face: Face) -> str:
-        forget(face)
-        return f"{face.object.name} has the mapping its names lead to"
+    def act(self, context: Context, character: Character) -> str:
+        self.store(context, character.rig, None)
+        return f"{character.rig.object.name} has the mapping its names lead to"
+
+
+class CTEG_OT_fit_again(MappingOperator, bpy.types.Operator):
+    bl_idname = "cteg.fit_again"
+    bl_label = "Fit Again"
+    bl_description = (
+        "Fit the ARKit actions to this FLAME mesh's expression keys anew. The mapping that is kept on the mesh, also "
+        "an edited one, is replaced"
+    )
+    bl_options = {"REGISTER", "UNDO"}
+
+    def act(self, context: Context, character: Character) -> str:
+        if character.problem or character.rig.kind != "FLAME":
+            raise MappingError(character.problem or "Only FLAME faces are fitted; this one has keys of its own.")
+        mapping = refit(character.rig)
+        self.store(context, character.rig, mapping)
+        return " ".join(fit_summary(mapping)) or "Fitted."
 
 
 class CTEG_OT_mapping_preset(MappingOperator, bpy.types.Operator):
@@ -148,38 +194,36 @@ class CTEG_OT_mapping_preset(MappingOperator, bpy.types.Operator):
         except MappingError:
             return cls.bl_description
 
-    def act(self, _context: Context, face: Face) -> str:
+    def act(self, context: Context, character: Character) -> str:
         chosen = preset(self.preset)
-        return put_on(face, chosen.mapping, chosen.label)
+        return put_on(self, context, character.rig, chosen.mapping, chosen.label)
 
 
-def put_on(face: Face, mapping: Mapping, what: str) -> str:
-    """Store the part of a mapping that a face has, and say what it lacks.
+def put_on(operator: MappingOperator, context: Context, rig: Rig, mapping: Mapping, what: str) -> str:
+    """Store the part of a mapping that a character has, and say what it lacks.
 
     Raises:
         MappingError: it has nothing of it, or is not editable; nothing has changed.
     """
-    fitting, lacking = edits.only(mapping, face.keys, face.bones, match_bones(face.bones))
+    fitting, lacking = edits.only(mapping, rig)
     if not fitting.shape_keys and not fitting.controls and (not fitting.bones or mapping.shape_keys):
         raise MappingError(
-            f"Nothing of {what} is on {face.object.name}, which has no {shorten(lacking, 3)}. Choose another one."
+            f"Nothing of {what} is on {rig.object.name}, which has no {shorten(lacking, 3)}. Choose another one."
         )
-    store(face, fitting)
-    moving = len(fitting.driving())
-    if lacking:
-        return f"{what}: {moving} channels; not on {face.object.name}: {shorten(lacking)}"
-    return f"{what}: {moving} channels"
+    operator.store(context, rig, fitting)
+    lacks = f"; not on {rig.object.name}: {shorten(lacking)}" if lacking else ""
+    return f"{what}: {len(fitting.driving())} channels{lacks}"
 
 
-# ---------------------------------------------------------------------------------------------- targets of a channel
+# ------------------------------------------------------------------------------------------------ targets of a channel
 
 #: Blender does not keep the names of an enumeration that is made on the fly.
 _kept: list[tuple[str, str, str]] = []
 
 
 def _names(operator: Any, context: Context | None) -> list[tuple[str, str, str]]:
-    face = face_of(context.scene.cteg.target) if context is not None else None
-    names = () if face is None else face.keys if operator.kind == "KEY" else face.bones
+    rig = cast.character(context.scene).rig if context is not None else Rig()
+    names = rig.keys if operator.kind == "KEY" else rig.bone_names
     # Numbers, because identifiers should be ASCII and names need not be.
     _kept[:] = [(str(index), name, "") for index, name in enumerate(names)] or [("-1", "nothing to choose", "")]
     return _kept
@@ -206,20 +250,19 @@ class CTEG_OT_mapping_add_target(MappingOperator, bpy.types.Operator):
         context.window_manager.invoke_search_popup(self)
         return {"RUNNING_MODAL"}
 
-    def act(self, context: Context, face: Face) -> str:
-        channel = active_channel(context)
-        names = face.keys if self.kind == "KEY" else face.bones
+    def act(self, context: Context, character: Character) -> str:
+        mapping, channel, rig = prepared(character), chosen_channel(character), character.rig
+        names = rig.keys if self.kind == "KEY" else rig.bone_names
         # Unset, an enumeration is its first item; nobody chose that.
         index = int(self.choice) if self.properties.is_property_set("choice") else -1
         name = self.name or (names[index] if 0 <= index < len(names) else "")
         if name not in names:
             what = "shape key" if self.kind == "KEY" else "bone"
-            raise MappingError(f"{face.object.name} has no {what} called {name!r}; choose one it has.")
-        mapping = prepare(face)
+            raise MappingError(f"{rig.object.name} has no {what} called {name!r}; choose one it has.")
         if self.kind == "KEY" and channel in mapping.shape_keys.get(name, {}):
             raise MappingError(f"{channel} moves {name} already; change its weight.")
         candidate = Candidate("KEY" if self.kind == "KEY" else "BONE", name, 1.0, "exact")
-        store(face, edits.accepted(mapping, channel, [candidate]))
+        self.store(context, rig, edits.accepted(mapping, channel, [candidate]))
         return f"{channel} moves {name}"
 
 
@@ -231,33 +274,20 @@ class CTEG_OT_mapping_remove_target(MappingOperator, bpy.types.Operator):
 
     place: IntProperty(name="Place", description="Which of the channel's targets, from 0; -1: all of them", default=-1)
 
-    def act(self, context: Context, face: Face) -> str:
-        channel, mapping = active_channel(context), prepare(face)
+    def act(self, context: Context, character: Character) -> str:
+        mapping, channel = prepared(character), chosen_channel(character)
         targets = edits.targets_of(mapping, channel)
         chosen = targets if self.place == -1 else targets[self.place : self.place + 1] if self.place >= 0 else ()
         if not chosen:
             raise MappingError(f"{channel} has {len(targets)} targets and none at place {self.place}.")
         for target in reversed(chosen):  # from the last, so that places of the others stay
             mapping = edits.without_target(mapping, channel, target)
-        store(face, mapping)
-        return f"{channel} moves {shorten([_name(target) for target in chosen], 3)} no more"
+        self.store(context, character.rig, mapping)
+        return f"{channel} moves {shorten([target.label for target in chosen], 3)} no more"
 
 
-def active_channel(context: Context) -> str:
-    """The channel chosen in the list.
-
-    Raises:
-        MappingError: none is.
-    """
-    channel = context.scene.cteg.mapping.channel
-    face = face_of(context.scene.cteg.target)
-    mapping = None if face is None else mapping_of(face)
-    if mapping is not None and channel not in state.channels_of(mapping):
-        channel = ""
-    if not channel:
-        raise MappingError("No channel is chosen; click one in the list of the Mapping panel.")
-    return str(channel)
-
-
-def _name(target: Target) -> str:
-    return f"the {target.name.replace('_', ' ')} bone" if target.kind == "ROLE" else target.name
+def chosen_channel(character: Character) -> str:
+    """The channel chosen in the list. MappingError when none is."""
+    if channel := active_channel(character):
+        return channel
+    raise MappingError("No channel is chosen; click one in the list of the Mapping panel.")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Mappings that travel: saved as JSON, loaded from it, copied to other characters."""
+"""Mappings that travel: saved as JSON, loaded from it, dropped into the viewport, copied to other characters."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ import bpy
 from bpy.props import StringProperty
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 
-from ..character.face import Face, face_of, prepare
+from .. import cast
 from ..character.mapping import Mapping, MappingError
 from ..character.mapping_edits import EDITED
 from ..character.rig import shorten
-from .mapping import MappingOperator, put_on
+from ..storage import clean, write_file
+from .mapping import MappingOperator, disabled_reason, prepared, put_on
 
 if TYPE_CHECKING:
-    from bpy.types import Context, Object
+    from bpy.types import Context, Event
+
+    from ..cast import Character
 
 #: A fit of all channels to all keys of a face is about 150 kB.
 LARGEST_FILE: Final = 8_000_000
@@ -30,6 +33,7 @@ def read_mapping(path: Path) -> Mapping:
     Raises:
         MappingError: it cannot be read or is no mapping; the sentence names the file.
     """
+    name = clean(path.name) or "The file"
     try:
         size = path.stat().st_size
         if size > LARGEST_FILE:
@@ -40,9 +44,9 @@ def read_mapping(path: Path) -> Mapping:
         return Mapping.from_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         why = (error.strerror or str(error)) if isinstance(error, OSError) else "it is not text"
-        raise MappingError(f"{path.name or 'The file'} cannot be read ({why}). Choose another file.") from None
+        raise MappingError(f"{name} cannot be read ({why}). Choose another file.") from None
     except MappingError as error:
-        raise MappingError(f"{path.name}: {error}") from None
+        raise MappingError(f"{name}: {error}") from None
 
 
 class CTEG_OT_mapping_load(MappingOperator, bpy.types.Operator, ImportHelper):
@@ -53,10 +57,29 @@ class CTEG_OT_mapping_load(MappingOperator, bpy.types.Operator, ImportHelper):
 
     filename_ext = ".json"
     filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
+    # Set by a drop, and not remembered: the menu opens a file browser.
+    filepath: StringProperty(name="File", subtype="FILE_PATH", options={"SKIP_SAVE"})
 
-    def act(self, _context: Context, face: Face) -> str:
+    def invoke(self, context: Context, event: Event) -> set[str]:
+        if self.filepath:
+            return self.execute(context)
+        opened: set[str] = ImportHelper.invoke(self, context, event)
+        return opened
+
+    def act(self, context: Context, character: Character) -> str:
         path = Path(bpy.path.abspath(self.filepath))
-        return put_on(face, replace(read_mapping(path), origin=EDITED), path.stem)
+        return put_on(self, context, character.rig, replace(read_mapping(path), origin=EDITED), clean(path.stem))
+
+
+class CTEG_FH_mapping(bpy.types.FileHandler):
+    bl_idname = "CTEG_FH_mapping"
+    bl_label = "CTEG Mapping"
+    bl_import_operator = "cteg.mapping_load"
+    bl_file_extensions = ".json"
+
+    @classmethod
+    def poll_drop(cls, context: Context) -> bool:
+        return context.area is not None and context.area.type == "VIEW_3D" and not disabled_reason(context)
 
 
 class CTEG_OT_mapping_save(MappingOperator, bpy.types.Operator, ExportHelper):
@@ -71,20 +94,19 @@ class CTEG_OT_mapping_save(MappingOperator, bpy.types.Operator, ExportHelper):
     @classmethod
     def poll(cls, context: Context) -> bool:
         # Reading is possible where changing is not.
-        if face_of(context.scene.cteg.target) is None:
-            cls.poll_message_set("Choose a target with shape keys first.")
+        if cast.character(context.scene).mapping is None:
+            cls.poll_message_set("Choose a target with a mapping first.")
             return False
         return True
 
-    def act(self, _context: Context, face: Face) -> str:
+    def act(self, _context: Context, character: Character) -> str:
         path = Path(bpy.path.abspath(self.filepath))
         try:
-            path.write_text(prepare(face).to_json() + "\n", encoding="utf-8")
+            write_file(path, prepared(character).to_json() + "\n")
         except OSError as error:
-            raise MappingError(
-                f"{path.name or 'The mapping'} cannot be written ({error.strerror or error}). Choose another folder."
-            ) from None
-        return f"The mapping was saved as {path.name}"
+            name, why = clean(path.name) or "The mapping", error.strerror or error
+            raise MappingError(f"{name} cannot be written ({why}). Choose another folder.") from None
+        return f"The mapping was saved as {clean(path.name)}"
 
 
 class CTEG_OT_mapping_copy(MappingOperator, bpy.types.Operator):
@@ -97,41 +119,34 @@ class CTEG_OT_mapping_copy(MappingOperator, bpy.types.Operator):
     def poll(cls, context: Context) -> bool:
         if not super().poll(context):
             return False
-        if not _others(context):
+        own = cast.character(context.scene).rig
+        if not any(obj not in (own.object, own.armature) for obj in context.selected_objects):
             cls.poll_message_set("Select the other characters too: their meshes, or their armatures.")
             return False
         return True
 
-    def act(self, context: Context, face: Face) -> str:
-        mapping = replace(prepare(face), origin=EDITED)
-        said, refused = [], []
-        for obj in _others(context):
-            other = face_of(obj)
+    def act(self, context: Context, character: Character) -> str:
+        mapping, said, refused = replace(prepared(character), origin=EDITED), [], []
+        done = [character.rig.object.data]
+        for obj in context.selected_objects:
+            other = cast.found(context.scene, obj)
+            mesh = other.rig.object.data if other.rig.object is not None else None
+            if obj.type not in {"MESH", "ARMATURE"} or mesh in done:
+                continue
+            done.append(mesh)
             try:
-                if other is None:
-                    raise MappingError(f"{obj.name} has no shape keys.")
-                said.append(put_on(other, mapping, other.object.name))
+                if mesh is None:
+                    raise MappingError(other.problem or f"{obj.name} has no shape keys.")
+                said.append(put_on(self, context, other.rig, mapping, other.rig.object.name))
             except MappingError as error:
                 refused.append(str(error))
         if not said:
-            raise MappingError(shorten(refused, 2))
+            raise MappingError(
+                shorten(refused, 2) or "Select the other characters too: their meshes, or their armatures."
+            )
         incomplete = [text for text in said if " not on " in text]
         complete = len(said) - len(incomplete)
         parts = [f"Copied to {len(said)} characters" if len(said) > 1 else f"Copied to {said[0].split(':')[0]}"]
         if complete and incomplete:
             parts.append(f"{complete} have everything")
         return ". ".join([*parts, *incomplete, *(f"Skipped, not copied: {text}" for text in refused)])
-
-
-def _others(context: Context) -> list[Object]:
-    """The selected characters that are not the target, each once."""
-    target = face_of(context.scene.cteg.target)
-    own = () if target is None else (target.object, target.armature)
-    others: dict[str, Object] = {}
-    for obj in context.selected_objects:
-        if obj in own or obj.type not in {"MESH", "ARMATURE"}:
-            continue
-        face = face_of(obj)
-        if face is None or (target is not None and face.mesh != target.mesh):
-            others.setdefault(obj.name if face is None else face.mesh.name_full, obj)
-    return list(others.values())

@@ -1,141 +1,299 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What all operators share that put new takes on a face: the order, and what becomes of the answer."""
+"""Perform: the line of the panel, or more takes of a line there is; from the order to the keys."""
 
 from __future__ import annotations
 
 import contextlib
+import math
+import unicodedata
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import bpy
-from bpy.props import FloatProperty
+from bpy.props import EnumProperty, FloatProperty
 
-from .. import desk
+from .. import cast
+from ..character.choose import brought_to
+from ..character.detection.detect import detect_rig
+from ..character.mapping import MappingError
 from ..character.rig import shorten as names
 from ..emotions import label
-from ..performance.keyframes import Style
+from ..performance import ranges
+from ..performance.clip import Clip, ClipError
+from ..performance.lines import LineError, Lines, lines_of
+from ..performance.record import Line, Style, Take
 from ..preferences import choices
-from ..worker import session
-from ..worker.protocol import Line, shorten
-from .jobs import JobOperator, Refusal
+from ..settings import SETTINGS, Arguments, chosen, request
+from ..shared import ARKIT55, Timeline, TimelineError
+from ..worker.protocol import last_seed, shorten
+from .jobs import JobOperator, Refusal, busy_reason, told
+from .timelines import read_timeline, timeline_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
 
-    from bpy.types import Action, Context, Object
+    from bpy.types import Context, Object, Scene
+
+    from ..cast import Character
+    from ..worker.session import Job
+
+#: How far takes go that are varied a little and a lot: 0 is the same take, 1 an unrelated one.
+A_LITTLE: Final = 0.3
+A_LOT: Final = 0.7
+
+#: What can be asked for: identifier, name, description.
+MODES: Final = (
+    ("NEW", "Generate", "Perform the line: several takes to choose from. Other animation is kept"),
+    ("RESAMPLE", "Re-sample", "Perform the line again with new seeds: more takes beside the ones there are"),
+    ("VARY", "Vary", "Perform takes that are like the shown one, beside the ones there are"),
+    (
+        "BRANCH", "Re-sample from Here",
+        "Perform takes that are like the shown one up to the playhead, and go on in other ways",
+    ),
+)  # fmt: skip
+#: Modes that start from the shown take.
+_AGAIN: Final = ("VARY", "BRANCH")
+#: Arguments that more takes of a line cannot have.
+_OF_THE_LINE: Final = {"start_frame", "text", "timeline"}
+_REFUSED: Final = {"NEW": set(), "RESAMPLE": {"start_frame"}, "VARY": _OF_THE_LINE, "BRANCH": _OF_THE_LINE}
+
+
+def disabled_reason(context: Context, mode: str = "NEW") -> str:
+    """Why nothing can be performed in a mode with the settings of the scene as they are, or ""."""
+    scene = context.scene
+    reason = busy_reason()
+    return reason or _problem(scene, cast.character(scene), cast.active_line(scene), mode, scene.cteg.line())
+
+
+def _problem(scene: Scene, performer: Character, line: Line | None, mode: str, text: str) -> str:
+    if performer.problem:
+        return performer.problem
+    if mode not in _AGAIN:
+        if not text.strip():  # the cheapest check of a line; the generator makes the others
+            return "Type the line that the character says."
+        if mode == "RESAMPLE" and _saying(text, performer, line) is None:
+            return "Generate this line first; Re-sample then adds more takes of it."
+        return ""
+    if line is None or line.take is None:
+        sentence = "{name} shows no take; generate a line, or choose a take from the list."
+        return told(sentence, name=performer.target.name)
+    if mode == "BRANCH" and not 0 < line.clip_frame(scene.frame_current) < line.take.frames - 1:
+        sentence = "Move the playhead into the shown take first, between frames {first} and {last}."
+        return told(sentence, first=math.floor(line.start), last=math.ceil(line.end))
+    return ""
+
+
+def _saying(text: str, performer: Character, active: Line | None) -> Line | None:
+    """The line of a character that says this: the active one, else the last; None when there is none."""
+    found = [line for line in performer.lines if _tidy(line.text) == _tidy(text)]
+    last = found[-1] if found else None
+    return next((line for line in found if active is not None and line.id == active.id), last)
+
+
+@lru_cache(maxsize=256)
+def _tidy(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 @dataclass(frozen=True)
-class Order:
-    """What to perform on which face, from which frame of the scene."""
-
-    line: Line
-    target: Object
-    start_frame: int
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where the takes go: scene and object by `session_uid`, which survive renaming and undo."""
+class _Order:
+    """Where takes go. Scene and target by `session_uid`, which survives renaming and undo; the line that gets them and
+    the take that they are made from, up to a frame of its clip.
+    """
 
     scene: int
     target: int
-    target_name: str
-    start_frame: int
+    name: str
+    text: str
+    start: int
+    line: str
+    take: Take | None
+    branch: int | None
     style: Style
+    blend: int
     last_seed: int
+    widen: str
+
+    def line_in(self, lines: tuple[Line, ...]) -> Line | None:
+        """The line that gets the takes: the one they are for, or one that says the same from the same frame."""
+        if self.line:
+            return next((line for line in lines if line.id == self.line), None)
+        same = (line for line in lines if _tidy(line.text) == _tidy(self.text))
+        return next((line for line in same if round(line.start) == self.start), None)
 
 
-class PerformOperator(JobOperator):
-    """Mixin of the operators that put new takes on a face."""
+class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
+    bl_idname = "cteg.perform"
+    bl_label = "Generate Takes"
+    # No REGISTER: adjusting a value in the redo panel would perform everything again and block the interface.
+    bl_options = {"UNDO"}
 
-    reduction: FloatProperty(name="Reduction", options={"SKIP_SAVE"})
+    mode: EnumProperty(name="Mode", items=MODES, options={"SKIP_SAVE"})
+    amount: FloatProperty(
+        name="Amount", description="How far from the varied take: 0 is the same, 1 a new one", default=A_LITTLE,
+        soft_min=0.0, soft_max=1.0, options={"SKIP_SAVE"},
+    )  # fmt: skip
 
-    _place: _Place | None = None
+    _order: _Order | None = None
 
-    def order(self, context: Context) -> Order:
-        """What to perform. `Refusal` when it cannot be."""
-        raise NotImplementedError
-
-    def warn(self, job: session.Job) -> None:
-        """Report what the user should know about the new takes, beside the generator's own warnings."""
+    @classmethod
+    def description(cls, context: Context, properties: Any) -> str:
+        text = next(text for mode, _, text in MODES if mode == properties.mode)
+        reason = disabled_reason(context, properties.mode)
+        return f"{text}.\n{reason}" if reason else text
 
     def prepare(self, context: Context) -> tuple[str, Mapping[str, Any], str]:
         """See `JobOperator`."""
-        scene, order, chosen = context.scene, self.order(context), choices(context)
-        reduction = (self if self.properties.is_property_set("reduction") else scene.cteg).reduction
-        if not 0.0 <= reduction <= 100.0:
-            raise Refusal(f"Reduction must be from 0 to 100 percent, not {reduction:g}.")
-        self._place = _Place(
-            scene.session_uid, order.target.session_uid, order.target.name, order.start_frame,
-            Style(scene.cteg.interpolation, reduction), order.line.last_seed,
+        scene, preferred, given = context.scene, choices(context), self.given()
+        if wrong := _REFUSED[self.mode] & given.keys():
+            raise Refusal("{name} cannot be given for more takes of a line; it has its own.", name=min(wrong))
+        values = chosen(scene.cteg) | given
+        target = values["target"] if "target" not in given else scene.objects.get(given["target"])
+        if target is None and "target" in given:
+            raise Refusal("There is no object called {target!r} in this scene; name another target.", **given)
+        own, again = target == scene.cteg.target, self.mode in _AGAIN
+        performer = cast.refresh(scene) if own else cast.found(scene, target)
+        at = scene.frame_current
+        here = [line for line in performer.lines if line.start <= at <= line.end]
+        line = cast.active_line(scene) if own else next(iter(here), None)
+        text = line.text if again and line is not None else given.get("text", scene.cteg.line())
+        if reason := _problem(scene, performer, line, self.mode, text):
+            raise Refusal(reason)
+        if not again:
+            line = _saying(text, performer, line) if self.mode == "RESAMPLE" else None
+        asked = self._asked({**values, "text": text}, line, at)
+        if not 0.0 <= values["reduction"] <= 100.0:
+            raise Refusal("Reduction must be from 0 to 100 percent, not {reduction:g}.", **values)
+        start = values["start_frame"] if "start_frame" in given or scene.cteg.start == "FRAME" else at
+        take = line.take if again and line is not None else None
+        self._order = _Order(
+            scene.session_uid, target.session_uid, target.name, text, start if line is None else round(line.start),
+            "" if line is None else line.id, take, asked["branch"]["frame"] if take and asked["branch"] else None,
+            Style(values["interpolation"], values["reduction"]), values["blend"], last_seed(asked), preferred.widen,
         )  # fmt: skip
-        request = {
-            "op": "generate",
-            "lines": [order.line.as_message()],
-            "checkpoint": chosen.checkpoint,
-            "device": chosen.device,
-        }
-        return chosen.python, request, self.bl_label
+        message = {"lines": [asked], "checkpoint": preferred.checkpoint, "device": preferred.device}
+        title = next(title for mode, title, _ in MODES if mode == self.mode)
+        return preferred.python, {"op": "generate", **message}, title
 
-    def complete(self, context: Context, job: session.Job) -> None:
+    def _asked(self, values: dict[str, Any], line: Line | None, frame: int) -> dict[str, Any]:
+        """The protocol's LINE. `Refusal` for a number or a timeline that cannot be sent."""
+        given, more = self.properties.is_property_set, {"branch": None, "vary": None, "layered": True}
+        take = line.take if line is not None and self.mode in _AGAIN else None
+        if take is None:
+            values["timeline"] = _timeline(values["timeline"])
+        else:
+            values["spread"] = values["spread"] and self.mode == "BRANCH"
+            values |= {name: value for name, value in _asked_for(take).items() if not given(name)}
+            more["layered"] = take.settings.get("layered", True)
+            origin = {name: take.settings.get(name) for name in ("branch", "vary")}
+            of = {"seed": take.seed, **({"of": origin} if any(origin.values()) else {})}
+            if self.mode == "BRANCH":
+                more["branch"] = {**of, "frame": line.clip_frame(frame)}
+            elif not math.isfinite(self.amount):  # JSON has no word for it
+                raise Refusal("{name} must be a number, not {value:g}.", name="Amount", value=self.amount)
+            else:
+                more["vary"] = {**of, "amount": round(self.amount, 6)}
+        if line is not None and not given("seed"):
+            values["seed"] = max(max(take.seed, take.last_seed) for take in line.takes) + 1
+        values["spread"] = values["spread"] and values["takes"] > 1  # one take differs from nothing
+        try:
+            return request(values) | more
+        except ValueError as error:
+            raise Refusal(str(error)) from None
+
+    def complete(self, context: Context, job: Job) -> None:
         """See `JobOperator`."""
-        place = self._place
-        scene, target = _find(bpy.data.scenes, place.scene), _find(bpy.data.objects, place.target)
+        order = self._order
+        scene, target = _find(bpy.data.scenes, order.scene), _find(bpy.data.objects, order.target)
         if scene is None:
             raise Refusal("The scene was removed while its performance was generated; nothing was changed.")
-        if target is None or scene.objects.get(target.name) != target:
-            raise Refusal(f"{place.target_name} was removed while its performance was generated; nothing was changed.")
+        if target is None or not cast.is_in(scene, target):
+            sentence = "{name} was removed while its performance was generated; nothing was changed."
+            raise Refusal(sentence, name=order.name)
         if not job.takes:
             raise Refusal("The generator sent no takes; generate again, or check it in the CTEG preferences.")
-        mode, interactive = choices(context).widen, not bpy.app.background and context.window is not None
-        before = desk.slider_ranges(target)
+        rig = detect_rig(target)
+        answer, interactive = ranges.answer(rig), not bpy.app.background and context.window is not None
+        widen = order.widen == "ALWAYS" or (order.widen == "ASK" and (not interactive if answer is None else answer))
+        old, until = order.line_in(lines_of(rig)), None
+        if order.branch is not None and old is not None and old.take is not None and old.take.key == order.take.key:
+            until = old.scene_frame(order.branch)
+        before = ranges.sliders(rig)
         try:
-            actions = desk.write(
-                scene, target, job.takes, place.start_frame, place.style, place.last_seed,
-                widen=desk.sliders_may_widen(target, mode, interactive),
+            clips, mapping = brought_to(rig, job.takes)
+            lines = Lines(scene, rig, mapping)
+            line = lines.add(
+                clips, order.start, order.style, text=order.text, line="" if old is None else old.id,
+                last_seed=order.last_seed, widen=widen, blend=order.blend, edits_until=until,
             )  # fmt: skip
-        except desk.DeskError as error:
+        except (ClipError, MappingError, LineError) as error:
             raise Refusal(str(error)) from error
-        widened = [name for name, range_ in desk.slider_ranges(target).items() if before.get(name) != range_]
-        if widened:
-            self.report({"INFO"}, f"Widened the sliders of {names(widened)} for these takes")
-        self._tell_cut_off(context, target, actions, ask=mode == "ASK" and interactive)
-        for sentence in desk.what_stays(target):
-            self.report({"WARNING"}, sentence)
-        for warning in dict.fromkeys(warning for take in job.takes for warning in take.warnings):
-            self.report({"WARNING"}, warning)
-        self.warn(job)
-        self.report({"INFO"}, _summary(target, job))
-
-    def _tell_cut_off(self, context: Context, target: Object, actions: Sequence[Action], *, ask: bool) -> None:
-        """Sliders that cut the takes off: ask about them once, or name them."""
-        cut = desk.cut_off(target, actions)
-        if not cut:
-            return
-        if ask and not desk.answered(target) and context.scene.cteg.target == target:
+        own = scene.cteg.target == target
+        if own:
+            cast.choose_line(scene, line.id)
+        performer = cast.character(scene) if own else cast.found(scene, target)
+        said, warned = list(lines.said), [*performer.notes, *job.warnings, *_differences(order.take, job.takes[0])]
+        if order.line and old is None:
+            said.append("The line was removed meanwhile; the new takes are a line of their own.")
+        if widened := [name for name, range_ in ranges.sliders(rig).items() if before.get(name) != range_]:
+            said.append(told("Widened the sliders of {names} for these takes", names=names(widened)))
+        asking = order.widen == "ASK" and interactive and answer is None and own and context.scene == scene
+        if performer.tight and not asking:
+            warned.append(told("The range of these sliders cuts the takes off: {names}", names=names(performer.tight)))
+        for level, sentences in (("INFO", said), ("WARNING", warned)):
+            for sentence in dict.fromkeys(sentences):
+                self.report({level}, sentence)
+        self.report({"INFO"}, _summary(target, job.takes))
+        if performer.tight and asking:
             with contextlib.suppress(RuntimeError):  # its poll says why sliders cannot be widened
                 bpy.ops.cteg.widen_sliders("INVOKE_DEFAULT")
-                return
-        self.report({"WARNING"}, f"The range of these sliders cuts the takes off: {names(cut)}")
+
+
+def _asked_for(take: Take) -> dict[str, Any]:
+    """What a take was asked for, by the names of the request; what is not stored was not known when it was made."""
+    known = {s.key: take.settings.get(s.key, s.options.get("default", 0)) for s in SETTINGS if s.asked}
+    known |= {"emotion": str(take.settings.get("emotion_requested", take.emotion)), "timeline": take.timeline}
+    return {name: value for name, value in known.items() if name not in ("text", "takes", "spread", "seed")}
+
+
+def _timeline(source: Any) -> Timeline | None:
+    """The times to perform with, from a file or from a text. `Refusal` when they are damaged."""
+    try:
+        if isinstance(source, str):
+            return read_timeline(Path(bpy.path.abspath(source)))[1]
+        return None if source is None else timeline_in(source.as_string(), source.name)
+    except TimelineError as error:
+        raise Refusal(str(error)) from None
 
 
 def _find(collection: Any, uid: int) -> Any:
     return next((item for item in collection if item.session_uid == uid), None)
 
 
-def _summary(target: Object, job: session.Job) -> str:
-    first = job.takes[0]
-    count = "1 take" if len(job.takes) == 1 else f"{len(job.takes)} takes"
-    seconds = len(first.values) / first.fps
-    seeds = _seeds([take.seed for take in job.takes])
-    return f"{target.name}: {count} of “{shorten(first.text, 40)}” ({label(first.emotion)}, {seconds:.1f} s, {seeds})"
+def _differences(take: Take | None, new: Clip) -> list[str]:
+    """Why new takes do not resemble the one that they were made from."""
+    if take is None:
+        return []
+    sentences = []
+    before, now = str(take.settings.get("checkpoint", "")), str(new.settings.get("checkpoint", ""))
+    if before and before != now:
+        sentence = "The checkpoint is {now} now and was {before}: the new takes do not resemble the shown one"
+        sentences.append(told(sentence, now=now, before=before))
+    if new.space == ARKIT55.name and new.settings.get("speaking", True) and not new.settings.get("layered", True):
+        sentences.append(
+            "Like the shown take, which an earlier CTEG made, the new ones do not say the line with their mouth; "
+            "generate it again for that"
+        )
+    return sentences
 
 
-def _seeds(seeds: Sequence[int]) -> str:
-    if len(seeds) == 1:
-        return f"seed {seeds[0]}"
-    if list(seeds) == list(range(seeds[0], seeds[0] + len(seeds))):
-        return f"seeds {seeds[0]} to {seeds[-1]}"
-    return f"seeds {', '.join(map(str, seeds))}"
+def _summary(target: Object, takes: Sequence[Clip]) -> str:
+    first, seeds = takes[0], [take.seed for take in takes]
+    in_a_row = len(seeds) > 2 and seeds == list(range(seeds[0], seeds[0] + len(seeds)))
+    return told(
+        "{name}: “{text}” ({emotion}, {seconds:.1f} s), takes: {count}, seeds: {seeds}", name=target.name,
+        text=shorten(first.text, 40), emotion=label(first.emotion), seconds=first.frames / first.fps, count=len(seeds),
+        seeds=f"{seeds[0]}–{seeds[-1]}" if in_a_row else ", ".join(map(str, seeds)),
+    )  # fmt: skip

@@ -8,25 +8,35 @@ from typing import TYPE_CHECKING
 import bpy
 from bpy.props import IntProperty, StringProperty
 
-from .. import desk
+from .. import cast
 from ..emotions import EMOTIONS, NAMES, label
 from ..performance.directing import directed, is_line_of
 from ..performance.segments import Segment, SegmentError
 from ..ui.layouts import emotion_icon, redraw_panels
 from ..worker.protocol import shorten
+from . import Reasoned
+from .jobs import told
 
 if TYPE_CHECKING:
     from typing import Any
 
     from bpy.types import Context, Event, UILayout
 
+    from ..performance.record import Take
+
+
+def shown_take(context: Context) -> Take | None:
+    """The take of the active line that is on the curves."""
+    line = cast.active_line(context.scene)
+    return None if line is None else line.take
+
 
 def disabled_reason(context: Context) -> str:
     """Why there is no segment to go to, or ""."""
-    made = desk.shown_made(context.scene.cteg.target)
-    if made is None:
+    take = shown_take(context)
+    if take is None:
         return "No take is shown; generate a line, or choose a take from the list."
-    return "" if desk.segments_of(made) else "The shown take does not say how its line was understood; generate again."
+    return "" if take.segments else "The shown take does not say how its line was understood; generate again."
 
 
 def undirectable(context: Context) -> str:
@@ -35,41 +45,27 @@ def undirectable(context: Context) -> str:
         return reason
     settings = context.scene.cteg
     if settings.text_source is not None and not settings.text_source.is_editable:
-        return f"The text {settings.text_source.name} is linked from another file. Direct it there."
-    made = desk.shown_made(settings.target)
-    if made is None or not is_line_of(settings.line(), desk.segments_of(made)):
+        return told("The text {name} is linked from another file. Direct it there.", name=settings.text_source.name)
+    if not is_line_of(settings.line(), shown_take(context).segments):
         return "The line in the panel is not the one of the shown take; generate it first, then direct it."
     return ""
 
 
-class _SegmentOperator:
+class _SegmentOperator(Reasoned):
     """Mixin: works on a segment of the shown take."""
 
     index: IntProperty(name="Segment", description="Which part of the line, from 0", options={"SKIP_SAVE"})
 
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        # Asked for every row of the panel at every redraw, so only what costs nothing; the rest is found out later.
-        if context.scene.cteg.target is None:
-            cls.poll_message_set("No take is shown; generate a line, or choose a take from the list.")
-            return False
-        return True
+    reason = staticmethod(disabled_reason)
 
-    def reason(self, context: Context) -> str:
-        """Why nothing can be done with any segment, or ""."""
-        return disabled_reason(context)
-
-    def segment(self, context: Context) -> tuple[dict[str, Any], tuple[Segment, ...], Segment] | None:
-        """What the take was made from, its segments and the one that is meant; None, and a report, without one."""
-        if reason := self.reason(context):
-            self.report({"ERROR"}, reason)
-            return None
-        made = desk.shown_made(context.scene.cteg.target)
-        segments = desk.segments_of(made) if made is not None else ()
-        if made is None or not 0 <= self.index < len(segments):
-            self.report({"ERROR"}, f"The shown take has {len(segments)} segments and none is number {self.index}.")
-            return None
-        return made, segments, segments[self.index]
+    def segment(self, context: Context) -> Segment | None:
+        """The segment that is meant; None, and a report, without one."""
+        segments = shown_take(context).segments
+        if 0 <= self.index < len(segments):
+            return segments[self.index]
+        sentence = "The shown take has {count} segments and none is number {index}."
+        self.report({"ERROR"}, told(sentence, count=len(segments), index=self.index))
+        return None
 
 
 class CTEG_OT_go_to_segment(_SegmentOperator, bpy.types.Operator):
@@ -80,11 +76,10 @@ class CTEG_OT_go_to_segment(_SegmentOperator, bpy.types.Operator):
     bl_undo_group = "Frame Change"
 
     def execute(self, context: Context) -> set[str]:
-        found = self.segment(context)
-        if found is None:
+        segment = self.segment(context)
+        if segment is None:
             return {"CANCELLED"}
-        made, _, segment = found
-        context.scene.frame_set(desk.scene_frame(context.scene, made, segment.start))
+        context.scene.frame_set(cast.active_line(context.scene).scene_frame(segment.start))
         return {"FINISHED"}
 
 
@@ -96,17 +91,19 @@ class CTEG_OT_direct_segment(_SegmentOperator, bpy.types.Operator):
 
     emotion: StringProperty(name="Emotion", description="Empty: ask", options={"SKIP_SAVE"})
 
-    def reason(self, context: Context) -> str:
+    def segment(self, context: Context) -> Segment | None:
         """See `_SegmentOperator`."""
-        return undirectable(context)
+        if reason := undirectable(context):  # not in poll, which is asked for every row at every redraw
+            self.report({"ERROR"}, reason)
+            return None
+        return super().segment(context)
 
     def invoke(self, context: Context, _event: Event) -> set[str]:
         if self.emotion:
             return self.execute(context)
-        found = self.segment(context)
-        if found is None:
+        index, segment = self.index, self.segment(context)
+        if segment is None:
             return {"CANCELLED"}
-        index, segment = self.index, found[2]
 
         def draw(menu: Any, _context: Context) -> None:
             _draw_choices(menu.layout, index, segment)
@@ -115,15 +112,15 @@ class CTEG_OT_direct_segment(_SegmentOperator, bpy.types.Operator):
         return {"CANCELLED"}  # what is chosen runs the operator again
 
     def execute(self, context: Context) -> set[str]:
-        found = self.segment(context)
-        if found is None:
+        if self.segment(context) is None:
             return {"CANCELLED"}
         if self.emotion not in NAMES:
-            self.report({"ERROR"}, f"There is no emotion called {self.emotion!r}; choose one of {', '.join(NAMES)}.")
+            sentence = "There is no emotion called {name!r}; choose one of {names}."
+            self.report({"ERROR"}, told(sentence, name=self.emotion, names=", ".join(NAMES)))
             return {"CANCELLED"}
         settings = context.scene.cteg
         try:
-            line = directed(settings.line(), found[1], self.index, self.emotion)
+            line = directed(settings.line(), shown_take(context).segments, self.index, self.emotion)
         except SegmentError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -132,7 +129,8 @@ class CTEG_OT_direct_segment(_SegmentOperator, bpy.types.Operator):
         else:
             settings.text_source.from_string(line)
         redraw_panels(context)
-        self.report({"INFO"}, f"{label(self.emotion)} was written into the line; generate it again")
+        sentence = "{emotion} was written into the line; generate it again"
+        self.report({"INFO"}, told(sentence, emotion=label(self.emotion)))
         return {"FINISHED"}
 
 

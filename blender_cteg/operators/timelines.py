@@ -14,9 +14,12 @@ import bpy
 from bpy.props import StringProperty
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 
-from .. import desk
 from ..shared import Timeline, TimelineError
+from ..storage import StoredError, clean, from_text, write_file
 from ..ui.layouts import redraw_panels
+from . import Reasoned
+from .jobs import told
+from .segments import shown_take
 
 if TYPE_CHECKING:
     from bpy.types import Context
@@ -27,35 +30,41 @@ LARGEST_FILE: Final = 2_000_000
 
 def disabled_reason(context: Context) -> str:
     """Why there are no times to save, or ""."""
-    made = desk.shown_made(context.scene.cteg.target)
-    if made is None:
+    take = shown_take(context)
+    if take is None:
         return "No take is shown; generate a line, or choose a take from the list."
-    return "" if made.get("timeline") is not None else "The shown take has no words with times; generate it again."
+    return "" if take.timeline is not None else "The shown take has no words with times; generate it again."
 
 
 def timeline_in(text: str, name: str) -> Timeline:
     """The timeline that a text holds. TimelineError, with the name of the text, when it holds none."""
     try:
-        return Timeline.from_json(json.loads(text))
+        return Timeline.from_json(from_text(text))
     except TimelineError as error:
         raise TimelineError(f"{name}: {error}") from None
-    except (ValueError, RecursionError):
-        raise TimelineError(f"{name} is not JSON; choose a file that Save Timeline wrote, or one like it.") from None
+    except StoredError as error:
+        sentence = "{name} cannot be read ({why}); choose a file that Save Timeline wrote, or one like it."
+        raise TimelineError(told(sentence, name=name, why=error)) from None
 
 
-def text_of(path: Path) -> str:
-    """What a file of reasonable size holds. TimelineError when it cannot be read."""
+def read_timeline(path: Path) -> tuple[str, Timeline]:
+    """The text of a file of reasonable size and the timeline in it. TimelineError when it cannot be read."""
+    name = name_of(path)
     try:
         if (size := path.stat().st_size) > LARGEST_FILE:
-            raise TimelineError(
-                f"{path.name} has {size / 1e6:,.0f} MB, and no timeline has more than {LARGEST_FILE / 1e6:.0f}; choose "
-                "another file."
-            )
+            sentence = "{name} has {size:,.0f} MB, and no timeline has more than {most:.0f}; choose another file."
+            raise TimelineError(told(sentence, name=name, size=size / 1e6, most=LARGEST_FILE / 1e6))
         data = path.read_bytes()
-        return data.decode(json.detect_encoding(data)).removeprefix("\ufeff")
+        text = data.decode(json.detect_encoding(data)).removeprefix("\ufeff")
     except (OSError, UnicodeDecodeError) as error:
         why = (error.strerror or str(error)) if isinstance(error, OSError) else "it is not text"
-        raise TimelineError(f"{path.name or 'The file'} cannot be read ({why}); choose another file.") from None
+        raise TimelineError(told("{name} cannot be read ({why}); choose another file.", name=name, why=why)) from None
+    return text, timeline_in(text, name)
+
+
+def name_of(path: Path) -> str:
+    """The name of a file as Blender may have it."""
+    return clean(path.name) or "The file"
 
 
 def as_text(timeline: Timeline) -> str:
@@ -69,7 +78,7 @@ def as_text(timeline: Timeline) -> str:
     return "{\n" + ",\n".join(rows) + "\n}\n"
 
 
-class CTEG_OT_save_timeline(bpy.types.Operator, ExportHelper):
+class CTEG_OT_save_timeline(Reasoned, bpy.types.Operator, ExportHelper):
     bl_idname = "cteg.save_timeline"
     bl_label = "Save Timeline"
     bl_description = "Save when the shown take says each word and sound, as JSON, to change the times and use them"
@@ -78,25 +87,18 @@ class CTEG_OT_save_timeline(bpy.types.Operator, ExportHelper):
     filename_ext = ".json"
     filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
 
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        if reason := disabled_reason(context):
-            cls.poll_message_set(reason)
-        return not reason
+    reason = staticmethod(disabled_reason)
 
     def execute(self, context: Context) -> set[str]:
-        path = Path(bpy.path.abspath(self.filepath))
+        path, timeline = Path(bpy.path.abspath(self.filepath)), shown_take(context).timeline
         try:
-            timeline = desk.timeline_of(desk.shown_made(context.scene.cteg.target))
-            path.write_text(as_text(timeline), encoding="utf-8")
-        except desk.DeskError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+            write_file(path, as_text(timeline))
         except OSError as error:
-            why = error.strerror or error
-            self.report({"ERROR"}, f"{path.name or 'The file'} cannot be written ({why}); choose another folder.")
+            sentence = "{name} cannot be written ({why}); choose another folder."
+            self.report({"ERROR"}, told(sentence, name=name_of(path), why=error.strerror or error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"The times of {len(timeline.words)} words were saved as {path.name}")
+        sentence = "The times of {count} words were saved as {name}"
+        self.report({"INFO"}, told(sentence, count=len(timeline.words), name=name_of(path)))
         return {"FINISHED"}
 
 
@@ -112,16 +114,16 @@ class CTEG_OT_use_timeline(bpy.types.Operator, ImportHelper):
     def execute(self, context: Context) -> set[str]:
         path, settings = Path(bpy.path.abspath(self.filepath)), context.scene.cteg
         try:
-            written = text_of(path)
-            timeline = timeline_in(written, path.name)
+            written, timeline = read_timeline(path)
         except TimelineError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        text = bpy.data.texts.new(path.name)
+        text = bpy.data.texts.new(name_of(path))
         text.from_string(written)
         settings.timeline_source = text
         if not settings.line().strip() and settings.text_source is None:
             settings.text = timeline.text
         redraw_panels(context)
-        self.report({"INFO"}, f"Generate performs with the times of {path.name}: {len(timeline.words)} words")
+        sentence = "Generate performs with the times of {name}: {count} words"
+        self.report({"INFO"}, told(sentence, name=name_of(path), count=len(timeline.words)))
         return {"FINISHED"}

@@ -3,24 +3,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import bpy
+import numpy as np
+import numpy.typing as npt
 
-from ..character.mapping import Mapping
+from ..character.choose import mapping_for
+from ..character.mapping import Mapping as FaceMapping
+from ..character.mapping import MappingError
 from ..character.rig import Rig
+from ..storage import StoredError, clean
+from . import ranges
+from .blending import Mixed, Passage, mixed, moving
 from .clip import Clip
-from .record import Line, Style
+from .curves import ActionPatch, Base, Span
+from .layers import MOST_FRAMES, face_of, frames_at, without_muted
+from .owners import Owner, home_of, owners_of, prepare, tidy, why_not_writable
+from .patch import PatchError
+from .preview import end_preview
+from .record import Line, Style, Take
+from .reduction import Keys, every_frame, exact_frames, reduced
+from .store import ALL_TAKES, LINES_PROPERTY, TARGETS, Edit, Store, as_stored, take_of, unused_key
+from .targets import Address, Others, Target, targets_of
+
+__all__ = ["Line", "LineError", "Lines", "Style", "lines_of"]
+
+#: A line is found again when at least this share of its keys is.
+_FOUND = 0.2
 
 
 class LineError(RuntimeError):
     """A line that could not be written, changed or removed; the message is a sentence. Nothing was changed."""
 
 
-def lines_of(rig: Rig) -> tuple[Line, ...]:
-    """The lines of a character in the order of their starts, where they are found now. Reads only; never raises."""
-    raise NotImplementedError
+def lines_of(rig: Rig, active: str = "") -> tuple[Line, ...]:
+    """The lines of a character in the order of their starts, where they are found now. Reads only; never raises.
+
+    Args:
+        rig: the character.
+        active: id of the line that is also looked through for hand edits, which takes some milliseconds.
+    """
+    home = home_of(owners_of(rig))
+    return () if home is None else tuple(_located(home, active).values())
+
+
+def damaged_lines(rig: Rig) -> list[str]:
+    """Sentences about stored lines that cannot be read."""
+    home = home_of(owners_of(rig))
+    if home is None:
+        return []
+    store = Store(home)
+    store.lines()
+    return store.damaged
+
+
+def _located(home: bpy.types.Action, active: str = "") -> dict[str, Line]:
+    """The lines of an action by id, in order, with the times at which their keys are now."""
+    lines, patch = Store(home).lines(), ActionPatch(home)
+    seen = {}
+    try:
+        for span in patch.spans:
+            found = patch.found(span)
+            if found.share < _FOUND:
+                continue
+            members = [line for line in lines.values() if line.span == span] or [Line(span, "", shown=0, span=span)]
+            first, last = min(line.start for line in members), max(line.end for line in members)
+            where = found.at(patch.spans[span][0]), found.at(patch.spans[span][1])
+            for line in members:
+                edited = line.edited or (line.id == active and bool(patch.edits(span)))
+                if last <= first:  # a span without a record
+                    first, last = patch.spans[span]
+                    line = replace(line, start=first, end=last)
+                slower = (where[1] - where[0]) / (last - first)
+                start, end = (where[0] + slower * (frame - first) for frame in (line.start, line.end))
+                seen[line.id] = replace(line, start=start, end=end, stretch=line.stretch * slower, edited=edited)
+    except PatchError:  # what was written is not known any more; the records are
+        seen = {}
+    # Keys that were deleted by hand: the line is there and shows nothing. One without a span moves nothing.
+    gone = {
+        name: replace(line, shown=-1 if line.span else line.shown) for name, line in lines.items() if name not in seen
+    }
+    return dict(sorted({**seen, **gone}.items(), key=lambda item: (item[1].start, item[0])))
 
 
 class Lines:
@@ -30,13 +98,33 @@ class Lines:
         said: sentences about what was done, and what was not and why; for the operator's report.
     """
 
-    def __init__(self, scene: bpy.types.Scene, rig: Rig, mapping: Mapping | None) -> None:
-        """LineError where the character cannot perform (its `Rig.problem`)."""
-        raise NotImplementedError
+    def __init__(
+        self, scene: bpy.types.Scene, rig: Rig, mapping: FaceMapping | None = None, *, beside: str = ""
+    ) -> None:
+        """The lines of a character. LineError where it cannot perform (its `Rig.problem`).
+
+        Args:
+            scene: gives the frame rate.
+            rig: the character.
+            mapping: how clips of its space reach the character; others are found.
+            beside: NLA tracks whose names begin so may animate what the lines move.
+        """
+        if rig.problem is not None or rig.object is None:
+            raise LineError(rig.problem or "Choose a face first.")
+        self._rig = rig
+        self._mappings = {} if mapping is None else {mapping.source_space: mapping}
+        self._owners = owners_of(rig)
+        if not self._owners:
+            raise LineError(f"{rig.object.name} has neither shape keys nor bones that a take could move.")
+        self._fps = float(scene.render.fps / scene.render.fps_base)
+        self._beside = beside
+        self.said: list[str] = []
+
+    # ------------------------------------------------------------------------------------------------ changing
 
     def add(
         self, clips: Sequence[Clip], start: float, style: Style, *, text: str, line: str = "", last_seed: int = 0,
-        widen: bool = True, edits_until: float | None = None,
+        widen: bool = True, blend: int = 6, edits_until: float | None = None,
     ) -> Line:  # fmt: skip
         """Add takes, to a new line that starts at a frame or to a line there is (``line``: its id); show the first.
 
@@ -48,30 +136,521 @@ class Lines:
             line: id of the line that gets them, "" for a new one.
             last_seed: the last seed they were drawn from.
             widen: whether sliders may be widened that would cut the takes off.
+            blend: frames over which the line leaves from, and returns to, what is there without it.
             edits_until: the takes go on as the shown one from a frame of the scene; hand edits are kept until there.
         """
-        raise NotImplementedError
+        if not clips:
+            raise LineError("There are no takes to write. Generate the line again.")
+        for clip in clips:
+            self._check(clip, 1.0)
+        lines = self._lines()
+        old = self._known(lines, line) if line else None
+        base = old or Line(
+            uuid4().hex[:8], clean(text), self._rig.object.name, float(round(start)), style=style, blend=blend
+        )
+        takes = list(base.takes)
+        puts = []
+        for clip in map(as_stored, clips):
+            take = take_of(replace(clip, last_seed=max(last_seed, clip.seed, clip.last_seed or 0)), unused_key(base))
+            takes.append(take)
+            base = replace(base, takes=tuple(takes))
+            puts.append((base.id, take, clip))
+        new = replace(base, shown=len(takes) - len(clips), style=style)
+        with self._changes() as changes:
+            changes.write({**lines, new.id: new}, {new.id}, puts=puts, until=edits_until, widen=widen)
+        return self._lines()[new.id]
+
+    def adopt(self, line: Line, clips: Mapping[str, Clip], edits: Mapping[str, Edit] | None = None) -> None:
+        """Write a line that comes with its record: takes' keys -> numbers, and what was kept of hand edits."""
+        self._check_length(max(take.frames / take.fps for take in line.takes), line.stretch)
+        puts = [(line.id, take, clips[take.key]) for take in line.takes]
+        with self._changes() as changes:
+            changes.write({**self._lines(), line.id: line}, {line.id}, puts=puts, edits=edits or {})
 
     def show(self, line: str, take: int) -> None:
         """Put another take of a line on the curves; -1: none."""
-        raise NotImplementedError
+        lines = self._lines()
+        old = self._known(lines, line)
+        if not -1 <= take < len(old.takes):
+            raise LineError(f"The line “{old.text}” has {len(old.takes)} takes and none is number {take + 1}.")
+        self._write({**lines, line: replace(old, shown=take)}, {line})
 
     def change(self, line: str, **fields: Any) -> None:
         """Change a line: start, end, regions, intensity, speech, style, blend, text, character (see `Line`)."""
-        raise NotImplementedError
+        lines = self._lines()
+        old = self._known(lines, line)
+        fields = dict(fields)
+        if "end" in fields:
+            start = float(fields.get("start", old.start))
+            length = float(fields.pop("end")) - start
+            if length < 1.0:
+                raise LineError("A line must be at least two frames long; choose a later end or an earlier start.")
+            fields["stretch"] = old.stretch * length / max(old.end - old.start, 1.0)
+        if "start" in fields:
+            fields["start"] = float(round(fields["start"]))
+        new = replace(old, **fields)
+        if new.take is not None:
+            self._check_length(new.take.frames / new.take.fps, new.stretch)
+        self._write({**lines, line: new}, {line})
 
-    def rewrite(self, lines: Sequence[str] | None = None) -> None:
+    def rewrite(self, lines: Iterable[str] | None = None) -> None:
         """Write lines again, all by default: the mapping, the frame rate or what moves the face has changed."""
-        raise NotImplementedError
+        known = self._lines()
+        wanted = {name for name in (known if lines is None else lines) if name in known and known[name].takes}
+        if wanted:
+            self._write(known, wanted)
 
     def remove(self, line: str) -> None:
         """Forget a line; the curves are as they were before it."""
-        raise NotImplementedError
+        lines = self._lines()
+        self._known(lines, line)
+        self._write({name: other for name, other in lines.items() if name != line}, {line}, discard={line})
 
     def remove_take(self, line: str, take: int) -> None:
         """Forget a take; where it was shown, the one beside it is shown. The last take takes the line with it."""
-        raise NotImplementedError
+        lines = self._lines()
+        old = self._known(lines, line)
+        if not 0 <= take < len(old.takes):
+            raise LineError(f"The line “{old.text}” has {len(old.takes)} takes and none is number {take + 1}.")
+        rest = old.takes[:take] + old.takes[take + 1 :]
+        if not rest:
+            self.remove(line)
+            return
+        shown = old.shown - (old.shown > take)
+        new = replace(old, takes=rest, shown=min(shown, len(rest) - 1))
+        touched = {line} if old.shown == take else set()
+        with self._changes() as changes:
+            changes.write({**lines, line: new}, touched, keep={line})
 
     def keep_edit(self, line: str, how: str) -> None:
         """What becomes of the hand edit of a line: OVER_ALL its takes, OWN_TAKE, or DISCARD."""
-        raise NotImplementedError
+        lines = self._lines()
+        old = self._known(lines, line)
+        with self._changes() as changes:
+            if how == "DISCARD":
+                changes.write({**lines, line: replace(old, layer=False)}, {line}, discard={line})
+            elif how == "OWN_TAKE" and old.take is not None and (home := home_of(self._owners)) is not None:
+                copy = replace(old.take, key=unused_key(old), edit=True)
+                new = replace(old, takes=(*old.takes, copy), shown=len(old.takes), edited=False)
+                puts = [(line, copy, Store(home).clip(old, old.take))]
+                changes.write({**lines, line: new}, {line}, puts=puts, own={line: copy.key})
+            else:
+                changes.write(lines, {line})
+
+    # ------------------------------------------------------------------------------------------------ reading
+
+    def _lines(self) -> dict[str, Line]:
+        home = home_of(self._owners)
+        return {} if home is None else _located(home)
+
+    def _known(self, lines: Mapping[str, Line], name: str) -> Line:
+        if name not in lines:
+            raise LineError("This line is not there any more; choose one from the list.")
+        return lines[name]
+
+    def _check(self, clip: Clip, stretch: float) -> None:
+        self._check_length(clip.frames / clip.fps, stretch)
+
+    def _check_length(self, seconds: float, stretch: float) -> None:
+        if not self._fps * stretch * seconds <= MOST_FRAMES:
+            raise LineError(
+                f"At {self._fps:g} frames per second this line would have {self._fps * stretch * seconds:,.0f} keys on "
+                "each curve. Set the frame rate and the length of the line to usual values."
+            )
+
+    def _changes(self) -> _Changes:
+        others = Others(self._owners, self._beside)
+        return _Changes(self._rig, self._owners, self._fps, self._mappings, others, self.said)
+
+    def _write(self, lines: Mapping[str, Line], touched: set[str], discard: set[str] | None = None) -> None:
+        with self._changes() as changes:
+            changes.write(lines, touched, discard=discard or set())
+
+
+class _Changes:
+    """One change of a character's lines: all or nothing."""
+
+    def __init__(
+        self, rig: Rig, owners: tuple[Owner, ...], fps: float, mappings: dict[str, FaceMapping], others: Others,
+        said: list[str],
+    ) -> None:  # fmt: skip
+        self._rig, self._owners, self._fps = rig, owners, fps
+        self._mappings, self._others, self._said = mappings, others, said
+        for owner in owners:
+            if (reason := why_not_writable(owner, owners)) and owner is owners[0]:
+                raise LineError(reason)
+            if reason:
+                said.append(reason)
+        self._writable = [owner for owner in owners if not why_not_writable(owner, owners)]
+        self._home = home_of(owners)
+        self._before = {} if self._home is None else _located(self._home)
+        self._store = None if self._home is None else Store(self._home)
+        self._edits: dict[tuple[str, str], dict[Address, npt.NDArray[np.float32]]] = {}
+
+    def __enter__(self) -> _Changes:
+        end_preview()  # it poses what is about to be read as the rest
+        return self
+
+    def __exit__(self, *_problem: object) -> None:
+        tidy(self._owners, LINES_PROPERTY)
+
+    def write(
+        self, lines: Mapping[str, Line], touched: set[str], *, puts: Sequence[tuple[str, Take, Clip]] = (),
+        discard: set[str] | None = None, own: Mapping[str, str] | None = None, until: float | None = None,
+        keep: set[str] | None = None, widen: bool = True, edits: Mapping[str, Edit] | None = None,
+    ) -> None:  # fmt: skip
+        """Write lines as they shall be.
+
+        Args:
+            lines: all lines of the character.
+            touched: those whose curves change.
+            puts: new takes with their numbers, each with the id of its line.
+            discard: lines whose hand edits are forgotten.
+            own: line -> key of the take that gets its hand edits; else they are a layer over all takes.
+            until: new takes have the hand edits up to a frame of the scene, the others keep them.
+            keep: further lines whose records change.
+            widen: whether sliders may be widened.
+            edits: what was kept of hand edits of the touched lines, by take.
+        """
+        self._edits |= {(line, take): dict(edit) for line in touched for take, edit in (edits or {}).items()}
+        lines = dict(lines)
+        clips = {(line, take.key): clip for line, take, clip in puts}
+        patches = {action: ActionPatch(action) for o in self._writable if (action := o.action) is not None}
+        there = set()
+        for patch in patches.values():
+            for span in patch.spans:
+                patch.found(span)  # so that it knows where its spans are
+                there.add(span)
+        for name in touched & set(lines):
+            lines[name] = self._placed(lines[name])
+        groups = _groups(lines.values())
+        written: dict[str, set[str]] = {}
+        for line in self._before.values():
+            written.setdefault(line.span, set()).add(line.id)
+        stale = {
+            span
+            for span in there
+            if written.get(span, set()) != {line.id for line in groups.get(span, ())} or touched & written[span]
+        }
+        try:
+            self._capture(patches, stale, lines, discard or set(), own or {})
+            if until is not None:
+                for name in touched:
+                    self._split(lines, name, until, {take.key for line, take, _ in puts if line == name})
+            groups = _groups(lines.values())
+            fresh = {span: group for span, group in groups.items() if span in stale or span not in there}
+            plans = [self._plan(span, group, clips, patches, stale) for span, group in fresh.items()]
+        except (PatchError, MappingError, StoredError) as error:
+            raise LineError(str(error)) from None
+        for plan in plans:
+            for line in plan.lines:
+                lines[line.id] = line
+        with ExitStack() as undo:
+            self._widen(plans, undo, widen)
+            undo.pop_all()
+        self._patch(plans, stale)
+        self._keep(lines, touched | (keep or set()) | {line.id for plan in plans for line in plan.lines}, puts)
+
+    def _placed(self, line: Line) -> Line:
+        """A line on whole frames, as long as its take."""
+        if line.take is None:
+            return line
+        start = float(round(line.start))
+        return replace(line, start=start, end=start + _frames(line, self._fps) - 1)
+
+    # ------------------------------------------------------------------------------------------------ hand edits
+
+    def _capture(
+        self, patches: Mapping[bpy.types.Action, ActionPatch], stale: set[str], lines: dict[str, Line],
+        discard: set[str], own: Mapping[str, str],
+    ) -> None:  # fmt: skip
+        """Take over what was changed by hand in spans that are about to be written again."""
+        for name in discard & set(lines):
+            self._edits[name, ALL_TAKES] = {}
+        for action, patch in patches.items():
+            names = {o.slot.handle: o.name for o in reversed(self._writable) if o.action == action and o.slot}
+            for span in stale & set(patch.spans):
+                changed = patch.edits(span)
+                ids = [name for name, line in self._before.items() if line.span == span and name in lines]
+                for name in ids if changed else ():
+                    if name in discard:
+                        continue
+                    line = self._before[name]
+                    frames = np.arange(round(line.start), round(line.end) + 1, dtype=np.float64)
+                    later = [self._before[other].start for other in ids if self._before[other].start > line.start]
+                    here = frames < min(later, default=np.inf)
+                    into = own.get(name, ALL_TAKES)
+                    kept = self._edit(name, into)
+                    for (handle, path, index), edit in changed.items():
+                        delta = np.where(here, edit.delta(frames), 0.0).astype(np.float32)
+                        address = names.get(handle, "face"), path, index
+                        old = kept.get(address)
+                        kept[address] = delta if old is None else delta + _resampled(old, len(delta))
+                    self._edits[name, into] = kept
+                    if into == ALL_TAKES and not lines[name].layer:
+                        self._said.append(
+                            f"What was changed by hand in “{lines[name].text}” is kept as a layer over its takes."
+                        )
+                    lines[name] = replace(lines[name], edited=False, layer=lines[name].layer or into == ALL_TAKES)
+
+    def _edit(self, line: str, take: str) -> dict[Address, npt.NDArray[np.float32]]:
+        """What is kept of hand edits, changed now or before."""
+        if (line, take) in self._edits:
+            return dict(self._edits[line, take])
+        return {} if self._store is None else self._store.edit(line, take)
+
+    def _split(self, lines: dict[str, Line], name: str, until: float, new: set[str]) -> None:
+        """Give the layer of a line to its takes: to the new ones up to a frame, to the others all of it."""
+        layer, line = self._edit(name, ALL_TAKES), lines[name]
+        if not layer:
+            return
+        takes = []
+        for take in line.takes:
+            edit = self._edit(name, take.key)
+            for address, delta in layer.items():
+                passed = np.arange(len(delta)) + round(line.start) > until
+                part = np.where(passed, 0.0, delta).astype(np.float32) if take.key in new else delta
+                old = edit.get(address)
+                edit[address] = part if old is None else part + _resampled(old, len(part))
+            self._edits[name, take.key] = edit
+            takes.append(replace(take, edit=True))
+        self._edits[name, ALL_TAKES] = {}
+        lines[name] = replace(line, takes=tuple(takes), layer=False)
+
+    # ------------------------------------------------------------------------------------------------ curves
+
+    def _plan(
+        self, span: str, group: list[Line], clips: Mapping[tuple[str, str], Clip],
+        patches: Mapping[bpy.types.Action, ActionPatch], stale: set[str],
+    ) -> _Plan:  # fmt: skip
+        """What a span becomes on the curves; nothing is written yet."""
+        lines = [self._placed(line) for line in group]
+        start, end = min(line.start for line in lines), max(line.end for line in lines)
+        count = round(end - start) + 1
+        grounds: dict[Address, _Ground] = {}
+
+        def ground(target: Target, passage: Passage | None = None) -> _Ground:
+            first, last = (start, end) if passage is None else (passage.line.start, passage.line.end)
+            own = grounds.get(target.address)
+            if own is None:
+                own = grounds[target.address] = _Ground(target, patches, start, count, stale)
+            own.look(first, last)
+            return own
+
+        passages, last = [], -np.inf
+        for line in lines:
+            fade = round(last - line.start) if last > line.start else line.blend
+            passages.append(self._passage(line, round(line.start - start), fade, clips))
+            last = max(last, line.end)
+        found, theirs = mixed(passages, ground, self._others.why)
+        reach = {a: (float(mix.values.min()), float(mix.values.max())) for a, mix in found.items()}
+        for passage in passages:
+            self._lay_edits(passage, found)
+        found = moving(found, ground)
+        lines = [replace(line, theirs=theirs.get(line.id, ()), span=span if found else "") for line in lines]
+        rest = {address: own.rest for address, own in grounds.items() if address in found}
+        return _Plan(span, start, end, lines, found, rest, reach)
+
+    def _passage(self, line: Line, first: int, fade: int, clips: Mapping[tuple[str, str], Clip]) -> Passage:
+        take = line.take
+        assert take is not None
+        clip = clips.get((line.id, take.key))
+        if clip is None:
+            assert self._store is not None
+            try:
+                clip = self._store.clip(line, take)
+            except StoredError as error:
+                raise StoredError(
+                    f"The take {take.seed} of “{line.text}” cannot be read: {error}. Generate the line again."
+                ) from None
+        mapping, face = self._mapping(clip), face_of(clip, line, self._fps)
+        targets = targets_of(self._rig, self._writable, without_muted(mapping, line), face)
+        if not targets:
+            assert self._rig.object is not None
+            raise MappingError(
+                f"Nothing of this line reaches {self._rig.object.name}: the mapping's shape keys and bones are not "
+                "there. Choose another face or another mapping."
+            )
+        return Passage(line, first, targets, fade, exact_frames(face, clip.timeline))
+
+    def _mapping(self, clip: Clip) -> FaceMapping:
+        """How a clip reaches the character; for one of targets, what tells to which region they belong."""
+        if clip.space == TARGETS and self._mappings:
+            return next(iter(self._mappings.values()))
+        if clip.space not in self._mappings:
+            try:
+                self._mappings[clip.space] = mapping_for(self._rig, clip)
+            except MappingError:
+                if clip.space != TARGETS:
+                    raise
+                return FaceMapping(TARGETS)
+        return self._mappings[clip.space]
+
+    def _lay_edits(self, passage: Passage, found: Mapping[Address, Mixed]) -> None:
+        line = passage.line
+        count = round(line.end - line.start) + 1
+        for key in (ALL_TAKES, line.take.key if line.take is not None else ""):
+            for address, delta in self._edit(line.id, key).items():
+                if (mix := found.get(address)) is not None:
+                    mix.values[passage.first : passage.first + count] += _resampled(delta, count)
+
+    def _patch(self, plans: Sequence[_Plan], stale: set[str]) -> None:
+        """Write the curves, one edit for each action."""
+        name = self._rig.object.name if self._rig.object is not None else "Face"
+        moved = {address[0] for plan in plans for address in plan.found}
+        places = {}
+        for owner in self._writable:
+            if owner.name in moved or (owner is self._owners[0] and plans):
+                places[owner.name] = prepare(owner, self._owners, name)
+        rests: dict[bpy.types.Action, list[tuple[Owner, str, int, float]]] = {}
+        for action in {*(action for action, _ in places.values()), *(o.action for o in self._writable if o.action)}:
+            patch = ActionPatch(action)
+            spans = [plan.span_of(places, action) for plan in plans]
+            gone = patch.replace(stale & set(patch.spans), [span for span in spans if span.curves])
+            owners = {o.slot.handle: o for o in reversed(self._writable) if o.action == action and o.slot}
+            rests[action] = [(owners[h], path, i, rest) for (h, path, i), rest in gone if h in owners]
+        for owner, path, index, rest in (rest for found in rests.values() for rest in found):
+            _set(owner, path, index, rest)
+
+    def _widen(self, plans: Sequence[_Plan], undo: ExitStack, widen: bool) -> None:
+        extremes: dict[str, tuple[float, float]] = {}
+        for plan in plans:
+            for address, mix in plan.found.items():
+                if mix.target.owner.kind == "KEY":  # as performed: an edit that a slider cuts off stays cut off
+                    low, high = extremes.get(mix.target.label, (np.inf, -np.inf))
+                    reach = plan.reach[address]
+                    extremes[mix.target.label] = min(low, reach[0]), max(high, reach[1])
+        try:
+            ranges.widen(self._rig, extremes, undo, all_keys=widen)
+        except ranges.RangeError as error:
+            raise LineError(str(error)) from None
+
+    # ------------------------------------------------------------------------------------------------ records
+
+    def _keep(self, lines: Mapping[str, Line], changed: set[str], puts: Sequence[tuple[str, Take, Clip]]) -> None:
+        """Store the records of what has changed."""
+        home = home_of(self._owners)
+        if home is None:
+            return
+        store = Store(home)
+        for name in set(self._before) - set(lines):
+            store.forget(name)
+        for name in changed & set(lines):
+            if lines[name].takes:
+                store.put(lines[name])
+        for name, take, clip in puts:
+            store.put_clip(name, take, clip)
+        for (name, take), edit in self._edits.items():
+            if name in lines:
+                store.put_edit(name, take, edit)
+
+
+class _Plan:
+    """A span as it will be written."""
+
+    def __init__(
+        self, name: str, start: float, end: float, lines: list[Line], found: dict[Address, Mixed],
+        rest: dict[Address, float], reach: dict[Address, tuple[float, float]],
+    ) -> None:  # fmt: skip
+        self.name, self.start, self.end, self.lines = name, start, end, lines
+        self.found, self.rest, self.reach = found, rest, reach
+        self._keys = dict(zip(found, self._reduced(list(found.values())), strict=True)) if found else {}
+
+    def _reduced(self, mixes: list[Mixed]) -> list[Keys]:
+        style = self.lines[0].style
+        values = np.stack([mix.values for mix in mixes], axis=1)
+        straight = style.interpolation == "LINEAR"
+        if style.reduction <= 0 or len(values) < 3:
+            keys = every_frame(values, straight=straight)
+        else:
+            errors = [0.01 * style.reduction * mix.target.span for mix in mixes]
+            keep = [[f for f in mix.keep if f < len(values)] for mix in mixes]
+            keys = reduced(values, keep, errors, straight=straight)
+        return [Keys(one.frames + self.start, one.values, one.slopes) for one in keys]
+
+    def span_of(
+        self, places: Mapping[str, tuple[bpy.types.Action, bpy.types.ActionSlot]], action: bpy.types.Action
+    ) -> Span:
+        """What of it goes into an action."""
+        curves, groups, rest = {}, {}, {}
+        for address, keys in self._keys.items():
+            place = places.get(address[0])
+            if place is not None and place[0] == action:
+                at = place[1].handle, address[1], address[2]
+                curves[at], groups[at], rest[at] = keys, self.found[address].target.group, self.rest[address]
+        linear = self.lines[0].style.interpolation == "LINEAR"
+        return Span(self.name, self.start, self.end, curves, groups, rest, linear)
+
+
+class _Ground:
+    """What a property does without lines: of the curve the animator made, or what it is set to. See `Ground`."""
+
+    def __init__(
+        self, target: Target, patches: Mapping[bpy.types.Action, ActionPatch], start: float, count: int, stale: set[str]
+    ) -> None:
+        owner = target.owner
+        patch = None if owner.action is None or owner.slot is None else patches.get(owner.action)
+        self._asked = None if patch is None else (patch, (owner.slot.handle, target.path, target.index), stale)
+        self._last = start + count - 1
+        base = self._base(start, self._last)
+        self.exists, self.changes, self.kept = base.exists, False, ""
+        if base.exists:
+            noise = base.modifiers and set(base.modifiers) <= {"NOISE"}
+            self.kept = "muted" if base.muted else "locked" if base.locked else "noise" if noise else ""
+            self.kept = self.kept or ("modifier" if base.modifiers else "")
+            self.rest = 0.0 if base.rest is None else base.rest
+            self.values = base.values(start + np.arange(count, dtype=np.float64))
+        else:
+            self.rest = target.rest() if base.rest is None else base.rest
+            self.values = np.full(count, self.rest)
+
+    def look(self, first: float, last: float) -> None:
+        """Ask whether it changes between two frames."""
+        self.changes = self.exists and self._base(first, last).changes
+
+    def _base(self, first: float, last: float) -> Base:
+        if self._asked is None:
+            return Base()
+        patch, address, stale = self._asked
+        return patch.base(address, first, last, stale)
+
+
+def _groups(lines: Iterable[Line]) -> dict[str, list[Line]]:
+    """Lines that overlap, by the id of the span they are; lines that show nothing are in none."""
+    groups: list[list[Line]] = []
+    end = -np.inf
+    for line in sorted((line for line in lines if line.take is not None), key=lambda line: (line.start, line.id)):
+        if line.start <= end:
+            groups[-1].append(line)
+        else:
+            groups.append([line])
+        end = max(end, line.end)
+    return {group[0].id: group for group in groups}
+
+
+def _frames(line: Line, fps: float) -> int:
+    """How many frames of the scene the shown take has."""
+    take = line.take
+    assert take is not None
+    return frames_at((take.frames - 1) / take.fps, fps, line.stretch)
+
+
+def _resampled(delta: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.float32]:
+    """A hand edit on another number of frames."""
+    if len(delta) == count or not len(delta):
+        return delta if len(delta) else np.zeros(count, np.float32)
+    at = np.linspace(0, len(delta) - 1, count)
+    return np.interp(at, np.arange(len(delta)), delta).astype(np.float32)
+
+
+def _set(owner: Owner, path: str, index: int, value: float) -> None:
+    """Set a property that no curve holds any more to what it was."""
+    try:
+        there = owner.datablock.path_resolve(path)
+    except ValueError:  # the key or bone is gone
+        return
+    if hasattr(there, "__len__"):
+        there[index] = value
+    else:
+        block, _, name = path.rpartition(".")
+        setattr(owner.datablock.path_resolve(block), name, value)

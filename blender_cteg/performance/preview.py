@@ -9,7 +9,6 @@ and after an undo step or a recovered file that brings a posed face back.
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import replace
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from bpy.app.handlers import persistent
 
 from ..character.mapping import Adjustment, Mapping
 from ..character.rig import Rig
+from ..storage import StoredError, from_text, to_text
 from .clip import Clip
 from .controls import bone_channels
 
@@ -46,7 +46,6 @@ def show_pose(rig: Rig, mapping: Mapping, channel: str, value: float) -> None:
         MappingError, ClipError: the value or the mapping cannot be performed; nothing has changed.
     """
     global _posed
-    assert rig.object is not None
     adjustment = mapping.channels.get(channel, Adjustment())
     alone = replace(mapping, channels={channel: replace(adjustment, mute=False)})
     channels = tuple(dict.fromkeys((channel, *alone.driving())))
@@ -57,10 +56,8 @@ def show_pose(rig: Rig, mapping: Mapping, channel: str, value: float) -> None:
     for key, _ in rig.keyed_meshes:
         if key.is_editable:
             _pose_keys(key, {name: float(row[0]) for name, row in performance.shape_keys.items()})
-    if rig.armature is not None:
-        channels_of_bones = [(b.name, path, i, float(row[0])) for b, path, i, row in bone_channels(rig, performance)]
-        if channels_of_bones:
-            _pose_bones(rig.armature, channels_of_bones)
+    if rig.armature is not None and rig.armature.is_editable:
+        _pose_bones(rig, [(b.name, path, i, float(row[0])) for b, path, i, row in bone_channels(rig, performance)])
 
 
 def end_preview() -> None:
@@ -71,7 +68,7 @@ def end_preview() -> None:
 
 def is_posed(rig: Rig) -> bool:
     """Whether this face shows a preview now."""
-    return _posed and rig.object is not None and rig.object.data.shape_keys.get(PREVIEW_PROPERTY) is not None
+    return _posed and any(PREVIEW_PROPERTY in key for key, _ in rig.keyed_meshes)
 
 
 def take_back_poses() -> None:
@@ -79,17 +76,22 @@ def take_back_poses() -> None:
     global _posed
     _posed = False
     for datablock in (*bpy.data.shape_keys, *bpy.data.objects):
-        text = datablock.get(PREVIEW_PROPERTY)
-        if text is None or not datablock.is_editable:
+        if PREVIEW_PROPERTY not in datablock or not datablock.is_editable:
             continue
+        text = datablock[PREVIEW_PROPERTY]
         del datablock[PREVIEW_PROPERTY]
-        with contextlib.suppress(ValueError, TypeError, AttributeError):  # somebody else's property of that name
-            before = json.loads(text)
+        # Somebody else's property of that name, or a damaged one.
+        with contextlib.suppress(StoredError, ValueError, TypeError, AttributeError):
+            before = from_text(text)
             (_restore_keys if isinstance(datablock, bpy.types.Key) else _restore_bones)(datablock, before)
 
 
+def _before(datablock: Any) -> dict[str, Any]:
+    return from_text(datablock[PREVIEW_PROPERTY]) if PREVIEW_PROPERTY in datablock else {}
+
+
 def _pose_keys(key: Any, values: dict[str, float]) -> None:
-    before = json.loads(key.get(PREVIEW_PROPERTY, "{}"))
+    before = _before(key)
     for name, value in values.items():
         block = key.key_blocks.get(name)
         if block is None:
@@ -99,7 +101,7 @@ def _pose_keys(key: Any, values: dict[str, float]) -> None:
         value = min(max(value, -_SLIDER_LIMIT), _SLIDER_LIMIT)
         block.slider_min, block.slider_max = min(block.slider_min, value), max(block.slider_max, value)
         block.value = value
-    key[PREVIEW_PROPERTY] = json.dumps(before)
+    key[PREVIEW_PROPERTY] = to_text(before)
 
 
 def _restore_keys(key: Any, before: dict[str, list[float]]) -> None:
@@ -110,13 +112,15 @@ def _restore_keys(key: Any, before: dict[str, list[float]]) -> None:
             block.slider_min, block.slider_max = low, high
 
 
-def _pose_bones(armature: bpy.types.Object, values: list[tuple[str, str, int, float]]) -> None:
-    before = json.loads(armature.get(PREVIEW_PROPERTY, "{}"))
+def _pose_bones(rig: Rig, values: list[tuple[str, str, int, float]]) -> None:
+    armature: Any = rig.armature
+    before = _before(armature)
     for name, path, index, value in values:
         bone = armature.pose.bones[name]
         before.setdefault(name, {}).setdefault(path, list(getattr(bone, path)))
         getattr(bone, path)[index] = value
-    armature[PREVIEW_PROPERTY] = json.dumps(before)
+    if before:
+        armature[PREVIEW_PROPERTY] = to_text(before)
 
 
 def _restore_bones(armature: bpy.types.Object, before: dict[str, dict[str, list[float]]]) -> None:
@@ -127,22 +131,22 @@ def _restore_bones(armature: bpy.types.Object, before: dict[str, dict[str, list[
 
 
 @persistent
-def _before(*_arguments: object) -> None:
+def _end(*_arguments: object) -> None:
     end_preview()
 
 
 @persistent
-def _after(*_arguments: object) -> None:
+def _take_back(*_arguments: object) -> None:
     take_back_poses()
 
 
 #: What has to happen when in Blender: a pose must not be saved, rendered or fought over by an animation, and undo steps
 #: and files that were made while one was shown must not bring it back.
 HANDLERS: Final = (
-    ("save_pre", _before),
-    ("frame_change_pre", _before),
-    ("render_init", _before),
-    ("undo_post", _after),
-    ("redo_post", _after),
-    ("load_post", _after),
+    ("save_pre", _end),
+    ("frame_change_pre", _end),
+    ("render_init", _end),
+    ("undo_post", _take_back),
+    ("redo_post", _take_back),
+    ("load_post", _take_back),
 )

@@ -16,7 +16,9 @@ import bpy
 import numpy as np
 
 from ..character.rig import Rig, shorten
-from .takes import TakeError, key_path, slot_curves
+from .curves import ActionPatch
+from .owners import curves_in, owners_of
+from .targets import key_path
 
 #: Blender's own limits of a shape key's slider.
 SLIDER_LIMIT: Final = 10.0
@@ -24,6 +26,11 @@ SLIDER_LIMIT: Final = 10.0
 ANSWER_PROPERTY: Final = "cteg_widen_sliders"
 #: A value this little beyond the slider is no loss.
 _TOLERANCE: Final = 1e-4
+
+
+class RangeError(RuntimeError):
+    """Sliders are too narrow and cannot be widened; the message is a sentence."""
+
 
 #: Shape-key name -> lowest and highest value.
 Extremes = Mapping[str, tuple[float, float]]
@@ -43,17 +50,20 @@ def remember(rig: Rig, may_widen: bool) -> None:
         key[ANSWER_PROPERTY] = may_widen
 
 
-def extremes_of(actions: Iterable[bpy.types.Action], rig: Rig) -> dict[str, tuple[float, float]]:
-    """The lowest and highest value that takes have for each shape key of this character."""
+def extremes_of(rig: Rig) -> dict[str, tuple[float, float]]:
+    """The lowest and highest value that lines have for each shape key of this character."""
     found: dict[str, tuple[float, float]] = {}
-    curves: dict[str, list[bpy.types.FCurve]] = {}
-    for action in actions:
-        for curve in slot_curves(action, "KEY"):
-            curves.setdefault(curve.data_path, []).append(curve)
-    for name in {block.name for key, _ in rig.keyed_meshes for block in key.key_blocks}:
-        pairs = [_extremes(curve) for curve in curves.get(key_path(name), ())]
-        if pairs:
-            found[name] = min(low for low, _ in pairs), max(high for _, high in pairs)
+    names = {key_path(block.name): block.name for key, _ in rig.keyed_meshes for block in key.key_blocks}
+    slots = {(owner.action, owner.slot) for owner in owners_of(rig) if owner.kind == "KEY" and owner.slot is not None}
+    for action, slot in slots:
+        patch = ActionPatch(action)
+        written = {address for span in patch.spans for address in patch.addresses(span)}
+        for curve in curves_in(action, slot):
+            name = names.get(curve.data_path)
+            if name is not None and (slot.handle, curve.data_path, curve.array_index) in written:
+                low, high = _extremes(curve)
+                before = found.get(name, (low, high))
+                found[name] = min(low, before[0]), max(high, before[1])
     return found
 
 
@@ -85,14 +95,14 @@ def widen(rig: Rig, extremes: Extremes, undo: ExitStack, *, all_keys: bool) -> N
     A library override does not keep its own slider ranges when the file is saved, so there the library's must do.
 
     Raises:
-        TakeError: FLAME expressions of an override are too narrow; ``undo`` knows how to take back what was widened.
+        RangeError: FLAME expressions of an override are too narrow; ``undo`` knows how to take back what was widened.
     """
     expressions = _expressions(rig)
     for key, obj in rig.keyed_meshes:
         if obj.data.override_library is not None:
             tight = [name for name in tight_keys(rig, extremes) if name in expressions and name in key.key_blocks]
             if tight:
-                raise TakeError(
+                raise RangeError(
                     f"The sliders of {obj.name} are too narrow for this take ({shorten(tight, 3)}), and an override "
                     "cannot widen them for good. Set their Range Min and Max to -10 and 10 in the linked file, then "
                     "reload it."

@@ -97,7 +97,8 @@ class Line:
         blend: frames over which it leaves from, and returns to, what is there without it.
         edited: keys of it were changed by hand since they were written.
         layer: whether a hand edit is kept as a layer over all its takes.
-        theirs: regions and controls left to the animator, in words.
+        theirs: what of the face is left to the animator, in words.
+        span: id of the line with whose keys its own are written: of those that overlap, the first.
     """
 
     id: str
@@ -116,6 +117,7 @@ class Line:
     edited: bool = False
     layer: bool = False
     theirs: tuple[str, ...] = ()
+    span: str = ""
 
     @property
     def take(self) -> Take | None:

@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import textwrap
-from typing import TYPE_CHECKING, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
 
-from ..worker.protocol import shorten
+import blf
 
 if TYPE_CHECKING:
-    from bpy.types import Context, UILayout
+    from bpy.types import Context, UILayout, UIList
 
-#: Width of an average character of Blender's interface font, in pixels at scale 1.
-_CHARACTER = 6.3
 #: A colour per family of emotions, as Plutchik's wheel and most theatres have them. Blender has no icons of faces.
 _COLOURS: Final[dict[str, str]] = {
     "01": "anger sadly_angry angrily_disgusted",
@@ -35,23 +33,55 @@ def emotion_icon(name: str) -> str:
 
 def fitting(context: Context, text: str, reserved: float) -> str:
     """``text`` on one line, cut to fit the region beside ``reserved`` pixels of icons and margins (at scale 1)."""
-    # Closer than sentences, which must never be cut: Blender itself cuts a label that is a little too long.
-    return shorten(text, max(int((region_width(context) - reserved) / (0.88 * _CHARACTER)), 8))
+    return _cut(" ".join(text.split()), max(region_width(context) - reserved, 50.0))
 
 
 def sentence(layout: UILayout, context: Context, text: str, icon: str = "NONE") -> None:
     """A sentence as wrapped labels, as wide as the region; labels do not wrap by themselves."""
-    width = max(int((region_width(context) - (80.0 if icon != "NONE" else 55.0)) / _CHARACTER), 16)
     column = layout.column(align=True)
     column.scale_y = 0.8
-    # A no-break space keeps a number and its % on one line.
-    for index, line in enumerate(textwrap.wrap(text.replace(" %", "\u00a0%"), width)):
+    width = max(region_width(context) - (75.0 if icon != "NONE" else 50.0), 100.0)
+    for index, line in enumerate(wrapped(text, width)):
         column.label(text=line, icon=icon if index == 0 else "BLANK1" if icon != "NONE" else "NONE")
+
+
+@lru_cache(maxsize=512)
+def wrapped(text: str, width: float) -> tuple[str, ...]:
+    """Lines of ``text`` that are at most ``width`` pixels wide at scale 1, where its words are not wider."""
+    lines = [""]
+    for word in text.replace(" %", "\u00a0%").split(" "):  # a number and its % stay on one line
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and _width(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return tuple(lines)
+
+
+@lru_cache(maxsize=512)
+def _cut(text: str, width: float) -> str:
+    if _width(text) <= width:
+        return text
+    length = next((n for n in range(len(text) - 1, 0, -1) if _width(f"{text[:n]}…") <= width), 1)
+    return f"{text[:length].rstrip()}…"
+
+
+def _width(text: str) -> float:
+    """Pixels at scale 1, in the size of Blender's interface font."""
+    blf.size(0, 11.0)
+    return blf.dimensions(0, text)[0]
 
 
 def region_width(context: Context) -> float:
     """Width of the region in pixels at scale 1."""
     return context.region.width / context.preferences.system.ui_scale if context.region else 300.0
+
+
+def list_flags(ui: UIList, data: Any, texts: list[str]) -> list[int]:
+    """Which places of a list are shown: those that have something, and that the filter finds."""
+    wanted, shown = ui.filter_name.lower(), ui.bitflag_filter_item
+    flags = [shown if wanted in text.lower() else 0 for text in texts]
+    return [*flags, *[0] * (len(data.places) - len(flags))][: len(data.places)]
 
 
 def redraw_panels(context: Context) -> None:

@@ -1,30 +1,71 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Mapping panel in the CTEG tab."""
+"""The Mapping panel: the list of channels, what the chosen one moves, and how well a FLAME face was fitted."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import bpy
 
-from ..character import mapping_edits as edits
-from ..character import mapping_rows as state
-from ..character.face import Face, face_of, mapping_of, why_not_editable
-from ..character.mapping import MappingError
+from .. import cast
+from ..character.fitting.fitted import GOOD_PERCENT, residual_table
+from ..character.mapping_edits import targets_of
+from ..character.mapping_rows import origin_label, region_of, swing
 from ..character.presets import presets
 from ..character.rig import shorten
-from ..performance.takes import key_path
-from .layouts import sentence
-from .mapping_fields import SLOTS
-from .mapping_list import row_icon, shown_rows
+from ..performance.targets import key_path
+from .fields import SLOTS
+from .layouts import list_flags, region_width, sentence
+from .panels import Sidebar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bpy.types import Context, UILayout
 
-    from ..character.mapping import Mapping
-    from .mapping_fields import CTEG_MappingEditor, CTEG_MappingSlot
+    from ..cast import Character
+    from ..character.mapping_edits import Target
+    from ..character.mapping_rows import Row
+
+#: From this width of the sidebar on, in pixels at scale 1, targets are listed beside the channels.
+_WIDE: Final = 300.0
+_ICONS: Final = {
+    "SURE": "CHECKMARK",
+    "MADE": "GREASEPENCIL",
+    "SUGGESTED": "QUESTION",
+    "LOST": "ERROR",
+    "NOTHING": "REMOVE",
+}
+
+
+class CTEG_UL_mapping(bpy.types.UIList):
+    """The channels of the target's mapping: those that move nothing on top, then region by region."""
+
+    def draw_item(
+        self, context: Context, layout: UILayout, _data: object, _item: object, _icon: int, _active: object,
+        _property: str, index: int, _flag: int,
+    ) -> None:  # fmt: skip
+        character = cast.character(context.scene)
+        if index >= len(character.rows) or character.mapping is None:
+            return
+        row, adjustment = character.rows[index], character.mapping.channels.get(character.rows[index].channel)
+        muted, wide = adjustment is not None and adjustment.mute, region_width(context) >= _WIDE
+        names = layout.split(factor=0.52 if wide else 0.8, align=True)
+        name = names.row(align=True)
+        name.active = not muted and row.standing != "NOTHING"
+        name.label(text=row.channel, icon=_ICONS[row.standing])
+        rest = names.row(align=True)
+        rest.active = not muted and bool(row.targets)
+        if wide:  # else there is room for the channel alone, and its targets are below the list
+            rest.label(text=row.label or "nothing")
+        if adjustment is not None and adjustment.gain != 1.0:
+            rest.label(text=f"{adjustment.gain:.2f} ×")
+        icon = "CHECKBOX_DEHLT" if muted else "CHECKBOX_HLT"
+        rest.operator("cteg.mapping_mute", text="", icon=icon, emboss=False).channel = row.channel
+
+    def filter_items(self, context: Context, data: Any, _property: str) -> tuple[list[int], list[int]]:
+        rows = cast.character(context.scene).rows
+        return list_flags(self, data, [f"{row.channel} {row.label}" for row in rows]), []
 
 
 class CTEG_MT_mapping_presets(bpy.types.Menu):
@@ -42,84 +83,85 @@ class CTEG_MT_mapping_presets(bpy.types.Menu):
         layout.operator("cteg.mapping_copy", icon="COPYDOWN")
 
 
-class CTEG_PT_mapping(bpy.types.Panel):
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_category = "CTEG"
+class CTEG_PT_mapping(Sidebar, bpy.types.Panel):
     bl_label = "Mapping"
     bl_parent_id = "CTEG_PT_performance"
     bl_options = {"DEFAULT_CLOSED"}
 
     @classmethod
     def poll(cls, context: Context) -> bool:
-        return face_of(context.scene.cteg.target) is not None
+        character = cast.character(context.scene)
+        return character.mapping is not None or character.rig.kind == "FLAME" or bool(character.mapping_problem)
 
     def draw(self, context: Context) -> None:
-        layout = self.layout
-        face = face_of(context.scene.cteg.target)
-        if face is None:
-            return
-        reason = why_not_editable(face)
-        if reason:
-            sentence(layout, context, reason, icon="LIBRARY_DATA_DIRECT")
-        try:
-            mapping = mapping_of(face)
-        except MappingError as error:
-            sentence(layout, context, str(error), icon="ERROR")
+        layout, character = self.layout, cast.character(context.scene)
+        for problem in (character.locked, character.mapping_problem):
+            if problem:
+                sentence(layout, context, problem, icon="ERROR")
+        if character.mapping_problem:
             layout.operator("cteg.mapping_reset", icon="LOOP_BACK")
             return
-        editor = context.scene.cteg.mapping
-        if mapping is None or not editor.rows:
-            text = "Fit Expressions" if mapping is None else "Show Channels"
-            layout.operator("cteg.mapping_edit", text=text, icon="VIEWZOOM")
+        if character.mapping is None:
+            layout.operator("cteg.mapping_edit", text="Fit Expressions", icon="VIEWZOOM")
             layout.menu("CTEG_MT_mapping_presets")
             return
-        _draw_summary(layout, context, face, mapping)
+        column = layout.column(align=True)
+        column.active = False
+        moving = sum(bool(row.targets) for row in character.rows)
+        origin = origin_label(character.mapping, character.is_mapped)
+        sentence(column, context, f"{origin}. {moving} of {len(character.rows)} channels move something.")
+        if character.is_mapped and character.rig.object.data.override_library is not None:
+            sentence(column, context, "An override forgets its mapping when the file is saved: save it as JSON.")
         column = layout.column()
-        column.enabled = not reason
-        column.template_list("CTEG_UL_mapping", "", editor, "rows", editor, "active", rows=7)
-        _draw_buttons(column, context)
-        if editor.channel in state.channels_of(mapping):
-            _draw_channel(column.box(), context, face, mapping, editor)
+        column.enabled = not character.locked
+        interface = context.window_manager.cteg
+        column.template_list("CTEG_UL_mapping", "", interface, "places", interface, "channel", rows=7)
+        _draw_buttons(column, character)
+        if 0 <= interface.channel < len(character.rows):
+            _draw_channel(column.box(), context, character, character.rows[interface.channel])
 
 
-def _draw_summary(layout: UILayout, context: Context, face: Face, mapping: Mapping) -> None:
-    rows = shown_rows(context)
-    moving = sum(bool(row.targets) for row in rows)
-    column = layout.column(align=True)
-    column.active = False
-    origin = state.origin_label(mapping, face.is_stored)
-    sentence(column, context, f"{origin}. {moving} of {len(rows)} channels move something.")
-    if face.is_stored and face.mesh.override_library is not None:
-        sentence(column, context, "This mesh is an override, which forgets it when the file is saved: save it as JSON.")
+class CTEG_PT_fit(bpy.types.Panel):
+    bl_label = "Fit"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "HEADER"
+    bl_ui_units_x = 14
+
+    def draw(self, context: Context) -> None:
+        layout, mapping = self.layout, cast.character(context.scene).mapping
+        layout.label(text="Left over of each action, the weakest first")
+        column = layout.column(align=True)
+        column.scale_y = 0.8
+        for channel, millimetres, percent in residual_table(mapping) if mapping is not None else ():
+            row = column.split(factor=0.6)
+            row.label(text=channel, icon="ERROR" if percent > GOOD_PERCENT else "CHECKMARK")
+            row.label(text=f"{millimetres:.2f} mm")
+            row.label(text=f"{percent:.0f} %")
+        layout.operator("cteg.fit_again", icon="FILE_REFRESH")
 
 
-def _draw_buttons(layout: UILayout, context: Context) -> None:
+def _draw_buttons(layout: UILayout, character: Character) -> None:
     column = layout.column(align=True)
     row = column.row(align=True)
     row.operator("cteg.mapping_match", icon="FILE_REFRESH")
     row.operator("cteg.mapping_reset", text="", icon="LOOP_BACK")
-    suggested = sum(bool(row.suggested) for row in shown_rows(context))
+    suggested = sum(bool(row.suggested) for row in character.rows)
     if suggested:
-        text = f"Accept {suggested} Suggestion{'s' if suggested > 1 else ''}"
-        column.operator("cteg.mapping_accept", text=text, icon="CHECKMARK")
+        column.operator("cteg.mapping_accept", text=f"Accept Suggestions: {suggested}", icon="CHECKMARK")
     column.menu("CTEG_MT_mapping_presets", icon="PRESET")
 
 
-def _draw_channel(layout: UILayout, context: Context, face: Face, mapping: Mapping, editor: CTEG_MappingEditor) -> None:
-    channel = editor.channel
-    row = next((row for row in shown_rows(context) if row.channel == channel), None)
-    if row is None:
-        return
-    layout.label(text=f"{channel} · {state.region_of(channel)}", icon=row_icon(row))
+def _draw_channel(layout: UILayout, context: Context, character: Character, row: Row) -> None:
+    fields, mapping = context.scene.cteg_fields, character.mapping
+    layout.label(text=f"{row.channel} · {region_of(row.channel)}", icon=_ICONS[row.standing])
     if row.lost:
-        sentence(layout, context, f"{face.object.name} does not have {shorten(row.lost, 3)}.", icon="ERROR")
-    elif row.standing == "MADE" and channel in mapping.residual_mm:
-        sentence(layout, context, f"Fitted; {mapping.residual_mm[channel]:.1f} mm remain.", icon="BLANK1")
-    targets = edits.targets_of(mapping, channel)
-    _draw_values(layout, context, face, editor, targets)
-    for slot in editor.slots[: min(len(targets), SLOTS)]:
-        _draw_target(layout, face, slot, targets[slot.place])
+        sentence(layout, context, f"{character.rig.object.name} does not have {shorten(row.lost, 3)}.", icon="ERROR")
+    elif row.standing == "MADE" and row.channel in mapping.residual_mm:
+        sentence(layout, context, f"Fitted; {mapping.residual_mm[row.channel]:.1f} mm remain.", icon="BLANK1")
+    targets = targets_of(mapping, row.channel)
+    _draw_values(layout, context, character, row.channel, targets)
+    for place, target in enumerate(targets[:SLOTS]):
+        _draw_target(layout, character, getattr(fields, f"slot{place}"), place, target)
     if len(targets) > SLOTS:
         rest = layout.row(align=True)
         rest.label(text=f"… and {len(targets) - SLOTS} weaker ones", icon="BLANK1")
@@ -128,28 +170,27 @@ def _draw_channel(layout: UILayout, context: Context, face: Face, mapping: Mappi
         names = " + ".join(candidate.name for candidate in row.suggested)
         offer = layout.row(align=True)
         offer.label(text=f"{names} ({row.suggested[0].score:.0%})", icon="QUESTION")
-        offer.operator("cteg.mapping_accept", text="Accept").channel = channel
+        offer.operator("cteg.mapping_accept", text="Accept").channel = row.channel
     add = layout.row(align=True)
     add.operator_context = "INVOKE_DEFAULT"
     add.operator("cteg.mapping_add_target", text="Shape Key", icon="ADD").kind = "KEY"
-    if face.armature is not None:
+    if character.rig.armature is not None:
         add.operator("cteg.mapping_add_target", text="Bone", icon="ADD").kind = "BONE"
 
 
-def _draw_target(layout: UILayout, face: Face, slot: CTEG_MappingSlot, target: edits.Target) -> None:
-    column = layout.column(align=True)
+def _draw_target(layout: UILayout, character: Character, slot: Any, place: int, target: Target) -> None:
+    column, key, armature = layout.column(align=True), character.rig.object.data.shape_keys, character.rig.armature
     row = column.row(align=True)
-    if target.kind == "KEY":
-        name = row.row(align=True)
-        name.prop_search(slot, "target", face.object.data.shape_keys, "key_blocks", text="", icon="SHAPEKEY_DATA")
+    if target.kind == "KEY" and key is not None:
+        row.row(align=True).prop_search(slot, "target", key, "key_blocks", text="", icon="SHAPEKEY_DATA")
         value = row.row(align=True)
         value.ui_units_x = 4
         value.prop(slot, "weight", text="")
-    elif target.kind == "BONE" and face.armature is not None:
-        row.prop_search(slot, "target", face.armature.data, "bones", text="", icon="BONE_DATA")
+    elif target.kind == "BONE" and armature is not None:
+        row.prop_search(slot, "target", armature.data, "bones", text="", icon="BONE_DATA")
     else:
-        row.label(text=f"{target.name.replace('_', ' ')} bone", icon="BONE_DATA")
-    row.operator("cteg.mapping_remove_target", text="", icon="X").place = slot.place
+        row.label(text=target.label, icon="BONE_DATA")
+    row.operator("cteg.mapping_remove_target", text="", icon="X").place = place
     if target.kind == "ROLE":
         column.row(align=True).prop(slot, "turn", text="")
     elif target.kind == "BONE":
@@ -162,32 +203,31 @@ def _draw_target(layout: UILayout, face: Face, slot: CTEG_MappingSlot, target: e
 
 
 def _draw_values(
-    layout: UILayout, context: Context, face: Face, editor: CTEG_MappingEditor, targets: tuple[edits.Target, ...]
+    layout: UILayout, context: Context, character: Character, channel: str, targets: tuple[Target, ...]
 ) -> None:
-    channel = editor.rows[editor.active]
+    fields, interface = context.scene.cteg_fields, context.window_manager.cteg
     column = layout.column(align=True)
     values = column.row(align=True)
-    values.prop(channel, "gain")
-    values.prop(channel, "offset")
-    values.prop(channel, "mute", text="", icon="CHECKBOX_DEHLT" if channel.mute else "CHECKBOX_HLT")
-    shown = context.window_manager.cteg_preview
+    values.prop(fields, "gain")
+    values.prop(fields, "offset")
+    values.prop(fields, "mute", text="", icon="CHECKBOX_DEHLT" if fields.mute else "CHECKBOX_HLT")
     row = column.row()
     row.enabled = bool(targets)
-    row.prop(shown, "both_ways" if state.swing(channel.name)[1] else "strength", slider=True)
+    row.prop(interface, "both_ways" if swing(channel)[1] else "strength", slider=True)
     note = column.column()
     note.active = False
-    if shown.strength:
-        for text in _notes(face, targets):
-            sentence(note, context, text, icon="INFO")
+    for text in _notes(character, targets) if interface.strength else ():
+        sentence(note, context, text, icon="INFO")
 
 
-def _notes(face: Face, targets: tuple[edits.Target, ...]) -> Iterator[str]:
+def _notes(character: Character, targets: tuple[Target, ...]) -> Iterator[str]:
     """What else moves what the preview shows."""
-    data = face.mesh.shape_keys.animation_data
+    key = character.rig.object.data.shape_keys
+    data = key.animation_data if key is not None else None
     if data is None:
         return
     if data.action is not None:
-        yield "The take comes back at another frame, or at 0."
+        yield "The lines come back at another frame, or at 0."
     driven = {driver.data_path for driver in data.drivers if not driver.mute}
     names = [target.name for target in targets if target.kind == "KEY" and key_path(target.name) in driven]
     if names:

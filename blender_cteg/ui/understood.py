@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Draws how the line of the shown take was understood, segment by segment."""
+"""How the line of the shown take was understood, segment by segment."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .. import desk
+import bpy
+
+from .. import cast
 from ..emotions import label
-from ..operators.segments import undirectable
+from ..operators import segments as operators
 from ..worker.protocol import shorten
 from .layouts import emotion_icon, fitting
+from .panels import Sidebar
 
 if TYPE_CHECKING:
     from bpy.types import Context, UILayout
@@ -20,41 +23,42 @@ if TYPE_CHECKING:
 _ROWS: Final = 6
 
 
-def draw_segments(layout: UILayout, context: Context) -> None:
-    """Two rows per segment: its words, which lead to its first frame, and its emotion with where that came from."""
-    scene = context.scene
-    made = desk.shown_made(scene.cteg.target)
-    if made is None:
-        return
-    segments = desk.segments_of(made)
-    at = desk.clip_frame(scene, made)
-    current = next((index for index, segment in enumerate(segments) if segment.start <= at < segment.end), None)
-    first = min(max((current or 0) - _ROWS // 2, 0), max(len(segments) - _ROWS, 0))
-    column = layout.column()
-    directable = not undirectable(context)
-    if first > 0:
-        _more(column, f"{first} before")
-    for index, segment in enumerate(segments[first : first + _ROWS], first):
-        frame = desk.scene_frame(scene, made, segment.start)
-        part = column.column(align=True)
-        _draw_words(part, context, index, segment, frame, index == current)
-        # What was asked for the whole line is said once.
-        if segment.source != "asked" or index == first or understanding(segments[index - 1]) != understanding(segment):
-            _draw_emotion(part, context, index, segment, directable)
-    if (rest := len(segments) - first - _ROWS) > 0:
-        _more(column, f"{rest} after")
+class CTEG_PT_understood(Sidebar, bpy.types.Panel):
+    bl_label = "Understood"
+    bl_parent_id = "CTEG_PT_performance"
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        return not operators.disabled_reason(context)
+
+    def draw(self, context: Context) -> None:
+        """Two rows per segment: its words, which lead to its first frame, and its emotion with where that came from."""
+        line = cast.active_line(context.scene)
+        if line is None or line.take is None:
+            return
+        segments, at = line.take.segments, line.clip_frame(context.scene.frame_current)
+        current = next((index for index, segment in enumerate(segments) if segment.start <= at < segment.end), None)
+        first = min(max((current or 0) - _ROWS // 2, 0), max(len(segments) - _ROWS, 0))
+        column, directable = self.layout.column(), not operators.undirectable(context)
+        if first > 0:
+            _more(column, f"{first} before")
+        for index, segment in enumerate(segments[first : first + _ROWS], first):
+            part = column.column(align=True)
+            _draw_words(part, context, index, segment, line.scene_frame(segment.start), index == current)
+            # What was asked for the whole line is said once.
+            same = index != first and understanding(segments[index - 1]) == understanding(segment)
+            if segment.source != "asked" or not same:
+                _draw_emotion(part, context, index, segment, directable)
+        if (rest := len(segments) - first - _ROWS) > 0:
+            _more(column, f"{rest} after")
 
 
 def _draw_words(column: UILayout, context: Context, index: int, segment: Segment, frame: int, current: bool) -> None:
     words = column.split(factor=0.81)
     row = words.row()
     row.alignment = "LEFT"
-    row.operator(
-        "cteg.go_to_segment",
-        text=fitting(context, segment.text, 148.0),
-        icon="PLAY" if current else "BLANK1",
-        emboss=False,
-    ).index = index
+    text, icon = fitting(context, segment.text, 120.0), "PLAY" if current else "BLANK1"
+    row.operator("cteg.go_to_segment", text=text, icon=icon, emboss=False).index = index
     number = words.row()
     number.alignment = "RIGHT"
     number.active = current
@@ -66,11 +70,10 @@ def _draw_emotion(column: UILayout, context: Context, index: int, segment: Segme
     text = row.row()
     text.alignment = "LEFT"
     text.separator(factor=2.0)
-    icon = emotion_icon(segment.emotion)
-    played = fitting(context, understanding(segment), 100.0)
+    played, icon = fitting(context, understanding(segment), 90.0), emotion_icon(segment.emotion)
     if segment.source == "asked" or not directable:
         text.active = False
-        text.label(text=understanding(segment), icon=icon)
+        text.label(text=played, icon=icon)
         return
     text.operator("cteg.direct_segment", text=played, icon=icon, emboss=False).index = index
     # The same menu where menus open: a row of words does not look like something to click.

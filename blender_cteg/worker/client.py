@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The client of the generator process: starts it, asks, polls, cancels, closes (no bpy).
 
-All methods belong to one thread, Blender's main thread; none but `wait` and `close` blocks. Whatever goes wrong with
-the process reaches the caller as a `Failed` event with a sentence, and the next `submit` starts a fresh process.
+All methods belong to one thread, Blender's main thread; none but `close` blocks. Whatever goes wrong with the process
+reaches the caller as a `Failed` event with a sentence, and the next `submit` starts a fresh process.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any, Final
 
 from .locate import WorkerCommand
@@ -27,30 +25,12 @@ from .protocol import (
     ProtocolError,
     encode,
     parse,
-    understood_by,
 )
 
 #: Seconds a process may take to say hello: a cold start from a slow disk, with a virus scanner looking on.
 START_TIMEOUT: Final = 180.0
 #: Seconds a cancelled request may take to end before the process is killed.
 CANCEL_GRACE: Final = 4.0
-
-
-class WorkerError(Exception):
-    """A request ended with an error; the message is a sentence for the user, ``kind`` one of the protocol's."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-
-
-@dataclass
-class Result:
-    """What `WorkerClient.wait` collected for one request."""
-
-    takes: list[Performed] = field(default_factory=list)
-    hello: Hello | None = None
-    cancelled: bool = False
 
 
 class WorkerClient:
@@ -66,9 +46,6 @@ class WorkerClient:
         self._last_id = 0
         self._greeting: int | None = None
         self._greet_by = 0.0
-        self._hello: Hello | None = None
-        #: Requests that wait for the hello: only then is it known which of their fields the generator understands.
-        self._held: dict[int, Mapping[str, Any]] = {}
         #: Requests without a final event -> when a cancelled one must be over, or None.
         self._open: dict[int, float | None] = {}
         self._undelivered: list[Event] = []
@@ -77,11 +54,6 @@ class WorkerClient:
     def pid(self) -> int | None:
         """The number of the generator process, None while there is none."""
         return self._process.pid if self._process else None
-
-    @property
-    def hello(self) -> Hello | None:
-        """What the generator said about itself when it started last, None before that."""
-        return self._hello
 
     def submit(self, request: Mapping[str, Any]) -> int:
         """Send a request (a message without id) and return its id. Failures arrive as events, from `poll`."""
@@ -92,12 +64,8 @@ class WorkerClient:
             self._process = self._greeting = None
         self._open[number] = None
         try:
-            encode({"id": number, **request})
-            self._ensure_process()
-            if self._greeting is None:
-                self._send(number, request)
-            else:
-                self._held[number] = request
+            message = encode({"id": number, **request})
+            self._ensure_process().send(message)
         except ProtocolError as error:
             self._end(Failed(number, "internal", f"The request was not sent: {error}."))
         except OSError as error:
@@ -114,11 +82,11 @@ class WorkerClient:
         """Ask for the end of a request. It ends with `Cancelled` soon, if need be by ending the process."""
         if self._process is None or self._open.get(number, 0.0) is not None:
             return  # over, or being cancelled already
-        if self._held.pop(number, None) is not None:
-            self._end(Cancelled(number))  # the process never heard of it
-            return
-        self._open[number] = time.monotonic() + self._cancel_grace
         self._process.send(encode({"id": self._next_id(), "op": "cancel", "target": number}))
+        if self._greeting is not None:
+            self._end(Cancelled(number))  # a process that is still starting will find both, the request and its end
+        else:
+            self._open[number] = time.monotonic() + self._cancel_grace
 
     def poll(self, timeout: float = 0.0) -> list[Event]:
         """Events since the last call, in order; waits up to ``timeout`` seconds for the first."""
@@ -140,48 +108,9 @@ class WorkerClient:
         events, self._undelivered = self._undelivered, []
         return events
 
-    def wait(
-        self, number: int, timeout: float | None = None, on_progress: Callable[[Progress], None] | None = None
-    ) -> Result:
-        """Block until the request is over, for background mode.
-
-        Raises:
-            WorkerError: the request failed, or ``timeout`` seconds passed (the request is then cancelled).
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        result, events, others = Result(), deque[Event](), list[Event]()
-        try:
-            while True:
-                events.extend(self.poll(0.05))
-                while events:
-                    event = events.popleft()
-                    if event.id != number:
-                        others.append(event)
-                    elif isinstance(event, Progress):
-                        if on_progress:
-                            on_progress(event)
-                    elif isinstance(event, Performed):
-                        result.takes.append(event)
-                    elif isinstance(event, Failed):
-                        raise WorkerError(event.kind, event.message)
-                    else:
-                        result.hello = event if isinstance(event, Hello) else None
-                        result.cancelled = isinstance(event, Cancelled)
-                        return result
-                if number not in self._open:
-                    raise WorkerError("internal", f"Request {number} is over already.")
-                if deadline is not None and time.monotonic() > deadline:
-                    raise WorkerError("internal", f"The generator did not finish within {timeout:g} seconds.")
-        except BaseException:  # a keyboard interrupt too: the process must not go on performing
-            self.cancel(number)
-            raise
-        finally:
-            self._undelivered[:0] = [*others, *events]
-
     def close(self) -> None:
         """End the process, within a few seconds whatever it does. Open requests end as cancelled."""
         process, self._process = self._process, None
-        self._held.clear()
         for number in list(self._open):
             self._end(Cancelled(number))
         if process is not None:
@@ -200,30 +129,18 @@ class WorkerClient:
             self._process.send(encode({"id": self._greeting, "op": "hello"}))
         return self._process
 
-    def _send(self, number: int, request: Mapping[str, Any]) -> None:
-        """Send a request to the process, which has said hello."""
-        assert self._process is not None and self._hello is not None
-        try:
-            self._process.send(encode({"id": number, **understood_by(request, self._hello.features)}))
-        except ProtocolError as error:
-            self._end(Failed(number, "environment", f"The request was not sent: {error}."))
-
     def _take_in(self, event: Event) -> None:
         if event.id == self._greeting and self._greeting is not None:
             if isinstance(event, Failed):
                 self._bury(event.kind, event.message)
             elif isinstance(event, Hello):
-                self._greeting, self._hello = None, event
+                self._greeting = None
                 if event.protocol != VERSION:
                     self._bury(
                         "environment",
                         f"The generator speaks protocol {event.protocol} and this extension {VERSION}; install both "
                         "from the same CTEG zip.",
                     )
-                else:
-                    held, self._held = self._held, {}
-                    for number, request in held.items():
-                        self._send(number, request)
         elif event.id is None:
             # It could not even read our request, so no answer to it will come.
             assert isinstance(event, Failed)
@@ -261,6 +178,5 @@ class WorkerClient:
                 process.stop(b"", patience=0.2)
                 message += process.last_words()
             self._greeting = None
-        self._held.clear()
         for number, cancelled_by in list(self._open.items()):
             self._end(Cancelled(number) if cancelled_by is not None else Failed(number, kind, message))

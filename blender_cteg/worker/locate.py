@@ -86,13 +86,26 @@ def worker_command(
 
 def find_python(preferred: str, environment: Mapping[str, str], own: str) -> str:
     """The interpreter: the preferred one, else the one named by `CTEG_PYTHON`, else Blender's own."""
-    if preferred.strip():
-        return _checked(preferred.strip(), "chosen in the CTEG preferences")
+    if preferred := whole_path(preferred, "Python"):
+        return _checked(preferred, "chosen in the CTEG preferences")
     if environment.get(ENVIRONMENT_VARIABLE, "").strip():
         return _checked(environment[ENVIRONMENT_VARIABLE].strip(), f"named by {ENVIRONMENT_VARIABLE}")
     if not own:
         raise LocateError("Blender does not say where its own Python is; choose a Python in the CTEG preferences.")
     return own
+
+
+def whole_path(path: str, name: str) -> str:
+    """A path of the preferences, "" for none. LocateError for one that Blender would look for beside the open file.
+
+    A file from elsewhere could bring a program along under that name.
+    """
+    path = path.strip()
+    if path.startswith("//"):
+        raise LocateError(
+            f"{name} in the CTEG preferences is {path}, which depends on the file that is open; give its whole path."
+        )
+    return path
 
 
 def generator_folder(package: Path) -> Path:
@@ -124,14 +137,14 @@ def missing_package(python: str, output: str) -> str:
 
 def _checked(python: str, where: str) -> str:
     path = Path(python).expanduser()
-    if path.is_dir():
+    if path.name == python:
+        # A bare name such as "python3" is looked up as a terminal would, not beside the file that is open.
+        path = Path(shutil.which(python) or "")
+    elif path.is_dir():
         raise LocateError(f"The Python {where}, {python}, is a folder; choose the python program inside it.")
     if path.is_file():
         if not os.access(path, os.X_OK):
             raise LocateError(f"The Python {where}, {python}, is not a program; choose a python executable.")
         # Not resolved: a virtual environment's python is a link, and following it would leave the environment.
         return str(path.absolute())
-    # A bare name such as "python3" is looked up as a terminal would.
-    if os.sep not in python and "/" not in python and (found := shutil.which(python)):
-        return found
     raise LocateError(f"The Python {where}, {python}, does not exist; choose another one in the CTEG preferences.")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What this Blender process remembers while it runs: the generator process, the job under way, the last problem.
 
-None of it is stored in files. There is one generator process and at most one job at a time; scenes and objects are
-remembered by `session_uid`, because undo, renaming and loading replace or remove what a reference would point at.
+None of it is stored in files. There is one generator process and at most one job at a time; it belongs to the operator
+that started it, and is remembered here so that it can be seen and cancelled from anywhere.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .client import WorkerClient, WorkerError
-from .locate import LocateError, WorkerCommand, worker_command
+from ..performance.clip import Clip
+from .client import WorkerClient
+from .locate import WorkerCommand, worker_command
 from .protocol import Cancelled, Event, Failed, Hello, Performed, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
-
-__all__ = ["Job", "LocateError", "WorkerError"]
 
 
 @dataclass
@@ -28,26 +27,34 @@ class Job:
     """A request that the generator works on.
 
     Attributes:
+        client: who asked the generator.
         number: the request's id.
         label: what is done, for the status bar.
         fraction, stage: the latest progress.
-        takes: what arrived so far.
+        takes, warnings: what arrived so far.
         hello: the answer, when the request was a hello.
         over: the final event arrived.
-        cancelled: it ended because it was cancelled.
+        cancelling: its end was asked for.
+        cancelled: it ended after that; what arrived is not used.
         problem: the sentence it failed with, or "".
     """
 
+    client: WorkerClient
     number: int
     label: str
     fraction: float = 0.0
     stage: str = "starting"
-    takes: list[Performed] = field(default_factory=list)
+    takes: list[Clip] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     hello: Hello | None = None
     over: bool = False
     cancelling: bool = False
     cancelled: bool = False
     problem: str = ""
+
+    def poll(self, timeout: float = 0.0) -> None:
+        """Bring the job up to date; waits up to ``timeout`` seconds for news."""
+        self.take_in(self.client.poll(timeout))
 
     def take_in(self, events: Iterable[Event]) -> None:
         """Note what happened; events of other requests are late news and dropped."""
@@ -55,14 +62,22 @@ class Job:
             if event.id != self.number or self.over:
                 continue
             if isinstance(event, Progress):
-                self.fraction, self.stage = max(self.fraction, event.fraction), event.stage
+                self.fraction = max(self.fraction, event.fraction)
+                self.stage = self.stage if self.cancelling else event.stage
             elif isinstance(event, Performed):
-                self.takes.append(event)
+                self.takes.append(event.clip)
+                self.warnings += event.warnings
             else:
                 self.over = True
                 self.hello = event if isinstance(event, Hello) else None
-                self.cancelled = isinstance(event, Cancelled)
+                self.cancelled = self.cancelling or isinstance(event, Cancelled)
                 self.problem = event.message if isinstance(event, Failed) else ""
+
+    def cancel(self) -> None:
+        """Ask for the end of the job; one whose takes only wait to be written is cancelled at once."""
+        self.cancelling, self.stage = True, "cancelling"
+        self.cancelled = self.over
+        self.client.cancel(self.number)
 
 
 #: The job under way, or None.
@@ -80,46 +95,21 @@ def command(python: str) -> WorkerCommand:
     return worker_command(Path(__file__).resolve().parents[1], python)
 
 
-def hello() -> Hello | None:
-    """What the running generator said about itself, None before one was started."""
-    return None if _client is None else _client.hello
-
-
-def offers(feature: str) -> bool:
-    """Whether the generator may be asked for this feature of the protocol: yes, until it is known that it cannot."""
-    said = hello()
-    return said is None or feature in said.features
-
-
 def start(python: str, request: Mapping[str, Any], label: str) -> Job:
     """Send a request and make it the job under way. LocateError when there is nothing to start."""
     global job, last_problem
     assert job is None, "one job at a time"
     client = _client_for(command(python))
     last_problem = ""
-    job = Job(client.submit(request), label)
+    job = Job(client, client.submit(request), label)
     return job
-
-
-def poll(timeout: float = 0.0) -> None:
-    """Bring the job under way up to date; waits up to ``timeout`` seconds for news."""
-    if job is not None and _client is not None:
-        job.take_in(_client.poll(timeout))
-
-
-def cancel() -> None:
-    """Ask for the end of the job under way."""
-    if job is not None and _client is not None:
-        job.cancelling = True
-        job.stage = "cancelling"
-        _client.cancel(job.number)
 
 
 def finish(problem: str = "") -> None:
     """Forget the job under way; ``problem`` is shown in the panel."""
     global job, last_problem
-    if job is not None and not job.over and _client is not None:
-        _client.cancel(job.number)
+    if job is not None and not job.over:
+        job.client.cancel(job.number)
     job, last_problem = None, problem
 
 

@@ -2,8 +2,8 @@
 """A scripted generator process: speaks docs/protocol.md without torch or numpy, in milliseconds.
 
 It performs smooth made-up ``arkit55`` takes. What goes wrong is asked for: when the line is performed, by a word in
-its text ("crash", "memory", "garbage", "refuse", "slow", "stubborn", "warn", "log"); at the start, by an argument
-("hang", "deaf", "exit", "no-torch", "old", "plain": an older one, without the later fields of a line).
+its text ("crash", "memory", "garbage", "refuse", "slow", "stubborn", "warn", "log", "surrogate"); at the start, by an
+argument ("hang", "deaf", "exit", "no-torch", "old").
 """
 
 from __future__ import annotations
@@ -42,16 +42,23 @@ write_lock = threading.Lock()
 fault = sys.argv[1] if len(sys.argv) > 1 else "serve"
 
 
-#: The fields of a line that an older generator does not know, with their defaults.
-LATER: dict[str, Any] = {
+#: Fields of a line that come back in a clip's settings as they are, with their defaults.
+KEPT: dict[str, Any] = {
     "emotion_to": None, "rate": 1.0, "spread": False, "branch": None, "vary": None, "timing": 0, "vary_timing": False,
-    "timeline": None, "language": "auto", "layered": True,
+    "language": "auto", "layered": True, "share": 0.5, "energy": 1.0, "speaking": True, "emotion_with": None,
 }  # fmt: skip
 
 
 def send(**message: Any) -> None:
     with write_lock:
         print(json.dumps(message), flush=True)
+
+
+def array(rows: list[list[float]]) -> dict[str, Any]:
+    """Rows of numbers as a protocol ARRAY."""
+    flat = [number for row in rows for number in row]
+    data = base64.b64encode(struct.pack(f"<{len(flat)}f", *flat)).decode()
+    return {"dtype": "<f4", "shape": [len(rows), len(rows[0])], "base64": data}
 
 
 def values(seed: int, frames: int) -> list[list[float]]:
@@ -123,29 +130,26 @@ def timeline(line: dict[str, Any], seed: int, frames: int) -> dict[str, Any] | N
 def clip_message(request: dict[str, Any], index: int, take: int) -> dict[str, Any]:
     line = request["lines"][index]
     frames = round((line.get("seconds") or 1.0 / line.get("rate", 1.0)) * FPS) + 1
-    seed = drawn(line)[take]
+    seed, text = drawn(line)[take], line["text"].replace("surrogate", "\ud800")
     rows = values(seed, frames)
     if branch := line.get("branch"):
         rows[: branch["frame"]] = values(branch["seed"], frames)[: branch["frame"]]
     if vary := line.get("vary"):
         near, a = values(vary["seed"], frames), vary["amount"]
         rows = [[(1 - a) * x + a * y for x, y in zip(*pair, strict=True)] for pair in zip(near, rows, strict=True)]
-    flat = [number for row in rows for number in row]
     emotion = line.get("emotion", "auto")
     return {
-        "id": request["id"], "event": "clip", "line": index, "take": take, "seed": seed, "text": line["text"],
+        "id": request["id"], "event": "clip", "line": index, "take": take, "seed": seed, "text": text,
         "emotion": "joy" if emotion == "auto" else emotion, "fps": FPS, "space": "arkit55", "channels": CHANNELS,
-        "values": {
-            "dtype": "<f4", "shape": [frames, len(CHANNELS)],
-            "base64": base64.b64encode(struct.pack(f"<{len(flat)}f", *flat)).decode(),
-        },
+        "values": array(rows),
         "settings": {
             "intensity": line.get("intensity", 1.0), "temperature": line.get("temperature", 1.0),
             "seconds": line.get("seconds"), "checkpoint": "default", "emotion_requested": emotion,
-            **{name: line.get(name, default) for name, default in LATER.items() if name != "timeline"},
+            **{name: line.get(name, default) for name, default in KEPT.items()},
         },
-        "timeline": timeline(line, seed, frames), "speech_scale": 1.0, "segments": segments(line, frames),
-        "warnings": ["A word was not understood."] if "warn" in line["text"] else [],
+        "timeline": timeline(line, seed, frames), "speech_scale": 1.0,
+        "segments": segments({**line, "text": text}, frames),
+        "warnings": [f"A word of {text} was not understood."] if "warn" in text else [],
     }  # fmt: skip
 
 
@@ -154,9 +158,6 @@ def generate(request: dict[str, Any]) -> None:
     send(id=number, event="progress", fraction=0.0, stage="starting")
     for index, line in enumerate(request["lines"]):
         text = line["text"]
-        if fault == "plain" and (unknown := set(line) & set(LATER)):
-            send(id=number, event="error", kind="input", message=f"A line has no field {min(unknown)!r}.")
-            return
         if "refuse" in text:
             send(id=number, event="error", kind="input", message="The line is refused; type another one.")
             return
@@ -206,7 +207,6 @@ def main() -> None:
                 id=number, event="hello", protocol=99 if fault == "old" else 2, generator="0.1.0", python="3.11.7",
                 torch="2.13.0", devices=["cpu"], spaces={"arkit55": {"channels": CHANNELS, "fps": FPS}},
                 emotions=["neutral"], max_seconds=60.0, max_characters=2000,
-                features=[] if fault == "plain" else [*LATER, "directions"],
             )  # fmt: skip
             if fault == "deaf":
                 time.sleep(600)

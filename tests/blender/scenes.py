@@ -114,12 +114,13 @@ def flame_topology_face(keys: int = 30, axes: np.ndarray = Z_UP, extra: int = 0)
 
 
 def flame_clip(frames: int = 30, fps: float = 24.0, scale: float = 1.0) -> Clip:
-    """A flame53 clip with values on both sides of zero and a jaw that opens and turns."""
+    """A flame53 clip with values on both sides of zero, a jaw that opens and turns, in the precision of stored ones."""
     time = np.linspace(0, 1, frames)[:, None]
     values = np.zeros((frames, 53))
     values[:, :50] = 3 * scale * np.sin(6 * time + np.arange(50) * 0.7)
     values[:, 50:] = 0.3 * np.sin(5 * time) * (1.0, 0.2, -0.1)
-    return Clip(values.astype(np.float32), FLAME_EXPRESSIONS + JAW_CHANNELS, fps, "flame53", "What a day!", 5, "joy")
+    values = values.astype(np.float16).astype(np.float32)
+    return Clip(values, FLAME_EXPRESSIONS + JAW_CHANNELS, fps, "flame53", "What a day!", 5, "joy")
 
 
 def arkit_clip(frames: int = 30, fps: float = 24.0) -> Clip:
@@ -129,7 +130,7 @@ def arkit_clip(frames: int = 30, fps: float = 24.0) -> Clip:
     values[:, :52] = 0.5 + 0.5 * np.sin(6 * time + np.arange(52) * 0.7)
     values[:, 52:] = np.sin(4 * time + (0.0, 1.0, 2.0)) * (0.5, 0.6, -0.4)
     return Clip(
-        values.astype(np.float32),
+        values.astype(np.float16).astype(np.float32),
         ARKIT_CHANNELS + HEAD_CHANNELS,
         fps,
         "arkit55",
@@ -153,7 +154,8 @@ def timeline(seconds: float, seed: int = 0) -> Timeline:
             start = end
         words.append({"text": "word", "phonemes": phonemes})
         start += rng.choice([0.0, 0.0, 0.3])
-    return Timeline.from_json({"words": words, "seconds": seconds})
+    made = Timeline.from_json({"words": words, "seconds": seconds})
+    return Timeline.from_json(made.to_json())  # with times as they are stored
 
 
 def speaking_clip(frames: int = 121, seed: int = 0) -> Clip:

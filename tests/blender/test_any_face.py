@@ -11,7 +11,6 @@ import pytest
 
 from benchmarks.faces import read_head
 from benchmarks.fit import driven, front, head_geometry, posed
-from blender_cteg import desk
 from blender_cteg.character.choose import brought_to, mapping_for
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.fitting.convert import UNKNOWN, bounded
@@ -19,9 +18,8 @@ from blender_cteg.character.fitting.fit import FaceGeometry, NoPoints, face_poin
 from blender_cteg.character.mapping import MESH_PROPERTY, Mapping, MappingError
 from blender_cteg.heads.demo_head.assemble import add_demo_head, locate_head_asset
 from blender_cteg.performance.clip import Clip
-from blender_cteg.performance.keyframes import Style
+from blender_cteg.performance.lines import Lines, Style, lines_of
 from blender_cteg.shared import ARKIT_CHANNELS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
-from blender_cteg.worker.protocol import Performed
 
 from . import ict, scenes
 
@@ -96,18 +94,14 @@ def as_flame(mapping: Mapping, clip: Clip) -> Clip:
 def test_a_flame_take_is_written_on_an_arkit_face_or_the_sentence_says_what_to_add(scene: bpy.types.Scene) -> None:
     avatar = scenes.arkit_face()
     clip = scenes.flame_clip()
-    performed = [
-        Performed(
-            1, 0, 0, clip.seed, clip.text, clip.emotion, clip.fps, clip.space, clip.channels, clip.values, {}, (),
-        )
-    ]  # fmt: skip
-    with pytest.raises(desk.DeskError, match="Add the FLAME mesh"):
-        desk.write(scene, avatar, performed, 1, Style())
-    assert not bpy.data.actions
+    with pytest.raises(MappingError, match="Add the FLAME mesh"):
+        brought_to(detect_rig(avatar), [clip])
     flame = add_demo_head(bpy.context)
     flame.hide_set(True)
-    (action,) = desk.write(scene, avatar, performed, 1, Style())
-    assert desk.takes_of(avatar) == [action]
+    rig = detect_rig(avatar)
+    clips, mapping = brought_to(rig, [clip])
+    line = Lines(scene, rig, mapping).add(clips, 1, Style(), text="What a day!")
+    assert [known.id for known in lines_of(rig)] == [line.id]
     assert flame.data.shape_keys.animation_data is None
 
 
@@ -152,7 +146,7 @@ def test_an_independent_face_performs_the_same_take(scene: bpy.types.Scene) -> N
     rig = detect_rig(avatar)
     assert rig.missing == ("tongueOut",)
     direct = mapping_for(rig, clip)
-    assert direct.unmatched(clip.channels) == ("tongueOut",)
+    assert set(clip.channels) - direct.driving() == {"tongueOut"}
     flame = ict.ict_flame_face(path)
     rig = detect_rig(flame)
     assert rig.kind == "FLAME"

@@ -12,13 +12,12 @@ import bpy
 import pytest
 
 import blender_cteg
-from blender_cteg import desk
 from blender_cteg.operators import perform
-from blender_cteg.performance import keyframes
 from blender_cteg.preferences import Choices
 from blender_cteg.worker import session
 from blender_cteg.worker.protocol import Hello
 from tests.blender.fake_worker import CHANNELS
+from tests.blender.test_operators import active, plays, seeds, shown
 
 DEFAULT = Path(__file__).resolve().parents[2] / "generator" / "checkpoints" / "default"
 trained = pytest.mark.skipif(not (DEFAULT / "config.json").is_file(), reason="no checkpoint has been trained yet")
@@ -51,7 +50,7 @@ def face() -> bpy.types.Object:
 
 def refused(sentence: str, **arguments: object) -> None:
     with pytest.raises(RuntimeError, match=sentence):
-        bpy.ops.cteg.generate(**arguments)
+        bpy.ops.cteg.perform(**arguments)
     assert len(bpy.data.actions) == 0
     assert session.last_problem
 
@@ -77,8 +76,6 @@ def test_check_names_versions_and_devices() -> None:
         ({"text": "Hi.", "takes": 0}, r"number of takes"),
         ({"text": "Hi.", "seed": -1}, r"seed must be"),
         ({"text": "Hi.", "rate": 5.0}, r"rate must be from 0\.5 to 2, not 5"),
-        ({"text": "Hi.", "vary_seed": 1, "vary_amount": 2.0}, r"amount to vary by must be from 0 to 1, not 2"),
-        ({"text": "Hi.", "branch_seed": -1, "branch_frame": 9}, r"seed to branch from must be"),
         ({"text": "[joy 9] Hi."}, r"intensity in \[joy 9\] must be from 0 to 1\.5, not 9"),
     ],
 )
@@ -90,7 +87,7 @@ def test_what_cannot_be_performed_is_refused(
 
 def test_an_unknown_emotion_is_refused(face: bpy.types.Object) -> None:
     with pytest.raises(TypeError, match=r"bored.*not found in.*joy"):
-        bpy.ops.cteg.generate(text="Hi.", emotion="bored")
+        bpy.ops.cteg.perform(text="Hi.", emotion="bored")
 
 
 def test_a_missing_checkpoint(face: bpy.types.Object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,20 +108,21 @@ def test_a_damaged_checkpoint(face: bpy.types.Object, tmp_path: Path, monkeypatc
 
 @trained
 def test_a_line_becomes_keyframes(face: bpy.types.Object) -> None:
-    assert bpy.ops.cteg.generate(text="You kept it!", emotion="joy", takes=2, seed=3, spread=False, seconds=2.0) == {
+    assert bpy.ops.cteg.perform(text="You kept it!", emotion="joy", takes=2, seed=3, spread=False, seconds=2.0) == {
         "FINISHED"
     }
-    first, second = desk.takes_of(face)
-    assert [keyframes.provenance(take)["seed"] for take in (first, second)] == [3, 4]
-    lips = [face.data.shape_keys.key_blocks[name] for name in ("mouthSmileLeft", "jawOpen", "browInnerUp")]
-    played = {}
-    for take in (first, second):
-        bpy.ops.cteg.show_take(take=take.name)
-        played[take.name] = []
+    assert seeds(active()) == [3, 4]
+    with pytest.raises(RuntimeError, match="amount to vary by must be from 0 to 1, not 2"):
+        bpy.ops.cteg.perform(mode="VARY", amount=2.0)
+    keys = [face.data.shape_keys.key_blocks[name] for name in ("mouthSmileLeft", "jawOpen", "browInnerUp")]
+    played = []
+    for take in range(2):
+        bpy.ops.cteg.show_take(take=take)
+        played.append([])
         for frame in range(1, 49, 4):
             bpy.context.scene.frame_set(frame)
-            played[take.name].append([key.value for key in lips])
-    one, two = played.values()
+            played[-1].append([key.value for key in keys])
+    one, two = played
     assert max(max(row) for row in one) > 0.1
     assert one != two
     assert "torch" not in sys.modules
@@ -132,39 +130,31 @@ def test_a_line_becomes_keyframes(face: bpy.types.Object) -> None:
 
 @trained
 def test_a_line_is_directed_and_performed_on(face: bpy.types.Object) -> None:
-    settings = bpy.context.scene.cteg
+    scene, settings = bpy.context.scene, bpy.context.scene.cteg
     settings.text = "(seething) Get out of here. [joy 0.8 -> sadness] Wait, my dear friend, do not go!"
-    settings.takes, settings.seconds = 2, 4.0
-    bpy.ops.cteg.generate(seed=10, takes=1)
-    shown = keyframes.provenance(desk.shown_take(face))
-    assert shown is not None
-    first, second = desk.segments_of(shown)
+    settings.takes, settings.seconds, settings.reduction, settings.blend = 2, 4.0, 0.0, 0
+    scene.frame_set(1)
+    bpy.ops.cteg.perform(seed=10, takes=1)
+    first, second = shown().segments
     assert (first.text, first.source, first.emotion) == ("Get out of here.", "direction", "anger")
-    assert (second.emotion, second.emotion_to, second.end) == ("joy", "sadness", shown["frames"])
+    assert (second.emotion, second.emotion_to, second.end) == ("joy", "sadness", shown().frames)
     bpy.ops.cteg.go_to_segment(index=1)
-    base = lips(desk.shown_take(face))
-    frame = bpy.context.scene.frame_current - 1
-    bpy.ops.cteg.branch()
-    one, two = desk.takes_of(face)[1:]
-    for take in (one, two):
-        assert lips(take)[:frame] == pytest.approx(base[:frame], abs=1e-4)
-        assert lips(take)[frame + 8 :] != pytest.approx(base[frame + 8 :], abs=1e-2)
-    bpy.ops.cteg.show_take(take=desk.takes_of(face)[0].name)
-    bpy.ops.cteg.vary(amount=0.0, takes=1)
-    assert lips(desk.shown_take(face)) == pytest.approx(base, abs=1e-4)
-    seeds = [keyframes.provenance(take)["seed"] for take in desk.takes_of(face)]
-    assert seeds[0] == 10 and seeds[1] == 11 and seeds[3] == 19
-    bpy.ops.cteg.show_take(take=desk.takes_of(face)[0].name)
+    last = int(active().end)
+    base, frame = plays(face, 1, last, "jawOpen"), scene.frame_current - 1
+    bpy.ops.cteg.perform(mode="BRANCH")
+    for take in (1, 2):
+        bpy.ops.cteg.show_take(take=take)
+        branched = plays(face, 1, last, "jawOpen")
+        assert branched[:frame] == pytest.approx(base[:frame], abs=1e-3)
+        assert branched[frame + 8 :] != pytest.approx(base[frame + 8 :], abs=1e-2)
+    bpy.ops.cteg.show_take(take=0)
+    bpy.ops.cteg.perform(mode="VARY", amount=0.0, takes=1)
+    assert plays(face, 1, last, "jawOpen") == pytest.approx(base, abs=1e-3)
+    numbers = seeds(active())
+    assert numbers[0] == 10 and numbers[1] == 11 and numbers[3] == 19
+    bpy.ops.cteg.show_take(take=0)
     bpy.ops.cteg.direct_segment(index=1, emotion="fear")
     assert settings.text == "(seething) Get out of here. [fear] Wait, my dear friend, do not go!"
-    bpy.ops.cteg.generate(takes=1)
-    shown = keyframes.provenance(desk.shown_take(face))
-    assert shown is not None
-    assert [segment.emotion for segment in desk.segments_of(shown)] == ["anger", "fear"]
-
-
-def lips(take: bpy.types.Action | None) -> list[float]:
-    """Key by key, how far the mouth opens."""
-    assert take is not None
-    bag = take.layers[0].strips[0].channelbag(take.slots[0])
-    return [point.co[1] for point in bag.fcurves.find('key_blocks["jawOpen"].value').keyframe_points]
+    scene.frame_set(1)
+    bpy.ops.cteg.perform(takes=1)
+    assert [segment.emotion for segment in shown().segments] == ["anger", "fear"]

@@ -18,7 +18,7 @@ from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.heads.flame_file import FlameFileError, build
 from blender_cteg.heads.flame_file.read import JOINTS, FlameModel, read_flame
 from blender_cteg.heads.flame_file.template import read_uv
-from blender_cteg.performance.keyframes import write_take
+from blender_cteg.performance.lines import Lines, Style
 
 from . import flame_files, scenes
 from .flame_files import Fields
@@ -134,8 +134,8 @@ def test_the_jaw_opens_down_and_the_left_eye_is_on_the_left(fields: Fields, mode
 def test_a_flame_clip_shows_what_flame_would(fields: Fields, model: FlameModel, scene: bpy.types.Scene) -> None:
     face = build.add_flame(bpy.context, model, correctives=True)
     rig, clip = detect_rig(face), scenes.flame_clip(scale=0.5)
-    write_take(rig, mapping_for(rig, clip), clip, start_frame=1, scene=scene)
-    for frame in (1, 12, 25):
+    Lines(scene, rig).add([clip], 1, Style(reduction=0), text=clip.text, blend=0)
+    for frame in (2, 12, 25):
         scene.frame_set(frame)
         values = clip.values[frame - 1].astype(np.float64)
         rotations = np.zeros((5, 3))
@@ -151,7 +151,7 @@ def test_an_arkit_clip_is_fitted_to_the_face(model: FlameModel, scene: bpy.types
     assert mapping.bones["jaw"]["jawOpen"][0] > 0.1
     assert {"neck", "jaw", "left_eye", "right_eye"} == mapping.bones.keys()
     rest = vertices(face)
-    write_take(rig, mapping, clip, start_frame=1, scene=scene)
+    Lines(scene, rig, mapping).add([clip], 1, Style(), text=clip.text)
     scene.frame_set(10)
     assert np.linalg.norm(vertices(face) - rest, axis=1).max() > 5
 

@@ -34,10 +34,12 @@ settings = bpy.context.scene.cteg
 assert settings.target.name.startswith("CTEG Head"), settings.target
 assert all(key.value == 0.0 for key in settings.target.data.shape_keys.key_blocks[1:]), "the head is not at rest"
 settings.text, settings.takes, settings.seconds = "I knew it.", 2, 1.0
-assert bpy.ops.cteg.generate() == {"FINISHED"}
-takes = [action for action in bpy.data.actions if action.get("cteg")]
-assert len(takes) == 2, takes
-assert {slot.target_id_type for slot in takes[0].slots} == {"KEY", "OBJECT"}
+assert bpy.ops.cteg.perform() == {"FINISHED"}
+from bl_ext.user_default.cteg import cast
+(line,) = cast.character(bpy.context.scene).lines
+assert len(line.takes) == 2, line
+(action,) = bpy.data.actions
+assert {slot.target_id_type for slot in action.slots} == {"KEY", "OBJECT"}
 assert "torch" not in sys.modules
 from bl_ext.user_default.cteg import cli as commands
 from bl_ext.user_default.cteg.worker import session
@@ -57,9 +59,9 @@ bpy.ops.wm.open_mainfile(filepath=sys.argv[1])
 scene = bpy.context.scene
 face = scene.cteg.target
 assert scene.cteg.text == "I knew it."
-shown = bpy.data.actions[scene.cteg.take_index]
-assert face.data.shape_keys.animation_data.action == shown
-assert face.parent.animation_data.action == shown
+from bl_ext.user_default.cteg import cast
+(line,) = cast.character(scene).lines
+assert (line.text, line.shown, len(line.takes)) == ("I knew it.", 0, 2)
 
 def pose(frame):
     scene.frame_set(frame)

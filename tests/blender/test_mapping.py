@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from mathutils import Matrix
 
-from blender_cteg.character.choose import mapping_for
+from blender_cteg.character.choose import mapping_for, resolved
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.mapping import MESH_PROPERTY, Mapping, MappingError
 from blender_cteg.performance.clip import Clip, ClipError
 from blender_cteg.shared import ARKIT_CHANNELS, HEAD_CHANNELS
 from generator.shared.spaces import ARKIT55, FLAME53
 
-from . import scenes
+from . import characters, scenes
 
 EXAMPLE = Mapping(
     "arkit55",
@@ -35,6 +35,19 @@ def test_channels_are_those_of_the_generator() -> None:
 
 def test_mapping_survives_json() -> None:
     assert Mapping.from_json(EXAMPLE.to_json()) == EXAMPLE
+    with pytest.raises(MappingError, match="finite"):
+        Mapping("arkit55", {"Exp1": {"jawOpen": math.inf}}).to_json()
+
+
+def test_a_lone_surrogate_reaches_nothing_of_blenders(scene: bpy.types.Scene) -> None:
+    # Blender crashes on text that is not UTF-8.
+    broken = Mapping.from_json(EXAMPLE.to_json().replace("Exp1", "Exp\\ud8001"))
+    assert "Exp?1" in broken.shape_keys
+    face = scenes.flame_face()
+    face.data[MESH_PROPERTY] = broken.to_json()
+    assert detect_rig(face).problem is None
+    assert resolved(detect_rig(face)) == broken
+    assert Mapping("arkit55", {"A\ud800": {"jawOpen": 1.0}}).to_json().isascii()
 
 
 @pytest.mark.parametrize(
@@ -45,7 +58,8 @@ def test_mapping_survives_json() -> None:
         ({"shape_keys": []}, "shape_keys is []"),
         ({"shape_keys": {"Exp1": 0.5}}, "'Exp1' is 0.5"),
         ({"shape_keys": {"Exp1": {"jawOpen": "big"}}}, "Exp1 from jawOpen is 'big'"),
-        ({"shape_keys": {"Exp1": {"jawOpen": math.nan}}}, "Exp1 from jawOpen is nan"),
+        ({"shape_keys": {"Exp1": {"jawOpen": math.nan}}}, "it holds NaN where a number belongs"),
+        ({"shape_keys": {"Exp1": {"jawOpen": 10**400}}}, "a number of 401 digits"),
         ({"bones": {"tail": {}}}, "'tail'"),
         ({"bones": {"jaw": {"jawOpen": [1, 2]}}}, "jaw from jawOpen is [1, 2]"),
         ({"residual_mm": 3}, "residual_mm is 3"),
@@ -57,9 +71,9 @@ def test_damaged_mappings_are_named(change: dict[str, object], words: str) -> No
         Mapping.from_json(damaged)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", "null", "[" * 100_000])
-def test_what_is_no_mapping_at_all_is_said(text: str) -> None:
-    with pytest.raises(MappingError, match=r"not (JSON|a JSON object)"):
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", "[" * 100_000, 7, None])
+def test_what_is_no_mapping_at_all_is_said(text: object) -> None:
+    with pytest.raises(MappingError, match=r"not (JSON|a JSON object)|nested too deeply|not text"):
         Mapping.from_json(text)
 
 
@@ -70,7 +84,7 @@ def test_apply_is_linear_and_lists_what_it_leaves_out() -> None:
     np.testing.assert_allclose(performance.shape_keys["Exp1"], 0.8 * smile - 0.25 * jaw, atol=1e-6)
     np.testing.assert_allclose(performance.bones["jaw"], np.outer(jaw, (0.4, 0, 0.01)), atol=1e-6)
     driven = {"mouthSmileLeft", "jawOpen", "browInnerUp", "headPitch"}
-    assert set(EXAMPLE.unmatched(clip.channels)) == set(clip.channels) - driven
+    assert EXAMPLE.driving() == driven
     with pytest.raises(MappingError, match="flame53"):
         EXAMPLE.apply(scenes.flame_clip())
 
@@ -100,8 +114,7 @@ def test_arkit_faces_map_by_name(scene: bpy.types.Scene) -> None:
     np.testing.assert_allclose(performance.shape_keys["mouthSmile"], both, atol=1e-6)
     # Eyes stay on their keys, so the eye bones stay the animator's.
     assert set(performance.bones) == {"head"}
-    assert mapping.unmatched(clip.channels) == ("tongueOut",)
-    assert "tongueOut" in mapping.notes(rig, clip)[0]
+    assert set(clip.channels) - mapping.driving() == {"tongueOut"}
 
 
 def test_bones_stand_in_for_missing_arkit_keys(scene: bpy.types.Scene) -> None:
@@ -128,6 +141,19 @@ def test_a_stored_mapping_comes_first(scene: bpy.types.Scene) -> None:
     face.data[MESH_PROPERTY] = '{"schema_version": 9}'
     with pytest.raises(MappingError, match=r"stored on Face .*schema_version 9.*custom property"):
         mapping_for(detect_rig(face), scenes.arkit_clip())
+
+
+def test_one_mapping_is_resolved_for_everybody(scene: bpy.types.Scene) -> None:
+    armature = characters.arkit_character()
+    rig, clip = detect_rig(armature), scenes.arkit_clip()
+    assert resolved(rig) == mapping_for(rig, clip)
+    assert {"left_eye", "right_eye", "head"} == set(resolved(rig).bones), "eyeballs that hang on bones are turned"
+    assert "tongueOut" in resolved(rig).shape_keys, "the tongue is the teeth's"
+    flame = detect_rig(scenes.flame_topology_face())
+    assert resolved(flame) is None, "a fit takes its time"
+    assert resolved(flame, "flame53") == mapping_for(flame, scenes.flame_clip())
+    mapping_for(flame, clip)
+    assert resolved(flame).origin == "fit"
 
 
 def test_no_way_is_said(scene: bpy.types.Scene) -> None:

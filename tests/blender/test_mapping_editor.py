@@ -14,17 +14,21 @@ import numpy as np
 import pytest
 
 import blender_cteg
+from benchmarks import redraw
+from blender_cteg import cast, storage
 from blender_cteg.character import mapping_edits as edits
-from blender_cteg.character import mapping_rows as state
+from blender_cteg.character import mapping_rows
 from blender_cteg.character.choose import mapping_for
 from blender_cteg.character.detection.detect import detect_rig
-from blender_cteg.character.face import face_of, mapping_of, rows_of
 from blender_cteg.character.mapping import MESH_PROPERTY, Adjustment, Control, Mapping, MappingError
 from blender_cteg.character.match import SURE, candidates, suggestion
 from blender_cteg.character.presets import presets
 from blender_cteg.operators.mapping_files import LARGEST_FILE
+from blender_cteg.performance.diagnosis import diagnose
+from blender_cteg.performance.lines import Lines, Style, lines_of
 from blender_cteg.performance.preview import PREVIEW_PROPERTY
-from blender_cteg.shared import ARKIT_CHANNELS, HEAD_CHANNELS
+from blender_cteg.performance.record import Line
+from blender_cteg.shared import ARKIT_CHANNELS, HEAD_CHANNELS, SPACES
 
 from . import characters, scenes
 
@@ -47,11 +51,29 @@ def own_face(scene: bpy.types.Scene, bones: tuple[str, ...] = ("neck", "mouth_ct
 
 
 def mapping(face: bpy.types.Object) -> Mapping:
-    found = face_of(face)
-    assert found is not None
-    made = mapping_of(found)
+    made = cast.found(bpy.context.scene, face).mapping
     assert made is not None
     return made
+
+
+def fields() -> bpy.types.PropertyGroup:
+    return bpy.context.scene.cteg_fields
+
+
+def interface() -> bpy.types.PropertyGroup:
+    return bpy.context.window_manager.cteg
+
+
+def choose(channel: str) -> None:
+    """Click a channel in the list."""
+    rows = cast.character(bpy.context.scene).rows
+    interface().channel = [row.channel for row in rows].index(channel)
+
+
+def perform(face: bpy.types.Object, start: float = 1) -> Line:
+    """A line of one take with a key on every frame."""
+    scene, rig, clip = bpy.context.scene, detect_rig(face), scenes.arkit_clip()
+    return Lines(scene, rig, mapping_for(rig, clip)).add([clip], start, Style("BEZIER", 0.0), text=clip.text, blend=0)
 
 
 def values(face: bpy.types.Object) -> dict[str, tuple[float, float, float]]:
@@ -135,14 +157,15 @@ def test_version_1_is_read_and_edited_ones_are_told_from_fits() -> None:
         ({"origin": 3}, "origin is 3"),
         ({"channels": [1]}, "channels is"),
         ({"channels": {"jawOpen": 2}}, "jawOpen is 2"),
-        ({"channels": {"jawOpen": {"gain": math.nan}}}, "gain of jawOpen is nan"),
+        ({"channels": {"jawOpen": {"gain": math.nan}}}, "it holds NaN"),
+        ({"channels": {"jawOpen": {"gain": 1e9}}}, "gain of jawOpen is 1000000000.0"),
         ({"channels": {"jawOpen": {"mute": 1}}}, "mute of jawOpen is 1"),
         ({"controls": {"b": {"jawOpen": 1}}}, "property, axis and amount"),
         ({"controls": {"b": {"jawOpen": {"property": "SCALE", "axis": "X", "amount": 1}}}}, "ROTATION or LOCATION"),
         ({"controls": {"b": {"jawOpen": {"property": "LOCATION", "axis": "W", "amount": 1}}}}, "X, Y or Z"),
         ({"controls": {"b": {"jawOpen": [{"property": "LOCATION", "axis": "X"}]}}}, "amount is None"),
         ({"shape_keys": {"A": {"jawOpen": 1e300}}}, "ordinary size"),
-        ({"shape_keys": {"A": {"jawOpen": 10**400}}}, "ordinary size"),
+        ({"shape_keys": {"A": {"jawOpen": 10**400}}}, "401 digits"),
     ],
 )
 def test_damaged_fields_are_named(change: dict[str, object], words: str) -> None:
@@ -161,15 +184,13 @@ def test_bones_move_in_their_own_axes(scene: bpy.types.Scene, mode: str) -> None
         "corner": {"jawOpen": (Control("LOCATION", "X", 0.02), Control("LOCATION", "Z", -0.01))},
     }
     face.data[MESH_PROPERTY] = Mapping("arkit55", controls=moves, origin="edited").to_json()
+    perform(face)
     rig, clip = detect_rig(face), scenes.arkit_clip()
-    from blender_cteg.performance.keyframes import why_hidden, write_take
-
-    write_take(rig, mapping_for(rig, clip), clip, start_frame=1, scene=scene)
     scene.frame_set(9)
     opened = float(clip.channel("jawOpen")[8])
     np.testing.assert_allclose(pose["jaw_ctrl"].matrix_basis.to_3x3(), scenes.turned((0, 0, 0.4 * opened)), atol=1e-5)
     np.testing.assert_allclose(pose["corner"].location, (0.02 * opened, 0.5, -0.01 * opened), atol=1e-6)
-    assert why_hidden(rig) == []
+    assert diagnose(rig, mapping_for(rig, clip), lines_of(rig)) == []
 
 
 def test_a_bone_may_play_a_role_and_be_a_control(scene: bpy.types.Scene) -> None:
@@ -182,11 +203,10 @@ def test_a_bone_may_play_a_role_and_be_a_control(scene: bpy.types.Scene) -> None
         {"head": {"jawOpen": (Control("ROTATION", "X", 0.1),)}},
     )
     face.data[MESH_PROPERTY] = both.to_json()
-    rig, clip = detect_rig(face), scenes.arkit_clip()
-    from blender_cteg.performance.keyframes import write_take
-
-    action = write_take(rig, mapping_for(rig, clip), clip, start_frame=1, scene=scene)
-    paths = [(c.data_path, c.array_index) for c in action.layers[0].strips[0].channelbags[0].fcurves]
+    perform(face)
+    action = face.parent.animation_data.action
+    bag = action.layers[0].strips[0].channelbag(face.parent.animation_data.action_slot)
+    paths = [(c.data_path, c.array_index) for c in bag.fcurves]
     assert len(paths) == len(set(paths)) == 4
 
 
@@ -209,48 +229,101 @@ def test_a_face_with_names_of_its_own_performs_once_it_is_mapped(editor: bpy.typ
 
 
 def test_rows_show_unmatched_channels_first_then_regions(editor: bpy.types.Scene) -> None:
-    face = own_face(editor)
-    found = face_of(face)
-    assert found is not None
-    rows = rows_of(found)
+    own_face(editor)
+    rows = cast.character(editor).rows
     assert [row.channel for row in rows if row.standing == "SURE"] == ["browInnerUp", *HEAD_CHANNELS]
     first = rows[: len(rows) - 4]
     assert all(not row.targets for row in first)
-    regions = [state.region_of(row.channel) for row in first]
+    regions = [mapping_rows.region_of(row.channel) for row in first]
     assert regions == sorted(regions, key=["Upper face", "Eyes", "Mouth", "Jaw", "Head"].index)
-    assert editor.cteg.mapping.rows.keys()[:55] == list(CHANNELS)
+    assert {row.channel for row in rows} == set(CHANNELS)
+    assert len(interface().places) >= len(rows)
 
 
-def test_editing_a_row_writes_json_at_once(editor: bpy.types.Scene) -> None:
+def test_an_edit_writes_json_at_once(editor: bpy.types.Scene) -> None:
     face = own_face(editor)
-    rows, slots = editor.cteg.mapping.rows, editor.cteg.mapping.slots
-    rows["browInnerUp"].gain, rows["browInnerUp"].offset = 0.5, 0.25
-    rows["headYaw"].mute = True
+    choose("browInnerUp")
+    fields().gain, fields().offset = 0.5, 0.25
+    bpy.ops.cteg.mapping_mute(channel="headYaw")
     assert mapping(face).channels == {"browInnerUp": Adjustment(0.5, 0.25), "headYaw": Adjustment(mute=True)}
-    rows["browInnerUp"].gain, rows["browInnerUp"].offset = 1.0, 0.0
+    fields().gain, fields().offset = 1.0, 0.0
     assert "browInnerUp" not in json.loads(face.data[MESH_PROPERTY])["channels"], "what is as it is is not stored"
+    bpy.ops.cteg.mapping_mute(channel="headYaw")
+    assert mapping(face).channels == {}
 
-    editor.cteg.mapping.choose("browInnerUp")
-    slots[0].target = "Stirn"
-    slots[0].weight = -0.5
+    fields().slot0.target = "Stirn"
+    fields().slot0.weight = -0.5
     assert mapping(face).shape_keys["Stirn"] == {"browInnerUp": -0.5}
     bpy.ops.cteg.mapping_add_target(kind="BONE", name="mouth_ctrl")
-    slots[1].property, slots[1].axis = "LOCATION", "Z"
-    slots[1].distance = 0.25
+    slot = fields().slot1
+    slot.property, slot.axis = "LOCATION", "Z"
+    slot.distance = 0.25
+    assert (slot.property, slot.axis, slot.distance) == ("LOCATION", "Z", 0.25)
     assert mapping(face).controls == {"mouth_ctrl": {"browInnerUp": (Control("LOCATION", "Z", 0.25),)}}
-    slots[0].target = ""
+    fields().slot0.target = ""
     assert edits.targets_of(mapping(face), "browInnerUp")[0].kind == "BONE"
     bpy.ops.cteg.mapping_remove_target(place=0)
     assert edits.targets_of(mapping(face), "browInnerUp") == ()
-    rows["jawOpen"].gain = math.nan
-    assert "jawOpen" not in mapping(face).channels
+    choose("headPitch")
+    fields().slot0.turn = (0.5, 0.25, 0.0)
+    assert mapping(face).bones["neck"]["headPitch"] == (0.5, 0.25, 0.0)
+    before = face.data[MESH_PROPERTY]
+    fields().gain = math.nan
+    assert face.data[MESH_PROPERTY] == before
+    assert "finite" in cast.character(editor).refusal
     bpy.ops.cteg.mapping_reset()
     assert MESH_PROPERTY not in face.data
+    assert cast.character(editor).refusal == ""
+
+
+def test_an_edit_keeps_what_lines_use_otherwise(editor: bpy.types.Scene) -> None:
+    # Eye bones that carry the eyeballs, the tongue of the teeth: a first edit stored a mapping without them.
+    armature = characters.arkit_character()
+    editor.cteg.target = armature
+    head = bpy.data.objects["Head"]
+    before = mapping_for(detect_rig(armature), scenes.arkit_clip())
+    choose("jawOpen")
+    fields().gain = 0.5
+    assert MESH_PROPERTY in head.data
+    stored = mapping_for(detect_rig(armature), scenes.arkit_clip())
+    assert replace(stored, channels={}, origin="names") == before
+    assert {"left_eye", "right_eye"} <= set(stored.bones)
+    rows = {row.channel: row.standing for row in cast.character(editor).rows}
+    assert rows["tongueOut"] == "SURE", "it is there, on the teeth"
+
+
+def test_an_edit_reaches_lines_at_once_and_is_undone(editor: bpy.types.Scene) -> None:
+    face = scenes.arkit_face()
+    editor.cteg.target = face
+    first, second = perform(face), perform(face, 100)
+    name, clip = face.name, scenes.arkit_clip()
+
+    def jaw(frame: int) -> float:
+        bpy.context.scene.frame_set(frame)
+        return scenes.evaluated(bpy.data.objects[name]).data.shape_keys.key_blocks["jawOpen"].value
+
+    opened = float(clip.channel("jawOpen")[5])
+    assert jaw(6) == jaw(105) == pytest.approx(opened, abs=1e-4)
+    choose("jawOpen")
+    bpy.ops.ed.undo_push(message="before")
+    fields().gain = 0.5
+    bpy.ops.ed.undo_push(message="gain")
+    assert jaw(6) == jaw(105) == pytest.approx(0.5 * opened, abs=1e-4)
+    bpy.ops.cteg.mapping_mute(channel="jawOpen")
+    assert jaw(6) == jaw(105) == 0.0
+    assert [line.id for line in cast.character(bpy.context.scene).lines] == [first.id, second.id]
+    bpy.ops.ed.undo_push(message="mute")
+    bpy.ops.ed.undo()
+    assert jaw(105) == pytest.approx(0.5 * opened, abs=1e-4)
+    assert mapping(bpy.data.objects[name]).channels == {"jawOpen": Adjustment(0.5)}
+    bpy.ops.ed.undo()
+    assert jaw(6) == pytest.approx(opened, abs=1e-4)
+    assert MESH_PROPERTY not in bpy.data.objects[name].data
 
 
 def test_what_cannot_be_done_is_said_and_changes_nothing(editor: bpy.types.Scene) -> None:
     face = own_face(editor)
-    editor.cteg.mapping.choose("tongueOut")
+    choose("tongueOut")
     for call, words in (
         (lambda: bpy.ops.cteg.mapping_add_target(kind="KEY", name="Zunge"), "no shape key called 'Zunge'"),
         (lambda: bpy.ops.cteg.mapping_add_target(kind="BONE", name=""), "no bone called ''"),
@@ -258,33 +331,55 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(editor: bpy.types.Scene
         (lambda: bpy.ops.cteg.mapping_accept(channel="tongueOut"), "no suggestion for tongueOut"),
         (lambda: bpy.ops.cteg.mapping_preset(preset="vroid"), "Nothing of VRoid"),
         (lambda: bpy.ops.cteg.mapping_preset(preset="nobody"), "no preset called 'nobody'"),
+        (lambda: bpy.ops.cteg.mapping_mute(channel="tail"), "no channel called 'tail'"),
+        (lambda: bpy.ops.cteg.fit_again(), "follow neither FLAME's names"),
     ):
         with pytest.raises(RuntimeError, match=words):
             call()
     assert MESH_PROPERTY not in face.data
-    face.data[MESH_PROPERTY] = '{"schema_version": 3}'
-    with pytest.raises(RuntimeError, match="newer CTEG"):
-        bpy.ops.cteg.mapping_match()
-    editor.cteg.mapping.rows[0].gain = 2.0
-    assert face.data[MESH_PROPERTY] == '{"schema_version": 3}'
-    bpy.ops.cteg.mapping_reset()
     editor.cteg.target = None
     with pytest.raises(RuntimeError, match="poll"):
         bpy.ops.cteg.mapping_match()
 
 
+@pytest.mark.parametrize(
+    "damage", ['{"schema_version": 3}', "{", "[[[", 7, f'{{"schema_version": {"9" * 4300}}}', '{"a": NaN}', '"\\ud800"']
+)
+@pytest.mark.parametrize("names", [OWN_NAMES, ARKIT_CHANNELS])
+def test_a_damaged_mapping_is_told_and_breaks_nothing(
+    editor: bpy.types.Scene, damage: object, names: tuple[str, ...]
+) -> None:
+    face = scenes.arkit_face(names, ("neck",))
+    face.data[MESH_PROPERTY] = damage
+    editor.cteg.target = face
+    now = cast.refresh(editor)
+    assert "cannot be read" in now.mapping_problem and now.rows == () and now.mapping is None
+    assert "cannot be read" in " ".join(redraw.redraw())
+    with pytest.raises(RuntimeError, match="cannot be read"):
+        bpy.ops.cteg.mapping_match()
+    fields().gain = 2.0
+    interface().strength = 1.0
+    assert (fields().gain, interface().strength, fields().slot0.target) == (1.0, 0.0, "")
+    assert face.data[MESH_PROPERTY] == damage
+    bpy.ops.cteg.mapping_reset()
+    assert MESH_PROPERTY not in face.data
+    assert len(cast.character(editor).rows) == 55
+
+
 def test_a_flame_face_is_fitted_on_request(editor: bpy.types.Scene) -> None:
     face = scenes.flame_topology_face()
     editor.cteg.target = face.parent
-    found = face_of(face.parent)
-    assert found is not None
-    assert found.object == face
-    assert mapping_of(found) is None
+    now = cast.character(editor)
+    assert (now.rig.object, now.mapping, now.rows) == (face, None, ())
+    assert "[Fit Expressions]" in redraw.redraw()
     bpy.ops.cteg.mapping_edit()
     assert mapping(face).origin == "fit"
-    editor.cteg.mapping.rows["jawOpen"].gain = 0.5
+    choose("jawOpen")
+    fields().gain = 0.5
     assert mapping(face).origin == "edited"
     assert mapping_for(detect_rig(face), scenes.arkit_clip()).channels == {"jawOpen": Adjustment(0.5)}
+    bpy.ops.cteg.fit_again()
+    assert mapping(face).origin == "fit"
 
 
 # ---------------------------------------------------------------------------------------------- the preview
@@ -293,10 +388,10 @@ def test_a_flame_face_is_fitted_on_request(editor: bpy.types.Scene) -> None:
 def test_the_preview_poses_and_leaves_nothing(editor: bpy.types.Scene, tmp_path: Path) -> None:
     face = own_face(editor)
     bpy.ops.cteg.mapping_accept()
-    rows, shown = editor.cteg.mapping.rows, bpy.context.window_manager.cteg_preview
+    shown = interface()
     blocks, bone = face.data.shape_keys.key_blocks, face.parent.pose.bones["mouth_ctrl"]
     blocks["Smile_L"].value = 0.3
-    editor.cteg.mapping.choose("jawOpen")
+    choose("jawOpen")
     bpy.ops.cteg.mapping_add_target(kind="BONE", name="mouth_ctrl")
     before, pose = values(face), bone.matrix_basis.copy()
 
@@ -317,15 +412,15 @@ def test_the_preview_poses_and_leaves_nothing(editor: bpy.types.Scene, tmp_path:
         )
 
     begin()
-    rows["jawOpen"].gain = 3.0
+    fields().gain = 3.0
     assert blocks["JawDown"].value == 3.0, "an edit is seen at once, beyond the slider too"
-    rows["jawOpen"].gain = 1.0
+    fields().gain = 1.0
     shown.strength = 0.0
     assert ended()
     begin()
-    editor.cteg.mapping.choose("headPitch")
+    choose("headPitch")
     assert ended()
-    editor.cteg.mapping.choose("jawOpen")
+    choose("jawOpen")
     begin()
     editor.frame_set(7)
     assert ended()
@@ -336,66 +431,42 @@ def test_the_preview_poses_and_leaves_nothing(editor: bpy.types.Scene, tmp_path:
     assert face.data.shape_keys.animation_data is None
 
 
-def test_the_face_that_takes_move_is_edited_whatever_part_is_chosen(editor: bpy.types.Scene) -> None:
+def test_the_face_that_lines_move_is_edited_whatever_part_is_chosen(editor: bpy.types.Scene) -> None:
     armature = characters.arkit_character()
     head, teeth = bpy.data.objects["Head"], bpy.data.objects["Teeth"]
     for target in (armature, teeth, head):
         editor.cteg.target = target
-        face = face_of(target)
-        assert face is not None and face.object == head == detect_rig(target).object
-    # What was chosen before is asked again once it no longer holds.
-    loose = characters.ball("Loose", (5, 5, 5), 0.1, ["jawOpen", "mouthClose"])
-    assert face_of(loose).object == loose
+        assert cast.character(editor).rig.object == head
     teeth.modifiers.clear()
     teeth.parent, teeth.location = None, (9, 9, 9)
+    editor.cteg.target = teeth
     bpy.context.view_layer.update()
-    assert face_of(teeth).object == teeth
+    assert cast.character(editor).rig.object == teeth
 
 
 def test_the_preview_poses_the_teeth_too(editor: bpy.types.Scene) -> None:
     editor.cteg.target = characters.arkit_character()
     face, teeth = bpy.data.objects["Head"], bpy.data.objects["Teeth"]
-    bpy.ops.cteg.mapping_edit()
-    editor.cteg.mapping.choose("jawOpen")
-    bpy.context.window_manager.cteg_preview.strength = 0.7
+    choose("jawOpen")
+    interface().strength = 0.7
     poses = [obj.data.shape_keys.key_blocks["jawOpen"].value for obj in (face, teeth)]
     assert poses == pytest.approx([0.7, 0.7])
-    bpy.context.window_manager.cteg_preview.strength = 0.0
+    interface().strength = 0.0
     assert teeth.data.shape_keys.key_blocks["jawOpen"].value == 0.0
 
 
-def test_a_take_is_written_as_if_nothing_was_previewed(editor: bpy.types.Scene) -> None:
-    from blender_cteg.performance.keyframes import write_take
-
+def test_a_line_is_written_as_if_nothing_was_previewed(editor: bpy.types.Scene) -> None:
     face = scenes.flame_topology_face()
     editor.cteg.target = face
     bpy.ops.cteg.mapping_edit()
-    editor.cteg.mapping.choose("mouthSmileLeft")
-    bpy.context.window_manager.cteg_preview.strength = 1.0
-    rig, clip = detect_rig(face), scenes.arkit_clip()
-    write_take(rig, mapping_for(rig, clip), clip, start_frame=1, scene=editor)
+    choose("mouthSmileLeft")
+    interface().strength = 1.0
+    perform(face)
     assert PREVIEW_PROPERTY not in face.data.shape_keys
     assert face.data.shape_keys.key_blocks["Exp1"].slider_max == 10.0
-    bpy.context.window_manager.cteg_preview.strength = 1.0
-    bpy.context.window_manager.cteg_preview.strength = 0.0
+    interface().strength = 1.0
+    interface().strength = 0.0
     assert face.data.shape_keys.key_blocks["Exp1"].slider_max == 10.0
-
-
-def test_a_muted_channel_goes_to_rest_with_the_next_take(editor: bpy.types.Scene) -> None:
-    from blender_cteg.performance.keyframes import write_take
-
-    face = scenes.arkit_face()
-    editor.cteg.target = face
-    rig, clip = detect_rig(face), scenes.arkit_clip()
-    write_take(rig, mapping_for(rig, clip), clip, start_frame=1, scene=editor)
-    editor.frame_set(5)
-    jaw, smile = (face.data.shape_keys.key_blocks[name] for name in ("jawOpen", "mouthSmileLeft"))
-    assert jaw.value > 0.0
-    editor.cteg.mapping.rows["jawOpen"].mute = True
-    write_take(rig, mapping_for(rig, clip), clip, start_frame=1, scene=editor)
-    editor.frame_set(6)
-    assert jaw.value == 0.0
-    assert smile.value > 0.0
 
 
 def test_a_posed_file_is_put_right_when_it_is_opened(editor: bpy.types.Scene, tmp_path: Path) -> None:
@@ -414,13 +485,13 @@ def test_undo_does_not_bring_a_pose_back(editor: bpy.types.Scene) -> None:
     face = own_face(editor)
     bpy.ops.cteg.mapping_accept()
     before, name = values(face), face.name
-    editor.cteg.mapping.choose("jawOpen")
+    choose("jawOpen")
     bpy.ops.ed.undo_push(message="before")
-    bpy.context.window_manager.cteg_preview.strength = 1.0
-    editor.cteg.mapping.rows["jawOpen"].gain = 0.5
+    interface().strength = 1.0
+    fields().gain = 0.5
     bpy.ops.ed.undo_push(message="gain, while a pose is shown")
-    bpy.context.window_manager.cteg_preview.strength = 0.0
-    bpy.context.scene.cteg.mapping.rows["jawOpen"].gain = 0.25
+    interface().strength = 0.0
+    fields().gain = 0.25
     bpy.ops.ed.undo_push(message="another gain")
     bpy.ops.ed.undo()
     face = bpy.data.objects[name]
@@ -438,7 +509,7 @@ def test_presets_are_mappings_of_known_names() -> None:
     names = {preset.name for preset in presets()}
     assert {"arkit", "arkit_sides", "character_creator", "mpfb", "flame", "smplx", "vroid"} <= names
     for preset in presets():
-        known = state.CHANNELS[preset.mapping.source_space]
+        known = SPACES[preset.mapping.source_space].channels
         assert preset.mapping.driving() <= set(known), preset.name
         assert preset.mapping.origin == f"preset:{preset.label}"
         if preset.name in {"arkit", "arkit_sides", "character_creator", "mpfb"}:
@@ -464,7 +535,7 @@ def test_a_preset_takes_what_the_face_has(editor: bpy.types.Scene) -> None:
 def test_a_mapping_travels_as_json(editor: bpy.types.Scene, tmp_path: Path) -> None:
     face = own_face(editor)
     bpy.ops.cteg.mapping_accept()
-    editor.cteg.mapping.choose("tongueOut")
+    choose("tongueOut")
     bpy.ops.cteg.mapping_add_target(kind="KEY", name="Lächeln")
     path = tmp_path / "Größe.json"
     bpy.ops.cteg.mapping_save(filepath=str(path))
@@ -491,15 +562,15 @@ def test_bad_files_are_refused_by_name(editor: bpy.types.Scene, tmp_path: Path) 
     before = face.data[MESH_PROPERTY]
     stranger = Mapping("arkit55", {"Exp1": {"jawOpen": 1.0}}).to_json()
     for name, content, words in (
-        ("newer", before.replace('"schema_version": 2', '"schema_version": 3').encode(), "newer CTEG"),
+        ("newer", before.replace('"schema_version":2', '"schema_version":3').encode(), "newer CTEG"),
         ("broken", before[:-9].encode(), "not JSON"),
         ("binary", b"\xff\xfe\x00", "it is not text"),
         ("empty", b"", "not JSON"),
         ("list", b"[]", "not a JSON object"),
-        ("nan", before.replace(": 1.0", ": NaN", 1).encode(), "nan"),
+        ("nan", before.replace(":1.0", ":NaN", 1).encode(), "it holds NaN"),
         ("stranger", stranger.encode(), "Nothing of stranger is on"),
         ("huge", b" " * (LARGEST_FILE + 1), "8 MB"),
-        ("deep", b"[" * 100_000, "not JSON"),
+        ("deep", b"[" * 100_000, "nested too deeply"),
     ):
         path = tmp_path / f"{name}.json"
         path.write_bytes(content)
@@ -513,13 +584,31 @@ def test_bad_files_are_refused_by_name(editor: bpy.types.Scene, tmp_path: Path) 
     assert face.data[MESH_PROPERTY] == before
 
 
+def test_a_full_disk_leaves_the_saved_mapping_as_it_was(
+    editor: bpy.types.Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_face(editor)
+    path = tmp_path / "mapping.json"
+    bpy.ops.cteg.mapping_save(filepath=str(path))
+    saved = path.read_bytes()
+    bpy.ops.cteg.mapping_accept()
+    monkeypatch.setattr(storage.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(RuntimeError, match="No space left on device"):
+        bpy.ops.cteg.mapping_save(filepath=str(path))
+    assert path.read_bytes() == saved
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_linked_faces_say_what_to_do(editor: bpy.types.Scene, tmp_path: Path) -> None:
     face = scenes.arkit_face(ARKIT_CHANNELS, ["head"])
     linked = scenes.link_face(face, tmp_path)
     scene = bpy.context.scene
     scene.cteg.target = linked
     assert bpy.ops.cteg.mapping_match.poll() is False
-    scene.cteg.mapping.rows["jawOpen"].gain = 2.0
+    assert "Library Override" in " ".join(redraw.redraw())
+    choose("jawOpen")
+    fields().gain = 2.0
     assert MESH_PROPERTY not in linked.data
-    bpy.context.window_manager.cteg_preview.strength = 1.0
+    assert "linked" in cast.character(scene).refusal
+    interface().strength = 1.0
     assert linked.data.shape_keys.key_blocks["jawOpen"].value == 0.0

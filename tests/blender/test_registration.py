@@ -36,7 +36,7 @@ def test_register_and_unregister_leave_nothing_behind() -> None:
     for _ in range(2):
         blender_cteg.register()
         during = state()
-        assert "cteg.generate" in during["operators"]
+        assert "cteg.perform" in during["operators"]
         assert during["handlers"] != before["handlers"]
         blender_cteg.unregister()
         assert state() == before

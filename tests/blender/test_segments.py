@@ -13,6 +13,7 @@ from blender_cteg.performance.segments import Segment, SegmentError, in_order
 from blender_cteg.worker import protocol
 from blender_cteg.worker.protocol import ProtocolError
 from tests.blender import scenes
+from tests.blender.fake_worker import array
 
 SEGMENT = {
     "text": "You came back.", "emotion": "joy", "emotion_to": None, "intensity": 1, "start": 0, "end": 40,
@@ -135,12 +136,12 @@ def test_damaged_segments_are_refused(change: dict[str, object]) -> None:
         Segment.from_json(SEGMENT | change)
     message = {
         "id": 1, "event": "clip", "line": 0, "take": 0, "seed": 5, "text": "Hi.", "emotion": "joy", "fps": 24.0,
-        "space": "arkit55", "channels": ["jawOpen"], "values": protocol.encode_array([[0.5], [0.0]]),
+        "space": "arkit55", "channels": ["jawOpen"], "values": array([[0.5], [0.0]]),
     }  # fmt: skip
-    assert protocol.parse(json.dumps(message | {"segments": [SEGMENT]}).encode()).segments[0].emotion == "joy"
+    assert protocol.parse(json.dumps(message | {"segments": [SEGMENT]}).encode()).clip.segments[0].emotion == "joy"
     with pytest.raises(ProtocolError, match="segment"):
         protocol.parse(json.dumps(message | {"segments": [SEGMENT | change]}).encode())
-    with pytest.raises(ProtocolError, match="segments"):
+    with pytest.raises(ProtocolError, match="damaged"):
         protocol.parse(json.dumps(message | {"segments": 3}).encode())
 
 

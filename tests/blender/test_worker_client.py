@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import time
@@ -13,10 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from blender_cteg.performance.clip import Clip
+from blender_cteg.storage import clean
 from blender_cteg.worker import locate, protocol
-from blender_cteg.worker.client import WorkerClient, WorkerError
+from blender_cteg.worker.client import WorkerClient
 from blender_cteg.worker.locate import LocateError, WorkerCommand
-from blender_cteg.worker.protocol import Cancelled, Done, Failed, Line, Performed, Progress, ProtocolError
+from blender_cteg.worker.protocol import Cancelled, Done, Event, Failed, Hello, Performed, Progress, ProtocolError
+from tests.blender.fake_worker import array
 
 FAKE = Path(__file__).with_name("fake_worker.py")
 
@@ -26,8 +30,37 @@ def command(mode: str = "serve") -> WorkerCommand:
 
 
 def generate(text: str, takes: int = 1, **settings: object) -> dict[str, object]:
-    line = Line(text, takes=takes, **settings)  # type: ignore[arg-type]
-    return {"op": "generate", "lines": [line.as_message()], "checkpoint": None, "device": "auto"}
+    return {
+        "op": "generate",
+        "lines": [{"text": text, "takes": takes, **settings}],
+        "checkpoint": None,
+        "device": "auto",
+    }
+
+
+def events_of(client: WorkerClient, number: int, seconds: float = 30.0) -> list[Event]:
+    """Everything about one request until it is over."""
+    events: list[Event] = []
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        events += [event for event in client.poll(0.05) if event.id == number]
+        if events and not isinstance(events[-1], Progress | Performed):
+            return events
+    raise AssertionError(f"request {number} is not over: {events}")
+
+
+def takes_of(client: WorkerClient, request: dict[str, object], seconds: float = 30.0) -> list[Clip]:
+    """The takes of a request that succeeds."""
+    *events, last = events_of(client, client.submit(request), seconds)
+    assert isinstance(last, Done), last
+    return [event.clip for event in events if isinstance(event, Performed)]
+
+
+def failure_of(client: WorkerClient, number: int, seconds: float = 60.0) -> Failed:
+    """How a request fails."""
+    last = events_of(client, number, seconds)[-1]
+    assert isinstance(last, Failed), last
+    return last
 
 
 @pytest.fixture
@@ -49,24 +82,24 @@ def alive(pid: int) -> bool:
 
 
 def test_takes_arrive_with_their_own_seeds_and_values(client: WorkerClient) -> None:
-    fractions: list[float] = []
-    result = client.wait(
-        client.submit(generate("Hello.", takes=3, seed=5, seconds=2.0)), 30, lambda p: fractions.append(p.fraction)
-    )
-    assert [take.seed for take in result.takes] == [5, 6, 7]
-    assert all(take.values.shape == (49, 55) and take.values.dtype == np.float32 for take in result.takes)
-    assert not np.allclose(result.takes[0].values, result.takes[1].values)
+    *events, last = events_of(client, client.submit(generate("Hello.", takes=3, seed=5, seconds=2.0)))
+    takes = [event.clip for event in events if isinstance(event, Performed)]
+    fractions = [event.fraction for event in events if isinstance(event, Progress)]
+    assert isinstance(last, Done)
+    assert [take.seed for take in takes] == [5, 6, 7]
+    assert all(take.values.shape == (49, 55) and take.values.dtype == np.float32 for take in takes)
+    assert not np.allclose(takes[0].values, takes[1].values)
     assert fractions == sorted(fractions)
     assert len(fractions) >= 3
-    again = client.wait(client.submit(generate("Hello.", seed=6, seconds=2.0)), 30)
-    np.testing.assert_array_equal(again.takes[0].values, result.takes[1].values)
+    (again,) = takes_of(client, generate("Hello.", seed=6, seconds=2.0))
+    np.testing.assert_array_equal(again.values, takes[1].values)
 
 
 def test_one_process_serves_many_requests_and_ends_with_close(client: WorkerClient) -> None:
-    client.wait(client.submit(generate("One.")), 30)
+    takes_of(client, generate("One."))
     pid = client.pid
-    hello = client.wait(client.submit({"op": "hello"}), 30).hello
-    assert hello is not None
+    (hello,) = events_of(client, client.submit({"op": "hello"}))
+    assert isinstance(hello, Hello)
     assert hello.devices == ("cpu",)
     assert client.pid == pid
     assert pid is not None
@@ -75,28 +108,30 @@ def test_one_process_serves_many_requests_and_ends_with_close(client: WorkerClie
     assert client.pid is None
 
 
-def test_text_survives_the_pipe(client: WorkerClient) -> None:
+def test_text_survives_the_pipe_and_what_blender_cannot_have_is_replaced(client: WorkerClient) -> None:
     text = 'Ünï "日本" 🙂 \\ \ud800 line\nbreak\x07'
-    assert client.wait(client.submit(generate(text)), 30).takes[0].text == text
+    (take,) = takes_of(client, generate(text))
+    assert take.text == text.replace("\ud800", "?") == clean(text)
 
 
-def test_events_of_other_requests_are_not_lost_while_waiting(client: WorkerClient) -> None:
+def test_requests_that_are_open_together_are_both_answered(client: WorkerClient) -> None:
     first, second = client.submit(generate("One.")), client.submit(generate("Two."))
-    assert client.wait(second, 30).takes[0].text == "Two."
-    assert client.wait(first, 30).takes[0].text == "One."
+    texts: dict[int | None, str] = {}
+    deadline = time.monotonic() + 30
+    while len(texts) < 2 and time.monotonic() < deadline:
+        texts |= {event.id: event.clip.text for event in client.poll(0.05) if isinstance(event, Performed)}
+    assert texts == {first: "One.", second: "Two."}
 
 
 def test_a_flood_of_logging_does_not_block(client: WorkerClient) -> None:
-    assert client.wait(client.submit(generate("log")), 60).takes
+    assert takes_of(client, generate("log"), 60)
 
 
 def test_a_request_larger_than_the_pipe_does_not_block_a_process_that_does_not_read() -> None:
-    client = WorkerClient(command("deaf"))
+    client = WorkerClient(command("deaf"), start_timeout=30.0)
     client.submit(generate("Hello."))
-    deadline = time.monotonic() + 30
-    while client.hello is None and time.monotonic() < deadline:
+    while client._greeting is not None:
         client.poll(0.05)
-    assert client.hello is not None
     client.submit(generate("x" * 2_000_000))
     assert client.poll() == []
     pid = client.pid
@@ -128,7 +163,7 @@ def test_cancel_ends_the_request_and_keeps_the_process(client: WorkerClient) -> 
     client.cancel(number)
     events = wait_for(client, Cancelled, number)
     assert not [event for event in events if isinstance(event, Performed)]
-    assert client.wait(client.submit(generate("Next.")), 30).takes
+    assert takes_of(client, generate("Next."))
     assert client.pid == pid
 
 
@@ -140,7 +175,7 @@ def test_a_request_that_ignores_its_cancel_is_ended_with_the_process(client: Wor
     wait_for(client, Cancelled, number)
     assert pid is not None
     assert not alive(pid)
-    assert client.wait(client.submit(generate("Next.")), 30).takes
+    assert takes_of(client, generate("Next."))
 
 
 def test_close_while_performing_ends_the_request_and_the_process(client: WorkerClient) -> None:
@@ -157,14 +192,7 @@ def test_cancelling_before_the_generator_has_started_ends_at_once(client: Worker
     number = client.submit(generate("slow"))
     client.cancel(number)
     assert client.poll() == [Cancelled(number)]
-    assert client.wait(client.submit(generate("Next.")), 30).takes
-
-
-def test_wait_times_out_with_a_sentence_and_cancels(client: WorkerClient) -> None:
-    number = client.submit(generate("slow"))
-    with pytest.raises(WorkerError, match=r"did not finish within 0\.2 seconds"):
-        client.wait(number, 0.2)
-    wait_for(client, Cancelled, number)
+    assert takes_of(client, generate("Next."))
 
 
 # --- failures -------------------------------------------------------------------------------------------------------
@@ -182,10 +210,10 @@ def test_wait_times_out_with_a_sentence_and_cancels(client: WorkerClient) -> Non
 def test_failures_are_sentences_and_the_next_request_works(
     client: WorkerClient, text: str, kind: str, sentence: str
 ) -> None:
-    with pytest.raises(WorkerError, match=sentence) as caught:
-        client.wait(client.submit(generate(text, takes=2)), 30)
-    assert caught.value.kind == kind
-    assert client.wait(client.submit(generate("Next.")), 30).takes
+    failed = failure_of(client, client.submit(generate(text, takes=2)))
+    assert failed.kind == kind
+    assert re.search(sentence, failed.message)
+    assert takes_of(client, generate("Next."))
 
 
 @pytest.mark.parametrize(
@@ -199,30 +227,30 @@ def test_failures_are_sentences_and_the_next_request_works(
 )
 def test_a_process_that_does_not_start_is_explained(mode: str, sentence: str) -> None:
     client = WorkerClient(command(mode), start_timeout=0.5 if mode == "hang" else 60.0)
-    number = client.submit(generate("Hello."))
-    with pytest.raises(WorkerError, match=sentence):
-        client.wait(number, 60)
+    assert re.search(sentence, failure_of(client, client.submit(generate("Hello."))).message)
     assert client.pid is None
 
 
 def test_a_process_that_died_idle_is_replaced_in_silence(client: WorkerClient) -> None:
-    client.wait(client.submit(generate("One.")), 30)
+    takes_of(client, generate("One."))
     first = client.pid
     assert first is not None
     os.kill(first, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
     process = client._process
     assert process is not None
     process._popen.wait(10)
-    assert client.wait(client.submit(generate("Two.")), 30).takes
+    assert takes_of(client, generate("Two."))
     assert client.pid != first
 
 
 def test_all_open_requests_fail_with_the_process(client: WorkerClient) -> None:
     first, second = client.submit(generate("crash")), client.submit(generate("Two."))
-    with pytest.raises(WorkerError, match="the fake broke"):
-        client.wait(first, 30)
-    with pytest.raises(WorkerError, match="the fake broke"):
-        client.wait(second, 30)
+    failed: dict[int | None, str] = {}
+    deadline = time.monotonic() + 30
+    while len(failed) < 2 and time.monotonic() < deadline:
+        failed |= {event.id: event.message for event in client.poll(0.05) if isinstance(event, Failed)}
+    assert set(failed) == {first, second}
+    assert all("the fake broke" in message for message in failed.values())
 
 
 def test_a_program_that_cannot_be_started_is_explained(tmp_path: Path) -> None:
@@ -236,30 +264,16 @@ def test_a_program_that_cannot_be_started_is_explained(tmp_path: Path) -> None:
 
 def test_numbers_that_json_lacks_are_refused_before_anything_starts(client: WorkerClient) -> None:
     number = client.submit(generate("Hello.", temperature=float("nan")))
-    with pytest.raises(WorkerError, match="not sent"):
-        client.wait(number, 5)
+    assert "not sent" in failure_of(client, number, 5).message
     assert client.pid is None
 
 
-# --- generators of different ages ------------------------------------------------------------------------------------
-
-
-def test_an_older_generator_is_not_asked_for_the_most_different_takes() -> None:
-    client = WorkerClient(command("plain"))
-    try:
-        takes = client.wait(client.submit(generate("Hello.", takes=2, seed=3, spread=True)), 30).takes
-        assert [take.seed for take in takes] == [3, 4]
-        with pytest.raises(WorkerError, match="too old for vary; install"):
-            client.wait(client.submit(generate("Hello.", vary={"seed": 1, "amount": 0.3})), 30)
-        assert client.wait(client.submit(generate("Hello.", rate=1.0)), 30).takes
-    finally:
-        client.close()
+# --- what is asked --------------------------------------------------------------------------------------------------
 
 
 def test_what_was_asked_and_understood_comes_back(client: WorkerClient) -> None:
     text = "(seething) You came back. Why?"
-    request = generate(text, takes=2, seed=7, spread=True, emotion_to="fear", rate=0.5)
-    takes = client.wait(client.submit(request), 30).takes
+    takes = takes_of(client, generate(text, takes=2, seed=7, spread=True, emotion_to="fear", rate=0.5))
     assert [take.seed for take in takes] == [7, 14]
     assert takes[0].settings["emotion_to"] == "fear" and takes[0].settings["rate"] == 0.5
     first, second = takes[0].segments
@@ -267,36 +281,33 @@ def test_what_was_asked_and_understood_comes_back(client: WorkerClient) -> None:
         "You came back.", "anger", "(seething)", "direction",
     )  # fmt: skip
     assert (first.start, second.start, second.end) == (0, 24, 49)
-    assert client.hello is not None and "branch" in client.hello.features
 
 
 @pytest.mark.parametrize(("takes", "last"), [(1, 13), (3, 21), (16, 73), (40, 73), (64, 73)])
 def test_the_most_different_takes_draw_from_four_times_as_many_seeds(takes: int, last: int) -> None:
-    assert Line("x", takes=takes, seed=10, spread=True).last_seed == last
-    assert Line("x", takes=takes, seed=10).last_seed == 9 + takes
+    assert protocol.last_seed({"takes": takes, "seed": 10, "spread": True}) == last
+    assert protocol.last_seed({"takes": takes, "seed": 10}) == 9 + takes
 
 
 # --- messages -------------------------------------------------------------------------------------------------------
 
 
 def test_arrays_survive_the_protocol() -> None:
-    for array in (np.arange(6, dtype=np.float32).reshape(2, 3), np.array([[1, -2]], np.int64), np.zeros((0, 55), "f4")):
-        back = protocol.decode_array(protocol.encode_array(array))
-        np.testing.assert_array_equal(back, array)
-        assert back.dtype == array.dtype
-        assert back.flags.writeable
+    for rows in ([[0.0, 1.0, 2.0], [3.0, 4.0, -5.5]], [[0.25]]):
+        np.testing.assert_array_equal(protocol.decode_array(array(rows)), np.array(rows, np.float32))
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"dtype": "|O"}, {"dtype": ">f4"}, {"dtype": None}, {"shape": [2, 4]}, {"shape": [-2, -3]}, {"shape": "23"},
-        {"shape": [2**62, 2**62]}, {"shape": [True, 6]}, {"base64": "!!!"}, {"base64": 5}, {"shape": [1] * 9},
+        {"dtype": "|O"}, {"dtype": ">f4"}, {"dtype": "<i8"}, {"dtype": None}, {"shape": [2, 4]}, {"shape": [-2, -3]},
+        {"shape": "23"}, {"shape": [2**62, 2**62]}, {"shape": [True, 6]}, {"base64": "!!!"}, {"base64": 5},
+        {"shape": [1] * 9},
     ],
 )  # fmt: skip
 def test_damaged_arrays_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(ProtocolError):
-        protocol.decode_array(protocol.encode_array(np.ones((2, 3), np.float32)) | change)
+        protocol.decode_array(array([[1.0] * 3] * 2) | change)
 
 
 @pytest.mark.parametrize(
@@ -304,6 +315,7 @@ def test_damaged_arrays_are_refused(change: dict[str, object]) -> None:
     [
         b"", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b'{"id": 1, "event": "surprise"}', b'{"event": "done"}',
         b'{"id": true, "event": "done"}', b'{"id": 1, "event": "progress", "fraction": NaN, "stage": ""}',
+        b'{"id": %s, "event": "done"}' % (b"9" * 5000),
         b'{"id": 1, "event": "clip"}', b'{"id": 1, "event": "error", "kind": "input"}',
     ],
 )  # fmt: skip
@@ -315,19 +327,17 @@ def test_damaged_messages_are_refused(line: bytes) -> None:
 def test_clips_must_be_finite_and_fit_their_channels() -> None:
     message = {
         "id": 1, "event": "clip", "line": 0, "take": 0, "seed": 1, "text": "Hi", "emotion": "joy", "fps": 24.0,
-        "space": "arkit55", "channels": ["a", "b"], "values": protocol.encode_array(np.ones((3, 2))), "settings": {},
+        "space": "arkit55", "channels": ["a", "b"], "values": array([[1.0, 1.0]] * 3), "settings": {},
         "warnings": [],
     }  # fmt: skip
     take = protocol.parse(protocol.encode(message))
     assert isinstance(take, Performed)
-    assert take.values.shape == (3, 2)
+    assert take.clip.values.shape == (3, 2)
     for change in (
-        {"values": protocol.encode_array(np.full((3, 2), np.nan))},
-        {"values": protocol.encode_array(np.ones((3, 3)))},
-        {"values": protocol.encode_array(np.ones((0, 2)))},
-        {"values": protocol.encode_array(np.ones((3, 2), int))},
-        {"fps": 0.0},
-    ):
+        {"values": array([[float("nan")] * 2] * 3)}, {"values": array([[1.0] * 3] * 3)}, {"fps": 0.0}, {"fps": "fast"},
+        {"values": {"dtype": "<f4", "shape": [0, 2], "base64": ""}}, {"text": None}, {"seed": "x"}, {"settings": 5},
+        {"channels": ["a", "a"]}, {"warnings": "none"},
+    ):  # fmt: skip
         with pytest.raises(ProtocolError):
             protocol.parse(protocol.encode(message | change))
 
@@ -399,3 +409,24 @@ def test_a_python_that_cannot_be_one_is_refused(package: Path, tmp_path: Path, c
     (tmp_path / "text").touch(0o644)
     with pytest.raises(LocateError, match=sentence):
         locate.worker_command(package, str(tmp_path / chosen), {})
+
+
+@pytest.mark.parametrize("chosen", ["//python", "  //venv/bin/python", "//../python.exe"])
+def test_a_python_beside_the_open_file_is_refused(package: Path, chosen: str) -> None:
+    with pytest.raises(LocateError, match=r"depends on the file that is open; give its whole path\."):
+        locate.worker_command(package, chosen, {})
+
+
+def test_a_bare_name_is_not_looked_for_beside_the_open_file(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("shot", "programs"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "python-of-mine").touch(0o755)
+    monkeypatch.chdir(tmp_path / "shot")
+    monkeypatch.setenv("PATH", str(tmp_path / "programs"))
+    found = tmp_path / "programs" / "python-of-mine"
+    assert locate.worker_command(package, "python-of-mine", {}).python == str(found)
+    found.unlink()
+    with pytest.raises(LocateError, match="does not exist"):
+        locate.worker_command(package, "python-of-mine", {})

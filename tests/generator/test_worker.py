@@ -75,10 +75,6 @@ def test_hello_names_versions_devices_and_spaces(door: Door) -> None:
     assert (answer["id"], answer["event"], answer["protocol"]) == (1, "hello", 2)
     assert "cpu" in answer["devices"] and answer["emotions"] == list(EMOTION_NAMES)
     assert (answer["max_seconds"], answer["max_characters"]) == (60, 2000)
-    assert answer["features"] == [
-        "emotion_to", "rate", "spread", "branch", "vary", "directions", "emotion_with", "share", "energy", "speaking",
-        "of", "timing", "vary_timing", "timeline", "language", "layered",
-    ]  # fmt: skip
     assert answer["spaces"]["arkit55"] == {"channels": list(ARKIT55.channels), "fps": 24.0}
 
 

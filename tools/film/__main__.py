@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -21,11 +21,9 @@ import bpy
 import numpy as np
 import numpy.typing as npt
 
-from blender_cteg import desk, register
-from blender_cteg.character.detection.detect import detect_rig
-from blender_cteg.character.rig import Rig
+from blender_cteg import cast, register
 from blender_cteg.emotions import AUTO, EMOTIONS
-from blender_cteg.performance import keyframes
+from blender_cteg.performance.record import Line
 from blender_cteg.performance.segments import in_order
 
 from . import render, sheet, stage
@@ -84,7 +82,7 @@ def perform(line: str, emotion: str, takes: int, seed: int) -> None:
             names = ", ".join(choice.name for choice in (AUTO, *EMOTIONS))
             raise DemoError(f"there is no emotion {emotion!r}; choose one of {names}") from None
         scene.cteg.text, scene.cteg.takes, scene.cteg.seed = line, takes, seed
-        operate(bpy.ops.cteg.generate)
+        operate(bpy.ops.cteg.perform)
 
 
 def operate(operator: object) -> None:
@@ -103,16 +101,15 @@ def show(out: Path, size: int) -> None:
     Each file appears when it is complete.
     """
     scene = bpy.context.scene
-    rig = detect_rig(scene.cteg.target)
-    takes = desk.takes_of(scene.cteg.target)
+    line = cast.refresh(scene).lines[0]
     with tempfile.TemporaryDirectory(dir=out) as folder:
         work = Path(folder)
-        save_scene(scene, rig, takes[0], size, work / "demo.blend")
+        save_scene(scene, line, size, work / "demo.blend")
         (work / "demo.blend").replace(out / "demo.blend")
         with step(f"Rendering {out / 'demo.png'} with Cycles"):
-            contact_sheet(scene, rig, takes, int(CELL_SHARE * size), work / "demo.png")
+            contact_sheet(scene, line, int(CELL_SHARE * size), work / "demo.png")
             (work / "demo.png").replace(out / "demo.png")
-        keyframes.show_take(rig, takes[0])
+        show_take(line, 0)
         with step("Looking for a quick renderer"), quiet():
             workbench = render.workbench_works(work)
         if not workbench:
@@ -126,10 +123,15 @@ def show(out: Path, size: int) -> None:
         print(f"    {out / name}", flush=True)
 
 
-def save_scene(scene: bpy.types.Scene, rig: Rig, take: bpy.types.Action, size: int, path: Path) -> None:
-    """Save the scene as someone wants to open it: ``take`` shown, the playhead at its start, ready to render."""
-    keyframes.show_take(rig, take)
-    first, last = frame_range(take)
+def show_take(line: Line, take: int) -> Line:
+    """Put a take of a line on the curves, and the line as it is then."""
+    operate(lambda: bpy.ops.cteg.show_take(line=line.id, take=take))
+    return next(one for one in cast.refresh(bpy.context.scene).lines if one.id == line.id)
+
+
+def save_scene(scene: bpy.types.Scene, line: Line, size: int, path: Path) -> None:
+    """Save the scene as someone wants to open it: the first take shown, the playhead at its start, ready to render."""
+    first, last = frame_range(show_take(line, 0))
     scene.frame_start, scene.frame_end = first, last + TAIL
     scene.frame_set(first)
     render.use_engine(scene, "CYCLES", size)
@@ -137,21 +139,20 @@ def save_scene(scene: bpy.types.Scene, rig: Rig, take: bpy.types.Action, size: i
         bpy.ops.wm.save_as_mainfile(filepath=str(path), copy=True, compress=True)
 
 
-def contact_sheet(scene: bpy.types.Scene, rig: Rig, takes: Sequence[bpy.types.Action], cell: int, path: Path) -> None:
-    """Draw the contact sheet of ``takes`` with pictures of ``cell`` pixels."""
-    with stage.close_up(scene), bar(MOMENTS * len(takes), "pictures") as advance:
+def contact_sheet(scene: bpy.types.Scene, line: Line, cell: int, path: Path) -> None:
+    """Draw the contact sheet of the takes of a line with pictures of ``cell`` pixels."""
+    with stage.close_up(scene), bar(MOMENTS * len(line.takes), "pictures") as advance:
         rows = [
-            render_row(scene, rig, take, path.with_name(f"row {number}"), cell, advance)
-            for number, take in enumerate(takes)
+            render_row(scene, line, number, path.with_name(f"row {number}"), cell, advance)
+            for number in range(len(line.takes))
         ]
-    made = keyframes.provenance(takes[0]) or {}
-    sheet.draw_sheet(sheet.quoted(str(made.get("text", ""))), SUBTITLE, rows, cell, path)
+    sheet.draw_sheet(sheet.quoted(line.text), SUBTITLE, rows, cell, path)
 
 
 def render_row(
     scene: bpy.types.Scene,
-    rig: Rig,
-    take: bpy.types.Action,
+    line: Line,
+    number: int,
     folder: Path,
     cell: int,
     advance: Callable[[], object],
@@ -159,27 +160,26 @@ def render_row(
 ) -> sheet.Row:
     """Render the moments of one take for the contact sheet into ``folder``."""
     folder.mkdir()
-    keyframes.show_take(rig, take)
-    first, last = frame_range(take)
-    motion = motion_of(scene, rig.object, first, last)
-    eyes = motion[:, stage.above_the_nose(rig.object)].reshape(len(motion), -1)
+    line = show_take(line, number)
+    take, face = line.takes[number], cast.character(scene).rig.object
+    first, last = frame_range(line)
+    motion = motion_of(scene, face, first, last)
+    eyes = motion[:, stage.above_the_nose(face)].reshape(len(motion), -1)
     moments = choose_moments(motion.reshape(len(motion), -1), MOMENTS, eyes)
     pictures = []
     render.use_engine(scene, engine, cell, samples=12)
-    for number, moment in enumerate(moments):
-        pictures.append(folder / f"{number}.png")
+    for place, moment in enumerate(moments):
+        pictures.append(folder / f"{place}.png")
         render.render_still(scene, first + moment, pictures[-1])
         advance()
-    made = keyframes.provenance(take) or {}
     fps = scene.render.fps / scene.render.fps_base
-    felt = in_order(desk.segments_of(made)) if made else ""
-    title = f"{felt or made.get('emotion', '')}  ·  seed {made.get('seed')}  ·  {(last - first + 1) / fps:.1f} s"
+    title = f"{in_order(take.segments) or take.emotion}  ·  seed {take.seed}  ·  {(last - first + 1) / fps:.1f} s"
     return sheet.Row(title, tuple(pictures), tuple(moment / fps for moment in moments))
 
 
-def frame_range(take: bpy.types.Action) -> tuple[int, int]:
-    """First and last frame of a take."""
-    return int(take.frame_range[0]), int(take.frame_range[1])
+def frame_range(line: Line) -> tuple[int, int]:
+    """First and last frame of a line."""
+    return round(line.start), round(line.end)
 
 
 def motion_of(scene: bpy.types.Scene, face: bpy.types.Object, first: int, last: int) -> npt.NDArray[np.float32]:

@@ -21,9 +21,8 @@ from . import __main__ as demo  # first: it says how to render before bpy is imp
 
 import bpy  # isort: skip
 
-from blender_cteg import desk, register
-from blender_cteg.character.detection.detect import detect_rig
-from blender_cteg.performance import keyframes
+from blender_cteg import cast, register
+from blender_cteg.performance.record import Line
 from blender_cteg.preferences import CHECKPOINT_VARIABLE
 
 from . import render, sheet, stage
@@ -35,7 +34,7 @@ ROWS = 8
 
 @dataclass(frozen=True)
 class Wanted:
-    """One line to perform: its text, and any arguments of the operator ``cteg.generate``."""
+    """One line to perform: its text, and any arguments of the operator ``cteg.perform``."""
 
     text: str
     arguments: dict[str, Any]
@@ -64,16 +63,15 @@ def main(arguments: list[str] | None = None) -> int:
         random.Random(len(wanted)).shuffle(wanted)
     options.out.mkdir(parents=True, exist_ok=True)
     try:
-        rig = _scene(options.checkpoint)
-        takes = _performed(rig, wanted)
-        _draw(rig, wanted, takes, options)
+        _scene(options.checkpoint)
+        _draw(wanted, _performed(wanted), options)
     except demo.DemoError as error:
         print(f"watch: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _scene(checkpoint: str) -> Any:
+def _scene(checkpoint: str) -> None:
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     register()
     scene = bpy.context.scene
@@ -82,34 +80,33 @@ def _scene(checkpoint: str) -> Any:
     stage.build_stage(scene, scene.cteg.target)
     if checkpoint:
         os.environ[CHECKPOINT_VARIABLE] = str(Path(checkpoint).absolute())
-    return detect_rig(scene.cteg.target)
 
 
-def _performed(rig: Any, wanted: list[Wanted]) -> list[bpy.types.Action]:
-    takes: list[bpy.types.Action] = []
+def _performed(wanted: list[Wanted]) -> list[Line]:
+    """One line after the other, each with one take."""
+    scene, start = bpy.context.scene, 1
     with step(f"Performing {len(wanted)} lines"), bar(len(wanted), "lines") as advance:
         for one in wanted:
-            before = set(desk.takes_of(rig.object))
-            arguments = {"takes": 1, "spread": False, "start_frame": 1, **one.arguments}
+            arguments = {"takes": 1, "spread": False, "start_frame": start, **one.arguments}
             try:
-                bpy.ops.cteg.generate(text=one.text, **arguments)
+                bpy.ops.cteg.perform(text=one.text, **arguments)
             except (RuntimeError, TypeError) as error:
                 raise demo.DemoError(f"“{one.text[:60]}”: {str(error).removeprefix('Error: ').strip()}") from None
-            takes += [take for take in desk.takes_of(rig.object) if take not in before]
+            start = round(cast.refresh(scene).lines[-1].end) + demo.TAIL
             advance()
-    return takes
+    return list(cast.refresh(scene).lines)
 
 
-def _draw(rig: Any, wanted: list[Wanted], takes: list[bpy.types.Action], options: argparse.Namespace) -> None:
+def _draw(wanted: list[Wanted], lines: list[Line], options: argparse.Namespace) -> None:
     scene = bpy.context.scene
     with tempfile.TemporaryDirectory(dir=options.out) as folder:
         work = Path(folder)
         with quiet():
             engine: render.Engine = "BLENDER_WORKBENCH" if render.workbench_works(work) else "CYCLES"
         rows = []
-        with step("Rendering"), bar(len(takes) * demo.MOMENTS, "pictures") as advance, stage.close_up(scene):
-            for number, (one, take) in enumerate(zip(wanted, takes, strict=True), start=1):
-                row = demo.render_row(scene, rig, take, work / str(number), options.size, advance, engine)
+        with step("Rendering"), bar(len(lines) * demo.MOMENTS, "pictures") as advance, stage.close_up(scene):
+            for number, (one, said) in enumerate(zip(wanted, lines, strict=True), start=1):
+                row = demo.render_row(scene, said, 0, work / str(number), options.size, advance, engine)
                 line = "" if options.without_lines else f"  ·  {one.text[:70]}"
                 title = f"{number}" if options.blind else f"{number}  {row.title}{line}"
                 rows.append(sheet.Row(title, row.pictures, row.seconds))
@@ -121,14 +118,13 @@ def _draw(rig: Any, wanted: list[Wanted], takes: list[bpy.types.Action], options
         key = [{"row": n, "text": one.text, **one.arguments} for n, one in enumerate(wanted, start=1)]
         (options.out / "key.json").write_text(json.dumps(key, indent=1, ensure_ascii=False), encoding="utf-8")
         if options.films:
-            _films(rig, takes, options, engine)
+            _films(lines, options, engine)
 
 
-def _films(rig: Any, takes: list[bpy.types.Action], options: argparse.Namespace, engine: render.Engine) -> None:
+def _films(lines: list[Line], options: argparse.Namespace, engine: render.Engine) -> None:
     scene = bpy.context.scene
-    for number, take in enumerate(takes, start=1):
-        keyframes.show_take(rig, take)
-        first, last = demo.frame_range(take)
+    for number, line in enumerate(lines, start=1):
+        first, last = demo.frame_range(line)
         scene.frame_start, scene.frame_end = first, last + demo.TAIL
         path = options.out / f"clip{number:02}.mp4"
         with step(f"Rendering {path}"), bar(scene.frame_end - first + 1, "frames") as advance:

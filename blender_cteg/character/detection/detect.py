@@ -9,7 +9,7 @@ import bpy
 
 from ...shared import ARKIT_CHANNELS, FLAME_EXPRESSIONS
 from ..geometry import find_axes
-from ..mapping import MESH_PROPERTY, Mapping, MappingError
+from ..mapping import Mapping, MappingError, stored_mapping
 from ..rig import Kind, Rig, shorten
 from .character import armature_of, belongs, keyed_meshes, meshes_under
 from .editable import OVERRIDE_ADVICE, why_broken, why_linked
@@ -20,7 +20,6 @@ from .parts import (
     bones_by_role,
     join_arkit,
     keys_of_mapping,
-    read_mapping,
     recognise,
     share,
     used_channels,
@@ -77,31 +76,25 @@ def _detect(obj: bpy.types.Object | None) -> Rig:
 
 def _face(obj: bpy.types.Object, keyed: list[bpy.types.Object]) -> Rig:
     """The rig of this mesh and of those of the keyed meshes of the file that follow it."""
-    key = obj.data.shape_keys
-    stored = _stored(obj.data)
-    if (key is None or len(key.key_blocks) < 2) and not isinstance(stored, Mapping):
-        return Rig(object=obj, problem=f"{obj.name} has no shape keys. {_WHAT_TO_CHOOSE}")
     names = _names(obj)
+    stored, damage = _stored(obj.data)
+    if not names and stored is None:
+        return Rig(object=obj, problem=f"{obj.name} has no shape keys. {_WHAT_TO_CHOOSE}")
     found = recognise(names)
-    kind, label = found.kind, found.label
-    if kind == "NONE" and isinstance(stored, MappingError):
-        return Rig(object=obj, ignored=names, problem=f"The mapping stored on {obj.data.name} cannot be read: {stored}")
+    kind, label, problem = found.kind, found.label, ""
     if kind == "NONE" and stored is not None:
         kind, label = "CUSTOM", "Own names"
-    if kind == "NONE":
-        return Rig(
-            object=obj,
-            ignored=names,
-            problem=f"The shape keys of {obj.name} ({shorten(names, 3)}) follow neither FLAME's names (Exp1, Exp2, "
-            f"...) nor ARKit's (jawOpen, mouthSmileLeft, ...). Map them in the Mapping panel, or choose another face.",
+    elif kind == "NONE":  # what of it is known is a start for the mapping editor
+        problem = damage or (
+            f"The shape keys of {obj.name} ({shorten(names, 3)}) follow neither FLAME's names (Exp1, Exp2, "
+            "...) nor ARKit's (jawOpen, mouthSmileLeft, ...). Map them in the Mapping panel, or choose another face."
         )
-    mapping = stored if isinstance(stored, Mapping) else Mapping("")
+    mapping = stored or Mapping("")
     others = [mesh for mesh in keyed if mesh != obj and belongs(obj, mesh)]
     joined, driven = _join(kind, names, mapping, others)
     followers, notes = _split([mesh for mesh, moves in zip(others, driven, strict=True) if moves])
     armature = armature_of(obj)
     bones = bones_by_role(tuple(armature.data.bones.keys())) if armature is not None else {}
-    channels = used_channels(mapping) if kind == "CUSTOM" else ()
     used = {name for keys in (*joined.keys.values(), mapping.shape_keys) for name in keys}
     return Rig(
         object=obj,
@@ -113,9 +106,10 @@ def _face(obj: bpy.types.Object, keyed: list[bpy.types.Object]) -> Rig:
         ignored=tuple(name for name in names if name not in used and not is_modelling(name)),
         followers=followers,
         label=label,
-        channels=len(channels),
+        channels=len(used_channels(mapping)) if kind == "CUSTOM" else 0,
         notes=(*_doubles(found.keys if kind != "CUSTOM" else None), *notes),
-        problem=(why_broken(obj) if key is not None else None)
+        problem=problem
+        or (why_broken(obj) if obj.data.shape_keys is not None else None)
         or why_linked(obj, armature)
         or _leads_nowhere(obj, armature, mapping, kind),
         axes=find_axes(obj, armature, bones),
@@ -136,22 +130,17 @@ def _names(obj: bpy.types.Object) -> tuple[str, ...]:
 def _known_keys(obj: bpy.types.Object) -> int:
     """How much of a face a mesh is: known shape keys, or channels of a mapping stored on it."""
     found = recognise(_names(obj))
-    stored = _stored(obj.data) if found.kind == "NONE" else None
+    stored, _ = _stored(obj.data) if found.kind == "NONE" else (None, "")
     # A face that was mapped by hand goes before everything that is no face.
-    return FEWEST_KEYS + len(used_channels(stored)) if isinstance(stored, Mapping) else len(found.keys.matched)
+    return len(found.keys.matched) if stored is None else FEWEST_KEYS + len(used_channels(stored))
 
 
-def _stored(mesh: Any) -> Mapping | MappingError | None:
-    """The mapping stored on a mesh, or what is wrong with it."""
-    text = mesh.get(MESH_PROPERTY)
-    if text is None:
-        return None
+def _stored(mesh: Any) -> tuple[Mapping | None, str]:
+    """The mapping stored on a mesh, and what is wrong with it."""
     try:
-        return read_mapping(text)
+        return stored_mapping(mesh), ""
     except MappingError as error:
-        return error
-    except TypeError:  # a property of another type, which cannot be remembered
-        return MappingError(f"it is {text!r}. Remove the custom property {MESH_PROPERTY!r}, and map the face again.")
+        return None, str(error)
 
 
 def _join(
@@ -159,7 +148,7 @@ def _join(
 ) -> tuple[Joined, tuple[bool, ...]]:
     """The keys of the whole character, and which of its other meshes takes move: a mapping may name more keys."""
     theirs = tuple(map(_names, others))
-    if kind == "ARKIT":
+    if kind in ("ARKIT", "NONE"):
         joined = join_arkit(names, theirs)
     elif kind == "FLAME":
         joined = share(recognise(names).keys.matched, theirs)
@@ -184,7 +173,7 @@ def _doubles(keys: KeyNames | None) -> list[str]:
 
 
 def _missing(kind: Kind, keys: dict[str, tuple[str, ...]], bones: dict[str, str]) -> tuple[str, ...]:
-    if kind == "CUSTOM":
+    if kind in ("CUSTOM", "NONE"):
         return ()
     if kind == "FLAME":
         holes = [f"Exp{i}" for i, channel in enumerate(FLAME_EXPRESSIONS, 1) if channel not in keys]

@@ -47,17 +47,11 @@ def bones_by_role(names: tuple[str, ...]) -> dict[str, str]:
     return match_bones(names)
 
 
-@lru_cache(maxsize=64)
-def read_mapping(text: str) -> Mapping:
-    """`Mapping.from_json`, remembered. MappingError when the text is no mapping."""
-    return Mapping.from_json(text)
-
-
 def used_channels(mapping: Mapping) -> tuple[str, ...]:
     """The channels of its space that a mapping leads somewhere."""
     channels = SPACES[mapping.source_space].channels if mapping.source_space in SPACES else ()
-    unmatched = set(mapping.unmatched(channels))
-    return tuple(channel for channel in channels if channel not in unmatched)
+    driving = mapping.driving()
+    return tuple(channel for channel in channels if channel in driving)
 
 
 def keys_of_mapping(mapping: Mapping) -> dict[str, tuple[str, ...]]:

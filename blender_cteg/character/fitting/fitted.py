@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 
+from ...storage import StoredError, from_text, to_text
 from ..geometry import face_geometry
-from ..mapping import MESH_PROPERTY, Mapping, MappingError
+from ..mapping import MESH_PROPERTY, Mapping, MappingError, stored_mapping
 from ..rig import Rig, shorten
 from .fit import NoPoints, fit_mapping, residual_percent
 
@@ -30,9 +29,9 @@ def fitted_mapping(rig: Rig) -> Mapping:
     """
     assert rig.object is not None
     mesh: Any = rig.object.data
-    text, print_now = mesh.get(MESH_PROPERTY), fingerprint(rig)
-    if is_fitted(mesh) and _record(mesh).get("keys") == print_now:
-        return Mapping.from_json(text)
+    kept, print_now = stored_mapping(mesh), fingerprint(rig)
+    if kept is not None and is_fitted(mesh) and _record(mesh).get("keys") == print_now:
+        return kept
     try:
         mapping = fit_mapping(face_geometry(rig))
     except NoPoints as error:
@@ -40,9 +39,9 @@ def fitted_mapping(rig: Rig) -> Mapping:
             f"{rig.object.name} {error}, so expressions cannot be fitted to it. {error.advice}, or use a "
             "checkpoint that speaks flame53."
         ) from None
-    if mesh.is_editable and (text is None or is_fitted(mesh)):
+    if mesh.is_editable and (kept is None or is_fitted(mesh)):
         mesh[MESH_PROPERTY] = mapping.to_json()
-        mesh[FIT_PROPERTY] = json.dumps({"keys": print_now, "mapping": _hash(mesh[MESH_PROPERTY])})
+        mesh[FIT_PROPERTY] = to_text({"keys": print_now, "mapping": _hash(mesh[MESH_PROPERTY])})
     return mapping
 
 
@@ -64,7 +63,7 @@ def check_edited(rig: Rig) -> None:
     record = _record(mesh)
     outdated = record.get("keys") != fingerprint(rig)
     if record.get("outdated", False) != outdated:
-        mesh[FIT_PROPERTY] = json.dumps({**record, "outdated": outdated})
+        mesh[FIT_PROPERTY] = to_text({**record, "outdated": outdated})
 
 
 def refit(rig: Rig) -> Mapping:
@@ -106,33 +105,17 @@ def fingerprint(rig: Rig) -> str:
     return digest.hexdigest()
 
 
-def fit_lines(rig: Rig) -> list[str]:
+def fit_lines(rig: Rig, mapping: Mapping | None) -> list[str]:
     """Lines for the panel about the mapping kept on a face: `fit_summary`, and a warning when it is out of date."""
-    mapping, mesh = kept_mapping(rig), rig.object.data if rig.object is not None else None
-    if mapping is None or mesh is None:
+    if mapping is None or rig.object is None or rig.kind != "FLAME":
         return []
-    lines = fit_summary(mapping)
+    lines, mesh = fit_summary(mapping), rig.object.data
     if _record(mesh).get("outdated") and not is_fitted(mesh):
         lines.append(
             f"The shape keys of {mesh.name} changed after its mapping was fitted. The mapping was edited, so it was "
             "kept; Fit Again starts over from the new keys."
         )
     return lines
-
-
-def kept_mapping(rig: Rig) -> Mapping | None:
-    """The readable mapping kept on a FLAME rig's mesh, or None."""
-    mesh: Any = rig.object.data if rig.object is not None and rig.kind == "FLAME" else None
-    text = mesh.get(MESH_PROPERTY) if mesh is not None else None
-    return _read(text) if isinstance(text, str) else None
-
-
-@lru_cache(maxsize=16)  # the panel asks at every redraw
-def _read(text: str) -> Mapping | None:
-    try:
-        return Mapping.from_json(text)
-    except MappingError:
-        return None
 
 
 def fit_summary(mapping: Mapping) -> list[str]:
@@ -162,8 +145,8 @@ def _percent_on_skin(mapping: Mapping) -> dict[str, float]:
 
 def _record(mesh: Any) -> dict[str, Any]:
     try:
-        record = json.loads(mesh.get(FIT_PROPERTY, "{}"))
-    except (TypeError, ValueError, RecursionError):
+        record = from_text(mesh.get(FIT_PROPERTY, "{}"))
+    except StoredError:
         return {}
     return record if isinstance(record, dict) else {}
 

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Heads that CTEG adds: the demo head, FLAME models from the user's own file, and fitting the bones of those."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import bpy
+from bpy.props import BoolProperty, IntProperty, StringProperty
+from bpy_extras.io_utils import ImportHelper
+from mathutils import Euler
+
+from ..heads.demo_head import DemoHeadError
+from ..heads.flame_file import FlameFileError
+from ..heads.flame_file.joints import fit_bones, joints_problem
+
+if TYPE_CHECKING:
+    from bpy.types import Context, Event, Menu
+
+#: From the front, a little from the side and from above: how portraits are looked at.
+_THREE_QUARTER = Euler((math.radians(84), 0.0, math.radians(24))).to_quaternion()
+
+
+def disabled_reason(context: Context) -> str:
+    """Why no object can be added or edited now, or ""."""
+    return "" if context.mode == "OBJECT" else "Leave the current mode first: switch to Object Mode."
+
+
+class _HeadOperator:
+    """Mixin: needs Object Mode, and reports what is wrong with a file."""
+
+    @classmethod
+    def reason(cls, context: Context) -> str:
+        """Why it cannot run, or ""."""
+        return disabled_reason(context)
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        if reason := cls.reason(context):
+            cls.poll_message_set(reason)
+        return not reason
+
+    def execute(self, context: Context) -> set[str]:
+        try:
+            self.report({"INFO"}, self.act(context))
+        except FlameFileError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        except DemoHeadError as error:
+            self.report({"ERROR"}, f"{str(error)[:1].upper()}{str(error)[1:].rstrip('.')}.")
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+    def act(self, context: Context) -> str:
+        """Do it, and say what was done. DemoHeadError or FlameFileError when it cannot be done."""
+        raise NotImplementedError
+
+
+class CTEG_OT_add_head(_HeadOperator, bpy.types.Operator):
+    bl_idname = "cteg.add_head"
+    bl_label = "Add Demo Head"
+    bl_description = "Add a human head that is ready to perform, and make it the target"
+    bl_options = {"REGISTER", "UNDO"}
+
+    name: StringProperty(name="Name", default="CTEG Head")
+
+    def act(self, context: Context) -> str:
+        from ..heads.demo_head.assemble import add_demo_head
+
+        head = add_demo_head(context, self.name)
+        context.scene.cteg.target = head
+        _look_at_face(context)
+        return f"Added {head.name}"
+
+
+class CTEG_OT_import_flame(_HeadOperator, bpy.types.Operator, ImportHelper):
+    bl_idname = "cteg.import_flame"
+    bl_label = "Import FLAME Model"
+    bl_description = "Add the face of a FLAME model file (2017, 2020, 2023 or 2023 Open), rigged, as the target"
+    bl_options = {"REGISTER", "UNDO"}
+
+    filename_ext = ".pkl"
+    filter_glob: StringProperty(default="*.pkl;*.npz", options={"HIDDEN"})
+    # Set by a drop, and not remembered: the menu opens a file browser.
+    filepath: StringProperty(name="File", subtype="FILE_PATH", options={"SKIP_SAVE"})
+    identities: IntProperty(
+        name="Identities",
+        description="Shape keys Shape1, Shape2, ... that change who the face is",
+        default=10,
+        min=0,
+        max=300,
+    )
+    expressions: IntProperty(
+        name="Expressions",
+        description="Shape keys Exp1, Exp2, ... that performances drive; 50 are enough for every clip",
+        default=50,
+        min=50,
+        max=100,
+    )
+    correctives: BoolProperty(
+        name="Pose Correctives",
+        description="Add 36 shape keys that keep volume where neck, jaw and eyes turn, driven by the bones",
+        default=False,
+    )
+    template: StringProperty(
+        name="UV Template",
+        description="A file with texture coordinates (.obj, or .npz with vt and ft), typed or pasted; empty for none",
+        subtype="FILE_PATH",
+    )
+
+    def invoke(self, context: Context, event: Event) -> set[str]:
+        started: set[str] = self.invoke_popup(context) if self.filepath else ImportHelper.invoke(self, context, event)
+        return started
+
+    def draw(self, _context: Context) -> None:
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        for name in ("identities", "expressions", "correctives", "template"):
+            layout.prop(self, name)
+
+    def act(self, context: Context) -> str:
+        from ..heads.flame_file.build import add_flame
+        from ..heads.flame_file.read import read_flame
+        from ..heads.flame_file.template import read_uv
+
+        if not self.filepath:
+            raise FlameFileError("No file is chosen. Choose a FLAME model, a .pkl or .npz file.")
+        model = read_flame(Path(bpy.path.abspath(self.filepath)))
+        uv = read_uv(Path(bpy.path.abspath(self.template)), model.faces) if self.template else None
+        options = {"identities": self.identities, "expressions": self.expressions, "correctives": self.correctives}
+        face = add_flame(context, model, uv=uv, **options)
+        context.scene.cteg.target = face
+        _look_at_face(context)
+        return f"Added {face.name}: the file has {model.summary()}."
+
+
+class CTEG_FH_flame(bpy.types.FileHandler):
+    bl_idname = "CTEG_FH_flame"
+    bl_label = "FLAME Model"
+    bl_import_operator = "cteg.import_flame"
+    bl_file_extensions = ".pkl;.npz"
+
+    @classmethod
+    def poll_drop(cls, context: Context) -> bool:
+        return context.area is not None and context.area.type == "VIEW_3D" and not disabled_reason(context)
+
+
+class CTEG_OT_fit_bones(_HeadOperator, bpy.types.Operator):
+    bl_idname = "cteg.fit_bones"
+    bl_label = "Fit Bones to Identity"
+    bl_description = "Move neck, jaw and eye bones to where they belong after the Shape keys changed who the face is"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def reason(cls, context: Context) -> str:
+        return disabled_reason(context) or joints_problem(context.scene.cteg.target)
+
+    def act(self, context: Context) -> str:
+        return f"Moved the bones by up to {1000 * fit_bones(context, context.scene.cteg.target):.1f} mm."
+
+
+def draw_in_import_menu(menu: Menu, _context: Context) -> None:
+    """The entry of File > Import."""
+    menu.layout.operator(CTEG_OT_import_flame.bl_idname, text="FLAME Model (.pkl, .npz)")
+
+
+def _look_at_face(context: Context) -> None:
+    """Turn the viewport to the new face: it is small beside a default cube, and may face away."""
+    if context.window is None or context.area is None or context.area.type != "VIEW_3D":
+        return
+    region = next((region for region in context.area.regions if region.type == "WINDOW"), None)
+    view = context.space_data.region_3d
+    if region is None or view is None or view.view_perspective == "CAMERA" or view.lock_rotation:
+        return
+    view.view_rotation = _THREE_QUARTER
+    view.view_perspective = "PERSP"
+    # A view that cannot move is no reason to fail.
+    with contextlib.suppress(RuntimeError), context.temp_override(region=region):
+        bpy.ops.view3d.view_selected()

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lines and their takes: show, delete, change, keep what was edited by hand. All from the stored takes, at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
+
+from .. import cast
+from ..performance import migration, strips
+from ..performance.lines import LineError, Lines
+from ..performance.record import REGIONS, Region, Style
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bpy.types import Context
+
+    from ..performance.record import Line
+
+MODE_ITEMS = (
+    ("FILL", "Fill", "What somebody else animates plays through; the take moves the rest"),
+    ("TAKE", "Take", "The take plays; keys of others inside the line are put aside, and come back when it goes"),
+    ("ADD", "Add", "The take is added to what somebody else animates"),
+)
+_REGION_ITEMS = tuple((name.replace(" ", "_").upper(), name.capitalize(), "") for name in REGIONS)
+_NO_LINE = "This character has no lines yet; generate one first."
+
+
+def disabled_reason(context: Context) -> str:
+    """Why there is no line to work on, or ""."""
+    character = cast.character(context.scene)
+    return character.problem or ("" if character.lines else _NO_LINE)
+
+
+class LineOperator:
+    """Mixin: changes a line of the target, the active one by default."""
+
+    line: StringProperty(
+        name="Line", description="Id of the line. Empty: the active one", options={"SKIP_SAVE", "HIDDEN"}
+    )
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        if reason := disabled_reason(context):
+            cls.poll_message_set(reason)
+        return not reason
+
+    def execute(self, context: Context) -> set[str]:
+        character = cast.refresh(context.scene)
+        try:
+            if character.problem:
+                raise LineError(character.problem)
+            found = next((line for line in character.lines if line.id == self.line), None)
+            line = character.line if found is None and not self.line else found
+            if line is None:
+                raise LineError("This line is not there any more; choose one from the list.")
+            lines = Lines(context.scene, character.rig, character.mapping)
+            self.act(context, lines, line)
+        except LineError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        finally:
+            cast.refresh(context.scene)
+        for sentence in dict.fromkeys(lines.said):
+            self.report({"INFO"}, sentence)
+        return {"FINISHED"}
+
+    def act(self, context: Context, lines: Lines, line: Line) -> None:
+        """Do it. LineError when it cannot be done."""
+        raise NotImplementedError
+
+
+class CTEG_OT_show_take(LineOperator, bpy.types.Operator):
+    bl_idname = "cteg.show_take"
+    bl_label = "Show Take"
+    bl_description = "Make the character perform this take of the line. What was edited by hand stays as a layer"
+    bl_options = {"REGISTER", "UNDO"}
+
+    take: IntProperty(name="Take", description="Which take, from 0; -1: none", min=-1, options={"SKIP_SAVE"})
+
+    def act(self, _context: Context, lines: Lines, line: Line) -> None:
+        lines.show(line.id, self.take)
+
+
+class CTEG_OT_delete_take(LineOperator, bpy.types.Operator):
+    bl_idname = "cteg.delete_take"
+    bl_label = "Delete Take"
+    bl_description = "Remove a take of the line, and show the one beside it. Other animation is kept"
+    bl_options = {"REGISTER", "UNDO"}
+
+    take: IntProperty(name="Take", description="Which take, from 0; -1: the one that is shown", min=-1, default=-1)
+
+    def act(self, _context: Context, lines: Lines, line: Line) -> None:
+        lines.remove_take(line.id, line.shown if self.take < 0 else self.take)
+
+
+class CTEG_OT_delete_line(LineOperator, bpy.types.Operator):
+    bl_idname = "cteg.delete_line"
+    bl_label = "Delete Line"
+    bl_description = "Remove the line with all its takes. The curves are as they were before it"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def act(self, _context: Context, lines: Lines, line: Line) -> None:
+        lines.remove(line.id)
+
+
+class CTEG_OT_change_line(LineOperator, bpy.types.Operator):
+    bl_idname = "cteg.change_line"
+    bl_label = "Change Line"
+    bl_description = "Move or stretch the line, scale its layers, or key it in another way"
+    bl_options = {"REGISTER", "UNDO"}
+
+    start: IntProperty(name="Start", description="First frame; the line is moved there")
+    end: IntProperty(name="End", description="Last frame; the line is stretched until there")
+    intensity: FloatProperty(name="Intensity", description="Size of the acting", default=1.0, min=0.0, soft_max=1.5)
+    speech: FloatProperty(name="Speech", description="Size of what the lips say", default=1.0, min=0.0, max=1.5)
+    blend: IntProperty(name="Blend", description="Frames over which the line comes in and goes", default=6, min=0)
+    interpolation: EnumProperty(
+        name="Interpolation", items=(("BEZIER", "Bézier", "Smooth"), ("LINEAR", "Linear", "Straight"))
+    )
+    reduction: FloatProperty(
+        name="Reduction", description="Percent that curves may be off", default=0.5, min=0.0, max=100
+    )
+
+    def act(self, _context: Context, lines: Lines, line: Line) -> None:
+        given = self.properties.is_property_set
+        fields = {n: getattr(self, n) for n in ("start", "end", "intensity", "speech", "blend") if given(n)}
+        if "start" in fields and "end" not in fields:
+            fields["end"] = fields["start"] + line.end - line.start
+        if given("interpolation") or given("reduction"):
+            fields["style"] = Style(
+                self.interpolation if given("interpolation") else line.style.interpolation,
+                self.reduction if given("reduction") else line.style.reduction,
+            )
+        lines.change(line.id, **fields)
+
+
+class CTEG_OT_change_region(LineOperator, bpy.types.Operator):
+    bl_idname = "cteg.change_region"
+    bl_label = "Change Region"
+    bl_description = "Choose what becomes of a part of the face in this line"
+    bl_options = {"REGISTER", "UNDO"}
+
+    region: EnumProperty(name="Region", items=_REGION_ITEMS)
+    mode: EnumProperty(name="Mode", items=MODE_ITEMS)
+    scale: FloatProperty(name="Scale", description="Size of the take's movement", default=1.0, min=0.0, soft_max=1.5)
+    mute: BoolProperty(name="Mute", description="Leave the region out: it stays the animator's")
+
+    def act(self, _context: Context, lines: Lines, line: Line) -> None:
+        name = self.region.replace("_", " ").lower()
+        before, given = line.regions.get(name, Region()), self.properties.is_property_set
+        region = Region(
+            self.mode if given("mode") else before.mode,
+            self.scale if given("scale") else before.scale,
+            self.mute if given("mute") else before.mute,
+        )
+        lines.change(line.id, regions={**line.regions, name: region})
+
+
+class CTEG_OT_keep_edit(LineOperator, bpy.types.Operator):
+    bl_idname = "cteg.keep_edit"
+    bl_label = "Keep Edit"
+    bl_description = "Decide what becomes of the keys of this line that were changed by hand"
+    bl_options = {"REGISTER", "UNDO"}
+
+    how: EnumProperty(
+        name="How",
+        items=(
+            ("OVER_ALL", "Over All Takes", "The edit is a layer over every take of the line"),
+            ("OWN_TAKE", "As a Take", "The edited take is a take of its own, beside the one it was made from"),
+            ("DISCARD", "Discard", "The take is written again as it was performed"),
+        ),
+    )
+
+    def act(self, _context: Context, lines: Lines, line: Line) -> None:
+        lines.keep_edit(line.id, self.how)
+
+
+class CTEG_OT_rewrite_lines(LineOperator, bpy.types.Operator):
+    bl_idname = "cteg.rewrite_lines"
+    bl_label = "Write Lines Again"
+    bl_description = (
+        "Write all lines of the character again, for what has changed: the frame rate, keys, bones, drivers"
+    )
+    bl_options = {"REGISTER", "UNDO"}
+
+    def act(self, _context: Context, lines: Lines, _line: Line) -> None:
+        lines.rewrite()
+
+
+class CTEG_OT_go_to_line(LineOperator, bpy.types.Operator):
+    bl_idname = "cteg.go_to_line"
+    bl_label = "Go to Line"
+    bl_description = "Move the playhead to the first frame of the line"
+    bl_options = {"UNDO_GROUPED"}
+    bl_undo_group = "Frame Change"
+
+    def act(self, context: Context, _lines: Lines, line: Line) -> None:
+        context.scene.frame_set(round(line.start))
+
+
+class CTEG_OT_send_to_strip(LineOperator, bpy.types.Operator):
+    bl_idname = "cteg.send_to_strip"
+    bl_label = "Send to a Strip"
+    bl_description = "Move the line out of the action into a strip of its own in the Nonlinear Animation editor"
+    bl_options = {"REGISTER", "UNDO"}
+
+    all: BoolProperty(name="All", description="All lines of the character, in place of one", options={"SKIP_SAVE"})
+
+    def act(self, context: Context, lines: Lines, line: Line) -> None:
+        character = cast.character(context.scene)
+        for one in [one for one in character.lines if one.take is not None] if self.all else [line]:
+            strips.send(context.scene, character.rig, lines, one)
+
+
+class CTEG_OT_bring_back(bpy.types.Operator):
+    bl_idname = "cteg.bring_back"
+    bl_label = "Bring Back from Strips"
+    bl_description = "Move lines that were sent to strips back into the action of the character"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: Context) -> set[str]:
+        return _report(self, context, strips.bring_back)
+
+
+class CTEG_OT_migrate_takes(bpy.types.Operator):
+    bl_idname = "cteg.migrate_takes"
+    bl_label = "Turn Old Takes into Lines"
+    bl_description = (
+        "Takes of CTEG 0.1.0 become lines of the character; the actions that held them are kept in the file"
+    )
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: Context) -> set[str]:
+        return _report(self, context, migration.migrate)
+
+
+def _report(operator: bpy.types.Operator, context: Context, act: Callable[..., list[str]]) -> set[str]:
+    """Run something on the whole character, and report what it said."""
+    character = cast.refresh(context.scene)
+    try:
+        if character.problem:
+            raise LineError(character.problem)
+        said = act(context.scene, character.rig, character.mapping)
+    except LineError as error:
+        operator.report({"ERROR"}, str(error))
+        return {"CANCELLED"}
+    finally:
+        cast.refresh(context.scene)
+    for sentence in dict.fromkeys(said):
+        operator.report({"INFO"}, sentence)
+    return {"FINISHED"}

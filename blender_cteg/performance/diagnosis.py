@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Diagnosis: the one place that says what of a character does not move, or is not seen, and what to do about it.
+
+Drivers, locks and switches of the animator's are respected, and named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ..character.mapping import Mapping
+from ..character.rig import Rig, shorten
+from . import ranges
+from .owners import Owner, curves_in, owners_of, why_not_writable
+from .record import Line
+from .rotations import rotation_property
+from .targets import bone_path, key_path, name_in
+
+_UNLOCK = "is locked and stays. Open the padlocks in the sidebar's Item tab to let takes turn it."
+
+
+def diagnose(rig: Rig, mapping: Mapping | None, lines: Sequence[Line], tight: Sequence[str] = ()) -> list[str]:
+    """Sentences about what keeps a character from moving as its lines say, each with what to do; empty if nothing does.
+
+    A rig with a problem gives nothing: that says it all.
+
+    Args:
+        rig, mapping: the character and its resolved mapping, None where there is none yet.
+        lines: its lines. Where none is shown, only what would stay is told.
+        tight: names of the shape keys whose sliders cut them off.
+    """
+    if rig.problem is not None or rig.object is None:
+        return []
+    owners, keys, bones = owners_of(rig), driven_keys(rig, mapping), _bones(rig, mapping)
+    # One thing may keep several parts from moving.
+    said = dict.fromkeys(reason for owner in owners if (reason := why_not_writable(owner, owners)))
+    said |= dict.fromkeys(_drivers(rig, keys))
+    said |= dict.fromkeys(_switched_off(rig, keys))
+    said |= dict.fromkeys(_locked(rig, bones))
+    if any(line.shown >= 0 for line in lines):
+        said |= dict.fromkeys(reason for owner in owners for reason in _owner_problems(owner, keys, bones))
+        said |= dict.fromkeys(reason for obj in rig.meshes for reason in _mesh_problems(obj))
+        said |= dict.fromkeys(_slider_problems(rig, tight))
+        said |= dict.fromkeys(_bone_problems(rig, bones))
+    return list(said)
+
+
+def driven_keys(rig: Rig, mapping: Mapping | None) -> tuple[str, ...]:
+    """Names of the shape keys that takes drive, on any mesh of the character."""
+    names = [name for keys in rig.shape_keys.values() for name in keys]
+    return tuple(dict.fromkeys([*(mapping.shape_keys if mapping is not None else ()), *names]))
+
+
+def keys_without_shape(rig: Rig, mapping: Mapping | None) -> list[str]:
+    """Names of driven keys that move no vertex of any mesh. Reads every key: not for panels."""
+    moving, still = set(), []
+    for key, _ in rig.keyed_meshes:
+        for name in driven_keys(rig, mapping):
+            block = key.key_blocks.get(name)
+            if block is None or block == key.reference_key:
+                continue
+            offsets = _coordinates(block) - _coordinates(block.relative_key)
+            if np.abs(offsets).max(initial=0.0) > 1e-7:
+                moving.add(name)
+            else:
+                still.append(name)
+    return [name for name in dict.fromkeys(still) if name not in moving]
+
+
+def _coordinates(block: bpy.types.ShapeKey) -> Any:
+    flat = np.empty(len(block.data) * 3, np.float32)
+    block.data.foreach_get("co", flat)
+    return flat
+
+
+def _curves(owner: Owner) -> list[bpy.types.FCurve]:
+    return [] if owner.action is None or owner.slot is None else curves_in(owner.action, owner.slot)
+
+
+def _bones(rig: Rig, mapping: Mapping | None) -> list[bpy.types.PoseBone]:
+    """The pose bones that takes turn or move."""
+    roles = rig.bones if mapping is None else [role for role in mapping.bones if role in rig.bones]
+    names = [*(rig.bones[role] for role in roles), *(mapping.controls if mapping is not None else ())]
+    pose: Any = rig.armature.pose.bones if rig.armature is not None and rig.armature.pose is not None else {}
+    return [pose[name] for name in dict.fromkeys(names) if name in pose]
+
+
+def _drivers(rig: Rig, keys: Collection[str]) -> Iterator[str]:
+    face_key = rig.keyed_meshes[0][0] if rig.keyed_meshes else None
+    for key, obj in rig.keyed_meshes:
+        data = key.animation_data
+        driven = {driver.data_path for driver in data.drivers if not driver.mute} if data is not None else set()
+        held = [name for name in keys if key_path(name) in driven]
+        # Drivers that hand the face's values on are how many characters move their teeth and lashes.
+        if not held or (key != face_key and _hands_on(key, face_key)):
+            continue
+        of = "" if key == face_key else f" of {obj.name}"
+        if len(held) == 1:
+            yield f"{held[0]}{of} is driven by a driver and keeps it. Delete the driver to let takes move it."
+        else:
+            yield f"{shorten(held)}{of} are driven by drivers and keep them. Delete the drivers to let takes move them."
+
+
+def _hands_on(key: Any, face_key: Any) -> bool:
+    """Whether the drivers of a follower read the face's own shape keys."""
+    read = {target.id for d in key.animation_data.drivers for v in d.driver.variables for target in v.targets}
+    return face_key in read
+
+
+def _switched_off(rig: Rig, keys: Collection[str]) -> Iterator[str]:
+    for key, obj in rig.keyed_meshes:
+        muted = [name for name in keys if name in key.key_blocks and key.key_blocks[name].mute]
+        if muted:
+            of = "" if obj == rig.object else f" of {obj.name}"
+            yield f"Shape keys{of} are turned off: {shorten(muted)}. Tick their boxes."
+    hidden = [obj.name for obj in rig.meshes if obj.hide_viewport]
+    if hidden:
+        yield f"{shorten(hidden)} {'is' if len(hidden) == 1 else 'are'} disabled in viewports. Turn the screen icon on."
+
+
+def _locked(rig: Rig, bones: Sequence[bpy.types.PoseBone]) -> Iterator[str]:
+    # A lock that came after the keys binds the animator's hands, not the keys.
+    curves = [curve for owner in owners_of(rig) if owner.kind == "OBJECT" for curve in _curves(owner)]
+    animated = {name_in(curve.data_path) for curve in curves}
+    locked = [bone.name for bone in bones if all(bone.lock_rotation) and bone.name not in animated]
+    if locked:
+        yield f"The rotation of {shorten(locked)} {_UNLOCK}"
+
+
+def _owner_problems(owner: Owner, keys: Collection[str], bones: Sequence[bpy.types.PoseBone]) -> Iterator[str]:
+    """The keys are there and Blender does not evaluate them."""
+    data = owner.data
+    moved = (
+        [name for name in keys if name in owner.datablock.key_blocks]
+        if owner.kind == "KEY"
+        else [bone.name for bone in bones if not all(bone.lock_rotation)]
+    )
+    if not moved:
+        return
+    if data is None or data.action is None:
+        yield f"The lines do not move the {owner.label}: no action plays there. Write the lines again."
+        return
+    if data.action_slot is None:
+        yield f"The action of the {owner.label} has no slot chosen, so it plays nothing. Choose its slot."
+    solo = [track.name for track in data.nla_tracks if track.is_solo]
+    if solo:
+        yield f"The NLA track {solo[0]} plays solo and hides the lines. Turn off its star in the NLA."
+    paths = {key_path(name) if owner.kind == "KEY" else bone_path(name) for name in moved}
+    muted = [
+        name_in(curve.data_path)
+        for curve in _curves(owner)
+        if (curve.mute or (curve.group is not None and curve.group.mute))
+        and (curve.data_path if owner.kind == "KEY" else f"{curve.data_path.rpartition('.')[0]}.") in paths
+    ]
+    if muted:
+        yield f"Channels are muted: {shorten(list(dict.fromkeys(muted)))}. Turn them on in the Dope Sheet."
+
+
+def _mesh_problems(obj: bpy.types.Object) -> Iterator[str]:
+    if obj.show_only_shape_key:
+        yield f"{obj.name} shows one shape key only. Turn off Shape Key Lock (the pin) in its shape keys."
+    if obj.mode == "EDIT":
+        yield f"{obj.name} is in Edit Mode. Leave it to see the performance."
+
+
+def _slider_problems(rig: Rig, tight: Sequence[str]) -> Iterator[str]:
+    if tight:
+        advice = ranges.why_not_wider(rig, tight) or "Widen their Range Min and Max."
+        yield f"The range of these sliders cuts the keys off: {shorten(tight)}. {advice}"
+
+
+def _bone_problems(rig: Rig, bones: Sequence[bpy.types.PoseBone]) -> Iterator[str]:
+    if rig.armature is None or rig.object is None or not bones:
+        return
+    if rig.armature.data.pose_position == "REST":
+        yield f"{rig.armature.name} is in its rest position. Choose Pose Position in its armature settings."
+    modifiers = [m for m in rig.object.modifiers if m.type == "ARMATURE" and m.object == rig.armature]
+    off = [modifier.name for modifier in modifiers if not modifier.show_viewport]
+    if off:
+        yield f"The modifier {off[0]} is turned off in the viewport, so bones do not move the face. Turn it on."
+    paths = {curve.data_path for owner in owners_of(rig) if owner.kind == "OBJECT" for curve in _curves(owner)}
+    turned = [bone for bone in bones if any(path.startswith(f"{bone_path(bone.name)}rotation") for path in paths)]
+    changed = [bone.name for bone in turned if bone_path(bone.name) + rotation_property(bone) not in paths]
+    if changed:
+        yield f"The rotation mode of {shorten(changed)} is not that of its keys. Write the lines again."
+    constrained = [bone.name for bone in bones if any(c.enabled and c.influence > 0 for c in bone.constraints)]
+    if constrained:
+        yield f"Constraints act on top of the keys of {shorten(constrained)}. Turn them off to see the lines alone."

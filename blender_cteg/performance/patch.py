@@ -1,0 +1,594 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A performed line as a patch on a curve: the mathematics (no ``bpy``).
+
+A curve is a function of its *base*, the keys that the animator made, and of the *spans* written into it. Outside the
+spans it plays its base: where a span starts and ends, the base is cut exactly, and base keys beside it whose handles
+Blender would calculate anew from their new neighbours are *held*: their handles become free. A *record* knows the base
+keys that the curve no longer has as they were, and what stands for them, so that the base comes back bit for bit.
+
+All of it works on windows: the keys of a curve around a change, and what the record knows beyond them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from .reduction import Keys
+
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+#: Keys of a curve in order, (K, WIDTH): a key a row, all its fields as columns, whole numbers too.
+Rows = npt.NDArray[np.float64]
+#: Keys of a span as they are stored, (K,) of `WROTE`.
+Kept = npt.NDArray[np.void]
+
+FRAME, VALUE, LEFT_TYPE, RIGHT_TYPE, INTERPOLATION, EASING, KIND, OVERSHOOT, AMPLITUDE, PERIOD = 0, 1, *range(6, 14)
+POINT, LEFT, RIGHT, SELECTED = slice(0, 2), slice(2, 4), slice(4, 6), slice(14, 17)
+WIDTH: Final = 17
+_FLOATS: Final = [*range(6), OVERSHOOT, AMPLITUDE, PERIOD]
+_WORDS: Final = [*range(6, 11), *range(14, 17)]
+#: Handle types, interpolations and the key type "generated" in numbers (measured, 4.5 to 5.3).
+FREE, AUTO, VECTOR, ALIGNED = range(4)
+CONSTANT, LINEAR, BEZIER, BACK, BOUNCE, CIRC, _, ELASTIC = range(8)
+GENERATED: Final = 5
+#: Blender's own threshold for a key on this frame.
+NEAR: Final = 0.01
+#: How exactly a key that nobody moved is on its frame, and one that was moved with its line where it should be.
+SAME, MOVED = 2e-3, 2e-2
+#: Under continuous acceleration a key changes handles many keys away; the influence falls by about 0.27 a key.
+_RUN: Final = 16
+#: A key as CTEG wrote it: how much higher its handles are; they reach a third of the way to the next keys.
+WROTE: Final = np.dtype([("frame", "<f4"), ("value", "<f4"), ("rise", "<f2", (2,))])
+NO_ROWS: Final = np.zeros((0, WIDTH))
+
+#: Values on frames of the segment between two keys, asked of Blender.
+Oracle = Callable[[Floats, Floats, Floats], Floats]
+
+
+class PatchError(RuntimeError):
+    """Curves cannot be patched; the message is a sentence, and nothing has changed."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a curve is besides its keys.
+
+    Attributes:
+        linear: it goes on along its slopes, else it holds its first and last value.
+        smooth: Blender calculates its handles with continuous acceleration.
+        oracle: plays easings.
+    """
+
+    linear: bool
+    smooth: bool
+    oracle: Oracle
+
+    @property
+    def reach(self) -> int:
+        """How many base keys beside a span are held at most; of a slope to go on along, both keys that make it."""
+        return _RUN if self.smooth else 1 + self.linear
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What a curve's base was.
+
+    Attributes:
+        base: base keys that the curve does not have as they were: put aside (inside spans) or held (beside them).
+        held: what the curve has outside its spans and the base has not: held keys as they are now, on the frames of
+            their base keys, and keys that only help.
+    """
+
+    base: Rows = field(default_factory=NO_ROWS.view)
+    held: Rows = field(default_factory=NO_ROWS.view)
+
+    @property
+    def aside(self) -> Mask:
+        """Which base keys are put aside."""
+        return ~np.isin(self.base[:, FRAME], self.held[:, FRAME])
+
+    @property
+    def helpers(self) -> Floats:
+        """The frames of keys that only help."""
+        return self.held[~np.isin(self.held[:, FRAME], self.base[:, FRAME]), FRAME]
+
+    def around(self, low: float, high: float) -> Record:
+        """The part between two frames, and the two base keys before and after."""
+        first, last = np.searchsorted(self.base[:, FRAME], [low, high])
+        base = self.base[max(first - 2, 0) : last + 2]
+        low, high = min([low, *base[:1, FRAME]]), max([high, *base[-1:, FRAME]])
+        return Record(base, self.held[(self.held[:, FRAME] >= low) & (self.held[:, FRAME] <= high)])
+
+    def replaced(self, low: float, high: float, part: Record) -> Record:
+        """The record with what another one knows between two frames."""
+        pairs = (self.base, part.base), (self.held, part.held)
+        return Record(*(ordered([o[o[:, FRAME] < low], within(n, low, high), o[o[:, FRAME] > high]]) for o, n in pairs))
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A span on one curve.
+
+    Attributes:
+        start: frame of its first key.
+        end: frame of its last key; of a span at whose border the window ends, the same one.
+        rows: its keys, the borders included.
+        new: to be written; else they stay, and only what their borders show to the outside follows the base.
+        outer: whether its first and its last key are such borders.
+    """
+
+    start: float
+    end: float
+    rows: Rows
+    new: bool
+    outer: tuple[bool, bool] = (True, True)
+
+
+def ordered(parts: Sequence[Rows]) -> Rows:
+    """All keys in the order of their frames."""
+    rows = np.concatenate(parts)
+    return rows[np.argsort(rows[:, FRAME], kind="stable")]
+
+
+def within(rows: Rows, low: float, high: float) -> Rows:
+    """The keys from one frame to another."""
+    return rows[(rows[:, FRAME] >= low) & (rows[:, FRAME] <= high)]
+
+
+def single(rows: Rows) -> Rows:
+    """The keys as single precision keeps them."""
+    return rows.astype(np.float32).astype(np.float64)
+
+
+def pack(rows: Rows) -> bytes:
+    """Keys as they are stored, with all their fields."""
+    return rows[:, _FLOATS].astype("<f4").tobytes() + rows[:, _WORDS].astype(np.uint8).tobytes()
+
+
+def unpack(data: bytes) -> Rows:
+    """What `pack` made. ValueError for anything else."""
+    count, rest = divmod(len(data), 4 * len(_FLOATS) + len(_WORDS))
+    rows = np.zeros((count, WIDTH))
+    rows[:, _FLOATS] = np.frombuffer(data, "<f4", count * len(_FLOATS)).reshape(count, len(_FLOATS))
+    rows[:, _WORDS] = np.frombuffer(data, np.uint8)[4 * count * len(_FLOATS) :].reshape(count, len(_WORDS))
+    limits = rows[:, LEFT_TYPE : KIND + 1].max(0, initial=0) > (4, 4, 12, 3, 5)
+    if rest or limits.any() or not np.isfinite(rows).all() or (np.diff(rows[:, FRAME]) <= 0).any():
+        raise ValueError("keys put aside are not keys, or not in order")
+    return rows
+
+
+def nearest(wanted: Floats, there: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
+    """For each frame the index of the nearest of ``there`` (in order, not empty), and how far it is."""
+    after = np.minimum(np.searchsorted(there, wanted), len(there) - 1)
+    before = np.maximum(after - 1, 0)
+    best = np.where(np.abs(there[before] - wanted) <= np.abs(there[after] - wanted), before, after)
+    return best, np.abs(there[best] - wanted)
+
+
+# ---- Playing a curve ---------------------------------------------------------------------------------------
+
+
+def _controls(a: Floats, b: Floats) -> tuple[Floats, Floats, Floats]:
+    """Bézier points of segments a-b after the first, relative to it; no handle is longer than its segment (Blender)."""
+    whole = b[..., POINT] - a[..., POINT]
+    q, r = a[..., RIGHT] - a[..., POINT], b[..., LEFT] - b[..., POINT]
+    for handle in (q, r):
+        reach = np.maximum(np.abs(handle[..., 0]), 1e-30)
+        handle *= np.minimum(whole[..., 0] / reach, 1.0)[..., None]
+    return q, whole + r, whole
+
+
+def _time(x1: Any, x2: Any, x3: Any, x: Any) -> Any:
+    """Where along a cubic from 0 its frame is x: by bisection, which no vertical tangent disturbs. Floats or arrays."""
+    c1, c2, c3 = 3 * x1, 3 * (x2 - 2 * x1), x3 + 3 * (x1 - x2)
+    t, step = 0.5 + 0 * x, 0.25
+    for _ in range(54):
+        t, step = t + step * (2 * (((c3 * t + c2) * t + c1) * t < x) - 1), step / 2
+    return t
+
+
+def slopes(rows: Rows, linear: bool) -> tuple[float, float]:
+    """Slopes per frame before the first and after the last key, as Blender extrapolates."""
+    if not linear or not len(rows):
+        return 0.0, 0.0
+    runs = []
+    for key, other, side in ((rows[0], rows[1:2], LEFT), (rows[-1], rows[-2:-1], RIGHT)):
+        line = key[INTERPOLATION] == LINEAR
+        run, rise = key[POINT] - other[0, POINT] if line and len(other) else key[side] - key[POINT]
+        runs.append(0.0 if key[INTERPOLATION] == CONSTANT or (line and not len(other)) or not run else rise / run)
+    return float(runs[0]), float(runs[1])
+
+
+def evaluated(rows: Rows, wanted: npt.ArrayLike, shape: Shape) -> Floats:
+    """What keys play on frames, without modifiers; NaN of no keys."""
+    at = np.asarray(wanted, np.float64)
+    if not len(rows):
+        return np.full(len(at), np.nan)
+    k = np.searchsorted(rows[:, FRAME], at, "right") - 1
+    first, last, (before, after) = rows[0], rows[-1], slopes(rows, shape.linear)
+    values = np.where(k < 0, first[VALUE] + before * (at - first[FRAME]), last[VALUE] + after * (at - last[FRAME]))
+    inside = np.flatnonzero((k >= 0) & (k < len(rows) - 1))
+    a, b, k = rows[k[inside]], rows[k[inside] + 1], k[inside]
+    kind, past = a[:, INTERPOLATION], at[inside] - a[:, FRAME]
+    played, line, curve = a[:, VALUE].copy(), kind == LINEAR, kind == BEZIER
+    played[line] += past[line] * ((b - a)[line, VALUE] / (b - a)[line, FRAME])
+    if curve.any():
+        q, r, s = _controls(a[curve], b[curve])
+        t = _time(q[:, 0], r[:, 0], s[:, 0], past[curve])
+        played[curve] += 3 * (1 - t) * t * ((1 - t) * q[:, 1] + t * r[:, 1]) + t**3 * s[:, 1]
+    for segment in np.unique(k[kind > BEZIER]):
+        played[k == segment] = shape.oracle(rows[segment], rows[segment + 1], at[inside[k == segment]])
+    values[inside] = played
+    return values
+
+
+def changes(rows: Rows, start: float, end: float, linear: bool) -> bool:
+    """Whether keys play more than one value between two frames."""
+    if not len(rows):
+        return False
+    x, (before, after) = rows[:, FRAME], slopes(rows, linear)
+    if (before and start < x[0] - NEAR) or (after and end > x[-1] + NEAR):
+        return True
+    first, last = max(int(np.searchsorted(x, start + NEAR)) - 1, 0), int(np.searchsorted(x, end - NEAR))
+    a, b = rows[first : min(last, len(rows) - 1)], rows[first + 1 : last + 1]
+    kind, curve = a[:, INTERPOLATION], a[:, INTERPOLATION] == BEZIER
+    seen = (kind != CONSTANT) | (b[:, FRAME] < end - NEAR)
+    levels = rows[first : first + 1, VALUE], b[seen, VALUE], a[curve, RIGHT][:, 1], b[curve, LEFT][:, 1]
+    level = np.concatenate(levels)
+    return bool(np.ptp(level) > 1e-6 * max(1.0, np.abs(level).max()) or (kind == ELASTIC).any())
+
+
+# ---- Cutting a base ----------------------------------------------------------------------------------------
+
+
+def _handle(key: Floats, side: slice, length: float, slope: float) -> None:
+    """Set a handle along a slope; its frame is rounded first, so that the slope survives single precision."""
+    x = float(np.float32(key[FRAME] + length))
+    key[side] = x, key[VALUE] + slope * (x - key[FRAME])
+
+
+def _split(a: Floats, b: Floats, frame: float) -> tuple[Floats, ...] | float:
+    """A Bézier segment in two: a's new handle, the left handle, point and right handle between, b's new handle.
+
+    Where Blender would shorten the new handles, because they overlap: the frame to cut first, where it is steepest.
+    """
+    q, r, s = _controls(a, b)
+    u, v, w = q[0], r[0] - q[0], s[0] - r[0]
+    if v < 0 and u - 2 * v + w:
+        t = (u - v) / (u - 2 * v + w)
+        top = float(a[FRAME] + 3 * (1 - t) ** 2 * t * q[0] + 3 * (1 - t) * t * t * r[0] + t**3 * s[0])
+        if 0 < t < 1 and abs(top - frame) > NEAR and a[FRAME] + NEAR < top < b[FRAME] - NEAR:
+            return top
+    t = _time(float(q[0]), float(r[0]), float(s[0]), frame - float(a[FRAME]))
+    pq, qr, rs = q * t, q + (r - q) * t, r + (s - r) * t
+    left, right = pq + (qr - pq) * t, qr + (rs - qr) * t
+    return tuple(a[POINT] + point for point in (pq, left, left + (right - left) * t, right, rs))
+
+
+#: Bézier points from values at 0, 1/3, 2/3 and 1.
+_THROUGH: Final = np.array([[6, 0, 0, 0], [-5, 18, -9, 2], [2, -9, 18, -5], [0, 0, 0, 6]]) / 6
+#: Time, by the direction of the easing, under which CIRC, upright at an end, is smooth.
+_ROUND: Final[dict[int, Callable[[Floats], Floats]]] = {
+    1: lambda share: 1 - (1 - share) ** 2,
+    2: lambda share: share**2,
+    3: lambda share: np.where(share < 0.5, 1 - (1 - 2 * share) ** 2, 1 + (2 * share - 1) ** 2) / 2,
+}
+
+
+def _eased(a: Floats, b: Floats, oracle: Oracle) -> Rows:
+    """A segment with an easing as Bézier keys: cubics through four points of each stretch, halved where they are off."""
+    kind, mode, length = a[INTERPOLATION], int(a[EASING]), b[FRAME] - a[FRAME]
+    mode = mode or (2 if kind in (BACK, BOUNCE, ELASTIC) else 1)  # in, out, both
+    corners = [7 / 11, 3 / 11, 1 / 11] if kind == BOUNCE else []
+    if kind == ELASTIC:
+        corners = [1 - (a[PERIOD] or length * (0.45 if mode == 3 else 0.3)) / 4 / length]
+    corners = [corner if mode != 2 else 1 - corner for corner in corners if 0 < corner < 1]
+    if mode == 3:
+        corners = [*(corner / 2 for corner in corners), 0.5, *(1 - corner / 2 for corner in corners)]
+    warp = _ROUND[mode] if kind == CIRC else lambda share: share
+    keys, todo = [a.copy()], list(pairwise([0.0, *sorted(corners), 1.0]))[::-1]
+    while todo:
+        low, high = todo.pop()
+        share = np.array([0, 1, 2, 3, 0.5, 1.5, 2.5]) / 3
+        x = a[FRAME] + length * warp(low + (high - low) * share)
+        y = oracle(a, b, x)
+        points, t = _THROUGH @ np.stack([x[:4], y[:4]], 1), share[4:, None]
+        cubic = np.hstack([(1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3]) @ points[:, 1]
+        if np.abs(cubic - y[4:]).max() > 1e-6 * max(1.0, abs(b[VALUE] - a[VALUE])) and x[3] - x[0] > 4 * NEAR:
+            todo += [((low + high) / 2, high), (low, (low + high) / 2)]
+            continue
+        keys[-1][RIGHT], keys[-1][INTERPOLATION] = points[1], BEZIER
+        keys.append(b.copy() if high == 1.0 else _free(a, points[3]))
+        keys[-1][LEFT] = points[2]
+    return np.array(keys)
+
+
+def _free(like: Floats, point: npt.ArrayLike) -> Floats:
+    """A new key with free handles, the rest as of another."""
+    key = like.copy()
+    key[POINT], key[LEFT_TYPE], key[RIGHT_TYPE], key[KIND], key[SELECTED] = point, FREE, FREE, GENERATED, 0
+    return key
+
+
+def _cut(rows: Rows, frame: float, outer: tuple[float, float], oracle: Oracle) -> Rows:
+    """The keys with one on the frame, if none is near; they play as before."""
+    if np.abs(rows[:, FRAME] - frame).min() <= NEAR:
+        return rows
+    rows, i, count = rows.copy(), int(np.searchsorted(rows[:, FRAME], frame)), len(rows)
+    a, b, inside = rows[max(i - 1, 0)], rows[min(i, count - 1)], 0 < i < count
+    if inside and a[INTERPOLATION] > BEZIER:
+        eased = np.concatenate([rows[: i - 1], _eased(a, b, oracle), rows[i + 1 :]])
+        return _cut(eased, frame, outer, oracle)
+    if inside and a[INTERPOLATION] == BEZIER:
+        parts = _split(a, b, frame)
+        if isinstance(parts, float):
+            return _cut(_cut(rows, parts, outer, oracle), frame, outer, oracle)
+        key = _free(a, (frame, parts[2][1]))
+        for target, side, k in ((a, RIGHT, 0), (key, LEFT, 1), (key, RIGHT, 3), (b, LEFT, 4)):
+            run, rise = parts[k] - target[POINT]
+            if abs(run) > 1e-4:
+                _handle(target, side, run, rise / run)
+            else:
+                target[side] = parts[k]
+        return np.insert(rows, i, key, 0)
+    run, slope = frame - a[FRAME], outer[i > 0]
+    if inside:
+        slope = 0.0 if a[INTERPOLATION] == CONSTANT else (b[VALUE] - a[VALUE]) / (b[FRAME] - a[FRAME])
+    key, reach = _free(a, (frame, a[VALUE] + slope * run)), run / 3 if i == count else 1.0
+    _handle(key, LEFT, -reach, slope)
+    _handle(key, RIGHT, 1.0, slope)
+    if i == 0:
+        key[INTERPOLATION] = LINEAR
+    elif i == count and a[INTERPOLATION] != CONSTANT:
+        a[INTERPOLATION] = key[INTERPOLATION] = BEZIER
+        _handle(a, RIGHT, reach, slope)
+        if count == 1:
+            _handle(a, LEFT, -1.0, outer[0])
+    return np.insert(rows, i, key, 0)
+
+
+# ---- Spans in and out --------------------------------------------------------------------------------------
+
+
+def _thirds(x: Floats, counts: Sequence[int]) -> Floats:
+    """A third of the way to the key before and to the key after, of keys of several curves, (K, 2)."""
+    after = np.append(np.diff(x) / 3, 0.0)
+    before, stops = np.roll(after, 1), np.cumsum(counts)
+    after[stops - 1] = before[stops - 1]
+    before[stops - counts] = after[stops - counts]
+    return np.stack([before, after], 1)
+
+
+def performed(curves: Sequence[Keys], linear: bool) -> list[Rows]:
+    """The rows of a span, of each of its curves. PatchError for keys that are too few, not in order, or not finite."""
+    counts = [len(keys.frames) for keys in curves]
+    rows = np.zeros((sum(counts), WIDTH))
+    rows[:, FRAME] = np.concatenate([keys.frames for keys in curves])
+    rows[:, VALUE] = np.concatenate([keys.values for keys in curves])
+    tilt = np.concatenate([keys.slopes for keys in curves])
+    rows, stops = single(rows), np.cumsum(counts)
+    forward = np.diff(rows[:, FRAME]) > NEAR
+    forward[stops[:-1] - 1] = True
+    if min(counts) < 2 or not forward.all() or not np.isfinite(rows).all() or not np.isfinite(tilt).all():
+        raise PatchError("A curve of this line has keys that are not numbers or not in order. Make the line again.")
+    reach = _thirds(rows[:, FRAME], counts) * (-1, 1)
+    for side, column in ((LEFT, 0), (RIGHT, 1)):
+        rows[:, side] = rows[:, POINT] + np.stack([reach[:, column], reach[:, column] * tilt[:, column]], 1)
+    free = VECTOR if linear else np.where(tilt[:, 0] == tilt[:, 1], ALIGNED, FREE)
+    rows[:, LEFT_TYPE] = rows[:, RIGHT_TYPE] = free
+    rows[:, INTERPOLATION], rows[:, KIND] = LINEAR if linear else BEZIER, GENERATED
+    rows[:, OVERSHOOT : PERIOD + 1] = 1.70158, 0.8, 4.1  # as Blender has them
+    return np.split(single(rows), stops[:-1])
+
+
+def wrote(rows: Rows) -> Kept:
+    """Keys of a span as they are stored."""
+    kept = np.zeros(len(rows), WROTE)
+    kept["frame"], kept["value"] = rows[:, POINT].T
+    kept["rise"] = np.clip(rows[:, [LEFT.stop - 1, RIGHT.stop - 1]] - rows[:, [VALUE]], -6e4, 6e4)
+    return kept
+
+
+def as_written(kept: Kept, a: float, b: float, linear: bool) -> Rows:
+    """Keys of a span on one curve as they were written, on the frames where it is found."""
+    rows = np.zeros((len(kept), WIDTH))
+    rows[:, FRAME], rows[:, VALUE] = kept["frame"] * np.float64(a) + b, kept["value"]
+    reach = _thirds(rows[:, FRAME], [len(kept)]) * (-1, 1)
+    for side, column in ((LEFT, 0), (RIGHT, 1)):
+        rows[:, side] = rows[:, POINT] + np.stack([reach[:, column], kept["rise"][:, column]], 1)
+    rows[:, INTERPOLATION] = LINEAR if linear else BEZIER
+    return rows
+
+
+def patched(base: Rows, places: Sequence[Place], shape: Shape, rest: float) -> tuple[Rows, Record]:
+    """Spans written into a base.
+
+    Args:
+        base: the base keys around them.
+        places: the spans, in order, apart or touching.
+        shape: what the curve is besides.
+        rest: what is held where the base has no keys.
+
+    Returns:
+        The keys, and the record that gives the base back.
+    """
+    rows, outer = base.copy(), slopes(base, shape.linear)
+    if not len(base):
+        rows = _free(np.zeros(WIDTH), (np.float32(places[0].start), rest))[None]
+        rows[0, INTERPOLATION] = BEZIER
+    elif len(rows) > 1 and shape.linear and rows[-1, INTERPOLATION] == LINEAR and places[-1].end > rows[-2, FRAME]:
+        rows[-1, INTERPOLATION] = BEZIER  # LINEAR goes on from the neighbour, which will be another
+        _handle(rows[-1], RIGHT, 1.0, outer[1])
+    for place in places:
+        for frame in (place.start, place.end):
+            rows = _cut(rows, float(np.float32(frame)), outer, shape.oracle)
+    x = rows[:, FRAME]
+    ends = [(int(np.abs(x - place.start).argmin()), int(np.abs(x - place.end).argmin())) for place in places]
+    inside = np.zeros(len(rows), np.bool_)
+    for i, j in ends:
+        inside[i : j + 1] = True
+    theirs = np.isin(x, base[:, FRAME])
+    holds = _holds(rows, ends, inside, theirs, shape)
+    rows[holds | inside, LEFT_TYPE : RIGHT_TYPE + 1] = FREE
+    blocks = []
+    for place, (i, j) in zip(places, ends, strict=True):
+        if i == 0:
+            _handle(rows[i], LEFT, -1.0, outer[0])
+        if j == len(rows) - 1:
+            _handle(rows[j], RIGHT, 1.0, outer[1])
+            rows[j, INTERPOLATION] = CONSTANT if rows[j, INTERPOLATION] == CONSTANT else BEZIER
+        blocks.append(filled(place.rows, rows[i], rows[j]) if place.new else _shown(place, rows[i], rows[j]))
+    gone = np.isin(base[:, FRAME], x[inside | holds])
+    record = Record(base[gone], single(rows[~inside & (holds | ~theirs)]))
+    return _joined(single(ordered([rows[~inside], *blocks]))), record
+
+
+def _holds(rows: Rows, ends: Sequence[tuple[int, int]], inside: Mask, theirs: Mask, shape: Shape) -> Mask:
+    """Base keys beside the spans whose handles Blender would calculate anew from their new neighbours."""
+    holds = np.zeros(len(rows), np.bool_)
+    for k, step in ((end[step > 0], step) for end in ends for step in (-1, 1)):
+        k, count = k + step, 0
+        while 0 <= k < len(rows) and not inside[k] and count < shape.reach:
+            if theirs[k]:
+                holds[k], count = True, count + 1
+                if rows[k, LEFT_TYPE] == rows[k, RIGHT_TYPE] == FREE and count > shape.linear:
+                    break  # nothing passes it
+            k += step
+    return holds
+
+
+def _shown(place: Place, first: Floats, last: Floats) -> Rows:
+    """Keys that stay, with borders that follow the base outside, if they still are where it is."""
+    rows = place.rows.copy()
+    for key, border, side, outer in ((rows[0], first, LEFT, 0), (rows[-1], last, RIGHT, 1)):
+        if place.outer[outer] and np.abs(key[POINT] - border[POINT]).max() <= 1e-5 * max(1.0, abs(border[VALUE])):
+            key[side], key[LEFT_TYPE + outer] = border[side], FREE
+            if outer:
+                key[INTERPOLATION] = border[INTERPOLATION]
+    return rows
+
+
+def filled(rows: Rows, first: Floats, last: Floats) -> Rows:
+    """New keys between two borders, which keep their values and what they show to the outside."""
+    start, end = first[FRAME], last[FRAME]
+    if start >= end:
+        raise PatchError("The line is shorter than the distance between keys at its start. Move them, or the line.")
+    x = rows[:, FRAME]
+    block = np.concatenate([first[None], rows[(x > start + NEAR) & (x < end - NEAR)], last[None]])
+    for key, like, side, other in ((block[0], rows[0], RIGHT, block[1]), (block[-1], rows[-1], LEFT, block[-2])):
+        run, rise = like[side] - like[POINT]
+        _handle(key, side, (other[FRAME] - key[FRAME]) / 3, rise / run)
+        key[KIND], key[SELECTED] = GENERATED, 0
+    block[0, INTERPOLATION] = rows[0, INTERPOLATION]
+    return single(block)
+
+
+def _joined(rows: Rows) -> Rows:
+    """One border instead of two where spans touch: the left side of the first, the right side of the second."""
+    double = np.flatnonzero(np.diff(rows[:, FRAME]) <= 1e-4)
+    for column in (RIGHT, RIGHT_TYPE, INTERPOLATION):
+        rows[double, column] = rows[double + 1, column]
+    return np.delete(rows, double + 1, 0)
+
+
+def restored(rows: Rows, record: Record, low: float, high: float) -> Rows:
+    """The base again.
+
+    Args:
+        rows: the keys of a window that belong to no span. What was edited while it was held stays, with the old types.
+        record: what is known of the same window, and of what is beside it.
+        low: where the window begins.
+        high: where it ends.
+    """
+    if not len(record.base) and not len(record.held):
+        return rows
+    x = record.base[:, FRAME]
+    kept = record.base[record.aside | (x < low) | (x > high)]
+    base = ordered([_released(rows.copy(), record), kept])
+    # A key that was set again on the frame of one put aside comes first, and stays.
+    return base[np.diff(base[:, FRAME], prepend=-np.inf) > 1e-4]
+
+
+def _released(rows: Rows, record: Record) -> Rows:
+    """Held keys as they were, but for what was edited since; without the keys that only helped."""
+    drop = np.zeros(len(rows), np.bool_)
+    if not len(record.held):
+        return rows
+    at, off = nearest(rows[:, FRAME], record.held[:, FRAME])
+    for k in np.flatnonzero(off < SAME):
+        now, held = rows[k], record.held[at[k]]
+        same = now == held
+        for point in (POINT, LEFT, RIGHT):  # whole points; frames but for the rounding of a move
+            run, rise = np.abs(now[point] - held[point])
+            same[point] = run <= SAME and rise == 0
+        before = record.base[record.base[:, FRAME] == held[FRAME]]
+        if len(before):
+            same[SELECTED] = False
+            now[same] = before[0, same]
+        else:
+            drop[k] = same[: SELECTED.start].all()
+    return rows[~drop]
+
+
+def moved(rows: Rows, a: float, b: float) -> Rows:
+    """Keys on other frames, their handles with them."""
+    rows = rows.copy()
+    rows[:, [FRAME, LEFT.start, RIGHT.start]] = rows[:, [FRAME, LEFT.start, RIGHT.start]] * a + b
+    return single(rows)
+
+
+def claimed(rows: Rows, kept: Kept) -> Mask:
+    """Keys on the frames where a span has its keys."""
+    return np.asarray(nearest(rows[:, FRAME], kept["frame"].astype(np.float64))[1] <= MOVED)
+
+
+def unedited(now: Rows, was: Rows, scaled: bool) -> Mask:
+    """Which keys of a span on one curve are as they were written, key by key. Borders show the base to the outside."""
+    close = 2e-6 * np.maximum(1.0, np.abs(was[:, VALUE]))
+    same = (np.abs(now[:, FRAME] - was[:, FRAME]) <= MOVED) & (np.abs(now[:, VALUE] - was[:, VALUE]) <= close)
+    same[:-1] &= now[:-1, INTERPOLATION] == was[:-1, INTERPOLATION]
+    if scaled or was[0, INTERPOLATION] == LINEAR:  # scaled in the Dope Sheet, handles keep their lengths
+        return same
+    for side, inner in ((LEFT, slice(1, None)), (RIGHT, slice(0, -1))):
+        off = np.abs((now[:, side] - now[:, POINT]) - (was[:, side] - was[:, POINT]))[inner]
+        least = np.stack([np.full(len(close), MOVED), close], 1)[inner]
+        same[inner] &= (off <= least + 1e-3 * np.abs(was[:, side] - was[:, POINT])[inner]).all(1)
+    return same
+
+
+def vote(pairs: Sequence[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]) -> tuple[float, float, float]:
+    """Where keys are now that were moved or scaled together; their values are the same to the bit.
+
+    Args:
+        pairs: for some curves frames and values of the keys as written and of the keys there are, (K, 2) each.
+
+    Returns:
+        a, b, share: frame = a * old frame + b, and the share of the keys that are there.
+    """
+    old, new, key, total, tries = [np.zeros(0)], [np.zeros(0)], [np.zeros(0, int)], 0, {(1.0, 0.0)}
+    for written, there in pairs:
+        i, j = np.nonzero(written[:, None, 1] == there[None, :, 1])
+        x, y = written[i, 0].astype(np.float64), there[j, 0].astype(np.float64)
+        old, new, key, total = [*old, x], [*new, y], [*key, total + i], total + len(written)
+        shifts, votes = np.unique(np.round(y - x, 3), return_counts=True)
+        tries |= {(1.0, float(shift)) for shift in shifts[np.argsort(-votes, kind="stable")[:30]]}
+        once = (np.bincount(i)[i] == 1) & (np.bincount(j)[j] == 1) if len(i) else np.zeros(0, np.bool_)
+        if once.sum() > 1:
+            u, v = x[once], y[once]
+            scales = np.median(np.diff(v) / np.diff(u)), (v[-1] - v[0]) / (u[-1] - u[0])
+            tries |= {(float(a), float(np.median(v - a * u))) for a in scales if a > 0}
+    x, y, k = np.concatenate(old), np.concatenate(new), np.concatenate(key)
+
+    def score(guess: tuple[float, float]) -> tuple[int, float]:
+        a, b = guess
+        return len(np.unique(k[np.abs(a * x + b - y) < MOVED * max(1.0, a)])), -abs(b) - abs(a - 1)
+
+    best = max(tries, key=score)
+    share = score(best)[0] / max(total, 1)
+    return (*best, share) if share else (1.0, 0.0, 0.0)

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The store: the lines of a character in a custom property of the action it performs with.
+
+So a line goes wherever its keys go: it is copied, appended, linked, undone and deleted with its action, and a character
+that is renamed, duplicated or overridden keeps it. Takes that are not shown are numbers in half precision here, about
+ten kilobytes each, and no keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, Final
+
+import bpy
+import numpy as np
+import numpy.typing as npt
+
+from ..shared import SPACES, Timeline, TimelineError
+from ..storage import StoredError, from_text, to_text
+from .clip import Clip, ClipError
+from .record import REGIONS, Line, Region, Style, Take
+from .segments import Segment, SegmentError
+
+#: The custom property of an action that holds its lines.
+LINES_PROPERTY: Final = "cteg_lines"
+#: The space of takes whose numbers are those of shape keys and bones themselves, not of a face's channels.
+TARGETS: Final = "targets"
+#: Version of a stored line.
+SCHEMA_VERSION: Final = 1
+#: The layer of hand edits over all takes of a line.
+ALL_TAKES: Final = "*"
+
+#: What a hand edit adds, per frame of a line: (owner, data path, index) -> (T,).
+Edit = Mapping[tuple[str, str, int], npt.NDArray[np.float32]]
+
+
+class Store:
+    """The lines of one action. Reads whatever is there; what is damaged is left out and named in `damaged`."""
+
+    def __init__(self, action: bpy.types.Action) -> None:
+        self._action = action
+        group = action.get(LINES_PROPERTY)
+        self._group: Any = group if hasattr(group, "keys") else None
+        self.damaged: list[str] = []
+
+    def lines(self) -> dict[str, Line]:
+        """Every line that can be read, by its id; start and end as they were written."""
+        found = {}
+        for name in () if self._group is None else tuple(self._group.keys()):
+            stored = self._group[name]
+            if not hasattr(stored, "get"):
+                continue
+            try:
+                found[name] = _line(name, stored.get("record"))
+            except StoredError as error:
+                self.damaged.append(f"The line {name} stored in {self._action.name} cannot be read ({error}).")
+        return found
+
+    def put(self, line: Line) -> None:
+        """Keep a line; its takes' numbers are `put_clip`'s business. What no take of it has any more goes."""
+        if self._group is None:
+            self._action[LINES_PROPERTY] = {}
+            self._group = self._action[LINES_PROPERTY]
+        if line.id not in self._group:
+            self._group[line.id] = {"record": "", "clips": {}, "edits": {}}
+        stored = self._group[line.id]
+        stored["record"] = _text(line)
+        keys = {take.key for take in line.takes}
+        for part, kept in (("clips", keys), ("edits", keys | {ALL_TAKES})):
+            for name in set(stored[part].keys()) - kept:
+                del stored[part][name]
+
+    def forget(self, line: str) -> None:
+        """Remove a line with everything it has; the property goes with the last one."""
+        if self._group is not None and line in self._group:
+            del self._group[line]
+        if self._group is not None and not len(self._group):
+            del self._action[LINES_PROPERTY]
+            self._group = None
+
+    def put_clip(self, line: str, take: Take, clip: Clip) -> None:
+        """Keep the numbers of a take of a line that is here."""
+        _put(self._group[line]["clips"], take.key, clip.values.astype("<f2").tobytes())
+        if clip.space not in SPACES:
+            self._group[line]["clips"][f"{take.key}:channels"] = to_text(list(clip.channels))
+
+    def clip(self, line: Line, take: Take) -> Clip:
+        """A take with its numbers. StoredError when they are damaged."""
+        clips = self._part(line.id, "clips")
+        data = clips.get(take.key) if clips is not None else None
+        channels = SPACES[take.space].channels if take.space in SPACES else self._channels(clips, take)
+        if not isinstance(data, bytes) or len(data) != 2 * take.frames * len(channels):
+            raise StoredError("its numbers are missing or damaged")
+        values = np.frombuffer(data, "<f2").reshape(take.frames, len(channels)).astype(np.float32)
+        try:
+            return Clip(
+                values, channels, take.fps, take.space, line.text, take.seed, take.emotion, take.settings,
+                take.segments, take.last_seed, take.timeline, take.speech_scale,
+            )  # fmt: skip
+        except ClipError as error:
+            raise StoredError(str(error)) from None
+
+    def put_edit(self, line: str, take: str, edit: Edit) -> None:
+        """Keep what was changed by hand, for a take's key or for `ALL_TAKES`; nothing where nothing was."""
+        edits = self._group[line]["edits"]
+        if take in edits:
+            del edits[take]
+        if edit:
+            names = [[*address, len(values)] for address, values in edit.items()]
+            edits[take] = {"curves": to_text(names)}
+            _put(edits[take], "values", b"".join(np.asarray(v, "<f4").tobytes() for v in edit.values()))
+
+    def edit(self, line: str, take: str) -> dict[tuple[str, str, int], npt.NDArray[np.float32]]:
+        """What `put_edit` kept; empty where that is nothing, or damaged."""
+        edits = self._part(line, "edits")
+        stored = edits.get(take) if edits is not None else None
+        try:
+            names, data = from_text(stored.get("curves")), stored.get("values")
+            values, edit, at = np.frombuffer(data, "<f4"), {}, 0
+            for owner, path, index, count in names:
+                edit[str(owner), str(path), int(index)] = values[at : at + count]
+                at += count
+            sound = at == len(values) and np.isfinite(values).all()
+        except (AttributeError, StoredError, TypeError, ValueError):
+            return {}
+        return edit if sound else {}
+
+    def _part(self, line: str, name: str) -> Any:
+        stored = self._group.get(line) if self._group is not None else None
+        part = stored.get(name) if hasattr(stored, "get") else None
+        return part if hasattr(part, "get") else None
+
+    def _channels(self, clips: Any, take: Take) -> tuple[str, ...]:
+        names = from_text(clips.get(f"{take.key}:channels") if clips is not None else None)
+        if not isinstance(names, list) or not names:
+            raise StoredError("its channels are damaged")
+        return tuple(map(str, names))
+
+
+def _put(group: Any, name: str, data: bytes) -> None:
+    if name in group:  # overwriting bytes ends them at the first zero
+        del group[name]
+    group[name] = data
+
+
+def _text(line: Line) -> str:
+    timelines: list[Timeline] = []
+    for take in line.takes:
+        if take.timeline is not None and take.timeline not in timelines:
+            timelines.append(take.timeline)
+    takes = [
+        {
+            **{name: getattr(take, name) for name in _TAKE},
+            "settings": dict(take.settings),
+            "segments": [segment.to_json() for segment in take.segments],
+            "timeline": None if take.timeline is None else timelines.index(take.timeline),
+        }
+        for take in line.takes
+    ]
+    return to_text(
+        {
+            "schema_version": SCHEMA_VERSION,
+            **{name: getattr(line, name) for name in _LINE},
+            "regions": {name: vars(region) for name, region in line.regions.items() if region != Region()},
+            "style": vars(line.style),
+            "theirs": list(line.theirs),
+            "timelines": [timeline.to_json() for timeline in timelines],
+            "takes": takes,
+        }
+    )
+
+
+#: Fields stored as they are, with the type and, of numbers, the range of each.
+_LINE: Final[Mapping[str, tuple[Any, ...]]] = {
+    "text": (str,), "character": (str,), "start": (float, -1e6, 1e6), "end": (float, -1e6, 1e6),
+    "shown": (int, -1, 1e6),
+    "intensity": (float, 0, 10), "speech": (float, 0, 1.5), "stretch": (float, 1e-3, 1e3), "blend": (int, 0, 1e4),
+    "edited": (bool,), "layer": (bool,), "span": (str,),
+}  # fmt: skip
+_TAKE: Final[Mapping[str, tuple[Any, ...]]] = {
+    "key": (str,), "seed": (int, 0, 1e12), "last_seed": (int, 0, 1e12), "emotion": (str,), "fps": (float, 1e-2, 1e4),
+    "frames": (int, 1, 1e6), "space": (str,), "speech_scale": (float, 0, 1.5), "edit": (bool,),
+}  # fmt: skip
+
+
+@lru_cache(maxsize=1024)  # asked at every refresh
+def _line(name: str, text: object) -> Line:
+    data = _mapping(from_text(text), "the line")
+    if data.get("schema_version") != SCHEMA_VERSION:
+        raise StoredError(f"its version is {data.get('schema_version')!r} and this CTEG reads {SCHEMA_VERSION}")
+    try:
+        timelines = [Timeline.from_json(timeline) for timeline in data["timelines"]]
+        takes = tuple(_take(_mapping(take, "a take"), timelines) for take in data["takes"])
+        regions = {
+            region: Region(**_mapping(chosen, "a region"))
+            for region, chosen in _mapping(data["regions"], "regions").items()
+            if region in REGIONS
+        }
+        style = Style(**_mapping(data["style"], "the style"))
+        theirs = tuple(str(word) for word in data["theirs"])
+    except (KeyError, TypeError, IndexError, TimelineError, SegmentError) as error:
+        raise StoredError(f"it is damaged: {error}") from None
+    return Line(name, **_fields(data, _LINE), takes=takes, regions=regions, style=style, theirs=theirs)
+
+
+def _take(data: Mapping[str, Any], timelines: list[Timeline]) -> Take:
+    place = data["timeline"]
+    return Take(
+        **_fields(data, _TAKE),
+        settings=_mapping(data["settings"], "settings"),
+        segments=tuple(map(Segment.from_json, data["segments"])),
+        timeline=None if place is None else timelines[place],
+    )
+
+
+def _mapping(value: Any, what: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise StoredError(f"{what} is {value!r:.40}")
+    return value
+
+
+def _fields(data: Mapping[str, Any], kinds: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
+    fields = {}
+    for name, (kind, *limits) in kinds.items():
+        value = data.get(name)
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise StoredError(f"its {name} is {value!r:.40}")
+        if limits and not limits[0] <= value <= limits[1]:
+            raise StoredError(f"its {name} is {value}")
+        fields[name] = value
+    return fields
+
+
+def as_stored(clip: Clip) -> Clip:
+    """A clip in half precision, as it will be read again: what is shown first is what is shown later."""
+    timeline = None if clip.timeline is None else Timeline.from_json(clip.timeline.to_json())
+    values = np.clip(clip.values, -65_000, 65_000).astype("<f2").astype(np.float32)
+    return replace(clip, values=values, timeline=timeline)
+
+
+def take_of(clip: Clip, key: str, edit: bool = False) -> Take:
+    """A clip as a take of a line, without its numbers."""
+    last = clip.seed if clip.last_seed is None else clip.last_seed
+    return Take(
+        key, int(clip.seed), int(last), clip.emotion, clip.settings, clip.segments, clip.fps, clip.frames, clip.space,
+        clip.timeline, clip.speech_scale, edit,
+    )  # fmt: skip
+
+
+def unused_key(line: Line) -> str:
+    """A key that no take of the line has, nor had: keys only grow."""
+    return str(1 + max((int(take.key) for take in line.takes if take.key.isdecimal()), default=0))
+
+
+def with_takes(line: Line, takes: Iterable[Take], shown: int) -> Line:
+    """The line with other takes, one of them shown."""
+    return replace(line, takes=tuple(takes), shown=shown)

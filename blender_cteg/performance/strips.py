@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Strips: a line leaves the action of its character for the Nonlinear Animation editor, and comes back.
+
+The line gets an action of its own with its record, a strip of that on a track of ours, and below it a strip that never
+ends and holds what the properties are set to: beside strips, Blender would show their defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import bpy
+
+from ..character.mapping import Mapping
+from ..character.rig import Rig, shorten
+from ..storage import StoredError
+from .clip import Clip
+from .curves import ActionPatch
+from .lines import LineError, Lines
+from .owners import Owner, curves_in, home_of, owners_of
+from .record import Line
+from .store import ALL_TAKES, LINES_PROPERTY, Edit, Store
+from .targets import name_in
+
+#: Names of our tracks.
+_TRACKS: Final = "CTEG "
+_LINES: Final = "CTEG Lines"
+_REST: Final = "CTEG Rest"
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A line with everything that is stored of it."""
+
+    line: Line
+    clips: dict[str, Clip]
+    edits: dict[str, Edit]
+
+
+def send(scene: bpy.types.Scene, rig: Rig, lines: Lines, line: Line) -> None:
+    """Move a line into a strip. LineError when it cannot be; `Lines.said` says what the action goes on to hide."""
+    if line.take is None:
+        raise LineError("Show a take of the line first; a strip plays what is shown.")
+    lines.rewrite([line.id])  # takes over what was edited by hand
+    owners = owners_of(rig)
+    record = _record(home_of(owners), line.id)
+    lines.remove(line.id)
+    before = [_taken_off(owner) for owner in owners]
+    try:
+        Lines(scene, rig, beside=_TRACKS).adopt(record.line, record.clips, record.edits)
+        action = home_of(owners)
+        if action is None:
+            raise LineError("Nothing of this line is left for a strip: other tracks animate all of it.")
+        action.name, action.use_fake_user = record.line.text[:48] or "Line", False
+        played = [(owner, owner.slot) for owner in owners if owner.action == action and owner.slot is not None]
+        rest = _rest_values(action, played)
+        for owner, _ in played:
+            owner.data.action = None
+        _add_strips(action, played, rest, record.line)
+    finally:
+        for owner, (mine, slot) in zip(owners, before, strict=True):
+            _put_on(owner, mine, slot)
+    hidden = sorted({name_in(path) for owner, slot in played for path in _both(owner, action, slot)})
+    lines.said.append(f"“{line.text}” is a strip on the track {_LINES}.")
+    if hidden:
+        lines.said.append(f"The active action hides the strip on {shorten(hidden)}: it is above all strips.")
+
+
+def bring_back(scene: bpy.types.Scene, rig: Rig, mapping: Mapping | None) -> list[str]:
+    """Move all lines of a character that are strips back into its action; what was done, in sentences. LineError."""
+    owners = owners_of(rig)
+    found: dict[bpy.types.Action, list[tuple[Owner, Any, float, float]]] = {}
+    for owner in owners:
+        for track in [track for track in owner.data.nla_tracks if track.name.startswith(_LINES)] if owner.data else ():
+            for strip in track.strips:
+                if strip.action is not None and LINES_PROPERTY in strip.action:
+                    scale = strip.scale * strip.repeat
+                    place = owner, strip.action_slot, scale, strip.frame_start - scale * strip.action_frame_start
+                    found.setdefault(strip.action, []).append(place)
+    if not found:
+        raise LineError("No line of this character is a strip.")
+    _remove_tracks(owners)
+    records = []
+    before = [_taken_off(owner) for owner in owners]
+    try:
+        for action, places in found.items():
+            for owner, slot, _, _ in places:
+                _put_on(owner, action, slot)
+            Lines(scene, rig, mapping).rewrite()  # takes over what was edited in the strip
+            _, _, scale, shift = places[0]
+            for name in Store(action).lines():
+                record = _record(action, name)
+                line = record.line
+                start, end = scale * line.start + shift, scale * line.end + shift
+                records.append(replace(record, line=replace(line, start=start, end=end, stretch=line.stretch * scale)))
+            for owner in owners:
+                _taken_off(owner)
+            bpy.data.actions.remove(action)
+    finally:
+        for owner, (mine, slot) in zip(owners, before, strict=True):
+            _put_on(owner, mine, slot)
+    lines = Lines(scene, rig, mapping)
+    for record in records:
+        lines.adopt(record.line, record.clips, record.edits)
+    return [*lines.said, f"{len(records)} line{'s are' if len(records) > 1 else ' is'} back in the action."]
+
+
+def _record(action: bpy.types.Action | None, name: str) -> _Record:
+    assert action is not None
+    store = Store(action)
+    line = store.lines()[name]
+    try:
+        clips = {take.key: store.clip(line, take) for take in line.takes}
+    except StoredError as error:
+        raise LineError(f"A take of “{line.text}” cannot be read: {error}. Delete that take first.") from None
+    keys = (ALL_TAKES, *clips)
+    return _Record(line, clips, {key: edit for key in keys if (edit := store.edit(name, key))})
+
+
+def _taken_off(owner: Owner) -> tuple[bpy.types.Action | None, bpy.types.ActionSlot | None]:
+    """Take the action off an owner; what it was, to be put on again."""
+    before = owner.action, owner.slot
+    if owner.data is not None and owner.data.action is not None:
+        before[0].use_fake_user, kept = True, before[0].use_fake_user
+        owner.data.action = None
+        before[0].use_fake_user = kept
+    return before
+
+
+def _put_on(owner: Owner, action: bpy.types.Action | None, slot: bpy.types.ActionSlot | None) -> None:
+    if action is not None:
+        data = owner.data or owner.datablock.animation_data_create()
+        data.action = action
+        data.action_slot = slot
+
+
+def _rest_values(
+    action: bpy.types.Action, played: Sequence[tuple[Owner, Any]]
+) -> dict[Owner, dict[tuple[str, int], float]]:
+    patch = ActionPatch(action)
+    rest: dict[Owner, dict[tuple[str, int], float]] = {owner: {} for owner, _ in played}
+    for owner, slot in played:
+        for span in patch.spans:
+            for handle, path, index in patch.addresses(span):
+                value = patch.base((handle, path, index), *patch.spans[span], list(patch.spans)).rest
+                if handle == slot.handle and value is not None:
+                    rest[owner][path, index] = value
+    return rest
+
+
+def _add_strips(
+    action: bpy.types.Action, played: Sequence[tuple[Owner, Any]],
+    rest: dict[Owner, dict[tuple[str, int], float]], line: Line,
+) -> None:  # fmt: skip
+    for owner, slot in played:
+        data = owner.data or owner.datablock.animation_data_create()
+        _hold(data, owner, rest[owner])
+        track = next((t for t in data.nla_tracks if t.name.startswith(_LINES) and _free(t, line)), None)
+        if track is None:
+            track = data.nla_tracks.new()
+            track.name = _LINES
+        strip = track.strips.new(action.name, round(line.start), action)
+        strip.action_slot = slot
+        strip.use_sync_length = False
+        strip.action_frame_start, strip.action_frame_end = line.start, line.end
+        strip.frame_start, strip.frame_end, strip.scale = line.start, line.end, 1.0
+        strip.extrapolation, strip.blend_type = "NOTHING", "REPLACE"
+        track.lock = True  # else Push Down would put the animator's action into it
+
+
+def _free(track: bpy.types.NlaTrack, line: Line) -> bool:
+    return all(strip.frame_end < line.start or strip.frame_start > line.end for strip in track.strips)
+
+
+def _hold(data: bpy.types.AnimData, owner: Owner, values: dict[tuple[str, int], float]) -> None:
+    """A strip below ours that holds what properties are set to."""
+    track = next((track for track in data.nla_tracks if track.name.startswith(_REST)), None)
+    if track is None:
+        track = data.nla_tracks.new()
+        track.name = _REST
+        action = bpy.data.actions.new(f"{owner.datablock.name} Rest")
+        slot = action.slots.new(id_type=owner.kind, name=owner.datablock.name)
+        action.layers.new("Rest").strips.new(type="KEYFRAME").channelbag(slot, ensure=True)
+        strip = track.strips.new(action.name, 0, action)
+        strip.action_slot, strip.extrapolation, strip.use_sync_length = slot, "HOLD", False
+        track.lock = True
+    strip = track.strips[0]
+    bag = strip.action.layers[0].strips[0].channelbag(strip.action_slot, ensure=True)
+    for (path, index), value in values.items():
+        if bag.fcurves.find(path, index=index) is None:
+            bag.fcurves.new(path, index=index).keyframe_points.insert(0.0, value)
+
+
+def _remove_tracks(owners: Sequence[Owner]) -> None:
+    for owner in owners:
+        data = owner.data
+        for track in [t for t in data.nla_tracks if t.name.startswith((_LINES, _REST))] if data is not None else ():
+            held = track.strips[0].action if track.name.startswith(_REST) and len(track.strips) else None
+            data.nla_tracks.remove(track)
+            if held is not None and held.users == 0:
+                bpy.data.actions.remove(held)
+
+
+def _both(owner: Owner, action: bpy.types.Action, slot: Any) -> Iterator[str]:
+    """Paths that a strip's action and the active one of an owner animate."""
+    if owner.action is not None and owner.slot is not None:
+        active = {(curve.data_path, curve.array_index) for curve in curves_in(owner.action, owner.slot)}
+        yield from (c.data_path for c in curves_in(action, slot) if (c.data_path, c.array_index) in active)

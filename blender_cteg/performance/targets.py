@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Targets: the properties of a character that a face moves, over time, and who else animates them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import bpy
+import numpy as np
+import numpy.typing as npt
+
+from ..character.mapping import Mapping as FaceMapping
+from ..character.mapping import Performance
+from ..character.rig import Rig
+from .clip import Clip
+from .controls import bone_channels
+from .layers import region_of
+from .owners import Owner, curves_in
+from .store import TARGETS
+
+#: Constraints that decide where a bone points, whatever its keys say.
+_DECIDING: Final = frozenset(
+    "ACTION ARMATURE CHILD_OF COPY_ROTATION COPY_TRANSFORMS DAMPED_TRACK IK LOCKED_TRACK SPLINE_IK TRACK_TO".split()
+)
+_ROLE_REGIONS: Final = {"head": "head", "neck": "head", "jaw": "jaw", "left_eye": "eyes", "right_eye": "eyes"}
+
+
+#: Name of an owner, data path and place in an array: a property, whatever its owner is called now.
+Address = tuple[str, str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """One property over time.
+
+    Attributes:
+        owner, path, index: which property: data path from the owner, and place in an array.
+        values: one per frame, (T,).
+        region: of the face, see `record.REGIONS`.
+        group: the group its curve is listed in.
+        whole: targets of the same ``whole`` belong together: the parts of a rotation, the keys of a FLAME basis.
+        span: the range that a reduction is a percentage of.
+        channels: what drives it.
+    """
+
+    owner: Owner
+    path: str
+    index: int
+    values: npt.NDArray[np.float64]
+    region: str
+    group: str
+    whole: tuple[str, str]
+    span: float
+    channels: frozenset[str]
+
+    @property
+    def address(self) -> Address:
+        """What stored data knows it by."""
+        return self.owner.name, self.path, self.index
+
+    @property
+    def label(self) -> str:
+        """The shape key or bone, for a list."""
+        return name_in(self.path)
+
+    def rest(self) -> float:
+        """What the property is set to."""
+        value = self.owner.datablock.path_resolve(self.path)
+        return float(value[self.index] if hasattr(value, "__len__") else value)
+
+
+def targets_of(rig: Rig, owners: tuple[Owner, ...], mapping: FaceMapping, face: Clip) -> list[Target]:
+    """Everything of a character that a face moves. MappingError where the mapping reads another space."""
+    if face.space == TARGETS:
+        return list(_stored_targets(owners, mapping, face))
+    performance = mapping.apply(face)
+    return [*_keys(owners, mapping, performance), *_bones(rig, owners, mapping, performance)]
+
+
+def _keys(owners: tuple[Owner, ...], mapping: FaceMapping, performance: Performance) -> Iterator[Target]:
+    for owner in owners:
+        blocks = owner.datablock.key_blocks if owner.kind == "KEY" else ()
+        for name, values in performance.shape_keys.items():
+            if name in blocks:
+                yield _key(owner, name, mapping, values)
+
+
+def _key(owner: Owner, name: str, mapping: FaceMapping, values: npt.NDArray[Any]) -> Target:
+    gains = mapping.shape_keys.get(name, {})
+    region = region_of(max(gains, key=lambda channel: abs(gains[channel]))) if gains else "expression"
+    # Several regions on one key: the keys of a basis, each of which moves the whole face.
+    basis = len({region_of(channel) for channel in gains}) > 1 or (region == "expression" and bool(gains))
+    return Target(
+        owner, key_path(name), 0, np.asarray(values, np.float64), "expression" if basis else region,
+        "Expression" if basis else region.capitalize(),
+        (owner.name, "expressions" if basis else name),
+        max(1.0, float(np.ptp(values)) if len(values) else 0.0),  # a slider's range is 1; only FLAME's go on
+        frozenset(gains),
+    )  # fmt: skip
+
+
+def _bones(
+    rig: Rig, owners: tuple[Owner, ...], mapping: FaceMapping, performance: Performance
+) -> Iterator[Target]:  # fmt: skip
+    owner = next((owner for owner in owners if owner.kind == "OBJECT"), None)
+    if owner is None:
+        return
+    channels = list(bone_channels(rig, performance))
+    spans: dict[tuple[str, str], float] = {}  # what a bone turns or moves over all: its axes belong together
+    for bone, channel, _, values in channels:
+        spans[bone.name, channel] = max(spans.get((bone.name, channel), 0.0), float(np.ptp(values)))
+    for bone, channel, index, values in channels:
+        roles = [role for role, name in rig.bones.items() if name == bone.name]
+        driving = set(mapping.controls.get(bone.name, {})).union(*(mapping.bones.get(role, {}) for role in roles))
+        region = next((_ROLE_REGIONS[role] for role in roles), region_of(next(iter(sorted(driving)), "")))
+        whole = channel if channel != "location" else f"location {index}"
+        yield Target(
+            owner, bone_path(bone.name) + channel, index, values, region, bone.name, (bone.name, whole),
+            spans[bone.name, channel], frozenset(driving),
+        )  # fmt: skip
+
+
+def _stored_targets(owners: tuple[Owner, ...], mapping: FaceMapping, face: Clip) -> Iterator[Target]:
+    """The targets of a take whose channels are ``key NAME`` and ``bone NAME PROPERTY INDEX``, tab between."""
+    for column, channel in zip(face.values.T, face.channels, strict=True):
+        kind, name, *rest = channel.split("\t")
+        for owner in owners:
+            if kind == "key" and owner.kind == "KEY" and name in owner.datablock.key_blocks:
+                yield _key(owner, name, mapping, column)
+            elif kind == "bone" and owner.kind == "OBJECT" and name in owner.datablock.pose.bones:
+                path = bone_path(name) + rest[0]
+                values = column.astype(np.float64)
+                whole = (name, rest[0] if rest[0] != "location" else f"location {rest[1]}")
+                span = max(1.0, float(np.ptp(values)))
+                yield Target(owner, path, int(rest[1]), values, "head", name, whole, span, frozenset())
+
+
+# ------------------------------------------------------------------------------------------------ who else moves it
+
+
+class Others:
+    """What decides about the properties of a character beside the curves of its actions."""
+
+    def __init__(self, owners: tuple[Owner, ...], beside: str = "") -> None:
+        """Tracks whose names begin with ``beside`` do not count."""
+        self._driven = {owner.name: set(_driven(owner.data)) for owner in owners}
+        self._strips = {owner.name: set(_in_strips(owner.data, beside)) for owner in owners}
+        self._constrained = {owner.name: set(_constrained(owner)) for owner in owners}
+
+    def why(self, target: Target) -> str:
+        """Who decides about a target, in a few words for a list; "" where the curves of the action do."""
+        where = target.owner.name
+        if target.path in self._driven[where]:
+            return "driver"
+        if (target.path, target.index) in self._strips[where]:
+            return "NLA"
+        if target.label in self._constrained[where] and target.path.endswith(("quaternion", "euler", "angle")):
+            return "constraint"
+        return ""
+
+
+def _driven(data: bpy.types.AnimData | None) -> Iterator[str]:
+    for curve in data.drivers if data is not None else ():
+        if not curve.mute:
+            yield curve.data_path
+
+
+def _in_strips(data: bpy.types.AnimData | None, beside: str) -> Iterator[tuple[str, int]]:
+    if data is None or not data.use_nla:
+        return
+    solo = any(track.is_solo for track in data.nla_tracks)
+    for track in data.nla_tracks:
+        if not track.mute and (track.is_solo or not solo) and not (beside and track.name.startswith(beside)):
+            for strip in _all_strips(track.strips):
+                if not strip.mute and strip.action is not None and strip.action_slot is not None:
+                    yield from ((c.data_path, c.array_index) for c in curves_in(strip.action, strip.action_slot))
+
+
+def _all_strips(strips: Any) -> Iterator[Any]:
+    for strip in strips:
+        yield strip
+        yield from _all_strips(strip.strips)
+
+
+def _constrained(owner: Owner) -> Iterator[str]:
+    for bone in owner.datablock.pose.bones if owner.kind == "OBJECT" else ():
+        if any(c.type in _DECIDING and c.enabled and c.influence > 0 for c in bone.constraints):
+            yield bone.name
+
+
+@lru_cache(maxsize=4096)
+def key_path(name: str) -> str:
+    """Data path of a shape key's value, from its shape-key datablock."""
+    return f'key_blocks["{bpy.utils.escape_identifier(name)}"].value'
+
+
+def bone_path(name: str) -> str:
+    """Data path of a pose bone, from its armature object, with the dot before the property."""
+    return f'pose.bones["{bpy.utils.escape_identifier(name)}"].'
+
+
+def name_in(path: str) -> str:
+    """The shape key or bone that a data path is about."""
+    return str(bpy.utils.unescape_identifier(path.split('["', 1)[-1].rsplit('"]', 1)[0]))
+
+
+def grouped(targets: list[Target]) -> Mapping[tuple[str, str], list[Target]]:
+    """Targets that belong together."""
+    found: dict[tuple[str, str], list[Target]] = {}
+    for target in targets:
+        found.setdefault(target.whole, []).append(target)
+    return found

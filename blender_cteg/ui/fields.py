@@ -1,0 +1,373 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fields of the panels: views of the active line and of the mapping, and what is chosen in lists.
+
+Nothing is stored in the file. ``Scene.cteg_fields`` reads from the character and writes to its lines or its mapping at
+once; it belongs to the scene so that Blender makes one undo step of a dragged slider. ``WindowManager.cteg`` is what
+needs no undo: what is chosen in a list, the preview.
+"""
+
+# Annotations are evaluated here, where functions made on the spot find the names of this module.
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+import bpy
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    EnumProperty,
+    FloatProperty,
+    FloatVectorProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
+from bpy.types import PropertyGroup, Scene
+
+from .. import cast
+from ..character import mapping_edits as edits
+from ..character.mapping import Adjustment, Control, MappingError
+from ..character.mapping_edits import Target
+from ..character.mapping_rows import swing
+from ..operators.lines import MODE_ITEMS
+from ..performance import preview
+from ..performance.clip import ClipError
+from ..performance.record import REGIONS, Line, Region
+
+#: Targets of one channel that can be edited one by one; a fit has more.
+SLOTS: Final = 6
+_SCALE: Final = "Size of the take's movement of this region"
+_MODE: Final = "What the line does where somebody else animates this region"
+_MUTE: Final = "Leave this region out: it stays the animator's"
+_MODES: Final = tuple(item[0] for item in MODE_ITEMS)
+_PROPERTIES: Final = ("ROTATION", "LOCATION")
+_AXES: Final = ("X", "Y", "Z")
+
+Options = dict[str, Any]
+
+
+def _accessors(get: Callable[[Any], Any], put: Callable[[Any, Any], None]) -> Options:
+    return {"get": get, "set": put, "options": set()}
+
+
+# ------------------------------------------------------------------------------------------------ the active line
+
+
+def _of_line(
+    read: Callable[[Line], Any], write: Callable[[Line, Any], Options], default: Any, words: tuple[str, ...] = ()
+) -> Options:
+    """Getter and setter of something of the active line; ``write`` says which of its fields become what.
+
+    An enumeration is read and written as one of its ``words``.
+    """
+
+    def get(fields: PropertyGroup) -> Any:
+        line = cast.active_line(fields.id_data)
+        value = default if line is None else read(line)
+        return words.index(value) if words else value
+
+    def put(fields: PropertyGroup, value: Any) -> None:
+        line, value = cast.active_line(fields.id_data), words[value] if words else value
+        if line is not None:
+            cast.edit_lines(fields.id_data, lambda lines: lines.change(line.id, **write(line, value)))
+
+    return {**_accessors(get, put), "default": default}
+
+
+def _show(fields: PropertyGroup, take: int) -> None:
+    line = cast.active_line(fields.id_data)
+    if line is not None and take != line.shown:
+        cast.edit_lines(fields.id_data, lambda lines: lines.show(line.id, take))
+
+
+def _region_fields(name: str) -> dict[str, Any]:
+    """The fields of what becomes of a region of the face in the active line."""
+
+    def of(field: str, default: Any, words: tuple[str, ...] = ()) -> Options:
+        def changed(line: Line, value: Any) -> Options:
+            return {"regions": {**line.regions, name: replace(line.regions.get(name, Region()), **{field: value})}}
+
+        return _of_line(lambda line: getattr(line.regions.get(name, Region()), field), changed, default, words)
+
+    scale = FloatProperty(name="Scale", description=_SCALE, min=0.0, max=1.5, step=5, **of("scale", 1.0))
+    mode = EnumProperty(name="Where Others Animate", description=_MODE, items=MODE_ITEMS, **of("mode", "FILL", _MODES))
+    mute = BoolProperty(name="Mute", description=_MUTE, **of("mute", False))
+    prefix = name.replace(" ", "_")
+    return {f"{prefix}_scale": scale, f"{prefix}_mode": mode, f"{prefix}_mute": mute}
+
+
+# ------------------------------------------------------------------------------------------------ the active channel
+
+
+def active_channel(character: cast.Character) -> str:
+    """The channel chosen in the list, else the first; "" where there are none."""
+    chosen = bpy.context.window_manager.cteg.channel_name
+    names = [row.channel for row in character.rows]
+    return chosen if chosen in names else (names or [""])[0]
+
+
+def _edit(scene: Scene, edit: Callable[[Any, str], Any]) -> None:
+    """Change the mapping at the active channel, and the preview with it."""
+    channel = active_channel(cast.character(scene))
+    if channel:
+        cast.edit_mapping(scene, lambda mapping: edit(mapping, channel))
+        show_preview(scene)
+
+
+def _of_channel(name: str, default: Any) -> Options:
+    """Getter and setter of an adjustment of the active channel."""
+
+    def get(fields: PropertyGroup) -> Any:
+        now = cast.character(fields.id_data)
+        channels = {} if now.mapping is None else now.mapping.channels
+        return getattr(channels.get(active_channel(now), Adjustment()), name)
+
+    def put(fields: PropertyGroup, value: Any) -> None:
+        _edit(fields.id_data, lambda mapping, channel: edits.adjusted(mapping, channel, **{name: value}))
+
+    return {**_accessors(get, put), "default": default}
+
+
+def _target(slot: PropertyGroup) -> Target | None:
+    """The target of the active channel that a slot shows, by its place; or None."""
+    now, place = cast.character(slot.id_data), int(slot.path_from_id()[-1])
+    targets = () if now.mapping is None else edits.targets_of(now.mapping, active_channel(now))
+    return targets[place] if place < len(targets) else None
+
+
+def _of_target(
+    kind: type, default: Any, write: Callable[[Any, Any], Any], read: Callable[[Any], Any] = lambda value: value
+) -> Options:
+    """Getter and setter of the value of a target, where that is of a kind: a weight, a turn or a control."""
+
+    def get(slot: PropertyGroup) -> Any:
+        target = _target(slot)
+        return read(target.value) if target is not None and isinstance(target.value, kind) else default
+
+    def put(slot: PropertyGroup, value: Any) -> None:
+        target = _target(slot)
+        if target is not None and isinstance(target.value, kind):
+            changed = replace(target, value=write(target.value, value))
+            _edit(slot.id_data, lambda mapping, channel: edits.with_target(mapping, channel, changed))
+
+    return _accessors(get, put)
+
+
+def _get_name(slot: PropertyGroup) -> str:
+    target = _target(slot)
+    return "" if target is None else target.name
+
+
+def _set_name(slot: PropertyGroup, name: str) -> None:
+    target = _target(slot)
+    if target is None:
+        return
+    # The cross in a search field empties it, which is how a target is let go.
+    if name:
+        _edit(slot.id_data, lambda mapping, channel: edits.moved(mapping, channel, target, name))
+    else:
+        _edit(slot.id_data, lambda mapping, channel: edits.without_target(mapping, channel, target))
+
+
+def _with_property(control: Control, index: int) -> Control:
+    if _PROPERTIES[index] == control.property:
+        return control
+    # Radians are no metres: a third of a turn is a lot, a third of a metre much more.
+    amount = edits.FIRST_MOVE.amount if _PROPERTIES[index] == "ROTATION" else 0.01
+    return replace(control, property=_PROPERTIES[index], amount=amount)
+
+
+_AMOUNT: Final = _of_target(Control, 0.0, lambda control, amount: replace(control, amount=amount), lambda c: c.amount)
+
+
+class CTEG_Slot(PropertyGroup):
+    """One target of the active channel, by its place."""
+
+    target: StringProperty(
+        name="Target", description="The shape key or bone that the channel moves", **_accessors(_get_name, _set_name)
+    )
+    weight: FloatProperty(
+        name="Weight", description="The value of the shape key per unit of the channel", soft_min=-1.0, soft_max=1.0,
+        step=5, **_of_target(float, 0.0, lambda _, weight: weight),
+    )  # fmt: skip
+    turn: FloatVectorProperty(
+        name="Turn",
+        description="How far the bone turns per unit of the channel, in the face's axes: about x it looks down or "
+        "opens, about y it turns to the character's left, about z it tilts to the character's right",
+        subtype="EULER", unit="ROTATION",
+        **_of_target(tuple, (0.0, 0.0, 0.0), lambda _, turn: tuple(map(float, turn))),
+    )  # fmt: skip
+    property: EnumProperty(
+        name="Property", description="What of the bone the channel moves",
+        items=(
+            ("ROTATION", "Rotation", "The bone turns about one of its own axes", "CON_ROTLIKE", 0),
+            ("LOCATION", "Location", "The bone moves along one of its own axes", "CON_LOCLIKE", 1),
+        ),
+        **_of_target(Control, 0, _with_property, lambda control: _PROPERTIES.index(control.property)),
+    )  # fmt: skip
+    axis: EnumProperty(
+        name="Axis", description="Which of the bone's own axes it moves about or along",
+        items=(
+            ("X", "X", "The bone's own X axis"),
+            ("Y", "Y", "The bone's own Y axis, from its head to its tail"),
+            ("Z", "Z", "The bone's own Z axis"),
+        ),
+        **_of_target(Control, 0, lambda control, i: replace(control, axis=_AXES[i]), lambda c: _AXES.index(c.axis)),
+    )  # fmt: skip
+    angle: FloatProperty(
+        name="Angle", description="How far the bone turns per unit of the channel", unit="ROTATION", step=100, **_AMOUNT
+    )
+    distance: FloatProperty(
+        name="Distance", description="How far the bone moves per unit of the channel", unit="LENGTH", step=1,
+        precision=4, **_AMOUNT,
+    )  # fmt: skip
+
+
+class CTEG_Fields(PropertyGroup):
+    """The fields of the panels, in ``Scene.cteg_fields``. Lines first, then the mapping."""
+
+    take: IntProperty(
+        name="Take", description="The take of this line that the character performs. Click one to show it",
+        **_accessors(_of_line(lambda line: line.shown, lambda *_: {}, -1)["get"], _show),
+    )  # fmt: skip
+    start: IntProperty(
+        name="Start", description="First frame of the line. Another one moves it",
+        **_of_line(lambda line: round(line.start), lambda line, v: {"start": v, "end": v + line.end - line.start}, 1),
+    )  # fmt: skip
+    end: IntProperty(
+        name="End", description="Last frame of the line. Another one makes it slower or faster",
+        **_of_line(lambda line: round(line.end), lambda _, value: {"end": value}, 1),
+    )  # fmt: skip
+    intensity: FloatProperty(
+        name="Intensity", description="Size of the acting: 0 none of it, 1 as it was performed", min=0.0, max=1.5,
+        step=5, **_of_line(lambda line: line.intensity, lambda _, value: {"intensity": value}, 1.0),
+    )  # fmt: skip
+    speech: FloatProperty(
+        name="Speech", description="Size of what the lips say: 0 none of it, 1 as it was performed", min=0.0, max=1.5,
+        step=5, **_of_line(lambda line: line.speech, lambda _, value: {"speech": value}, 1.0),
+    )  # fmt: skip
+    blend: IntProperty(
+        name="Blend", description="Frames over which the line comes in and goes", min=0, soft_max=24,
+        **_of_line(lambda line: line.blend, lambda _, value: {"blend": value}, 6),
+    )  # fmt: skip
+    reduction: FloatProperty(
+        name="Reduction",
+        description="Fewer keyframes: how far each curve may be off, in percent of its range. 0: one on every frame. "
+        "Lips and lids that close keep theirs",
+        min=0.0, max=100.0, soft_max=5.0, step=10, precision=2, subtype="PERCENTAGE",
+        **_of_line(lambda line: line.style.reduction, lambda line, v: {"style": replace(line.style, reduction=v)}, 0.5),
+    )  # fmt: skip
+    interpolation: EnumProperty(
+        name="Interpolation", description="How Blender fills in between the keyframes",
+        items=(
+            ("BEZIER", "Bézier", "Smooth curves between the keyframes", "IPO_BEZIER", 0),
+            ("LINEAR", "Linear", "Straight lines between the keyframes", "IPO_LINEAR", 1),
+        ),
+        **_of_line(
+            lambda line: line.style.interpolation, lambda line, v: {"style": replace(line.style, interpolation=v)},
+            "BEZIER", ("BEZIER", "LINEAR"),
+        ),
+    )  # fmt: skip
+    for _name in REGIONS:
+        __annotations__ |= _region_fields(_name)
+    gain: FloatProperty(
+        name="Gain", description="The channel's values are multiplied by this before they move anything",
+        soft_min=-2.0, soft_max=2.0, step=5, **_of_channel("gain", 1.0),
+    )  # fmt: skip
+    offset: FloatProperty(
+        name="Offset", description="This is added to the channel's values, in their own unit, after the gain",
+        soft_min=-1.0, soft_max=1.0, step=1, **_of_channel("offset", 0.0),
+    )  # fmt: skip
+    mute: BoolProperty(
+        name="Mute",
+        description="Leave this channel out of takes: what only it drives gets no keys, and stays the animator's",
+        **_of_channel("mute", False),
+    )
+    for _name in map(str, range(SLOTS)):
+        __annotations__[f"slot{_name}"] = PointerProperty(type=CTEG_Slot)
+    del _name
+
+
+# ------------------------------------------------------------------------------------------------ lists, the preview
+
+#: Which channel is shown how strongly, -1..1; meaningless once the pose has been taken back.
+_shown: dict[str, float] = {}
+
+
+def _get_strength(_interface: PropertyGroup) -> float:
+    now = cast.character(bpy.context.scene)
+    return _shown.get(active_channel(now), 0.0) if preview.is_posed(now.rig) else 0.0
+
+
+def _set_strength(_interface: PropertyGroup, strength: float) -> None:
+    scene = bpy.context.scene
+    _shown.clear()
+    if strength:
+        _shown[active_channel(cast.character(scene))] = strength
+        show_preview(scene)
+    else:
+        preview.end_preview()
+
+
+def show_preview(scene: Scene) -> None:
+    """Show the pose of the active channel as strongly as the slider says, where it says so."""
+    now = cast.character(scene)
+    channel = active_channel(now)
+    if now.mapping is None or now.problem or channel not in _shown:
+        return
+    try:
+        preview.show_pose(now.rig, now.mapping, channel, _shown[channel] * swing(channel)[0])
+    except (MappingError, ClipError):
+        preview.end_preview()
+
+
+def _get_line(_interface: PropertyGroup) -> int:
+    now = cast.character(bpy.context.scene)
+    return -1 if now.line is None else now.lines.index(now.line)
+
+
+def _set_line(_interface: PropertyGroup, index: int) -> None:
+    for line in cast.character(bpy.context.scene).lines[index : index + 1]:
+        cast.choose_line(bpy.context.scene, line.id)
+
+
+def _get_channel(_interface: PropertyGroup) -> int:
+    now = cast.character(bpy.context.scene)
+    return next((place for place, row in enumerate(now.rows) if row.channel == active_channel(now)), -1)
+
+
+def _set_channel(interface: PropertyGroup, index: int) -> None:
+    _shown.clear()
+    preview.end_preview()
+    for row in cast.character(bpy.context.scene).rows[index : index + 1]:
+        interface.channel_name = row.channel
+
+
+_PREVIEW: Final = {
+    "name": "Preview", "max": 1.0,
+    "description": "Show on the face what the channel does. Nothing gets keys; 0, another channel, another frame or "
+    "saving takes it back",
+    **_accessors(_get_strength, _set_strength),
+}  # fmt: skip
+
+
+class CTEG_Place(PropertyGroup):
+    """A place in a list; what is there, the character knows."""
+
+
+class CTEG_Interface(PropertyGroup):
+    """What is chosen in lists, and the preview, in ``WindowManager.cteg``."""
+
+    places: CollectionProperty(type=CTEG_Place)
+    line: IntProperty(name="Line", description="The line shown below the list", **_accessors(_get_line, _set_line))
+    channel: IntProperty(
+        name="Channel", description="The channel shown below the list", **_accessors(_get_channel, _set_channel)
+    )
+    channel_name: StringProperty()
+    strength: FloatProperty(min=0.0, **_PREVIEW)
+    both_ways: FloatProperty(min=-1.0, **_PREVIEW)
+
+
+#: Where each group is kept.
+OWNERS: Final = ((Scene, "cteg_fields", CTEG_Fields), (bpy.types.WindowManager, "cteg", CTEG_Interface))
+CLASSES: Final = (CTEG_Slot, CTEG_Fields, CTEG_Place, CTEG_Interface)

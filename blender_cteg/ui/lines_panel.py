@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lines of the character, the takes of the one that is chosen, and how it is played."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import bpy
+
+from .. import cast
+from ..emotions import label
+from ..operators import perform
+from ..performance.record import REGIONS, Region
+from .layouts import emotion_icon, fitting, list_flags, sentence
+from .panels import Sidebar, perform_button, properties
+
+if TYPE_CHECKING:
+    from bpy.types import Context, UILayout
+
+    from ..performance.record import Line
+
+
+class CTEG_PT_lines(Sidebar, bpy.types.Panel):
+    bl_label = "Lines"
+    bl_parent_id = "CTEG_PT_performance"
+
+    def draw(self, context: Context) -> None:
+        layout, character = self.layout, cast.character(context.scene)
+        if not character.lines:
+            layout.label(text="Lines of the target appear here", icon="INFO")
+            return
+        interface = context.window_manager.cteg
+        row = layout.row()
+        row.template_list("CTEG_UL_lines", "", interface, "places", interface, "line", rows=4)
+        side = row.column(align=True)
+        for name, icon in (("delete_line", "REMOVE"), ("go_to_line", "TRIA_RIGHT"), ("rewrite_lines", "FILE_REFRESH")):
+            side.operator(f"cteg.{name}", text="", icon=icon)
+        if character.refusal:
+            sentence(layout.box(), context, character.refusal, icon="ERROR")
+        for note in character.notes:
+            sentence(layout, context, note, icon="HIDE_ON")
+        if character.tight:
+            layout.operator("cteg.widen_sliders", icon="ARROW_LEFTRIGHT")
+        end, last = max(line.end for line in character.lines), context.scene.frame_end
+        if end > last:
+            sentence(layout, context, f"The last line ends at frame {end:.0f}, the scene at {last}.", icon="INFO")
+            layout.operator("cteg.extend_scene", icon="NEXT_KEYFRAME")
+
+
+class CTEG_PT_line(Sidebar, bpy.types.Panel):
+    bl_label = "Line"
+    bl_parent_id = "CTEG_PT_performance"
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        return cast.active_line(context.scene) is not None
+
+    def draw(self, context: Context) -> None:
+        layout, line = self.layout, cast.active_line(context.scene)
+        if line is None:
+            return
+        fields = context.scene.cteg_fields
+        if line.takes:
+            row = layout.row()
+            row.template_list("CTEG_UL_takes", "", context.window_manager.cteg, "places", fields, "take", rows=3)
+            row.column(align=True).operator("cteg.delete_take", text="", icon="REMOVE")
+        if line.edited:
+            _draw_edit(layout, context, line)
+        column = layout.column(align=True)
+        row = column.row(align=True)
+        for text, amount in (("Vary a Little", perform.A_LITTLE), ("Vary a Lot", perform.A_LOT)):
+            perform_button(row, context, "VARY", text, amount=amount)
+        perform_button(column, context, "BRANCH", "Re-sample from Here", "SNAP_PEEL_OBJECT")
+        column = properties(layout)
+        times = column.column(align=True)
+        times.prop(fields, "start")
+        times.prop(fields, "end")
+        for name in ("intensity", "speech"):
+            column.prop(fields, name, slider=True)
+        if line.theirs:
+            sentence(layout, context, f"Left to others: {', '.join(line.theirs)}", icon="ACTION")
+
+
+class CTEG_PT_mixing(Sidebar, bpy.types.Panel):
+    bl_label = "Regions and Keys"
+    bl_parent_id = "CTEG_PT_line"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Context) -> None:
+        layout, line, fields = self.layout, cast.active_line(context.scene), context.scene.cteg_fields
+        if line is None:
+            return
+        column = layout.column(align=True)
+        for name in REGIONS:
+            field, muted = name.replace(" ", "_"), line.regions.get(name, Region()).mute
+            row = column.row(align=True)
+            row.prop(fields, f"{field}_mute", text="", icon="HIDE_ON" if muted else "HIDE_OFF", emboss=False)
+            parts = row.split(factor=0.6, align=True)
+            parts.enabled = not muted
+            parts.prop(fields, f"{field}_scale", text=name.capitalize(), slider=True)
+            parts.prop(fields, f"{field}_mode", text="")
+        column = properties(layout)
+        for name in ("blend", "interpolation", "reduction"):
+            column.prop(fields, name)
+        row = layout.row(align=True)
+        row.operator("cteg.send_to_strip", icon="NLA_PUSHDOWN")
+        row.operator("cteg.bring_back", text="Bring Back")
+
+
+class CTEG_UL_lines(bpy.types.UIList):
+    """The lines of the target, in the order of their starts. The collection has the places alone."""
+
+    def draw_item(
+        self, context: Context, layout: UILayout, _data: object, _item: object, _icon: int, _active: object,
+        _property: str, index: int, _flag: int,
+    ) -> None:  # fmt: skip
+        lines = cast.character(context.scene).lines
+        if index >= len(lines):
+            return
+        line = lines[index]
+        row = layout.split(factor=0.14)
+        number = row.row()
+        number.alignment = "RIGHT"
+        number.label(text=f"{line.start:.0f}")
+        row = row.row(align=True)
+        row.active = line.shown >= 0
+        row.label(
+            text=fitting(context, words_of(line), 190.0), icon=emotion_icon(line.take.emotion if line.take else "")
+        )
+        for there, icon in ((line.edited, "GREASEPENCIL"), (line.theirs, "ACTION"), (line.shown < 0, "HIDE_ON")):
+            if there:
+                row.label(text="", icon=icon)
+
+    def filter_items(self, context: Context, data: Any, _property: str) -> tuple[list[int], list[int]]:
+        lines = cast.character(context.scene).lines
+        return list_flags(self, data, [f"{line.text} {line.take.emotion if line.take else ''}" for line in lines]), []
+
+
+class CTEG_UL_takes(bpy.types.UIList):
+    """The takes of the active line, oldest first."""
+
+    def draw_item(
+        self, context: Context, layout: UILayout, _data: object, _item: object, _icon: int, _active: object,
+        _property: str, index: int, _flag: int,
+    ) -> None:  # fmt: skip
+        line = cast.active_line(context.scene)
+        if line is None or index >= len(line.takes):
+            return
+        take = line.takes[index]
+        # What was made from another take says so: its words are the same.
+        text = " · ".join(part for part in (take.origin and f"↳ {take.origin}", label(take.emotion)) if part)
+        row = layout.split(factor=0.8)
+        row.label(text=text, icon=emotion_icon(take.emotion))
+        seed = row.row()
+        seed.alignment = "RIGHT"
+        seed.label(text=str(take.seed), icon="GREASEPENCIL" if take.edit else "NONE")
+
+    def filter_items(self, context: Context, data: Any, _property: str) -> tuple[list[int], list[int]]:
+        line = cast.active_line(context.scene)
+        takes = () if line is None else line.takes
+        return list_flags(self, data, [f"{take.emotion} {take.seed} {take.origin}" for take in takes]), []
+
+
+def words_of(line: Line) -> str:
+    """What is said, without its directions where it is known what those are."""
+    segments = line.take.segments if line.take is not None else ()
+    return " ".join(segment.text for segment in segments) if segments else line.text
+
+
+def _draw_edit(layout: UILayout, context: Context, line: Line) -> None:
+    box = layout.box()
+    kept = "Its layer is kept over all takes. " if line.layer else ""
+    sentence(box, context, f"Keys of this line were changed by hand. {kept}What becomes of that?", icon="GREASEPENCIL")
+    row = box.row(align=True)
+    for how, text in (("OVER_ALL", "Keep over All Takes"), ("OWN_TAKE", "Keep as a Take"), ("DISCARD", "Discard")):
+        row.operator("cteg.keep_edit", text=text).how = how

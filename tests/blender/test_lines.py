@@ -1,0 +1,517 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lines: patches on the animator's own curves, which leave everything else as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+import pytest
+
+from blender_cteg.character.detection.detect import detect_rig
+from blender_cteg.performance.clip import Clip
+from blender_cteg.performance.lines import LineError, Lines, lines_of
+from blender_cteg.performance.owners import curves_in
+from blender_cteg.performance.record import Line, Region, Style
+from blender_cteg.performance.store import LINES_PROPERTY
+from blender_cteg.performance.targets import bone_path, key_path
+
+from . import scenes
+
+STYLE = Style()
+OUTSIDE = [*range(-20, 100), *range(131, 200), *range(231, 320), 1000, 2000]
+
+
+def clip(seed: int = 0, frames: int = 31, text: str = "I missed you.") -> Clip:
+    """A take of a line that speaks; every seed moves in its own way."""
+    made = scenes.speaking_clip(frames, seed=seed)
+    rng = np.random.default_rng(seed)
+    values = made.values * (0.3 + 0.3 * rng.random(55, np.float32))
+    return replace(made, values=values, text=text, seed=seed)
+
+
+def character(bones: Iterable[str] = ("Hips", "Neck", "Head")) -> bpy.types.Object:
+    face = scenes.arkit_face(bones=bones)
+    bpy.context.view_layer.update()
+    return face
+
+
+def lines_for(scene: bpy.types.Scene, face: bpy.types.Object) -> Lines:
+    return Lines(scene, detect_rig(face))
+
+
+def add(scene: bpy.types.Scene, face: bpy.types.Object, start: float = 100, seed: int = 0, takes: int = 1) -> Line:
+    clips = [clip(seed + k) for k in range(takes)]
+    return lines_for(scene, face).add(clips, start, STYLE, text=f"Line at {start}")
+
+
+def played(scene: bpy.types.Scene, face: bpy.types.Object, frames: Iterable[int]) -> np.ndarray:
+    """Everything that moves, as Blender evaluates it: key values and bone matrices, one row per frame."""
+    rows = []
+    for frame in frames:
+        scene.frame_set(frame)
+        depsgraph = bpy.context.evaluated_depsgraph_get()
+        row = [block.value for block in face.data.shape_keys.evaluated_get(depsgraph).key_blocks]
+        armature = face.find_armature()
+        if armature is not None:
+            for bone in armature.evaluated_get(depsgraph).pose.bones:
+                row += [value for column in bone.matrix_basis for value in column]
+        rows.append(row)
+    return np.array(rows)
+
+
+def key_values(scene: bpy.types.Scene, face: bpy.types.Object, name: str, frames: Iterable[int]) -> np.ndarray:
+    place = list(face.data.shape_keys.key_blocks.keys()).index(name)
+    return played(scene, face, frames)[:, place]
+
+
+def rows_of(action: bpy.types.Action) -> list[Any]:
+    """Every key of an action with everything that Blender stores of it, selection aside."""
+    found = []
+    for slot in action.slots:
+        for curve in curves_in(action, slot):
+            keys = [
+                (
+                    tuple(p.co), tuple(p.handle_left), tuple(p.handle_right), p.handle_left_type, p.handle_right_type,
+                    p.interpolation, p.easing, p.type, p.back, p.amplitude, p.period,
+                )
+                for p in curve.keyframe_points
+            ]  # fmt: skip
+            found.append((slot.identifier, curve.data_path, curve.array_index, curve.extrapolation, keys))
+    return sorted(found)
+
+
+def busy(scene: bpy.types.Scene) -> bpy.types.Object:
+    """A character in a scene: the animator's keys on the face, capture on the body, a strip below, set values."""
+    face = character()
+    key, armature = face.data.shape_keys, face.find_armature()
+    key.key_blocks["mouthSmileLeft"].value = 0.2  # set, never keyed
+    armature.pose.bones["Head"].rotation_quaternion = (0.98, 0.2, 0.0, 0.0)
+    scenes.animate_by_hand(key, key_path("browInnerUp"), {1: 0.0, 25: 1.0, 60: 0.1, 180: 0.7, 260: 0.3})
+    scenes.animate_by_hand(key, key_path("jawOpen"), {40: 0.4})
+    path = bone_path("Hips") + "location"
+    scenes.animate_by_hand(armature, path, {f: float(np.sin(f / 7)) for f in range(1, 301)}, 1)
+    data = armature.animation_data
+    strip_action = bpy.data.actions.new("Breathing")
+    slot = strip_action.slots.new(id_type="OBJECT", name=armature.name)
+    bag = strip_action.layers.new("Layer").strips.new(type="KEYFRAME").channelbag(slot, ensure=True)
+    curve = bag.fcurves.new(bone_path("Neck") + "location", index=2)
+    for frame, value in ((1, 0.0), (50, 0.1), (100, 0.0)):
+        curve.keyframe_points.insert(frame, value)
+    strip = data.nla_tracks.new().strips.new("Breathing", 1, strip_action)
+    strip.action_slot = slot
+    return face
+
+
+def test_outside_two_lines_nothing_changes_and_without_them_everything_is_as_before(scene: bpy.types.Scene) -> None:
+    face = busy(scene)
+    key_action, body_action = face.data.shape_keys.animation_data.action, face.parent.animation_data.action
+    before, keys_before, body_before = played(scene, face, OUTSIDE), rows_of(key_action), rows_of(body_action)
+    everything = played(scene, face, range(90, 240))
+
+    first, second = add(scene, face, 100), add(scene, face, 200, seed=3)
+    assert (first.start, first.end, second.start, second.end) == (100, 130, 200, 230)
+    assert np.abs(played(scene, face, OUTSIDE) - before).max() <= 1e-5
+    assert np.abs(played(scene, face, range(105, 125)) - everything[15:35]).max() > 0.3, "the line is not seen"
+
+    lines = lines_for(scene, face)
+    lines.remove(first.id)
+    assert (
+        np.abs(played(scene, face, [*OUTSIDE, *range(100, 131)]) - np.concatenate([before, everything[10:41]])).max()
+        <= 1e-5
+    )
+    lines.remove(second.id)
+    assert rows_of(key_action) == keys_before and rows_of(body_action) == body_before
+    np.testing.assert_array_equal(played(scene, face, OUTSIDE), before)
+    assert LINES_PROPERTY not in key_action and not lines_of(detect_rig(face))
+
+
+def test_the_judge_sees_what_the_first_edition_did(scene: bpy.types.Scene) -> None:
+    face = busy(scene)
+    before = played(scene, face, OUTSIDE)
+    curve = curves_in(face.data.shape_keys.animation_data.action, face.data.shape_keys.animation_data.action_slot)[0]
+    for frame in (100, 115, 130):
+        curve.keyframe_points.insert(frame, 0.9)
+    assert np.abs(played(scene, face, OUTSIDE) - before).max() > 0.05
+
+
+def test_a_line_fills_what_is_not_animated_and_leaves_the_rest(scene: bpy.types.Scene) -> None:
+    face = character()
+    key = face.data.shape_keys
+    sync = {f: 0.5 + 0.5 * np.sin(f) for f in range(1, 200)}
+    scenes.animate_by_hand(key, key_path("mouthFunnel"), sync)
+    baked = scenes.animate_by_hand(key, key_path("mouthPucker"), dict.fromkeys(range(1, 200), 0.25))
+    before = rows_of(baked)
+    line = add(scene, face)
+    np.testing.assert_allclose(
+        key_values(scene, face, "mouthFunnel", range(100, 131)), [sync[f] for f in range(100, 131)], atol=1e-6
+    )
+    assert "mouthFunnel (keys)" in line.theirs and "mouthPucker (keys)" not in line.theirs
+    assert np.ptp(key_values(scene, face, "mouthPucker", range(100, 131))) > 0.1, (
+        "baked keys that never change give way"
+    )
+    np.testing.assert_allclose(key_values(scene, face, "mouthPucker", [50, 99, 131, 150]), 0.25, atol=1e-6)
+
+    lines = lines_for(scene, face)
+    filled = played(scene, face, range(100, 131))
+    lines.change(line.id, regions={"mouth": Region("TAKE")})
+    taken = key_values(scene, face, "mouthFunnel", range(100, 131))
+    assert np.abs(taken - [sync[f] for f in range(100, 131)]).max() > 0.2
+    lines.change(line.id, regions={"mouth": Region("ADD")})
+    added = key_values(scene, face, "mouthFunnel", range(108, 120))
+    rest = taken[8:20] + [sync[f] for f in range(108, 120)]
+    assert np.abs(added - rest).max() < 0.02
+    lines.change(line.id, regions={})
+    np.testing.assert_allclose(played(scene, face, range(100, 131)), filled, atol=1e-6)
+    lines.remove(line.id)
+    assert rows_of(baked) == before
+
+
+def test_muted_and_scaled_regions_and_layers(scene: bpy.types.Scene) -> None:
+    face = character()
+    line = add(scene, face)
+    lines = lines_for(scene, face)
+    lines.change(line.id, regions={"upper face": Region(mute=True), "eyes": Region(scale=0.5)})
+    assert not key_values(scene, face, "browInnerUp", range(100, 131)).any()
+    half = key_values(scene, face, "eyeSquintLeft", range(110, 120))
+    lines.change(line.id, regions={})
+    assert np.abs(2 * half - key_values(scene, face, "eyeSquintLeft", range(110, 120))).max() < 0.02
+    lines.change(line.id, intensity=0.0, speech=0.0)
+    assert np.abs(played(scene, face, [115]) - played(scene, face, [50])).max() < 1e-6
+    lines.change(line.id, intensity=0.0, speech=1.0)
+    assert key_values(scene, face, "jawOpen", range(100, 131)).max() > 0.02, "the words alone"
+
+
+def test_takes_change_places_and_come_back_the_same(scene: bpy.types.Scene) -> None:
+    face = character()
+    line = add(scene, face, takes=3)
+    assert (line.shown, [take.seed for take in line.takes]) == (0, [0, 1, 2])
+    first = played(scene, face, range(95, 140))
+    lines = lines_for(scene, face)
+    lines.show(line.id, 2)
+    assert np.abs(played(scene, face, range(95, 140)) - first).max() > 0.1
+    lines.show(line.id, 0)
+    np.testing.assert_allclose(played(scene, face, range(95, 140)), first, atol=1e-6)
+    lines.show(line.id, -1)
+    assert np.ptp(played(scene, face, range(95, 140)), axis=0).max() == 0
+    lines.show(line.id, 1)
+    lines.remove_take(line.id, 1)
+    (line,) = lines_of(detect_rig(face))
+    assert [take.seed for take in line.takes] == [0, 2] and line.shown == 1
+    lines.remove_take(line.id, 0)
+    lines.remove_take(line.id, 0)
+    assert lines_of(detect_rig(face)) == () and not bpy.data.actions
+
+
+def test_lines_that_overlap_blend(scene: bpy.types.Scene) -> None:
+    face = character()
+    first, second = add(scene, face, 100), add(scene, face, 118, seed=5)
+    curve = key_values(scene, face, "jawOpen", range(90, 160))
+    smooth = np.abs(np.diff(curve, 2)).max()
+    lines = lines_for(scene, face)
+    alone = played(scene, face, range(131, 149))
+    lines.remove(first.id)
+    np.testing.assert_allclose(played(scene, face, range(131, 149)), alone, atol=0.012)
+    (rest,) = lines_of(detect_rig(face))
+    assert (rest.id, rest.start, rest.end) == (second.id, 118, 148)
+    assert smooth < 0.5, "a jump where one line meets the next"
+    lines.remove(second.id)
+    assert not bpy.data.actions
+
+
+def move_keys(action: bpy.types.Action, by: Callable[[float], float], after: float = -1e9) -> None:
+    """As an animator in the Dope Sheet: all keys from a frame on, handles with them."""
+    for slot in action.slots:
+        for curve in curves_in(action, slot):
+            for point in curve.keyframe_points:
+                if point.co.x >= after:
+                    left, right = point.handle_left.x, point.handle_right.x
+                    point.co.x, point.handle_left.x, point.handle_right.x = by(point.co.x), by(left), by(right)
+            curve.update()
+
+
+@pytest.mark.parametrize(("name", "by", "start", "end"), [
+    ("moved", lambda frame: frame + 37, 137, 167),
+    ("stretched", lambda frame: 1.5 * frame, 150, 195),
+])  # fmt: skip
+def test_keys_that_were_moved_by_hand_take_the_line_along(
+    scene: bpy.types.Scene, name: str, by: Callable[[float], float], start: int, end: int
+) -> None:
+    face = character()
+    line = add(scene, face, takes=2)
+    action = face.data.shape_keys.animation_data.action
+    move_keys(action, by)
+    (found,) = lines_of(detect_rig(face))
+    assert (round(found.start), round(found.end)) == (start, end)
+    lines = lines_for(scene, face)
+    lines.show(line.id, 1)
+    (found,) = lines_of(detect_rig(face))
+    assert (found.start, found.end, found.shown) == (start, end, 1)
+    values = played(scene, face, range(90, 210))
+    moving = np.flatnonzero(np.abs(np.diff(values, axis=0)).max(1) > 1e-4) + 90
+    assert moving.min() >= start - 1 and moving.max() <= end
+    lines.remove(line.id)
+    assert not bpy.data.actions
+
+
+def edit(face: bpy.types.Object, name: str, by: float) -> None:
+    """Raise the keys of a shape key that are well inside the line at 100 to 130."""
+    data = face.data.shape_keys.animation_data
+    curve = next(c for c in curves_in(data.action, data.action_slot) if c.data_path == key_path(name))
+    for point in curve.keyframe_points:
+        if 106 < point.co.x < 124:
+            point.co.y += by
+            point.handle_left.y += by
+            point.handle_right.y += by
+    curve.update()
+
+
+def test_a_hand_edit_stays_as_a_layer_or_becomes_a_take(scene: bpy.types.Scene) -> None:
+    face = character()
+    line = add(scene, face, takes=2)
+    plain = key_values(scene, face, "noseSneerLeft", range(100, 131))
+    assert not lines_of(detect_rig(face), line.id)[0].edited
+    edit(face, "noseSneerLeft", 0.3)
+    assert lines_of(detect_rig(face), line.id)[0].edited
+    edited = key_values(scene, face, "noseSneerLeft", range(100, 131))
+    assert np.abs(edited - plain).max() > 0.25
+
+    lines = lines_for(scene, face)
+    lines.show(line.id, 1)
+    assert any("by hand" in sentence for sentence in lines.said)
+    lines.show(line.id, 0)
+    np.testing.assert_allclose(key_values(scene, face, "noseSneerLeft", range(100, 131)), edited, atol=0.02)
+    assert lines_of(detect_rig(face))[0].layer
+    lines.keep_edit(line.id, "DISCARD")
+    np.testing.assert_allclose(key_values(scene, face, "noseSneerLeft", range(100, 131)), plain, atol=0.012)
+
+    edit(face, "noseSneerLeft", 0.3)
+    lines.keep_edit(line.id, "OWN_TAKE")
+    (found,) = lines_of(detect_rig(face))
+    assert (len(found.takes), found.shown, found.takes[2].edit, found.layer) == (3, 2, True, False)
+    np.testing.assert_allclose(key_values(scene, face, "noseSneerLeft", range(100, 131)), edited, atol=0.02)
+    lines.show(line.id, 0)
+    np.testing.assert_allclose(key_values(scene, face, "noseSneerLeft", range(100, 131)), plain, atol=0.012)
+
+
+def test_takes_that_go_on_from_a_frame_keep_the_edit_until_there(scene: bpy.types.Scene) -> None:
+    face = character()
+    line = add(scene, face)
+    edit(face, "noseSneerLeft", 0.3)
+    edited = key_values(scene, face, "noseSneerLeft", range(100, 131))
+    lines = lines_for(scene, face)
+    same = replace(clip(0), seed=9)
+    lines.add([same], 100, STYLE, text=line.text, line=line.id, edits_until=115)
+    went_on = key_values(scene, face, "noseSneerLeft", range(100, 131))
+    np.testing.assert_allclose(went_on[:14], edited[:14], atol=0.02)
+    assert np.abs(went_on[17:24] - edited[17:24]).max() > 0.1
+    lines.show(line.id, 0)
+    np.testing.assert_allclose(key_values(scene, face, "noseSneerLeft", range(100, 131)), edited, atol=0.02)
+
+
+def test_deleted_keys_leave_the_line_in_the_list(scene: bpy.types.Scene) -> None:
+    face = character()
+    line = add(scene, face, takes=2)
+    whole = played(scene, face, range(100, 131))
+    data = face.data.shape_keys.animation_data
+    for curve in curves_in(data.action, data.action_slot):
+        curve.keyframe_points.clear()
+    (found,) = lines_of(detect_rig(face))
+    assert (found.shown, len(found.takes)) == (-1, 2)
+    lines_for(scene, face).show(line.id, 0)
+    np.testing.assert_allclose(played(scene, face, range(100, 131)), whole, atol=1e-5)
+
+
+def test_a_duplicate_has_lines_of_its_own(scene: bpy.types.Scene) -> None:
+    face = character(bones=())
+    line = add(scene, face, takes=2)
+    copy = face.copy()
+    copy.data = face.data.copy()
+    scene.collection.objects.link(copy)
+    data = copy.data.shape_keys.animation_data
+    assert data.action == face.data.shape_keys.animation_data.action
+    with pytest.raises(LineError, match="also moves"):
+        lines_for(scene, copy).show(line.id, 1)
+    slot = data.action_slot.identifier
+    data.action = data.action.copy()  # as Shift+D does by itself in Blender's interface
+    data.action_slot = data.action.slots[slot]
+    lines_for(scene, copy).show(line.id, 1)
+    face.name = "Renamed"
+    assert lines_of(detect_rig(copy))[0].shown == 1 and lines_of(detect_rig(face))[0].shown == 0
+
+
+def test_renamed_keys_and_bones_keep_their_lines(scene: bpy.types.Scene) -> None:
+    face = character()
+    line = add(scene, face, takes=2)
+    face.data.shape_keys.key_blocks["jawOpen"].name = "JawOpen"
+    face.parent.pose.bones["Head"].name = "head"
+    (found,) = lines_of(detect_rig(face))
+    assert (found.start, found.end) == (100, 130)
+    lines_for(scene, face).show(line.id, 1)
+    assert np.ptp(key_values(scene, face, "JawOpen", range(100, 131))) > 0.05
+    action = face.data.shape_keys.animation_data.action
+    paths = [(c.data_path, c.array_index) for slot in action.slots for c in curves_in(action, slot)]
+    assert len(paths) == len(set(paths)), "two curves for one property"
+    lines_for(scene, face).remove(line.id)
+    assert not bpy.data.actions
+
+
+def test_another_frame_rate(scene: bpy.types.Scene) -> None:
+    face = character()
+    line = add(scene, face)
+    scene.render.fps = 60
+    lines = lines_for(scene, face)
+    lines.rewrite()
+    (found,) = lines_of(detect_rig(face))
+    assert (found.start, found.end) == (100, 100 + 75)
+    scene.render.fps_base = 0.0001
+    with pytest.raises(LineError, match="keys on each curve"):
+        lines_for(scene, face).add([clip(3)], 400, STYLE, text="Too many")
+    assert [one.id for one in lines_of(detect_rig(face))] == [line.id]
+
+
+def test_stretching_keeps_closures_on_frames(scene: bpy.types.Scene) -> None:
+    face = character()
+    line = add(scene, face)
+    lines_for(scene, face).change(line.id, end=190)
+    (found,) = lines_of(detect_rig(face))
+    assert (found.start, found.end) == (100, 190)
+    jaw = key_values(scene, face, "jawOpen", range(100, 191))
+    close = key_values(scene, face, "mouthClose", range(100, 191))
+    assert (np.abs(jaw - close)[jaw > 0.02] < 1e-3).any(), "no frame on which the lips are shut"
+    with pytest.raises(LineError, match="two frames"):
+        lines_for(scene, face).change(line.id, end=90)
+
+
+# ---------------------------------------------------------------------------------------------------- hard cases
+
+
+def test_a_linked_action_is_refused(scene: bpy.types.Scene, tmp_path: Path) -> None:
+    action = scenes.animate_by_hand(character(()).data.shape_keys, key_path("jawOpen"), {1: 0.5})
+    bpy.data.libraries.write(str(tmp_path / "a.blend"), {action})
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    face = character(())
+    with bpy.data.libraries.load(str(tmp_path / "a.blend"), link=True) as (there, wanted):
+        wanted.actions = list(there.actions)
+    data = face.data.shape_keys.animation_data_create()
+    data.action = wanted.actions[0]
+    data.action_slot = data.action.slots[0]
+    with pytest.raises(LineError, match="linked from another file"):
+        add(bpy.context.scene, face)
+
+
+def test_tweak_mode_influence_and_blending_are_refused_with_what_to_do(scene: bpy.types.Scene) -> None:
+    face = character(())
+    action = scenes.animate_by_hand(face.data.shape_keys, key_path("jawOpen"), {1: 0.5})
+    data = face.data.shape_keys.animation_data
+    data.action_influence = 0.5
+    with pytest.raises(LineError, match="Set it to 1 and Replace"):
+        add(scene, face)
+    data.action_influence, data.action_blend_type = 1.0, "ADD"
+    with pytest.raises(LineError, match="Set it to 1 and Replace"):
+        add(scene, face)
+    data.action_blend_type = "REPLACE"
+    slot = data.action_slot
+    data.action = None
+    strip = data.nla_tracks.new().strips.new("Strip", 1, action)
+    strip.action_slot = slot
+    data.nla_tracks.active = data.nla_tracks[0]
+    strip.select = True
+    data.use_tweak_mode = True
+    if data.use_tweak_mode:
+        with pytest.raises(LineError, match="tweak mode"):
+            add(scene, face)
+        data.use_tweak_mode = False
+    data.action_extrapolation = "NOTHING"
+    assert "jawOpen (NLA)" in add(scene, face, 400).theirs
+
+
+def test_curves_with_modifiers_drivers_and_mutes_are_theirs(scene: bpy.types.Scene) -> None:
+    face = character()
+    key = face.data.shape_keys
+    for name in ("jawOpen", "mouthPucker", "browInnerUp"):
+        scenes.animate_by_hand(key, key_path(name), {1: 0.2, 11: 0.2})
+    curves = {c.data_path: c for c in curves_in(key.animation_data.action, key.animation_data.action_slot)}
+    curves[key_path("jawOpen")].modifiers.new("CYCLES")
+    curves[key_path("mouthPucker")].mute = True
+    curves[key_path("browInnerUp")].modifiers.new("NOISE")
+    key.key_blocks["cheekPuff"].driver_add("value").driver.expression = "0.3"
+    face.parent.pose.bones["Head"].constraints.new("TRACK_TO").target = face
+    before = rows_of(key.animation_data.action)
+    line = add(scene, face)
+    assert set(line.theirs) >= {
+        "jawOpen (modifier)", "mouthPucker (muted)", "browInnerUp (noise)", "cheekPuff (driver)", "Head (constraint)",
+    }  # fmt: skip
+    after = {row[1]: row for row in rows_of(key.animation_data.action)}
+    assert all(after[row[1]] == row for row in before)
+    lines_for(scene, face).change(line.id, regions={"upper face": Region("TAKE")})
+    (line,) = lines_of(detect_rig(face))
+    assert "browInnerUp (noise)" not in line.theirs and "jawOpen (modifier)" in line.theirs
+
+
+def test_an_action_with_several_slots_and_one_that_was_swapped(scene: bpy.types.Scene) -> None:
+    face = character()
+    key, armature = face.data.shape_keys, face.parent
+    action = scenes.animate_by_hand(key, key_path("jawOpen"), {1: 0.2})
+    armature.animation_data_create().action = action
+    armature.animation_data.action_slot = action.slots.new(id_type="OBJECT", name="Body")
+    line = add(scene, face)
+    assert armature.animation_data.action == action and len(action.slots) == 2
+    assert np.ptp(played(scene, face, range(100, 131))[:, -16:], axis=0).max() > 0.01, "the head is still"
+    key.animation_data.action = None
+    assert lines_of(detect_rig(face)) == ()
+    key.animation_data.action = action
+    key.animation_data.action_slot = next(slot for slot in action.slots if slot.target_id_type == "KEY")
+    assert [one.id for one in lines_of(detect_rig(face))] == [line.id]
+
+
+def test_save_and_open_keeps_lines_exactly(scene: bpy.types.Scene, tmp_path: Path) -> None:
+    face = busy(scene)
+    line = add(scene, face, takes=2)
+    whole, name = played(scene, face, range(95, 135)), face.name
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
+    scene, face = bpy.context.scene, bpy.data.objects[name]
+    np.testing.assert_array_equal(played(scene, face, range(95, 135)), whole)
+    (found,) = lines_of(detect_rig(face), line.id)
+    assert found == line and not found.edited
+    lines_for(scene, face).show(line.id, 1)
+    lines_for(scene, face).show(line.id, 0)
+    np.testing.assert_allclose(played(scene, face, range(95, 135)), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("damage", ["text", "clips", "digits", "nan", "group", "surrogate"])
+def test_damaged_records_are_named_and_harm_nothing(scene: bpy.types.Scene, damage: str) -> None:
+    face = character()
+    good, bad = add(scene, face, 200), add(scene, face, 100, takes=2)
+    action = face.data.shape_keys.animation_data.action
+    stored = action[LINES_PROPERTY][bad.id]
+    record = stored["record"]
+    if damage == "clips":
+        del stored["clips"]["2"]
+        with pytest.raises(LineError, match="Generate the line again"):
+            lines_for(scene, face).show(bad.id, 1)
+        assert {line.id for line in lines_of(detect_rig(face))} == {good.id, bad.id}
+        return
+    if damage == "group":
+        del action[LINES_PROPERTY][bad.id]
+        action[LINES_PROPERTY][bad.id] = 3
+    elif damage == "surrogate":
+        stored["record"] = record.replace("Line at 100", "\\ud800")
+    else:
+        stored["record"] = {
+            "text": "{not JSON",
+            "digits": record.replace('"seed":0', f'"seed":{"9" * 4300}'),
+            "nan": record.replace('"fps":24.0', '"fps":NaN'),
+        }[damage]
+    lines = {line.id: line for line in lines_of(detect_rig(face))}
+    assert lines[good.id].takes and (damage == "surrogate" or not lines[bad.id].takes)
+    lines[bad.id].text.encode()
+    before = played(scene, face, range(195, 235))
+    lines_for(scene, face).remove(bad.id)
+    np.testing.assert_array_equal(played(scene, face, range(195, 235)), before)
+    assert np.ptp(played(scene, face, range(95, 135)), axis=0).max() == 0

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One table of settings: the scene, the operator, the command line and the request say the same."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import bpy
+import pytest
+
+import blender_cteg
+from blender_cteg import preferences
+from blender_cteg.settings import SETTINGS, chosen, request
+from blender_cteg.worker.locate import LocateError
+from generator import requests
+
+OLD = Path(__file__).parent / "data" / "scene_0_1_0.blend"
+
+
+@pytest.fixture(autouse=True)
+def scene() -> Iterator[bpy.types.Scene]:
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    blender_cteg.register()
+    yield bpy.context.scene
+    blender_cteg.unregister()
+
+
+def test_what_is_asked_for_by_default_is_what_the_generator_does_by_itself(scene: bpy.types.Scene) -> None:
+    asked = request(chosen(scene.cteg) | {"text": "Hi.", "timeline": None})
+    known = {field.name: field.default for field in dataclasses.fields(requests.LineRequest)}
+    assert {name for name, value in asked.items() if value != known[name]} == {"text", "takes", "spread"}
+    assert requests.LineRequest.from_json(asked).takes == 3
+
+
+def test_every_setting_of_the_generator_is_in_the_table() -> None:
+    fields = {field.name for field in dataclasses.fields(requests.LineRequest)}
+    made_by_the_operator = {"branch", "vary", "layered", "warnings"}
+    assert {setting.key for setting in SETTINGS if setting.asked} == fields - made_by_the_operator
+
+
+def test_the_limits_of_sliders_can_be_performed(scene: bpy.types.Scene) -> None:
+    for setting in SETTINGS:
+        for name in ("soft_min", "soft_max") if setting.asked else ():
+            if name in setting.options:
+                values = {**chosen(scene.cteg), "text": "Hi.", "timeline": None, setting.key: setting.options[name]}
+                requests.LineRequest.from_json(request(values))
+
+
+def test_the_operator_has_an_argument_for_every_setting_and_forgets_it() -> None:
+    properties = bpy.ops.cteg.perform.get_rna_type().properties
+    for setting in SETTINGS:
+        if setting.key:
+            assert properties[setting.key].is_skip_save
+            assert properties[setting.key].description == setting.description
+
+
+def test_a_scene_of_the_first_version_keeps_its_settings() -> None:
+    bpy.ops.wm.open_mainfile(filepath=str(OLD))
+    settings = bpy.context.scene.cteg
+    assert settings.target is not None
+    assert settings.text.startswith("I missed you") and settings.emotion == "sadness"
+    assert (settings.takes, settings.blend) == (3, 6)
+
+
+def preferring(**values: str) -> Any:
+    chosen = SimpleNamespace(**{"python": "", "device": "auto", "checkpoint": "", "widen": "ASK", **values})
+    addon = SimpleNamespace(preferences=chosen)
+    return SimpleNamespace(preferences=SimpleNamespace(addons={preferences.__package__: addon}))
+
+
+def test_paths_beside_the_open_file_are_refused(tmp_path: Path) -> None:
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    (tmp_path / "python").touch(0o755)
+    for name in ("python", "checkpoint"):
+        with pytest.raises(
+            LocateError, match=f"{name.capitalize()} in the CTEG preferences is //python, which depends"
+        ):
+            preferences.choices(preferring(**{name: "//python"}))
+    assert preferences.choices(preferring(python=" /usr/bin/python3 ")).python == "/usr/bin/python3"
+
+
+def test_a_checkpoint_for_scripts_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(preferences.CHECKPOINT_VARIABLE, "/mine")
+    assert preferences.choices(preferring()).checkpoint == "/mine"
+    assert preferences.choices(preferring(checkpoint="/chosen")).checkpoint == "/chosen"

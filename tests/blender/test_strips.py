@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lines as strips of the Nonlinear Animation editor, and back."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+import pytest
+
+from blender_cteg.character.detection.detect import detect_rig
+from blender_cteg.performance import strips
+from blender_cteg.performance.lines import LineError, Lines, lines_of
+
+from .test_lines import OUTSIDE, add, busy, character, played, rows_of
+
+
+def test_a_line_plays_the_same_as_a_strip_and_comes_back(scene: bpy.types.Scene) -> None:
+    face = character()
+    face.data.shape_keys.key_blocks["mouthSmileLeft"].value = 0.2
+    rig = detect_rig(face)
+    first, second = add(scene, face, 100, takes=2), add(scene, face, 200, seed=4)
+    whole = played(scene, face, range(90, 240))
+    lines = Lines(scene, rig)
+    for line in (first, second):
+        strips.send(scene, rig, lines, line)
+    assert lines_of(rig) == () and any("is a strip" in sentence for sentence in lines.said)
+    tracks = [track.name for track in face.data.shape_keys.animation_data.nla_tracks]
+    assert tracks == ["CTEG Rest", "CTEG Lines"]
+    np.testing.assert_allclose(played(scene, face, range(90, 240)), whole, atol=1e-5)
+
+    for owner in (face.data.shape_keys, face.parent):  # dragged in the editor
+        owner.animation_data.nla_tracks["CTEG Lines"].lock = False
+        owner.animation_data.nla_tracks["CTEG Lines"].strips[1].frame_start_ui = 210
+    said = strips.bring_back(scene, rig, None)
+    assert "2 lines are back" in said[-1]
+    back = lines_of(rig)
+    assert [(line.text, line.start, line.end, len(line.takes)) for line in back] == [
+        (first.text, 100, 130, 2),
+        (second.text, 210, 240, 1),
+    ]
+    np.testing.assert_allclose(played(scene, face, range(90, 190)), whole[:100], atol=0.012)
+    assert not len(face.data.shape_keys.animation_data.nla_tracks)
+    for line in back:
+        Lines(scene, rig).remove(line.id)
+    assert not bpy.data.actions
+
+
+def test_a_strip_leaves_the_animators_own_animation_alone(scene: bpy.types.Scene) -> None:
+    face = busy(scene)
+    rig = detect_rig(face)
+    action = face.data.shape_keys.animation_data.action
+    before, keys = played(scene, face, OUTSIDE), rows_of(action)
+    line = add(scene, face)
+    strips.send(scene, rig, Lines(scene, rig), line)
+    assert rows_of(action) == keys and face.data.shape_keys.animation_data.action == action
+    assert np.abs(played(scene, face, OUTSIDE) - before).max() <= 1e-5
+    strips.bring_back(scene, rig, None)
+    Lines(scene, rig).remove(line.id)
+    np.testing.assert_array_equal(played(scene, face, OUTSIDE), before)
+
+
+def test_there_is_a_sentence_where_nothing_can_be_sent_or_brought(scene: bpy.types.Scene) -> None:
+    face = character()
+    rig = detect_rig(face)
+    with pytest.raises(LineError, match="No line of this character is a strip"):
+        strips.bring_back(scene, rig, None)
+    line = add(scene, face)
+    lines = Lines(scene, rig)
+    lines.show(line.id, -1)
+    with pytest.raises(LineError, match="Show a take"):
+        strips.send(scene, rig, lines, lines_of(rig)[0])
