@@ -26,9 +26,11 @@ from .performance import preview
 from .performance.diagnosis import diagnose
 from .performance.lines import LineError, Lines, damaged_lines, lines_of
 from .performance.migration import old_takes
+from .performance.owners import owners_of
 from .performance.patch import PatchError
 from .performance.ranges import extremes_of, tight_keys
 from .performance.record import Line
+from .performance.store import LINES_PROPERTY
 from .shared import ARKIT55
 from .ui.layouts import redraw_panels
 
@@ -60,6 +62,7 @@ class Character:
         tight: names of shape keys whose sliders cut its lines off.
         rows: its channels as the mapping editor lists them.
         old_takes: how many takes of version 0.1.0 it has.
+        in_strips: whether lines of it were sent to strips.
         refusal: why what was last asked for in a field of a panel was not done, or "".
     """
 
@@ -77,6 +80,7 @@ class Character:
     tight: tuple[str, ...] = ()
     rows: tuple[mapping_rows.Row, ...] = ()
     old_takes: int = 0
+    in_strips: bool = False
     refusal: str = ""
 
     @property
@@ -168,6 +172,7 @@ def found(scene: bpy.types.Scene, target: bpy.types.Object | None, active: str =
     return Character(
         scene, target, rig, problem, mapping, mapping_problem, _why_locked(rig), lines, tuple(rig.summary()),
         tuple(notes), tuple(fit_lines(rig, mapping)), tuple(tight), rows, 0 if problem else len(old_takes(rig)),
+        _in_strips(rig),
     )  # fmt: skip
 
 
@@ -192,6 +197,12 @@ def _why_locked(rig: Rig) -> str:
         advice = rig.problem or "Make it a library override."
         return f"The mesh of {rig.object.name} is linked, and its mapping with it. {advice}"
     return ""
+
+
+def _in_strips(rig: Rig) -> bool:
+    tracks = [track for owner in owners_of(rig) if owner.data is not None for track in owner.data.nla_tracks]
+    actions = [strip.action for track in tracks for strip in track.strips]
+    return any(LINES_PROPERTY in action for action in actions if action is not None)
 
 
 def _shared(rig: Rig) -> list[str]:

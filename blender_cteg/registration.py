@@ -9,7 +9,7 @@ import bpy
 from bpy.app.handlers import persistent
 from bpy.props import PointerProperty
 
-from . import cast, cli, preferences, settings
+from . import cast, preferences, settings
 from .operators import extend, heads, jobs, lines, mapping, mapping_files, perform, segments, timelines, widen
 from .performance import preview
 from .ui import fields, lines_panel, mapping_panel, panels, understood
@@ -86,6 +86,13 @@ def _forget_job(*_arguments: object) -> None:
 _HANDLERS: Final = (("load_pre", _forget_job), *preview.HANDLERS, *cast.HANDLERS)
 
 
+def _run_command(arguments: list[str]) -> int:
+    """``blender --command cteg``: what it needs is imported when it is used."""
+    from . import cli
+
+    return cli.run(arguments)
+
+
 def register() -> None:
     """Make everything known to Blender; when that fails half-way, what was done is undone."""
     try:
@@ -96,7 +103,7 @@ def register() -> None:
         bpy.types.TOPBAR_MT_file_import.append(heads.draw_in_import_menu)
         for handlers, function in _HANDLERS:
             getattr(bpy.app.handlers, handlers).append(function)
-        _commands.append(bpy.utils.register_cli_command("cteg", cli.run))
+        _commands.append(bpy.utils.register_cli_command("cteg", _run_command))
     except Exception:
         unregister()
         raise

@@ -120,9 +120,11 @@ def test_what_blender_plays_is_what_the_generator_said(extension: Path, root: Pa
     assert clips["channels"].tolist()[:52] == head["arkit_channels"].tolist()
     for number, seed in enumerate(seeds):
         clip = clips["values"][number, : clips["lengths"][number]]
-        np.testing.assert_allclose(play[f"keys{seed}"], clip[:, :52] @ head["arkit_to_exp"], atol=2e-3)
-        jaw = np.linalg.norm(clip[:, :52] @ head["arkit_to_jaw"], axis=1)
-        np.testing.assert_allclose(play[f"jaw{seed}"], jaw, atol=2e-3)
+        inside = slice(1, -1)  # a line leaves from what is there on its first frame, and is back on its last
+        exps = (clip[:, :52] @ head["arkit_to_exp"])[inside]
+        np.testing.assert_allclose(play[f"keys{seed}"][inside], exps, atol=5e-3)  # takes are kept in half precision
+        jaw = np.linalg.norm(clip[:, :52] @ head["arkit_to_jaw"], axis=1)[inside]
+        np.testing.assert_allclose(play[f"jaw{seed}"][inside], jaw, atol=2e-3)
         assert play[f"keys{seed}"].std(axis=0).max() > 0.1, "the face hardly moves"
         np.testing.assert_allclose(play[f"keys{seed}"][-1], 0.0, atol=0.2)  # it ends at the standard face
     common = min(clips["lengths"])

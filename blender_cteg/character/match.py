@@ -21,7 +21,6 @@ from .detection.naming import load_table, match_arkit, match_bones, match_flame
 from .direct import EYE_TURNS, JAW_TURNS
 
 Kind = Literal["KEY", "BONE", "ROLE"]
-Why = Literal["exact", "spelling", "side", "role", "similar"]
 
 #: Candidates from this score on are used without asking.
 SURE: Final = 0.8
@@ -48,7 +47,6 @@ class Candidate:
         kind: KEY, BONE or ROLE.
         name: name of the key, of the bone, or of the role.
         score: how sure that is, 0..1; from `SURE` on it is used without asking.
-        why: what the score comes from.
         shared: whether it stands for both sides, and so is driven by two channels.
         half: the side it stands for, where the channel has none; else "".
     """
@@ -56,7 +54,6 @@ class Candidate:
     kind: Kind
     name: str
     score: float
-    why: Why
     shared: bool = False
     half: str = ""
 
@@ -89,7 +86,7 @@ def candidates(
             # A name suggests itself where it fits best and nowhere else.
             if score >= max(best - 1e-6, _FAINT):
                 half = "" if _said(channel)[1] else _said(name)[1]
-                similar.setdefault(channel, []).append(Candidate(kind, name, round(score, 2), "similar", shared, half))
+                similar.setdefault(channel, []).append(Candidate(kind, name, round(score, 2), shared, half))
     ranked = {c: tuple(sorted(found, key=lambda k: (k.kind == "BONE", -k.score))) for c, found in similar.items()}
     return MappingProxyType({c: (sure | ranked)[c] for c in channels if c in sure or c in ranked})
 
@@ -116,10 +113,10 @@ def _sure(channels: tuple[str, ...], keys: tuple[str, ...], bones: tuple[str, ..
         found = []
         for name in names:
             if len(names) > 1 or times.get(name, 0) > 1:
-                found.append(Candidate("KEY", name, 0.8, "side", times.get(name, 0) > 1))
+                found.append(Candidate("KEY", name, 0.8, times.get(name, 0) > 1))
             else:
                 same = name.lower() == channel.lower()
-                found.append(Candidate("KEY", name, 1.0 if same else 0.95, "exact" if same else "spelling"))
+                found.append(Candidate("KEY", name, 1.0 if same else 0.95))
         if found:
             sure[channel] = tuple(found)
     roles = match_bones(bones)
@@ -129,7 +126,7 @@ def _sure(channels: tuple[str, ...], keys: tuple[str, ...], bones: tuple[str, ..
     for role, turns in turning.items():
         for channel in turns if role in roles else ():
             if channel in channels and channel not in sure:
-                sure[channel] = (Candidate("ROLE", role, 0.95, "role"),)
+                sure[channel] = (Candidate("ROLE", role, 0.95),)
     return sure
 
 

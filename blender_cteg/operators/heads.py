@@ -16,6 +16,7 @@ from mathutils import Euler
 from ..heads.demo_head import DemoHeadError
 from ..heads.flame_file import FlameFileError
 from ..heads.flame_file.joints import fit_bones, joints_problem
+from . import Reasoned
 
 if TYPE_CHECKING:
     from bpy.types import Context, Event, Menu
@@ -29,19 +30,10 @@ def disabled_reason(context: Context) -> str:
     return "" if context.mode == "OBJECT" else "Leave the current mode first: switch to Object Mode."
 
 
-class _HeadOperator:
+class _HeadOperator(Reasoned):
     """Mixin: needs Object Mode, and reports what is wrong with a file."""
 
-    @classmethod
-    def reason(cls, context: Context) -> str:
-        """Why it cannot run, or ""."""
-        return disabled_reason(context)
-
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        if reason := cls.reason(context):
-            cls.poll_message_set(reason)
-        return not reason
+    reason = staticmethod(disabled_reason)
 
     def execute(self, context: Context) -> set[str]:
         try:
@@ -87,29 +79,21 @@ class CTEG_OT_import_flame(_HeadOperator, bpy.types.Operator, ImportHelper):
     # Set by a drop, and not remembered: the menu opens a file browser.
     filepath: StringProperty(name="File", subtype="FILE_PATH", options={"SKIP_SAVE"})
     identities: IntProperty(
-        name="Identities",
-        description="Shape keys Shape1, Shape2, ... that change who the face is",
-        default=10,
-        min=0,
-        max=300,
-    )
+        name="Identities", description="Shape keys Shape1, Shape2, ... that change who the face is",
+        default=10, min=0, max=300,
+    )  # fmt: skip
     expressions: IntProperty(
-        name="Expressions",
+        name="Expressions", default=50, min=50, max=100,
         description="Shape keys Exp1, Exp2, ... that performances drive; 50 are enough for every clip",
-        default=50,
-        min=50,
-        max=100,
-    )
+    )  # fmt: skip
     correctives: BoolProperty(
         name="Pose Correctives",
         description="Add 36 shape keys that keep volume where neck, jaw and eyes turn, driven by the bones",
-        default=False,
     )
     template: StringProperty(
-        name="UV Template",
+        name="UV Template", subtype="FILE_PATH",
         description="A file with texture coordinates (.obj, or .npz with vt and ft), typed or pasted; empty for none",
-        subtype="FILE_PATH",
-    )
+    )  # fmt: skip
 
     def invoke(self, context: Context, event: Event) -> set[str]:
         started: set[str] = self.invoke_popup(context) if self.filepath else ImportHelper.invoke(self, context, event)
@@ -155,8 +139,9 @@ class CTEG_OT_fit_bones(_HeadOperator, bpy.types.Operator):
     bl_description = "Move neck, jaw and eye bones to where they belong after the Shape keys changed who the face is"
     bl_options = {"REGISTER", "UNDO"}
 
-    @classmethod
-    def reason(cls, context: Context) -> str:
+    @staticmethod
+    def reason(context: Context) -> str:
+        """See `Reasoned`."""
         return disabled_reason(context) or joints_problem(context.scene.cteg.target)
 
     def act(self, context: Context) -> str:

@@ -250,6 +250,7 @@ def _draw_status(header: Header, _context: Context) -> None:
     job = session.job
     if job is not None:
         row = header.layout.row(align=True)
-        row.progress(factor=job.fraction, text=f"{job.label}: {job.stage}")
         row.operator("cteg.cancel", text="Cancel", icon="X")
+        row.progress(factor=job.fraction, text=f"{job.fraction:.0%}")
+        header.layout.label(text=f"{job.label}: {job.stage}")
         header.layout.template_running_jobs()

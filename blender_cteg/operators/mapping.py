@@ -21,6 +21,7 @@ from ..character.rig import Rig, shorten
 from ..performance.clip import Clip
 from ..shared import ARKIT55
 from ..ui.fields import active_channel, show_preview
+from . import Reasoned
 
 if TYPE_CHECKING:
     from bpy.types import Context, Event
@@ -33,14 +34,10 @@ def disabled_reason(context: Context) -> str:
     return cast.character(context.scene).locked
 
 
-class MappingOperator:
+class MappingOperator(Reasoned):
     """Mixin: changes the mapping of the target, or says why not."""
 
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        if reason := disabled_reason(context):
-            cls.poll_message_set(reason)
-        return not reason
+    reason = staticmethod(disabled_reason)
 
     def execute(self, context: Context) -> set[str]:
         try:
@@ -124,11 +121,7 @@ class CTEG_OT_mapping_accept(MappingOperator, bpy.types.Operator):
     def act(self, context: Context, character: Character) -> str:
         mapping, count = mapping_rows.with_suggestions(prepared(character), character.rig, self.channel)
         if not count:
-            raise MappingError(
-                f"There is no suggestion for {self.channel}; add a target by hand."
-                if self.channel
-                else "There are no suggestions for this face; add targets by hand."
-            )
+            raise MappingError(f"There is no suggestion for {self.channel or 'this face'}; add a target by hand.")
         self.store(context, character.rig, mapping)
         return f"{count} suggestion{'s were' if count > 1 else ' was'} accepted"
 
@@ -251,7 +244,7 @@ class CTEG_OT_mapping_add_target(MappingOperator, bpy.types.Operator):
         return {"RUNNING_MODAL"}
 
     def act(self, context: Context, character: Character) -> str:
-        mapping, channel, rig = prepared(character), chosen_channel(character), character.rig
+        mapping, channel, rig = prepared(character), active_channel(character), character.rig
         names = rig.keys if self.kind == "KEY" else rig.bone_names
         # Unset, an enumeration is its first item; nobody chose that.
         index = int(self.choice) if self.properties.is_property_set("choice") else -1
@@ -261,7 +254,7 @@ class CTEG_OT_mapping_add_target(MappingOperator, bpy.types.Operator):
             raise MappingError(f"{rig.object.name} has no {what} called {name!r}; choose one it has.")
         if self.kind == "KEY" and channel in mapping.shape_keys.get(name, {}):
             raise MappingError(f"{channel} moves {name} already; change its weight.")
-        candidate = Candidate("KEY" if self.kind == "KEY" else "BONE", name, 1.0, "exact")
+        candidate = Candidate("KEY" if self.kind == "KEY" else "BONE", name, 1.0)
         self.store(context, rig, edits.accepted(mapping, channel, [candidate]))
         return f"{channel} moves {name}"
 
@@ -275,7 +268,7 @@ class CTEG_OT_mapping_remove_target(MappingOperator, bpy.types.Operator):
     place: IntProperty(name="Place", description="Which of the channel's targets, from 0; -1: all of them", default=-1)
 
     def act(self, context: Context, character: Character) -> str:
-        mapping, channel = prepared(character), chosen_channel(character)
+        mapping, channel = prepared(character), active_channel(character)
         targets = edits.targets_of(mapping, channel)
         chosen = targets if self.place == -1 else targets[self.place : self.place + 1] if self.place >= 0 else ()
         if not chosen:
@@ -284,10 +277,3 @@ class CTEG_OT_mapping_remove_target(MappingOperator, bpy.types.Operator):
             mapping = edits.without_target(mapping, channel, target)
         self.store(context, character.rig, mapping)
         return f"{channel} moves {shorten([target.label for target in chosen], 3)} no more"
-
-
-def chosen_channel(character: Character) -> str:
-    """The channel chosen in the list. MappingError when none is."""
-    if channel := active_channel(character):
-        return channel
-    raise MappingError("No channel is chosen; click one in the list of the Mapping panel.")

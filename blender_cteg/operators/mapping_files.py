@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 #: A fit of all channels to all keys of a face is about 150 kB.
 LARGEST_FILE: Final = 8_000_000
+_NO_OTHERS: Final = "Select the other characters too: their meshes, or their armatures."
 
 
 def read_mapping(path: Path) -> Mapping:
@@ -91,13 +92,10 @@ class CTEG_OT_mapping_save(MappingOperator, bpy.types.Operator, ExportHelper):
     filename_ext = ".json"
     filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
 
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        # Reading is possible where changing is not.
-        if cast.character(context.scene).mapping is None:
-            cls.poll_message_set("Choose a target with a mapping first.")
-            return False
-        return True
+    @staticmethod
+    def reason(context: Context) -> str:
+        """Reading is possible where changing is not."""
+        return "" if cast.character(context.scene).mapping is not None else "Choose a target with a mapping first."
 
     def act(self, _context: Context, character: Character) -> str:
         path = Path(bpy.path.abspath(self.filepath))
@@ -115,15 +113,12 @@ class CTEG_OT_mapping_copy(MappingOperator, bpy.types.Operator):
     bl_description = "Give the mapping of the target to all other selected characters whose names match"
     bl_options = {"REGISTER", "UNDO"}
 
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        if not super().poll(context):
-            return False
+    @staticmethod
+    def reason(context: Context) -> str:
+        """See `Reasoned`."""
         own = cast.character(context.scene).rig
-        if not any(obj not in (own.object, own.armature) for obj in context.selected_objects):
-            cls.poll_message_set("Select the other characters too: their meshes, or their armatures.")
-            return False
-        return True
+        others = any(obj not in (own.object, own.armature) for obj in context.selected_objects)
+        return disabled_reason(context) or ("" if others else _NO_OTHERS)
 
     def act(self, context: Context, character: Character) -> str:
         mapping, said, refused = replace(prepared(character), origin=EDITED), [], []

@@ -23,6 +23,7 @@ from ..emotions import label
 from ..performance import ranges
 from ..performance.clip import Clip, ClipError
 from ..performance.lines import LineError, Lines, lines_of
+from ..performance.owners import owners_of, why_not_writable
 from ..performance.record import Line, Style, Take
 from ..preferences import choices
 from ..settings import SETTINGS, Arguments, chosen, request
@@ -160,6 +161,9 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
         line = cast.active_line(scene) if own else next(iter(here), None)
         text = line.text if again and line is not None else given.get("text", scene.cteg.line())
         if reason := _problem(scene, performer, line, self.mode, text):
+            raise Refusal(reason)
+        owners = owners_of(performer.rig)
+        if owners and (reason := why_not_writable(owners[0], owners)):  # better known now than after a minute
             raise Refusal(reason)
         if not again:
             line = _saying(text, performer, line) if self.mode == "RESAMPLE" else None

@@ -12,6 +12,7 @@ from .. import cast
 from ..character.rig import shorten
 from ..performance import ranges
 from ..ui.layouts import wrapped
+from . import Reasoned
 
 if TYPE_CHECKING:
     from bpy.types import Context, Event
@@ -28,17 +29,13 @@ def disabled_reason(context: Context) -> str:
     return ranges.why_not_wider(character.rig, character.tight)
 
 
-class CTEG_OT_widen_sliders(bpy.types.Operator):
+class CTEG_OT_widen_sliders(Reasoned, bpy.types.Operator):
     bl_idname = "cteg.widen_sliders"
     bl_label = "Widen Sliders"
     bl_description = "Give the shape keys of the target the range that its lines need"
     bl_options = {"REGISTER", "UNDO"}
 
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        if reason := disabled_reason(context):
-            cls.poll_message_set(reason)
-        return not reason
+    reason = staticmethod(disabled_reason)
 
     def invoke(self, context: Context, _event: Event) -> set[str]:
         answered: set[str] = context.window_manager.invoke_props_dialog(self, width=_WIDTH, confirm_text="Widen")

@@ -6,23 +6,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from ..emotions import label
-from ..shared import ARKIT55, MAX_SCALE, Timeline, TimelineError
-from .segments import Segment, SegmentError
+from ..shared import ARKIT55, MAX_SCALE, Timeline
+from .segments import Segment
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | Mapping[str, JSON] | None"
-
-#: Version of the metadata that `Clip.to_json` writes.
-SCHEMA_VERSION: Final = 3
-#: What version 2 added to ``settings``, with the values that mean the same as before.
-_SETTINGS_2: Final[Mapping[str, JSON]] = {
-    "emotion_to": None, "rate": 1.0, "spread": False, "branch": None, "vary": None,
-}  # fmt: skip
 
 
 class ClipError(ValueError):
@@ -35,7 +27,7 @@ class Clip:
 
     Attributes:
         values: one row per frame, float32, shape (T, C); made read-only. With a timeline, the performance alone:
-            `animation.retime.face_at` adds the speech.
+            `layers.face_of` adds the speech.
         channels: C unique channel names, in column order.
         fps: frames per second of ``values``.
         space: what the numbers mean, such as ``arkit55`` (see generator/shared/spaces.py).
@@ -116,14 +108,6 @@ class Clip:
         """Seconds from the first frame to the last: (T - 1) / fps."""
         return (self.frames - 1) / self.fps
 
-    @property
-    def title(self) -> str:
-        """A name that tells it from other takes: the line, the emotion, the seed, and which take it came from."""
-        line = " ".join(self.text.split())
-        line = line if len(line) <= 32 else f"{line[:31].rstrip()}…"
-        origin = origin_of(self.settings, self.fps)
-        return f"{line or 'Take'} ({label(self.emotion)}, seed {self.seed}{f', {origin}' if origin else ''})"
-
     def channel(self, name: str) -> npt.NDArray[np.float32]:
         """One channel over time, shape (T,). KeyError when the clip has no such channel."""
         try:
@@ -134,75 +118,6 @@ class Clip:
     def with_values(self, values: npt.NDArray[np.float32], fps: float | None = None) -> Clip:
         """The same take with other numbers (and frame rate); same channels, speech and provenance."""
         return replace(self, values=values, fps=self.fps if fps is None else fps)
-
-    def to_json(self) -> dict[str, Any]:
-        """What is needed to ask for this take again: everything but the values, as plain JSON values."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "space": self.space,
-            "fps": self.fps,
-            "frames": self.frames,
-            "text": self.text,
-            "seed": int(self.seed),
-            "emotion": self.emotion,
-            "settings": dict(self.settings),
-            "segments": [segment.to_json() for segment in self.segments],
-            "last_seed": int(self.seed if self.last_seed is None else self.last_seed),
-            "timeline": None if self.timeline is None else self.timeline.to_json(),
-            "speech_scale": self.speech_scale,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any], values: npt.NDArray[np.float32], channels: tuple[str, ...]) -> Clip:
-        """A clip from `to_json` metadata and its values, shape (T, C).
-
-        Raises:
-            ClipError: the metadata is of another version, or a field is missing or of the wrong type.
-        """
-        data = migrated(data)
-        try:
-            return cls(
-                values,
-                tuple(channels),
-                float(data["fps"]),
-                str(data["space"]),
-                str(data["text"]),
-                int(data["seed"]),
-                str(data["emotion"]),
-                dict(data["settings"]),
-                tuple(map(Segment.from_json, data["segments"])),
-                int(data["last_seed"]),
-                None if data["timeline"] is None else Timeline.from_json(data["timeline"]),
-                float(data["speech_scale"]),
-            )
-        except (KeyError, TypeError, SegmentError, TimelineError) as error:
-            raise ClipError(f"This take's stored data is damaged ({error}). Generate the line again.") from None
-
-
-def migrated(data: Mapping[str, Any]) -> dict[str, Any]:
-    """`Clip.to_json` metadata of any version as that of this version; fields this module does not know are kept.
-
-    Raises:
-        ClipError: the version is unknown, or a take of an old version is damaged.
-    """
-    version = data.get("schema_version")
-    if version in (1, 2):
-        settings = data.get("settings", {})
-        if not isinstance(settings, Mapping):
-            raise ClipError(f"This take's stored data is damaged (settings is {settings!r}). Generate the line again.")
-        if version == 1:
-            data = {**data, "segments": [], "last_seed": data.get("seed")}
-            settings = {**_SETTINGS_2, **settings}
-        # One layer: their mouth moves as if speaking, and their seeds mean such takes.
-        settings = {**settings, "layered": False}
-        data = {**data, "schema_version": 3, "settings": settings, "timeline": None, "speech_scale": 1.0}
-        version = 3
-    if version != SCHEMA_VERSION:
-        raise ClipError(
-            f"This take was stored with version {version!r} of CTEG's data, and this CTEG reads version "
-            f"{SCHEMA_VERSION}. Update CTEG."
-        )
-    return dict(data)
 
 
 def origin_of(settings: Mapping[str, Any], fps: float) -> str:

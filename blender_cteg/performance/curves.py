@@ -6,6 +6,7 @@ Everything that is known of them is stored on the action itself, so that it is c
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,15 +22,10 @@ from .patch import (
     FRAME,
     GENERATED,
     KIND,
-    LEFT,
-    LEFT_TYPE,
     NEAR,
     NO_ROWS,
-    OVERSHOOT,
     POINT,
-    RIGHT,
     SAME,
-    SELECTED,
     VALUE,
     WIDTH,
     WROTE,
@@ -72,21 +68,13 @@ _VERSION: Final = 1
 _FEW: Final = 400
 #: So many of a span's curves, the most varied ones, say where it is.
 _WITNESSES: Final = 4
-#: Blender's names of a key's fields, and their columns.
-_FIELDS: Final[dict[str, slice]] = {
-    "co": POINT,
-    "handle_left": LEFT,
-    "handle_right": RIGHT,
-    **{
-        name: slice(LEFT_TYPE + k, LEFT_TYPE + k + 1)
-        for k, name in enumerate("handle_left_type handle_right_type interpolation easing type".split())
-    },
-    **{name: slice(OVERSHOOT + k, OVERSHOOT + k + 1) for k, name in enumerate(("back", "amplitude", "period"))},
-    **{
-        name: slice(SELECTED.start + k, SELECTED.start + k + 1)
-        for k, name in enumerate("select_control_point select_left_handle select_right_handle".split())
-    },
-}
+#: Blender's names of a key's fields, in the order of their columns.
+_NAMES: Final = (
+    "co handle_left handle_right back amplitude period handle_left_type handle_right_type interpolation easing type "
+    "select_control_point select_left_handle select_right_handle"
+).split()
+_STARTS: Final = [0, 2, 4, *range(6, WIDTH)]
+_FIELDS: Final = {name: slice(i, j) for name, i, j in zip(_NAMES, _STARTS, [*_STARTS[1:], WIDTH], strict=True)}
 _RNA: Final = bpy.types.Keyframe.bl_rna.properties
 _NUMBERS: Final = {
     name: {item.identifier: item.value for item in _RNA[name].enum_items}
@@ -96,6 +84,11 @@ _NUMBERS: Final = {
 _WORDS: Final = {name: {number: word for word, number in numbers.items()} for name, numbers in _NUMBERS.items()}
 _BUFFERS: Final = {"FLOAT": np.float32, "ENUM": np.int32, "BOOLEAN": np.bool_}
 _TYPES: Final = {name: _BUFFERS[_RNA[name].type] for name in _FIELDS}
+#: For reading: a field's name, its columns, and its kind of buffer.
+_READS: Final[list[tuple[str, Any, Any]]] = [
+    (name, columns, "pair") if columns.start < 6 else (name, columns.start, _TYPES[name])
+    for name, columns in _FIELDS.items()
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,17 +211,19 @@ class _Points:
         self.points = curve.keyframe_points
         self.count = len(self.points)
         self.all = self._read() if self.count <= _FEW else None
+        self.frames = [] if self.all is None else self.all[:, FRAME].tolist()
 
     def co(self, k: int) -> tuple[float, float]:
         """Frame and value of a key."""
-        x, y = self.points[k].co if self.all is None else self.all[k, POINT]
-        return float(x), float(y)
+        return tuple(self.points[k].co) if self.all is None else (self.frames[k], float(self.all[k, VALUE]))
+
+    def frame(self, k: int) -> float:
+        """Frame of a key."""
+        return self.points[k].co[0] if self.all is None else self.frames[k]
 
     def index(self, frame: float) -> int:
         """Of the first key that is not before a frame."""
-        if self.all is not None:
-            return int(np.searchsorted(self.all[:, FRAME], frame))
-        return _index(self.points, frame)
+        return _index(self.points, frame) if self.all is None else bisect_left(self.frames, frame)
 
     def rows(self, start: int, end: int) -> Rows:
         """Keys by their indices."""
@@ -237,9 +232,8 @@ class _Points:
         left, right, kind, ease, word = _NUMBERS.values()
         keys = [
             (
-                *p.co, *p.handle_left, *p.handle_right, left[p.handle_left_type], right[p.handle_right_type],
-                kind[p.interpolation], ease[p.easing], word[p.type], p.back, p.amplitude, p.period,
-                p.select_control_point, p.select_left_handle, p.select_right_handle,
+                *p.co, *p.handle_left, *p.handle_right, p.back, p.amplitude, p.period, left[p.handle_left_type],
+                right[p.handle_right_type], kind[p.interpolation], ease[p.easing], word[p.type], p.select_control_point, p.select_left_handle, p.select_right_handle,
             )
             for p in self.points[start:end]
         ]  # fmt: skip
@@ -251,10 +245,14 @@ class _Points:
             return self._write(np.concatenate([self.all[:start], new, self.all[start + len(old) :]]))
         for _ in range(len(old) - len(new)):
             self.points.remove(self.points[start + len(new)], fast=True)
-        there = old[: len(new)] if len(new) <= len(old) else self._inserted(start, old, len(new) - len(old))
-        if there is None:
-            self.all = self._read()
-            return self.put(start, old, new)
+        there = old[: len(new)]
+        if len(new) > len(old):
+            first, last = max(start - 1, 0), min(start + len(old) + 1, self.count)
+            before, after = self.rows(first, start), self.rows(start + len(old), last)
+            start, old, new = first, np.concatenate([before, old, after]), np.concatenate([before, new, after])
+            if (there := self._inserted(old, len(new) - len(old), last == self.count)) is None:
+                self.all = self._read()
+                return self.put(start, old, new)
         points, differs = self.points[start : start + len(new)], there != new
         for name, columns in _FIELDS.items():
             for k in np.flatnonzero(differs[:, columns].any(1)):
@@ -262,27 +260,35 @@ class _Points:
                 value = _WORDS[name][int(value)] if name in _WORDS else value
                 setattr(points[k], name, value if _TYPES[name] is not np.bool_ else bool(value))
 
-    def _inserted(self, start: int, old: Rows, count: int) -> Rows | None:
-        """Insert keys between some; those with the new ones, which are like nothing. None where there is no room."""
-        x = [self.co(k)[0] for k in range(max(start - 1, 0), min(start + len(old) + 1, self.count))]
-        before = min(start, 1)
-        x = x if start + len(old) < self.count else [*x, x[-1] + count + 1.0]
-        widest = int(np.argmax(np.diff(x)))
-        step = (x[widest + 1] - x[widest]) / (count + 1)
+    def _inserted(self, old: Rows, count: int, end: bool) -> Rows | None:
+        """Insert keys somewhere among keys, or after them at the end of the curve. None where there is no room.
+
+        Returns:
+            The keys; the new ones, and those beside, whose handles Blender changed, are like nothing.
+        """
+        x = np.append(old[:, FRAME], old[-1, FRAME] + count + 1.0) if end else old[:, FRAME]
+        at = int(np.argmax(np.diff(x))) + 1
+        step = (x[at] - x[at - 1]) / (count + 1)
         if step < 2 * NEAR:
             return None
         for k in range(1, count + 1):
-            self.points.insert(x[widest] + k * step, 0.0, options={"FAST"})
-        at = widest + 1 - before
-        return np.concatenate([old[:at], np.full((count, WIDTH), np.nan), old[at:]])
+            self.points.insert(x[at - 1] + k * step, 0.0, options={"FAST"})
+        there = np.insert(old, [at] * count, np.nan, 0)
+        there[at - 1 : at + count + 1] = np.nan
+        return there
 
     def _read(self) -> Rows:
         rows = np.empty((self.count, WIDTH))
-        for name, columns in _FIELDS.items():
-            width = columns.stop - columns.start
-            flat = np.empty(self.count * width, _TYPES[name])
-            self.points.foreach_get(name, flat)
-            rows[:, columns] = flat.reshape(-1, width)
+        buffers = {
+            "pair": np.empty(2 * self.count, np.float32),
+            np.float32: np.empty(self.count, np.float32),
+            np.int32: np.empty(self.count, np.int32),
+            np.bool_: np.empty(self.count, np.bool_),
+        }
+        pair = buffers["pair"].reshape(-1, 2)
+        for name, columns, kind in _READS:
+            self.points.foreach_get(name, buffers[kind])
+            rows[:, columns] = pair if kind == "pair" else buffers[kind]
         return rows
 
     def _write(self, rows: Rows) -> None:
@@ -333,9 +339,11 @@ def _shape(curve: bpy.types.FCurve) -> Shape:
 
 @dataclass(eq=False)
 class _Written:
-    """A span as stored: its keys by the numbers of its curves, the most varied first.
+    """A span as stored.
 
     Attributes:
+        keys: those of all its curves, of the most varied one first.
+        parts: where the keys of a curve are, by its number.
         stayed: the frames of the keys put aside for it, if it was moved away from them.
         settled: it was moved, so that keys of others may be among its own.
     """
@@ -343,9 +351,14 @@ class _Written:
     start: float
     end: float
     linear: bool
-    curves: dict[int, Kept]
+    keys: Kept
+    parts: dict[int, slice]
     stayed: tuple[float, float] | None = None
     settled: bool = False
+
+    def of(self, number: int) -> Kept:
+        """The keys of a curve."""
+        return self.keys[self.parts[number]]
 
 
 _UNREADABLE: Final = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
@@ -417,22 +430,16 @@ class _Store:
 
     def _span(self, stored: Any, start: float, end: float) -> _Written:
         numbers, counts = np.frombuffer(stored["curves"], "<i4").reshape(-1, 2).T
-        keys, stops = np.frombuffer(stored["keys"], WROTE), np.cumsum(counts)
-        stayed = stored.get("stayed")
+        keys, stops, stayed = np.frombuffer(stored["keys"], WROTE), np.cumsum(counts), stored.get("stayed")
+        forward = keys["frame"][1:] > keys["frame"][:-1]
+        forward[stops[:-1] - 1] = True
         if (counts < 2).any() or (stops[-1:] != len(keys)).any() or not self.curves.keys() >= set(numbers.tolist()):
             raise ValueError("keys of a line are missing")
-        forward = np.diff(keys["frame"]) > 0
-        forward[stops[:-1] - 1] = True
-        if not (forward.all() and np.isfinite(keys["value"]).all() and np.isfinite(keys["rise"]).all()):
+        if not (forward.all() and all(np.isfinite(keys[part]).all() for part in WROTE.names or ())):
             raise ValueError("keys of a line are not numbers or not in order")
-        if not np.isfinite(keys["frame"]).all():
-            raise ValueError("keys of a line are on no frame")
-        curves = {
-            n: keys[stop - count : stop]
-            for n, count, stop in zip(numbers.tolist(), counts.tolist(), stops.tolist(), strict=True)
-        }
+        parts = dict(zip(numbers.tolist(), map(slice, (stops - counts).tolist(), stops.tolist()), strict=True))
         stayed = None if stayed is None else (float(stayed[0]), float(stayed[1]))
-        return _Written(start, end, bool(stored["linear"]), curves, stayed, bool(stored["settled"]))
+        return _Written(start, end, bool(stored["linear"]), keys, parts, stayed, bool(stored["settled"]))
 
     def record(self, number: int | None) -> Record:
         """What is known of a curve's base."""
@@ -459,10 +466,9 @@ class _Store:
         for name, span in spans.items():
             group["spans"].pop(name, None)
             if span is not None:
-                table = np.array([(number, len(keys)) for number, keys in span.curves.items()], "<i4").reshape(-1, 2)
-                keys = np.concatenate([np.zeros(0, WROTE), *span.curves.values()])
+                table = np.array([(number, part.stop - part.start) for number, part in span.parts.items()], "<i4")
                 stored = {"at": [span.start, span.end], "linear": span.linear, "settled": span.settled}
-                stored |= {"curves": table.tobytes(), "keys": keys.tobytes()}
+                stored |= {"curves": table.tobytes(), "keys": span.keys.tobytes()}
                 stored |= {} if span.stayed is None else {"stayed": list(span.stayed)}
                 group["spans"][name] = stored
         for number, record in records.items():
@@ -492,7 +498,8 @@ class ActionPatch:
         self.action = action
         self._store = _Store(action)
         self._where: dict[str, Found] = {}
-        self._settled: set[str] = set()
+        self._settled: set[str] = set()  # moved, and what is known of them with them
+        self._steady: set[str] = set()  # those, and the ones that were not moved
         self._checked = False
 
     @property
@@ -502,13 +509,14 @@ class ActionPatch:
 
     def addresses(self, name: str) -> tuple[Address, ...]:
         """The curves of a span as they are addressed now, without those that were deleted."""
-        return tuple(self._there[number] for number in self._span(name).curves if number in self._there)
+        return tuple(self._there[number] for number in self._span(name).parts if number in self._there)
 
     def found(self, name: str) -> Found:
         """Where the keys of a span are now. Of one whose keys are all gone the share is 0: remove it."""
         if name not in self._where:
-            seen = [(n, keys) for n, keys in self._span(name).curves.items() if n in self._there][:_WITNESSES]
-            curves, stayed = [(self._curves[self._there[number]], keys) for number, keys in seen], 0
+            span, stayed = self._span(name), 0
+            seen = [number for number in span.parts if number in self._there][:_WITNESSES]
+            curves = [(self._curves[self._there[number]], span.of(number)) for number in seen]
             for curve, keys in curves:
                 stayed += _unmoved(curve.keyframe_points, keys)
                 if 2 * stayed >= len(seen):
@@ -523,7 +531,8 @@ class ActionPatch:
         if curve is None:
             return Base()
         shape, number = _shape(curve), self._numbers.get(address)
-        window = self._steady(lambda: self._window(number, _Points(curve), (start, end), ignoring, shape))
+        self._steadily(lambda: [self._check(name) for name in ignoring if name in self._store.ids])
+        window = self._steadily(lambda: self._window(number, _Points(curve), (start, end), ignoring, shape))
         rows, group = window.base, curve.group
         staying = [place.rows for place in window.staying if len(place.rows) > 1]
         moving = any(np.ptp(keys[:, VALUE]) > 1e-6 for keys in staying)
@@ -544,12 +553,12 @@ class ActionPatch:
         """The curves of a span that were edited by hand since it was written, and how."""
         span, edits = self._span(name), {}
         found = Found() if name in self._settled else self.found(name)
-        for number, keys in span.curves.items():
+        for number in span.parts:
             if number not in self._there:
                 edits[self._store.curves[number][0]] = Edit(gone=True)
                 continue
             curve = self._curves[self._there[number]]
-            points, was = _Points(curve), as_written(keys, found.a, found.b, span.linear)
+            points, was = _Points(curve), as_written(span.of(number), found.a, found.b, span.linear)
             first, last = points.index(was[0, FRAME] - NEAR), points.index(was[-1, FRAME] + NEAR)
             before = min(first, 1)
             around = points.rows(first - before, min(last + 1, points.count))
@@ -582,7 +591,7 @@ class ActionPatch:
         """
         writing = {span.id: span for span in write}
         gone = [name for name in self._store.ids if name in writing or name in remove]
-        plans = self._steady(lambda: self._plans(gone, writing))
+        plans = self._steadily(lambda: self._plans(gone, writing))
         for plan in plans:
             self._commit(plan, writing)
         self._save(gone, writing, plans)
@@ -613,8 +622,8 @@ class ActionPatch:
         free = set(curves) - set(there.values()) if lost else set()
         for number in lost if free else ():
             slot, path, index = known[number][0]
-            spans = (self._span(name).curves for name in self._store.ids)
-            keys = next((curves[number] for curves in spans if number in curves), None)
+            spans = (self._span(name) for name in self._store.ids)
+            keys = next((span.of(number) for span in spans if number in span.parts), None)
             alike = [a for a in curves if a in free and (a[0], a[2]) == (slot, index) and _tail(a[1]) == _tail(path)]
             shares = [0.0 if keys is None else vote([(_kept_co(keys), _co(curves[a]))])[2] for a in alike]
             if max(shares, default=0.0) >= 0.5:
@@ -638,28 +647,31 @@ class ActionPatch:
         return {n: (spans[n].start, spans[n].end) if n in self._settled else e for n, e in self._store.ids.items()}
 
     @cached_property
-    def _layout(self) -> tuple[list[str], Floats]:
-        """The names of all spans in order, and where they start and end, (S, 2)."""
+    def _layout(self) -> tuple[list[str], list[float], float]:
+        """The names of all spans in order, where they start, and the length of the longest."""
         names = sorted(self._places, key=self._places.__getitem__)
-        return names, np.array([self._places[name] for name in names]).reshape(-1, 2)
+        lengths = [end - start for start, end in self._places.values()]
+        return names, [self._places[name][0] for name in names], max(lengths, default=0.0)
 
     def _spans_on(self, number: int | None, low: float, high: float) -> list[str]:
         """The spans of a curve that reach between two frames, in order. _MovedError if one of them is elsewhere."""
         if number is None:
             return []
-        names, ends = self._layout
-        near = np.flatnonzero((ends[:, 0] <= high) & (ends[:, 1] >= low))
-        found = [names[k] for k in near if number in self._span(names[k]).curves]
+        names, starts, longest = self._layout
+        near = names[bisect_left(starts, low - longest) : bisect_right(starts, high)]
+        found = [name for name in near if self._places[name][1] >= low and number in self._span(name).parts]
         for name in found:
             self._check(name)
         return found
 
     def _check(self, name: str) -> None:
         """_MovedError for a span that was moved and is not settled."""
-        if name not in self._settled and not self.found(name).same:
-            raise _MovedError
+        if name not in self._steady:
+            if not self.found(name).same:
+                raise _MovedError
+            self._steady.add(name)
 
-    def _steady(self, run: Callable[[], Any]) -> Any:
+    def _steadily(self, run: Callable[[], Any]) -> Any:
         """Run; again where spans turned out to have been moved, after everything known is where they are."""
         try:
             return run()
@@ -672,23 +684,23 @@ class ActionPatch:
         moves = {name: self.found(name) for name in self._store.ids if name not in self._settled}
         moves = {name: found for name, found in moves.items() if not found.same}
         went: set[str] = set()
-        for number in {number for name in moves for number in self._span(name).curves if number in self._there}:
-            went |= self._settle_held(number, {n: f for n, f in moves.items() if number in self._span(n).curves})
+        for number in {number for name in moves for number in self._span(name).parts if number in self._there}:
+            went |= self._settle_held(number, {n: f for n, f in moves.items() if number in self._span(n).parts})
         for name, found in moves.items():
             span = self._span(name)
-            for number, keys in list(span.curves.items()):
-                record = self._store.record(number)
-                x = record.base[:, FRAME]
-                aside = record.aside & (x > keys["frame"][0] - NEAR) & (x < keys["frame"][-1] + NEAR)
+            for number in span.parts:
+                record, ends = self._store.record(number), span.of(number)["frame"][[0, -1]]
+                aside = record.aside & (np.abs(record.base[:, FRAME] - ends.mean()) < np.ptp(ends) / 2 + NEAR)
                 if aside.any() and name in went:
                     base = ordered([record.base[~aside], moved(record.base[aside], found.a, found.b)])
                     self._store.records[number] = Record(base, record.held)
                 elif aside.any():
                     span.stayed = (span.start, span.end)
-                span.curves[number] = keys.copy()
-                span.curves[number]["frame"] = found.at(keys["frame"].astype(np.float64))
+            span.keys = span.keys.copy()
+            span.keys["frame"] = found.at(span.keys["frame"].astype(np.float64))
             span.start, span.end, span.settled = found.at(span.start), found.at(span.end), True
             self._settled.add(name)
+            self._steady.add(name)
         for name in ("_places", "_layout"):
             vars(self).pop(name, None)
 
@@ -700,7 +712,7 @@ class ActionPatch:
             for name in ("", *sorted(moves, key=lambda name: abs(self._span(name).start - x))):
                 found = moves.get(name, Found())
                 i = points.index(found.at(x) - SAME)
-                if i < points.count and abs(points.co(i)[0] - found.at(x)) < SAME and points.co(i)[1] == y:
+                if i < points.count and abs(points.frame(i) - found.at(x)) < SAME and points.co(i)[1] == y:
                     went |= {name} - {""}
                     helds.append(moved(record.held[k : k + 1], found.a, found.b))
                     bases.append(moved(record.base[record.base[:, FRAME] == x], found.a, found.b))
@@ -744,7 +756,7 @@ class ActionPatch:
     ) -> _Side:
         """From an edge of a change outwards, over as many base keys as it reaches and as many again, or to a span."""
         k = points.index(edge - NEAR) if step < 0 else points.index(edge + NEAR) - 1
-        if 0 <= k < points.count and abs(points.co(k)[0] - edge) <= NEAR:  # perhaps a border shared with one that stays
+        if 0 <= k < points.count and abs(points.frame(k) - edge) <= NEAR:  # perhaps a border shared with one that stays
             ends = [
                 self._places[n][step < 0] for n in self._spans_on(number, edge - NEAR, edge + NEAR) if n not in gone
             ]
@@ -752,7 +764,7 @@ class ActionPatch:
                 return _Side(k, k, span=True)
         k, count, stop = k + step, 0, -1
         while 0 <= k < points.count:
-            x = points.co(k)[0]
+            x = points.frame(k)
             names = self._spans_on(number, x - NEAR, x + NEAR)
             if any(name not in gone for name in names):
                 return _Side(k, k, span=True)
@@ -780,7 +792,7 @@ class ActionPatch:
             start, end = self._places[name]
             inside = (x > start - NEAR) & (x < end + NEAR) & ~taken
             if mixed:  # a span was moved: keys of others may be among its own
-                inside &= claimed(rows, self._span(name).curves[number])
+                inside &= claimed(rows, self._span(name).of(number))
             taken |= inside
             if name not in gone and inside.any():
                 outer = not (cut_left and inside[0]), not (cut_right and inside[-1])
@@ -796,7 +808,7 @@ class ActionPatch:
         plans: dict[int, _Plan] = {}
         for name in gone:
             self._check(name)
-            for number in self._span(name).curves:
+            for number in self._span(name).parts:
                 address, rest = self._store.curves[number]
                 address = self._there.get(number, address)
                 curve = self._curves[address] if number in self._there else None
@@ -827,7 +839,7 @@ class ActionPatch:
             self._fill(plan, _Window(0, NO_ROWS, NO_ROWS, [], -np.inf, np.inf), writing, Shape(False, False, _played))
             return
         plan.points = _Points(plan.curve)
-        if list(plan.new) == plan.gone and self._refill(plan, writing[plan.gone[0]]):
+        if len(plan.gone) == 1 and list(plan.new) == plan.gone and self._refill(plan, writing[plan.gone[0]]):
             return
         ends = [(writing[name].start, writing[name].end) for name in plan.new]
         for name in plan.gone:
@@ -839,7 +851,7 @@ class ActionPatch:
 
     def _refill(self, plan: _Plan, span: Span) -> bool:
         """Where new keys simply go between the borders of the old: plan that."""
-        old, keys = self._span(span.id), self._span(span.id).curves[plan.number]
+        old, keys = self._span(span.id), self._span(span.id).of(plan.number)
         if old.settled or (old.start, old.end) != (span.start, span.end):
             return False
         if len(self._spans_on(plan.number, old.start + 2 * NEAR, old.end - 2 * NEAR)) != 1:
@@ -870,8 +882,8 @@ class ActionPatch:
         for name in plan.new:
             (first, last), _ = nearest(np.array([writing[name].start, writing[name].end]), rows[:, FRAME])
             plan.wrote[name] = rows[first : last + 1]
-        empty = plan.points is None or plan.points.count == len(plan.old)
-        plan.drop = plan.rest is not None and empty and not len(plan.put)
+        whole = plan.points is not None and plan.points.count == len(plan.old)
+        plan.drop = plan.rest is not None and whole and not len(plan.put)
 
     def _commit(self, plan: _Plan, writing: Mapping[str, Span]) -> None:
         slot, path, index = plan.address
@@ -882,7 +894,7 @@ class ActionPatch:
             group = next((g for name in plan.new if (g := writing[name].groups.get(plan.address))), None)
             if group:
                 plan.curve.group = bag.groups.get(group) or bag.groups.new(group)
-        if plan.curve is not None and plan.drop:
+        if plan.drop:
             self._bags[slot].fcurves.remove(plan.curve)
         elif plan.curve is not None:
             (plan.points or _Points(plan.curve)).put(plan.start, plan.old, plan.put)
@@ -890,22 +902,23 @@ class ActionPatch:
     def _save(self, gone: Sequence[str], writing: Mapping[str, Span], plans: Sequence[_Plan]) -> None:
         """Store what is known after a change."""
         spans: dict[str, _Written | None] = {name: self._span(name) for name in self._settled}
-        records = {n: self._store.record(n) for name in self._settled for n in self._span(name).curves}
+        records = {n: self._store.record(n) for name in self._settled for n in self._span(name).parts}
         known = {n: (self._there.get(n, address), rest) for n, (address, rest) in self._store.curves.items()}
         spans |= dict.fromkeys(gone)
-        others = [self._span(name).curves for name in self._store.ids if name not in gone] if gone else []
         for plan in plans:
             if plan.record is not None:
                 records[plan.number] = plan.record
             known[plan.number] = (plan.address, plan.rest)
-            if not plan.new and not any(plan.number in curves for curves in others):
+            others = (self._span(name).parts for name in self._store.ids if name not in gone)
+            if not plan.new and not any(plan.number in parts for parts in others):
                 del known[plan.number]
         for name, span in writing.items():
             rows = {plan.number: plan.wrote[name] for plan in plans if name in plan.wrote}
-            kept = wrote(np.concatenate([NO_ROWS, *rows.values()]))
-            curves = dict(zip(rows, np.split(kept, np.cumsum([len(one) for one in rows.values()])[:-1]), strict=True))
-            varied = sorted(curves, key=lambda number: -len(np.unique(curves[number]["value"])))
-            spans[name] = _Written(span.start, span.end, span.linear, {number: curves[number] for number in varied})
+            varied = sorted(rows, key=lambda number: -len(set(rows[number][:, VALUE].tolist())))
+            stops = np.cumsum([len(rows[number]) for number in varied]).tolist()
+            parts = dict(zip(varied, map(slice, [0, *stops[:-1]], stops), strict=True))
+            keys = wrote(np.concatenate([rows[number] for number in varied]))
+            spans[name] = _Written(span.start, span.end, span.linear, keys, parts)
         self._store.save(spans, records, known)
 
 

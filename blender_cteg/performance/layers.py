@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from .record import Line, Region
 from .retime import retime
 
 #: Longest line in frames of the scene: an hour at 24 frames per second.
-MOST_FRAMES = 86_400
+MOST_FRAMES: Final = 86_400
+_AS_PERFORMED: Final = Line("", "")
 
 
 def frames_at(seconds: float, fps: float, stretch: float) -> int:
@@ -23,13 +25,13 @@ def frames_at(seconds: float, fps: float, stretch: float) -> int:
     return math.ceil(seconds * fps * stretch - 1e-6) + 1
 
 
-def face_of(clip: Clip, line: Line, fps: float) -> Clip:
+def face_of(clip: Clip, fps: float, line: Line = _AS_PERFORMED) -> Clip:
     """The whole face of a take, with one row per frame of a scene: retimed, its layers scaled, then its regions.
 
     Args:
         clip: a take as it was performed.
-        line: says how slow it is played and how large each layer and region is.
         fps: the scene's frames per second; above 0.
+        line: says how slow it is played and how large each layer and region is.
     """
     performance = retime(clip, fps * line.stretch)
     values = performance.values

@@ -463,7 +463,7 @@ class _Changes:
                 raise StoredError(
                     f"The take {take.seed} of “{line.text}” cannot be read: {error}. Generate the line again."
                 ) from None
-        mapping, face = self._mapping(clip), face_of(clip, line, self._fps)
+        mapping, face = self._mapping(clip), face_of(clip, self._fps, line)
         targets = targets_of(self._rig, self._writable, without_muted(mapping, line), face)
         if not targets:
             assert self._rig.object is not None

@@ -16,7 +16,7 @@ from ..character.mapping import Mapping, MappingError
 from ..character.rig import Rig
 from ..shared import ARKIT55
 from ..storage import StoredError, from_text
-from .clip import Clip, ClipError, migrated
+from .clip import Clip, ClipError
 from .lines import LineError, Lines
 from .owners import Owner, curves_in, owners_of
 from .record import Line, Style
@@ -95,14 +95,21 @@ def _usual_mapping(rig: Rig) -> Mapping | None:
 
 
 def _made(action: bpy.types.Action) -> dict[str, Any] | None:
-    """What a take was made from; None where that is damaged."""
+    """What a take was made from; None where that is damaged, or of a version that never was."""
     try:
-        data = migrated(from_text(action[_TAKE_PROPERTY]))
-    except (StoredError, ClipError, TypeError, AttributeError):
+        data = from_text(action[_TAKE_PROPERTY])
+        version = data.get("schema_version")
+    except (StoredError, AttributeError):
         return None
-    wanted = {"number": int, "start_frame": int, "text": str, "seed": int, "last_seed": int, "settings": dict}
+    if version == 1:
+        data = {**data, "segments": [], "last_seed": data.get("seed")}
+    wanted = {
+        "number": int, "start_frame": int, "text": str, "seed": int, "last_seed": int, "settings": dict,
+        "segments": list,
+    }  # fmt: skip
     sound = all(isinstance(data.get(name), kind) and data.get(name) is not True for name, kind in wanted.items())
-    return data if sound else None
+    # One layer: their mouth moves as if speaking, and their seeds mean such takes.
+    return {**data, "settings": {**data["settings"], "layered": False}} if sound and version in (1, 2, 3) else None
 
 
 def _clip(action: bpy.types.Action, made: dict[str, Any], fps: float) -> Clip:

@@ -28,11 +28,9 @@ Rows = npt.NDArray[np.float64]
 #: Keys of a span as they are stored, (K,) of `WROTE`.
 Kept = npt.NDArray[np.void]
 
-FRAME, VALUE, LEFT_TYPE, RIGHT_TYPE, INTERPOLATION, EASING, KIND, OVERSHOOT, AMPLITUDE, PERIOD = 0, 1, *range(6, 14)
+FRAME, VALUE, OVERSHOOT, AMPLITUDE, PERIOD, LEFT_TYPE, RIGHT_TYPE, INTERPOLATION, EASING, KIND = 0, 1, *range(6, 14)
 POINT, LEFT, RIGHT, SELECTED = slice(0, 2), slice(2, 4), slice(4, 6), slice(14, 17)
 WIDTH: Final = 17
-_FLOATS: Final = [*range(6), OVERSHOOT, AMPLITUDE, PERIOD]
-_WORDS: Final = [*range(6, 11), *range(14, 17)]
 #: Handle types, interpolations and the key type "generated" in numbers (measured, 4.5 to 5.3).
 FREE, AUTO, VECTOR, ALIGNED = range(4)
 CONSTANT, LINEAR, BEZIER, BACK, BOUNCE, CIRC, _, ELASTIC = range(8)
@@ -91,12 +89,12 @@ class Record:
     @property
     def aside(self) -> Mask:
         """Which base keys are put aside."""
-        return ~np.isin(self.base[:, FRAME], self.held[:, FRAME])
+        return ~among(self.base[:, FRAME], self.held[:, FRAME])
 
     @property
     def helpers(self) -> Floats:
         """The frames of keys that only help."""
-        return self.held[~np.isin(self.held[:, FRAME], self.base[:, FRAME]), FRAME]
+        return self.held[~among(self.held[:, FRAME], self.base[:, FRAME]), FRAME]
 
     def around(self, low: float, high: float) -> Record:
         """The part between two frames, and the two base keys before and after."""
@@ -147,20 +145,27 @@ def single(rows: Rows) -> Rows:
 
 
 def pack(rows: Rows) -> bytes:
-    """Keys as they are stored, with all their fields."""
-    return rows[:, _FLOATS].astype("<f4").tobytes() + rows[:, _WORDS].astype(np.uint8).tobytes()
+    """Keys with all their fields as they are stored: 44 bytes a key."""
+    return rows[:, :LEFT_TYPE].astype("<f4").tobytes() + rows[:, LEFT_TYPE:].astype(np.uint8).tobytes()
 
 
 def unpack(data: bytes) -> Rows:
     """What `pack` made. ValueError for anything else."""
-    count, rest = divmod(len(data), 4 * len(_FLOATS) + len(_WORDS))
+    count, rest = divmod(len(data), 4 * LEFT_TYPE + WIDTH - LEFT_TYPE)
     rows = np.zeros((count, WIDTH))
-    rows[:, _FLOATS] = np.frombuffer(data, "<f4", count * len(_FLOATS)).reshape(count, len(_FLOATS))
-    rows[:, _WORDS] = np.frombuffer(data, np.uint8)[4 * count * len(_FLOATS) :].reshape(count, len(_WORDS))
-    limits = rows[:, LEFT_TYPE : KIND + 1].max(0, initial=0) > (4, 4, 12, 3, 5)
-    if rest or limits.any() or not np.isfinite(rows).all() or (np.diff(rows[:, FRAME]) <= 0).any():
-        raise ValueError("keys put aside are not keys, or not in order")
+    rows[:, :LEFT_TYPE] = np.frombuffer(data, "<f4", count * LEFT_TYPE).reshape(count, LEFT_TYPE)
+    rows[:, LEFT_TYPE:] = np.frombuffer(data, np.uint8)[count * LEFT_TYPE * 4 :].reshape(count, WIDTH - LEFT_TYPE)
+    good = np.isfinite(rows).all() and (rows[:, LEFT_TYPE : KIND + 1] <= (4, 4, 12, 3, 5)).all()
+    if rest or not good or (rows[1:, FRAME] < rows[:-1, FRAME]).any():
+        raise ValueError("keys put aside are no keys, or not in order")
     return rows
+
+
+def among(wanted: Floats, there: Floats) -> Mask:
+    """Which frames are exactly among others, which are in order."""
+    if not len(there):
+        return np.zeros(len(wanted), np.bool_)
+    return np.asarray(there[np.minimum(there.searchsorted(wanted), len(there) - 1)] == wanted)
 
 
 def nearest(wanted: Floats, there: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
@@ -336,7 +341,7 @@ def _cut(rows: Rows, frame: float, outer: tuple[float, float], oracle: Oracle) -
                 _handle(target, side, run, rise / run)
             else:
                 target[side] = parts[k]
-        return np.insert(rows, i, key, 0)
+        return np.concatenate([rows[:i], key[None], rows[i:]])
     run, slope = frame - a[FRAME], outer[i > 0]
     if inside:
         slope = 0.0 if a[INTERPOLATION] == CONSTANT else (b[VALUE] - a[VALUE]) / (b[FRAME] - a[FRAME])
@@ -350,7 +355,7 @@ def _cut(rows: Rows, frame: float, outer: tuple[float, float], oracle: Oracle) -
         _handle(a, RIGHT, reach, slope)
         if count == 1:
             _handle(a, LEFT, -1.0, outer[0])
-    return np.insert(rows, i, key, 0)
+    return np.concatenate([rows[:i], key[None], rows[i:]])
 
 
 # ---- Spans in and out --------------------------------------------------------------------------------------
@@ -433,7 +438,7 @@ def patched(base: Rows, places: Sequence[Place], shape: Shape, rest: float) -> t
     inside = np.zeros(len(rows), np.bool_)
     for i, j in ends:
         inside[i : j + 1] = True
-    theirs = np.isin(x, base[:, FRAME])
+    theirs = among(x, base[:, FRAME])
     holds = _holds(rows, ends, inside, theirs, shape)
     rows[holds | inside, LEFT_TYPE : RIGHT_TYPE + 1] = FREE
     blocks = []
@@ -444,7 +449,7 @@ def patched(base: Rows, places: Sequence[Place], shape: Shape, rest: float) -> t
             _handle(rows[j], RIGHT, 1.0, outer[1])
             rows[j, INTERPOLATION] = CONSTANT if rows[j, INTERPOLATION] == CONSTANT else BEZIER
         blocks.append(filled(place.rows, rows[i], rows[j]) if place.new else _shown(place, rows[i], rows[j]))
-    gone = np.isin(base[:, FRAME], x[inside | holds])
+    gone = among(base[:, FRAME], x[inside | holds])
     record = Record(base[gone], single(rows[~inside & (holds | ~theirs)]))
     return _joined(single(ordered([rows[~inside], *blocks]))), record
 
@@ -479,8 +484,10 @@ def filled(rows: Rows, first: Floats, last: Floats) -> Rows:
     start, end = first[FRAME], last[FRAME]
     if start >= end:
         raise PatchError("The line is shorter than the distance between keys at its start. Move them, or the line.")
-    x = rows[:, FRAME]
-    block = np.concatenate([first[None], rows[(x > start + NEAR) & (x < end - NEAR)], last[None]])
+    inner = rows[1:-1]
+    if len(inner) and (inner[0, FRAME] <= start + NEAR or inner[-1, FRAME] >= end - NEAR):
+        inner = within(inner, start + NEAR, end - NEAR)
+    block = np.concatenate([first[None], inner, last[None]])
     for key, like, side, other in ((block[0], rows[0], RIGHT, block[1]), (block[-1], rows[-1], LEFT, block[-2])):
         run, rise = like[side] - like[POINT]
         _handle(key, side, (other[FRAME] - key[FRAME]) / 3, rise / run)
@@ -491,10 +498,10 @@ def filled(rows: Rows, first: Floats, last: Floats) -> Rows:
 
 def _joined(rows: Rows) -> Rows:
     """One border instead of two where spans touch: the left side of the first, the right side of the second."""
-    double = np.flatnonzero(np.diff(rows[:, FRAME]) <= 1e-4)
-    for column in (RIGHT, RIGHT_TYPE, INTERPOLATION):
+    double = np.flatnonzero(rows[1:, FRAME] - rows[:-1, FRAME] <= 1e-4)
+    for column in (RIGHT, RIGHT_TYPE, INTERPOLATION) if len(double) else ():
         rows[double, column] = rows[double + 1, column]
-    return np.delete(rows, double + 1, 0)
+    return np.delete(rows, double + 1, 0) if len(double) else rows
 
 
 def restored(rows: Rows, record: Record, low: float, high: float) -> Rows:
@@ -517,23 +524,20 @@ def restored(rows: Rows, record: Record, low: float, high: float) -> Rows:
 
 def _released(rows: Rows, record: Record) -> Rows:
     """Held keys as they were, but for what was edited since; without the keys that only helped."""
-    drop = np.zeros(len(rows), np.bool_)
-    if not len(record.held):
+    if not len(record.held) or not len(rows):
         return rows
     at, off = nearest(rows[:, FRAME], record.held[:, FRAME])
-    for k in np.flatnonzero(off < SAME):
-        now, held = rows[k], record.held[at[k]]
-        same = now == held
-        for point in (POINT, LEFT, RIGHT):  # whole points; frames but for the rounding of a move
-            run, rise = np.abs(now[point] - held[point])
-            same[point] = run <= SAME and rise == 0
-        before = record.base[record.base[:, FRAME] == held[FRAME]]
-        if len(before):
-            same[SELECTED] = False
-            now[same] = before[0, same]
-        else:
-            drop[k] = same[: SELECTED.start].all()
-    return rows[~drop]
+    there = np.flatnonzero(off < SAME)
+    held, now = record.held[at[there]], rows[there]
+    same = now == held
+    for point in (POINT, LEFT, RIGHT):  # whole points; frames but for the rounding of a move
+        off = np.abs(now[:, point] - held[:, point])
+        same[:, point] = ((off[:, 0] <= SAME) & (off[:, 1] == 0))[:, None]
+    same[:, SELECTED] = False
+    theirs = among(held[:, FRAME], record.base[:, FRAME])
+    before = record.base[record.base[:, FRAME].searchsorted(held[theirs, FRAME])]
+    rows[there[theirs]] = np.where(same[theirs], before, now[theirs])
+    return np.delete(rows, there[~theirs & same[:, : SELECTED.start].all(1)], 0)
 
 
 def moved(rows: Rows, a: float, b: float) -> Rows:

@@ -55,9 +55,14 @@ def show_pose(rig: Rig, mapping: Mapping, channel: str, value: float) -> None:
     _posed = True
     for key, _ in rig.keyed_meshes:
         if key.is_editable:
-            _pose_keys(key, {name: float(row[0]) for name, row in performance.shape_keys.items()})
+            blocks = {name: key.key_blocks.get(name) for name in performance.shape_keys}
+            _pose(key, [pose for name, b in blocks.items() if b for pose in _slid(b, performance.shape_keys[name][0])])
     if rig.armature is not None and rig.armature.is_editable:
-        _pose_bones(rig, [(b.name, path, i, float(row[0])) for b, path, i, row in bone_channels(rig, performance)])
+        turned: dict[tuple[str, str], tuple[Any, str, list[float]]] = {}
+        for bone, path, index, row in bone_channels(rig, performance):
+            values = turned.setdefault((bone.name, path), (bone, path, list(getattr(bone, path))))[2]
+            values[index] = float(row[0])
+        _pose(rig.armature, list(turned.values()))
 
 
 def end_preview() -> None:
@@ -76,58 +81,42 @@ def take_back_poses() -> None:
     global _posed
     _posed = False
     for datablock in (*bpy.data.shape_keys, *bpy.data.objects):
-        if PREVIEW_PROPERTY not in datablock or not datablock.is_editable:
-            continue
-        text = datablock[PREVIEW_PROPERTY]
-        del datablock[PREVIEW_PROPERTY]
-        # Somebody else's property of that name, or a damaged one.
-        with contextlib.suppress(StoredError, ValueError, TypeError, AttributeError):
-            before = from_text(text)
-            (_restore_keys if isinstance(datablock, bpy.types.Key) else _restore_bones)(datablock, before)
+        if PREVIEW_PROPERTY in datablock and datablock.is_editable:
+            text = datablock[PREVIEW_PROPERTY]
+            del datablock[PREVIEW_PROPERTY]
+            for pose in reversed(_stored(text)):
+                with contextlib.suppress(ValueError, TypeError, AttributeError):  # a key or bone that is gone
+                    path, name, value = pose
+                    setattr(datablock.path_resolve(path), name, value)
 
 
-def _before(datablock: Any) -> dict[str, Any]:
-    return from_text(datablock[PREVIEW_PROPERTY]) if PREVIEW_PROPERTY in datablock else {}
+def _stored(text: object) -> list[Any]:
+    """What a datablock was before; nothing where somebody else's property has that name."""
+    try:
+        stored = from_text(text)
+    except StoredError:
+        return []
+    return stored if isinstance(stored, list) else []
 
 
-def _pose_keys(key: Any, values: dict[str, float]) -> None:
-    before = _before(key)
-    for name, value in values.items():
-        block = key.key_blocks.get(name)
-        if block is None:
-            continue
-        before.setdefault(name, [block.value, block.slider_min, block.slider_max])
-        # A slider clamps; it is as wide as it was when the preview ends.
-        value = min(max(value, -_SLIDER_LIMIT), _SLIDER_LIMIT)
-        block.slider_min, block.slider_max = min(block.slider_min, value), max(block.slider_max, value)
-        block.value = value
-    key[PREVIEW_PROPERTY] = to_text(before)
+def _slid(block: Any, value: float) -> list[tuple[Any, str, Any]]:
+    """A shape key at a value. A slider clamps; it is as wide as it was when the preview ends."""
+    value = min(max(float(value), -_SLIDER_LIMIT), _SLIDER_LIMIT)
+    low, high = min(block.slider_min, value), max(block.slider_max, value)
+    return [(block, "slider_min", low), (block, "slider_max", high), (block, "value", value)]
 
 
-def _restore_keys(key: Any, before: dict[str, list[float]]) -> None:
-    for name, (value, low, high) in before.items():
-        block = key.key_blocks.get(name)
-        if block is not None:
-            block.value = value
-            block.slider_min, block.slider_max = low, high
-
-
-def _pose_bones(rig: Rig, values: list[tuple[str, str, int, float]]) -> None:
-    armature: Any = rig.armature
-    before = _before(armature)
-    for name, path, index, value in values:
-        bone = armature.pose.bones[name]
-        before.setdefault(name, {}).setdefault(path, list(getattr(bone, path)))
-        getattr(bone, path)[index] = value
+def _pose(datablock: Any, poses: list[tuple[Any, str, Any]]) -> None:
+    """Set properties of keys or bones, and remember on the datablock what they were: path, name and value of each."""
+    before = _stored(datablock.get(PREVIEW_PROPERTY))
+    known = {(path, name) for path, name, _ in before}
+    for owner, name, value in poses:
+        path, was = owner.path_from_id(), getattr(owner, name)
+        if (path, name) not in known:
+            before.append((path, name, list(was) if hasattr(was, "__len__") else was))
+        setattr(owner, name, value)
     if before:
-        armature[PREVIEW_PROPERTY] = to_text(before)
-
-
-def _restore_bones(armature: bpy.types.Object, before: dict[str, dict[str, list[float]]]) -> None:
-    for name, channels in before.items():
-        bone = armature.pose.bones.get(name)
-        for path, values in channels.items() if bone is not None else ():
-            setattr(bone, path, values)
+        datablock[PREVIEW_PROPERTY] = to_text(before)
 
 
 @persistent

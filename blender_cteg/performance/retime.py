@@ -10,22 +10,13 @@ lips that close at 24 frames per second would be ajar at 30. It is made for the 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from ..shared import whole_face
 from .clip import Clip
 
 Floats = npt.NDArray[np.float64]
-
-
-def face_at(clip: Clip, fps: float) -> Clip:
-    """The whole face of a clip, both its layers in one, with one row per frame at ``fps``; see `retime`."""
-    performance = retime(clip, fps)
-    face = whole_face(performance.values, clip.timeline, fps, clip.speech_scale)
-    return replace(performance, values=face, timeline=None)
 
 
 def retime(clip: Clip, fps: float) -> Clip:

@@ -223,7 +223,16 @@ class CTEG_Slot(PropertyGroup):
     )  # fmt: skip
 
 
-class CTEG_Fields(PropertyGroup):
+class _Repeated:
+    """Mixin: the same fields for each region, and for each target of a channel."""
+
+    __annotations__ = {
+        **{name: field for region in REGIONS for name, field in _region_fields(region).items()},
+        **{f"slot{place}": PointerProperty(type=CTEG_Slot) for place in range(SLOTS)},
+    }
+
+
+class CTEG_Fields(_Repeated, PropertyGroup):
     """The fields of the panels, in ``Scene.cteg_fields``. Lines first, then the mapping."""
 
     take: IntProperty(
@@ -268,8 +277,6 @@ class CTEG_Fields(PropertyGroup):
             "BEZIER", ("BEZIER", "LINEAR"),
         ),
     )  # fmt: skip
-    for _name in REGIONS:
-        __annotations__ |= _region_fields(_name)
     gain: FloatProperty(
         name="Gain", description="The channel's values are multiplied by this before they move anything",
         soft_min=-2.0, soft_max=2.0, step=5, **_of_channel("gain", 1.0),
@@ -283,9 +290,6 @@ class CTEG_Fields(PropertyGroup):
         description="Leave this channel out of takes: what only it drives gets no keys, and stays the animator's",
         **_of_channel("mute", False),
     )
-    for _name in map(str, range(SLOTS)):
-        __annotations__[f"slot{_name}"] = PointerProperty(type=CTEG_Slot)
-    del _name
 
 
 # ------------------------------------------------------------------------------------------------ lists, the preview

@@ -11,7 +11,7 @@ from .. import cast
 from ..emotions import label
 from ..operators import perform
 from ..performance.record import REGIONS, Region
-from .layouts import emotion_icon, fitting, list_flags, sentence
+from .layouts import emotion_icon, list_flags, sentence
 from .panels import Sidebar, perform_button, properties
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ class CTEG_PT_lines(Sidebar, bpy.types.Panel):
 
     def draw(self, context: Context) -> None:
         layout, character = self.layout, cast.character(context.scene)
+        if character.refusal:
+            sentence(layout.box(), context, character.refusal, icon="ERROR")
+        if character.in_strips:
+            layout.operator("cteg.bring_back", icon="NLA")
         if not character.lines:
             layout.label(text="Lines of the target appear here", icon="INFO")
             return
@@ -35,8 +39,6 @@ class CTEG_PT_lines(Sidebar, bpy.types.Panel):
         side = row.column(align=True)
         for name, icon in (("delete_line", "REMOVE"), ("go_to_line", "TRIA_RIGHT"), ("rewrite_lines", "FILE_REFRESH")):
             side.operator(f"cteg.{name}", text="", icon=icon)
-        if character.refusal:
-            sentence(layout.box(), context, character.refusal, icon="ERROR")
         for note in character.notes:
             sentence(layout, context, note, icon="HIDE_ON")
         if character.tight:
@@ -91,7 +93,8 @@ class CTEG_PT_mixing(Sidebar, bpy.types.Panel):
         if line is None:
             return
         column = layout.column(align=True)
-        for name in REGIONS:
+        flame = cast.character(context.scene).rig.kind == "FLAME"  # whose keys each move all of the face
+        for name in REGIONS if flame else REGIONS[:-1]:
             field, muted = name.replace(" ", "_"), line.regions.get(name, Region()).mute
             row = column.row(align=True)
             row.prop(fields, f"{field}_mute", text="", icon="HIDE_ON" if muted else "HIDE_OFF", emboss=False)
@@ -102,9 +105,7 @@ class CTEG_PT_mixing(Sidebar, bpy.types.Panel):
         column = properties(layout)
         for name in ("blend", "interpolation", "reduction"):
             column.prop(fields, name)
-        row = layout.row(align=True)
-        row.operator("cteg.send_to_strip", icon="NLA_PUSHDOWN")
-        row.operator("cteg.bring_back", text="Bring Back")
+        layout.operator("cteg.send_to_strip", icon="NLA_PUSHDOWN")
 
 
 class CTEG_UL_lines(bpy.types.UIList):
@@ -124,9 +125,7 @@ class CTEG_UL_lines(bpy.types.UIList):
         number.label(text=f"{line.start:.0f}")
         row = row.row(align=True)
         row.active = line.shown >= 0
-        row.label(
-            text=fitting(context, words_of(line), 190.0), icon=emotion_icon(line.take.emotion if line.take else "")
-        )
+        row.label(text=words_of(line), icon=emotion_icon(line.take.emotion if line.take else ""))
         for there, icon in ((line.edited, "GREASEPENCIL"), (line.theirs, "ACTION"), (line.shown < 0, "HIDE_ON")):
             if there:
                 row.label(text="", icon=icon)
@@ -171,6 +170,6 @@ def _draw_edit(layout: UILayout, context: Context, line: Line) -> None:
     box = layout.box()
     kept = "Its layer is kept over all takes. " if line.layer else ""
     sentence(box, context, f"Keys of this line were changed by hand. {kept}What becomes of that?", icon="GREASEPENCIL")
-    row = box.row(align=True)
+    column = box.column(align=True)
     for how, text in (("OVER_ALL", "Keep over All Takes"), ("OWN_TAKE", "Keep as a Take"), ("DISCARD", "Discard")):
-        row.operator("cteg.keep_edit", text=text).how = how
+        column.operator("cteg.keep_edit", text=text).how = how

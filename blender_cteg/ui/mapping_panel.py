@@ -164,7 +164,7 @@ def _draw_channel(layout: UILayout, context: Context, character: Character, row:
         _draw_target(layout, character, getattr(fields, f"slot{place}"), place, target)
     if len(targets) > SLOTS:
         rest = layout.row(align=True)
-        rest.label(text=f"… and {len(targets) - SLOTS} weaker ones", icon="BLANK1")
+        rest.label(text=f"… {len(targets) - SLOTS} more", icon="BLANK1")
         rest.operator("cteg.mapping_remove_target", text="All", icon="X").place = -1
     if row.suggested:
         names = " + ".join(candidate.name for candidate in row.suggested)

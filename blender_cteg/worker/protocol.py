@@ -18,7 +18,9 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..performance.clip import SCHEMA_VERSION, Clip
+from ..performance.clip import Clip
+from ..performance.segments import Segment
+from ..shared import Timeline
 from ..storage import StoredError, from_text
 
 #: The version of docs/protocol.md that this module speaks.
@@ -29,11 +31,6 @@ MAX_MESSAGE: Final = 64 * 1024 * 1024
 KINDS: Final = ("input", "checkpoint", "environment", "memory", "internal")
 #: Most seeds that a request for the most different takes draws from.
 MAX_POOL: Final = 64
-
-#: What a clip need not say.
-_CLIP: Final[Mapping[str, Any]] = {
-    "schema_version": SCHEMA_VERSION, "settings": {}, "segments": [], "timeline": None, "speech_scale": 1.0,
-}  # fmt: skip
 
 
 class ProtocolError(ValueError):
@@ -154,14 +151,7 @@ def parse(line: bytes) -> Event:
     if event == "cancelled":
         return Cancelled(number)
     if event == "clip":
-        channels, values = _texts(message, "channels"), decode_array(message.get("values"))
-        for name in ("text", "emotion", "space"):
-            _field(message, name, str)
-        try:
-            clip = Clip.from_json({**_CLIP, "last_seed": message.get("seed"), **message}, values, channels)
-        except ValueError as error:
-            raise ProtocolError(str(error)) from error
-        return Performed(number, clip, _texts(message, "warnings"))
+        return Performed(number, _clip(message), _texts(message, "warnings"))
     if event == "hello":
         return Hello(
             number, _field(message, "protocol", int), _field(message, "generator", str), _field(message, "python", str),
@@ -174,6 +164,21 @@ def shorten(text: str, limit: int = 160) -> str:
     """``text`` on one line of at most ``limit`` characters, for quoting in a sentence."""
     text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _clip(message: Mapping[str, Any]) -> Clip:
+    seed, timeline = _field(message, "seed", int), message.get("timeline")
+    try:
+        return Clip(
+            decode_array(message.get("values")), _texts(message, "channels"), _field(message, "fps", int, float),
+            _field(message, "space", str), _field(message, "text", str), seed, _field(message, "emotion", str),
+            _object(message.get("settings", {}), "a clip's settings"),
+            tuple(map(Segment.from_json, message.get("segments", []))), seed,
+            None if timeline is None else Timeline.from_json(timeline),
+            float(_field({"speech_scale": 1.0, **message}, "speech_scale", int, float)),
+        )  # fmt: skip
+    except (ValueError, TypeError) as error:
+        raise ProtocolError(str(error)) from error
 
 
 def _is(value: Any, *kinds: type) -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -27,7 +28,8 @@ trained = pytest.mark.skipif(not (DEFAULT / "config.json").is_file(), reason="no
 def extension() -> Iterator[None]:
     """Registered once for all tests here: the generator takes seconds to start."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CTEG_PYTHON", sys.executable)
+        # Another Python where the one with bpy has no torch.
+        patch.setenv("CTEG_PYTHON", os.environ.get("CTEG_PYTHON") or sys.executable)
         blender_cteg.register()
         yield
         blender_cteg.unregister()

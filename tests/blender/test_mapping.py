@@ -181,11 +181,3 @@ def test_clips_refuse_what_cannot_be_performed(
 ) -> None:
     with pytest.raises(ClipError, match=words):
         Clip(values, channels, fps, "arkit55")
-
-
-def test_clip_metadata_survives_json() -> None:
-    clip = scenes.arkit_clip()
-    again = Clip.from_json(json.loads(json.dumps(clip.to_json())), clip.values, clip.channels)
-    assert again.to_json() == clip.to_json()
-    with pytest.raises(ClipError, match="damaged"):
-        Clip.from_json({"schema_version": 1}, clip.values, clip.channels)

@@ -471,8 +471,10 @@ def test_a_line_is_written_as_if_nothing_was_previewed(editor: bpy.types.Scene) 
 
 def test_a_posed_file_is_put_right_when_it_is_opened(editor: bpy.types.Scene, tmp_path: Path) -> None:
     face = own_face(editor)
-    face.data.shape_keys[PREVIEW_PROPERTY] = json.dumps({"Smile_L": [0.25, 0.0, 1.0], "gone": [0.0, 0.0, 1.0]})
-    face.parent[PREVIEW_PROPERTY] = "[]"
+    block = 'key_blocks["Smile_L"]'
+    before = [['key_blocks["gone"]', "value", 0.0], [block, "slider_max", 1.0], [block, "value", 0.25]]
+    face.data.shape_keys[PREVIEW_PROPERTY] = json.dumps(before)
+    face.parent[PREVIEW_PROPERTY] = "{"
     name, path = face.name, str(tmp_path / "recovered.blend")
     bpy.ops.wm.save_as_mainfile(filepath=path, copy=True)
     bpy.ops.wm.open_mainfile(filepath=path)

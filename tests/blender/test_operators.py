@@ -321,6 +321,18 @@ def test_a_target_of_another_scene(face: bpy.types.Object) -> None:
         bpy.ops.cteg.perform()
 
 
+def test_curves_that_cannot_be_written_are_told_before_anything_is_generated(face: bpy.types.Object) -> None:
+    face.data.shape_keys.key_blocks["jawOpen"].keyframe_insert("value", frame=3)
+    animation = face.data.shape_keys.animation_data
+    track = animation.nla_tracks.new()
+    track.strips.new("Strip", 1, animation.action)
+    animation.action = None
+    track.select = track.strips[0].select = True
+    animation.use_tweak_mode = True
+    refused("tweak")
+    assert session._client is None
+
+
 @pytest.mark.parametrize(
     ("name", "label"), [("temperature", "Temperature"), ("rate", "Speaking Rate"), ("seconds", "Length")]
 )
@@ -527,6 +539,26 @@ def test_takes_go_to_the_scene_that_asked(scene: bpy.types.Scene, face: bpy.type
         bpy.ops.cteg.perform(takes=1, start_frame=1)
     (line,) = said_by(face)
     assert (line.start, line.end) == (1.0, 49.0)
+
+
+def test_another_scene_may_come_to_the_front_meanwhile(
+    scene: bpy.types.Scene, face: bpy.types.Object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = bpy.data.scenes.new("Other")
+    meanwhile(monkeypatch, lambda: setattr(bpy.context.window, "scene", other))
+    assert bpy.ops.cteg.perform(takes=1, start_frame=5) == {"FINISHED"}
+    assert bpy.context.scene == other
+    assert [line.start for line in cast.found(scene, face).lines] == [5.0]
+
+
+def test_another_target_may_be_chosen_meanwhile(
+    scene: bpy.types.Scene, face: bpy.types.Object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = add_face("Other")
+    meanwhile(monkeypatch, lambda: setattr(scene.cteg, "target", other))
+    bpy.ops.cteg.perform(takes=1)
+    assert len(said_by(face)) == 1
+    assert said_by(other) == cast.character(scene).lines == ()
 
 
 def test_loading_another_file_forgets_the_job(face: bpy.types.Object) -> None:

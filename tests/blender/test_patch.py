@@ -12,8 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from blender_cteg.performance import curves
 from blender_cteg.performance.curves import ActionPatch, Address, PatchError, Span, slot_curves
 from blender_cteg.performance.reduction import Keys
+
+from . import scenes
 
 Floats = npt.NDArray[np.float64]
 
@@ -87,7 +90,9 @@ def random_curve(sheet: Sheet, rng: np.random.Generator, eased: bool) -> bpy.typ
     curve.keyframe_points.add(count)
     for point, frame in zip(curve.keyframe_points, frames, strict=True):
         point.co = frame, rng.normal() * rng.choice([0, 0.2, 1])
-        point.handle_left_type, point.handle_right_type = rng.choice(["FREE", "AUTO", "VECTOR", "ALIGNED", "AUTO_CLAMPED"], 2)
+        point.handle_left_type, point.handle_right_type = rng.choice(
+            ["FREE", "AUTO", "VECTOR", "ALIGNED", "AUTO_CLAMPED"], 2
+        )
         point.interpolation = str(rng.choice(["CONSTANT", "LINEAR", "BEZIER", "BEZIER", "BEZIER"]))
         if eased and rng.random() < 0.6:
             point.interpolation = str(rng.choice(EASINGS))
@@ -136,7 +141,9 @@ def fuzz(seed: int, eased: bool) -> tuple[float, float, int]:
     base, frames = rows(curve), np.arange(-60, 420) / 1.0
     frames = np.sort(np.concatenate([frames, frames + 0.5]))
     before, there, off, updated = played(curve, frames), {}, 0.0, -1.0
-    spans = {f"line {k}": span for k, span in enumerate(random_spans(rng, [point.co[0] for point in curve.keyframe_points]))}
+    spans = {
+        f"line {k}": span for k, span in enumerate(random_spans(rng, [point.co[0] for point in curve.keyframe_points]))
+    }
     waiting = list(spans)
     rng.shuffle(waiting)
     for _ in range(2 * len(spans) + 2):
@@ -162,3 +169,449 @@ def fuzz(seed: int, eased: bool) -> tuple[float, float, int]:
     assert "cteg_patch" not in sheet.action
     bpy.data.actions.remove(sheet.action)
     return off, updated, wrong
+
+
+@pytest.mark.parametrize(
+    ("first", "count", "eased", "few"), [(0, 320, False, 400), (1000, 200, False, 0), (2000, 120, True, 400)]
+)
+def test_outside_nothing_changes_and_everything_comes_back(
+    monkeypatch: pytest.MonkeyPatch, first: int, count: int, eased: bool, few: int
+) -> None:
+    monkeypatch.setattr(curves, "_FEW", few)  # both ways to read and write keys
+    off, updated, wrong = np.array([fuzz(seed, eased) for seed in range(first, first + count)]).T
+    assert off.max() <= 1e-5 and not wrong.any()
+    # Blender opens vertical tangents by 0.001 frames: handles as long as the way to the next key, on both sides.
+    assert np.quantile(updated, 0.98) <= 1e-5 and updated.max() <= 1e-3
+
+
+def test_the_fuzz_can_fail() -> None:
+    """Inserting keys the plain way, measured by the same function."""
+    off = []
+    for seed in range(20):
+        rng, sheet = np.random.default_rng(seed), Sheet()
+        curve = random_curve(sheet, rng, False)
+        frames = np.arange(-60, 420) / 1.0
+        before, (start, end) = (
+            played(curve, frames),
+            random_spans(rng, [point.co[0] for point in curve.keyframe_points])[0],
+        )
+        for frame, value in zip(np.linspace(start, end, 9), rng.normal(size=9), strict=True):
+            curve.keyframe_points.insert(frame, curve.evaluate(frame) if frame in (start, end) else value)
+        off.append(deviation(curve, before, frames, [(start, end)]))
+    assert np.median(off) > 0.05
+
+
+# ---- Lines that were moved -------------------------------------------------------------------------------------
+
+COUNT = 6
+
+
+@pytest.fixture
+def sheet() -> Sheet:
+    """Six curves; three with keys of the animator's, all with a line on frames 100 to 129 and one on 200 to 240."""
+    sheet = Sheet()
+    for k in range(3):
+        sheet.new(k, [(1, 0.3), (90, 1.0 - k), (112, 0.2), (150, 0.4), (260, 0.7 * k)])
+    write(sheet, "one", 100, 129)
+    write(sheet, "two", 200, 240)
+    return sheet
+
+
+def write(sheet: Sheet, name: str, start: float, end: float, seed: int = 0, count: int = 9) -> None:
+    lines = {sheet.address(k): keys(start, end, seed + k + int(start), count) for k in range(COUNT)}
+    rest = {sheet.address(k): 0.25 for k in range(COUNT)}
+    sheet.patch().replace([], [Span(name, start, end, lines, {sheet.address(3): "Mouth"}, rest)])
+
+
+def shift(sheet: Sheet, where: Callable[[float], bool], move: Callable[[float], float]) -> None:
+    """What an animator does with selected keys in the Dope Sheet."""
+    for curve in sheet.curves:
+        for point in curve.keyframe_points:
+            if where(point.co[0]):
+                by = move(point.co[0]) - point.co[0]
+                for name in ("co", "handle_left", "handle_right"):
+                    x, y = getattr(point, name)
+                    setattr(point, name, (x + by, y))
+        curve.update()
+
+
+def delete(curve: bpy.types.FCurve, start: float, end: float) -> None:
+    for point in reversed(curve.keyframe_points[:]):
+        if start < point.co[0] < end:
+            curve.keyframe_points.remove(point)
+
+
+def state(sheet: Sheet) -> dict[str, list[tuple[Any, ...]]]:
+    return {curve.data_path: rows(curve) for curve in sheet.curves}
+
+
+def test_a_line_is_found_where_it_is(sheet: Sheet) -> None:
+    found = sheet.patch().found("one")
+    assert (found.a, found.b, found.share) == (1, 0, 1)
+    shift(sheet, lambda frame: 99 < frame < 130, lambda frame: frame + 13)
+    assert sheet.patch().found("one").b == pytest.approx(13) and sheet.patch().found("two").same
+    shift(sheet, lambda frame: True, lambda frame: frame + 24)
+    found = sheet.patch().found("one")
+    assert (found.a, found.share) == (1, 1) and found.b == pytest.approx(37) and found.at(100) == pytest.approx(137)
+    assert sheet.patch().found("two").b == pytest.approx(24)
+
+
+def test_a_scaled_line_is_found(sheet: Sheet) -> None:
+    shift(sheet, lambda frame: 99 < frame < 130, lambda frame: 100 + (frame - 100) * 1.5)
+    found = sheet.patch().found("one")
+    assert found.share == 1 and (found.at(100), found.at(129)) == pytest.approx((100, 143.5), abs=0.02)
+
+
+def test_a_line_of_which_few_keys_are_left_is_found(sheet: Sheet) -> None:
+    shift(sheet, lambda frame: 99 < frame < 130, lambda frame: frame + 13)
+    for curve in sheet.curves:
+        delete(curve, 118, 143)
+    found = sheet.patch().found("one")
+    assert 0.1 < found.share < 0.6 and found.b == pytest.approx(13)
+
+
+def test_a_line_that_was_moved_alone_leaves_the_base_as_it_was() -> None:
+    sheet = Sheet()
+    for k in range(3):
+        sheet.new(k, [(1, 0.3), (90, 1.0 - k), (112, 0.2), (180, 0.4)])
+    before = state(sheet)
+    write(sheet, "one", 100, 129)
+    shift(sheet, lambda frame: 99 < frame < 130, lambda frame: frame + 33)
+    assert set(sheet.patch().replace(["one"], [])) == {(sheet.address(k), 0.25) for k in range(3, COUNT)}
+    assert state(sheet) == before
+
+
+def test_keys_put_aside_move_with_the_line_if_their_neighbours_did(sheet: Sheet) -> None:
+    base = [(1, 0.3), (90, 1.0), (112, 0.2), (150, 0.4), (260, 0.0)]
+    shift(sheet, lambda frame: True, lambda frame: frame + 24)
+    sheet.patch().replace(["one", "two"], [])
+    assert [tuple(point.co) for point in sheet.curve().keyframe_points] == [
+        pytest.approx((frame + 24, value)) for frame, value in base
+    ]
+    assert len(sheet.curves) == 3
+
+
+def test_a_moved_line_is_written_anew_where_it_is(sheet: Sheet) -> None:
+    curve = sheet.curve(0)
+    shift(sheet, lambda frame: 99 < frame < 130, lambda frame: frame + 33)
+    patch = sheet.patch()
+    found = patch.found("one")
+    base = patch.base(sheet.address(0), found.at(100), found.at(129), ["one"])
+    np.testing.assert_allclose(base.values([150]), [0.4], atol=1e-6)
+    write(sheet, "one", found.at(100), found.at(129))
+    assert sheet.patch().spans == {"one": (133, 162), "two": (200, 240)}
+    assert 112 in [point.co[0] for point in curve.keyframe_points]  # the key that it had put aside
+    sheet.patch().replace(["two"], [])
+    sheet.patch().replace(["one"], [])
+    assert [point.co[0] for point in curve.keyframe_points] == [1, 90, 112, 150, 260]
+
+
+def test_keys_that_a_line_was_dragged_over_stay(sheet: Sheet) -> None:
+    shift(sheet, lambda frame: 99 < frame < 130, lambda frame: frame + 40)  # over the key on 150
+    sheet.patch().replace(["one"], [])
+    assert 150 in [point.co[0] for point in sheet.curve(0).keyframe_points]
+    sheet.patch().replace(["two"], [])
+    assert [point.co[0] for point in sheet.curve(0).keyframe_points] == [1, 90, 112, 150, 260]
+
+
+def test_lines_dragged_onto_each_other_come_apart(sheet: Sheet) -> None:
+    shift(sheet, lambda frame: 199 < frame < 241, lambda frame: frame - 88)
+    assert sheet.patch().found("two").at(200) == pytest.approx(112)
+    sheet.patch().replace(["two"], [])
+    patch = sheet.patch()
+    assert patch.found("one").share == 1 and not patch.edits("one")
+    patch.replace(["one"], [])
+    assert [point.co[0] for point in sheet.curve(0).keyframe_points] == [1, 90, 112, 150, 260]
+    assert len(sheet.curves) == 3
+
+
+def test_a_line_whose_keys_are_gone_is_forgotten(sheet: Sheet) -> None:
+    for curve in sheet.curves:
+        delete(curve, 99, 130)
+    sheet.curves.remove(sheet.curve(5))
+    assert sheet.patch().found("one").share < 0.2
+    assert sheet.patch().replace(["one"], []) == []
+    assert sheet.patch().spans == {"two": (200, 240)}
+    assert 112 in [point.co[0] for point in sheet.curve(0).keyframe_points]
+    assert set(sheet.patch().replace(["two"], [])) == {(sheet.address(k), 0.25) for k in (3, 4)}
+
+
+def test_what_blender_renames_is_followed(scene: bpy.types.Scene) -> None:
+    face = scenes.arkit_face()
+    key = face.data.shape_keys
+    names = [block.name for block in key.key_blocks][1:7]
+    sheet = Sheet()
+    key.animation_data_create().action = sheet.action
+    key.animation_data.action_slot = sheet.slot
+    addresses = [(sheet.slot.handle, f'key_blocks["{name}"].value', 0) for name in names]
+    sheet.patch().replace([], [Span("one", 10, 50, {a: keys(10, 50, k) for k, a in enumerate(addresses)})])
+    key.key_blocks[names[0]].name, key.key_blocks[names[1]].name = "Other name", 'With "quotes" and é'
+    sheet.slot.name_display = "Renamed"
+    patch = sheet.patch()
+    paths = {path for _, path, _ in patch.addresses("one")}
+    assert 'key_blocks["Other name"].value' in paths and addresses[0][1] not in paths and len(paths) == 6
+    assert patch.found("one").share == 1 and not patch.edits("one")
+    patch.replace(["one"], [])
+    assert len(sheet.curves) == 0 and "cteg_patch" not in sheet.action
+
+
+# ---- Edits by hand ---------------------------------------------------------------------------------------------
+
+
+def edit_value(curve: bpy.types.FCurve) -> None:
+    curve.keyframe_points[4].co[1] += 0.01
+
+
+def edit_frame(curve: bpy.types.FCurve) -> None:
+    curve.keyframe_points[4].co[0] += 0.5
+
+
+def edit_handle(curve: bpy.types.FCurve) -> None:
+    curve.keyframe_points[4].handle_left[1] += 0.05
+
+
+def edit_deletion(curve: bpy.types.FCurve) -> None:
+    curve.keyframe_points.remove(curve.keyframe_points[4])
+
+
+def edit_insertion(curve: bpy.types.FCurve) -> None:
+    frame = (curve.keyframe_points[4].co[0] + curve.keyframe_points[5].co[0]) / 2
+    curve.keyframe_points.insert(frame, 3.0)
+
+
+EDITS = [edit_value, edit_frame, edit_handle, edit_deletion, edit_insertion]
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_is_seen_and_told(sheet: Sheet, edit: Callable[[bpy.types.FCurve], None]) -> None:
+    curve, frames = sheet.curve(4), np.arange(95, 135, 0.25)
+    before = played(curve, frames)
+    edit(curve)
+    edits = sheet.patch().edits("one")
+    assert list(edits) == [sheet.address(4)] and not sheet.patch().edits("two")
+    np.testing.assert_allclose(edits[sheet.address(4)].delta(frames), played(curve, frames) - before, atol=2e-4)
+    shift(sheet, lambda frame: True, lambda frame: frame + 24)
+    moved = sheet.patch().edits("one")
+    assert list(moved) == [sheet.address(4)]
+    np.testing.assert_allclose(
+        moved[sheet.address(4)].delta(frames + 24), played(curve, frames + 24) - before, atol=2e-4
+    )
+
+
+def test_a_deleted_curve_is_an_edit(sheet: Sheet) -> None:
+    sheet.curves.remove(sheet.curve(4))
+    edits = sheet.patch().edits("one")
+    assert [edit.gone for edit in edits.values()] == [True] and not edits[sheet.address(4)].delta([100, 110]).any()
+
+
+def test_what_is_no_edit(sheet: Sheet) -> None:
+    for curve in sheet.curves:
+        for point in curve.keyframe_points:
+            point.select_control_point = point.select_left_handle = True
+        curve.update()
+        curve.update()
+    assert not sheet.patch().edits("one")
+    shift(sheet, lambda frame: 99 < frame < 130, lambda frame: frame + 7)
+    assert not sheet.patch().edits("one") and not sheet.patch().edits("two")
+    shift(sheet, lambda frame: 99 < frame < 140, lambda frame: 100 + (frame - 100) * 1.25)
+    assert not sheet.patch().edits("one")
+
+
+def test_neighbours_edited_meanwhile_stay_as_edited() -> None:
+    sheet = Sheet()
+    curve = sheet.new(0, [(1, 0.3), (90, 1.0), (150, 0.4), (200, 0.4)])
+    before = rows(curve)
+    sheet.patch().replace([], [Span("one", 100, 129, {sheet.address(0): keys(100, 129, 1)})])
+    left = curve.keyframe_points[1]
+    assert left.co[0] == 90 and left.handle_left_type == "FREE"
+    left.handle_left = (80, 2)
+    edited = tuple(left.handle_left)
+    sheet.patch().replace(["one"], [])
+    after = rows(curve)
+    assert (after[0], after[2:]) == (before[0], before[2:])
+    assert after[1][1] == edited and after[1][2:] == before[1][2:]
+
+
+# ---- The record ------------------------------------------------------------------------------------------------
+
+
+def test_the_record_is_saved_and_copied(sheet: Sheet, tmp_path: Path) -> None:
+    sheet.action.use_fake_user = True
+    sheet.action.name = "Saved"
+    before, paths = state(sheet), sheet.patch().addresses("one")
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "lines.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "lines.blend"))
+    for action in (bpy.data.actions["Saved"], bpy.data.actions["Saved"].copy()):
+        again = Sheet.__new__(Sheet)
+        again.action, again.slot = action, action.slots[0]
+        assert state(again) == before
+        patch = again.patch()
+        assert patch.spans == {"one": (100, 129), "two": (200, 240)} and patch.addresses("one") == paths
+        assert patch.found("one").same and not patch.edits("one")
+        patch.replace(["one", "two"], [])
+        assert [point.co[0] for point in again.curve(0).keyframe_points] == [1, 90, 112, 150, 260]
+
+
+def test_the_record_is_small(sheet: Sheet) -> None:
+    write(sheet, "three", 300, 400, count=60)
+    stored = sheet.action["cteg_patch"]["spans"]["three"]
+    written = sum(300 <= point.co[0] <= 400 for curve in sheet.curves for point in curve.keyframe_points)
+    assert sum(len(stored[name]) for name in ("keys", "curves")) <= 13 * written
+
+
+DAMAGE: dict[str, Callable[[Any], object]] = {
+    "no group": lambda action: action.__setitem__("cteg_patch", 3),
+    "no version": lambda action: action["cteg_patch"].pop("version"),
+    "other version": lambda action: action["cteg_patch"].update({"version": 99}),
+    "no spans": lambda action: action["cteg_patch"].update({"spans": "none"}),
+    "no curves": lambda action: action["cteg_patch"].update({"curves": "[[1"}),
+    "strange curves": lambda action: action["cteg_patch"].update({"curves": "[[0,1,2],7]"}),
+    "a span is a number": lambda action: action["cteg_patch"]["spans"].update({"one": 1}),
+    "no frames": lambda action: action["cteg_patch"]["spans"]["one"].update({"at": [float("nan"), 2.0]}),
+    "keys cut off": lambda action: cut_off(action["cteg_patch"]["spans"]["one"], "keys"),
+    "table cut off": lambda action: cut_off(action["cteg_patch"]["spans"]["one"], "curves"),
+    "keys not numbers": lambda action: fill(action["cteg_patch"]["spans"]["one"], "keys"),
+    "table not numbers": lambda action: fill(action["cteg_patch"]["spans"]["one"], "curves"),
+    "base cut off": lambda action: cut_off(action["cteg_patch"]["records"]["0"], "base"),
+    "base not numbers": lambda action: fill(action["cteg_patch"]["records"]["0"], "base"),
+    "base is a number": lambda action: action["cteg_patch"]["records"].update({"0": 5}),
+}
+
+
+def cut_off(group: Any, name: str) -> None:
+    data = group.pop(name)
+    group[name] = data[: len(data) // 2 - 1]
+
+
+def fill(group: Any, name: str) -> None:
+    data = group.pop(name)
+    group[name] = b"\xff" * len(data)
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_record_is_refused_in_a_sentence(sheet: Sheet, damage: str) -> None:
+    DAMAGE[damage](sheet.action)
+    before = state(sheet)
+    addresses = [sheet.address(k) for k in range(COUNT)]
+    told = 0
+    for ask in (
+        lambda patch: patch.spans,
+        lambda patch: patch.found("one"),
+        lambda patch: patch.edits("one"),
+        lambda patch: patch.addresses("one"),
+        lambda patch: [patch.base(address, 90, 140, ["one"]) for address in addresses],
+        lambda patch: patch.replace(["one"], []),
+    ):
+        try:
+            ask(sheet.patch())
+        except PatchError as error:
+            told += 1
+            assert str(error).endswith(".")
+    assert told and state(sheet) == before
+
+
+def test_lines_that_cannot_be_written_are_refused(sheet: Sheet) -> None:
+    before, address = state(sheet), sheet.address(0)
+    for span in (
+        Span("a", 50, 40, {address: keys(40, 50, 0)}),
+        Span("a", 40, 50, {address: keys(41, 50, 0)}),
+        Span("a", float("nan"), 50, {address: keys(40, 50, 0)}),
+        Span("a", 40, 50, {(sheet.slot.handle + 1, "x", 0): keys(40, 50, 0)}),
+        Span("a", 40, 50, {address: Keys(np.array([40.0, 45, 50]), np.array([0, np.inf, 0]), np.zeros((3, 2)))}),
+        Span("a", 40, 50, {address: Keys(np.array([40.0, 45, 44, 50]), np.zeros(4), np.zeros((4, 2)))}),
+        Span("a", 40, 50, {}),
+        Span("x" * 61, 40, 50, {address: keys(40, 50, 0)}),
+        Span("a", 120, 150, {address: keys(120, 150, 0)}),  # over another
+    ):
+        with pytest.raises(PatchError, match=r"\.$"):
+            sheet.patch().replace([], [span])
+    assert state(sheet) == before and list(sheet.patch().spans) == ["one", "two"]
+
+
+# ---- Curves that are made, and the base ------------------------------------------------------------------------
+
+
+def test_a_property_without_keys_holds_its_value_outside(sheet: Sheet) -> None:
+    curve = sheet.curve(3)
+    assert curve.group.name == "Mouth"
+    np.testing.assert_allclose(played(curve, np.array([-50, 1, 99, 100, 129, 150, 200, 240, 999])), 0.25, atol=1e-7)
+    assert sheet.patch().base(sheet.address(3), 90, 110, ["one", "two"]).rest == 0.25
+    assert not sheet.patch().base(sheet.address(3), 90, 110, ["one", "two"]).exists
+    assert sheet.patch().replace(["one"], []) == []
+    assert [point.co[0] for point in curve.keyframe_points][0] == 200
+    curve.keyframe_points.insert(300, 0.9)
+    dropped = sheet.patch().replace(["two"], [])
+    assert set(dropped) == {(sheet.address(k), 0.25) for k in range(4, COUNT)}
+    assert [tuple(point.co) for point in sheet.curve(3).keyframe_points] == [(300, pytest.approx(0.9))]
+
+
+def test_a_take_of_the_same_length_goes_between_the_same_borders(sheet: Sheet) -> None:
+    frames = np.setdiff1d(np.arange(1, 300) / 1.0, np.arange(100, 130))
+    before, base = [played(curve, frames) for curve in sheet.curves], dict(sheet.action["cteg_patch"]["records"])
+    for seed, count in ((50, 9), (60, 14), (70, 5)):
+        write(sheet, "one", 100, 129, seed, count)
+        for curve, was in zip(sheet.curves, before, strict=True):
+            np.testing.assert_allclose(played(curve, frames), was, atol=1e-6)
+        assert not sheet.patch().edits("one")
+    assert base.keys() == dict(sheet.action["cteg_patch"]["records"]).keys()
+
+
+def test_straight_lines(sheet: Sheet) -> None:
+    line = keys(20, 60, 3, straight=True)
+    sheet.patch().replace([], [Span("straight", 20, 60, {sheet.address(3): line}, linear=True)])
+    curve = sheet.curve(3)
+    frames = np.arange(line.frames[1], line.frames[-2], 0.5)
+    np.testing.assert_allclose(played(curve, frames), np.interp(frames, line.frames, line.values), atol=1e-5)
+    curve.update()
+    np.testing.assert_allclose(played(curve, frames), np.interp(frames, line.frames, line.values), atol=1e-5)
+    assert not sheet.patch().edits("straight")
+
+
+@pytest.mark.parametrize("eased", [False, True])
+def test_the_base_is_what_was_played(eased: bool) -> None:
+    for seed in range(30):
+        rng, sheet = np.random.default_rng(seed), Sheet()
+        curve = random_curve(sheet, rng, eased)
+        address = (sheet.slot.handle, curve.data_path, 0)
+        spans = random_spans(rng, [point.co[0] for point in curve.keyframe_points])
+        frames = np.linspace(spans[0][0] - 5, spans[0][1] + 5, 60)
+        before = played(curve, frames)
+        modifier = curve.modifiers.new("NOISE")
+        names = [f"line {k}" for k in range(len(spans))]
+        changes = float(np.ptp(before)) > 1e-4
+        for written in (False, True):
+            base = sheet.patch().base(address, frames[0], frames[-1], names)
+            np.testing.assert_allclose(base.values(frames), before, atol=1e-5 * max(1.0, np.abs(before).max()))
+            assert base.exists and base.modifiers == ("NOISE",) and (base.changes or not changes)
+            if not written:
+                lines = [Span(n, *s, {address: keys(*s, seed)}) for n, s in zip(names, spans, strict=True)]
+                sheet.patch().replace([], lines)
+        modifier.mute = True
+        assert sheet.patch().base(address, 0, 1, names).modifiers == ()
+        bpy.data.actions.remove(sheet.action)
+
+
+def test_what_stands_in_the_way_is_told() -> None:
+    sheet = Sheet()
+    still = sheet.new(0, [(1, 0.5), (50, 0.5), (100, 0.5)])
+    sheet.new(1, [(1, 0.5), (50, 0.6)])
+    address = sheet.address
+    assert (
+        not sheet.patch().base(address(5), 1, 9).exists
+        and np.isnan(sheet.patch().base(address(5), 1, 9).values([2])).all()
+    )
+    base = sheet.patch().base(address(0), 10, 60)
+    assert (base.exists, base.changes, base.keys, base.muted, base.locked) == (True, False, 1, False, False)
+    assert sheet.patch().base(address(1), 10, 60).changes and not sheet.patch().base(address(1), 60, 90).changes
+    still.mute = still.lock = True
+    base = sheet.patch().base(address(0), 10, 60)
+    assert base.muted and base.locked
+
+
+def test_other_spans_are_part_of_the_base_unless_ignored(sheet: Sheet) -> None:
+    curve, frames = sheet.curve(4), np.arange(90, 260) / 1.0
+    base = sheet.patch().base(sheet.address(4), 90, 260, ["one"])
+    values = base.values(frames)
+    assert base.changes
+    np.testing.assert_allclose(values[frames >= 200], played(curve, frames[frames >= 200]), atol=1e-5)
+    np.testing.assert_allclose(values[frames < 200], 0.25, atol=1e-6)

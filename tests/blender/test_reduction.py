@@ -12,11 +12,11 @@ import pytest
 
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.performance.clip import Clip
+from blender_cteg.performance.layers import face_of
 from blender_cteg.performance.lines import Lines, Style
 from blender_cteg.performance.owners import curves_in, owners_of
 from blender_cteg.performance.reduction import Keys, exact_frames
 from blender_cteg.performance.reduction import reduced as reduced_together
-from blender_cteg.performance.retime import face_at
 from blender_cteg.shared import seal_frames
 
 from . import scenes
@@ -98,13 +98,13 @@ def test_lids_and_lips_that_close_keep_their_frames() -> None:
     blink = clip.channels.index("eyeBlinkLeft")
     values[:, blink] = 0.1 + 0.05 * np.sin(np.arange(97))
     values[40:45, blink] = (0.4, 0.9, 1.0, 1.0, 0.5)
-    face = face_at(clip.with_values(values), 24.0)
+    face = face_of(clip.with_values(values), 24.0)
     exact = exact_frames(face, clip.timeline)
     assert exact["eyeBlinkLeft"].tolist() == [43]
     assert clip.timeline is not None
     np.testing.assert_array_equal(exact["mouthClose"], seal_frames(clip.timeline, 24.0))
     assert "browInnerUp" not in exact
-    assert exact_frames(face_at(scenes.flame_clip(), 24.0), None) == {}
+    assert exact_frames(face_of(scenes.flame_clip(), 24.0), None) == {}
 
 
 def keys_and_errors(clip: Clip, scene: bpy.types.Scene, style: Style) -> tuple[int, float]:
@@ -121,7 +121,7 @@ def keys_and_errors(clip: Clip, scene: bpy.types.Scene, style: Style) -> tuple[i
         for owner in owners_of(rig):
             owner.data.action = None
     off = 0.0
-    frames = range(3, 3 + face_at(clip, float(scene.render.fps)).frames)
+    frames = range(3, 3 + face_of(clip, float(scene.render.fps)).frames)
     spans: dict[str, float] = {}
     for (path, _), curve in curves[Style(reduction=0)].items():
         values = [curve.evaluate(frame) for frame in frames]

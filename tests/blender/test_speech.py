@@ -12,15 +12,16 @@ import pytest
 
 from blender_cteg.character.choose import mapping_for
 from blender_cteg.character.detection.detect import detect_rig
-from blender_cteg.performance.clip import Clip, ClipError, migrated
+from blender_cteg.performance.clip import Clip, ClipError
+from blender_cteg.performance.layers import face_of
 from blender_cteg.performance.lines import Lines, Style, lines_of
 from blender_cteg.performance.owners import curves_in
-from blender_cteg.performance.retime import face_at, retime
+from blender_cteg.performance.retime import retime
 from blender_cteg.shared import Timeline, seal_frames
 from blender_cteg.worker import protocol
 from blender_cteg.worker.protocol import Performed, ProtocolError
 
-from . import fake_worker, scenes
+from . import scenes
 from .fake_worker import array
 
 #: Frames per second of films and television, as Blender has them: fps and its base.
@@ -34,7 +35,7 @@ def seals(clip: Clip, rate: float) -> npt.NDArray[np.int64]:
     """The frames of the clip on which lips must be closed."""
     assert clip.timeline is not None
     frames = seal_frames(clip.timeline, rate)
-    assert len(frames) > 3 and frames.max() < face_at(clip, rate).frames
+    assert len(frames) > 3 and frames.max() < face_of(clip, rate).frames
     return frames
 
 
@@ -45,7 +46,7 @@ def seals(clip: Clip, rate: float) -> npt.NDArray[np.int64]:
 def test_lips_are_closed_on_a_whole_frame_at_every_frame_rate(fps: int, base: float) -> None:
     for seed in range(5):
         clip = scenes.speaking_clip(seed=seed)
-        face = face_at(clip, fps / base)
+        face = face_of(clip, fps / base)
         assert face.frames == retime(clip, fps / base).frames
         closed = seals(clip, fps / base)
         np.testing.assert_array_equal(face.channel("mouthClose")[closed], face.channel("jawOpen")[closed])
@@ -57,7 +58,7 @@ def test_lips_are_closed_on_a_whole_frame_at_every_frame_rate(fps: int, base: fl
 def test_what_speech_does_not_move_is_the_performances() -> None:
     clip = scenes.speaking_clip()
     for rate in (24.0, 30.0):
-        face, performance = face_at(clip, rate), retime(clip, rate)
+        face, performance = face_of(clip, rate), retime(clip, rate)
         for name in ("browInnerUp", "eyeBlinkLeft", "headYaw", "cheekSquintRight"):
             np.testing.assert_allclose(face.channel(name), performance.channel(name), atol=1e-6)
         assert face.timeline is None  # a face speaks once
@@ -66,17 +67,17 @@ def test_what_speech_does_not_move_is_the_performances() -> None:
 @pytest.mark.parametrize("rate", [24.0, 30.0])
 def test_a_clip_without_speech_is_one_whole_layer(rate: float) -> None:
     clip = scenes.arkit_clip()
-    np.testing.assert_array_equal(face_at(clip, rate).values, retime(clip, rate).values)
+    np.testing.assert_array_equal(face_of(clip, rate).values, retime(clip, rate).values)
     silent = replace(clip, timeline=Timeline.from_json({"words": [], "seconds": 1.0}))
-    np.testing.assert_array_equal(face_at(silent, rate).values, retime(clip, rate).values)
+    np.testing.assert_array_equal(face_of(silent, rate).values, retime(clip, rate).values)
     flame = scenes.flame_clip()
-    np.testing.assert_array_equal(face_at(flame, rate).values, retime(flame, rate).values)
+    np.testing.assert_array_equal(face_of(flame, rate).values, retime(flame, rate).values)
 
 
 def test_the_size_of_the_speech_is_the_clips() -> None:
     clip = scenes.speaking_clip()
     quiet = replace(clip, values=np.zeros_like(clip.values))
-    opened = [face_at(replace(quiet, speech_scale=s), 30.0).channel("jawOpen").max() for s in (0.0, 0.5, 1.0, 1.5)]
+    opened = [face_of(replace(quiet, speech_scale=s), 30.0).channel("jawOpen").max() for s in (0.0, 0.5, 1.0, 1.5)]
     assert opened[0] == 0.0 and opened == sorted(opened) and opened[3] > 1.3 * opened[2]
 
 
@@ -99,7 +100,7 @@ def test_curves_close_the_lips_on_their_frames(
     scene.render.fps, scene.render.fps_base = fps, base
     clip = scenes.speaking_clip()
     curves = written(clip, scenes.arkit_face(), Style(interpolation, reduction))
-    whole = face_at(clip, fps / base)
+    whole = face_of(clip, fps / base)
     for frame in seals(clip, fps / base):
         at = 7 + int(frame)
         jaw = curves["jawOpen"].evaluate(at)
@@ -117,7 +118,7 @@ def test_a_flame_face_gets_both_layers_through_its_mapping(scene: bpy.types.Scen
     scene.render.fps = 30
     clip, face = scenes.speaking_clip(), scenes.flame_topology_face()
     curves = written(clip, face, Style(), start=1)
-    expected = mapping_for(detect_rig(face), clip).apply(face_at(clip, 30.0)).shape_keys
+    expected = mapping_for(detect_rig(face), clip).apply(face_of(clip, 30.0)).shape_keys
     for name, curve in curves.items():
         played = [curve.evaluate(1 + frame) for frame in range(1, len(expected[name]) - 1)]
         np.testing.assert_allclose(played, expected[name][1:-1], atol=0.005 * max(1.0, np.ptp(expected[name])) + 1e-4)
@@ -135,16 +136,6 @@ def test_speech_is_kept_with_the_take(scene: bpy.types.Scene) -> None:
     assert take.timeline == Timeline.from_json(clip.timeline.to_json())
 
 
-def test_takes_of_earlier_versions_have_one_layer() -> None:
-    stored = scenes.arkit_clip().to_json()
-    del stored["timeline"], stored["speech_scale"]
-    data = migrated({**stored, "schema_version": 2, "face": "kept"})
-    assert (data["timeline"], data["speech_scale"], data["settings"]["layered"]) == (None, 1.0, False)
-    assert data["face"] == "kept" and "layered" not in stored["settings"]
-    with pytest.raises(ClipError, match="settings"):
-        migrated({**stored, "schema_version": 2, "settings": 3})
-
-
 def test_speech_that_fits_no_face_is_refused() -> None:
     clip = scenes.speaking_clip()
     with pytest.raises(ClipError, match="channels are not those of arkit55"):
@@ -152,11 +143,6 @@ def test_speech_that_fits_no_face_is_refused() -> None:
     for scale in (-0.1, 1.6, float("nan")):
         with pytest.raises(ClipError, match=r"must be from 0 to 1\.5"):
             replace(clip, speech_scale=scale)
-    with pytest.raises(ClipError, match="unknown phoneme"):
-        Clip.from_json(
-            {**clip.to_json(), "timeline": {"words": [{"text": "x", "phonemes": [["QQ", 0, 1]]}]}},
-            clip.values, clip.channels,
-        )  # fmt: skip
 
 
 def test_a_clip_brings_its_timeline_through_the_door() -> None:
