@@ -201,7 +201,7 @@ def _why_locked(rig: Rig) -> str:
 
 def _in_strips(rig: Rig) -> bool:
     tracks = [track for owner in owners_of(rig) if owner.data is not None for track in owner.data.nla_tracks]
-    actions = [strip.action for track in tracks for strip in track.strips]
+    actions: list[Any] = [strip.action for track in tracks for strip in track.strips]
     return any(LINES_PROPERTY in action for action in actions if action is not None)
 
 

@@ -22,6 +22,7 @@ from ..character.rig import shorten as names
 from ..emotions import label
 from ..performance import ranges
 from ..performance.clip import Clip, ClipError
+from ..performance.diagnosis import keys_without_shape
 from ..performance.lines import LineError, Lines, lines_of
 from ..performance.owners import owners_of, why_not_writable
 from ..performance.record import Line, Style, Take
@@ -239,6 +240,8 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
             cast.choose_line(scene, line.id)
         performer = cast.character(scene) if own else cast.found(scene, target)
         said, warned = list(lines.said), [*performer.notes, *job.warnings, *_differences(order.take, job.takes[0])]
+        if still := keys_without_shape(performer.rig, performer.mapping):
+            warned.append(told("These shape keys move nothing, they are like the Basis: {names}", names=names(still)))
         if order.line and old is None:
             said.append("The line was removed meanwhile; the new takes are a line of their own.")
         if widened := [name for name, range_ in ranges.sliders(rig).items() if before.get(name) != range_]:

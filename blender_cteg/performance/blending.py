@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -56,63 +56,78 @@ class Passage:
 
 @dataclass(eq=False)
 class Mixed:
-    """A property over a whole span.
+    """What is written for a span.
 
     Attributes:
-        target: which property; its values are those of one line.
-        values: one per frame of the span, (T,).
-        keep: frames of the span that need a key.
+        targets: the properties; their values are those of one line.
+        values: one row per frame of the span, one column per target, (T, K).
+        keep: per target, frames of the span that need a key.
+        theirs: per line, by its id, what is left to the animator, in words.
     """
 
-    target: Target
+    targets: list[Target]
     values: Floats
-    keep: set[int] = field(default_factory=set)
+    keep: list[list[npt.NDArray[np.int64]]]
+    theirs: dict[str, tuple[str, ...]]
+
+    def only(self, wanted: npt.NDArray[np.bool_]) -> Mixed:
+        """With some of the targets."""
+        places = np.flatnonzero(wanted)
+        chosen, keep = [self.targets[k] for k in places], [self.keep[k] for k in places]
+        return Mixed(chosen, self.values[:, places], keep, self.theirs)
 
 
 def mixed(
     passages: list[Passage], ground: Callable[[Target, Passage], Ground], others: Callable[[Target], str]
-) -> tuple[dict[Address, Mixed], dict[str, tuple[str, ...]]]:
-    """What is written for a span, and per line what is left to the animator, in words.
+) -> Mixed:  # fmt: skip
+    """Lay the lines of a span over what is there without them.
 
     Args:
         passages: the lines, in the order of their starts.
         ground: what a property does without lines, over the whole span; whether it changes, within the passage.
         others: who else decides about a property; "" for nobody.
     """
-    found: dict[Address, Mixed] = {}
+    columns: dict[Address, int] = {}
+    targets: list[Target] = []
+    grounds: list[Floats] = []
     theirs: dict[str, tuple[str, ...]] = {}
+    laid: list[tuple[Passage, list[list[Target]]]] = []
     for passage in passages:
-        left: list[str] = []
+        left, ours = [], []
         for group in grouped(passage.targets).values():
+            owns = [ground(target, passage) for target in group]
             region = passage.line.regions.get(group[0].region, Region())
-            grounds = [ground(target, passage) for target in group]
-            why = next(
-                (
-                    word
-                    for target, own in zip(group, grounds, strict=True)
-                    if (word := _why(target, own, region, others))
-                ),
-                "",
-            )
-            if why:
+            whys = [_why(target, own, region, others) for target, own in zip(group, owns, strict=True)]
+            if why := next(filter(None, whys), ""):
                 if group[0].owner.name in ("face", "armature"):
                     left.append(f"{group[0].group if len(group) > 4 else group[0].label} ({why})")
                 continue
-            for target, own in zip(group, grounds, strict=True):
-                found.setdefault(target.address, Mixed(target, np.array(own.values, np.float64)))
-            _lay(passage, group, [found[target.address] for target in group], region.mode == "ADD")
+            ours.append(group)
+            for target, own in zip(group, owns, strict=True):
+                if target.address not in columns:
+                    columns[target.address] = len(targets)
+                    targets.append(target)
+                    grounds.append(own.values)
         theirs[passage.line.id] = tuple(dict.fromkeys(left))
-    return found, theirs
+        laid.append((passage, ours))
+    values = np.stack(grounds, axis=1).astype(np.float64) if grounds else np.zeros((0, 0))
+    result = Mixed(targets, values, [[] for _ in targets], theirs)
+    for passage, groups in laid:
+        if groups:
+            _lay(passage, groups, columns, result)
+    return result
 
 
-def moving(found: Mapping[Address, Mixed], ground: Callable[[Target], Ground]) -> dict[Address, Mixed]:
+def moving(mix: Mixed, grounds: list[Ground]) -> Mixed:
     """Without the properties that stay where they are set and never had a curve; a rotation moves as a whole."""
-    wholes = set()
-    for mix in found.values():
-        own = ground(mix.target)
-        if own.exists or np.abs(mix.values - own.values).max() > _STILL:
-            wholes.add((mix.target.owner.name, mix.target.whole))
-    return {a: mix for a, mix in found.items() if (mix.target.owner.name, mix.target.whole) in wholes}
+    if not mix.targets:
+        return mix
+    still = np.stack([own.values for own in grounds], axis=1)
+    moves = np.abs(mix.values - still).max(axis=0) > _STILL
+    wholes = {
+        (t.owner.name, t.whole) for t, own, move in zip(mix.targets, grounds, moves, strict=True) if move or own.exists
+    }
+    return mix.only(np.array([(t.owner.name, t.whole) in wholes for t in mix.targets], bool))
 
 
 def _why(target: Target, own: Ground, region: Region, others: Callable[[Target], str]) -> str:
@@ -124,25 +139,30 @@ def _why(target: Target, own: Ground, region: Region, others: Callable[[Target],
     return "keys" if own.changes and region.mode == "FILL" else ""
 
 
-def _lay(passage: Passage, group: list[Target], mixes: list[Mixed], add: bool) -> None:
-    """Lay the values of a line over what is there: comes in, and goes at its end, within some frames."""
-    count = len(group[0].values)
-    weight = _weights(count, passage.fade, passage.line.blend)[:, None]
-    where = slice(passage.first, passage.first + count)
-    below = np.stack([mix.values[where] for mix in mixes], axis=1)
-    above = np.stack([target.values for target in group], axis=1)
-    if len(group) == 4 and group[0].path.endswith("rotation_quaternion"):
-        if add:
-            above = _product(below, (1 - weight) * (1.0, 0.0, 0.0, 0.0) + weight * above)
-            weight = np.ones_like(weight)
-        elif above[0] @ below[0] < 0:  # the same turn; between opposite signs lies a swing
-            above = -above
-    elif add:
-        above = below + above
-    laid = below + weight * (above - below)
-    for column, (target, mix) in enumerate(zip(group, mixes, strict=True)):
-        mix.values[where] = laid[:, column]
-        mix.keep.update(passage.first + int(f) for c in target.channels for f in passage.exact.get(c, ()))
+def _lay(passage: Passage, groups: list[list[Target]], columns: Mapping[Address, int], mix: Mixed) -> None:
+    """Lay a line over what is there: it comes in, and goes at its end, within some frames."""
+    targets = [target for group in groups for target in group]
+    places = np.array([columns[target.address] for target in targets])
+    above = np.stack([target.values for target in targets], axis=1)
+    rows = slice(passage.first, passage.first + len(above))
+    below = mix.values[rows, places]
+    weights = np.repeat(_weights(len(above), passage.fade, passage.line.blend)[:, None], len(targets), axis=1)
+    first = 0
+    for group in groups:
+        part = slice(first, first + len(group))
+        first += len(group)
+        add = passage.line.regions.get(group[0].region, Region()).mode == "ADD"
+        if len(group) == 4 and group[0].path.endswith("rotation_quaternion"):
+            if add:
+                turn = (1 - weights[:, part]) * (1.0, 0.0, 0.0, 0.0) + weights[:, part] * above[:, part]
+                above[:, part], weights[:, part] = _product(below[:, part], turn), 1.0
+            elif above[0, part] @ below[0, part] < 0:  # the same turn; between opposite signs lies a swing
+                above[:, part] *= -1
+        elif add:
+            above[:, part] += below[:, part]
+    mix.values[rows, places] = below + weights * (above - below)
+    for place, target in zip(places, targets, strict=True):
+        mix.keep[place] += [passage.first + passage.exact[c] for c in target.channels if c in passage.exact]
 
 
 def _weights(count: int, fade: int, blend: int) -> Floats:

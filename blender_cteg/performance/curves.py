@@ -683,42 +683,52 @@ class ActionPatch:
         """Move what is known of spans to where their keys were moved, in memory."""
         moves = {name: self.found(name) for name in self._store.ids if name not in self._settled}
         moves = {name: found for name, found in moves.items() if not found.same}
-        went: set[str] = set()
+        went: dict[str, Found] = {}
+        aside: dict[int, Rows] = {}
         for number in {number for name in moves for number in self._span(name).parts if number in self._there}:
-            went |= self._settle_held(number, {n: f for n, f in moves.items() if number in self._span(n).parts})
+            record = self._store.record(number)
+            aside[number] = record.base[record.aside]
+            near = {name: found for name, found in moves.items() if number in self._span(name).parts}
+            self._store.records[number] = self._settled_held(number, near, went)
         for name, found in moves.items():
-            span = self._span(name)
-            for number in span.parts:
-                record, ends = self._store.record(number), span.of(number)["frame"][[0, -1]]
-                aside = record.aside & (np.abs(record.base[:, FRAME] - ends.mean()) < np.ptp(ends) / 2 + NEAR)
-                if aside.any() and name in went:
-                    base = ordered([record.base[~aside], moved(record.base[aside], found.a, found.b)])
-                    self._store.records[number] = Record(base, record.held)
-                elif aside.any():
-                    span.stayed = (span.start, span.end)
+            span, base = self._span(name), went.get(name, Found())
+            for number in aside.keys() & span.parts.keys():
+                start, end = span.of(number)["frame"][[0, -1]].astype(np.float64)
+                inside = (aside[number][:, FRAME] > start - NEAR) & (aside[number][:, FRAME] < end + NEAR)
+                if inside.any() and base != found:
+                    span.stayed = (base.at(span.start), base.at(span.end))
+                self._store.records[number].put_aside(moved(aside[number][inside], base.a, base.b))
+                aside[number] = aside[number][~inside]
             span.keys = span.keys.copy()
             span.keys["frame"] = found.at(span.keys["frame"].astype(np.float64))
             span.start, span.end, span.settled = found.at(span.start), found.at(span.end), True
             self._settled.add(name)
             self._steady.add(name)
+        for number, rows in aside.items():
+            self._store.records[number].put_aside(rows)
         for name in ("_places", "_layout"):
             vars(self).pop(name, None)
 
-    def _settle_held(self, number: int, moves: Mapping[str, Found]) -> set[str]:
-        """Move what is known of held keys on a curve to where they are; the spans that they went with."""
-        record, points, went = self._store.record(number), _Points(self._curves[self._there[number]]), set()
-        bases, helds = [record.base[record.aside]], [NO_ROWS]
+    def _settled_held(self, number: int, moves: Mapping[str, Found], went: dict[str, Found]) -> Record:
+        """What is known of held keys on a curve, where they are now; and how they moved, by the span they are beside."""
+        record, curve = self._store.record(number), self._curves[self._there[number]]
+        points, bases, helds = _Points(curve), [NO_ROWS], [NO_ROWS]
+        together = Found(*vote([(record.held[:, POINT].astype(np.float32), _co(curve))]))
         for k, (x, y) in enumerate(record.held[:, POINT]):
-            for name in ("", *sorted(moves, key=lambda name: abs(self._span(name).start - x))):
-                found = moves.get(name, Found())
+            beside = sorted(moves, key=lambda name: min(abs(end - x) for end in self._store.ids[name]))
+            before = record.base[record.base[:, FRAME] == x]
+            for found in (Found(), *(moves[name] for name in beside), together):
                 i = points.index(found.at(x) - SAME)
                 if i < points.count and abs(points.frame(i) - found.at(x)) < SAME and points.co(i)[1] == y:
-                    went |= {name} - {""}
+                    went |= {} if found.same else {beside[0]: found}
                     helds.append(moved(record.held[k : k + 1], found.a, found.b))
-                    bases.append(moved(record.base[record.base[:, FRAME] == x], found.a, found.b))
+                    bases.append(moved(before, found.a, found.b))
                     break
-        self._store.records[number] = Record(ordered(bases), ordered(helds))
-        return went
+            else:  # deleted, or a key of ours was dragged onto it
+                i = points.index(x - SAME)
+                if i < points.count and abs(points.frame(i) - x) < SAME:
+                    bases.append(before)
+        return Record(ordered(bases), ordered(helds))
 
     # ---- Changing a curve ----
 

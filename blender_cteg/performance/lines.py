@@ -62,9 +62,9 @@ def damaged_lines(rig: Rig) -> list[str]:
     return store.damaged
 
 
-def _located(home: bpy.types.Action, active: str = "") -> dict[str, Line]:
+def _located(home: bpy.types.Action, active: str = "", patch: ActionPatch | None = None) -> dict[str, Line]:
     """The lines of an action by id, in order, with the times at which their keys are now."""
-    lines, patch = Store(home).lines(), ActionPatch(home)
+    lines, patch = Store(home).lines(), patch or ActionPatch(home)
     seen = {}
     try:
         for span in patch.spans:
@@ -283,7 +283,8 @@ class _Changes:
                 said.append(reason)
         self._writable = [owner for owner in owners if not why_not_writable(owner, owners)]
         self._home = home_of(owners)
-        self._before = {} if self._home is None else _located(self._home)
+        self._patches = {action: ActionPatch(action) for o in self._writable if (action := o.action) is not None}
+        self._before = {} if self._home is None else _located(self._home, patch=self._patches.get(self._home))
         self._store = None if self._home is None else Store(self._home)
         self._edits: dict[tuple[str, str], dict[Address, npt.NDArray[np.float32]]] = {}
 
@@ -315,12 +316,7 @@ class _Changes:
         self._edits |= {(line, take): dict(edit) for line in touched for take, edit in (edits or {}).items()}
         lines = dict(lines)
         clips = {(line, take.key): clip for line, take, clip in puts}
-        patches = {action: ActionPatch(action) for o in self._writable if (action := o.action) is not None}
-        there = set()
-        for patch in patches.values():
-            for span in patch.spans:
-                patch.found(span)  # so that it knows where its spans are
-                there.add(span)
+        there = {span for patch in self._patches.values() for span in patch.spans}
         for name in touched & set(lines):
             lines[name] = self._placed(lines[name])
         groups = _groups(lines.values())
@@ -333,13 +329,13 @@ class _Changes:
             if written.get(span, set()) != {line.id for line in groups.get(span, ())} or touched & written[span]
         }
         try:
-            self._capture(patches, stale, lines, discard or set(), own or {})
+            self._capture(stale, lines, discard or set(), own or {})
             if until is not None:
                 for name in touched:
                     self._split(lines, name, until, {take.key for line, take, _ in puts if line == name})
             groups = _groups(lines.values())
             fresh = {span: group for span, group in groups.items() if span in stale or span not in there}
-            plans = [self._plan(span, group, clips, patches, stale) for span, group in fresh.items()]
+            plans = [self._plan(span, group, clips, stale) for span, group in fresh.items()]
         except (PatchError, MappingError, StoredError) as error:
             raise LineError(str(error)) from None
         for plan in plans:
@@ -360,14 +356,11 @@ class _Changes:
 
     # ------------------------------------------------------------------------------------------------ hand edits
 
-    def _capture(
-        self, patches: Mapping[bpy.types.Action, ActionPatch], stale: set[str], lines: dict[str, Line],
-        discard: set[str], own: Mapping[str, str],
-    ) -> None:  # fmt: skip
+    def _capture(self, stale: set[str], lines: dict[str, Line], discard: set[str], own: Mapping[str, str]) -> None:
         """Take over what was changed by hand in spans that are about to be written again."""
         for name in discard & set(lines):
             self._edits[name, ALL_TAKES] = {}
-        for action, patch in patches.items():
+        for action, patch in self._patches.items():
             names = {o.slot.handle: o.name for o in reversed(self._writable) if o.action == action and o.slot}
             for span in stale & set(patch.spans):
                 changed = patch.edits(span)
@@ -419,10 +412,7 @@ class _Changes:
 
     # ------------------------------------------------------------------------------------------------ curves
 
-    def _plan(
-        self, span: str, group: list[Line], clips: Mapping[tuple[str, str], Clip],
-        patches: Mapping[bpy.types.Action, ActionPatch], stale: set[str],
-    ) -> _Plan:  # fmt: skip
+    def _plan(self, span: str, group: list[Line], clips: Mapping[tuple[str, str], Clip], stale: set[str]) -> _Plan:
         """What a span becomes on the curves; nothing is written yet."""
         lines = [self._placed(line) for line in group]
         start, end = min(line.start for line in lines), max(line.end for line in lines)
@@ -433,7 +423,7 @@ class _Changes:
             first, last = (start, end) if passage is None else (passage.line.start, passage.line.end)
             own = grounds.get(target.address)
             if own is None:
-                own = grounds[target.address] = _Ground(target, patches, start, count, stale)
+                own = grounds[target.address] = _Ground(target, self._patches, start, count, stale)
             own.look(first, last)
             return own
 
@@ -442,14 +432,14 @@ class _Changes:
             fade = round(last - line.start) if last > line.start else line.blend
             passages.append(self._passage(line, round(line.start - start), fade, clips))
             last = max(last, line.end)
-        found, theirs = mixed(passages, ground, self._others.why)
-        reach = {a: (float(mix.values.min()), float(mix.values.max())) for a, mix in found.items()}
+        mix = mixed(passages, ground, self._others.why)
+        edges = (mix.values.min(0).tolist(), mix.values.max(0).tolist()) if mix.targets else ((), ())
+        reach = {t.address: pair for t, *pair in zip(mix.targets, *edges, strict=True) if t.owner.kind == "KEY"}
         for passage in passages:
-            self._lay_edits(passage, found)
-        found = moving(found, ground)
-        lines = [replace(line, theirs=theirs.get(line.id, ()), span=span if found else "") for line in lines]
-        rest = {address: own.rest for address, own in grounds.items() if address in found}
-        return _Plan(span, start, end, lines, found, rest, reach)
+            self._lay_edits(passage, mix)
+        mix = moving(mix, [grounds[target.address] for target in mix.targets])
+        lines = [replace(line, theirs=mix.theirs[line.id], span=span if mix.targets else "") for line in lines]
+        return _Plan(span, start, end, lines, mix, {t.address: grounds[t.address].rest for t in mix.targets}, reach)
 
     def _passage(self, line: Line, first: int, fade: int, clips: Mapping[tuple[str, str], Clip]) -> Passage:
         take = line.take
@@ -486,25 +476,25 @@ class _Changes:
                 return FaceMapping(TARGETS)
         return self._mappings[clip.space]
 
-    def _lay_edits(self, passage: Passage, found: Mapping[Address, Mixed]) -> None:
-        line = passage.line
+    def _lay_edits(self, passage: Passage, mix: Mixed) -> None:
+        line, columns = passage.line, {target.address: place for place, target in enumerate(mix.targets)}
         count = round(line.end - line.start) + 1
         for key in (ALL_TAKES, line.take.key if line.take is not None else ""):
             for address, delta in self._edit(line.id, key).items():
-                if (mix := found.get(address)) is not None:
-                    mix.values[passage.first : passage.first + count] += _resampled(delta, count)
+                if address in columns:
+                    mix.values[passage.first : passage.first + count, columns[address]] += _resampled(delta, count)
 
     def _patch(self, plans: Sequence[_Plan], stale: set[str]) -> None:
         """Write the curves, one edit for each action."""
         name = self._rig.object.name if self._rig.object is not None else "Face"
-        moved = {address[0] for plan in plans for address in plan.found}
+        moved = {target.owner.name for plan in plans for target in plan.mix.targets}
         places = {}
         for owner in self._writable:
             if owner.name in moved or (owner is self._owners[0] and plans):
                 places[owner.name] = prepare(owner, self._owners, name)
         rests: dict[bpy.types.Action, list[tuple[Owner, str, int, float]]] = {}
         for action in {*(action for action, _ in places.values()), *(o.action for o in self._writable if o.action)}:
-            patch = ActionPatch(action)
+            patch = self._patches.get(action) or ActionPatch(action)
             spans = [plan.span_of(places, action) for plan in plans]
             gone = patch.replace(stale & set(patch.spans), [span for span in spans if span.curves])
             owners = {o.slot.handle: o for o in reversed(self._writable) if o.action == action and o.slot}
@@ -514,12 +504,11 @@ class _Changes:
 
     def _widen(self, plans: Sequence[_Plan], undo: ExitStack, widen: bool) -> None:
         extremes: dict[str, tuple[float, float]] = {}
-        for plan in plans:
-            for address, mix in plan.found.items():
-                if mix.target.owner.kind == "KEY":  # as performed: an edit that a slider cuts off stays cut off
-                    low, high = extremes.get(mix.target.label, (np.inf, -np.inf))
-                    reach = plan.reach[address]
-                    extremes[mix.target.label] = min(low, reach[0]), max(high, reach[1])
+        for plan in plans:  # as performed: an edit that a slider cuts off stays cut off
+            for target in plan.mix.targets:
+                if (reach := plan.reach.get(target.address)) is not None:
+                    low, high = extremes.get(target.label, reach)
+                    extremes[target.label] = min(low, reach[0]), max(high, reach[1])
         try:
             ranges.widen(self._rig, extremes, undo, all_keys=widen)
         except ranges.RangeError as error:
@@ -549,23 +538,23 @@ class _Plan:
     """A span as it will be written."""
 
     def __init__(
-        self, name: str, start: float, end: float, lines: list[Line], found: dict[Address, Mixed],
-        rest: dict[Address, float], reach: dict[Address, tuple[float, float]],
+        self, name: str, start: float, end: float, lines: list[Line], mix: Mixed, rest: dict[Address, float],
+        reach: dict[Address, list[float]],
     ) -> None:  # fmt: skip
         self.name, self.start, self.end, self.lines = name, start, end, lines
-        self.found, self.rest, self.reach = found, rest, reach
-        self._keys = dict(zip(found, self._reduced(list(found.values())), strict=True)) if found else {}
+        self.mix, self.rest, self.reach = mix, rest, reach
+        self._linear = lines[0].style.interpolation == "LINEAR"
+        self._keys = self._reduced() if mix.targets else []
 
-    def _reduced(self, mixes: list[Mixed]) -> list[Keys]:
-        style = self.lines[0].style
-        values = np.stack([mix.values for mix in mixes], axis=1)
-        straight = style.interpolation == "LINEAR"
-        if style.reduction <= 0 or len(values) < 3:
-            keys = every_frame(values, straight=straight)
+    def _reduced(self) -> list[Keys]:
+        style, mix = self.lines[0].style, self.mix
+        if style.reduction <= 0 or len(mix.values) < 3:
+            keys = every_frame(mix.values, straight=self._linear)
         else:
-            errors = [0.01 * style.reduction * mix.target.span for mix in mixes]
-            keep = [[f for f in mix.keep if f < len(values)] for mix in mixes]
-            keys = reduced(values, keep, errors, straight=straight)
+            errors = [0.01 * style.reduction * target.span for target in mix.targets]
+            keep = [np.concatenate([*frames, np.zeros(1, np.int64)]) for frames in mix.keep]
+            keep = [frames[frames < len(mix.values)] for frames in keep]
+            keys = reduced(mix.values, keep, errors, straight=self._linear)
         return [Keys(one.frames + self.start, one.values, one.slopes) for one in keys]
 
     def span_of(
@@ -573,13 +562,12 @@ class _Plan:
     ) -> Span:
         """What of it goes into an action."""
         curves, groups, rest = {}, {}, {}
-        for address, keys in self._keys.items():
-            place = places.get(address[0])
-            if place is not None and place[0] == action:
-                at = place[1].handle, address[1], address[2]
-                curves[at], groups[at], rest[at] = keys, self.found[address].target.group, self.rest[address]
-        linear = self.lines[0].style.interpolation == "LINEAR"
-        return Span(self.name, self.start, self.end, curves, groups, rest, linear)
+        for target, keys in zip(self.mix.targets, self._keys, strict=True):
+            there, slot = places[target.owner.name]
+            if there == action:
+                at = slot.handle, target.path, target.index
+                curves[at], groups[at], rest[at] = keys, target.group, self.rest[target.address]
+        return Span(self.name, self.start, self.end, curves, groups, rest, self._linear)
 
 
 class _Ground:

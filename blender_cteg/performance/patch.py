@@ -73,7 +73,7 @@ class Shape:
         return _RUN if self.smooth else 1 + self.linear
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Record:
     """What a curve's base was.
 
@@ -95,6 +95,10 @@ class Record:
     def helpers(self) -> Floats:
         """The frames of keys that only help."""
         return self.held[~among(self.held[:, FRAME], self.base[:, FRAME]), FRAME]
+
+    def put_aside(self, rows: Rows) -> None:
+        """Add keys that are put aside."""
+        self.base = ordered([self.base, rows])
 
     def around(self, low: float, high: float) -> Record:
         """The part between two frames, and the two base keys before and after."""
