@@ -258,7 +258,6 @@ def edit_lines(scene: bpy.types.Scene, change: Callable[[Lines], object]) -> Non
     """Change the lines of a scene's character from a field of a panel. Fields cannot report, so the panel shows what
     `Lines` says, or why it refused, until the next change.
     """
-    global _changes
     now = character(scene, current=True)
     try:
         lines = Lines(scene, now.rig, now.mapping)
@@ -266,12 +265,9 @@ def edit_lines(scene: bpy.types.Scene, change: Callable[[Lines], object]) -> Non
         said = " ".join(lines.said)
     except (LineError, MappingError) as error:
         said = str(error)
-    # The lines are shown at once; the rest is looked at a moment later, not at every step of a slider.
-    known, known_lines = _known[scene.session_uid], () if now.problem else lines_of(now.rig)
-    known.character = replace(now, lines=known_lines, refusal=said)
-    _changes += 1
-    _soon()
-    _show(known.character)
+    known = _known[scene.session_uid]
+    known.character = replace(now, lines=() if now.problem else lines_of(now.rig), refusal=said)
+    _shortly(known)
 
 
 def edit_mapping(scene: bpy.types.Scene, edit: Callable[[Mapping], Mapping]) -> None:
@@ -283,7 +279,7 @@ def edit_mapping(scene: bpy.types.Scene, edit: Callable[[Mapping], Mapping]) -> 
         said = store_mapping(scene, now.rig, edit(now.mapping), dragged=True)
     except MappingError as error:
         said = str(error)
-    refresh(scene, said)
+    _shortly(_look(scene, said, check=False))
 
 
 def store_mapping(scene: bpy.types.Scene, rig: Rig, mapping: Mapping | None, *, dragged: bool = False) -> str:
@@ -335,12 +331,13 @@ def retarget(settings: Any, _context: bpy.types.Context) -> None:
 # ------------------------------------------------------------------------------------------------ when to look
 
 
-def _look(scene: bpy.types.Scene, refusal: str | None = None) -> _Known:
+def _look(scene: bpy.types.Scene, refusal: str | None = None, *, check: bool = True) -> _Known:
+    """Look at a scene's character now; with ``check``, its active line is looked through for hand edits."""
     before = _known.get(scene.session_uid)
     if refusal is None:
         refusal = before.character.refusal if before is not None else ""
     line = before.character.line if before is not None else None
-    name = line.id if line is not None else _chosen.get(scene.session_uid, ("", 0))[0]
+    name = "" if not check else line.id if line is not None else _chosen.get(scene.session_uid, ("", 0))[0]
     now = replace(found(scene, scene.cteg.target, name), refusal=refusal)
     ids = tuple(part for part in (now.target, *now.rig.meshes, now.rig.armature) if part is not None)
     known = _Known(now, ids, tuple(part.session_uid for part in ids), _changes, time.monotonic(), name)
@@ -354,6 +351,14 @@ def _is_alive(known: _Known, scene: bpy.types.Scene) -> bool:
         return known.character.target == scene.cteg.target and known.uids == tuple(i.session_uid for i in known.ids)
     except ReferenceError:
         return False
+
+
+def _shortly(known: _Known) -> None:
+    """Show at once what a step of a slider did; what takes longer is looked at when the mouse rests."""
+    global _changes
+    _changes += 1
+    _soon()
+    _show(known.character)
 
 
 def _show(now: Character) -> None:

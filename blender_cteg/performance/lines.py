@@ -148,14 +148,15 @@ class Lines:
         base = old or Line(
             uuid4().hex[:8], clean(text), self._rig.object.name, float(round(start)), style=style, blend=blend
         )
-        takes = list(base.takes)
-        puts = []
+        places, puts = [], []
         for clip in map(as_stored, clips):
             take = take_of(replace(clip, last_seed=max(last_seed, clip.seed, clip.last_seed or 0)), unused_key(base))
-            takes.append(take)
-            base = replace(base, takes=tuple(takes))
-            puts.append((base.id, take, clip))
-        new = replace(base, shown=len(takes) - len(clips), style=style)
+            same = [k for k, other in enumerate(base.takes) if replace(other, key=take.key) == take]
+            places.append(same[0] if same else len(base.takes))
+            if not same:  # asked for again, a take is the same again
+                base = replace(base, takes=(*base.takes, take))
+                puts.append((base.id, take, clip))
+        new = replace(base, shown=places[0], style=style)
         with self._changes() as changes:
             changes.write({**lines, new.id: new}, {new.id}, puts=puts, until=edits_until, widen=widen)
         return self._lines()[new.id]

@@ -404,15 +404,15 @@ def wrote(rows: Rows) -> Kept:
     return kept
 
 
-def as_written(kept: Kept, a: float, b: float, linear: bool) -> Rows:
-    """Keys of a span on one curve as they were written, on the frames where it is found."""
+def as_written(kept: Kept, counts: Sequence[int], a: float, b: float, linear: bool) -> list[Rows]:
+    """The keys of a span as they were written, of each curve, on the frames where it is found."""
     rows = np.zeros((len(kept), WIDTH))
     rows[:, FRAME], rows[:, VALUE] = kept["frame"] * np.float64(a) + b, kept["value"]
-    reach = _thirds(rows[:, FRAME], [len(kept)]) * (-1, 1)
+    reach = _thirds(rows[:, FRAME], counts) * (-1, 1)
     for side, column in ((LEFT, 0), (RIGHT, 1)):
         rows[:, side] = rows[:, POINT] + np.stack([reach[:, column], kept["rise"][:, column]], 1)
     rows[:, INTERPOLATION] = LINEAR if linear else BEZIER
-    return rows
+    return np.split(rows, np.cumsum(counts)[:-1])
 
 
 def patched(base: Rows, places: Sequence[Place], shape: Shape, rest: float) -> tuple[Rows, Record]:

@@ -45,7 +45,8 @@ class CTEG_PT_lines(Sidebar, bpy.types.Panel):
             layout.operator("cteg.widen_sliders", icon="ARROW_LEFTRIGHT")
         end, last = max(line.end for line in character.lines), context.scene.frame_end
         if end > last:
-            sentence(layout, context, f"The last line ends at frame {end:.0f}, the scene at {last}.", icon="INFO")
+            text = "The last line ends at frame {end:.0f}, the scene at {last}."
+            sentence(layout, context, text, icon="INFO", end=end, last=last)
             layout.operator("cteg.extend_scene", icon="NEXT_KEYFRAME")
 
 
@@ -80,7 +81,7 @@ class CTEG_PT_line(Sidebar, bpy.types.Panel):
         for name in ("intensity", "speech"):
             column.prop(fields, name, slider=True)
         if line.theirs:
-            sentence(layout, context, f"Left to others: {', '.join(line.theirs)}", icon="ACTION")
+            sentence(layout, context, "Left to others: {names}", icon="ACTION", names=", ".join(line.theirs))
 
 
 class CTEG_PT_mixing(Sidebar, bpy.types.Panel):
@@ -168,8 +169,9 @@ def words_of(line: Line) -> str:
 
 def _draw_edit(layout: UILayout, context: Context, line: Line) -> None:
     box = layout.box()
-    kept = "Its layer is kept over all takes. " if line.layer else ""
-    sentence(box, context, f"Keys of this line were changed by hand. {kept}What becomes of that?", icon="GREASEPENCIL")
+    sentence(box, context, "Keys of this line were changed by hand. What becomes of that?", icon="GREASEPENCIL")
+    if line.layer:
+        sentence(box, context, "An earlier change is kept over all takes.", icon="BLANK1")
     column = box.column(align=True)
     for how, text in (("OVER_ALL", "Keep over All Takes"), ("OWN_TAKE", "Keep as a Take"), ("DISCARD", "Discard")):
         column.operator("cteg.keep_edit", text=text).how = how

@@ -109,7 +109,8 @@ class CTEG_PT_mapping(Sidebar, bpy.types.Panel):
         column.active = False
         moving = sum(bool(row.targets) for row in character.rows)
         origin = origin_label(character.mapping, character.is_mapped)
-        sentence(column, context, f"{origin}. {moving} of {len(character.rows)} channels move something.")
+        text = "{origin}. {moving} of {count} channels move something."
+        sentence(column, context, text, origin=origin, moving=moving, count=len(character.rows))
         if character.is_mapped and character.rig.object.data.override_library is not None:
             sentence(column, context, "An override forgets its mapping when the file is saved: save it as JSON.")
         column = layout.column()
@@ -155,9 +156,11 @@ def _draw_channel(layout: UILayout, context: Context, character: Character, row:
     fields, mapping = context.scene.cteg_fields, character.mapping
     layout.label(text=f"{row.channel} · {region_of(row.channel)}", icon=_ICONS[row.standing])
     if row.lost:
-        sentence(layout, context, f"{character.rig.object.name} does not have {shorten(row.lost, 3)}.", icon="ERROR")
+        name, lost = character.rig.object.name, shorten(row.lost, 3)
+        sentence(layout, context, "{name} does not have {lost}.", icon="ERROR", name=name, lost=lost)
     elif row.standing == "MADE" and row.channel in mapping.residual_mm:
-        sentence(layout, context, f"Fitted; {mapping.residual_mm[row.channel]:.1f} mm remain.", icon="BLANK1")
+        rest = mapping.residual_mm[row.channel]
+        sentence(layout, context, "Fitted; {rest:.1f} mm remain.", icon="BLANK1", rest=rest)
     targets = targets_of(mapping, row.channel)
     _draw_values(layout, context, character, row.channel, targets)
     for place, target in enumerate(targets[:SLOTS]):

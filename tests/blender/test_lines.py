@@ -207,6 +207,13 @@ def test_takes_change_places_and_come_back_the_same(scene: bpy.types.Scene) -> N
     assert lines_of(detect_rig(face)) == () and not bpy.data.actions
 
 
+def test_a_take_that_is_asked_for_again_is_there_once(scene: bpy.types.Scene) -> None:
+    face = character()
+    line = add(scene, face, takes=2)
+    again = lines_for(scene, face).add([clip(1), clip(7)], 100, STYLE, text=line.text, line=line.id)
+    assert ([take.seed for take in again.takes], again.shown) == ([0, 1, 7], 1)
+
+
 def test_lines_that_overlap_blend(scene: bpy.types.Scene) -> None:
     face = character()
     first, second = add(scene, face, 100), add(scene, face, 118, seed=5)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from blender_cteg.performance import curves
+from blender_cteg.performance import fcurves
 from blender_cteg.performance.curves import ActionPatch, Address, PatchError, Span, slot_curves
 from blender_cteg.performance.reduction import Keys
 
@@ -177,7 +177,7 @@ def fuzz(seed: int, eased: bool) -> tuple[float, float, int]:
 def test_outside_nothing_changes_and_everything_comes_back(
     monkeypatch: pytest.MonkeyPatch, first: int, count: int, eased: bool, few: int
 ) -> None:
-    monkeypatch.setattr(curves, "_FEW", few)  # both ways to read and write keys
+    monkeypatch.setattr(fcurves, "FEW", few)  # both ways to read and write keys
     off, updated, wrong = np.array([fuzz(seed, eased) for seed in range(first, first + count)]).T
     assert off.max() <= 1e-5 and not wrong.any()
     # Blender opens vertical tangents by 0.001 frames: handles as long as the way to the next key, on both sides.

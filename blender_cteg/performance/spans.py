@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is stored of spans: one group of ID properties on the action, so that it is copied, saved and undone with it.
+
+Keys are bytes: of spans, 12 a key; of the base, 44. Whatever a file holds here, only a `PatchError` comes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import bpy
+import numpy as np
+
+from ..storage import from_text, to_text
+from .patch import WROTE, Kept, PatchError, Record, pack, unpack
+
+#: Slot handle, data path, array index.
+Address = tuple[int, str, int]
+
+GROUP: Final = "cteg_patch"
+_VERSION: Final = 1
+
+
+@dataclass(eq=False)
+class Written:
+    """A span as stored.
+
+    Attributes:
+        start: its first frame.
+        end: its last.
+        linear: it has lines from key to key.
+        keys: those of all its curves, of the most varied one first.
+        parts: where the keys of a curve are, by its number.
+        stayed: the frames of the keys put aside for it, if it was moved away from them.
+        settled: it was moved, so that keys of others may be among its own.
+    """
+
+    start: float
+    end: float
+    linear: bool
+    keys: Kept
+    parts: dict[int, slice]
+    stayed: tuple[float, float] | None = None
+    settled: bool = False
+
+    def of(self, number: int) -> Kept:
+        """The keys of a curve."""
+        return self.keys[self.parts[number]]
+
+
+class Store:
+    """The record on an action, read as it is needed.
+
+    Attributes:
+        action: the action.
+        records: what is known of the bases of curves, as far as it was read or changed.
+    """
+
+    def __init__(self, action: bpy.types.Action) -> None:
+        self.action = action
+        self.records: dict[int, Record] = {}
+        self._spans: dict[str, Written] = {}
+
+    @contextmanager
+    def _read(self) -> Iterator[None]:
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+            raise PatchError(
+                f"What CTEG stored on the action {self.action.name} is damaged ({error}). Nothing was changed. Open an "
+                f"earlier version of the file, or delete the action's custom property {GROUP}: the keys of its lines "
+                "are then yours like any others."
+            ) from None
+
+    @cached_property
+    def _group(self) -> Any:
+        """Everything stored, as ID properties or an empty dictionary."""
+        group = self.action.get(GROUP, {"version": _VERSION, "curves": "[]", "spans": {}, "records": {}})
+        with self._read():
+            version, _, _ = group["version"], group["spans"].keys(), group["records"].keys()
+        if version != _VERSION:
+            raise PatchError(f"Another version of CTEG wrote the lines on {self.action.name}. Update the extension.")
+        return group
+
+    @cached_property
+    def ids(self) -> dict[str, tuple[float, float]]:
+        """The spans and where they were written, in order."""
+        found = {}
+        with self._read():
+            for name in self._group["spans"].keys():  # noqa: SIM118  (ID properties)
+                start, end = (float(frame) for frame in self._group["spans"][name]["at"])
+                if not -np.inf < start < end < np.inf:
+                    raise ValueError(f"a line from {start} to {end}")
+                found[name] = (start, end)
+        return dict(sorted(found.items(), key=lambda item: item[1]))
+
+    @cached_property
+    def curves(self) -> dict[int, tuple[Address, float | None]]:
+        """By number the curves that have spans: where they are, and what the property is without, if made for them."""
+        with self._read():
+            return {
+                int(number): ((int(slot), str(path), int(index)), None if rest is None else float(rest))
+                for number, slot, path, index, rest in from_text(self._group["curves"])
+            }
+
+    def span(self, name: str) -> Written:
+        """A span by its id."""
+        if name not in self.ids:
+            raise PatchError(f"The action {self.action.name} has no line {name!r} any more.")
+        if name not in self._spans:
+            with self._read():
+                self._spans[name] = self._span(self._group["spans"][name], *self.ids[name])
+        return self._spans[name]
+
+    def _span(self, stored: Any, start: float, end: float) -> Written:
+        numbers, counts = np.frombuffer(stored["curves"], "<i4").reshape(-1, 2).T
+        keys, stops, stayed = np.frombuffer(stored["keys"], WROTE), np.cumsum(counts), stored.get("stayed")
+        forward = keys["frame"][1:] > keys["frame"][:-1]
+        forward[stops[:-1] - 1] = True
+        if (counts < 2).any() or (stops[-1:] != len(keys)).any() or not self.curves.keys() >= set(numbers.tolist()):
+            raise ValueError("keys of a line are missing")
+        if not (forward.all() and all(np.isfinite(keys[part]).all() for part in WROTE.names or ())):
+            raise ValueError("keys of a line are not numbers or not in order")
+        parts = dict(zip(numbers.tolist(), map(slice, (stops - counts).tolist(), stops.tolist()), strict=True))
+        stayed = None if stayed is None else (float(stayed[0]), float(stayed[1]))
+        return Written(start, end, bool(stored["linear"]), keys, parts, stayed, bool(stored["settled"]))
+
+    def record(self, number: int | None) -> Record:
+        """What is known of a curve's base."""
+        if number is None or (number not in self.records and str(number) not in self._group["records"]):
+            return Record()
+        if number not in self.records:
+            with self._read():
+                stored = self._group["records"][str(number)]
+                self.records[number] = Record(unpack(stored["base"]), unpack(stored["held"]))
+        return self.records[number]
+
+    def save(
+        self,
+        spans: Mapping[str, Written | None],
+        records: Mapping[int, Record],
+        curves: Mapping[int, tuple[Address, float | None]],
+    ) -> None:
+        """Write what has changed (None: gone)."""
+        if GROUP not in self.action.keys():  # noqa: SIM118  (an action is no dictionary)
+            self.action[GROUP] = dict(self._group)
+        group = self.action[GROUP]
+        for name, span in spans.items():
+            group["spans"].pop(name, None)  # bytes that are there already would be cut off at the first zero
+            if span is not None:
+                table = np.array([(number, part.stop - part.start) for number, part in span.parts.items()], "<i4")
+                stored = {"at": [span.start, span.end], "linear": span.linear, "settled": span.settled}
+                stored |= {"curves": table.tobytes(), "keys": span.keys.tobytes()}
+                group["spans"][name] = stored if span.stayed is None else stored | {"stayed": list(span.stayed)}
+        for number, record in records.items():
+            group["records"].pop(str(number), None)
+            if len(record.base) or len(record.held):
+                group["records"][str(number)] = {"base": pack(record.base), "held": pack(record.held)}
+        text = to_text([[number, *address, rest] for number, (address, rest) in curves.items()])
+        if group["curves"] != text:
+            group["curves"] = text
+        if not len(group["spans"]):
+            del self.action[GROUP]
