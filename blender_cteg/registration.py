@@ -43,7 +43,6 @@ _CLASSES = (
     timelines.CTEG_OT_use_timeline,
     extend.CTEG_OT_extend_scene,
     widen.CTEG_OT_widen_sliders,
-    mapping.CTEG_OT_mapping_edit,
     mapping.CTEG_OT_mapping_match,
     mapping.CTEG_OT_mapping_accept,
     mapping.CTEG_OT_mapping_mute,

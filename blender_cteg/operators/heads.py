@@ -33,6 +33,7 @@ def disabled_reason(context: Context) -> str:
 class _HeadOperator(Reasoned):
     """Mixin: needs Object Mode, and reports what is wrong with a file."""
 
+    bl_options = {"REGISTER", "UNDO"}
     reason = staticmethod(disabled_reason)
 
     def execute(self, context: Context) -> set[str]:
@@ -55,7 +56,6 @@ class CTEG_OT_add_head(_HeadOperator, bpy.types.Operator):
     bl_idname = "cteg.add_head"
     bl_label = "Add Demo Head"
     bl_description = "Add a human head that is ready to perform, and make it the target"
-    bl_options = {"REGISTER", "UNDO"}
 
     name: StringProperty(name="Name", default="CTEG Head")
 
@@ -72,7 +72,6 @@ class CTEG_OT_import_flame(_HeadOperator, bpy.types.Operator, ImportHelper):
     bl_idname = "cteg.import_flame"
     bl_label = "Import FLAME Model"
     bl_description = "Add the face of a FLAME model file (2017, 2020, 2023 or 2023 Open), rigged, as the target"
-    bl_options = {"REGISTER", "UNDO"}
 
     filename_ext = ".pkl"
     filter_glob: StringProperty(default="*.pkl;*.npz", options={"HIDDEN"})
@@ -137,7 +136,6 @@ class CTEG_OT_fit_bones(_HeadOperator, bpy.types.Operator):
     bl_idname = "cteg.fit_bones"
     bl_label = "Fit Bones to Identity"
     bl_description = "Move neck, jaw and eye bones to where they belong after the Shape keys changed who the face is"
-    bl_options = {"REGISTER", "UNDO"}
 
     @staticmethod
     def reason(context: Context) -> str:

@@ -37,6 +37,7 @@ def disabled_reason(context: Context) -> str:
 class MappingOperator(Reasoned):
     """Mixin: changes the mapping of the target, or says why not."""
 
+    bl_options = {"REGISTER", "UNDO"}
     reason = staticmethod(disabled_reason)
 
     def execute(self, context: Context) -> set[str]:
@@ -74,20 +75,6 @@ def prepared(character: Character) -> Mapping:
     return mapping_for(character.rig, Clip(zeros, ARKIT55.channels, 24.0, ARKIT55.name))
 
 
-class CTEG_OT_mapping_edit(MappingOperator, bpy.types.Operator):
-    bl_idname = "cteg.mapping_edit"
-    bl_label = "Find Mapping"
-    bl_description = (
-        "Find out what each channel moves on this face. The expressions of a FLAME face are fitted to the actions of "
-        "ARKit, from its own shape keys"
-    )
-    bl_options = {"REGISTER", "UNDO"}
-
-    def act(self, _context: Context, character: Character) -> str:
-        mapping = prepared(character)
-        return f"{character.rig.object.name}: {mapping_rows.origin_label(mapping, stored=True)}"
-
-
 class CTEG_OT_mapping_match(MappingOperator, bpy.types.Operator):
     bl_idname = "cteg.mapping_match"
     bl_label = "Match Automatically"
@@ -95,7 +82,6 @@ class CTEG_OT_mapping_match(MappingOperator, bpy.types.Operator):
         "Give every channel that moves nothing the shape key or bone with the same name, in any known spelling. "
         "What is mapped already stays as it is"
     )
-    bl_options = {"REGISTER", "UNDO"}
 
     def act(self, context: Context, character: Character) -> str:
         mapping, count = mapping_rows.matched_automatically(prepared(character), character.rig)
@@ -114,7 +100,6 @@ class CTEG_OT_mapping_accept(MappingOperator, bpy.types.Operator):
     bl_idname = "cteg.mapping_accept"
     bl_label = "Accept Suggestions"
     bl_description = "Use what is suggested for channels that move nothing. Check each with the preview"
-    bl_options = {"REGISTER", "UNDO"}
 
     channel: StringProperty(name="Channel", description="Empty: all of them", options={"SKIP_SAVE"})
 
@@ -130,7 +115,6 @@ class CTEG_OT_mapping_mute(MappingOperator, bpy.types.Operator):
     bl_idname = "cteg.mapping_mute"
     bl_label = "Mute Channel"
     bl_description = "Leave this channel out of takes, or take it in again"
-    bl_options = {"REGISTER", "UNDO"}
 
     channel: StringProperty(name="Channel", options={"SKIP_SAVE"})
 
@@ -148,7 +132,6 @@ class CTEG_OT_mapping_reset(MappingOperator, bpy.types.Operator):
     bl_idname = "cteg.mapping_reset"
     bl_label = "Reset"
     bl_description = "Forget what was edited and find the mapping again by itself, by names or by a fit"
-    bl_options = {"REGISTER", "UNDO"}
 
     def act(self, context: Context, character: Character) -> str:
         self.store(context, character.rig, None)
@@ -162,7 +145,6 @@ class CTEG_OT_fit_again(MappingOperator, bpy.types.Operator):
         "Fit the ARKit actions to this FLAME mesh's expression keys anew. The mapping that is kept on the mesh, also "
         "an edited one, is replaced"
     )
-    bl_options = {"REGISTER", "UNDO"}
 
     def act(self, context: Context, character: Character) -> str:
         if character.problem or character.rig.kind != "FLAME":
@@ -176,7 +158,6 @@ class CTEG_OT_mapping_preset(MappingOperator, bpy.types.Operator):
     bl_idname = "cteg.mapping_preset"
     bl_label = "Use Preset"
     bl_description = "Use the mapping of a known rig"
-    bl_options = {"REGISTER", "UNDO"}
 
     preset: StringProperty(name="Preset", description="Name of the preset's file", options={"SKIP_SAVE"})
 
@@ -226,7 +207,6 @@ class CTEG_OT_mapping_add_target(MappingOperator, bpy.types.Operator):
     bl_idname = "cteg.mapping_add_target"
     bl_label = "Add Target"
     bl_description = "Let the channel move one more shape key or bone"
-    bl_options = {"REGISTER", "UNDO"}
     bl_property = "choice"
 
     kind: EnumProperty(
@@ -263,7 +243,6 @@ class CTEG_OT_mapping_remove_target(MappingOperator, bpy.types.Operator):
     bl_idname = "cteg.mapping_remove_target"
     bl_label = "Remove Target"
     bl_description = "Let the channel no longer move this"
-    bl_options = {"REGISTER", "UNDO"}
 
     place: IntProperty(name="Place", description="Which of the channel's targets, from 0; -1: all of them", default=-1)
 

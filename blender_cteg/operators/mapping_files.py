@@ -54,7 +54,6 @@ class CTEG_OT_mapping_load(MappingOperator, bpy.types.Operator, ImportHelper):
     bl_idname = "cteg.mapping_load"
     bl_label = "Load Mapping"
     bl_description = "Use a mapping that was saved as JSON. Targets that this face does not have are left out"
-    bl_options = {"REGISTER", "UNDO"}
 
     filename_ext = ".json"
     filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
@@ -111,7 +110,6 @@ class CTEG_OT_mapping_copy(MappingOperator, bpy.types.Operator):
     bl_idname = "cteg.mapping_copy"
     bl_label = "Copy to Selected"
     bl_description = "Give the mapping of the target to all other selected characters whose names match"
-    bl_options = {"REGISTER", "UNDO"}
 
     @staticmethod
     def reason(context: Context) -> str:

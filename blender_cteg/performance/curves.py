@@ -177,6 +177,8 @@ class ActionPatch:
         curve = self._curves.get(address)
         if curve is None:
             return Base()
+        # What is ignored may have been moved to here from anywhere.
+        self._steadily(lambda: [self._check(name) for name in ignoring if name in self._store.ids])
         view = _View(self._numbers.get(address), self._points(address), _shape(curve), ignoring)
         window = self._steadily(lambda: self._window(view, start, end))
         staying = [place.rows for place in window.staying if len(place.rows) > 1]
@@ -359,7 +361,7 @@ class ActionPatch:
             vars(self).pop(name, None)
 
     def _settled_held(self, number: int, moves: Mapping[str, Found], went: dict[str, Found]) -> Record:
-        """What is known of held keys on a curve, where they are now; and how they moved, by the span they are beside."""
+        """What is known of held keys on a curve, where they are now; how they moved goes to ``went``, by span."""
         record, curve = self._store.record(number), self._curves[self._there[number]]
         points, bases, helds = self._points(self._there[number]), [NO_ROWS], [NO_ROWS]
         together = Found(*patch.vote([(record.held[:, POINT].astype(np.float32), co(curve))]))
@@ -389,7 +391,8 @@ class ActionPatch:
             names = view.staying(self._spans_on(view.number, low + 2 * NEAR, high - 2 * NEAR))
             starts, stops = zip((low, high), *(self._places[name] for name in names), strict=True)
             ends.append((min(starts), max(stops)))
-        left, right = (self._walk(view, edge, step, record.helpers) for edge, step in ((low, -1), (high, 1)))
+        helpers = record.helpers
+        left, right = (self._walk(view, edge, step, helpers) for edge, step in ((low, -1), (high, 1)))
         rows = view.points.rows(left.seen, right.seen + 1)
         staying, theirs = self._sorted_out(view, rows, left, right)
         low = -np.inf if left.end else rows[0, FRAME] - SAME
@@ -470,6 +473,8 @@ class ActionPatch:
                 rest = known[number][1] if number in known else rest
                 plans.setdefault(number, _Plan(number, address, curve, rest)).new[span.id] = rows
         for plan in plans.values():
+            others = (self._store.span(name).parts for name in self._store.ids if name not in gone)
+            plan.last = not plan.new and not any(plan.number in parts for parts in others)
             self._plan(plan, writing)
         return list(plans.values())
 
@@ -550,8 +555,7 @@ class ActionPatch:
         for plan in plans:
             records |= {} if plan.record is None else {plan.number: plan.record}
             curves[plan.number] = (plan.address, plan.rest)
-            others = (store.span(name).parts for name in store.ids if name not in gone)
-            if not plan.new and not any(plan.number in parts for parts in others):
+            if plan.last:
                 del curves[plan.number]
         for name, span in writing.items():
             rows = {plan.number: plan.wrote[name] for plan in plans if name in plan.wrote}
@@ -593,7 +597,7 @@ class _Side(NamedTuple):
 
 
 class _Window(NamedTuple):
-    """The keys that may change: the index of the first, they, the base around them, the spans that stay, their frames."""
+    """The keys that may change: index of the first, they, the base around, the spans that stay, and their frames."""
 
     start: int
     old: Rows
@@ -605,7 +609,10 @@ class _Window(NamedTuple):
 
 @dataclass(eq=False)
 class _Plan:
-    """What is to be done to a curve: `put` in the place of `old`, or drop it. Without a record it stays as it is."""
+    """What is to be done to a curve: put keys in the place of old ones, or drop it.
+
+    Without a record what is known of its base stays. After the last span nothing is known of it.
+    """
 
     number: int
     address: Address
@@ -620,6 +627,7 @@ class _Plan:
     record: Record | None = None
     wrote: dict[str, Rows] = field(default_factory=dict)
     drop: bool = False
+    last: bool = False
 
 
 def _shape(curve: bpy.types.FCurve) -> Shape:

@@ -14,7 +14,7 @@ import bpy
 import numpy as np
 import numpy.typing as npt
 
-from .patch import FRAME, NEAR, NO_ROWS, POINT, WIDTH, Floats, Rows
+from .patch import FRAME, NEAR, NO_ROWS, POINT, WIDTH, Floats, Rows, nearest
 
 #: With more keys a curve is not read and written as a whole.
 FEW: Final = 400
@@ -93,20 +93,16 @@ class Points:
 
     def put(self, start: int, old: Rows, new: Rows) -> None:
         """Put keys in the place of some that were read from an index on."""
+        there = old[: len(new)]
+        if self._all is None and len(new) > len(old):
+            start, new, there = self._inserted(start, old, new)
+        elif self._all is None:
+            for _ in range(len(old) - len(new)):
+                self._points.remove(self._points[start + len(new)], fast=True)
+        else:
+            there = old
         if self._all is not None:
-            self._write(np.concatenate([self._all[:start], new, self._all[start + len(old) :]]))
-            return
-        for _ in range(len(old) - len(new)):
-            self._points.remove(self._points[start + len(new)], fast=True)
-        there: Rows | None = old[: len(new)]
-        if len(new) > len(old):
-            first, last = max(start - 1, 0), min(start + len(old) + 1, self.count)
-            before, after = self.rows(first, start), self.rows(start + len(old), last)
-            start, old, new = first, np.concatenate([before, old, after]), np.concatenate([before, new, after])
-            there = self._inserted(old, len(new) - len(old), last == self.count)
-        if there is None:
-            self._all = self._read()
-            self.put(start, old, new)
+            self._write(np.concatenate([self._all[:start], new, self._all[start + len(there) :]]))
             return
         points, differs = self._points[start : start + len(new)], there != new
         for name, columns, width, kind in _FIELDS:
@@ -115,22 +111,28 @@ class Points:
                 word = _WORDS[name][value[0]] if name in _WORDS else value[0]
                 setattr(points[k], name, value if width > 1 else word)
 
-    def _inserted(self, old: Rows, count: int, end: bool) -> Rows | None:
-        """Insert keys where there is most room among some, or after them at the curve's end; None without room.
+    def _inserted(self, start: int, old: Rows, new: Rows) -> tuple[int, Rows, Rows]:
+        """Insert as many keys as there will be more.
 
         Returns:
-            The keys. New ones, and those beside, whose handles Blender changes, are like nothing.
+            The index from which on keys are other now (Blender changes handles beside a new key), the keys to be put
+            there, and those that are there.
         """
-        x = np.append(old[:, FRAME], old[-1, FRAME] + count + 1.0) if end else old[:, FRAME]
-        at = int(np.argmax(np.diff(x))) + 1
-        step = (x[at] - x[at - 1]) / (count + 1)
-        if step < 2 * NEAR:
-            return None
-        for k in range(1, count + 1):
-            self._points.insert(x[at - 1] + k * step, 0.0, options={"FAST"})
-        there = np.insert(old, [at] * count, np.nan, 0)
-        there[at - 1 : at + count + 1] = np.nan
-        return there
+        first, last = max(start - 1, 0), min(start + len(old) + 1, self.count)
+        before, after = self.rows(first, start), self.rows(start + len(old), last)
+        new, x = np.concatenate([before, new, after]), np.concatenate([before, old, after])[:, FRAME]
+        count = len(new) - len(x)
+        points = new[nearest(new[:, FRAME], x)[1] > NEAR][:, POINT].tolist()
+        if len(points) != count:  # not where they belong, then where there is most room
+            x = np.append(x, x[-1] + count + 1.0) if last == self.count else x
+            most = int(np.argmax(np.diff(x)))
+            points = [(frame, 0.0) for frame in np.linspace(x[most], x[most + 1], count + 2)[1:-1]]
+        for frame, value in points:
+            self._points.insert(frame, value, options={"FAST"}, keyframe_type="GENERATED")
+        added, self.count = len(self._points) - self.count, len(self._points)
+        if added != count:  # there was no room: Blender took one key for another
+            self._all = self._read()
+        return first, new, self.rows(first, first + len(new) - count + added)
 
     def _read(self) -> Rows:
         rows = np.empty((self.count, WIDTH))

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -49,7 +49,17 @@ def lines_of(rig: Rig, active: str = "") -> tuple[Line, ...]:
         active: id of the line that is also looked through for hand edits, which takes some milliseconds.
     """
     home = home_of(owners_of(rig))
-    return () if home is None else tuple(_located(home, active).values())
+    if home is None:
+        return ()
+    patch, lines = ActionPatch(home), Store(home).lines()
+    try:
+        lines = _located(lines, patch)
+        line = lines.get(active)
+        if line is not None and line.span in patch.spans and patch.edits(line.span):
+            lines[active] = replace(line, edited=True)
+    except PatchError:  # what was written is not known any more; the records are
+        lines = {name: replace(line, shown=-1) for name, line in lines.items()}
+    return tuple(sorted(lines.values(), key=lambda line: (line.start, line.id)))
 
 
 def damaged_lines(rig: Rig) -> list[str]:
@@ -62,33 +72,36 @@ def damaged_lines(rig: Rig) -> list[str]:
     return store.damaged
 
 
-def _located(home: bpy.types.Action, active: str = "", patch: ActionPatch | None = None) -> dict[str, Line]:
-    """The lines of an action by id, in order, with the times at which their keys are now."""
-    lines, patch = Store(home).lines(), patch or ActionPatch(home)
-    seen = {}
-    try:
-        for span in patch.spans:
-            found = patch.found(span)
-            if found.share < _FOUND:
-                continue
-            members = [line for line in lines.values() if line.span == span] or [Line(span, "", shown=0, span=span)]
-            first, last = min(line.start for line in members), max(line.end for line in members)
-            where = found.at(patch.spans[span][0]), found.at(patch.spans[span][1])
-            for line in members:
-                edited = line.edited or (line.id == active and bool(patch.edits(span)))
-                if last <= first:  # a span without a record
-                    first, last = patch.spans[span]
-                    line = replace(line, start=first, end=last)
-                slower = (where[1] - where[0]) / (last - first)
-                start, end = (where[0] + slower * (frame - first) for frame in (line.start, line.end))
-                seen[line.id] = replace(line, start=start, end=end, stretch=line.stretch * slower, edited=edited)
-    except PatchError:  # what was written is not known any more; the records are
-        seen = {}
-    # Keys that were deleted by hand: the line is there and shows nothing. One without a span moves nothing.
-    gone = {
-        name: replace(line, shown=-1 if line.span else line.shown) for name, line in lines.items() if name not in seen
-    }
-    return dict(sorted({**seen, **gone}.items(), key=lambda item: (item[1].start, item[0])))
+def _located(lines: Mapping[str, Line], patch: ActionPatch, wanted: Collection[str] | None = None) -> dict[str, Line]:
+    """Lines with the times at which their keys are now.
+
+    Args:
+        lines: as they are stored.
+        patch: of the action that has them.
+        wanted: ids of the lines to look for, None for all, and for keys whose line is not known; others stay.
+    """
+    located, spans = dict(lines), patch.spans
+    members: dict[str, list[Line]] = {} if wanted is not None else {span: [] for span in spans}
+    for line in lines.values():
+        if wanted is None or line.id in wanted:
+            members.setdefault(line.span, []).append(line)
+    for span in members:
+        there = [line for line in lines.values() if line.span == span] or [Line(span, "", shown=0, span=span)]
+        found = patch.found(span) if span in spans else None
+        if found is None or found.share < _FOUND:
+            # Keys that were deleted by hand: the line is there and shows nothing. One without a span moves nothing.
+            located |= {line.id: replace(line, shown=-1) for line in there if line.span and line.takes}
+            continue
+        first, last = min(line.start for line in there), max(line.end for line in there)
+        if last <= first:  # without a record
+            first, last = spans[span]
+            there = [replace(line, start=first, end=last) for line in there]
+        start, end = (found.at(frame) for frame in spans[span])
+        slower = (end - start) / (last - first)
+        for line in there:
+            begin, stop = (start + slower * (frame - first) for frame in (line.start, line.end))
+            located[line.id] = replace(line, start=begin, end=stop, stretch=line.stretch * slower)
+    return located
 
 
 class Lines:
@@ -142,154 +155,159 @@ class Lines:
         if not clips:
             raise LineError("There are no takes to write. Generate the line again.")
         for clip in clips:
-            self._check(clip, 1.0)
-        lines = self._lines()
-        old = self._known(lines, line) if line else None
-        base = old or Line(
-            uuid4().hex[:8], clean(text), self._rig.object.name, float(round(start)), style=style, blend=blend
-        )
-        places, puts = [], []
-        for clip in map(as_stored, clips):
-            take = take_of(replace(clip, last_seed=max(last_seed, clip.seed, clip.last_seed or 0)), unused_key(base))
-            same = [k for k, other in enumerate(base.takes) if replace(other, key=take.key) == take]
-            places.append(same[0] if same else len(base.takes))
-            if not same:  # asked for again, a take is the same again
-                base = replace(base, takes=(*base.takes, take))
-                puts.append((base.id, take, clip))
-        new = replace(base, shown=places[0], style=style)
-        with self._changes() as changes:
-            changes.write({**lines, new.id: new}, {new.id}, puts=puts, until=edits_until, widen=widen)
-        return self._lines()[new.id]
+            self._check(clip.frames / clip.fps, 1.0)
+        with self._change(line) as change:
+            base = change.line(line) if line else None
+            if base is None:
+                name = self._rig.object.name if self._rig.object is not None else ""
+                base = Line(uuid4().hex[:8], clean(text), name, float(round(start)), style=style, blend=blend)
+            places, puts = [], []
+            for clip in map(as_stored, clips):
+                last = max(last_seed, clip.seed, clip.last_seed or 0)
+                take = take_of(replace(clip, last_seed=last), unused_key(base))
+                same = [k for k, other in enumerate(base.takes) if replace(other, key=take.key) == take]
+                places.append(same[0] if same else len(base.takes))
+                if not same:  # asked for again, a take is the same again
+                    base = replace(base, takes=(*base.takes, take))
+                    puts.append((base.id, take, clip))
+            new = replace(base, shown=places[0], style=style)
+            return change.write({new.id: new}, puts=puts, until=edits_until, widen=widen)[new.id]
 
     def adopt(self, line: Line, clips: Mapping[str, Clip], edits: Mapping[str, Edit] | None = None) -> None:
         """Write a line that comes with its record: takes' keys -> numbers, and what was kept of hand edits."""
-        self._check_length(max(take.frames / take.fps for take in line.takes), line.stretch)
+        self._check(max(take.frames / take.fps for take in line.takes), line.stretch)
         puts = [(line.id, take, clips[take.key]) for take in line.takes]
-        with self._changes() as changes:
-            changes.write({**self._lines(), line.id: line}, {line.id}, puts=puts, edits=edits or {})
+        with self._change() as change:
+            change.write({line.id: line}, puts=puts, edits=edits or {})
 
     def show(self, line: str, take: int) -> None:
         """Put another take of a line on the curves; -1: none."""
-        lines = self._lines()
-        old = self._known(lines, line)
-        if not -1 <= take < len(old.takes):
-            raise LineError(f"The line “{old.text}” has {len(old.takes)} takes and none is number {take + 1}.")
-        self._write({**lines, line: replace(old, shown=take)}, {line})
+        with self._change(line) as change:
+            old = change.line(line, None if take == -1 else take)
+            change.write({line: replace(old, shown=take)})
 
     def change(self, line: str, **fields: Any) -> None:
-        """Change a line: start, end, regions, intensity, speech, style, blend, text, character (see `Line`)."""
-        lines = self._lines()
-        old = self._known(lines, line)
-        fields = dict(fields)
-        if "end" in fields:
-            start = float(fields.get("start", old.start))
-            length = float(fields.pop("end")) - start
-            if length < 1.0:
-                raise LineError("A line must be at least two frames long; choose a later end or an earlier start.")
-            fields["stretch"] = old.stretch * length / max(old.end - old.start, 1.0)
-        if "start" in fields:
-            fields["start"] = float(round(fields["start"]))
-        new = replace(old, **fields)
-        if new.take is not None:
-            self._check_length(new.take.frames / new.take.fps, new.stretch)
-        self._write({**lines, line: new}, {line})
+        """Change a line: start, end, regions, intensity, speech, style, blend, character (see `Line`)."""
+        with self._change(line) as change:
+            old = change.line(line)
+            if "end" in fields:
+                start = float(fields.get("start", old.start))
+                length = float(fields.pop("end")) - start
+                if length < 1.0:
+                    raise LineError("A line must be at least two frames long; choose a later end or an earlier start.")
+                fields["stretch"] = old.stretch * length / max(old.end - old.start, 1.0)
+            if "start" in fields:
+                fields["start"] = float(round(fields["start"]))
+            new = replace(old, **fields)
+            if new.take is not None:
+                self._check(new.take.frames / new.take.fps, new.stretch)
+            change.write({line: new})
 
     def rewrite(self, lines: Iterable[str] | None = None) -> None:
         """Write lines again, all by default: the mapping, the frame rate or what moves the face has changed."""
-        known = self._lines()
-        wanted = {name for name in (known if lines is None else lines) if name in known and known[name].takes}
-        if wanted:
-            self._write(known, wanted)
+        with self._change(*(() if lines is None else lines), all=lines is None) as change:
+            wanted = change.lines if lines is None else {name: change.lines.get(name) for name in lines}
+            changed = {name: line for name, line in wanted.items() if line is not None and line.takes}
+            if changed:
+                change.write(changed)
 
     def remove(self, line: str) -> None:
         """Forget a line; the curves are as they were before it."""
-        lines = self._lines()
-        self._known(lines, line)
-        self._write({name: other for name, other in lines.items() if name != line}, {line}, discard={line})
+        with self._change(line, all=True) as change:
+            change.line(line)
+            change.write({line: None}, discard={line})
 
     def remove_take(self, line: str, take: int) -> None:
         """Forget a take; where it was shown, the one beside it is shown. The last take takes the line with it."""
-        lines = self._lines()
-        old = self._known(lines, line)
-        if not 0 <= take < len(old.takes):
-            raise LineError(f"The line “{old.text}” has {len(old.takes)} takes and none is number {take + 1}.")
-        rest = old.takes[:take] + old.takes[take + 1 :]
-        if not rest:
-            self.remove(line)
-            return
-        shown = old.shown - (old.shown > take)
-        new = replace(old, takes=rest, shown=min(shown, len(rest) - 1))
-        touched = {line} if old.shown == take else set()
-        with self._changes() as changes:
-            changes.write({**lines, line: new}, touched, keep={line})
+        with self._change(line) as change:
+            old = change.line(line, take)
+            rest = old.takes[:take] + old.takes[take + 1 :]
+            shown = min(old.shown - (old.shown > take), len(rest) - 1)
+            change.write({line: replace(old, takes=rest, shown=shown) if rest else None}, again=old.shown == take)
 
     def keep_edit(self, line: str, how: str) -> None:
         """What becomes of the hand edit of a line: OVER_ALL its takes, OWN_TAKE, or DISCARD."""
-        lines = self._lines()
-        old = self._known(lines, line)
-        with self._changes() as changes:
+        with self._change(line) as change:
+            old = change.line(line)
             if how == "DISCARD":
-                changes.write({**lines, line: replace(old, layer=False)}, {line}, discard={line})
-            elif how == "OWN_TAKE" and old.take is not None and (home := home_of(self._owners)) is not None:
+                change.write({line: replace(old, layer=False)}, discard={line})
+            elif how == "OWN_TAKE" and old.take is not None:
                 copy = replace(old.take, key=unused_key(old), edit=True)
                 new = replace(old, takes=(*old.takes, copy), shown=len(old.takes), edited=False)
-                puts = [(line, copy, Store(home).clip(old, old.take))]
-                changes.write({**lines, line: new}, {line}, puts=puts, own={line: copy.key})
+                puts = [(line, copy, change.clip(old, old.take))]
+                change.write({line: new}, puts=puts, own={line: copy.key})
             else:
-                changes.write(lines, {line})
+                change.write({line: old})
 
-    # ------------------------------------------------------------------------------------------------ reading
-
-    def _lines(self) -> dict[str, Line]:
-        home = home_of(self._owners)
-        return {} if home is None else _located(home)
-
-    def _known(self, lines: Mapping[str, Line], name: str) -> Line:
-        if name not in lines:
-            raise LineError("This line is not there any more; choose one from the list.")
-        return lines[name]
-
-    def _check(self, clip: Clip, stretch: float) -> None:
-        self._check_length(clip.frames / clip.fps, stretch)
-
-    def _check_length(self, seconds: float, stretch: float) -> None:
+    def _check(self, seconds: float, stretch: float) -> None:
         if not self._fps * stretch * seconds <= MOST_FRAMES:
             raise LineError(
                 f"At {self._fps:g} frames per second this line would have {self._fps * stretch * seconds:,.0f} keys on "
                 "each curve. Set the frame rate and the length of the line to usual values."
             )
 
-    def _changes(self) -> _Changes:
+    def _change(self, *lines: str, all: bool = False) -> _Change:  # noqa: A002 - reads as it is meant
         others = Others(self._owners, self._beside)
-        return _Changes(self._rig, self._owners, self._fps, self._mappings, others, self.said)
-
-    def _write(self, lines: Mapping[str, Line], touched: set[str], discard: set[str] | None = None) -> None:
-        with self._changes() as changes:
-            changes.write(lines, touched, discard=discard or set())
+        return _Change(self._rig, self._owners, self._fps, self._mappings, others, self.said, None if all else lines)
 
 
-class _Changes:
-    """One change of a character's lines: all or nothing."""
+class _Change:
+    """One change of a character's lines: all or nothing.
+
+    Attributes:
+        lines: the lines by id, as stored; where those that are changed, and those they meet, are now.
+    """
 
     def __init__(
         self, rig: Rig, owners: tuple[Owner, ...], fps: float, mappings: dict[str, FaceMapping], others: Others,
-        said: list[str],
+        said: list[str], wanted: Collection[str] | None,
     ) -> None:  # fmt: skip
         self._rig, self._owners, self._fps = rig, owners, fps
         self._mappings, self._others, self._said = mappings, others, said
-        for owner in owners:
-            if (reason := why_not_writable(owner, owners)) and owner is owners[0]:
-                raise LineError(reason)
-            if reason:
-                said.append(reason)
-        self._writable = [owner for owner in owners if not why_not_writable(owner, owners)]
-        self._home = home_of(owners)
+        reasons = {owner.name: why_not_writable(owner, owners) for owner in owners}
+        if reason := reasons[owners[0].name]:
+            raise LineError(reason)
+        said += filter(None, reasons.values())
+        self._writable = [owner for owner in owners if not reasons[owner.name]]
         self._patches = {action: ActionPatch(action) for o in self._writable if (action := o.action) is not None}
-        self._before = {} if self._home is None else _located(self._home, patch=self._patches.get(self._home))
-        self._store = None if self._home is None else Store(self._home)
+        home = home_of(owners)
+        self._store = None if home is None else Store(home)
+        self._stored = {} if self._store is None else self._store.lines()
+        self._patch_of_home = self._patches.get(home)
+        self.lines: dict[str, Line] = dict(self._stored)
+        self._locate(wanted)
         self._edits: dict[tuple[str, str], dict[Address, npt.NDArray[np.float32]]] = {}
 
-    def __enter__(self) -> _Changes:
+    def line(self, name: str, take: int | None = None) -> Line:
+        """A line that is there, and has a take of this number. LineError when it has not."""
+        line = self.lines.get(name)
+        if line is None:
+            raise LineError("This line is not there any more; choose one from the list.")
+        if take is not None and not 0 <= take < len(line.takes):
+            raise LineError(f"The line “{line.text}” has {len(line.takes)} takes and none is number {take + 1}.")
+        return line
+
+    def clip(self, line: Line, take: Take) -> Clip:
+        """A stored take with its numbers. LineError when they are damaged."""
+        assert self._store is not None
+        try:
+            return self._store.clip(line, take)
+        except StoredError as error:
+            raise LineError(
+                f"The take {take.seed} of “{line.text}” cannot be read: {error}. Generate the line again."
+            ) from None
+
+    def _locate(self, wanted: Collection[str] | None) -> None:
+        """Look where lines are now; None for all."""
+        self._looked = set(self.lines) if wanted is None else set(wanted)
+        if self._patch_of_home is not None:
+            try:
+                located = _located(self._stored, self._patch_of_home, wanted)
+            except PatchError as error:
+                raise LineError(str(error)) from None
+            self.lines |= located
+
+    def __enter__(self) -> _Change:
         end_preview()  # it poses what is about to be read as the rest
         return self
 
@@ -297,56 +315,61 @@ class _Changes:
         tidy(self._owners, LINES_PROPERTY)
 
     def write(
-        self, lines: Mapping[str, Line], touched: set[str], *, puts: Sequence[tuple[str, Take, Clip]] = (),
-        discard: set[str] | None = None, own: Mapping[str, str] | None = None, until: float | None = None,
-        keep: set[str] | None = None, widen: bool = True, edits: Mapping[str, Edit] | None = None,
-    ) -> None:  # fmt: skip
-        """Write lines as they shall be.
+        self, changed: Mapping[str, Line | None], *, puts: Sequence[tuple[str, Take, Clip]] = (), again: bool = True,
+        discard: Collection[str] = (), own: Mapping[str, str] | None = None, until: float | None = None,
+        widen: bool = True, edits: Mapping[str, Edit] | None = None,
+    ) -> dict[str, Line]:  # fmt: skip
+        """Write lines as they shall be; the lines of the character as they are then.
 
         Args:
-            lines: all lines of the character.
-            touched: those whose curves change.
+            changed: lines by id; None for one that goes.
             puts: new takes with their numbers, each with the id of its line.
+            again: whether their curves change, and not only what is stored.
             discard: lines whose hand edits are forgotten.
             own: line -> key of the take that gets its hand edits; else they are a layer over all takes.
             until: new takes have the hand edits up to a frame of the scene, the others keep them.
-            keep: further lines whose records change.
             widen: whether sliders may be widened.
-            edits: what was kept of hand edits of the touched lines, by take.
+            edits: what was kept of hand edits of these lines, by take.
         """
-        self._edits |= {(line, take): dict(edit) for line in touched for take, edit in (edits or {}).items()}
-        lines = dict(lines)
+        self._edits |= {(line, take): dict(edit) for line in changed for take, edit in (edits or {}).items()}
+        placed = {name: self._placed(line) for name, line in changed.items() if line is not None}
+        while met := {
+            line.id
+            for line in self.lines.values()
+            if line.id not in self._looked and line.take is not None and any(_meet(line, o) for o in placed.values())
+        }:
+            self._locate(self._looked | met)
         clips = {(line, take.key): clip for line, take, clip in puts}
         there = {span for patch in self._patches.values() for span in patch.spans}
-        for name in touched & set(lines):
-            lines[name] = self._placed(lines[name])
-        groups = _groups(lines.values())
+        lines = {name: line for name, line in {**self.lines, **placed}.items() if changed.get(name, line) is not None}
+        touched = set(changed) if again else set()
         written: dict[str, set[str]] = {}
-        for line in self._before.values():
+        for line in self.lines.values():
             written.setdefault(line.span, set()).add(line.id)
-        stale = {
-            span
-            for span in there
-            if written.get(span, set()) != {line.id for line in groups.get(span, ())} or touched & written[span]
-        }
+        groups = _groups(lines.values())
+        ids = {span: {line.id for line in group} for span, group in groups.items()}
+        stale = {span for span in there if written.get(span) != ids.get(span) or touched & written[span]}
         try:
-            self._capture(stale, lines, discard or set(), own or {})
+            self._capture(stale, lines, discard, own or {})
             if until is not None:
                 for name in touched:
                     self._split(lines, name, until, {take.key for line, take, _ in puts if line == name})
             groups = _groups(lines.values())
             fresh = {span: group for span, group in groups.items() if span in stale or span not in there}
             plans = [self._plan(span, group, clips, stale) for span, group in fresh.items()]
-        except (PatchError, MappingError, StoredError) as error:
+        except (PatchError, MappingError) as error:
             raise LineError(str(error)) from None
-        for plan in plans:
-            for line in plan.lines:
-                lines[line.id] = line
+        planned = {line.id: line for plan in plans for line in plan.lines}
+        lines |= planned
         with ExitStack() as undo:
             self._widen(plans, undo, widen)
+            try:
+                self._patch(plans, stale)
+            except PatchError as error:
+                raise LineError(str(error)) from None
             undo.pop_all()
-        self._patch(plans, stale)
-        self._keep(lines, touched | (keep or set()) | {line.id for plan in plans for line in plan.lines}, puts)
+        self._keep(lines, {*changed, *planned}, puts)
+        return lines
 
     def _placed(self, line: Line) -> Line:
         """A line on whole frames, as long as its take."""
@@ -357,21 +380,23 @@ class _Changes:
 
     # ------------------------------------------------------------------------------------------------ hand edits
 
-    def _capture(self, stale: set[str], lines: dict[str, Line], discard: set[str], own: Mapping[str, str]) -> None:
+    def _capture(
+        self, stale: set[str], lines: dict[str, Line], discard: Collection[str], own: Mapping[str, str]
+    ) -> None:
         """Take over what was changed by hand in spans that are about to be written again."""
-        for name in discard & set(lines):
+        for name in set(discard) & set(lines):
             self._edits[name, ALL_TAKES] = {}
         for action, patch in self._patches.items():
             names = {o.slot.handle: o.name for o in reversed(self._writable) if o.action == action and o.slot}
             for span in stale & set(patch.spans):
                 changed = patch.edits(span)
-                ids = [name for name, line in self._before.items() if line.span == span and name in lines]
+                ids = [name for name, line in self.lines.items() if line.span == span and name in lines]
                 for name in ids if changed else ():
                     if name in discard:
                         continue
-                    line = self._before[name]
+                    line = self.lines[name]
                     frames = np.arange(round(line.start), round(line.end) + 1, dtype=np.float64)
-                    later = [self._before[other].start for other in ids if self._before[other].start > line.start]
+                    later = [start for other in ids if (start := self.lines[other].start) > line.start]
                     here = frames < min(later, default=np.inf)
                     into = own.get(name, ALL_TAKES)
                     kept = self._edit(name, into)
@@ -445,15 +470,7 @@ class _Changes:
     def _passage(self, line: Line, first: int, fade: int, clips: Mapping[tuple[str, str], Clip]) -> Passage:
         take = line.take
         assert take is not None
-        clip = clips.get((line.id, take.key))
-        if clip is None:
-            assert self._store is not None
-            try:
-                clip = self._store.clip(line, take)
-            except StoredError as error:
-                raise StoredError(
-                    f"The take {take.seed} of “{line.text}” cannot be read: {error}. Generate the line again."
-                ) from None
+        clip = clips.get((line.id, take.key)) or self.clip(line, take)
         mapping, face = self._mapping(clip), face_of(clip, self._fps, line)
         targets = targets_of(self._rig, self._writable, without_muted(mapping, line), face)
         if not targets:
@@ -523,7 +540,7 @@ class _Changes:
         if home is None:
             return
         store = Store(home)
-        for name in set(self._before) - set(lines):
+        for name in set(self._stored) - set(lines):
             store.forget(name)
         for name in changed & set(lines):
             if lines[name].takes:
@@ -615,6 +632,10 @@ def _groups(lines: Iterable[Line]) -> dict[str, list[Line]]:
             groups.append([line])
         end = max(end, line.end)
     return {group[0].id: group for group in groups}
+
+
+def _meet(one: Line, other: Line) -> bool:
+    return one.start <= other.end and other.start <= one.end
 
 
 def _frames(line: Line, fps: float) -> int:

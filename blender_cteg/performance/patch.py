@@ -149,7 +149,7 @@ def single(rows: Rows) -> Rows:
 
 
 def pack(rows: Rows) -> bytes:
-    """Keys with all their fields as they are stored: 44 bytes a key."""
+    """Keys as they are stored, with all their fields: 44 bytes a key."""
     return rows[:, :LEFT_TYPE].astype("<f4").tobytes() + rows[:, LEFT_TYPE:].astype(np.uint8).tobytes()
 
 
@@ -160,8 +160,8 @@ def unpack(data: bytes) -> Rows:
     rows[:, :LEFT_TYPE] = np.frombuffer(data, "<f4", count * LEFT_TYPE).reshape(count, LEFT_TYPE)
     rows[:, LEFT_TYPE:] = np.frombuffer(data, np.uint8)[count * LEFT_TYPE * 4 :].reshape(count, WIDTH - LEFT_TYPE)
     good = np.isfinite(rows).all() and (rows[:, LEFT_TYPE : KIND + 1] <= (4, 4, 12, 3, 5)).all()
-    if rest or not good or (rows[1:, FRAME] < rows[:-1, FRAME]).any():
-        raise ValueError("keys put aside are no keys, or not in order")
+    if rest or not good:
+        raise ValueError("keys put aside are no keys")
     return rows
 
 
@@ -183,7 +183,7 @@ def nearest(wanted: Floats, there: Floats) -> tuple[npt.NDArray[np.int64], Float
 # ---- Playing a curve ---------------------------------------------------------------------------------------
 
 
-def _controls(a: Floats, b: Floats) -> tuple[Floats, Floats, Floats]:
+def _controls(a: Floats, b: Floats) -> tuple[Any, Any, Any]:
     """Bézier points of segments a-b after the first, relative to it; no handle is longer than its segment (Blender)."""
     whole = b[..., POINT] - a[..., POINT]
     q, r = a[..., RIGHT] - a[..., POINT], b[..., LEFT] - b[..., POINT]
@@ -291,7 +291,7 @@ _ROUND: Final[dict[int, Callable[[Floats], Floats]]] = {
 
 
 def _eased(a: Floats, b: Floats, oracle: Oracle) -> Rows:
-    """A segment with an easing as Bézier keys: cubics through four points of each stretch, halved where they are off."""
+    """A segment with an easing as Bézier keys: cubics through four points of a stretch, halved where they are off."""
     kind, mode, length = a[INTERPOLATION], int(a[EASING]), b[FRAME] - a[FRAME]
     mode = mode or (2 if kind in (BACK, BOUNCE, ELASTIC) else 1)  # in, out, both
     corners = [7 / 11, 3 / 11, 1 / 11] if kind == BOUNCE else []
@@ -534,14 +534,16 @@ def _released(rows: Rows, record: Record) -> Rows:
     there = np.flatnonzero(off < SAME)
     held, now = record.held[at[there]], rows[there]
     same = now == held
-    for point in (POINT, LEFT, RIGHT):  # whole points; frames but for the rounding of a move
-        off = np.abs(now[:, point] - held[:, point])
-        same[:, point] = ((off[:, 0] <= SAME) & (off[:, 1] == 0))[:, None]
     same[:, SELECTED] = False
+    if not same[:, : SELECTED.start].all():
+        for point in (POINT, LEFT, RIGHT):  # whole points; frames but for the rounding of a move
+            off = np.abs(now[:, point] - held[:, point])
+            same[:, point] = ((off[:, 0] <= SAME) & (off[:, 1] == 0))[:, None]
     theirs = among(held[:, FRAME], record.base[:, FRAME])
     before = record.base[record.base[:, FRAME].searchsorted(held[theirs, FRAME])]
     rows[there[theirs]] = np.where(same[theirs], before, now[theirs])
-    return np.delete(rows, there[~theirs & same[:, : SELECTED.start].all(1)], 0)
+    helped = ~theirs & same[:, : SELECTED.start].all(1)
+    return np.delete(rows, there[helped], 0) if helped.any() else rows
 
 
 def moved(rows: Rows, a: float, b: float) -> Rows:

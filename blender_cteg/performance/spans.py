@@ -126,7 +126,10 @@ class Store:
         if not (forward.all() and all(np.isfinite(keys[part]).all() for part in WROTE.names or ())):
             raise ValueError("keys of a line are not numbers or not in order")
         parts = dict(zip(numbers.tolist(), map(slice, (stops - counts).tolist(), stops.tolist()), strict=True))
-        stayed = None if stayed is None else (float(stayed[0]), float(stayed[1]))
+        if stayed is not None:
+            stayed = float(stayed[0]), float(stayed[1])
+            if not -np.inf < stayed[0] <= stayed[1] < np.inf:
+                raise ValueError("keys put aside are on no frame")
         return Written(start, end, bool(stored["linear"]), keys, parts, stayed, bool(stored["settled"]))
 
     def record(self, number: int | None) -> Record:
@@ -136,7 +139,11 @@ class Store:
         if number not in self.records:
             with self._read():
                 stored = self._group["records"][str(number)]
-                self.records[number] = Record(unpack(stored["base"]), unpack(stored["held"]))
+                rows, count = unpack(stored["keys"]), int(stored["base"])
+                base, held = rows[:count], rows[count:]
+                if count < 0 or any((part[1:, 0] < part[:-1, 0]).any() for part in (base, held)):
+                    raise ValueError("keys put aside are not in order")
+                self.records[number] = Record(base, held)
         return self.records[number]
 
     def save(
@@ -159,7 +166,8 @@ class Store:
         for number, record in records.items():
             group["records"].pop(str(number), None)
             if len(record.base) or len(record.held):
-                group["records"][str(number)] = {"base": pack(record.base), "held": pack(record.held)}
+                keys = pack(np.concatenate([record.base, record.held]))
+                group["records"][str(number)] = {"base": len(record.base), "keys": keys}
         text = to_text([[number, *address, rest] for number, (address, rest) in curves.items()])
         if group["curves"] != text:
             group["curves"] = text

@@ -102,7 +102,7 @@ class CTEG_PT_mapping(Sidebar, bpy.types.Panel):
             layout.operator("cteg.mapping_reset", icon="LOOP_BACK")
             return
         if character.mapping is None:
-            layout.operator("cteg.mapping_edit", text="Fit Expressions", icon="VIEWZOOM")
+            layout.operator("cteg.fit_again", text="Fit Expressions", icon="VIEWZOOM")
             layout.menu("CTEG_MT_mapping_presets")
             return
         column = layout.column(align=True)

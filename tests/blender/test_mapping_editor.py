@@ -372,7 +372,7 @@ def test_a_flame_face_is_fitted_on_request(editor: bpy.types.Scene) -> None:
     now = cast.character(editor)
     assert (now.rig.object, now.mapping, now.rows) == (face, None, ())
     assert "[Fit Expressions]" in redraw.redraw()
-    bpy.ops.cteg.mapping_edit()
+    bpy.ops.cteg.fit_again()
     assert mapping(face).origin == "fit"
     choose("jawOpen")
     fields().gain = 0.5
@@ -458,7 +458,7 @@ def test_the_preview_poses_the_teeth_too(editor: bpy.types.Scene) -> None:
 def test_a_line_is_written_as_if_nothing_was_previewed(editor: bpy.types.Scene) -> None:
     face = scenes.flame_topology_face()
     editor.cteg.target = face
-    bpy.ops.cteg.mapping_edit()
+    bpy.ops.cteg.fit_again()
     choose("mouthSmileLeft")
     interface().strength = 1.0
     perform(face)

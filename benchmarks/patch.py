@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a change of curves costs: one line of 55 channels, in an action with few lines and with 200.
+
+Run from the repository, with any supported bpy: ``.venv/bin/python -m benchmarks.patch [--rounds 9]``. Milliseconds are
+medians; beside each, because machines are shared, how many times as long as reading and writing the keys of one line
+takes at that moment (all fields of 55 curves with 24 keys, whole, nothing else).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from collections.abc import Callable
+from statistics import median
+
+import bpy
+import numpy as np
+
+from blender_cteg.performance.curves import ActionPatch, Address, Span, slot_curves
+from blender_cteg.performance.fcurves import Points
+from blender_cteg.performance.reduction import Keys
+
+CHANNELS, LENGTH, APART = 55, 120, 150
+
+
+class Scene:
+    """An action with lines, and perhaps an animator's keys between them."""
+
+    def __init__(self, lines: int, animated: bool) -> None:
+        self.action = bpy.data.actions.new("Benchmark")
+        self.slot = self.action.slots.new(id_type="KEY", name="Face")
+        curves = slot_curves(self.action, self.slot)
+        self.addresses: list[Address] = [(self.slot.handle, f'key_blocks["{k}"].value', 0) for k in range(CHANNELS)]
+        for _, path, _ in self.addresses if animated else ():
+            curve = curves.new(path, index=0)
+            for frame in range(-20, lines * APART + 40, APART):
+                curve.keyframe_points.insert(frame, 0.25 + frame % 7 / 10)
+            curve.update()
+        self.patch().replace([], [self.span(k, k) for k in range(lines)])
+
+    def patch(self) -> ActionPatch:
+        """Its spans, as they are now."""
+        return ActionPatch(self.action)
+
+    def span(self, line: int, seed: int, keys: int = 24, length: int = LENGTH) -> Span:
+        """A take of a line."""
+        start, rng = line * APART, np.random.default_rng(seed)
+        curves = {}
+        for address in self.addresses:
+            inner = rng.choice(np.arange(start + 1, start + length), keys - 2, replace=False)
+            frames = np.sort(np.append(inner, [start, start + length]))
+            values, slopes = rng.random(keys), rng.normal(0, 0.05, keys)
+            curves[address] = Keys(frames, values, np.stack([slopes, slopes], 1))
+        return Span(f"line {line}", start, start + length, curves, {}, dict.fromkeys(self.addresses, 0.25))
+
+
+def reference(scene: Scene) -> Callable[[], object]:
+    """Read and write the keys of a short action."""
+    curves = list(slot_curves(scene.action, scene.slot))
+
+    def run() -> None:
+        for curve in curves:
+            points = Points(curve)
+            points.put(0, points.rows(0, points.count), points.rows(0, points.count) + 1e-3)
+
+    return run
+
+
+def timed(run: Callable[[], object]) -> float:
+    """Milliseconds of one call."""
+    started = time.perf_counter()
+    run()
+    return (time.perf_counter() - started) * 1e3
+
+
+def cases(scene: Scene, line: int) -> dict[str, Callable[[], object]]:
+    """What is done to one of a scene's lines, in this order."""
+    name, ends, patch = f"line {line}", (line * APART, line * APART + LENGTH), scene.patch
+    takes = {keys: [scene.span(line, 1000 * keys + k, keys) for k in range(4)] for keys in (24, 21)}
+    shorter, count = scene.span(line, 5, length=LENGTH - 1), itertools.count()
+
+    def bases() -> None:
+        one = patch()
+        for address in scene.addresses:
+            one.base(address, *ends, [name])
+
+    def found() -> None:
+        one = patch()
+        for span in one.spans:
+            one.found(span)
+
+    return {
+        "a take for another, as many keys": lambda: patch().replace([], [takes[24][next(count) % 4]]),
+        "a take for another, 21 or 24 keys": lambda: patch().replace([], [takes[(21, 24)[next(count) % 2]][0]]),
+        "a take for a shorter one": lambda: patch().replace([], [shorter]),
+        "back": lambda: patch().replace([], [takes[24][0]]),
+        "out": lambda: patch().replace([name], []),
+        "in": lambda: patch().replace([], [takes[24][1]]),
+        "bases": bases,
+        "edits": lambda: patch().edits(name),
+        "all found": found,
+    }
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    rounds = parser.parse_args().rounds
+    unit = reference(Scene(1, False))
+    print(f"bpy {bpy.app.version_string}\n\n| lines | animator's keys | what | ms | × |\n|---|---|---|---|---|")
+    for lines, animated in ((1, False), (1, True), (3, True), (200, False), (200, True)):
+        runs = cases(Scene(lines, animated), lines // 2)
+        times: dict[str, list[tuple[float, float]]] = {what: [] for what in runs}
+        for _ in range(rounds):
+            for what, run in runs.items():
+                before = timed(unit)
+                times[what].append((timed(run), before))
+        for what, pairs in times.items():
+            took, ratio = median(took for took, _ in pairs), median(took / before for took, before in pairs)
+            print(f"| {lines} | {'yes' if animated else 'no'} | {what} | {took:.1f} | {ratio:.1f} |")
+
+
+if __name__ == "__main__":
+    main()
