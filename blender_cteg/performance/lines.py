@@ -348,7 +348,7 @@ class _Change:
             written.setdefault(line.span, set()).add(line.id)
         groups = _groups(lines.values())
         ids = {span: {line.id for line in group} for span, group in groups.items()}
-        stale = {span for span in there if written.get(span) != ids.get(span) or touched & written[span]}
+        stale = {span for span in there if written.get(span) != ids.get(span) or touched & written.get(span, set())}
         try:
             self._capture(stale, lines, discard, own or {})
             if until is not None:

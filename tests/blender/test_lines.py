@@ -522,3 +522,126 @@ def test_damaged_records_are_named_and_harm_nothing(scene: bpy.types.Scene, dama
     lines_for(scene, face).remove(bad.id)
     np.testing.assert_array_equal(played(scene, face, range(195, 235)), before)
     assert np.ptp(played(scene, face, range(95, 135)), axis=0).max() == 0
+
+
+# ------------------------------------------------------------------------------------------------- between jobs
+
+
+def _data(face: bpy.types.Object) -> bpy.types.AnimData:
+    return face.data.shape_keys.animation_data
+
+
+def _delete_some_keys(face: bpy.types.Object) -> None:
+    for curve in curves_in(_data(face).action, _data(face).action_slot)[::2]:
+        for point in list(curve.keyframe_points)[len(curve.keyframe_points) // 2 :: -2]:
+            if 100 < point.co.x < 130:
+                curve.keyframe_points.remove(point)
+        curve.update()
+
+
+def _delete_curves(face: bpy.types.Object) -> None:
+    bag = _data(face).action.layers[0].strips[0].channelbag(_data(face).action_slot)
+    for curve in [curve for curve in bag.fcurves if "mouth" in curve.data_path]:
+        bag.fcurves.remove(curve)
+
+
+def _single_user(face: bpy.types.Object) -> None:
+    _data(face).action = _data(face).action.copy()
+
+
+def _remove_keys(face: bpy.types.Object) -> None:
+    for name in ("mouthClose", "eyeBlinkLeft"):
+        face.shape_key_remove(face.data.shape_keys.key_blocks[name])
+
+
+def _remove_slot(face: bpy.types.Object) -> None:
+    _data(face).action.slots.remove(_data(face).action_slot)
+
+
+def _strip_of_it(face: bpy.types.Object) -> None:
+    data, action, slot = _data(face), _data(face).action, _data(face).action_slot
+    data.action = None
+    data.nla_tracks.new().strips.new("Pushed", 1, action).action_slot = slot
+
+
+MEANWHILE: dict[str, Callable[[bpy.types.Object], object]] = {
+    "some keys deleted": _delete_some_keys,
+    "curves deleted": _delete_curves,
+    "action unlinked": lambda face: setattr(_data(face), "action", None),
+    "action deleted": lambda face: bpy.data.actions.remove(_data(face).action),
+    "action renamed": lambda face: setattr(_data(face).action, "name", "Other"),
+    "action made single-user": _single_user,
+    "action pushed down": _strip_of_it,
+    "slot renamed": lambda face: setattr(_data(face).action_slot, "name_display", "Renamed"),
+    "slot removed": _remove_slot,
+    "slot not chosen": lambda face: setattr(_data(face), "action_slot", None),
+    "keys removed": _remove_keys,
+    "key driven": lambda face: face.data.shape_keys.key_blocks["jawOpen"].driver_add("value"),
+    "bone renamed": lambda face: setattr(face.parent.pose.bones["Head"], "name", "Other"),
+    "rotation mode": lambda face: setattr(face.parent.pose.bones["Head"], "rotation_mode", "XYZ"),
+    "rotation locked": lambda face: setattr(face.parent.pose.bones["Head"], "lock_rotation", (True, True, True)),
+    "armature deleted": lambda face: bpy.data.objects.remove(face.parent),
+    "animation cleared": lambda face: face.data.shape_keys.animation_data_clear(),
+    "records deleted": lambda face: _data(face).action.pop(LINES_PROPERTY),
+    "patches deleted": lambda face: _data(face).action.pop("cteg_patch"),
+    "patches damaged": lambda face: _data(face).action.__setitem__("cteg_patch", {"version": 1, "spans": 7}),
+}
+
+
+@pytest.mark.parametrize("what", MEANWHILE)
+def test_whatever_was_done_meanwhile_there_is_a_sentence_and_nothing_of_the_animators_is_lost(
+    scene: bpy.types.Scene, what: str
+) -> None:
+    face = character()
+    mine = {60: 0.3, 90: 0.8, 150: 0.1, 260: 0.6}
+    action = scenes.animate_by_hand(face.data.shape_keys, key_path("browInnerUp"), mine)
+    line, other = add(scene, face, 100, takes=2), add(scene, face, 200, takes=2)
+    keep = action.copy()  # for comparison
+    MEANWHILE[what](face)
+    bpy.context.view_layer.update()
+    said: list[str] = []
+    for act in (
+        lambda lines: lines.show(line.id, 1),
+        lambda lines: lines.rewrite(),
+        lambda lines: lines.change(line.id, start=105),
+        lambda lines: lines.remove(line.id),
+        lambda lines: lines.remove(other.id),
+        lambda lines: lines.add([clip(3)], 100, STYLE, text="Another"),
+    ):
+        try:
+            act(lines_for(scene, face))
+        except LineError as refusal:
+            said.append(str(refusal))
+        lines_of(detect_rig(face), line.id)
+    assert all(sentence.endswith(".") for sentence in said), said
+    left = [action for action in bpy.data.actions if action != keep]
+    if what != "action deleted":
+        curves = [
+            c for a in left for slot in a.slots for c in curves_in(a, slot) if c.data_path == key_path("browInnerUp")
+        ]
+        curves += [b for a in left for x in a.layers[0].strips[0].channelbags for b in x.fcurves if x.slot is None]
+        values = {round(p.co.x): p.co.y for c in curves for p in c.keyframe_points}
+        if what != "slot removed":
+            assert {frame: pytest.approx(value, abs=1e-6) for frame, value in mine.items()}.items() <= values.items()
+
+
+def test_undo_and_redo_bring_lines_back(scene: bpy.types.Scene) -> None:
+    face = character()
+    bpy.ops.ed.undo_push(message="Before")
+    line = add(scene, face, takes=2)
+    bpy.ops.ed.undo_push(message="Line")
+    name = face.name
+    first = played(scene, face, range(100, 131))
+    lines_for(scene, face).show(line.id, 1)
+    bpy.ops.ed.undo_push(message="Take")
+    second = played(bpy.context.scene, bpy.data.objects[name], range(100, 131))
+    bpy.ops.ed.undo()
+    face = bpy.data.objects[name]
+    assert lines_of(detect_rig(face))[0].shown == 0
+    np.testing.assert_array_equal(played(bpy.context.scene, face, range(100, 131)), first)
+    bpy.ops.ed.redo()
+    face = bpy.data.objects[name]
+    np.testing.assert_array_equal(played(bpy.context.scene, face, range(100, 131)), second)
+    bpy.ops.ed.undo()
+    bpy.ops.ed.undo()
+    assert lines_of(detect_rig(bpy.data.objects[name])) == ()
