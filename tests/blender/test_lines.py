@@ -645,3 +645,28 @@ def test_undo_and_redo_bring_lines_back(scene: bpy.types.Scene) -> None:
     bpy.ops.ed.undo()
     bpy.ops.ed.undo()
     assert lines_of(detect_rig(bpy.data.objects[name])) == ()
+
+
+def test_a_line_takes_little_room_in_a_file(scene: bpy.types.Scene, tmp_path: Path) -> None:
+    face = character()
+    path = tmp_path / "a.blend"
+    sizes = [0, 0]
+    for k in range(2):
+        for start in range(100, 1100, 250):
+            if k:
+                takes = [smooth(start + n) for n in range(3)]
+                lines_for(scene, face).add(takes, start, STYLE, text=f"Line at {start}")
+        bpy.ops.wm.save_as_mainfile(filepath=str(path), compress=False)
+        sizes[k] = path.stat().st_size
+    action = face.data.shape_keys.animation_data.action
+    clips = [bytes(data) for line in action[LINES_PROPERTY].values() for data in line["clips"].values()]
+    assert len(clips) == 12 and max(map(len, clips)) <= 20_000
+    assert (sizes[1] - sizes[0] - sum(map(len, clips))) / 4 <= 120_000
+
+
+def smooth(seed: int) -> Clip:
+    """Five seconds in which every channel moves as a face does."""
+    rng = np.random.default_rng(seed)
+    time = np.linspace(0, 5, 121)[:, None]
+    waves = [rng.uniform(0, 0.25, 55) * np.sin(rng.uniform(0.5, 6, 55) * time + rng.uniform(0, 6, 55)) for _ in "abc"]
+    return replace(clip(seed, 121), values=np.clip(0.25 + sum(waves), 0, 1).astype(np.float32))
