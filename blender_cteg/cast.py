@@ -265,8 +265,14 @@ def edit_lines(scene: bpy.types.Scene, change: Callable[[Lines], object]) -> Non
         said = " ".join(lines.said)
     except (LineError, MappingError) as error:
         said = str(error)
+    show_lines(scene, said)
+
+
+def show_lines(scene: bpy.types.Scene, refusal: str = "") -> None:
+    """Lines of a scene's character were changed: show them now; the rest is looked at a moment later."""
     known = _known[scene.session_uid]
-    known.character = replace(now, lines=() if now.problem else lines_of(now.rig), refusal=said)
+    now = known.character
+    known.character = replace(now, lines=() if now.problem else lines_of(now.rig, known.line), refusal=refusal)
     _shortly(known)
 
 

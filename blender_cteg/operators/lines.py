@@ -12,12 +12,14 @@ from .. import cast
 from ..performance import migration, strips
 from ..performance.lines import LineError, Lines
 from ..performance.record import REGIONS, Region, Style
+from . import Reasoned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bpy.types import Context
+    from bpy.types import Context, Operator, Scene
 
+    from ..cast import Character
     from ..performance.record import Line
 
 MODE_ITEMS = (
@@ -26,47 +28,33 @@ MODE_ITEMS = (
     ("ADD", "Add", "The take is added to what somebody else animates"),
 )
 _REGION_ITEMS = tuple((name.replace(" ", "_").upper(), name.capitalize(), "") for name in REGIONS)
-_NO_LINE = "This character has no lines yet; generate one first."
 
 
-def disabled_reason(context: Context) -> str:
-    """Why there is no line to work on, or ""."""
-    character = cast.character(context.scene)
-    return character.problem or ("" if character.lines else _NO_LINE)
-
-
-class LineOperator:
+class LineOperator(Reasoned):
     """Mixin: changes a line of the target, the active one by default."""
 
     line: StringProperty(
         name="Line", description="Id of the line. Empty: the active one", options={"SKIP_SAVE", "HIDDEN"}
     )
 
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        if reason := disabled_reason(context):
-            cls.poll_message_set(reason)
-        return not reason
+    @staticmethod
+    def reason(context: Context) -> str:
+        """See `Reasoned`."""
+        now = cast.character(context.scene)
+        return now.problem or ("" if now.lines else "This character has no lines yet; generate one first.")
 
     def execute(self, context: Context) -> set[str]:
-        character = cast.refresh(context.scene)
-        try:
-            if character.problem:
-                raise LineError(character.problem)
-            found = next((line for line in character.lines if line.id == self.line), None)
-            line = character.line if found is None and not self.line else found
-            if line is None:
-                raise LineError("This line is not there any more; choose one from the list.")
-            lines = Lines(context.scene, character.rig, character.mapping)
-            self.act(context, lines, line)
-        except LineError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        finally:
-            cast.refresh(context.scene)
-        for sentence in dict.fromkeys(lines.said):
-            self.report({"INFO"}, sentence)
-        return {"FINISHED"}
+        return _report(self, context, self._change)
+
+    def _change(self, scene: Scene, now: Character) -> list[str]:
+        line = (
+            next((line for line in now.lines if line.id == self.line), None) if self.line else cast.active_line(scene)
+        )
+        if line is None:
+            raise LineError("This line is not there any more; choose one from the list.")
+        lines = Lines(scene, now.rig, now.mapping)
+        self.act(bpy.context, lines, line)
+        return lines.said
 
     def act(self, context: Context, lines: Lines, line: Line) -> None:
         """Do it. LineError when it cannot be done."""
@@ -223,7 +211,7 @@ class CTEG_OT_bring_back(bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context: Context) -> set[str]:
-        return _report(self, context, strips.bring_back)
+        return _report(self, context, lambda scene, now: strips.bring_back(scene, now.rig, now.mapping))
 
 
 class CTEG_OT_migrate_takes(bpy.types.Operator):
@@ -235,21 +223,21 @@ class CTEG_OT_migrate_takes(bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context: Context) -> set[str]:
-        return _report(self, context, migration.migrate)
+        return _report(self, context, lambda scene, now: migration.migrate(scene, now.rig, now.mapping))
 
 
-def _report(operator: bpy.types.Operator, context: Context, act: Callable[..., list[str]]) -> set[str]:
-    """Run something on the whole character, and report what it said."""
-    character = cast.refresh(context.scene)
+def _report(operator: Operator, context: Context, act: Callable[[Scene, Character], list[str]]) -> set[str]:
+    """Do something with the scene's character, and report what is said of it."""
+    now = cast.character(context.scene, current=True)
     try:
-        if character.problem:
-            raise LineError(character.problem)
-        said = act(context.scene, character.rig, character.mapping)
+        if now.problem:
+            raise LineError(now.problem)
+        said = act(context.scene, now)
     except LineError as error:
         operator.report({"ERROR"}, str(error))
         return {"CANCELLED"}
     finally:
-        cast.refresh(context.scene)
+        cast.show_lines(context.scene)
     for sentence in dict.fromkeys(said):
         operator.report({"INFO"}, sentence)
     return {"FINISHED"}

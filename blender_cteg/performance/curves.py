@@ -362,16 +362,18 @@ class ActionPatch:
 
     def _settled_held(self, number: int, moves: Mapping[str, Found], went: dict[str, Found]) -> Record:
         """What is known of held keys on a curve, where they are now; how they moved goes to ``went``, by span."""
-        record, curve = self._store.record(number), self._curves[self._there[number]]
-        points, bases, helds = self._points(self._there[number]), [NO_ROWS], [NO_ROWS]
-        together = Found(*patch.vote([(record.held[:, POINT].astype(np.float32), co(curve))]))
+        record, points = self._store.record(number), self._points(self._there[number])
+        bases, helds, there = [NO_ROWS], [NO_ROWS], co(self._curves[self._there[number]])
+        values, times = np.unique(there[:, 1], return_counts=True)
+        sure = record.held[np.isin(record.held[:, VALUE], values[times == 1]), POINT]
+        together = Found(*patch.vote([(sure.astype(np.float32), there)]))  # as everything around it was moved
         for k, (x, y) in enumerate(record.held[:, POINT]):
             beside = sorted(moves, key=lambda name: min(abs(end - x) for end in self._store.ids[name]))
             before = record.base[record.base[:, FRAME] == x]
             for found in (Found(), *(moves[name] for name in beside), together):
                 i = points.index(found.at(x) - SAME)
                 if i < points.count and abs(points.frame(i) - found.at(x)) < SAME and points.co(i)[1] == y:
-                    went |= {} if found.same else {beside[0]: found}
+                    went |= {beside[0]: found} if len(before) and not found.same else {}
                     helds.append(patch.moved(record.held[k : k + 1], found.a, found.b))
                     bases.append(patch.moved(before, found.a, found.b))
                     break
