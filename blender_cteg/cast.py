@@ -168,6 +168,12 @@ def found(scene: bpy.types.Scene, target: bpy.types.Object | None, active: str =
         mapping_problem = str(error)
     except PatchError as error:
         notes.append(str(error))
+    fps = float(scene.render.fps / scene.render.fps_base)
+    if any(line.take is not None and abs(line.fps - fps) > 1e-3 for line in lines):
+        notes.append(
+            f"The scene plays {fps:g} frames per second, and these lines were written for another rate. Write Lines "
+            "Again puts their keys where they belong."
+        )
     notes += [*diagnose(rig, mapping, lines, tight), *_shared(rig)]
     return Character(
         scene, target, rig, problem, mapping, mapping_problem, _why_locked(rig), lines, tuple(rig.summary()),

@@ -376,7 +376,7 @@ class _Change:
         if line.take is None:
             return line
         start = float(round(line.start))
-        return replace(line, start=start, end=start + _frames(line, self._fps) - 1)
+        return replace(line, start=start, end=start + _frames(line, self._fps) - 1, fps=self._fps)
 
     # ------------------------------------------------------------------------------------------------ hand edits
 

@@ -309,7 +309,7 @@ def _eased(a: Floats, b: Floats, oracle: Oracle) -> Rows:
         y = oracle(a, b, x)
         points, t = _THROUGH @ np.stack([x[:4], y[:4]], 1), share[4:, None]
         cubic = np.hstack([(1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3]) @ points[:, 1]
-        if np.abs(cubic - y[4:]).max() > 1e-6 * max(1.0, abs(b[VALUE] - a[VALUE])) and x[3] - x[0] > 4 * NEAR:
+        if np.abs(cubic - y[4:]).max() > 5e-6 * max(1.0, abs(b[VALUE] - a[VALUE])) and x[3] - x[0] > 4 * NEAR:
             todo += [((low + high) / 2, high), (low, (low + high) / 2)]
             continue
         keys[-1][RIGHT], keys[-1][INTERPOLATION] = points[1], BEZIER

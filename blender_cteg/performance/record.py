@@ -98,6 +98,7 @@ class Line:
         edited: keys of it were changed by hand since they were written.
         layer: whether a hand edit is kept as a layer over all its takes.
         theirs: what of the face is left to the animator, in words.
+        fps: frames per second of the scene when its keys were written.
         span: id of the line with whose keys its own are written: of those that overlap, the first.
     """
 
@@ -117,6 +118,7 @@ class Line:
     edited: bool = False
     layer: bool = False
     theirs: tuple[str, ...] = ()
+    fps: float = 24.0
     span: str = ""
 
     @property

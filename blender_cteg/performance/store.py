@@ -177,7 +177,7 @@ _LINE: Final[Mapping[str, tuple[Any, ...]]] = {
     "text": (str,), "character": (str,), "start": (float, -1e6, 1e6), "end": (float, -1e6, 1e6),
     "shown": (int, -1, 1e6),
     "intensity": (float, 0, 10), "speech": (float, 0, 1.5), "stretch": (float, 1e-3, 1e3), "blend": (int, 0, 1e4),
-    "edited": (bool,), "layer": (bool,), "span": (str,),
+    "edited": (bool,), "layer": (bool,), "fps": (float, 1e-3, 1e6), "span": (str,),
 }  # fmt: skip
 _TAKE: Final[Mapping[str, tuple[Any, ...]]] = {
     "key": (str,), "seed": (int, 0, 1e12), "last_seed": (int, 0, 1e12), "emotion": (str,), "fps": (float, 1e-2, 1e4),

@@ -12,6 +12,7 @@ import bpy
 import numpy as np
 import pytest
 
+from blender_cteg import cast
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.performance.clip import Clip
 from blender_cteg.performance.lines import LineError, Lines, lines_of
@@ -371,8 +372,10 @@ def test_another_frame_rate(scene: bpy.types.Scene) -> None:
     face = character()
     line = add(scene, face)
     scene.render.fps = 60
+    assert any("another rate" in note for note in cast.found(scene, face).notes)
     lines = lines_for(scene, face)
     lines.rewrite()
+    assert not any("another rate" in note for note in cast.found(scene, face).notes)
     (found,) = lines_of(detect_rig(face))
     assert (found.start, found.end) == (100, 100 + 75)
     scene.render.fps_base = 0.0001
