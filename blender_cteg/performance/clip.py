@@ -123,8 +123,11 @@ class Clip:
 def origin_of(settings: Mapping[str, Any], fps: float) -> str:
     """Which take a take came from, in a few words; "" for a take of its own. ``fps`` is the clip's."""
     branch, vary = settings.get("branch"), settings.get("vary")
-    if isinstance(branch, Mapping):
-        return f"{branch.get('seed')} until {branch.get('frame', 0) / fps:.1f} s"
-    if isinstance(vary, Mapping):
-        return f"{'near' if vary.get('amount', 1.0) <= 0.5 else 'from'} {vary.get('seed')}"
+    try:
+        if isinstance(branch, Mapping):
+            return f"{branch.get('seed')} until {branch.get('frame', 0) / fps:.1f} s"
+        if isinstance(vary, Mapping):
+            return f"{'near' if vary.get('amount', 1.0) <= 0.5 else 'from'} {vary.get('seed')}"
+    except TypeError:  # stored, and damaged
+        pass
     return ""

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import patch
-from .fcurves import Points, co, index, played, slot_curves
+from .fcurves import FEW, Points, co, index, played, slot_curves
 from .patch import FRAME, NEAR, NO_ROWS, POINT, SAME, VALUE, Floats, Kept, Mask, PatchError, Place, Record, Rows, Shape
 from .reduction import Keys
 from .spans import Address, Store, Written
@@ -139,10 +139,12 @@ class ActionPatch:
 
     Attributes:
         action: the action.
+        few: curves with more keys than that are read only where they are asked for.
     """
 
     def __init__(self, action: bpy.types.Action) -> None:
         self.action = action
+        self.few: float = FEW
         self._store = Store(action)
         self._where: dict[str, Found] = {}
         self._settled: set[str] = set()  # moved, and in memory everything known of them with them
@@ -220,6 +222,26 @@ class ActionPatch:
             edits[self._there[number]] = Edit(False, around, was, _shape(self._curves[self._there[number]]))
         return edits
 
+    def sweep(self, names: Collection[str]) -> None:
+        """Take out keys of spans that were moved by hand on some curves alone, away from where the others are."""
+        swept = False
+        for name in names:
+            span, found = self._store.span(name), Found() if name in self._settled else self.found(name)
+            for number in [number for number in span.parts if number in self._there]:
+                kept, points = span.of(number), self._curves[self._there[number]].keyframe_points
+                if found.same and _unmoved(points, kept):
+                    continue
+                written, there = _co(kept), co(self._curves[self._there[number]])
+                if 2 * len(_at(written, there, found)) >= len(kept):
+                    continue
+                alone = Found(*patch.vote([(written, there)]))
+                for k in _at(written, there, alone)[::-1] if alone.share >= 0.5 else ():
+                    if points[k].type == "GENERATED":  # not one that the animator set on top
+                        points.remove(points[k], fast=True)
+                        swept = True
+        if swept:
+            self.__init__(self.action)  # type: ignore[misc]  # what it remembered is of before
+
     def replace(self, remove: Collection[str], write: Sequence[Span]) -> list[tuple[Address, float]]:
         """Take spans out and write others, each curve in one go; nothing else changes.
 
@@ -264,7 +286,7 @@ class ActionPatch:
     def _points(self, address: Address) -> Points:
         """The keys of a curve, read once."""
         if address not in self._read:
-            self._read[address] = Points(self._curves[address])
+            self._read[address] = Points(self._curves[address], self.few)
         return self._read[address]
 
     @cached_property
@@ -638,6 +660,12 @@ def _shape(curve: bpy.types.FCurve) -> Shape:
 
 def _co(keys: Kept) -> npt.NDArray[np.float32]:
     return np.stack([keys["frame"], keys["value"]], 1)
+
+
+def _at(written: npt.NDArray[np.float32], there: npt.NDArray[np.float32], found: Found) -> list[int]:
+    """Indices of the keys there, (K, 2), that are written ones, found where they are."""
+    off, like = np.abs(found.at(written[:, None, 0].astype(np.float64)) - there[None, :, 0]), there[None, :, 1]
+    return np.flatnonzero(((off < patch.MOVED) & (written[:, None, 1] == like)).any(0)).tolist()
 
 
 def _unmoved(points: Any, keys: Kept) -> bool:

@@ -53,10 +53,11 @@ class Points:
         count: how many.
     """
 
-    def __init__(self, curve: bpy.types.FCurve) -> None:
+    def __init__(self, curve: bpy.types.FCurve, few: float = FEW) -> None:
+        """Read them: all at once where they are few, else where they are asked for."""
         self._points = curve.keyframe_points
         self.count = len(self._points)
-        self._all = self._read() if self.count <= FEW else None
+        self._all = self._read() if self.count <= few else None
         self._frames: list[float] = [] if self._all is None else self._all[:, FRAME].tolist()
 
     def frame(self, k: int) -> float:

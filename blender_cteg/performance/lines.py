@@ -28,11 +28,13 @@ from .patch import PatchError
 from .preview import end_preview
 from .record import Line, Style, Take
 from .reduction import Keys, every_frame, exact_frames, reduced
-from .store import ALL_TAKES, LINES_PROPERTY, TARGETS, Edit, Store, as_stored, take_of, unused_key
+from .store import ALL_TAKES, LINES_PROPERTY, TARGETS, Edit, Store, as_stored, check, take_of, unused_key
 from .targets import Address, Others, Target, targets_of
 
 __all__ = ["Line", "LineError", "Lines", "Style", "lines_of"]
 
+#: So many spans are changed in place.
+_MANY = 4
 #: A line is found again when at least this share of its keys is.
 _FOUND = 0.2
 
@@ -154,8 +156,6 @@ class Lines:
         """
         if not clips:
             raise LineError("There are no takes to write. Generate the line again.")
-        for clip in clips:
-            self._check(clip.frames / clip.fps, 1.0)
         with self._change(line) as change:
             base = change.line(line) if line else None
             if base is None:
@@ -175,7 +175,6 @@ class Lines:
 
     def adopt(self, line: Line, clips: Mapping[str, Clip], edits: Mapping[str, Edit] | None = None) -> None:
         """Write a line that comes with its record: takes' keys -> numbers, and what was kept of hand edits."""
-        self._check(max(take.frames / take.fps for take in line.takes), line.stretch)
         puts = [(line.id, take, clips[take.key]) for take in line.takes]
         with self._change() as change:
             change.write({line.id: line}, puts=puts, edits=edits or {})
@@ -198,10 +197,7 @@ class Lines:
                 fields["stretch"] = old.stretch * length / max(old.end - old.start, 1.0)
             if "start" in fields:
                 fields["start"] = float(round(fields["start"]))
-            new = replace(old, **fields)
-            if new.take is not None:
-                self._check(new.take.frames / new.take.fps, new.stretch)
-            change.write({line: new})
+            change.write({line: replace(old, **fields)})
 
     def rewrite(self, lines: Iterable[str] | None = None) -> None:
         """Write lines again, all by default: the mapping, the frame rate or what moves the face has changed."""
@@ -238,13 +234,6 @@ class Lines:
                 change.write({line: new}, puts=puts, own={line: copy.key})
             else:
                 change.write({line: old})
-
-    def _check(self, seconds: float, stretch: float) -> None:
-        if not self._fps * stretch * seconds <= MOST_FRAMES:
-            raise LineError(
-                f"At {self._fps:g} frames per second this line would have {self._fps * stretch * seconds:,.0f} keys on "
-                "each curve. Set the frame rate and the length of the line to usual values."
-            )
 
     def _change(self, *lines: str, all: bool = False) -> _Change:  # noqa: A002 - reads as it is meant
         others = Others(self._owners, self._beside)
@@ -332,6 +321,11 @@ class _Change:
             edits: what was kept of hand edits of these lines, by take.
         """
         self._edits |= {(line, take): dict(edit) for line in changed for take, edit in (edits or {}).items()}
+        try:
+            for line in filter(None, changed.values()):
+                check(line)
+        except StoredError as error:
+            raise LineError(f"The line cannot be so: {error}. Give it a usual value.") from None
         placed = {name: self._placed(line) for name, line in changed.items() if line is not None}
         while met := {
             line.id
@@ -349,8 +343,13 @@ class _Change:
         groups = _groups(lines.values())
         ids = {span: {line.id for line in group} for span, group in groups.items()}
         stale = {span for span in there if written.get(span) != ids.get(span) or touched & written.get(span, set())}
+        if len(stale) > _MANY:  # sooner done with whole curves
+            for patch in self._patches.values():
+                patch.few = np.inf
         try:
             self._capture(stale, lines, discard, own or {})
+            for patch in self._patches.values():
+                patch.sweep(stale & set(patch.spans))
             if until is not None:
                 for name in touched:
                     self._split(lines, name, until, {take.key for line, take, _ in puts if line == name})
@@ -372,11 +371,21 @@ class _Change:
         return lines
 
     def _placed(self, line: Line) -> Line:
-        """A line on whole frames, as long as its take."""
+        """A line on whole frames, as long as its take. LineError where that is longer than anything."""
         if line.take is None:
             return line
+        self._check(line)
         start = float(round(line.start))
         return replace(line, start=start, end=start + _frames(line, self._fps) - 1, fps=self._fps)
+
+    def _check(self, line: Line) -> None:
+        take = line.take
+        frames = self._fps * line.stretch * (take.frames / take.fps if take is not None else 0.0)
+        if not frames <= MOST_FRAMES:
+            raise LineError(
+                f"At {self._fps:g} frames per second this line would have {frames:,.0f} keys on each curve. Set the "
+                "frame rate and the length of the line to usual values."
+            )
 
     # ------------------------------------------------------------------------------------------------ hand edits
 
@@ -388,8 +397,12 @@ class _Change:
             self._edits[name, ALL_TAKES] = {}
         for action, patch in self._patches.items():
             names = {o.slot.handle: o.name for o in reversed(self._writable) if o.action == action and o.slot}
+            places = {span: [patch.found(span).at(frame) for frame in ends] for span, ends in patch.spans.items()}
             for span in stale & set(patch.spans):
-                changed = patch.edits(span)
+                start, end = places[span]
+                met = any(start <= stop and begin <= end for s, (begin, stop) in places.items() if s != span)
+                # Where lines were dragged onto each other, nobody can tell their keys apart.
+                changed = {} if met else {a: edit for a, edit in patch.edits(span).items() if not edit.gone}
                 ids = [name for name, line in self.lines.items() if line.span == span and name in lines]
                 for name in ids if changed else ():
                     if name in discard:
@@ -444,12 +457,18 @@ class _Change:
         start, end = min(line.start for line in lines), max(line.end for line in lines)
         count = round(end - start) + 1
         grounds: dict[Address, _Ground] = {}
+        near = {
+            name
+            for patch in self._patches.values()
+            for name in stale & set(patch.spans)
+            if patch.found(name).at(patch.spans[name][0]) <= end and start <= patch.found(name).at(patch.spans[name][1])
+        }
 
         def ground(target: Target, passage: Passage | None = None) -> _Ground:
             first, last = (start, end) if passage is None else (passage.line.start, passage.line.end)
             own = grounds.get(target.address)
             if own is None:
-                own = grounds[target.address] = _Ground(target, self._patches, start, count, stale)
+                own = grounds[target.address] = _Ground(target, self._patches, start, count, near)
             own.look(first, last)
             return own
 
@@ -518,7 +537,7 @@ class _Change:
             owners = {o.slot.handle: o for o in reversed(self._writable) if o.action == action and o.slot}
             rests[action] = [(owners[h], path, i, rest) for (h, path, i), rest in gone if h in owners]
         for owner, path, index, rest in (rest for found in rests.values() for rest in found):
-            _set(owner, path, index, rest)
+            set_value(owner, path, index, rest)
 
     def _widen(self, plans: Sequence[_Plan], undo: ExitStack, widen: bool) -> None:
         extremes: dict[str, tuple[float, float]] = {}
@@ -542,6 +561,12 @@ class _Change:
         store = Store(home)
         for name in set(self._stored) - set(lines):
             store.forget(name)
+        for action in {owner.action for owner in self._writable} - {home, None}:
+            other = Store(
+                action
+            )  # Blender copies an action for each of its users: a record stays with the face's alone
+            for name in set(other.lines()) & {*self._stored, *lines}:
+                other.forget(name)
         for name in changed & set(lines):
             if lines[name].takes:
                 store.put(lines[name])
@@ -612,7 +637,7 @@ class _Ground:
 
     def look(self, first: float, last: float) -> None:
         """Ask whether it changes between two frames."""
-        self.changes = self.exists and self._base(first, last).changes
+        self.changes = self._asked is not None and self._base(first, last).changes
 
     def _base(self, first: float, last: float) -> Base:
         if self._asked is None:
@@ -653,7 +678,7 @@ def _resampled(delta: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.flo
     return np.interp(at, np.arange(len(delta)), delta).astype(np.float32)
 
 
-def _set(owner: Owner, path: str, index: int, value: float) -> None:
+def set_value(owner: Owner, path: str, index: int, value: float) -> None:
     """Set a property that no curve holds any more to what it was."""
     try:
         there = owner.datablock.path_resolve(path)

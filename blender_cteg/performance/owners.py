@@ -128,23 +128,14 @@ def prepare(owner: Owner, character: Sequence[Owner], name: str) -> tuple[bpy.ty
         if action is None or not action.is_editable:
             action = bpy.data.actions.new(name)
             made.add("action")
-        slot = _shared(owner, character, action)
         data.action = action
-        data.action_slot = slot
+        data.action_slot = None  # not one that Blender finds by its name: what is in it would play here too
     if data.action_slot is None:
         slot = action.slots.new(id_type=owner.kind, name=owner.datablock.name)
         made.add(str(slot.handle))
         data.action_slot = slot
     _remember(action, made)
     return action, data.action_slot
-
-
-def _shared(owner: Owner, character: Sequence[Owner], action: bpy.types.Action) -> bpy.types.ActionSlot | None:
-    """The face's slot, for a follower that nothing of the animator's in it would move; else None."""
-    face = character[0]
-    if owner.kind != "KEY" or face.action != action or face.slot is None or str(face.slot.handle) not in _made(action):
-        return None
-    return face.slot
 
 
 def _made(action: bpy.types.Action) -> set[str]:

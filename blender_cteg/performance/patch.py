@@ -411,8 +411,10 @@ def as_written(kept: Kept, counts: Sequence[int], a: float, b: float, linear: bo
     reach = _thirds(rows[:, FRAME], counts) * (-1, 1)
     for side, column in ((LEFT, 0), (RIGHT, 1)):
         rows[:, side] = rows[:, POINT] + np.stack([reach[:, column], kept["rise"][:, column]], 1)
+    stops = np.cumsum(counts)
     rows[:, INTERPOLATION] = LINEAR if linear else BEZIER
-    return np.split(rows, np.cumsum(counts)[:-1])
+    rows[stops - counts, INTERPOLATION] = BEZIER  # see `filled`
+    return np.split(rows, stops[:-1])
 
 
 def patched(base: Rows, places: Sequence[Place], shape: Shape, rest: float) -> tuple[Rows, Record]:
@@ -496,7 +498,7 @@ def filled(rows: Rows, first: Floats, last: Floats) -> Rows:
         run, rise = like[side] - like[POINT]
         _handle(key, side, (other[FRAME] - key[FRAME]) / 3, rise / run)
         key[KIND], key[SELECTED] = GENERATED, 0
-    block[0, INTERPOLATION] = rows[0, INTERPOLATION]
+    block[0, INTERPOLATION] = BEZIER  # also where lines follow: a first key that is LINEAR goes on before it
     return single(block)
 
 
@@ -563,7 +565,7 @@ def unedited(now: Rows, was: Rows, scaled: bool) -> Mask:
     close = 2e-6 * np.maximum(1.0, np.abs(was[:, VALUE]))
     same = (np.abs(now[:, FRAME] - was[:, FRAME]) <= MOVED) & (np.abs(now[:, VALUE] - was[:, VALUE]) <= close)
     same[:-1] &= now[:-1, INTERPOLATION] == was[:-1, INTERPOLATION]
-    if scaled or was[0, INTERPOLATION] == LINEAR:  # scaled in the Dope Sheet, handles keep their lengths
+    if scaled or was[-1, INTERPOLATION] == LINEAR:  # scaled in the Dope Sheet, handles keep their lengths
         return same
     for side, inner in ((LEFT, slice(1, None)), (RIGHT, slice(0, -1))):
         off = np.abs((now[:, side] - now[:, POINT]) - (was[:, side] - was[:, POINT]))[inner]

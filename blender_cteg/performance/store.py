@@ -63,13 +63,13 @@ class Store:
         if self._group is None:
             self._action[LINES_PROPERTY] = {}
             self._group = self._action[LINES_PROPERTY]
-        if line.id not in self._group:
+        if any(self._part(line.id, part) is None for part in ("clips", "edits")):
             self._group[line.id] = {"record": "", "clips": {}, "edits": {}}
         stored = self._group[line.id]
         stored["record"] = _text(line)
         keys = {take.key for take in line.takes}
         for part, kept in (("clips", keys), ("edits", keys | {ALL_TAKES})):
-            for name in set(stored[part].keys()) - kept:
+            for name in [name for name in tuple(stored[part].keys()) if name.partition(":")[0] not in kept]:
                 del stored[part][name]
 
     def forget(self, line: str) -> None:
@@ -185,6 +185,18 @@ _TAKE: Final[Mapping[str, tuple[Any, ...]]] = {
 }  # fmt: skip
 
 
+_REGION: Final[Mapping[str, tuple[Any, ...]]] = {"mode": (str,), "scale": (float, 0, 10), "mute": (bool,)}
+_STYLE: Final[Mapping[str, tuple[Any, ...]]] = {"interpolation": (str,), "reduction": (float, 0, 100)}
+
+
+def check(line: Line) -> None:
+    """StoredError, such as "its blend is 20000", for a line that could not be read again."""
+    _fields(vars(line), _LINE)
+    _fields(vars(line.style), _STYLE)
+    for region in line.regions.values():
+        _fields(vars(region), _REGION)
+
+
 @lru_cache(maxsize=1024)  # asked at every refresh
 def _line(name: str, text: object) -> Line:
     data = _mapping(from_text(text), "the line")
@@ -194,11 +206,11 @@ def _line(name: str, text: object) -> Line:
         timelines = [Timeline.from_json(timeline) for timeline in data["timelines"]]
         takes = tuple(_take(_mapping(take, "a take"), timelines) for take in data["takes"])
         regions = {
-            region: Region(**_mapping(chosen, "a region"))
+            region: Region(**_fields(_mapping(chosen, "a region"), _REGION))
             for region, chosen in _mapping(data["regions"], "regions").items()
             if region in REGIONS
         }
-        style = Style(**_mapping(data["style"], "the style"))
+        style = Style(**_fields(_mapping(data["style"], "the style"), _STYLE))
         theirs = tuple(str(word) for word in data["theirs"])
     except (KeyError, TypeError, IndexError, TimelineError, SegmentError) as error:
         raise StoredError(f"it is damaged: {error}") from None

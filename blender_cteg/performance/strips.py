@@ -18,7 +18,7 @@ from ..character.rig import Rig, shorten
 from ..storage import StoredError
 from .clip import Clip
 from .curves import ActionPatch
-from .lines import LineError, Lines
+from .lines import LineError, Lines, set_value
 from .owners import Owner, curves_in, home_of, owners_of
 from .record import Line
 from .store import ALL_TAKES, LINES_PROPERTY, Edit, Store
@@ -28,6 +28,8 @@ from .targets import name_in
 _TRACKS: Final = "CTEG "
 _LINES: Final = "CTEG Lines"
 _REST: Final = "CTEG Rest"
+#: The custom property of an action that holds what properties are set to.
+_REST_PROPERTY: Final = "cteg_rest"
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,9 @@ def send(scene: bpy.types.Scene, rig: Rig, lines: Lines, line: Line) -> None:
             raise LineError("Nothing of this line is left for a strip: other tracks animate all of it.")
         action.name, action.use_fake_user = record.line.text[:48] or "Line", False
         played = [(owner, owner.slot) for owner in owners if owner.action == action and owner.slot is not None]
-        rest = _rest_values(action, played)
+        rest = {owner: _rest_of(owner) for owner, _ in played}
         for owner, _ in played:
-            owner.data.action = None
+            _taken_off(owner)
         _add_strips(action, played, rest, record.line)
     finally:
         for owner, (mine, slot) in zip(owners, before, strict=True):
@@ -69,32 +71,38 @@ def send(scene: bpy.types.Scene, rig: Rig, lines: Lines, line: Line) -> None:
 
 
 def bring_back(scene: bpy.types.Scene, rig: Rig, mapping: Mapping | None) -> list[str]:
-    """Move all lines of a character that are strips back into its action; what was done, in sentences. LineError."""
+    """Move all lines of a character that are strips back into its action; what was done, in sentences.
+
+    Raises:
+        LineError: there are none, or they cannot be brought back; then nothing has changed.
+    """
     owners = owners_of(rig)
-    found: dict[bpy.types.Action, list[tuple[Owner, Any, float, float]]] = {}
-    for owner in owners:
-        for track in [track for track in owner.data.nla_tracks if track.name.startswith(_LINES)] if owner.data else ():
-            for strip in track.strips:
-                if strip.action is not None and LINES_PROPERTY in strip.action:
-                    scale = strip.scale * strip.repeat
-                    place = owner, strip.action_slot, scale, strip.frame_start - scale * strip.action_frame_start
-                    found.setdefault(strip.action, []).append(place)
+    found = _strips_of(owners)
     if not found:
         raise LineError("No line of this character is a strip.")
-    _remove_tracks(owners)
+    said: list[str] = []
+    for action, places in found.items():
+        for stored in Store(action).lines():
+            _record(action, stored)  # a damaged one is known before anything is done
+        said += _forgotten(action, places)
+    lines = Lines(scene, rig, mapping)
+    lines.rewrite([])  # refuses where nothing can be written
     records = []
     before = [_taken_off(owner) for owner in owners]
+    _remove_strips(owners)
     try:
         for action, places in found.items():
-            for owner, slot, _, _ in places:
-                _put_on(owner, action, slot)
+            for place in places:
+                _put_on(place.owner, action, place.slot)
             Lines(scene, rig, mapping).rewrite()  # takes over what was edited in the strip
-            _, _, scale, shift = places[0]
-            for name in Store(action).lines():
-                record = _record(action, name)
-                line = record.line
-                start, end = scale * line.start + shift, scale * line.end + shift
-                records.append(replace(record, line=replace(line, start=start, end=end, stretch=line.stretch * scale)))
+            for number, place in enumerate(place for place in places if place.owner == places[0].owner):
+                for name in Store(action).lines():
+                    record = _record(action, name)
+                    line = record.line
+                    start, end = (place.scale * frame + place.shift for frame in (line.start, line.end))
+                    name = f"{name[:6]}{number:x}" if number else name
+                    line = replace(line, id=name, start=start, end=end, stretch=line.stretch * place.scale)
+                    records.append(replace(record, line=line))
             for owner in owners:
                 _taken_off(owner)
             bpy.data.actions.remove(action)
@@ -104,7 +112,46 @@ def bring_back(scene: bpy.types.Scene, rig: Rig, mapping: Mapping | None) -> lis
     lines = Lines(scene, rig, mapping)
     for record in records:
         lines.adopt(record.line, record.clips, record.edits)
-    return [*lines.said, f"{len(records)} line{'s are' if len(records) > 1 else ' is'} back in the action."]
+    return [*said, *lines.said, f"{len(records)} line{'s are' if len(records) > 1 else ' is'} back in the action."]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A strip of a line: on scene frame = scale * frame of the action + shift."""
+
+    owner: Owner
+    slot: Any
+    scale: float
+    shift: float
+    strip: Any
+
+
+def _strips_of(owners: Sequence[Owner]) -> dict[bpy.types.Action, list[_Place]]:
+    """The strips of lines, by their actions."""
+    found: dict[bpy.types.Action, list[_Place]] = {}
+    for owner in owners:
+        for track in owner.data.nla_tracks if owner.data is not None else ():
+            for strip in track.strips:
+                if strip.action is not None and LINES_PROPERTY in strip.action:
+                    shift = strip.frame_start - strip.scale * strip.action_frame_start
+                    place = _Place(owner, strip.action_slot, strip.scale, shift, strip)
+                    found.setdefault(strip.action, []).append(place)
+    return found
+
+
+def _forgotten(action: bpy.types.Action, places: Sequence[_Place]) -> Iterator[str]:
+    """What was done to strips that lines cannot have."""
+    start, end = (frame for frame in action.frame_range)
+    for strip in (place.strip for place in places if place.owner == places[0].owner):
+        done = {
+            "repeated": strip.repeat != 1.0,
+            "reversed": strip.use_reverse,
+            "trimmed": strip.action_frame_start > start + 0.5 or strip.action_frame_end < end - 0.5,
+            "muted": strip.mute,
+            "faded": strip.use_animated_influence or strip.blend_in > 0 or strip.blend_out > 0,
+        }
+        if words := [word for word, was in done.items() if was]:
+            yield f"The strip {strip.name} was {' and '.join(words)}, which a line cannot be: it plays as a whole."
 
 
 def _record(action: bpy.types.Action | None, name: str) -> _Record:
@@ -120,12 +167,14 @@ def _record(action: bpy.types.Action | None, name: str) -> _Record:
 
 
 def _taken_off(owner: Owner) -> tuple[bpy.types.Action | None, bpy.types.ActionSlot | None]:
-    """Take the action off an owner; what it was, to be put on again."""
-    before = owner.action, owner.slot
-    if owner.data is not None and owner.data.action is not None:
+    """Take the action off an owner, and set what lines moved to rest; what it was, to be put on again."""
+    before, rest = (owner.action, owner.slot), _rest_of(owner)
+    if owner.data is not None and before[0] is not None:
         before[0].use_fake_user, kept = True, before[0].use_fake_user
         owner.data.action = None
         before[0].use_fake_user = kept
+    for (path, index), value in rest.items():
+        set_value(owner, path, index, value)
     return before
 
 
@@ -136,17 +185,15 @@ def _put_on(owner: Owner, action: bpy.types.Action | None, slot: bpy.types.Actio
         data.action_slot = slot
 
 
-def _rest_values(
-    action: bpy.types.Action, played: Sequence[tuple[Owner, Any]]
-) -> dict[Owner, dict[tuple[str, int], float]]:
-    patch = ActionPatch(action)
-    rest: dict[Owner, dict[tuple[str, int], float]] = {owner: {} for owner, _ in played}
-    for owner, slot in played:
-        for span in patch.spans:
-            for handle, path, index in patch.addresses(span):
-                value = patch.base((handle, path, index), *patch.spans[span], list(patch.spans)).rest
-                if handle == slot.handle and value is not None:
-                    rest[owner][path, index] = value
+def _rest_of(owner: Owner) -> dict[tuple[str, int], float]:
+    """What the properties are set to that only lines animate, by path and index."""
+    rest: dict[tuple[str, int], float] = {}
+    patch = ActionPatch(owner.action) if owner.action is not None and owner.slot is not None else None
+    for span in patch.spans if patch is not None else ():
+        for handle, path, index in patch.addresses(span):
+            base = patch.base((handle, path, index), *patch.spans[span], list(patch.spans))
+            if handle == owner.slot.handle and base.rest is not None and not base.exists:
+                rest[path, index] = base.rest
     return rest
 
 
@@ -181,6 +228,7 @@ def _hold(data: bpy.types.AnimData, owner: Owner, values: dict[tuple[str, int], 
         track = data.nla_tracks.new()
         track.name = _REST
         action = bpy.data.actions.new(f"{owner.datablock.name} Rest")
+        action[_REST_PROPERTY] = True
         slot = action.slots.new(id_type=owner.kind, name=owner.datablock.name)
         action.layers.new("Rest").strips.new(type="KEYFRAME").channelbag(slot, ensure=True)
         strip = track.strips.new(action.name, 0, action)
@@ -193,14 +241,18 @@ def _hold(data: bpy.types.AnimData, owner: Owner, values: dict[tuple[str, int], 
             bag.fcurves.new(path, index=index).keyframe_points.insert(0.0, value)
 
 
-def _remove_tracks(owners: Sequence[Owner]) -> None:
+def _remove_strips(owners: Sequence[Owner]) -> None:
+    """Remove the strips of lines and, with the last of them, the one that holds; tracks that are empty then."""
     for owner in owners:
-        data = owner.data
-        for track in [t for t in data.nla_tracks if t.name.startswith((_LINES, _REST))] if data is not None else ():
-            held = track.strips[0].action if track.name.startswith(_REST) and len(track.strips) else None
-            data.nla_tracks.remove(track)
-            if held is not None and held.users == 0:
-                bpy.data.actions.remove(held)
+        for track in list(owner.data.nla_tracks) if owner.data is not None else ():
+            for strip in list(track.strips):
+                held = strip.action if strip.action is not None and _REST_PROPERTY in strip.action else None
+                if held is not None or (strip.action is not None and LINES_PROPERTY in strip.action):
+                    track.strips.remove(strip)
+                if held is not None and held.users == 0:
+                    bpy.data.actions.remove(held)
+            if track.name.startswith(_TRACKS) and not len(track.strips):
+                owner.data.nla_tracks.remove(track)
 
 
 def _both(owner: Owner, action: bpy.types.Action, slot: Any) -> Iterator[str]:

@@ -622,7 +622,8 @@ def test_whatever_was_done_meanwhile_there_is_a_sentence_and_nothing_of_the_anim
         curves = [
             c for a in left for slot in a.slots for c in curves_in(a, slot) if c.data_path == key_path("browInnerUp")
         ]
-        curves += [b for a in left for x in a.layers[0].strips[0].channelbags for b in x.fcurves if x.slot is None]
+        strips = [strip for a in left for layer in a.layers for strip in layer.strips]
+        curves += [c for strip in strips for bag in strip.channelbags if bag.slot is None for c in bag.fcurves]
         values = {round(p.co.x): p.co.y for c in curves for p in c.keyframe_points}
         if what != "slot removed":
             assert {frame: pytest.approx(value, abs=1e-6) for frame, value in mine.items()}.items() <= values.items()

@@ -81,6 +81,8 @@ def test_another_old_take_can_be_shown_and_all_of_it_removed(old_scene: bpy.type
         old_scene.frame_set(frame)
         values.append(keys["mouthFrownLeft"].value)
     np.testing.assert_allclose(values, wanted, atol=0.006)
+    lines.show(first.id, 0)
+    lines.rewrite()
     lines.remove(first.id)
     lines.remove(second.id)
     assert rig.object.data.shape_keys.animation_data.action.name == "Anna Brows"
