@@ -181,7 +181,10 @@ class ActionPatch:
             return Base()
         # What is ignored may have been moved to here from anywhere.
         self._steadily(lambda: [self._check(name) for name in ignoring if name in self._store.ids])
-        view = _View(self._numbers.get(address), self._points(address), _shape(curve), ignoring)
+        number = self._numbers.get(address)
+        if number is not None and self._is_alone(number, curve, start, end, ignoring):
+            return Base(rest=self._store.curves[number][1])
+        view = _View(number, self._points(address), _shape(curve), ignoring)
         window = self._steadily(lambda: self._window(view, start, end))
         staying = [place.rows for place in window.staying if len(place.rows) > 1]
         moving = any(np.ptp(keys[:, VALUE]) > 1e-6 for keys in staying)
@@ -199,20 +202,38 @@ class ActionPatch:
             _shape=view.shape,
         )
 
+    def _is_alone(
+        self, number: int, curve: bpy.types.FCurve, start: float, end: float, ignoring: Collection[str]
+    ) -> bool:
+        """Whether a curve was made for spans, has no keys but theirs, and between two frames those of ignored ones."""
+        if self._store.curves[number][1] is None or len(curve.keyframe_points) != self._store.counts.get(number):
+            return False
+        reaching = self._steadily(lambda: self._spans_on(number, start, end))
+        return set(reaching) <= set(ignoring) and not len(self._store.record(number).base)
+
     def edits(self, name: str) -> dict[Address, Edit]:
         """The curves of a span that were edited by hand since it was written, and how."""
         span, edits = self._store.span(name), {}
         found = Found() if name in self._settled else self.found(name)
         counts = [part.stop - part.start for part in span.parts.values()]
         written = patch.as_written(span.keys, counts, found.a, found.b, span.linear)
+        there: dict[int, tuple[Rows, Rows]] = {}  # of each curve the keys of the span, and with those beside them
         for number, was in zip(span.parts, written, strict=True):
-            if number not in self._there:
+            if number in self._there:
+                points = self._points(self._there[number])
+                first, last = points.index(was[0, FRAME] - NEAR), points.index(was[-1, FRAME] + NEAR)
+                around = points.rows(max(first - 1, 0), min(last + 1, points.count))
+                there[number] = around[min(first, 1) :][: last - first], around
+        rows = [now for now, _ in there.values()]
+        all_there = [len(now) for now in rows] == counts
+        # Most often nothing was edited.
+        if all_there and patch.unedited(np.concatenate(rows), np.concatenate(written), found.a != 1.0, counts).all():
+            return {}
+        for number, was in zip(span.parts, written, strict=True):
+            if number not in there:
                 edits[self._store.curves[number][0]] = Edit(gone=True)
                 continue
-            points = self._points(self._there[number])
-            first, last = points.index(was[0, FRAME] - NEAR), points.index(was[-1, FRAME] + NEAR)
-            around = points.rows(max(first - 1, 0), min(last + 1, points.count))
-            now = around[min(first, 1) :][: last - first]
+            now, around = there[number]
             if len(now) == len(was) and patch.unedited(now, was, found.a != 1.0).all():
                 continue
             if len(now):

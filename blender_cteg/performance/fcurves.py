@@ -58,6 +58,7 @@ class Points:
         self._points = curve.keyframe_points
         self.count = len(self._points)
         self._all = self._read() if self.count <= few else None
+        self._known: tuple[int, Rows] = (0, np.zeros((0, WIDTH)))  # what was read last
         self._frames: list[float] = [] if self._all is None else self._all[:, FRAME].tolist()
 
     def frame(self, k: int) -> float:
@@ -81,6 +82,9 @@ class Points:
         """Keys by their indices."""
         if self._all is not None:
             return self._all[start:end]
+        first, known = self._known
+        if first <= start and end <= first + len(known):
+            return known[start - first : end - first]
         left, right, shape, ease, kind = _NUMBERS.values()
         keys = [
             (
@@ -90,11 +94,12 @@ class Points:
             )
             for p in self._points[start:end]
         ]  # fmt: skip
-        return np.array(keys, np.float64).reshape(-1, WIDTH)
+        self._known = start, np.array(keys, np.float64).reshape(-1, WIDTH)
+        return self._known[1]
 
     def put(self, start: int, old: Rows, new: Rows) -> None:
         """Put keys in the place of some that were read from an index on."""
-        there = old[: len(new)]
+        there, self._known = old[: len(new)], (0, new[:0])
         if self._all is None and len(new) > len(old):
             start, new, there = self._inserted(start, old, new)
         elif self._all is None:
@@ -107,8 +112,9 @@ class Points:
             return
         points, differs = self._points[start : start + len(new)], there != new
         for name, columns, width, kind in _FIELDS:
-            for k in np.flatnonzero(differs[:, columns].any(1)):
-                value = new[k, columns].astype(kind).tolist()
+            changed = np.flatnonzero(differs[:, columns].any(1))
+            values = new[changed][:, columns].astype(kind).tolist()
+            for k, value in zip(changed.tolist(), values, strict=True):
                 word = _WORDS[name][value[0]] if name in _WORDS else value[0]
                 setattr(points[k], name, value if width > 1 else word)
 
@@ -131,6 +137,7 @@ class Points:
         for frame, value in points:
             self._points.insert(frame, value, options={"FAST"}, keyframe_type="GENERATED")
         added, self.count = len(self._points) - self.count, len(self._points)
+        self._known = 0, new[:0]
         if added != count:  # there was no room: Blender took one key for another
             self._all = self._read()
         return first, new, self.rows(first, first + len(new) - count + added)

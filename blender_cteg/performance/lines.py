@@ -27,7 +27,7 @@ from .owners import Owner, home_of, owners_of, prepare, tidy, why_not_writable
 from .patch import PatchError
 from .preview import end_preview
 from .record import Line, Style, Take
-from .reduction import Keys, every_frame, exact_frames, reduced
+from .reduction import Keys, every_frame, exact_frames, remembered
 from .store import ALL_TAKES, LINES_PROPERTY, TARGETS, Edit, Store, as_stored, check, take_of, unused_key
 from .targets import Address, Others, Target, targets_of
 
@@ -397,10 +397,9 @@ class _Change:
             self._edits[name, ALL_TAKES] = {}
         for action, patch in self._patches.items():
             names = {o.slot.handle: o.name for o in reversed(self._writable) if o.action == action and o.slot}
-            places = {span: [patch.found(span).at(frame) for frame in ends] for span, ends in patch.spans.items()}
             for span in stale & set(patch.spans):
-                start, end = places[span]
-                met = any(start <= stop and begin <= end for s, (begin, stop) in places.items() if s != span)
+                start, end = (patch.found(span).at(frame) for frame in patch.spans[span])
+                met = any(s != span and start <= stop and begin <= end for s, (begin, stop) in patch.spans.items())
                 # Where lines were dragged onto each other, nobody can tell their keys apart.
                 changed = {} if met else {a: edit for a, edit in patch.edits(span).items() if not edit.gone}
                 ids = [name for name, line in self.lines.items() if line.span == span and name in lines]
@@ -594,10 +593,12 @@ class _Plan:
         if style.reduction <= 0 or len(mix.values) < 3:
             keys = every_frame(mix.values, straight=self._linear)
         else:
-            errors = [0.01 * style.reduction * target.span for target in mix.targets]
-            keep = [np.concatenate([*frames, np.zeros(1, np.int64)]) for frames in mix.keep]
-            keep = [frames[frames < len(mix.values)] for frames in keep]
-            keys = reduced(mix.values, keep, errors, straight=self._linear)
+            errors = np.array([0.01 * style.reduction * target.span for target in mix.targets])
+            keep = np.zeros(mix.values.shape, bool)
+            for column, frames in zip(keep.T, mix.keep, strict=True):
+                for some in frames:
+                    column[some[some < len(column)]] = True
+            keys = remembered(mix.values, keep, errors, self._linear)
         return [Keys(one.frames + self.start, one.values, one.slopes) for one in keys]
 
     def span_of(

@@ -560,17 +560,29 @@ def claimed(rows: Rows, kept: Kept) -> Mask:
     return np.asarray(nearest(rows[:, FRAME], kept["frame"].astype(np.float64))[1] <= MOVED)
 
 
-def unedited(now: Rows, was: Rows, scaled: bool) -> Mask:
-    """Which keys of a span on one curve are as they were written, key by key. Borders show the base to the outside."""
+def unedited(now: Rows, was: Rows, scaled: bool, counts: Sequence[int] | None = None) -> Mask:
+    """Which keys of a span are as they were written, key by key. Borders show the base to the outside.
+
+    Args:
+        now, was: keys of a curve, or of several, one after the other.
+        scaled: they were scaled in the Dope Sheet, where handles keep their lengths.
+        counts: how many are of each curve; of several.
+    """
+    stops = np.cumsum([len(was)] if counts is None else counts)
+    firsts, lasts = np.append(0, stops[:-1]), stops - 1
     close = 2e-6 * np.maximum(1.0, np.abs(was[:, VALUE]))
     same = (np.abs(now[:, FRAME] - was[:, FRAME]) <= MOVED) & (np.abs(now[:, VALUE] - was[:, VALUE]) <= close)
-    same[:-1] &= now[:-1, INTERPOLATION] == was[:-1, INTERPOLATION]
-    if scaled or was[-1, INTERPOLATION] == LINEAR:  # scaled in the Dope Sheet, handles keep their lengths
+    alike = now[:, INTERPOLATION] == was[:, INTERPOLATION]
+    alike[lasts] = True
+    same &= alike
+    if scaled or was[-1, INTERPOLATION] == LINEAR:
         return same
-    for side, inner in ((LEFT, slice(1, None)), (RIGHT, slice(0, -1))):
-        off = np.abs((now[:, side] - now[:, POINT]) - (was[:, side] - was[:, POINT]))[inner]
-        least = np.stack([np.full(len(close), MOVED), close], 1)[inner]
-        same[inner] &= (off <= least + 1e-3 * np.abs(was[:, side] - was[:, POINT])[inner]).all(1)
+    least = np.stack([np.full(len(close), MOVED), close], axis=1)
+    for side, outer in ((LEFT, firsts), (RIGHT, lasts)):
+        off = np.abs((now[:, side] - now[:, POINT]) - (was[:, side] - was[:, POINT]))
+        alike = (off <= least + 1e-3 * np.abs(was[:, side] - was[:, POINT])).all(axis=1)
+        alike[outer] = True
+        same &= alike
     return same
 
 

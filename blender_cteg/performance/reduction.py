@@ -11,7 +11,7 @@ and m, and lids on those of a blink.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -72,27 +72,43 @@ def exact_frames(face: Clip, timeline: Timeline | None) -> dict[str, Ints]:
 
 
 def reduced(
-    values: npt.ArrayLike, keep: Sequence[npt.ArrayLike], errors: npt.ArrayLike, *, straight: bool = False
+    values: npt.ArrayLike, keep: npt.NDArray[np.bool_], errors: npt.ArrayLike, *, straight: bool = False
 ) -> list[Keys]:
     """Keys that play curves within an error on every frame.
 
     Args:
         values: one row per frame, one column per curve, (T, C), T at least 2.
-        keep: per curve, frames that get a key whatever the error; the first and the last always do.
+        keep: frames that get a key whatever the error, (T, C); the first and the last always do.
         errors: per curve, largest absolute deviation on a frame, (C,).
         straight: lines between the keys instead of cubics.
     """
     columns = np.asarray(values, np.float64).T
-    curves, frames = columns.shape
+    frames = columns.shape[1]
     fit = _Fit(columns.ravel(), np.maximum(np.asarray(errors, np.float64), _LEAST_ERROR), frames, straight)
-    must = np.zeros((curves, frames), bool)
+    must = keep.T.copy()
     must[:, [0, -1]] = True
-    for row, wanted in zip(must, keep, strict=True):
-        row[np.asarray(wanted, np.int64)] = True
     places = fit.thinned(fit.divided(must.ravel()), must.ravel())
     slopes = fit.aligned(places)
     found = np.split(np.arange(len(places)), np.flatnonzero(np.diff(places // frames)) + 1)
     return [Keys(places[k] % frames, fit.curve[places[k]], slopes[k]) for k in found]
+
+
+#: What was reduced last, by everything it depends on: animators go to and fro between takes.
+_reduced: dict[bytes, list[Keys]] = {}
+_MOST_REDUCED: Final = 64
+
+
+def remembered(
+    values: Floats, keep: npt.NDArray[np.bool_], errors: Floats, straight: bool
+) -> list[Keys]:  # fmt: skip
+    """`reduced`, done once for the takes that were shown last."""
+    parts = (np.ascontiguousarray(values).tobytes(), keep.tobytes(), errors.tobytes(), bytes([straight]))
+    key = hashlib.blake2b(b"".join(parts), digest_size=16).digest()
+    if key not in _reduced:
+        while len(_reduced) >= _MOST_REDUCED:
+            del _reduced[next(iter(_reduced))]
+        _reduced[key] = reduced(values, keep, errors, straight=straight)
+    return _reduced[key]
 
 
 def every_frame(values: npt.ArrayLike, *, straight: bool = False) -> list[Keys]:

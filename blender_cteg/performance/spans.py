@@ -107,6 +107,16 @@ class Store:
                 for number, slot, path, index, rest in from_text(self._group["curves"])
             }
 
+    @cached_property
+    def counts(self) -> dict[int, int]:
+        """How many keys all spans have on each curve, by its number."""
+        counts: dict[int, int] = {}
+        with self._read():
+            for name in self.ids:
+                for number, count in np.frombuffer(self._group["spans"][name]["curves"], "<i4").reshape(-1, 2).tolist():
+                    counts[number] = counts.get(number, 0) + count
+        return counts
+
     def span(self, name: str) -> Written:
         """A span by its id."""
         if name not in self.ids:

@@ -28,7 +28,9 @@ def reduced(curve: npt.ArrayLike, keep: Iterable[int], error: float, straight: b
     """One curve reduced beside two others, which must not matter."""
     column = np.asarray(curve)
     others = np.stack([np.cos(np.arange(len(column))), column, np.full(len(column), 0.3)], axis=1)
-    return reduced_together(others, [[], list(keep), []], [0.01, error, 0.01], straight=straight)[1]
+    wanted = np.zeros(others.shape, bool)
+    wanted[list(keep), 1] = True
+    return reduced_together(others, wanted, [0.01, error, 0.01], straight=straight)[1]
 
 
 def played(keys: Keys) -> Floats:
