@@ -398,10 +398,9 @@ class _Change:
         for action, patch in self._patches.items():
             names = {o.slot.handle: o.name for o in reversed(self._writable) if o.action == action and o.slot}
             for span in stale & set(patch.spans):
-                start, end = (patch.found(span).at(frame) for frame in patch.spans[span])
-                met = any(s != span and start <= stop and begin <= end for s, (begin, stop) in patch.spans.items())
-                # Where lines were dragged onto each other, nobody can tell their keys apart.
-                changed = {} if met else {a: edit for a, edit in patch.edits(span).items() if not edit.gone}
+                changed = {address: edit for address, edit in patch.edits(span).items() if not edit.gone}
+                if changed and _is_met(patch, span):
+                    continue  # lines were dragged onto each other: nobody can tell their keys apart
                 ids = [name for name, line in self.lines.items() if line.span == span and name in lines]
                 for name in ids if changed else ():
                     if name in discard:
@@ -658,6 +657,13 @@ def _groups(lines: Iterable[Line]) -> dict[str, list[Line]]:
             groups.append([line])
         end = max(end, line.end)
     return {group[0].id: group for group in groups}
+
+
+def _is_met(patch: ActionPatch, span: str) -> bool:
+    """Whether another span is now where this one is."""
+    places = {name: [patch.found(name).at(frame) for frame in ends] for name, ends in patch.spans.items()}
+    start, end = places.pop(span)
+    return any(start <= stop and begin <= end for begin, stop in places.values())
 
 
 def _meet(one: Line, other: Line) -> bool:

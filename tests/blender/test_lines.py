@@ -674,3 +674,105 @@ def smooth(seed: int) -> Clip:
     time = np.linspace(0, 5, 121)[:, None]
     waves = [rng.uniform(0, 0.25, 55) * np.sin(rng.uniform(0.5, 6, 55) * time + rng.uniform(0, 6, 55)) for _ in "abc"]
     return replace(clip(seed, 121), values=np.clip(0.25 + sum(waves), 0, 1).astype(np.float32))
+
+
+# --------------------------------------------------------------------------------- what was found by breaking it
+
+
+def test_straight_lines_before_the_first_key_of_a_curve_that_goes_on(scene: bpy.types.Scene) -> None:
+    face = character()
+    scenes.animate_by_hand(face.data.shape_keys, key_path("mouthFunnel"), {100: 0.3})
+    curves_in(_data(face).action, _data(face).action_slot)[0].extrapolation = "LINEAR"
+    before = played(scene, face, range(-50, 100))
+    lines_for(scene, face).add([clip(1)], 100, Style("LINEAR"), text="Straight")
+    np.testing.assert_allclose(played(scene, face, range(-50, 100)), before, atol=1e-6)
+
+
+def test_lines_that_were_dragged_onto_each_other_blend_and_are_no_hand_edit(scene: bpy.types.Scene) -> None:
+    face = character()
+    first, second = add(scene, face, 100), add(scene, face, 150, seed=3)
+    lines_for(scene, face).change(first.id, start=140)
+    wanted = played(scene, face, range(130, 190))
+    lines_for(scene, face).change(first.id, start=100)
+    for slot in _data(face).action.slots:
+        for curve in curves_in(_data(face).action, slot):
+            for point in curve.keyframe_points:
+                if point.co.x <= 131:
+                    point.co.x, point.handle_left.x, point.handle_right.x = (
+                        x + 40 for x in (point.co.x, point.handle_left.x, point.handle_right.x)
+                    )
+            curve.keyframe_points.sort()
+            curve.keyframe_points.handles_recalc()
+    lines = lines_for(scene, face)
+    lines.rewrite()
+    assert not any(line.layer for line in lines_of(detect_rig(face)))
+    assert (np.abs(played(scene, face, range(130, 190)) - wanted).max(axis=1) < 0.02).mean() > 0.9
+    lines.remove(first.id)
+    lines.remove(second.id)
+    assert not bpy.data.actions
+
+
+@pytest.mark.parametrize("shift", [5, 40])
+def test_a_line_of_which_half_was_moved_leaves_nothing_behind(scene: bpy.types.Scene, shift: int) -> None:
+    face = character()
+    before = played(scene, face, OUTSIDE)
+    line = add(scene, face, takes=2)
+    for slot in _data(face).action.slots:
+        for curve in curves_in(_data(face).action, slot)[::2]:
+            for point in curve.keyframe_points:
+                point.co.x, point.handle_left.x, point.handle_right.x = (
+                    x + shift for x in (point.co.x, point.handle_left.x, point.handle_right.x)
+                )
+    lines_for(scene, face).show(line.id, 1)
+    lines_for(scene, face).remove(line.id)
+    assert not bpy.data.actions
+    np.testing.assert_array_equal(played(scene, face, OUTSIDE), before)
+
+
+def test_followers_keep_what_they_are_set_to(scene: bpy.types.Scene) -> None:
+    face = character()
+    teeth = scenes.mesh_object("Teeth", [(0, 0, 0), (0, 0, 1), (0, 1, 0)], ["jawOpen", "mouthClose"])
+    scenes.skin(teeth, face.parent)
+    face.data.shape_keys.key_blocks["jawOpen"].value = 0.1
+    teeth.data.shape_keys.key_blocks["jawOpen"].value = 0.4
+    line = add(scene, face)
+    jaws = [obj.data.shape_keys.key_blocks["jawOpen"] for obj in (face, teeth)]
+    scene.frame_set(50)
+    assert [jaw.value for jaw in jaws] == [pytest.approx(0.1), pytest.approx(0.4)]
+    scene.frame_set(115)
+    assert jaws[0].value == pytest.approx(jaws[1].value, abs=0.01)
+    lines_for(scene, face).remove(line.id)
+    assert [jaw.value for jaw in jaws] == [pytest.approx(0.1), pytest.approx(0.4)]
+    assert teeth.data.shape_keys.animation_data is None
+
+
+@pytest.mark.parametrize("fields", [
+    {"intensity": 11.0}, {"intensity": float("nan")}, {"blend": 20_000}, {"start": -2e6}, {"end": 1e8},
+    {"speech": float("nan")}, {"regions": {"mouth": Region(scale=float("nan"))}}, {"style": Style(reduction=-1.0)},
+])  # fmt: skip
+def test_what_a_line_cannot_be_is_refused_before_anything_is_written(
+    scene: bpy.types.Scene, fields: dict[str, Any]
+) -> None:
+    face = character()
+    line = add(scene, face)
+    before = rows_of(_data(face).action)
+    with pytest.raises(LineError):
+        lines_for(scene, face).change(line.id, **fields)
+    assert rows_of(_data(face).action) == before and lines_of(detect_rig(face)) == (line,)
+
+
+def test_a_copy_of_a_whole_character_leaves_no_records_behind(scene: bpy.types.Scene) -> None:
+    face = character()
+    line = add(scene, face)
+    copy, rig = face.copy(), face.parent.copy()
+    copy.data = face.data.copy()
+    for obj in (copy, rig):
+        scene.collection.objects.link(obj)
+    copy.parent = copy.modifiers[0].object = rig
+    for data in (copy.data.shape_keys.animation_data, rig.animation_data):  # as Shift+D does
+        slot = data.action_slot.identifier
+        data.action = data.action.copy()
+        data.action_slot = data.action.slots[slot]
+    lines_for(scene, copy).remove(line.id)
+    assert not any(LINES_PROPERTY in data.action for data in (rig.animation_data,) if data and data.action)
+    assert [one.id for one in lines_of(detect_rig(face))] == [line.id]

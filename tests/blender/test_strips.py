@@ -69,3 +69,61 @@ def test_there_is_a_sentence_where_nothing_can_be_sent_or_brought(scene: bpy.typ
     lines.show(line.id, -1)
     with pytest.raises(LineError, match="Show a take"):
         strips.send(scene, rig, lines, lines_of(rig)[0])
+
+
+def test_the_pose_under_the_playhead_does_not_become_the_rest(scene: bpy.types.Scene) -> None:
+    face = character()
+    rig = detect_rig(face)
+    before = played(scene, face, OUTSIDE)
+    made = [add(scene, face, 100), add(scene, face, 200, seed=3)]
+    scene.frame_set(112)
+    lines = Lines(scene, rig)
+    for line in made:
+        strips.send(scene, rig, lines, line)
+    np.testing.assert_allclose(played(scene, face, OUTSIDE), before, atol=1e-6)
+    scene.frame_set(215)
+    strips.bring_back(scene, rig, None)
+    for line in made:
+        Lines(scene, rig).remove(line.id)
+    np.testing.assert_allclose(played(scene, face, OUTSIDE), before, atol=1e-6)
+
+
+@pytest.mark.parametrize("trouble", ["tweak", "blended", "damaged"])
+def test_strips_that_cannot_be_brought_back_stay(scene: bpy.types.Scene, trouble: str) -> None:
+    face = character()
+    rig = detect_rig(face)
+    strips.send(scene, rig, Lines(scene, rig), add(scene, face))
+    data = face.data.shape_keys.animation_data
+    track = data.nla_tracks["CTEG Lines"]
+    if trouble == "tweak":
+        track.lock = False
+        data.nla_tracks.active = track
+        track.strips[0].select = True
+        data.use_tweak_mode = True
+        if not data.use_tweak_mode:
+            pytest.skip("this Blender enters no tweak mode without a window")
+    elif trouble == "blended":
+        data.action = bpy.data.actions.new("Mine")
+        data.action_slot = data.action.slots.new(id_type="KEY", name="Mine")
+        data.action_influence = 0.5
+    else:
+        stored = track.strips[0].action["cteg_lines"]
+        del stored[next(iter(stored.keys()))]["clips"]["1"]
+    with pytest.raises(LineError):
+        strips.bring_back(scene, rig, None)
+    assert len(data.nla_tracks["CTEG Lines"].strips) == 1
+    assert len(face.parent.animation_data.nla_tracks["CTEG Lines"].strips) == 1
+
+
+def test_the_animators_own_strips_stay_and_what_was_done_to_ours_is_said(scene: bpy.types.Scene) -> None:
+    face = character()
+    rig = detect_rig(face)
+    strips.send(scene, rig, Lines(scene, rig), add(scene, face))
+    track = face.data.shape_keys.animation_data.nla_tracks["CTEG Lines"]
+    track.lock = False
+    mine = bpy.data.actions.new("Mine")
+    track.strips.new("Mine", 300, mine)
+    track.strips[0].use_reverse = True
+    said = strips.bring_back(scene, rig, None)
+    assert any("reversed" in sentence for sentence in said)
+    assert [strip.action for strip in face.data.shape_keys.animation_data.nla_tracks["CTEG Lines"].strips] == [mine]
