@@ -169,7 +169,7 @@ def test_a_given_start_frame_and_interpolation(scene: bpy.types.Scene, face: bpy
     scene.cteg.start, scene.cteg.start_frame, scene.cteg.interpolation = "FRAME", 100, "LINEAR"
     bpy.ops.cteg.perform(takes=1)
     assert frames_of(face)[0] == 100
-    inside = [point for point in curve(face, "jawOpen").keyframe_points if 100 <= point.co[0] < 124]
+    inside = [point for point in curve(face, "jawOpen").keyframe_points if 100 < point.co[0] < 124]
     assert {point.interpolation for point in inside} == {"LINEAR"}
 
 

@@ -65,7 +65,8 @@ import sys, bpy
 clip = bpy.data.movieclips.load(sys.argv[1])
 print("film", *clip.size, clip.fps, clip.frame_duration)
 bpy.ops.wm.open_mainfile(filepath=sys.argv[2])
-print("scene", bpy.context.scene.frame_end, len(bpy.data.actions), bpy.context.scene.camera is not None)
+(line,) = bpy.data.actions[0]["cteg_lines"].values()
+print("scene", bpy.context.scene.frame_end, len(line["clips"]), bpy.context.scene.camera is not None)
 """
     command = [sys.executable, "-c", show, str(out / "demo.mp4"), str(out / "demo.blend")]
     printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
