@@ -23,8 +23,8 @@ from benchmarks.fit import read_clip
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.detection.naming import ARKIT_CHANNELS
 from blender_cteg.character.mapping import MESH_PROPERTY
+from blender_cteg.clip import Clip
 from blender_cteg.heads.demo_head.assemble import add_demo_head
-from blender_cteg.performance.clip import Clip
 from blender_cteg.performance.lines import Lines, Style
 from tests.blender.ict import ict_arkit_face
 from tools.film import render, sheet, stage

@@ -23,7 +23,7 @@ from blender_cteg.character.detection.naming import ARKIT_CHANNELS
 from blender_cteg.character.fitting.actions import SOURCES, action_displacements
 from blender_cteg.character.fitting.fit import FaceGeometry, face_points, fit_mapping, rotation_matrix
 from blender_cteg.character.mapping import Performance
-from blender_cteg.performance.clip import Clip
+from blender_cteg.clip import Clip
 
 Array = npt.NDArray[Any]
 

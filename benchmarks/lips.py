@@ -27,7 +27,7 @@ from benchmarks.lip_clips import INTENSITIES, Said, read
 from benchmarks.mouths import Mouth, faces, still_head
 from benchmarks.openfacefx import OpenFaceFx
 from benchmarks.wrong_mouths import WRONG
-from blender_cteg.performance.clip import Clip
+from blender_cteg.clip import Clip
 from blender_cteg.performance.record import Style
 from generator.corpus.direction import Direction
 from generator.corpus.teacher import act_timed

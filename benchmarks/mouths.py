@@ -19,8 +19,8 @@ from benchmarks.lip_points import measures
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.fitting.fit import face_points
 from blender_cteg.character.fitting.surface import Points, at_vertices
+from blender_cteg.clip import Clip
 from blender_cteg.heads.demo_head.assemble import add_demo_head
-from blender_cteg.performance.clip import Clip
 from blender_cteg.performance.lines import Lines, Style
 from generator.evaluation.lips import Lips
 from tests.blender.ict import ict_arkit_face

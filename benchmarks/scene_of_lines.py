@@ -19,7 +19,7 @@ import bpy
 import numpy as np
 
 from blender_cteg.character.detection.detect import detect_rig
-from blender_cteg.performance.clip import Clip
+from blender_cteg.clip import Clip
 from blender_cteg.performance.lines import Lines, lines_of
 from blender_cteg.performance.owners import curves_in, owners_of
 from blender_cteg.performance.record import Region, Style

@@ -32,7 +32,6 @@ from .performance.ranges import extremes_of, tight_keys
 from .performance.record import Line
 from .performance.store import LINES_PROPERTY
 from .shared import ARKIT55
-from .ui.layouts import redraw_panels
 
 #: Seconds: without a change before a character is looked at again; the same while an animation plays; after which one
 #: that is drawn is looked at again.
@@ -381,6 +380,16 @@ def _show(now: Character) -> None:
         for _ in range(len(interface.places), wanted):
             interface.places.add()
     redraw_panels(bpy.context)
+
+
+def redraw_panels(context: bpy.types.Context) -> None:
+    """Redraw every sidebar and the preferences, where progress is shown."""
+    for window in context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type in {"VIEW_3D", "PREFERENCES"}:
+                for region in area.regions:
+                    if region.type in {"UI", "WINDOW"} and (area.type == "PREFERENCES" or region.type == "UI"):
+                        region.tag_redraw()
 
 
 def _soon() -> None:

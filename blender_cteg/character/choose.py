@@ -8,7 +8,7 @@ from typing import Any
 
 import bpy
 
-from ..performance.clip import Clip
+from ..clip import Clip
 from ..shared import ARKIT55, FLAME53, FLAME_EXPRESSIONS
 from .detection.detect import detect_rig
 from .detection.eyes import eyes_on_bones

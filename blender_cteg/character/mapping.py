@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..performance.clip import Clip
+from ..clip import Clip
 from ..shared import HEAD_CHANNELS
 from ..storage import StoredError, from_text, to_text
 from .rig import ROLES

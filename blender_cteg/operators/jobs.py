@@ -12,8 +12,8 @@ import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 from bpy.types import Timer  # annotations of operators are evaluated
 
+from ..cast import redraw_panels
 from ..preferences import choices
-from ..ui.layouts import redraw_panels
 from ..worker import session
 from ..worker.locate import LocateError, install_hint
 from . import Reasoned

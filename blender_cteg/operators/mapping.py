@@ -18,7 +18,7 @@ from ..character.mapping import Mapping, MappingError
 from ..character.match import Candidate
 from ..character.presets import preset
 from ..character.rig import Rig, shorten
-from ..performance.clip import Clip
+from ..clip import Clip
 from ..shared import ARKIT55
 from ..ui.fields import active_channel, show_preview
 from . import Reasoned

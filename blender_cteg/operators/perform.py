@@ -19,9 +19,9 @@ from ..character.choose import brought_to
 from ..character.detection.detect import detect_rig
 from ..character.mapping import MappingError
 from ..character.rig import shorten as names
+from ..clip import Clip, ClipError
 from ..emotions import label
 from ..performance import ranges
-from ..performance.clip import Clip, ClipError
 from ..performance.diagnosis import keys_without_shape
 from ..performance.lines import LineError, Lines, lines_of
 from ..performance.owners import owners_of, why_not_writable

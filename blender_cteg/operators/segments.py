@@ -9,10 +9,11 @@ import bpy
 from bpy.props import IntProperty, StringProperty
 
 from .. import cast
+from ..cast import redraw_panels
 from ..emotions import EMOTIONS, NAMES, label
 from ..performance.directing import directed, is_line_of
-from ..performance.segments import Segment, SegmentError
-from ..ui.layouts import emotion_icon, redraw_panels
+from ..segments import Segment, SegmentError
+from ..ui.layouts import emotion_icon
 from ..worker.protocol import shorten
 from . import Reasoned
 from .jobs import told

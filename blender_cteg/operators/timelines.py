@@ -14,9 +14,9 @@ import bpy
 from bpy.props import StringProperty
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 
+from ..cast import redraw_panels
 from ..shared import Timeline, TimelineError
 from ..storage import StoredError, clean, from_text, write_file
-from ..ui.layouts import redraw_panels
 from . import Reasoned
 from .jobs import told
 from .segments import shown_take

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
-from .segments import Segment, SegmentError
+from ..segments import Segment, SegmentError
 
 #: A direction with the name of an emotion, and any direction or words in brackets, each with the space after it.
 _NOTATION: Final = re.compile(r"\[[^()\[\]]*\]\s*")

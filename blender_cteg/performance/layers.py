@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 
 from ..character.mapping import Adjustment, Mapping
+from ..clip import Clip
 from ..shared import ARKIT_GROUPS, SPACES, whole_face
-from .clip import Clip
 from .record import Line, Region
 from .retime import retime
 

@@ -17,10 +17,10 @@ from ..character.choose import mapping_for
 from ..character.mapping import Mapping as FaceMapping
 from ..character.mapping import MappingError
 from ..character.rig import Rig
+from ..clip import Clip
 from ..storage import StoredError, clean
 from . import ranges
 from .blending import Mixed, Passage, mixed, moving
-from .clip import Clip
 from .curves import ActionPatch, Base, Span
 from .layers import MOST_FRAMES, face_of, frames_at, without_muted
 from .owners import Owner, home_of, owners_of, prepare, tidy, why_not_writable

@@ -14,13 +14,13 @@ import numpy as np
 from ..character.choose import mapping_for
 from ..character.mapping import Mapping, MappingError
 from ..character.rig import Rig
+from ..clip import Clip, ClipError
+from ..segments import Segment, SegmentError
 from ..shared import ARKIT55
 from ..storage import StoredError, from_text
-from .clip import Clip, ClipError
 from .lines import LineError, Lines
 from .owners import Owner, curves_in, owners_of
 from .record import Line, Style
-from .segments import Segment, SegmentError
 from .store import TARGETS, as_stored, take_of
 from .targets import name_in
 

@@ -18,8 +18,8 @@ from bpy.app.handlers import persistent
 
 from ..character.mapping import Adjustment, Mapping
 from ..character.rig import Rig
+from ..clip import Clip
 from ..storage import StoredError, from_text, to_text
-from .clip import Clip
 from .controls import bone_channels
 
 #: The custom property of a shape-key datablock or armature object that holds how it was before the preview.

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from ..clip import origin_of
+from ..segments import Segment
 from ..shared import Timeline
-from .clip import origin_of
-from .segments import Segment
 
 Mode = Literal["FILL", "TAKE", "ADD"]
 

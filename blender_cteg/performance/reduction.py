@@ -18,8 +18,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from ..clip import Clip
 from ..shared import ARKIT_GROUPS, Timeline, seal_frames
-from .clip import Clip
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -14,7 +14,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from .clip import Clip
+from ..clip import Clip
 
 Floats = npt.NDArray[np.float64]
 

@@ -17,11 +17,11 @@ import bpy
 import numpy as np
 import numpy.typing as npt
 
+from ..clip import Clip, ClipError
+from ..segments import Segment, SegmentError
 from ..shared import SPACES, Timeline, TimelineError
 from ..storage import StoredError, from_text, to_text
-from .clip import Clip, ClipError
 from .record import REGIONS, Line, Region, Style, Take
-from .segments import Segment, SegmentError
 
 #: The custom property of an action that holds its lines.
 LINES_PROPERTY: Final = "cteg_lines"

@@ -15,8 +15,8 @@ import bpy
 
 from ..character.mapping import Mapping
 from ..character.rig import Rig, shorten
+from ..clip import Clip
 from ..storage import StoredError
-from .clip import Clip
 from .curves import ActionPatch
 from .lines import LineError, Lines, set_value
 from .owners import Owner, curves_in, home_of, owners_of

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ..character.mapping import Mapping as FaceMapping
 from ..character.mapping import Performance
 from ..character.rig import Rig
-from .clip import Clip
+from ..clip import Clip
 from .controls import bone_channels
 from .layers import region_of
 from .owners import Owner, curves_in

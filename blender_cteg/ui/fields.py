@@ -29,9 +29,9 @@ from ..character import mapping_edits as edits
 from ..character.mapping import Adjustment, Control, MappingError
 from ..character.mapping_edits import Target
 from ..character.mapping_rows import swing
+from ..clip import ClipError
 from ..operators.lines import MODE_ITEMS
 from ..performance import preview
-from ..performance.clip import ClipError
 from ..performance.record import REGIONS, Line, Region
 
 #: Targets of one channel that can be edited one by one; a fit has more.

@@ -84,13 +84,3 @@ def list_flags(ui: UIList, data: Any, texts: list[str]) -> list[int]:
     wanted, shown = ui.filter_name.lower(), ui.bitflag_filter_item
     flags = [shown if wanted in text.lower() else 0 for text in texts]
     return [*flags, *[0] * (len(data.places) - len(flags))][: len(data.places)]
-
-
-def redraw_panels(context: Context) -> None:
-    """Redraw every sidebar and the preferences, where progress is shown."""
-    for window in context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type in {"VIEW_3D", "PREFERENCES"}:
-                for region in area.regions:
-                    if region.type in {"UI", "WINDOW"} and (area.type == "PREFERENCES" or region.type == "UI"):
-                        region.tag_redraw()

@@ -17,7 +17,7 @@ from .panels import Sidebar
 if TYPE_CHECKING:
     from bpy.types import Context, UILayout
 
-    from ..performance.segments import Segment
+    from ..segments import Segment
 
 #: Most segments drawn at once: a long text shows those around the playhead.
 _ROWS: Final = 6

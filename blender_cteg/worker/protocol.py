@@ -18,8 +18,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..performance.clip import Clip
-from ..performance.segments import Segment
+from ..clip import Clip
+from ..segments import Segment
 from ..shared import Timeline
 from ..storage import StoredError, from_text
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..performance.clip import Clip
+from ..clip import Clip
 from .client import WorkerClient
 from .locate import WorkerCommand, worker_command
 from .protocol import Cancelled, Event, Failed, Hello, Performed, Progress

@@ -13,7 +13,7 @@ from mathutils import Matrix, Vector
 
 from blender_cteg.character.fitting.actions import template
 from blender_cteg.character.fitting.fit import FLAME_VERTICES, flame_landmarks
-from blender_cteg.performance.clip import Clip
+from blender_cteg.clip import Clip
 from blender_cteg.shared import ARKIT_CHANNELS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS, Timeline
 
 #: FLAME's joints in its own axes, metres: roughly where they are on a real head.

@@ -16,8 +16,8 @@ from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.fitting.convert import UNKNOWN, bounded
 from blender_cteg.character.fitting.fit import FaceGeometry, NoPoints, face_points, fit_mapping
 from blender_cteg.character.mapping import MESH_PROPERTY, Mapping, MappingError
+from blender_cteg.clip import Clip
 from blender_cteg.heads.demo_head.assemble import add_demo_head, locate_head_asset
-from blender_cteg.performance.clip import Clip
 from blender_cteg.performance.lines import Lines, Style, lines_of
 from blender_cteg.shared import ARKIT_CHANNELS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
 

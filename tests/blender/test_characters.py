@@ -14,8 +14,8 @@ from blender_cteg.character.choose import mapping_for, resolved
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.mapping import MESH_PROPERTY, Mapping
 from blender_cteg.character.rig import Rig
+from blender_cteg.clip import Clip
 from blender_cteg.performance import ranges
-from blender_cteg.performance.clip import Clip
 from blender_cteg.performance.diagnosis import diagnose, keys_without_shape
 from blender_cteg.performance.lines import LineError, Lines, Style, lines_of
 from blender_cteg.performance.owners import curves_in

@@ -14,7 +14,7 @@ import pytest
 
 from blender_cteg import cast
 from blender_cteg.character.detection.detect import detect_rig
-from blender_cteg.performance.clip import Clip
+from blender_cteg.clip import Clip
 from blender_cteg.performance.lines import LineError, Lines, lines_of
 from blender_cteg.performance.owners import curves_in
 from blender_cteg.performance.record import Line, Region, Style

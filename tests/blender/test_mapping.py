@@ -14,7 +14,7 @@ from mathutils import Matrix
 from blender_cteg.character.choose import mapping_for, resolved
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.mapping import MESH_PROPERTY, Mapping, MappingError
-from blender_cteg.performance.clip import Clip, ClipError
+from blender_cteg.clip import Clip, ClipError
 from blender_cteg.shared import ARKIT_CHANNELS, HEAD_CHANNELS
 from generator.shared.spaces import ARKIT55, FLAME53
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from blender_cteg.character.detection.detect import detect_rig
-from blender_cteg.performance.clip import Clip
+from blender_cteg.clip import Clip
 from blender_cteg.performance.layers import face_of
 from blender_cteg.performance.lines import Lines, Style
 from blender_cteg.performance.owners import curves_in, owners_of

@@ -11,7 +11,7 @@ import pytest
 from blender_cteg.performance.directing import directed
 from blender_cteg.performance.migration import _made
 from blender_cteg.performance.record import Take
-from blender_cteg.performance.segments import Segment, SegmentError, in_order
+from blender_cteg.segments import Segment, SegmentError, in_order
 from blender_cteg.worker import protocol
 from blender_cteg.worker.protocol import ProtocolError
 from tests.blender.fake_worker import array

@@ -12,7 +12,7 @@ import pytest
 
 from blender_cteg.character.choose import mapping_for
 from blender_cteg.character.detection.detect import detect_rig
-from blender_cteg.performance.clip import Clip, ClipError
+from blender_cteg.clip import Clip, ClipError
 from blender_cteg.performance.layers import face_of
 from blender_cteg.performance.lines import Lines, Style, lines_of
 from blender_cteg.performance.owners import curves_in

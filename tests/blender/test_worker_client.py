@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blender_cteg.performance.clip import Clip
+from blender_cteg.clip import Clip
 from blender_cteg.storage import clean
 from blender_cteg.worker import locate, protocol
 from blender_cteg.worker.client import WorkerClient

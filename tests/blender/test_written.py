@@ -11,9 +11,9 @@ import pytest
 
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.mapping import Mapping, MappingError
+from blender_cteg.clip import Clip
 from blender_cteg.performance import lines as lines_module
 from blender_cteg.performance import rotations
-from blender_cteg.performance.clip import Clip
 from blender_cteg.performance.lines import LineError, Lines, lines_of
 from blender_cteg.performance.owners import curves_in
 from blender_cteg.performance.record import Line, Style

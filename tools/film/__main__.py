@@ -24,7 +24,7 @@ import numpy.typing as npt
 from blender_cteg import cast, register
 from blender_cteg.emotions import AUTO, EMOTIONS
 from blender_cteg.performance.record import Line
-from blender_cteg.performance.segments import in_order
+from blender_cteg.segments import in_order
 
 from . import render, sheet, stage
 from .moments import choose_moments

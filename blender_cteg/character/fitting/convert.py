@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ...performance.clip import Clip
+from ...clip import Clip
 from ...shared import ARKIT_CHANNELS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
 from ..direct import JAW_TURNS
 from ..mapping import Mapping, MappingError

@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..shared import ARKIT55, MAX_SCALE, Timeline
 from .segments import Segment
+from .shared import ARKIT55, MAX_SCALE, Timeline
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | Mapping[str, JSON] | None"
 
