@@ -545,6 +545,11 @@ def _released(rows: Rows, record: Record) -> Rows:
     before = record.base[record.base[:, FRAME].searchsorted(held[theirs, FRAME])]
     rows[there[theirs]] = np.where(same[theirs], before, now[theirs])
     helped = ~theirs & same[:, : SELECTED.start].all(1)
+    for lost in np.setdiff1d(np.arange(len(record.held)), at[there]):  # dragged elsewhere: its handles were not free
+        like = np.setdiff1d(np.flatnonzero(rows[:, VALUE] == record.held[lost, VALUE]), there)
+        was = record.base[np.abs(record.base[:, FRAME] - record.held[lost, FRAME]) < SAME]
+        if len(like) == len(was) == 1 and (rows[like, LEFT_TYPE : RIGHT_TYPE + 1] == FREE).all():
+            rows[like, LEFT_TYPE : RIGHT_TYPE + 1] = was[:, LEFT_TYPE : RIGHT_TYPE + 1]
     return np.delete(rows, there[helped], 0) if helped.any() else rows
 
 

@@ -776,3 +776,16 @@ def test_a_copy_of_a_whole_character_leaves_no_records_behind(scene: bpy.types.S
     lines_for(scene, copy).remove(line.id)
     assert not any(LINES_PROPERTY in data.action for data in (rig.animation_data,) if data and data.action)
     assert [one.id for one in lines_of(detect_rig(face))] == [line.id]
+
+
+def test_a_key_beside_a_line_that_is_dragged_has_its_own_handles_again(scene: bpy.types.Scene) -> None:
+    face = character()
+    action = scenes.animate_by_hand(face.data.shape_keys, key_path("browInnerUp"), {40: 0.1, 60: 0.7, 150: 0.7})
+    line = add(scene, face)
+    curve = next(c for c in curves_in(action, action.slots[0]) if c.data_path == key_path("browInnerUp"))
+    point = next(point for point in curve.keyframe_points if round(point.co.x) == 60)
+    assert (point.handle_left_type, point.handle_right_type) == ("FREE", "FREE")
+    point.co.x, point.handle_left.x, point.handle_right.x = 70, point.handle_left.x + 10, point.handle_right.x + 10
+    lines_for(scene, face).remove(line.id)
+    types = {round(p.co.x): (p.handle_left_type, p.handle_right_type) for p in curve.keyframe_points}
+    assert types == dict.fromkeys((40, 70, 150), ("AUTO_CLAMPED", "AUTO_CLAMPED"))
