@@ -408,7 +408,7 @@ def blender_python(version: str) -> Path:
         if own is None:
             raise BuildError(f"bpy {version} needs Python {needed}; install it as python{needed} and run again")
         shutil.rmtree(folder, ignore_errors=True)
-        tools = [one for one in read_pins().requirements if one.startswith(("pytest==", "pillow=="))]
+        tools = [one for one in read_pins().requirements if one.startswith(("pytest==", "pillow==", "scipy=="))]
         wheels = [fetch(wheel) for wheel in read_pins().travelling]
         for command in (
             [own, "-m", "venv", folder],
