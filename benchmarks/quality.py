@@ -217,7 +217,7 @@ class Stage:
         self.performer = load_performer(checkpoint, "auto")
         self.static = StaticPose(DataSource.parse(data).open("train"))
         self.lines = [self.held_out.text(i) for i in pure_indices(self.held_out)]
-        #: What the takes that the probe reads otherwise were asked, as arguments of the operator ``cteg.generate``.
+        #: What the takes that the probe reads otherwise were asked, as arguments of the operator ``cteg.perform``.
         self.misread: list[dict[str, Any]] = []
 
     def perform(self, requests: list[LineRequest]) -> list[Clip]:

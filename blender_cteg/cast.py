@@ -24,7 +24,7 @@ from .character.mapping import MESH_PROPERTY, Mapping, MappingError, stored_mapp
 from .character.rig import Rig, shorten
 from .performance import preview
 from .performance.diagnosis import diagnose
-from .performance.lines import LineError, Lines, damaged_lines, lines_of
+from .performance.lines import LineError, Lines, damaged_lines, lines_of, rendering
 from .performance.migration import old_takes
 from .performance.owners import owners_of
 from .performance.patch import PatchError
@@ -404,7 +404,7 @@ def _catch_up() -> float | None:
     if _last != _changes:
         _last = _changes
         return _PAUSE
-    if any(window.screen.is_animation_playing for window in windows):
+    if any(window.screen.is_animation_playing for window in windows) or rendering():
         return _PAUSE_PLAYING
     for scene in {window.scene for window in windows}:
         before = _known.get(scene.session_uid)

@@ -13,6 +13,7 @@ from bpy.app.translations import pgettext_rpt as rpt_
 from bpy.types import Timer  # annotations of operators are evaluated
 
 from ..cast import redraw_panels
+from ..performance.lines import rendering
 from ..preferences import choices
 from ..worker import session
 from ..worker.locate import LocateError, install_hint
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at the generator.
 _INTERVAL: Final = 0.1
-#: Jobs of Blender's own that read the scene in a thread of theirs: keys written meanwhile crash it.
-_READERS: Final = {"RENDER": "waiting for the render to end", "OBJECT_BAKE": "waiting for the bake to end"}
-
 #: Whether the status bar shows a job.
 _status_shown = False
 
@@ -52,9 +50,8 @@ def busy_reason() -> str:
 
 def why_wait(context: Context) -> str:
     """What must end before anything is written to the scene, in a few words; "" when nothing must."""
-    for job, words in _READERS.items():
-        if bpy.app.is_job_running(job):
-            return words
+    if job := rendering():
+        return f"waiting for the {job} to end"
     return "waiting for Blender" if context.window_manager.is_interface_locked else ""
 
 

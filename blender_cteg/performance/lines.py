@@ -33,6 +33,7 @@ from .targets import Address, Others, Target, targets_of
 
 __all__ = ["Line", "LineError", "Lines", "Style", "lines_of"]
 
+_READERS = {"RENDER": "render", "OBJECT_BAKE": "bake"}
 #: So many spans are changed in place.
 _MANY = 4
 #: A line is found again when at least this share of its keys is.
@@ -41,6 +42,11 @@ _FOUND = 0.2
 
 class LineError(RuntimeError):
     """A line that could not be written, changed or removed; the message is a sentence. Nothing was changed."""
+
+
+def rendering() -> str:
+    """What of Blender's own reads the scene in a thread, in a word: keys written meanwhile crash it. "" for nothing."""
+    return next((word for job, word in _READERS.items() if bpy.app.is_job_running(job)), "")
 
 
 def lines_of(rig: Rig, active: str = "") -> tuple[Line, ...]:
@@ -126,6 +132,8 @@ class Lines:
         """
         if rig.problem is not None or rig.object is None:
             raise LineError(rig.problem or "Choose a face first.")
+        if job := rendering():
+            raise LineError(f"Wait for the {job} to end, then try again.")
         self._rig = rig
         self._mappings = {} if mapping is None else {mapping.source_space: mapping}
         self._owners = owners_of(rig)

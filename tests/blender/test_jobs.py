@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from blender_cteg.operators import jobs
+from blender_cteg.performance import lines
 from blender_cteg.worker import session
 from blender_cteg.worker.locate import WorkerCommand
 
@@ -74,6 +75,7 @@ def ui(monkeypatch: pytest.MonkeyPatch) -> Iterator[Interface]:
     monkeypatch.setattr(session, "command", lambda _python: started)
     interface = Interface()
     monkeypatch.setattr(jobs, "bpy", SimpleNamespace(app=interface.app))
+    monkeypatch.setattr(lines, "bpy", SimpleNamespace(app=interface.app))
     yield interface
     session.close()
 

@@ -15,6 +15,7 @@ import pytest
 from blender_cteg import cast
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.clip import Clip
+from blender_cteg.performance import lines as lines_module
 from blender_cteg.performance.lines import LineError, Lines, lines_of
 from blender_cteg.performance.owners import curves_in
 from blender_cteg.performance.record import Line, Region, Style
@@ -789,3 +790,12 @@ def test_a_key_beside_a_line_that_is_dragged_has_its_own_handles_again(scene: bp
     lines_for(scene, face).remove(line.id)
     types = {round(p.co.x): (p.handle_left_type, p.handle_right_type) for p in curve.keyframe_points}
     assert types == dict.fromkeys((40, 70, 150), ("AUTO_CLAMPED", "AUTO_CLAMPED"))
+
+
+def test_nothing_is_written_while_blender_renders(scene: bpy.types.Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    face = character()
+    line = add(scene, face)
+    monkeypatch.setattr(lines_module, "rendering", lambda: "render")
+    with pytest.raises(LineError, match="Wait for the render to end"):
+        lines_for(scene, face).remove(line.id)
+    assert lines_of(detect_rig(face)) == (line,)
