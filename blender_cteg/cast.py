@@ -252,8 +252,13 @@ def _active(scene: bpy.types.Scene, lines: tuple[Line, ...]) -> Line | None:
 
 def choose_line(scene: bpy.types.Scene, line: str) -> None:
     """Make a line, by its id, the one that panels show."""
-    _chosen[scene.session_uid] = line, scene.frame_current
+    keep_line(scene, line)
     refresh(scene)
+
+
+def keep_line(scene: bpy.types.Scene, line: str) -> None:
+    """A line is about to be changed: moved away from the playhead, it still is the one that panels show."""
+    _chosen[scene.session_uid] = line, scene.frame_current
 
 
 # ------------------------------------------------------------------------------------------------ changing it
@@ -264,6 +269,8 @@ def edit_lines(scene: bpy.types.Scene, change: Callable[[Lines], object]) -> Non
     `Lines` says, or why it refused, until the next change.
     """
     now = character(scene, current=True)
+    if now.line is not None:
+        keep_line(scene, now.line.id)
     try:
         lines = Lines(scene, now.rig, now.mapping)
         change(lines)
@@ -374,12 +381,17 @@ def _shortly(known: _Known) -> None:
 
 def _show(now: Character) -> None:
     """Make sure that lists have a place for everything, and draw the sidebars again. Not while drawing."""
+    _make_places(now)
+    redraw_panels(bpy.context)
+
+
+def _make_places(now: Character) -> None:
+    """Give lists a place for everything they show."""
     interface = getattr(bpy.context.window_manager, "cteg", None)
     if interface is not None:
         wanted = max(len(now.rows), len(now.lines), *(len(line.takes) for line in now.lines))
         for _ in range(len(interface.places), wanted):
             interface.places.add()
-    redraw_panels(bpy.context)
 
 
 def redraw_panels(context: bpy.types.Context) -> None:
@@ -415,6 +427,7 @@ def _catch_up() -> float | None:
             with contextlib.suppress(RuntimeError):
                 bpy.ops.ed.undo_push(message="Write Lines Again")
             now = _look(scene, refusal)
+        _make_places(now.character)
         if before is None or before.character != now.character:
             _show(now.character)
     return None
@@ -444,6 +457,11 @@ HANDLERS: Final = (
     ("redo_post", _replaced),
     ("load_post", _replaced),
 )
+
+
+def begin() -> None:
+    """The extension was enabled: look at the characters of the file that is open, a moment later."""
+    _soon()
 
 
 def forget() -> None:

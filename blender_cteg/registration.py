@@ -103,6 +103,7 @@ def register() -> None:
         for handlers, function in _HANDLERS:
             getattr(bpy.app.handlers, handlers).append(function)
         _commands.append(bpy.utils.register_cli_command("cteg", _run_command))
+        cast.begin()
     except Exception:
         unregister()
         raise

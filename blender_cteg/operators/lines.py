@@ -53,6 +53,7 @@ class LineOperator(Reasoned):
         if line is None:
             raise LineError("This line is not there any more; choose one from the list.")
         lines = Lines(scene, now.rig, now.mapping)
+        cast.keep_line(scene, line.id)
         self.act(bpy.context, lines, line)
         return lines.said
 

@@ -338,7 +338,7 @@ class _Change:
         while met := {
             line.id
             for line in self.lines.values()
-            if line.id not in self._looked and line.take is not None and any(_meet(line, o) for o in placed.values())
+            if line.id not in self._looked and line.take is not None and any(meet(line, o) for o in placed.values())
         }:
             self._locate(self._looked | met)
         clips = {(line, take.key): clip for line, take, clip in puts}
@@ -381,7 +381,7 @@ class _Change:
     def _placed(self, line: Line) -> Line:
         """A line on whole frames, as long as its take. LineError where that is longer than anything."""
         if line.take is None:
-            return line
+            return replace(line, span="")  # it has no part in the keys of those that it met
         self._check(line)
         start = float(round(line.start))
         return replace(line, start=start, end=start + _frames(line, self._fps) - 1, fps=self._fps)
@@ -498,7 +498,7 @@ class _Change:
         clip = clips.get((line.id, take.key)) or self.clip(line, take)
         mapping, face = self._mapping(clip), face_of(clip, self._fps, line)
         targets = targets_of(self._rig, self._writable, without_muted(mapping, line), face)
-        if not targets:
+        if not targets and not any(region.mute for region in line.regions.values()):
             assert self._rig.object is not None
             raise MappingError(
                 f"Nothing of this line reaches {self._rig.object.name}: the mapping's shape keys and bones are not "
@@ -674,7 +674,8 @@ def _is_met(patch: ActionPatch, span: str) -> bool:
     return any(start <= stop and begin <= end for begin, stop in places.values())
 
 
-def _meet(one: Line, other: Line) -> bool:
+def meet(one: Line, other: Line) -> bool:
+    """Whether two lines share a frame."""
     return one.start <= other.end and other.start <= one.end
 
 

@@ -18,8 +18,9 @@ from ..character.rig import Rig, shorten
 from ..clip import Clip
 from ..storage import StoredError
 from .curves import ActionPatch
-from .lines import LineError, Lines, set_value
+from .lines import LineError, Lines, lines_of, meet, set_value
 from .owners import Owner, curves_in, home_of, owners_of
+from .patch import PatchError
 from .record import Line
 from .store import ALL_TAKES, LINES_PROPERTY, Edit, Store
 from .targets import name_in
@@ -47,6 +48,9 @@ def send(scene: bpy.types.Scene, rig: Rig, lines: Lines, line: Line) -> None:
         raise LineError("Show a take of the line first; a strip plays what is shown.")
     lines.rewrite([line.id])  # takes over what was edited by hand
     owners = owners_of(rig)
+    met = [
+        other.text for other in lines_of(rig) if other.id != line.id and other.take is not None and meet(line, other)
+    ]
     record = _record(home_of(owners), line.id)
     lines.remove(line.id)
     before = [_taken_off(owner) for owner in owners]
@@ -66,6 +70,8 @@ def send(scene: bpy.types.Scene, rig: Rig, lines: Lines, line: Line) -> None:
             _put_on(owner, mine, slot)
     hidden = sorted({name_in(path) for owner, slot in played for path in _both(owner, action, slot)})
     lines.said.append(f"“{line.text}” is a strip on the track {_LINES}.")
+    if met:
+        lines.said.append(f"As a strip it does not blend with “{shorten(met, 2)}” any more, which it meets.")
     if hidden:
         lines.said.append(f"The active action hides the strip on {shorten(hidden)}: it is above all strips.")
 
@@ -82,8 +88,7 @@ def bring_back(scene: bpy.types.Scene, rig: Rig, mapping: Mapping | None) -> lis
         raise LineError("No line of this character is a strip.")
     said: list[str] = []
     for action, places in found.items():
-        for stored in Store(action).lines():
-            _record(action, stored)  # a damaged one is known before anything is done
+        _check(action)
         said += _forgotten(action, places)
     lines = Lines(scene, rig, mapping)
     lines.rewrite([])  # refuses where nothing can be written
@@ -113,6 +118,20 @@ def bring_back(scene: bpy.types.Scene, rig: Rig, mapping: Mapping | None) -> lis
     for record in records:
         lines.adopt(record.line, record.clips, record.edits)
     return [*said, *lines.said, f"{len(records)} line{'s are' if len(records) > 1 else ' is'} back in the action."]
+
+
+def _check(action: bpy.types.Action) -> None:
+    """LineError where what is stored with a strip cannot be read: known before anything is done."""
+    store, patch = Store(action), ActionPatch(action)
+    for name in store.lines():
+        _record(action, name)
+    try:
+        for span in patch.spans:
+            patch.found(span)
+    except PatchError as error:
+        raise LineError(str(error)) from None
+    if store.damaged:
+        raise LineError(f"{store.damaged[0]} Its strip goes on playing; remove it by hand.")
 
 
 @dataclass(frozen=True)
@@ -245,13 +264,14 @@ def _remove_strips(owners: Sequence[Owner]) -> None:
     """Remove the strips of lines and, with the last of them, the one that holds; tracks that are empty then."""
     for owner in owners:
         for track in list(owner.data.nla_tracks) if owner.data is not None else ():
+            ours = len(track.strips)
             for strip in list(track.strips):
                 held = strip.action if strip.action is not None and _REST_PROPERTY in strip.action else None
                 if held is not None or (strip.action is not None and LINES_PROPERTY in strip.action):
                     track.strips.remove(strip)
                 if held is not None and held.users == 0:
                     bpy.data.actions.remove(held)
-            if track.name.startswith(_TRACKS) and not len(track.strips):
+            if ours and not len(track.strips):
                 owner.data.nla_tracks.remove(track)
 
 

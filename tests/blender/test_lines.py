@@ -799,3 +799,26 @@ def test_nothing_is_written_while_blender_renders(scene: bpy.types.Scene, monkey
     with pytest.raises(LineError, match="Wait for the render to end"):
         lines_for(scene, face).remove(line.id)
     assert lines_of(detect_rig(face)) == (line,)
+
+
+def test_hiding_one_of_two_lines_that_overlap_leaves_the_length_of_the_other(scene: bpy.types.Scene) -> None:
+    face = character()
+    first, second = add(scene, face, 100, takes=2), add(scene, face, 115, seed=4, takes=2)
+    for _ in range(3):
+        lines_for(scene, face).show(second.id, -1)
+        lines_for(scene, face).rewrite()
+        found = {line.id: (line.start, line.end, line.shown) for line in lines_of(detect_rig(face))}
+        assert found[first.id] == (100, 130, 0) and found[second.id] == (115, 145, -1)
+        lines_for(scene, face).show(second.id, 0)
+        found = {line.id: (line.start, line.end, line.shown) for line in lines_of(detect_rig(face))}
+        assert found == {first.id: (100, 130, 0), second.id: (115, 145, 0)}
+
+
+def test_every_region_may_be_muted(scene: bpy.types.Scene) -> None:
+    face = character()
+    line = add(scene, face)
+    muted = {name: Region(mute=True) for name in ("upper face", "eyes", "mouth", "jaw", "head")}
+    lines_for(scene, face).change(line.id, regions=muted)
+    assert np.ptp(played(scene, face, range(95, 135)), axis=0).max() == 0
+    lines_for(scene, face).change(line.id, regions={})
+    assert np.ptp(played(scene, face, range(95, 135)), axis=0).max() > 0.1

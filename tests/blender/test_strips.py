@@ -88,7 +88,7 @@ def test_the_pose_under_the_playhead_does_not_become_the_rest(scene: bpy.types.S
     np.testing.assert_allclose(played(scene, face, OUTSIDE), before, atol=1e-6)
 
 
-@pytest.mark.parametrize("trouble", ["tweak", "blended", "damaged"])
+@pytest.mark.parametrize("trouble", ["tweak", "blended", "damaged", "record", "patch"])
 def test_strips_that_cannot_be_brought_back_stay(scene: bpy.types.Scene, trouble: str) -> None:
     face = character()
     rig = detect_rig(face)
@@ -106,6 +106,11 @@ def test_strips_that_cannot_be_brought_back_stay(scene: bpy.types.Scene, trouble
         data.action = bpy.data.actions.new("Mine")
         data.action_slot = data.action.slots.new(id_type="KEY", name="Mine")
         data.action_influence = 0.5
+    elif trouble == "patch":
+        track.strips[0].action["cteg_patch"] = 3
+    elif trouble == "record":
+        stored = track.strips[0].action["cteg_lines"]
+        stored[next(iter(stored.keys()))]["record"] = "x"
     else:
         stored = track.strips[0].action["cteg_lines"]
         del stored[next(iter(stored.keys()))]["clips"]["1"]
