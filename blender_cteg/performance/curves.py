@@ -261,7 +261,7 @@ class ActionPatch:
                         points.remove(points[k], fast=True)
                         swept = True
         if swept:
-            self.__init__(self.action)  # type: ignore[misc]  # what it remembered is of before
+            self._forget()
 
     def replace(self, remove: Collection[str], write: Sequence[Span]) -> list[tuple[Address, float]]:
         """Take spans out and write others, each curve in one go; nothing else changes.
@@ -287,10 +287,15 @@ class ActionPatch:
             self._carry_out(plan, writing)
         self._save(gone, writing, plans)
         self.action.update_tag()
-        action = self.action
-        vars(self).clear()  # what it remembered
-        ActionPatch.__init__(self, action)
+        self._forget()
         return [(plan.address, plan.rest) for plan in plans if plan.drop and plan.rest is not None]
+
+    def _forget(self) -> None:
+        """Forget what was read: the curves have changed."""
+        action, few = self.action, self.few
+        vars(self).clear()
+        ActionPatch.__init__(self, action)
+        self.few = few
 
     # ---- Where everything is ----
 

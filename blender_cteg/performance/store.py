@@ -8,7 +8,7 @@ ten kilobytes each, and no keys.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
@@ -266,8 +266,3 @@ def take_of(clip: Clip, key: str, edit: bool = False) -> Take:
 def unused_key(line: Line) -> str:
     """A key that no take of the line has, nor had: keys only grow."""
     return str(1 + max((int(take.key) for take in line.takes if take.key.isdecimal()), default=0))
-
-
-def with_takes(line: Line, takes: Iterable[Take], shown: int) -> Line:
-    """The line with other takes, one of them shown."""
-    return replace(line, takes=tuple(takes), shown=shown)
