@@ -149,6 +149,7 @@ class ActionPatch:
         self._where: dict[str, Found] = {}
         self._settled: set[str] = set()  # moved, and in memory everything known of them with them
         self._steady: set[str] = set()  # those, and the ones that were not moved
+        self._intact: set[str] = set()  # nobody edited a key of them
         self._searched = False
         self._read: dict[Address, Points] = {}
 
@@ -228,6 +229,7 @@ class ActionPatch:
         all_there = [len(now) for now in rows] == counts
         # Most often nothing was edited.
         if all_there and patch.unedited(np.concatenate(rows), np.concatenate(written), found.a != 1.0, counts).all():
+            self._intact.add(name)
             return {}
         for number, was in zip(span.parts, written, strict=True):
             if number not in there:
@@ -246,7 +248,7 @@ class ActionPatch:
     def sweep(self, names: Collection[str]) -> None:
         """Take out keys of spans that were moved by hand on some curves alone, away from where the others are."""
         swept = False
-        for name in names:
+        for name in set(names) - self._intact:
             span, found = self._store.span(name), Found() if name in self._settled else self.found(name)
             for number in [number for number in span.parts if number in self._there]:
                 kept, points = span.of(number), self._curves[self._there[number]].keyframe_points

@@ -36,6 +36,8 @@ _NUMBERS: Final = {
     for name in _NAMES
     if _RNA[name].type == "ENUM"
 }
+#: A key as Blender adds it (measured, 4.5 to 5.3).
+_ADDED: Final = np.array([*[0.0] * 9, 4, 4, 2, 0, 0, 1, 1, 1])
 _WORDS: Final = {name: {number: word for word, number in numbers.items()} for name, numbers in _NUMBERS.items()}
 
 
@@ -152,13 +154,14 @@ class Points:
         return rows
 
     def _write(self, rows: Rows) -> None:
-        anew = len(rows) != self.count
-        if anew:
-            self._points.clear()
-            self._points.add(len(rows))
-        differs = np.ones(WIDTH, np.bool_) if anew else (rows != self._all).any(0)
+        if len(rows) > self.count:
+            self._points.add(len(rows) - self.count)
+        for _ in range(self.count - len(rows)):
+            self._points.remove(self._points[-1], fast=True)
+        there = np.concatenate([self._all[: len(rows)], np.tile(_ADDED, (max(len(rows) - self.count, 0), 1))])
+        differs = (rows != there).any(0).tolist()
         for name, columns, _, kind in _FIELDS:
-            if differs[columns].any():
+            if any(differs[columns]):
                 self._points.foreach_set(name, rows[:, columns].astype(kind).ravel())
 
 

@@ -630,8 +630,8 @@ class _Ground:
         owner = target.owner
         patch = None if owner.action is None or owner.slot is None else patches.get(owner.action)
         self._asked = None if patch is None else (patch, (owner.slot.handle, target.path, target.index), stale)
-        self._last = start + count - 1
-        base = self._base(start, self._last)
+        self._ends = start, start + count - 1
+        self._whole = base = self._base(*self._ends)
         self.exists, self.changes, self.kept = base.exists, False, ""
         if base.exists:
             noise = base.modifiers and set(base.modifiers) <= {"NOISE"}
@@ -645,7 +645,8 @@ class _Ground:
 
     def look(self, first: float, last: float) -> None:
         """Ask whether it changes between two frames."""
-        self.changes = self._asked is not None and self._base(first, last).changes
+        base = self._whole if (first, last) == self._ends else self._base(first, last)
+        self.changes = base.changes
 
     def _base(self, first: float, last: float) -> Base:
         if self._asked is None:

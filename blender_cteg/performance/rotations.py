@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from bpy.types import PoseBone
-from mathutils import Euler, Quaternion, Vector
+from mathutils import Euler, Quaternion
 
 from ..character.axes import Axes
 
@@ -47,11 +47,11 @@ def local_rotations(bone: PoseBone, local: npt.NDArray[np.float64]) -> npt.NDArr
     locked = np.array(bone.lock_rotation)
     local = np.where(locked, 0.0, local)
     if bone.rotation_mode == "QUATERNION":
-        return np.array(_quaternions(local))
+        return _quaternions(local)
     if bone.rotation_mode == "AXIS_ANGLE":
         return _axis_angles(local)
     eulers: list[Euler] = []
-    for quaternion in _quaternions(local):
+    for quaternion in map(Quaternion, _quaternions(local)):
         previous = eulers[-1:] or [Euler((0.0, 0.0, 0.0), bone.rotation_mode)]
         eulers.append(quaternion.to_euler(bone.rotation_mode, previous[0]))
     values = np.array(eulers)
@@ -59,14 +59,13 @@ def local_rotations(bone: PoseBone, local: npt.NDArray[np.float64]) -> npt.NDArr
     return values
 
 
-def _quaternions(vectors: npt.NDArray[np.float64]) -> list[Quaternion]:
-    quaternions: list[Quaternion] = []
-    for vector in vectors:
-        quaternion = Quaternion(Vector(vector), float(np.linalg.norm(vector))) if vector.any() else Quaternion()
-        if quaternions:
-            quaternion.make_compatible(quaternions[-1])
-        quaternions.append(quaternion)
-    return quaternions
+def _quaternions(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Quaternions (w, x, y, z) of rotation vectors, shape (T, 4): of the two for a turn the one near the one before."""
+    half = np.linalg.norm(vectors, axis=1, keepdims=True) / 2
+    # sin(a) / a as numpy has it, sin(pi x) / (pi x), is 1 at rest.
+    turns = np.hstack([np.cos(half), vectors * np.sinc(half / np.pi) / 2])
+    turns[1:] *= np.cumprod(np.where((turns[1:] * turns[:-1]).sum(1, keepdims=True) < 0, -1.0, 1.0), axis=0)
+    return np.asarray(turns)
 
 
 def _axis_angles(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
