@@ -12,7 +12,7 @@ from bpy.props import PointerProperty
 from . import cast, preferences, settings
 from .operators import extend, heads, jobs, lines, mapping, mapping_files, perform, segments, timelines, widen
 from .performance import preview
-from .ui import fields, lines_panel, mapping_panel, panels, understood
+from .ui import fields, lines_panel, mapping_panel, panels, presets, understood
 from .worker import session
 
 _CLASSES = (
@@ -55,6 +55,8 @@ _CLASSES = (
     mapping_files.CTEG_FH_mapping,
     mapping_files.CTEG_OT_mapping_save,
     mapping_files.CTEG_OT_mapping_copy,
+    presets.CTEG_PT_presets,
+    presets.CTEG_OT_add_preset,
     panels.CTEG_PT_performance,
     understood.CTEG_PT_understood,
     lines_panel.CTEG_UL_lines,

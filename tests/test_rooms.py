@@ -22,7 +22,19 @@ from tests.blender import fake_worker
 ROOT = Path(__file__).resolve().parent.parent
 
 #: What Blender itself brings along. PIL and the like are not part of it.
-IN_BLENDER = {"addon_utils", "bpy", "bpy_extras", "bl_ui", "bmesh", "mathutils", "gpu", "gpu_extras", "blf", "numpy"}
+IN_BLENDER = {
+    "addon_utils",
+    "bpy",
+    "bpy_extras",
+    "bl_operators",
+    "bl_ui",
+    "bmesh",
+    "mathutils",
+    "gpu",
+    "gpu_extras",
+    "blf",
+    "numpy",
+}
 
 #: The one module of Blender's side that may import from the generator, and from where.
 DOOR = Path("blender_cteg/shared.py")

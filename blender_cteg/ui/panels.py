@@ -14,6 +14,7 @@ from ..settings import NOWHERE
 from ..worker import session
 from ..worker.protocol import shorten
 from .layouts import sentence
+from .presets import CTEG_PT_presets
 
 if TYPE_CHECKING:
     from bpy.types import Context, UILayout
@@ -39,6 +40,9 @@ def properties(layout: UILayout) -> UILayout:
 
 class CTEG_PT_performance(Sidebar, bpy.types.Panel):
     bl_label = "Performance"
+
+    def draw_header_preset(self, _context: Context) -> None:
+        CTEG_PT_presets.draw_panel_header(self.layout)
 
     def draw(self, context: Context) -> None:
         layout, settings = self.layout, context.scene.cteg

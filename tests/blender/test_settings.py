@@ -87,3 +87,32 @@ def test_a_checkpoint_for_scripts_comes_from_the_environment(monkeypatch: pytest
     monkeypatch.setenv(preferences.CHECKPOINT_VARIABLE, "/mine")
     assert preferences.choices(preferring()).checkpoint == "/mine"
     assert preferences.choices(preferring(checkpoint="/chosen")).checkpoint == "/chosen"
+
+
+def test_a_preset_keeps_how_lines_are_performed_and_not_the_line(
+    scene: bpy.types.Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = bpy.utils.user_resource
+
+    def in_the_test_folder(kind: str, *, path: str = "", create: bool = False) -> str:
+        if kind != "SCRIPTS":
+            return str(found(kind, path=path, create=create))
+        (tmp_path / path).mkdir(parents=True, exist_ok=True)
+        return str(tmp_path / path)
+
+    monkeypatch.setattr(bpy.utils, "user_resource", in_the_test_folder)
+    monkeypatch.setattr(bpy.utils, "preset_paths", lambda subdir: [str(tmp_path / "presets" / subdir)])
+    settings = scene.cteg
+    settings.emotion, settings.emotion_to, settings.energy, settings.takes = "joy", "sadness", 1.4, 5
+    settings.text, settings.seed = "Keep me.", 7
+    assert bpy.ops.cteg.add_preset(name="Hope Fades") == {"FINISHED"}
+    (preset,) = tmp_path.rglob("*.py")
+    for name in ("emotion", "emotion_to", "energy", "takes"):
+        settings.property_unset(name)
+    settings.text, settings.seed = "Another line.", 9
+    assert bpy.ops.script.execute_preset(filepath=str(preset), menu_idname="CTEG_PT_presets") == {"FINISHED"}
+    assert (settings.emotion, settings.emotion_to, settings.takes) == ("joy", "sadness", 5)
+    assert settings.energy == pytest.approx(1.4)
+    assert (settings.text, settings.seed) == ("Another line.", 9)
+    assert bpy.ops.cteg.add_preset(name="Hope Fades", remove_name=True) == {"FINISHED"}
+    assert not list(tmp_path.rglob("*.py"))
