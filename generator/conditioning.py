@@ -1,124 +1,176 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a performance is conditioned on besides its past, and how the decoder reads it: numbers per clip and per step.
+"""What a decoder is told besides its past: numbers for the whole performance and for each of its steps (no torch).
 
-Shapes: B clips, N decoder steps, P frames per step, S text tokens, F features of what is asked for.
+Training and every engine that performs read what is made here. Shapes: B clips, N decoder steps, P frames per step,
+S text tokens, W their width, C channels.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from .config import ModelConfig
-from .emotions import BASIC_EMOTIONS, EMOTIONS
+from .emotions import EMOTIONS
+from .moments import MOMENTS, Moments
 from .shared.easing import minimum_jerk
+from .shared.spaces import SPACES
 
-#: How long the decoder is told that an emotion takes to move on, in training and when it performs; the teacher's takes
-#: 0.5 to 0.9 s.
+Floats = npt.NDArray[np.float32]
+#: Arrays of numpy, or tensors.
+Array = TypeVar("Array")
+
+#: Whose voice a timeline is: the face's own, that of somebody it listens to, or nobody's.
+ROLES: Final = ("speaking", "listening", "silent")
+#: How a performance ends: at the standard face (the paper's terminator), with a trace of what was felt, or still felt.
+ENDINGS: Final = ("rest", "trace", "held")
+#: How long the decoder is told that an emotion takes to move on; the teacher's takes 0.5 to 0.9 s.
 TURN_SECONDS: Final = 0.8
+#: Width of `Asked.features`: two emotions, intensity, energy, role, ending, and which of them are given.
+DIRECTION: Final = 2 * len(EMOTIONS) + 2 + len(ROLES) + len(ENDINGS) + 3
+#: Sine and cosine pairs of `fourier`, and its width.
+_BANDS: Final = 6
+FOURIER: Final = 2 * _BANDS + 1
 
 
-@dataclass(frozen=True)
-class Direction:
-    """What may be asked of B clips beyond emotion and intensity.
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What is asked of one performance.
 
     Attributes:
-        towards: weights of the emotion that the line moves to, (B, 14); the emotion itself where it stays.
-        energy: 0.4..1.6, (B,); 1 is natural.
-        speaking: 1 where the line is said, 0 where it is reacted to in silence, (B,).
-        given: 1 where emotion (with ``towards``), intensity and energy are asked for, 0 where the model is to choose,
-            (B, 3). Left open, a value is not read.
-        moved: how far the emotion has moved on to ``towards`` in each decoder step, 0..1, (B, N), and after the last of
-            them as in the last; None where it stays.
+        frames: its length.
+        emotion: weights over `EMOTIONS`, (14,), times how much of the intensity they are.
+        towards: of the emotion that it moves to; None where it stays.
+        turn: seconds at which it is halfway there.
+        intensity: 0..1.5; 1 is natural.
+        energy: 0.4..1.6; 1 is natural.
+        role: one of `ROLES`.
+        ending: one of `ENDINGS`.
+        start: the face before its first frame, (C,) in the space's units; None for the standard face.
+        moments: what is said when; None where nobody speaks, or nobody knows.
+        given: whether emotion (with ``towards``), intensity and energy are asked for; what is not, the model chooses.
     """
 
-    towards: Tensor
-    energy: Tensor
-    speaking: Tensor
-    given: Tensor
-    moved: Tensor | None = None
+    frames: int
+    emotion: Floats
+    towards: Floats | None = None
+    turn: float = np.inf
+    intensity: float = 1.0
+    energy: float = 1.0
+    role: str = ROLES[0]
+    ending: str = ENDINGS[0]
+    start: Floats | None = None
+    moments: Moments | None = field(default=None, repr=False)
+    given: tuple[bool, bool, bool] = (True, True, True)
 
-    @classmethod
-    def natural(cls, emotion: Tensor) -> Direction:
-        """Spoken with natural energy, staying with ``emotion`` (B, 14), everything asked for."""
-        ones = emotion.new_ones(len(emotion))
-        return cls(emotion, ones, ones, emotion.new_ones(len(emotion), 3))
+    def features(self) -> Floats:
+        """The whole of it, (`DIRECTION`,). Weights are times intensity: calm joy lies between neutral and joy."""
+        emotion, strength, energy = self.given
+        felt = emotion * (self.intensity if strength else 1.0)
+        towards = self.emotion if self.towards is None else self.towards
+        kinds = [float(name == one) for names, one in ((ROLES, self.role), (ENDINGS, self.ending)) for name in names]
+        rest = [self.intensity * strength, self.energy * energy, *kinds, *map(float, self.given)]
+        return np.concatenate([self.emotion * felt, towards * felt, np.array(rest, np.float32)]).astype(np.float32)
 
 
 @dataclass(frozen=True)
-class Condition:
-    """What a clip is conditioned on.
+class Condition(Generic[Array]):
+    """What a decoder is told of B performances.
 
     Attributes:
-        text: hidden states of the frozen text encoder, (B, S, text_width).
+        text: hidden states of the frozen text encoder, (B, S, W).
         text_mask: True where a token is real, (B, S).
         text_position: relative position of each token in its line, 0..1, (B, S).
-        emotion: weights over the config's emotions, (B, 7) or (B, 14).
-        intensity: 0..1.5, (B,).
-        frames: length of the clip in frames, (B,).
-        direction: what else is asked for; read where the config says "direction".
+        direction: `Asked.features`, (B, `DIRECTION`).
+        steps: what each step is told, (B, N, `step_width`).
+        start: the face before the first frame, in the space's units, (B, C).
+        frames: length of each, (B,).
     """
 
-    text: Tensor
-    text_mask: Tensor
-    text_position: Tensor
-    emotion: Tensor
-    intensity: Tensor
-    frames: Tensor
-    direction: Direction | None = None
+    text: Array
+    text_mask: Array
+    text_position: Array
+    direction: Array
+    steps: Array
+    start: Array
+    frames: Array
 
 
-def direction_width(config: ModelConfig) -> int:
-    """F, the width of `direction_features`."""
-    return 2 * len(EMOTIONS) + 6 if config.conditioning == "direction" else len(BASIC_EMOTIONS) + 1
+def step_width(config: ModelConfig) -> int:
+    """How many numbers a step is told."""
+    direction = DIRECTION if config.direction_conditioning else 0
+    timeline = MOMENTS + FOURIER if config.timeline_conditioning else 0
+    return direction + timeline + (4 * FOURIER if config.length_conditioning else 0)
 
 
-def length_features(condition: Condition, config: ModelConfig) -> Tensor:
-    """What is asked for, as the length predictor reads it, (B, F); ``condition.frames`` is not read."""
-    if config.conditioning == "direction":
-        return direction_features(condition, config)
-    return torch.cat([condition.emotion, condition.intensity[:, None]], -1)
+def steps_of(config: ModelConfig, frames: int) -> int:
+    """Decoder steps that write at least ``frames`` frames."""
+    return -(-frames // config.frames_per_step)
 
 
-def direction_features(condition: Condition, config: ModelConfig) -> Tensor:
-    """What is asked for, (B, F). Weights are times intensity, so that calm joy lies between neutral and joy."""
-    intensity = condition.intensity[:, None]
-    if config.conditioning == "emotion":
-        return torch.cat([condition.emotion * intensity, intensity], -1)
-    direction = condition.direction or Direction.natural(condition.emotion)
-    emotion, strength, energy = direction.given.unbind(-1)
-    # An intensity that is left open reads as a natural one, and its flag says that it was not asked for.
-    felt = torch.where(strength[:, None] > 0, intensity, 1.0)
-    weights = torch.cat([condition.emotion, direction.towards], -1) * felt * emotion[:, None]
-    open_or_asked = [intensity[:, 0] * strength, direction.energy * energy, direction.speaking]
-    return torch.cat([weights, torch.stack(open_or_asked, -1), direction.given], -1)
+def condition_of(
+    config: ModelConfig, text: tuple[Floats, npt.NDArray[np.bool_], Floats], asked: Sequence[Asked], steps: int = 0
+) -> Condition[npt.NDArray[Any]]:
+    """The condition of B performances.
+
+    Args:
+        config: of the decoder.
+        text: hidden states (B, S, W), mask (B, S) and positions (B, S) of their lines.
+        asked: of each.
+        steps: N at least; by default as many as the longest needs.
+    """
+    steps = max(steps, *(steps_of(config, one.frames) for one in asked))
+    still = np.zeros(SPACES[config.space].size, np.float32)
+    return Condition(
+        *text,
+        np.stack([one.features() for one in asked]),
+        np.stack([_steps(config, one, steps) for one in asked]),
+        np.stack([still if one.start is None else one.start for one in asked]).astype(np.float32),
+        np.array([one.frames for one in asked]),
+    )
 
 
-def step_features(condition: Condition, config: ModelConfig, first: int, count: int) -> Tensor:
-    """What is asked for in steps ``first`` to ``first + count``, (B, 1 or count, F): the emotion of the moment."""
-    features = direction_features(condition, config).unsqueeze(1)
-    moved = None if condition.direction is None else condition.direction.moved
-    if not config.knows_when or moved is None:
-        return features
-    begin, towards, rest = features.expand(-1, count, -1).split([len(EMOTIONS), len(EMOTIONS), 6], -1)
-    # A clip that is decoded beside longer ones stays where it ended.
-    steps = torch.arange(first, first + count, device=moved.device).clamp(max=moved.shape[1] - 1)
-    now = torch.lerp(begin, towards, moved[:, steps, None].to(features.dtype))
-    return torch.cat([now, towards, rest], -1)
-
-
-def turned(since: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
+def turned(since: npt.NDArray[np.floating[Any]]) -> Floats:
     """How far an emotion has moved on, 0..1, at seconds ``since`` the middle of its turn, negative before it."""
     return minimum_jerk(since / TURN_SECONDS + 0.5).astype(np.float32)
 
 
-def step_means(frames: Tensor, config: ModelConfig) -> Tensor:
-    """Mean of a number per frame (B, T) over each decoder step's frames, (B, N); the last one fills a step up."""
-    size = config.frames_per_step
-    missing = -frames.shape[1] % size
-    return torch.cat([frames, frames[:, -1:].expand(-1, missing)], 1).unflatten(1, (-1, size)).mean(-1)
+def fourier(x: npt.NDArray[np.floating[Any]]) -> Floats:
+    """``x`` in about 0..1, (…,) -> (…, `FOURIER`): x and sine/cosine pairs of doubling frequency."""
+    angles = x[..., None] * (np.pi * 2.0 ** np.arange(_BANDS))
+    return np.concatenate([x[..., None], np.sin(angles), np.cos(angles)], -1).astype(np.float32)
+
+
+def _steps(config: ModelConfig, asked: Asked, steps: int) -> Floats:
+    """What each step of a performance is told, (N, `step_width`)."""
+    fps, size = SPACES[config.space].fps, config.frames_per_step
+    middle = (np.arange(steps) * size + 0.5 * (size - 1)) / fps
+    parts: list[Floats] = []
+    if config.direction_conditioning:
+        parts.append(_direction(asked, middle))
+    if config.timeline_conditioning:
+        moments = asked.moments or Moments.none()
+        parts += [moments.at(middle, size / fps), fourier(moments.position(middle))]
+    if config.length_conditioning:
+        elapsed, total = np.arange(steps) * size / fps, asked.frames / fps
+        left, share = np.maximum(total - elapsed, 0.0), np.minimum(elapsed / total, 1.0)
+        parts += [fourier(x) for x in (elapsed / 10, left / 10, share, np.full(steps, total / 10))]
+    return np.concatenate(parts, 1) if parts else np.zeros((steps, 0), np.float32)
+
+
+def _direction(asked: Asked, middle: npt.NDArray[np.float64]) -> Floats:
+    """`Asked.features` in each step, its first emotion that of the moment, (N, `DIRECTION`)."""
+    features = np.tile(asked.features(), (len(middle), 1))
+    if asked.towards is not None:
+        count, moved = len(EMOTIONS), turned(middle - asked.turn)[:, None]
+        features[:, :count] += moved * (features[:, count : 2 * count] - features[:, :count])
+    return features
+
+
+def silent_copy(asked: Asked) -> Asked:
+    """The same without a voice."""
+    return replace(asked, role="silent", moments=None)

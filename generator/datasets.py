@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .emotions import basic_weights
+from .moments import Moments
 from .shared.spaces import Space
 
 
@@ -22,16 +23,27 @@ class Direction:
         intensity: about 0..1.5; 1 is natural.
         towards: weights of the emotion that the performance moves to over the line, (14,); None where it stays.
         energy: 0.4..1.6, tempo and size of all movement; 1 is natural.
-        speaking: False for a silent reaction to the line.
         turn: seconds at which it is halfway to ``towards``; None where it stays, or where nobody knows when.
+        role: "speaking" the line, "listening" to it, or "silent".
+        ending: "rest", "trace" or "held": what is left of it in the last frame.
+        start: the face before its first frame, (C,); None for the standard face.
+        moments: what is said when, by the face or by who it listens to; None where nobody knows.
     """
 
     weights: npt.NDArray[np.float32]
     intensity: float
     towards: npt.NDArray[np.float32] | None = None
     energy: float = 1.0
-    speaking: bool = True
     turn: float | None = None
+    role: str = "speaking"
+    ending: str = "rest"
+    start: npt.NDArray[np.float32] | None = None
+    moments: Moments | None = None
+
+    @property
+    def speaking(self) -> bool:
+        """Whether it says the line."""
+        return self.role == "speaking"
 
     @property
     def basic(self) -> npt.NDArray[np.float32]:

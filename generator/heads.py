@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two small heads on the text features: how long a line takes, and which emotion its words carry."""
+"""A small head on the text features: which emotion the words carry."""
 
 from __future__ import annotations
 
@@ -10,48 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .line_statistics import STATISTICS
-
 HEAD_SCHEMA: Final = 1
-#: About what readers of a line differ by: 13 % of its length.
-_USUAL_LOG_DEVIATION: Final = -2.0
-
-
-@dataclass(frozen=True)
-class LengthDistribution:
-    """Log-normal distribution of a performance's length: ``mean`` and ``deviation`` of log seconds, (B,)."""
-
-    mean: Tensor
-    deviation: Tensor
-
-    def sample(self, noise: Tensor, temperature: float) -> Tensor:
-        """Seconds for standard normal ``noise`` (B,)."""
-        return (self.mean + temperature * noise * self.deviation).exp()
-
-
-class LengthPredictor(nn.Module):
-    """How long a line takes, from its statistics, its text features and what is asked for.
-
-    Args:
-        text_width: W of the text features.
-        asked: width of what is asked for (`length_features`).
-        statistics: how many of `line_statistics` it reads, from the first on.
-    """
-
-    def __init__(self, text_width: int, asked: int, statistics: int = STATISTICS) -> None:
-        super().__init__()
-        self.statistics = statistics
-        self.text = nn.Linear(text_width, 16)
-        self.hidden = nn.Linear(16 + statistics + asked, 64)
-        self.output = nn.Linear(64, 2)
-        with torch.no_grad():  # a deviation that starts above its limit would not be learned
-            self.output.bias[1] = _USUAL_LOG_DEVIATION
-
-    def forward(self, pooled: Tensor, statistics: Tensor, asked: Tensor) -> LengthDistribution:
-        """``pooled`` (B, text_width), ``statistics`` (B, `STATISTICS`), ``asked`` (B, asked)."""
-        features = torch.cat([self.text(pooled), statistics[:, : self.statistics], asked], -1)
-        mean, log_deviation = self.output(F.gelu(self.hidden(features))).unbind(-1)
-        return LengthDistribution(mean, log_deviation.clamp(-4.0, 0.0).exp())
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .conditioning import Condition, direction_features, direction_width, step_features
+from .conditioning import DIRECTION, FOURIER, Condition, step_width
 from .config import ModelConfig
 from .distributions import Gaussian, Mixture, gumbel_like
 from .ewa import EwA
@@ -86,6 +86,19 @@ class PriorNetwork(nn.Module):
             self.mean(state).float().unflatten(-1, shape),
             self.log_variance(state).float().unflatten(-1, shape).clamp(-8.0, 4.0),
         )
+
+    def draw(self, state: Tensor, noise: Tensor, gumbel: Tensor) -> Tensor:
+        """z (B, Z) for the newest ``state`` (B, D), scaled draws (B, Z) and (B, K): of the drawn component alone."""
+        chosen = (self.weight(state).log_softmax(-1) + gumbel).argmax(-1)
+        mean, log_variance = (
+            torch.baddbmm(
+                layer.bias.unflatten(0, (self.components, -1))[chosen].unsqueeze(-1),
+                layer.weight.unflatten(0, (self.components, -1))[chosen],
+                state.unsqueeze(-1),
+            ).squeeze(-1)
+            for layer in (self.mean, self.log_variance)
+        )
+        return Gaussian(mean, log_variance.clamp(-8.0, 4.0)).sample(noise)
 
 
 class RecognitionNetwork(nn.Module):
@@ -203,16 +216,10 @@ class CTEG(nn.Module):
         self.ewa = ExpressionWiseAttention(config) if config.ewa == "frame" else None
         self.frame_embedding = nn.Linear(2 * frame, width)
         self.text_projection = nn.Linear(config.text_width, width)
-        if config.text_progress:
-            self.text_progress = nn.Linear(13, width)
-        if config.conditioning != "none":
-            features = direction_width(config)
-            self.emotion_token = nn.Linear(features, width)
-            self.emotion_step = nn.Linear(features, width)
-        if config.length_conditioning:
-            self.length_step = nn.Linear(4 * 13, width)
-        if config.noise_conditioning:
-            self.noise_step = nn.Linear(2, width)
+        self.text_progress = nn.Linear(FOURIER, width) if config.text_progress else None
+        self.direction_token = nn.Linear(DIRECTION, width) if config.direction_conditioning else None
+        self.told = nn.Linear(step_width(config), width) if step_width(config) else None
+        self.noise_step = nn.Linear(2, width) if config.noise_conditioning else None
         self.embedding_norm = nn.LayerNorm(width, eps=1e-6)
         self.memory_norm = nn.LayerNorm(width, eps=1e-6)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.n_layers))
@@ -231,58 +238,46 @@ class CTEG(nn.Module):
 
     # Conditioning ------------------------------------------------------------------------------------------------
 
-    def memory(self, condition: Condition) -> tuple[Tensor, Tensor]:
-        """Text memory (B, S', D) and its attention mask (B, 1, 1, S'); the emotion is one more token."""
+    def memory(self, condition: Condition[Tensor]) -> tuple[Tensor, Tensor]:
+        """Text memory (B, S', D) and its attention mask (B, 1, 1, S'); what is asked for is one more token."""
         memory = self.text_projection(condition.text)
         mask = condition.text_mask
-        if self.config.text_progress:
+        if self.text_progress is not None:
             memory = memory + self.text_progress(fourier(condition.text_position.to(memory.dtype)))
-        if self.config.conditioning != "none":
-            features = direction_features(condition, self.config)
-            memory = torch.cat([self.emotion_token(features).unsqueeze(1), memory], 1)
+        if self.direction_token is not None:
+            memory = torch.cat([self.direction_token(condition.direction).unsqueeze(1), memory], 1)
             mask = torch.cat([mask.new_ones(mask.shape[0], 1), mask], 1)
         return self.memory_norm(memory), mask[:, None, None, :]
 
     def embed(
-        self,
-        previous: Tensor,
-        velocity: Tensor,
-        condition: Condition,
-        first_step: int = 0,
-        noise_level: Tensor | None = None,
+        self, previous: Tensor, velocity: Tensor, told: Tensor, first_step: int = 0, noise_level: Tensor | None = None
     ) -> Tensor:
-        """Decoder input (B, N, D) from the last frame before each step and its velocity, both scaled (B, N, C).
+        """Decoder input (B, N, D).
 
-        ``noise_level`` (B, 2) says how noisy those frames are; None is free running, `ModelConfig.assumed_noise`.
+        Args:
+            previous, velocity: the last frame before each step and its change, scaled, (B, N, C).
+            told: what each step is told, (B, N, `step_width`).
+            first_step: index of the first of them.
+            noise_level: how noisy the frames are, (B, 2); None when performing: not at all.
         """
-        config = self.config
         if self.ewa is not None:
             previous = self.ewa(previous)
         x = self.frame_embedding(torch.cat([previous, velocity], -1))
         steps = torch.arange(first_step, first_step + previous.shape[1], device=x.device)
-        x = x + sinusoid(steps, config.d_model).to(x.dtype)
-        if config.conditioning != "none":
-            x = x + self.emotion_step(step_features(condition, config, first_step, previous.shape[1]))
-        if config.length_conditioning:
-            x = x + self.length_step(self._length_features(steps, condition.frames))
-        if config.noise_conditioning:
-            if noise_level is None:
-                noise_level = previous.new_full((len(previous), 2), config.assumed_noise)
-            x = x + self.noise_step(noise_level).unsqueeze(1)
+        x = x + sinusoid(steps, self.config.d_model).to(x.dtype)
+        if self.told is not None:
+            x = x + self.told(told)
+        if self.noise_step is not None:
+            level = previous.new_zeros(len(previous), 2) if noise_level is None else noise_level
+            x = x + self.noise_step(level).unsqueeze(1)
         out: Tensor = self.embedding_norm(x)
         return out
 
-    def _length_features(self, steps: Tensor, frames: Tensor) -> Tensor:
-        """Elapsed, remaining, progress and total of each step, (B, N, 52); seconds are divided by 10."""
-        elapsed = steps[None] * self.config.frames_per_step / self.space.fps / 10
-        total = (frames[:, None] / self.space.fps / 10).expand(-1, steps.shape[0])
-        remaining = (total - elapsed).clamp(min=0)
-        progress = (elapsed / total).clamp(max=1)
-        return torch.cat([fourier(v) for v in (elapsed.expand_as(total), remaining, progress, total)], -1)
-
     # Teacher forcing ---------------------------------------------------------------------------------------------
 
-    def forward(self, frames: Tensor, condition: Condition, input_noise: InputNoise | None = None) -> StepOutput:
+    def forward(
+        self, frames: Tensor, condition: Condition[Tensor], input_noise: InputNoise | None = None
+    ) -> StepOutput:
         """Teacher-forced pass over scaled ``frames`` (B, N, P, C).
 
         Args:
@@ -290,11 +285,10 @@ class CTEG(nn.Module):
             condition: what it is conditioned on.
             input_noise: added to the frames the decoder reads (never to the target).
         """
-        config = self.config
         if input_noise is None:
             input_noise = InputNoise(torch.zeros_like(frames), frames.new_zeros(len(frames), 2))
-        previous, velocity = self.shift(frames + input_noise.values)
-        x = self.embed(previous, velocity, condition, noise_level=input_noise.level)
+        previous, velocity = self.shift(frames + input_noise.values, condition.start / self.scale)
+        x = self.embed(previous, velocity, condition.steps, noise_level=input_noise.level)
         memory, mask = self.memory(condition)
         target = frames.flatten(2)
         posteriors, priors, latents = [], [], []
@@ -310,56 +304,43 @@ class CTEG(nn.Module):
             priors.append(prior)
             latents.append(latent)
         assert guided is not None
-        shape = (config.frames_per_step, self.space.size)
-        base = previous.unsqueeze(2) if config.residual else 0.0
+        shape = (self.config.frames_per_step, self.space.size)
         return StepOutput(
-            base + self.frames(x).float().unflatten(-1, shape),
-            base + guided.float().unflatten(-1, shape),
-            posteriors,
-            priors,
+            self.frames(x).float().unflatten(-1, shape), guided.float().unflatten(-1, shape), posteriors, priors,
             latents,
-        )
+        )  # fmt: skip
 
-    def shift(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """The last frame before each step and its velocity, (B, N, C) each; before the first: the standard face."""
-        flat = frames.flatten(1, 2)  # (B, N P, C)
-        padded = F.pad(flat, (0, 0, 2, 0))
+    def shift(self, frames: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+        """The last frame before each step and its velocity, (B, N, C) each; before the first ``start`` (B, C), still."""
         p = self.config.frames_per_step
-        last, before = padded[:, 1:-1:p], padded[:, :-2:p]
+        flat = torch.cat([start[:, None], start[:, None], frames.flatten(1, 2)], 1)  # two still frames, then all
+        last, before = flat[:, 1:-1:p], flat[:, :-2:p]
         return last, last - before
 
     # Decoding ----------------------------------------------------------------------------------------------------
 
     def decode_step(
-        self,
-        previous: Tensor,
-        velocity: Tensor,
-        condition: Condition,
-        mask: Tensor,
-        caches: list[LayerCache],
-        noise: Tensor,
-        gumbel: Tensor,
-        temperature: Tensor,
-        step: int,
-    ) -> Tensor:
+        self, previous: Tensor, velocity: Tensor, told: Tensor, mask: Tensor, caches: list[LayerCache], noise: Tensor,
+        gumbel: Tensor, step: int,
+    ) -> Tensor:  # fmt: skip
         """The next P frames, scaled, (B, P, C).
 
         Args:
             previous, velocity: last frame and its change, scaled, (B, C).
+            told: what this step is told, (B, `step_width`).
             mask: the text mask `memory` returned.
             caches: one per layer; extended by one step.
-            noise, gumbel: standard draws of this step, (B, n_layers, Z) and (B, n_layers, K). Each latent is drawn
-                once and kept (the released code redraws the past at every step).
-            temperature: scales the draws, (B, 1, 1).
+            noise, gumbel: draws of this step, scaled by temperature, (B, n_layers, Z) and (B, n_layers, K). Each
+                latent is drawn once and kept (the released code redraws the past at every step).
             step: index of this step.
         """
-        x = self.embed(previous[:, None], velocity[:, None], condition, step)
+        x = self.embed(previous[:, None], velocity[:, None], told[:, None], step)
         for index, (layer, cache) in enumerate(zip(self.decoder_layers, caches, strict=True)):
             state = layer.state_step(x, cache, mask)
-            latent = layer.prior(state).sample(noise[:, None, index], gumbel[:, None, index], temperature)
-            x = layer.emit(state, latent, cache.text_second, mask)
-        frames = self.frames(x).float().unflatten(-1, (self.config.frames_per_step, self.space.size))[:, 0]
-        return previous[:, None] + frames if self.config.residual else frames
+            latent = layer.prior.draw(state[:, 0], noise[:, index], gumbel[:, index])
+            x = layer.emit(state, latent[:, None], cache.text_second, mask)
+        frames: Tensor = self.frames(x)[:, 0].unflatten(-1, (self.config.frames_per_step, self.space.size))
+        return frames
 
     def new_caches(self, memory: Tensor, steps: int) -> list[LayerCache]:
         """One empty cache per layer for decoding ``steps`` steps over ``memory`` (B, S', D)."""

@@ -135,8 +135,8 @@ class Corpus:
             float(line["intensity"]),
             None if towards is None else full_vector(towards),
             float(line.get("energy", 1.0)),
-            bool(line.get("speaking", True)),
             line.get("turn"),
+            str(line.get("role", "speaking" if line.get("speaking", True) else "silent")),
         )
 
     def acting(self, index: int) -> ActingDirection:

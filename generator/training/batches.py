@@ -18,17 +18,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..clips import write_atomically
-from ..conditioning import Condition, step_means, turned
-from ..conditioning import Direction as AskedDirection
+from ..conditioning import Asked, Condition, condition_of
 from ..config import ModelConfig
-from ..datasets import Direction, Performances
-from ..emotions import EMOTIONS, basic_weights
+from ..datasets import Performances
+from ..emotions import EMOTIONS
 from ..errors import DataError
-from ..line_statistics import line_statistics
 from ..text import TextEncoder
 
 #: Where a data set does not say what a performance shows.
-UNKNOWN: Final = Direction(np.eye(len(EMOTIONS), dtype=np.float32)[0], 1.0)
+UNKNOWN: Final = np.eye(len(EMOTIONS), dtype=np.float32)[0]
 #: Step and token counts are rounded up to multiples of this: oneDNN compiles a kernel per shape.
 _ROUND: Final = 8
 
@@ -55,17 +53,13 @@ class Batch:
     Attributes:
         frames: (B, N, P, C) in the space's units; clips are followed by their last frame.
         step_mask: True where a step holds at least one frame of the clip, (B, N).
-        condition: text, emotion, intensity, length.
-        pooled: mean-pooled text features, (B, W).
-        statistics: `line_statistics`, (B, `STATISTICS`).
+        condition: what the decoder is told.
         whole: where this is a part of a batch (gradient accumulation, several processes), that batch.
     """
 
     frames: Tensor
     step_mask: Tensor
-    condition: Condition
-    pooled: Tensor
-    statistics: Tensor
+    condition: Condition[Tensor]
     whole: Whole | None = None
 
 
@@ -113,10 +107,23 @@ class FeatureStore:
 
 
 class Batches:
-    """Batches of similar length; the order of epoch e depends on (seed, e) only, so training resumes exactly."""
+    """Batches of similar length; the order of epoch e depends on (seed, e) only, so training resumes exactly.
 
-    def __init__(self, clips: Performances, features: FeatureStore, config: ModelConfig, size: int, seed: int) -> None:
+    Args:
+        clips: the performances.
+        features: of their lines.
+        config: of the decoder.
+        size: clips in a batch.
+        seed: of the order, and of what is left open.
+        open: how often emotion, intensity and energy are not told, so that each may be left open when performing.
+    """
+
+    def __init__(
+        self, clips: Performances, features: FeatureStore, config: ModelConfig, size: int, seed: int,
+        open: tuple[float, float, float] = (0.0, 0.0, 0.0),  # noqa: A002 - reads as it is meant
+    ) -> None:  # fmt: skip
         self.clips, self.features, self.config, self.size, self.seed = clips, features, config, size, seed
+        self._open = np.array(open)
         self._lengths = np.array([clips.length(i) for i in range(len(clips))])
 
     def __len__(self) -> int:
@@ -129,9 +136,7 @@ class Batches:
     def collate(self, indices: list[int]) -> Batch:
         """One batch of the given clips."""
         p = self.config.frames_per_step
-        lines, clips = [self.clips.text(i) for i in indices], [self.clips.frames(i) for i in indices]
-        shown = [self.clips.direction(i) or UNKNOWN for i in indices]
-        texts = [self.features.get(line) for line in lines]
+        clips, texts = [self.clips.frames(i) for i in indices], [self.features.get(self.clips.text(i)) for i in indices]
         steps = _round_up(-(-max(len(c) for c in clips) // p))
         tokens = _round_up(max(len(h) for h, _ in texts))
         channels, width = clips[0].shape[1], texts[0][0].shape[1]
@@ -142,50 +147,28 @@ class Batches:
         for row, (clip, (h, q)) in enumerate(zip(clips, texts, strict=True)):
             frames[row, : len(clip)], frames[row, len(clip) :] = clip, clip[-1]
             hidden[row, : len(h)], place[row, : len(h)], mask[row, : len(h)] = h, q, True
-        length = torch.tensor([len(c) for c in clips])
-        condition = Condition(
-            torch.from_numpy(hidden),
-            torch.from_numpy(mask),
-            torch.from_numpy(place),
-            self._weights([d.weights for d in shown]),
-            torch.tensor([d.intensity for d in shown]),
-            length,
-            self._asked(shown, length, steps) if self.config.conditioning == "direction" else None,
-        )
-        pooled = (condition.text * condition.text_mask[..., None]).sum(1) / condition.text_mask.sum(1, keepdim=True)
+        asked = [self._asked(i, len(clip)) for i, clip in zip(indices, clips, strict=True)]
+        told = condition_of(self.config, (hidden, mask, place), asked, steps)
+        condition = Condition(**{name: torch.from_numpy(array) for name, array in vars(told).items()})
         return Batch(
             torch.from_numpy(frames).unflatten(1, (steps, p)),
-            torch.arange(steps)[None] * p < length[:, None],
+            torch.arange(steps)[None] * p < condition.frames[:, None],
             condition,
-            pooled,
-            torch.tensor([line_statistics(line) for line in lines]),
         )
 
-    def _weights(self, weights: list[npt.NDArray[np.float32]]) -> Tensor:
-        """Weights over the emotions that the model knows, (B, 7) or (B, 14)."""
-        stacked = np.stack(weights)
-        return torch.from_numpy(stacked if stacked.shape[1] == len(self.config.emotions) else basic_weights(stacked))
-
-    def _asked(self, shown: list[Direction], length: Tensor, steps: int) -> AskedDirection:
-        """Everything that was asked of the performers; what a data set does not say is left open."""
-        known = torch.tensor([[float(d is not UNKNOWN)] for d in shown])
-        return AskedDirection(
-            self._weights([d.weights if d.towards is None else d.towards for d in shown]),
-            torch.tensor([d.energy for d in shown]),
-            torch.tensor([float(d.speaking) for d in shown]),
-            known.expand(-1, 3).contiguous(),
-            self._moved(shown, length, steps),
-        )
-
-    def _moved(self, shown: list[Direction], length: Tensor, steps: int) -> Tensor:
-        """How far each clip has moved on in every step, (B, N); where nobody says when, it does in the middle."""
-        fps, size = self.clips.space.fps, self.config.frames_per_step
-        turns = [
-            np.inf if d.towards is None else float(n) / (2 * fps) if d.turn is None else d.turn
-            for d, n in zip(shown, length, strict=True)
-        ]
-        since = np.arange(steps * size) / fps - np.array(turns)[:, None]
-        return step_means(torch.from_numpy(turned(since)), self.config)
+    def _asked(self, index: int, frames: int) -> Asked:
+        """What was asked of a performer; what a data set does not say is left open."""
+        shown = self.clips.direction(index)
+        if shown is None:
+            return Asked(frames, UNKNOWN, given=(False, False, False))
+        turn = np.inf
+        if shown.towards is not None:  # where nobody says when, it moves on in the middle
+            turn = frames / (2 * self.clips.space.fps) if shown.turn is None else shown.turn
+        kept = np.random.default_rng([self.seed, index]).random(3) >= self._open
+        return Asked(
+            frames, shown.weights, shown.towards, turn, shown.intensity, shown.energy, shown.role, shown.ending,
+            shown.start, shown.moments, (bool(kept[0]), bool(kept[1]), bool(kept[2])),
+        )  # fmt: skip
 
 
 def similar_lengths(lengths: npt.NDArray[Any], size: int, seed: int, epoch: int) -> list[npt.NDArray[np.int64]]:

@@ -13,7 +13,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..emotions import EMOTIONS, basic_weights
 from ..heads import EmotionClassifier, EmotionHead
 from ..text import TextEncoder
 from .batches import FeatureStore
@@ -49,14 +48,12 @@ class Labelled:
 
     @classmethod
     def of(
-        cls, lines: Mapping[str, npt.NDArray[np.float32]], encoder: TextEncoder, cache: Path, emotions: int
+        cls, lines: Mapping[str, npt.NDArray[np.float32]], encoder: TextEncoder, cache: Path
     ) -> Labelled | None:
-        """``lines`` and their weights over `EMOTIONS`; None without lines. ``emotions``: K, 7 or 14."""
+        """``lines`` and their weights over `EMOTIONS`; None without lines."""
         if not lines:
             return None
-        labels = np.stack(list(lines.values()))
-        labels = labels if emotions == len(EMOTIONS) else basic_weights(labels)
-        return cls(list(lines), torch.from_numpy(labels), FeatureStore(lines, encoder, cache))
+        return cls(list(lines), torch.from_numpy(np.stack(list(lines.values()))), FeatureStore(lines, encoder, cache))
 
     def batches(self, size: int, rng: np.random.Generator | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """Token features (B, S, W) and rows (B,), every line once; in random order where there is an ``rng``.

@@ -11,17 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..checkpoint import PERFORMANCE, WHOLE, Checkpoint, Generator, load_checkpoint, save_checkpoint
-from ..conditioning import Condition, Direction
-from ..config import ModelConfig
+from ..checkpoint import PERFORMANCE, WHOLE, Checkpoint, load_checkpoint, save_checkpoint
+from ..config import ModelConfig, PerformConfig
 from ..corpus.reader import Corpus
 from ..datasets import Performances
 from ..errors import InputError
-from ..model import InputNoise
+from ..model import CTEG, InputNoise
 from ..text import TextEncoder
 from .batches import Batch, Batches, FeatureStore, Whole, channel_scale, require_clips
 from .classifier import Labelled, fit_emotion_classifier
-from .lengths import Timed, fit_length_predictor
 from .objective import Weights, compute, input_noise
 from .recipe import Precision, Recipe, Terms, take_rows, take_weights, warm_cosine
 
@@ -38,7 +36,7 @@ class DefaultSettings:
         kl_weight: β; reached after ``kl_warmup_share`` of all steps.
         guidance_weight: of latent guidance (`objective.Weights`).
         white_noise, drift_noise: on the frames that the decoder reads (`objective.input_noise`).
-        open_emotion, open_intensity, open_energy: how often each is not told to the model (conditioning "direction").
+        open_emotion, open_intensity, open_energy: in what share of the clips each is not told to the model.
         average_decay: of the moving average of the weights.
         clip_norm: largest norm of the gradients.
         seed: of weights, batches and noise.
@@ -67,18 +65,16 @@ FINE_TUNING: dict[str, Any] = {"learning_rate": 1e-4, "warmup": 20, "kl_warmup_s
 
 
 class DefaultObjective(nn.Module):
-    """`Generator` and its objective as one module, as a recipe wants it."""
+    """The decoder and its objective as one module, as a recipe wants it."""
 
-    def __init__(self, generator: Generator, settings: DefaultSettings) -> None:
+    def __init__(self, decoder: CTEG, settings: DefaultSettings) -> None:
         super().__init__()
-        self.generator, self.settings = generator, settings
+        self.decoder, self.settings = decoder, settings
 
     def forward(self, batch: Batch, step: int) -> Terms:
         """Teacher forcing; with input noise in train mode only. The terms are those of `objective.Objective`."""
-        settings, decoder = self.settings, self.generator.decoder
+        settings, decoder = self.settings, self.decoder
         scaled = batch.frames / decoder.scale
-        if self.training and batch.condition.direction is not None:
-            batch = replace(batch, condition=self._partly_open(batch.condition, batch.condition.direction))
         noise = self._noise(batch, step) if self.training else None
         # On the CPU the fused attention's backward is slower than the plain one at these sizes.
         cpu = scaled.device.type == "cpu"
@@ -87,14 +83,7 @@ class DefaultObjective(nn.Module):
         warm = max(1, round(settings.kl_warmup_share * settings.steps))
         weights = Weights(settings.kl_weight * min(1.0, step / warm), settings.guidance_weight)
         with torch.autocast(scaled.device.type, enabled=False):
-            return dict(vars(compute(self.generator, batch, output, weights)))
-
-    def _partly_open(self, condition: Condition, direction: Direction) -> Condition:
-        """Some of what is asked for is left open, so that each part of a direction is optional when performing."""
-        settings = self.settings
-        chance = direction.given.new_tensor([settings.open_emotion, settings.open_intensity, settings.open_energy])
-        kept = (torch.rand_like(direction.given) >= chance).to(direction.given.dtype)
-        return replace(condition, direction=replace(direction, given=direction.given * kept))
+            return dict(vars(compute(decoder, batch, output, weights)))
 
     def _noise(self, batch: Batch, step: int) -> InputNoise:
         """Input noise of this step; a part of a batch gets its rows of the whole batch's noise."""
@@ -146,23 +135,22 @@ class DefaultRecipe(Recipe[Batch]):
         self.clip_norm, self.average_decay = settings.clip_norm, settings.average_decay
         if start is not None:
             _check_fit(start, train, encoder)
-            self.config = config or start.generator.decoder.config
+            self.config = config or start.decoder.config
         else:
             self.config = replace(config or ModelConfig(), text_width=encoder.width, space=train.space.name)
         size, seed = settings.batch_size, settings.seed
+        left_open = settings.open_emotion, settings.open_intensity, settings.open_energy
         self.train, self.dev = (
-            Batches(c, FeatureStore((c.text(i) for i in range(len(c))), encoder, cache), self.config, size, seed)
-            for c in (train, dev)
+            Batches(c, FeatureStore((c.text(i) for i in range(len(c))), encoder, cache), self.config, size, seed, some)
+            for c, some in ((train, left_open), (dev, (0.0, 0.0, 0.0)))
         )
         torch.manual_seed(settings.seed)
+        decoder = CTEG(self.config).to(device)
         if start is None:
-            generator = Generator(self.config).to(device)
-            generator.decoder.scale.copy_(channel_scale(train))
+            decoder.scale.copy_(channel_scale(train))
         else:
-            heads = start.generator.emotion.shape, start.generator.length.statistics
-            generator = Generator(self.config, *heads).to(device)
-            take_weights(generator, start.generator, start.name)
-        self.module = DefaultObjective(generator, settings)
+            take_weights(decoder, start.decoder, start.name)
+        self.module = DefaultObjective(decoder, settings)
 
     def settings(self) -> dict[str, Any]:
         """Model, training, text encoder, and how much data there is."""
@@ -177,10 +165,7 @@ class DefaultRecipe(Recipe[Batch]):
         """``batch`` on ``device``."""
         if device.type == "cpu":
             return batch
-        condition: Condition = _moved(batch.condition, device)
-        if condition.direction is not None:
-            condition = replace(condition, direction=_moved(condition.direction, device))
-        moved: Batch = replace(_moved(batch, device), condition=condition)
+        moved: Batch = replace(_moved(batch, device), condition=_moved(batch.condition, device))
         return moved
 
     def size(self, batch: Batch) -> int:
@@ -213,47 +198,34 @@ class DefaultRecipe(Recipe[Batch]):
         """A checkpoint for `say` and the worker."""
         assert isinstance(module, DefaultObjective)
         training = {"step": training["step"], "settings": asdict(self._settings), "dev": training["dev"]}
-        # A corpus shows what a silent face does, so its mouth can be left to a computed speech; recordings do not, and
-        # what is learned from them keeps the actor's own mouth.
-        silent = isinstance(self.train.clips, Corpus) and self.config.conditioning == "direction"
-        layers = PERFORMANCE if silent else WHOLE
-        save_checkpoint(Checkpoint(module.generator, self._encoder.name, folder.name, training, layers), folder)
+        # A corpus has no words in its faces: a computed speech is laid over them. Recordings keep the actor's own mouth.
+        layers = PERFORMANCE if isinstance(self.train.clips, Corpus) else WHOLE
+        start = self._start
+        emotion, perform = (None, PerformConfig()) if start is None else (start.emotion, start.perform)
+        name = self._encoder.name
+        save_checkpoint(Checkpoint(module.decoder, emotion, name, folder.name, training, layers, perform), folder)
 
     def finish(self, folder: Path) -> dict[str, float]:
-        """Fit both heads on the text: lengths to every clip, emotions to the labelled lines where there are any.
+        """Fit the head that reads emotions from words, where there are labelled lines.
 
-        A fine-tuned checkpoint keeps those that it came with.
+        A fine-tuned checkpoint keeps the one that it came with.
         """
-        if self._start is not None:
-            return {}
-        best = load_checkpoint(folder, next(self.module.parameters()).device)
-        length = refit_length(best, folder, Timed.of(self.train), Timed.of(self.dev))
-        measured = {"length_error_seconds": length["error_seconds"]}
         train, dev = (self._labelled(source.clips) for source in (self.train, self.dev))
-        if train is not None and dev is not None:
-            best = load_checkpoint(folder, next(self.module.parameters()).device)  # with the new length predictor
-            measured |= refit_emotion(best, folder, train, dev)
-        return measured
+        if self._start is not None or train is None or dev is None:
+            return {}
+        return refit_emotion(load_checkpoint(folder, next(self.module.parameters()).device), folder, train, dev)
 
     def _labelled(self, clips: Performances) -> Labelled | None:
         """Lines that their source labels with an emotion; only a corpus has them."""
         lines = clips.labelled() if isinstance(clips, Corpus) else {}
-        return Labelled.of(lines, self._encoder, self._cache, len(self.config.emotions))
-
-
-def refit_length(checkpoint: Checkpoint, folder: Path, train: Timed, dev: Timed) -> dict[str, float]:
-    """Write ``checkpoint`` to ``folder`` with a new length predictor; returns what `fit_length_predictor` measured."""
-    head, measured = fit_length_predictor(train, dev, checkpoint.generator.emotion.calibration.device)
-    checkpoint.generator.length = head
-    save_checkpoint(replace(checkpoint, training={**checkpoint.training, "length": measured}), folder)
-    return measured
+        return Labelled.of(lines, self._encoder, self._cache)
 
 
 def refit_emotion(checkpoint: Checkpoint, folder: Path, train: Labelled, dev: Labelled) -> dict[str, float]:
     """Write ``checkpoint`` to ``folder`` with a new emotion head; returns what `fit_emotion_classifier` measured."""
-    head, measured = fit_emotion_classifier(train, dev, checkpoint.generator.emotion.calibration.device)
-    checkpoint.generator.emotion = head
-    save_checkpoint(replace(checkpoint, training={**checkpoint.training, "emotion_from_text": measured}), folder)
+    head, measured = fit_emotion_classifier(train, dev, checkpoint.decoder.scale.device)
+    training = {**checkpoint.training, "emotion_from_text": measured}
+    save_checkpoint(replace(checkpoint, emotion=head, training=training), folder)
     return measured
 
 
@@ -264,7 +236,7 @@ def _moved(holder: Any, device: torch.device) -> Any:
 
 def _check_fit(start: Checkpoint, train: Performances, encoder: TextEncoder) -> None:
     """InputError when data or text encoder do not fit a checkpoint."""
-    config = start.generator.decoder.config
+    config = start.decoder.config
     if config.space != train.space.name:
         raise InputError(
             f"The checkpoint {start.name} speaks {config.space} and the data {train.space.name}; choose a checkpoint "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The training objective (section 3.4): reconstruction + KL + latent guidance, and the heads' own terms."""
+"""The training objective (section 3.4): reconstruction + KL + latent guidance."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checkpoint import Generator
-from ..conditioning import length_features
-from ..model import InputNoise, StepOutput
+from ..model import CTEG, InputNoise, StepOutput
 from .batches import Batch
 
 
@@ -40,43 +38,40 @@ class Objective:
         reconstruction: negative log likelihood of the frames without its constant, nats per step.
         kl: KL(q || p), one Monte-Carlo sample, nats per step.
         guidance: as reconstruction, for the prior sample alone.
-        length: negative log likelihood of log seconds.
     """
 
     total: Tensor
     reconstruction: Tensor
     kl: Tensor
     guidance: Tensor
-    length: Tensor
 
 
-def compute(generator: Generator, batch: Batch, output: StepOutput, weights: Weights) -> Objective:
+def compute(decoder: CTEG, batch: Batch, output: StepOutput, weights: Weights) -> Objective:
     """The objective of one batch; everything here is fp32."""
-    decoder = generator.decoder
+    config = decoder.config
     target = batch.frames / decoder.scale
     mask = batch.step_mask.float()
-    sigma = decoder.config.reconstruction_sigma
-    # How much of the whole batch's steps and clips this is: 1 unless the batch is a part of another.
-    steps = clips = 1.0
-    if batch.whole is not None:
-        steps, clips = float(batch.step_mask.sum()) / batch.whole.steps, len(batch.frames) / batch.whole.clips
+    # How much of the whole batch's steps this is: 1 unless the batch is a part of another.
+    share = 1.0 if batch.whole is None else float(batch.step_mask.sum()) / batch.whole.steps
+
+    def mean(values: Tensor) -> Tensor:
+        return (values * mask).sum() / mask.sum() * share
 
     def likelihood(prediction: Tensor) -> Tensor:
-        error = (prediction - target).square().sum((-1, -2)) / (2 * sigma**2)
-        return (error * mask).sum() / mask.sum() * steps
+        return ((prediction - target) / config.reconstruction_sigma).square().sum((-1, -2)) / 2
 
+    reconstruction = likelihood(output.prediction)
+    if config.velocity_sigma:
+        # An error that jumps from frame to frame shows as a tremor; the frame before the step is given, without one.
+        jump = torch.diff(output.prediction - target, dim=2, prepend=torch.zeros_like(target[:, :, :1]))
+        reconstruction = reconstruction + (jump / config.velocity_sigma).square().sum((-1, -2)) / 2
     kl = target.new_zeros(())
     for posterior, prior, latent in zip(output.posterior, output.prior, output.latent, strict=True):
-        divergence = posterior.log_density(latent) - prior.log_density(latent)
-        kl = kl + (divergence * mask).sum() / mask.sum() * steps
-    condition = batch.condition
-    length = generator.length(batch.pooled, batch.statistics, length_features(condition, decoder.config))
-    seconds = (condition.frames / decoder.space.fps).log()
-    length_loss = F.gaussian_nll_loss(length.mean, seconds, length.deviation.square(), eps=1e-4) * clips
-    reconstruction, guidance = likelihood(output.prediction), likelihood(output.guided)
-    per_value = decoder.config.frames_per_step * decoder.space.size
-    total = (reconstruction + weights.kl * kl + weights.guidance * guidance) / per_value + 0.1 * length_loss
-    return Objective(total, reconstruction, kl, guidance, length_loss)
+        kl = kl + mean(posterior.log_density(latent) - prior.log_density(latent))
+    fit, guidance = mean(reconstruction), mean(likelihood(output.guided))
+    per_value = config.frames_per_step * decoder.space.size
+    total = (fit + weights.kl * kl + weights.guidance * guidance) / per_value
+    return Objective(total, fit, kl, guidance)
 
 
 def input_noise(shape: Sequence[int], generator: torch.Generator, white: float, drift: float) -> InputNoise:
