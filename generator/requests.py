@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from .conditioning import ENDINGS
 from .emotions import EMOTION_NAMES
 from .errors import InputError
 from .performing.spread import drawn_for
@@ -143,7 +144,9 @@ class LineRequest:
         vary_timing: each take has a timing of its own, from its own seed.
         timeline: when every sound is made, from outside; None to make it from the text. It decides the length, too.
         language: what the line is pronounced in, one of `LANGUAGE_CODES`; "auto" to find out.
-        layered: False for a face in one layer, as 0.1.0 made it: its mouth moves, but does not say the words.
+        ending: "rest" (at the standard face), "trace" (some of what was felt is left) or "held" (it is still felt).
+        begin: the face that every take begins from, a number for each channel of the checkpoint's space; None for the
+            standard face.
         warnings: what was changed in the text, for the user.
     """
 
@@ -167,7 +170,8 @@ class LineRequest:
     vary_timing: bool = False
     timeline: Timeline | None = None
     language: str = "auto"
-    layered: bool = True
+    ending: str = "rest"
+    begin: tuple[float, ...] | None = None
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     def validated(self) -> LineRequest:
@@ -190,6 +194,10 @@ class LineRequest:
         _whole_in_range("The seed of the timing", self.timing, 0, MAX_SEED)
         if self.language not in LANGUAGE_CODES:
             raise InputError(f"There is no language {self.language!r}; choose {', '.join(LANGUAGE_CODES)}.")
+        if self.ending not in ENDINGS:
+            raise InputError(f"There is no ending {self.ending!r}; choose {', '.join(ENDINGS)}.")
+        for value in self.begin or ():
+            _in_range("A number of the face to begin from", value, -100.0, 100.0)
         self.origin.check()
         return replace(self, text=text, warnings=warnings)
 
@@ -211,7 +219,7 @@ class LineRequest:
         known = {f.name for f in dataclasses.fields(cls)} - {"warnings"}
         if unknown := sorted(set(fields) - known):
             raise InputError(f"A line has no field {unknown[0]!r}; it may have {', '.join(sorted(known))}.")
-        for name in ("text", "emotion", "language"):
+        for name in ("text", "emotion", "language", "ending"):
             if name in fields and not isinstance(fields[name], str):
                 raise InputError(f"The field {name!r} must be text, not {fields[name]!r}.")
         if "text" not in fields:
@@ -219,12 +227,16 @@ class LineRequest:
         for name in ("emotion_to", "emotion_with"):
             if not isinstance(fields.get(name), str | None):
                 raise InputError(f"The field {name!r} must be an emotion or null, not {fields[name]!r}.")
-        for name in ("spread", "speaking", "vary_timing", "layered"):
+        for name in ("spread", "speaking", "vary_timing"):
             if not isinstance(fields.get(name, False), bool):
                 raise InputError(f"The field {name!r} must be true or false, not {fields[name]!r}.")
+        begin = fields.get("begin")
+        if not isinstance(begin, list | tuple | None):
+            raise InputError("The field 'begin' must be null or a list of numbers, the face to begin from.")
         origin = Origin.from_json({name: fields.get(name) for name in ("branch", "vary")})
         timeline = None if fields.get("timeline") is None else read_timeline(fields["timeline"])
-        return cls(**{**fields, "branch": origin.branch, "vary": origin.vary, "timeline": timeline}).validated()
+        made = {"branch": origin.branch, "vary": origin.vary, "timeline": timeline, "begin": begin and tuple(begin)}
+        return cls(**{**fields, **made}).validated()
 
 
 def read_timeline(fields: Any) -> Timeline:

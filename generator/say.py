@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .clips import Clips, write_whole
+from .conditioning import ENDINGS
 from .emotions import EMOTION_NAMES
 from .errors import InputError
 from .requests import LANGUAGE_CODES, Branch, LineRequest, Vary, read_timeline
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--language", default="auto", metavar="CODE", help=f"{', '.join(LANGUAGE_CODES)}")
     parser.add_argument(
-        "--one-layer", action="store_true", help="as 0.1.0: a mouth that moves, but does not say the words"
+        "--ending", choices=ENDINGS, default="rest", help="how it ends: at rest, with a trace of what is felt, or held"
     )
     parser.add_argument("--spread", action="store_true", help="the most different takes of four times as many")
     parser.add_argument(
@@ -73,7 +74,7 @@ def run(options: argparse.Namespace) -> None:
         options.text, options.emotion, options.intensity, options.takes, options.seed, options.temperature,
         options.seconds, options.emotion_to, options.rate, options.spread, options.branch, options.vary,
         options.emotion_with, options.share, options.energy, not options.silent, options.timing, options.vary_timing,
-        _given_timeline(options.timeline), options.language, not options.one_layer,
+        _given_timeline(options.timeline), options.language, options.ending,
     ).validated()  # fmt: skip
     if options.timeline is not None:
         _check_timeline(options.timeline, options.out, request)

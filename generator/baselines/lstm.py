@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..datasets import Performances
 from ..layers import Attention, fourier
-from ..performing.sampling import TakeSeed
+from ..performing.draws import TakeSeed
 from ..shared.spaces import Space
 from ..training.batches import channel_scale
 from ..training.recipe import Terms

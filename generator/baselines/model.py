@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from ..performing.sampling import TakeSeed
+from ..performing.draws import TakeSeed
 from ..shared.spaces import Space
 from .data import Lines
 

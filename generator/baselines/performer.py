@@ -16,7 +16,7 @@ from safetensors.torch import load
 
 from ..datasets import Direction
 from ..errors import CheckpointError
-from ..performing.sampling import TakeSeed
+from ..performing.draws import TakeSeed
 from ..shared.spaces import SPACES
 from ..text import TextEncoder
 from .checkpoint import FORMAT, SCHEMA

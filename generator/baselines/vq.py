@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ..datasets import Performances
 from ..errors import InputError
 from ..layers import Attention, FeedForward, KeyValueCache, sinusoid
-from ..performing.sampling import STREAM_LATENT, TakeSeed
+from ..performing.draws import STREAM_LATENT, TakeSeed
 from ..shared.spaces import Space
 from ..training.batches import channel_scale
 from ..training.recipe import Terms, warm_cosine

@@ -37,7 +37,7 @@ _READER_VERSION: Final = 1
 #: Missing rows for longer than this are worth a warning.
 _GAP_SECONDS: Final = 0.25
 _EASE_IN_SECONDS: Final = 0.25
-#: As `generator.performing.sampling.EASE_OUT_SECONDS` and `EASE_OUT_SHARE`, which are behind an import of torch.
+#: As `generator.performing.terminator.EASE_OUT_SECONDS` and `EASE_OUT_SHARE`.
 _EASE_OUT_SECONDS, _EASE_OUT_SHARE = 0.5, 0.3
 _HEAD: Final = slice(52, 55)
 
@@ -214,7 +214,7 @@ def _clip(frames: npt.NDArray[np.float32], line: Transcript, rest: Rest) -> npt.
 def quiet_ends(clip: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """``clip`` (T, 55) eased in and out, as the teacher's takes are: it begins near the standard face and ends in it.
 
-    What `performing.sampling.end_at_standard_face` does to a take, and the beginning of `generator.corpus.teacher`'s.
+    What `performing.terminator.end_at_standard_face` does to a take, and the beginning of `generator.corpus.teacher`'s.
     """
     count, fps = len(clip), ARKIT55.fps
     into = 0.4 + 0.6 * minimum_jerk((np.arange(count) / fps + 0.04) / _EASE_IN_SECONDS)

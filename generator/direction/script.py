@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..emotions import EMOTIONS
+from ..emotions import EMOTIONS, emotion_vector
 from ..requests import MAX_INTENSITY, LineRequest
 from .brackets import SILENCE, Direction, read_directions
 from .clauses import split_clauses, split_sentences
@@ -24,8 +24,6 @@ Source = Literal["asked", "direction", "words"]
 _ALTERNATIVES: Final = 3
 #: Calibrated probabilities over the first K of `EMOTIONS` of n passages, (n, K).
 Classify = Callable[[list[str]], npt.NDArray[np.float32]]
-#: An emotion's weights over the emotions that a model knows, (K,): `ModelConfig.weights_of`.
-WeightsOf = Callable[[str], npt.NDArray[np.float32]]
 #: Words say two things at once when both are at least this likely. Less is not knowing which of many they say.
 _BOTH: Final = 0.3
 #: So much of the mixture is the second then. With more, the first does not lead on the face (docs/quality.md).
@@ -64,16 +62,16 @@ class Part:
     emotion_with: str | None = None
     share: float = 0.5
 
-    def weights(self, weights_of: WeightsOf) -> npt.NDArray[np.float32]:
-        """Weights over a model's emotions at the beginning, (K,)."""
-        weights = weights_of(self.emotion)
+    def weights(self) -> npt.NDArray[np.float32]:
+        """Weights over `EMOTIONS` at the beginning, (14,)."""
+        weights = emotion_vector(self.emotion)
         if self.emotion_with is not None:
-            weights = (1 - self.share) * weights + self.share * weights_of(self.emotion_with)
+            weights = (1 - self.share) * weights + self.share * emotion_vector(self.emotion_with)
         return np.asarray(weights, np.float32)
 
-    def weights_to(self, weights_of: WeightsOf) -> npt.NDArray[np.float32]:
-        """Weights over a model's emotions at the end of its span, (K,)."""
-        return self.weights(weights_of) if self.emotion_to is None else np.asarray(weights_of(self.emotion_to))
+    def weights_to(self) -> npt.NDArray[np.float32]:
+        """Weights over `EMOTIONS` at the end of its span, (14,)."""
+        return self.weights() if self.emotion_to is None else emotion_vector(self.emotion_to)
 
     def to_json(self, start: int, end: int) -> dict[str, Any]:
         """As the protocol writes it; it lasts from frame ``start`` to before frame ``end`` of its take."""

@@ -20,7 +20,7 @@ from ..paper.checkpoint import load_paper_checkpoint
 from ..paper.decoding.decode import decode, draw_noise
 from ..paper.decoding.stepper import Stepper
 from ..performing.devices import choose_device
-from ..performing.sampling import STREAM_LATENT, TakeSeed
+from ..performing.draws import STREAM_LATENT, TakeSeed
 from ..requests import clean_text
 from ..shared.spaces import FLAME53
 from .distances import Clip

@@ -21,9 +21,10 @@ from torch import Tensor
 
 from ..direction.script import Part, spoken
 from ..errors import CheckpointError, InputError
+from ..performing.draws import STREAM_LATENT
 from ..performing.lineage import ancestor, inherited
 from ..performing.performer import Performed, Performer, Take
-from ..performing.sampling import STREAM_LATENT, end_at_standard_face
+from ..performing.terminator import end_at_standard_face
 from ..requests import MIN_SECONDS, LineRequest
 from ..shared.spaces import FLAME53
 from .checkpoint import PaperCheckpoint

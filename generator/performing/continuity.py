@@ -1,52 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Takes of any length: passages that overlap, each taking over from the one before while that still holds its face.
-
-The decoder has learned clips of up to ten seconds that rise from the standard face and sink back to it. A longer line
-is decoded in passages, all at once. Where two meet, the first is left before it sinks back, the second is entered after
-it has begun to rise, and over `OVERLAP_SECONDS`, in the pause between their words, one becomes the other: position and
-velocity go on without a step, and the face never returns to rest.
-
-A decoder that is told when an emotion moves on (`ModelConfig.turn_conditioning`) performs the move. For another one
-the passage is decoded under both emotions with the same draws, and one becomes the other over the middle of the line.
-"""
+"""Takes of any length: their passages decoded one after the other, each from the face that the last has arrived at."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from ..config import ModelConfig
-from ..model import CTEG
+from ..conditioning import condition_of, steps_of
+from ..engine import Engine
 from ..requests import Origin
-from ..shared.articulation import columns
 from ..shared.easing import minimum_jerk
-from ..text import TextEncoder
-from .asked import Asked, told
+from ..shared.spaces import SPACES
 from .draws import Draws, TakeSeed
-from .lineage import ancestor, inherited
-from .sampling import decode, ease_out, first_standard_face, in_units, smooth_seams, steps_of
+from .lineage import inherited
+from .passages import Passage
+from .terminator import end_at_standard_face
 
-#: Seconds at the beginning of a later passage that are skipped: its rise from the standard face.
-SKIP_SECONDS: Final = 0.125
-#: Seconds over which a passage becomes the next one: the last ones of the first, its release.
-OVERLAP_SECONDS: Final = 1.0
-#: Columns of arkit55 in which a speaking face shows its words more than its feeling. Under a computed speech they are
-#: those of a silent one, decoded with the same draws; brows, eyes, head and the corners of the mouth are those of the
-#: speaker: who is silent moves less and more alike (docs/quality.md).
-SAID: Final = [
-    column
-    for name in (
-        "jawOpen", "mouthClose", "mouthFunnel", "mouthPucker", "mouthRollLower", "mouthRollUpper", "mouthPress*",
-        "mouthLowerDown*", "mouthUpperUp*", "mouthStretch*", "tongueOut",
-    )
-    for column in columns(name)
-]  # fmt: skip
 #: Passages decoded together at most; more would only cost memory.
 _BATCH: Final = 64
 
@@ -54,210 +27,113 @@ Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Passage:
-    """What is decoded in one go, or twice where its emotion moves on.
-
-    Attributes:
-        text: what is said, read by the text encoder; "..." for silence.
-        start: frame of the take at which it begins to take over.
-        skip: frames at its beginning that are not used.
-        begin, end: what is asked of it before and after it moves on.
-        moved: how far it has moved from one to the other, 0..1 for every frame, those skipped included, (skip + T,).
-        layered: what words do to the mouth is left out, because a layer of its own says them.
-    """
-
-    text: str
-    start: int
-    skip: int
-    begin: Asked
-    end: Asked
-    moved: Floats
-    layered: bool = False
-
-    @property
-    def frames(self) -> int:
-        """Length of the clip the decoder is asked for."""
-        return len(self.moved)
-
-    @property
-    def finish(self) -> int:
-        """The frame of the take after its last one."""
-        return self.start - self.skip + self.frames
-
-    def versions(self, config: ModelConfig) -> tuple[Asked, ...]:
-        """What it is decoded under: one of its ends; both and when it turns, where the decoder can be told; or each.
-
-        A move that is longer than the passage, over several of them, is always a blend. In layers each is decoded again
-        as one who is silent.
-        """
-        felt = self._felt(config)
-        return (*felt, *(replace(asked, speaking=0.0) for asked in felt)) if self.layered else felt
-
-    def _felt(self, config: ModelConfig) -> tuple[Asked, ...]:
-        if self.moved.max() == 0:
-            return (self.begin,)
-        if self.moved.min() == 1:
-            return (self.end,)
-        if config.knows_when and self.moved[0] == 0 and self.moved[-1] == 1:
-            return (replace(self.begin, end=self.end, moved=self.moved),)
-        return (self.begin, self.end)
-
-    def blended(self, decoded: list[Floats]) -> Floats:
-        """One clip (skip + T, C) of its versions as they were decoded."""
-        if not self.layered:
-            return self._moving(decoded)
-        half = len(decoded) // 2
-        face = self._moving(decoded[:half]).copy()
-        face[:, SAID] = self._moving(decoded[half:])[:, SAID]
-        return face
-
-    def _moving(self, decoded: list[Floats]) -> Floats:
-        """One clip of what it was decoded under as it is felt."""
-        if len(decoded) == 1:
-            return decoded[0]
-        share = self.moved[:, None]
-        return (1 - share) * decoded[0] + share * decoded[1]
-
-
-@dataclass(frozen=True, eq=False)
 class Performance:
     """One take to decode.
 
     Attributes:
-        passages: at least one, in order; takes of the same length share the tuple.
+        passages: at least one, in order.
         seed: the take's own.
         line: the words it speaks (part of what the seed means).
         temperature: of all draws.
-        fixed: keep every frame asked for; else the stop rule may end the take earlier.
+        start: the face it begins from, (C,); None for the standard face.
+        fixed: keep every frame; else the standard face may end the take earlier.
         origin: the take it begins like, or stays near.
     """
 
     passages: tuple[Passage, ...]
     seed: int
     line: str
-    temperature: float
-    fixed: bool
+    temperature: float = 1.0
+    start: Floats | None = None
+    fixed: bool = True
     origin: Origin = field(default_factory=Origin)
 
-    @property
-    def reference(self) -> Performance | None:
-        """The take that decides this one's length; None when it does so itself."""
-        seed = ancestor(self.origin)
-        return None if seed is None else replace(self, seed=seed, origin=Origin())
-
-    def draws(self, model: CTEG, part: int, steps: int) -> Draws:
-        """Random numbers of passage ``part``, ``steps`` steps."""
-
-        def of(seed: int) -> Draws:
-            return Draws.of(TakeSeed(seed, self.line, part), model.config, steps)
+    def draws(self, engine: Engine, part: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Random numbers of passage ``part``, as large as they are used: see `Draws.scaled`."""
+        passage, config = self.passages[part], engine.config
+        steps = steps_of(config, passage.asked.frames)
 
         def begun(first: Draws, then: Draws, frame: int) -> Draws:
-            passage = self.passages[part]
-            # Steps are smoothed over five frames where they meet, so two more frames are shared.
-            shared = frame + 2 - passage.start
-            shared = shared + passage.skip if shared > 0 else 0
-            return first.spliced(then, min(steps_of(model, shared), steps))
+            shared = frame - passage.start
+            return first.spliced(then, min(steps_of(config, shared), steps) if shared > 0 else 0)
 
-        return inherited(self.seed, self.origin, of, Draws.varied, begun)
+        made = inherited(
+            self.seed, self.origin, lambda seed: Draws.of(TakeSeed(seed, self.line, part), config, steps),
+            Draws.varied, begun,
+        )  # fmt: skip
+        return made.scaled(config, engine.perform, self.temperature)
 
 
-@torch.inference_mode()
-def sample_performances(
-    model: CTEG,
-    encoder: TextEncoder,
-    performances: list[Performance],
-    on_step: Callable[[int, int], None] | None = None,
+def perform_all(
+    engine: Engine, performances: list[Performance], on_step: Callable[[int, int], None] | None = None
 ) -> list[Floats]:
-    """Decode takes, all passages of all of them together.
+    """Decode takes; the passages that come first in all of them together, then the second ones.
 
     Args:
-        model: in eval mode.
-        encoder: reads the passages.
+        engine: what decodes.
         performances: B takes.
-        on_step: called with (steps done, steps in all); may raise `generator.performing.sampling.Cancelled`.
+        on_step: called with (steps done, steps in all); may raise, to stop.
 
     Returns:
-        B arrays (T_i, C) in the space's units and limits, each ending at the standard face.
+        B arrays (T_i, C) in the space's units and limits.
     """
-    # A take that branches off or varies another one is as long as that one, so that is decoded as well.
-    references: dict[tuple[int, int], Performance] = {}
-    for performance in performances:
-        if (reference := performance.reference) is not None:
-            references.setdefault(_identity(reference), reference)
-    rows = [*performances, *references.values()]
-    decoded = _decoded(model, encoder, rows, on_step)
-    takes = [_assembled(parts, row.passages) for parts, row in zip(decoded, rows, strict=True)]
-    if model.config.frames_per_step > 1:
-        # A mouth that says nothing is as slow as the rest of the face.
-        quiet = [SAID if any(passage.layered for passage in row.passages) else () for row in rows]
-        takes = [smooth_seams(take, model.space, also) for take, also in zip(takes, quiet, strict=True)]
-    ends = [
-        len(take) if row.fixed else first_standard_face(take, model.space, len(take) - row.passages[-1].start)
-        for take, row in zip(takes, rows, strict=True)
-    ]
-    length = dict(zip(references, ends[len(performances) :], strict=True))
-    kept = [length[_identity(p.reference)] if p.reference else ends[k] for k, p in enumerate(performances)]
-    return [ease_out(take[:end], model.space) for take, end in zip(takes, kept, strict=False)]
+    space = SPACES[engine.config.space]
+    takes = [np.zeros((one.passages[-1].finish, space.size), np.float32) for one in performances]
+    rounds = list(_rounds(performances))
+    lengths = [_steps(engine, performances, rows, part) for part, rows in rounds]
+    for number, (part, rows) in enumerate(rounds):
+
+        def report(step: int, _: int, before: int = sum(lengths[:number])) -> None:
+            if on_step is not None:
+                on_step(before + step, sum(lengths))
+
+        decoded = _decoded(engine, [performances[k] for k in rows], [takes[k] for k in rows], part, report)
+        for k, frames in zip(rows, decoded, strict=True):
+            _lay(takes[k], performances[k].passages, part, frames)
+    return [
+        end_at_standard_face(take, space, stop_early=not one.fixed)
+        if one.passages[-1].asked.ending == "rest"
+        else take
+        for take, one in zip(takes, performances, strict=True)
+    ]  # fmt: skip
 
 
-def _identity(reference: Performance) -> tuple[int, int]:
-    return id(reference.passages), reference.seed
+def _rounds(performances: list[Performance]) -> Iterator[tuple[int, list[int]]]:
+    """Which passage of which takes are decoded together."""
+    for part in range(max(len(one.passages) for one in performances)):
+        rows = [k for k, one in enumerate(performances) if part < len(one.passages)]
+        yield from ((part, rows[first : first + _BATCH]) for first in range(0, len(rows), _BATCH))
+
+
+def _steps(engine: Engine, performances: list[Performance], rows: list[int], part: int) -> int:
+    return max(steps_of(engine.config, performances[k].passages[part].asked.frames) for k in rows)
 
 
 def _decoded(
-    model: CTEG, encoder: TextEncoder, rows: list[Performance], on_step: Callable[[int, int], None] | None
-) -> list[list[Floats]]:
-    """Per take its passages as they are decoded, (T_i, C) each."""
-    places = [
-        _Place(k, part, version)
-        for k, row in enumerate(rows)
-        for part, passage in enumerate(row.passages)
-        for version in range(len(passage.versions(model.config)))
-    ]
-    batches = [places[start : start + _BATCH] for start in range(0, len(places), _BATCH)]
-    steps = [steps_of(model, max(rows[p.row].passages[p.part].frames for p in batch)) for batch in batches]
-    versions: dict[tuple[int, int], list[Floats]] = {}
-    done = 0
-    for batch, count in zip(batches, steps, strict=True):
-
-        def report(step: int, _: int, before: int = done) -> None:
-            if on_step is not None:
-                on_step(before + step, sum(steps))
-
-        passages = [rows[p.row].passages[p.part] for p in batch]
-        # Both versions of a passage draw alike, so that they nod and blink together and can be blended.
-        draws = [rows[p.row].draws(model, p.part, count) for p in batch]
-        heat = [rows[p.row].temperature for p in batch]
-        asked = [passage.versions(model.config)[p.version] for passage, p in zip(passages, batch, strict=True)]
-        lengths = torch.tensor([p.frames for p in passages], device=model.scale.device)
-        condition = told(model.config, encoder.encode([p.text for p in passages]), asked, lengths, emphatic=True)
-        scaled = decode(model, condition, draws, heat, report)
-        for place, passage, frames in zip(batch, passages, in_units(model, scaled), strict=True):
-            versions.setdefault((place.row, place.part), []).append(frames[: passage.frames])
-        done += count
-    return [
-        [passage.blended(versions[k, part]) for part, passage in enumerate(row.passages)] for k, row in enumerate(rows)
-    ]
+    engine: Engine, rows: list[Performance], takes: list[Floats], part: int, on_step: Callable[[int, int], None]
+) -> list[Floats]:
+    """One passage of each take, (T_i, C)."""
+    passages = [row.passages[part] for row in rows]
+    starts = [take[p.start - 1] if part else row.start for row, take, p in zip(rows, takes, passages, strict=True)]
+    asked = [replace(p.asked, start=start) for p, start in zip(passages, starts, strict=True)]
+    draws = [row.draws(engine, part) for row in rows]
+    steps = max(len(noise) for noise, _ in draws)
+    noise, gumbel = (
+        np.stack([np.pad(pair[kind], ((0, steps - len(pair[kind])), (0, 0), (0, 0))) for pair in draws])
+        for kind in (0, 1)
+    )
+    text = engine.encode([p.text for p in passages])
+    told = condition_of(engine.config, (text.hidden, text.mask, text.position), asked, steps)
+    decoded = engine.decode(told, noise.astype(np.float32), gumbel.astype(np.float32), on_step)
+    return [frames[: p.asked.frames] for frames, p in zip(decoded, passages, strict=True)]
 
 
-class _Place(NamedTuple):
-    """One row of a batch: which version of which passage of which take."""
-
-    row: int
-    part: int
-    version: int
-
-
-def _assembled(parts: list[Floats], passages: tuple[Passage, ...]) -> Floats:
-    """One take (T, C) from its passages: each becomes the next one along a minimum-jerk curve."""
-    take = np.zeros((passages[-1].finish, parts[0].shape[1]), np.float32)
-    take[: passages[0].finish] = parts[0]
-    for (before, passage), frames in zip(pairwise(passages), parts[1:], strict=True):
-        new = frames[passage.skip :].copy()
-        overlap = min(before.finish - passage.start, len(new))
-        if overlap > 0:
-            t = (np.arange(overlap, dtype=np.float32) + 1) / (overlap + 1)
-            weight = minimum_jerk(t)[:, None]
-            new[:overlap] = (1 - weight) * take[passage.start : passage.start + overlap] + weight * new[:overlap]
-        take[passage.start : passage.finish] = new
-    return take
+def _lay(take: Floats, passages: tuple[Passage, ...], part: int, frames: Floats) -> None:
+    """A passage into its take: the one before becomes it along a minimum-jerk curve."""
+    start, before = passages[part].start, passages[part - 1].finish if part else 0
+    overlap = min(before - passages[part].start, len(frames)) if part else 0
+    if overlap > 0:
+        weight = minimum_jerk((np.arange(overlap, dtype=np.float32) + 1) / (overlap + 1))[:, None]
+        frames = frames.copy()
+        frames[:overlap] = (1 - weight) * take[start : start + overlap] + weight * frames[:overlap]
+    take[start : start + len(frames)] = frames

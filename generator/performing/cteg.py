@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The default model as a performer: directions, lengths, passages that follow one another."""
+"""The default model as a performer: directions, timelines, passages that follow one another."""
 
 from __future__ import annotations
 
@@ -9,31 +9,28 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from ..checkpoint import Checkpoint
-from ..conditioning import length_features
 from ..direction.brackets import SILENCE
 from ..direction.nearest import NearestDirection
-from ..direction.script import Part, WeightsOf, write_script
-from ..line_statistics import line_statistics
-from ..requests import MAX_LINE_SECONDS, MAX_SECONDS, MIN_SECONDS, LineRequest
-from ..shared.spaces import ARKIT55
+from ..direction.script import Part, write_script
+from ..engine import Engine
+from ..errors import InputError
+from ..requests import MAX_LINE_SECONDS, LineRequest
+from ..shared.spaces import SPACES
 from ..shared.timeline import LANGUAGES, Timeline
 from ..speech.language import guess
-from ..text import TextEncoder
-from .asked import Asked, told
-from .continuity import Passage, Performance, sample_performances
+from .continuity import Performance, perform_all
+from .draws import STREAM_LENGTH, TakeSeed
 from .lineage import ancestor
-from .passages import filled, fitted, own_frames
-from .passages import passages as lay_out
+from .passages import Passage, passages, silent_parts
 from .performer import Performed, Performer, Take
-from .sampling import STREAM_LENGTH, TakeSeed
 from .speaking import read_parts, say_parts
 
-#: Of the predicted spread of lengths, so much is drawn: an animator has a place for a line, and takes that differ in
-#: pace by less are easier to compare. The full spread is the teacher's.
-LENGTH_SPREAD: Final = 0.35
+#: How long a silence lasts, in seconds, and how much takes of one differ: the teacher's last 3.9 s, nine in ten 3 to 5.
+_SILENT_SECONDS: Final = 3.9
+_SILENT_SPREAD: Final = 0.1
+#: Who listens goes on reacting so many seconds after the last word.
+_AFTER_LISTENING: Final = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,156 +44,111 @@ class _Laid:
 
 
 class CtegPerformer(Performer):
-    """The default model: emotion and intensity can be asked for, and the line's length is predicted."""
+    """The default model: emotion, intensity, energy, and how it begins and ends can be asked for.
 
-    def __init__(self, checkpoint: Checkpoint, encoder: TextEncoder) -> None:
-        super().__init__(checkpoint.name, encoder, checkpoint.generator.decoder.space)
-        self.checkpoint = checkpoint
-        self._model = checkpoint.generator.decoder
-        self._nearest = NearestDirection(lambda words: np.asarray(encoder.encode(words).pooled().cpu()))
+    Args:
+        engine: decodes and reads lines.
+        name: of the checkpoint.
+        layered: it performs without words, under a computed speech.
+    """
+
+    def __init__(self, engine: Engine, name: str, *, layered: bool) -> None:
+        super().__init__(name, engine, SPACES[engine.config.space])
+        self.engine, self.layered = engine, layered
+        self._nearest = NearestDirection(engine.pooled)
 
     def emotion_probabilities(self, lines: list[str]) -> npt.NDArray[np.float32]:
-        """What the words of each line say, as calibrated probabilities over the model's emotions, (B, K)."""
-        with torch.inference_mode():
-            features = self.encoder.encode(lines)
-            logits: torch.Tensor = self.checkpoint.generator.emotion(features.hidden, features.mask)
-            return logits.softmax(-1).cpu().numpy()
+        """What the words of each line say, as calibrated probabilities over `EMOTIONS`, (B, 14)."""
+        return self.engine.emotions(lines)
 
     def _scripts(self, requests: list[LineRequest]) -> list[tuple[Part, ...]]:
+        for request in requests:
+            if request.begin is not None and len(request.begin) != self.space.size:
+                raise InputError(
+                    f"The face to begin from has {len(request.begin)} numbers and {self.name} speaks {self.space.name}, "
+                    f"which has {self.space.size}; take it from a take of the same checkpoint."
+                )
         return [write_script(request, self.emotion_probabilities, self._nearest.find) for request in requests]
 
     def _decode(self, takes: list[Take], on_step: Callable[[int, int], None]) -> list[Performed]:
         laid = self._laid(takes)
         rows = [
             Performance(
-                lay.passages, take.seed, take.words, take.request.temperature, _is_fixed(take.request, lay),
-                take.request.origin,
+                lay.passages, take.seed, take.words, take.request.temperature, self._begin(take.request),
+                _is_fixed(take.request, lay), take.request.origin,
             )
             for take, lay in zip(takes, laid, strict=True)
         ]  # fmt: skip
-        frames = sample_performances(self._model, self.encoder, rows, on_step)
+        frames = perform_all(self.engine, rows, on_step)
         return [
-            Performed(values, lay.parts, tuple(passage.start for passage in lay.passages), lay.timeline, lay.warnings)
-            for values, lay in zip(frames, laid, strict=True)
-        ]
+            Performed(
+                values, lay.parts, tuple(passage.start for passage in lay.passages),
+                lay.timeline if self.layered and take.request.speaking else None, lay.warnings,
+            )
+            for values, take, lay in zip(frames, takes, laid, strict=True)
+        ]  # fmt: skip
+
+    def _begin(self, request: LineRequest) -> npt.NDArray[np.float32] | None:
+        if request.begin is None:
+            return None
+        return np.clip(np.array(request.begin, np.float32), self.space.lower, self.space.upper)
 
     def _laid(self, takes: list[Take]) -> list[_Laid]:
         """When each take does what; takes of a line share it, but for those that are timed by their own seeds."""
-        speaks = {line: self._speaks(take) for line, take in {take.line: take for take in takes}.items()}
-        keys = [(take.line, _timing_seed(take, speaks[take.line])) for take in takes]
-        first = dict(zip(reversed(keys), reversed(takes), strict=True))
-        unsaid = [key for key in first if not speaks[key[0]]]
-        own = dict(zip(unsaid, self._own([first[key] for key in unsaid]), strict=True)) if unsaid else {}
-        laid = {}
-        for key, take in first.items():
-            if key in own:
-                laid[key] = self._lay_out(take, *own[key], layered=False)
-            else:
-                spoken = say_parts(take.request, take.parts, key[1], self._model.space.fps)
-                passages = self._lay_out(take, spoken.parts, spoken.own, layered=True)
-                laid[key] = replace(passages, timeline=spoken.timeline, warnings=spoken.warnings)
-        return [laid[key] for key in keys]
-
-    def _lay_out(self, take: Take, parts: tuple[Part, ...], own: Sequence[int], *, layered: bool) -> _Laid:
-        fps, config, request = self._model.space.fps, self._model.config, take.request
-        passages = lay_out(
-            parts,
-            own,
-            fps,
-            config.weights_of,
-            request.energy,
-            request.speaking,
-            turns=config.knows_when,
-            layered=layered,
-        )
-        return _Laid(parts, passages)
-
-    def _speaks(self, take: Take) -> bool:
-        """Whether a take's words are said by a layer of their own."""
-        request = take.request
-        layered = self.checkpoint.layered and self.space is ARKIT55 and request.layered and request.speaking
-        return layered and bool(read_parts(request, take.parts).words)
-
-    def _own(self, takes: list[Take]) -> list[tuple[tuple[Part, ...], list[int]]]:
-        """Passages of each take and the frames each has for itself, by the length that is predicted or asked for."""
-        seconds, fps = iter(self._seconds(takes)), self._model.space.fps
+        laid: dict[tuple[int, int], _Laid] = {}
         result = []
         for take in takes:
-            parts, request = take.parts, take.request
-            own = own_frames([round(next(seconds) * fps) for _ in parts], fps)
-            wanted = request.seconds if request.timeline is None else request.timeline.seconds
-            if wanted is not None:
-                total = round(wanted * fps)
-                if wanted > MAX_SECONDS:
-                    parts, own = filled(parts, own, total, fps)
-                own = fitted(own, total)
-            elif sum(own) > MAX_LINE_SECONDS * fps:
-                own = fitted(own, round(MAX_LINE_SECONDS * fps))
-            result.append((parts, own))
+            key = take.line, _timing_seed(take)
+            if key not in laid:
+                laid[key] = self._lay_out(take)
+            result.append(laid[key])
         return result
 
-    @torch.inference_mode()
-    def _seconds(self, takes: list[Take]) -> list[float]:
-        """How long each passage of each take would last alone, in the order of takes and passages."""
-        rows = [(take, k, part) for take in takes for k, part in enumerate(take.parts)]
-        device = self.encoder.device
-        features = self.encoder.encode([part.text for _, _, part in rows])
-        statistics = torch.tensor([line_statistics(part.text) for _, _, part in rows], device=device)
-        asked = [_asked(take.request, part, self._model.config.weights_of) for take, _, part in rows]
-        seeds = [TakeSeed(_length_seed(take), take.words, k) for take, k, _ in rows]
-        noise = [float(seed.rng(STREAM_LENGTH).standard_normal()) for seed in seeds]
-        heat = torch.tensor([LENGTH_SPREAD * min(take.request.temperature, 1.0) for take, _, _ in rows], device=device)
-        rate = torch.tensor([take.request.rate for take, _, _ in rows], device=device)
-        condition = told(self._model.config, features, asked, torch.zeros(len(rows), device=device))
-        lengths = self.checkpoint.generator.length(
-            features.pooled(), statistics, length_features(condition, self._model.config)
-        )
-        seconds = lengths.sample(torch.tensor(noise, device=device), heat) / rate
-        return [float(s) for s in seconds.clamp(MIN_SECONDS, MAX_SECONDS).tolist()]
+    def _lay_out(self, take: Take) -> _Laid:
+        request, parts, fps = take.request, take.parts, self.space.fps
+        if read_parts(request, parts).words:
+            spoken = say_parts(request, parts, _timing_seed(take), fps)
+            parts, own, timeline, warnings = spoken.parts, spoken.own, spoken.timeline, spoken.warnings
+            if not request.speaking and request.seconds is None:
+                own = (*own[:-1], own[-1] + round(_AFTER_LISTENING * fps))
+        else:
+            parts, own, timeline, warnings = *self._silent(take), None, ()
+        role = "speaking" if request.speaking else "listening"
+        laid = passages(
+            parts, own, fps, energy=request.energy, role=role, ending=request.ending, timeline=timeline
+        )  # fmt: skip
+        return _Laid(parts, laid, timeline, warnings)
+
+    def _silent(self, take: Take) -> tuple[tuple[Part, ...], Sequence[int]]:
+        """A silence in parts, and the frames of each."""
+        request = take.request
+        seconds = request.seconds if request.timeline is None else request.timeline.seconds
+        if seconds is None:
+            noise = float(TakeSeed(_timing_seed(take), take.words).rng(STREAM_LENGTH).standard_normal())
+            seconds = _SILENT_SECONDS * np.exp(_SILENT_SPREAD * min(request.temperature, 1.0) * noise) / request.rate
+        part = replace(take.parts[0], text=SILENCE)
+        return silent_parts(part, min(seconds * len(take.parts), MAX_LINE_SECONDS), self.space.fps)
 
     def _warnings(self, request: LineRequest, performed: list[Performed]) -> tuple[str, ...]:
         warnings = list(super()._warnings(request, performed))
-        most = round(MAX_LINE_SECONDS * self.space.fps)  # the stop rule may end a take a little earlier
         longest = max(performed, key=lambda take: len(take.frames))
-        hurried = longest.starts[-1] + 1 < len(longest.frames) > most - self.space.fps
-        if longest.timeline is None and request.seconds is None and hurried:
-            warnings.append(
-                f"The line takes longer than {MAX_LINE_SECONDS:g} s and was hurried; split it into several lines."
-            )
         if request.timeline is not None and longest.timeline is None:
             warnings.append("The timeline decided the length only: nothing is said, or the face has one layer.")
         language = guess(request.text) if request.language == "auto" else request.language
         if language != "en" and request.emotion == "auto":
             name = LANGUAGES.get(language, language)
             warnings.append(f"Emotions are read from English words only; choose one for this line in {name}.")
-        if self._model.config.conditioning != "direction":
-            if request.energy != 1.0:
-                warnings.append(f"The checkpoint {self.name} does not know energy, so it was ignored.")
-            if not request.speaking:
-                warnings.append(f"The checkpoint {self.name} speaks every line; write '...' for a silent reaction.")
         return tuple(warnings)
-
-
-def _asked(request: LineRequest, part: Part, weights_of: WeightsOf) -> Asked:
-    """What is asked of a part on the whole."""
-    speaking = request.speaking and part.text != SILENCE
-    begin = Asked(part.weights(weights_of), part.intensity, request.energy, speaking)
-    if part.emotion_to is None:
-        return begin
-    return begin.halfway(Asked(part.weights_to(weights_of), part.intensity_to, request.energy, speaking))
 
 
 def _is_fixed(request: LineRequest, laid: _Laid) -> bool:
     """Whether a take has a length that it must keep."""
-    return any(given is not None for given in (request.seconds, request.timeline, laid.timeline))
+    return request.seconds is not None or laid.timeline is not None or request.origin != type(request.origin)()
 
 
-def _length_seed(take: Take) -> int:
-    """The seed of the take that decides how long this one is."""
+def _timing_seed(take: Take) -> int:
+    """The seed that times a take: the line's own, or that of the take that decides how long it is."""
+    if not take.request.vary_timing and any(part.text != SILENCE for part in take.parts):
+        return take.request.timing
     seed = ancestor(take.request.origin)
     return take.seed if seed is None else seed
-
-
-def _timing_seed(take: Take, speaks: bool) -> int:
-    """The seed that times a take: the line's own, or that of the take that decides how long it is."""
-    return take.request.timing if speaks and not take.request.vary_timing else _length_seed(take)

@@ -5,16 +5,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+from ..engine import DEFAULT_CHECKPOINT, load_engine
 from ..errors import CheckpointError, InputError
-from ..paper.checkpoint import load_paper_checkpoint
-from ..paper.decoding.projections import Precision
-from ..paper.performer import PaperPerformer
-from ..text import TextEncoder
 from .cteg import CtegPerformer
-from .devices import choose_device
 from .performer import Performer, Progress
+
+if TYPE_CHECKING:
+    from ..paper.decoding.projections import Precision
 
 
 def load_performer(
@@ -25,10 +24,14 @@ def load_performer(
     *,
     compiled: bool = False,
 ) -> Performer:
-    """Load from ``checkpoint`` (a folder; None for the bundled one) onto ``device``.
+    """Load from ``checkpoint`` (a folder; None for the bundled one).
 
-    ``precision`` "int8" decodes faster on a CPU and a little less exactly; ``compiled`` makes CUDA graphs or machine
-    code of decoding steps. Both are for the paper's model.
+    Args:
+        checkpoint: the folder.
+        device: "auto" performs with NumPy where the checkpoint can; "cpu", "cuda" and "mps" with torch.
+        progress: called with a fraction 0..1 and what is being done.
+        precision: "int8" decodes faster on a CPU and a little less exactly; for the paper's model.
+        compiled: CUDA graphs or machine code of decoding steps; for the paper's model.
 
     Raises:
         InputError: the checkpoint, device or torch has no such precision or cannot be compiled.
@@ -36,7 +39,6 @@ def load_performer(
         EnvironmentProblem: missing text encoder, or a device this Python cannot use.
     """
     report = progress or (lambda fraction, stage: None)
-    target = choose_device(device)
     report(0.0, "loading the model")
     folder = checkpoint or DEFAULT_CHECKPOINT
     performer: Performer
@@ -46,11 +48,15 @@ def load_performer(
                 raise InputError(f"{folder.name} decodes in fp32 only; {precision} is for the paper's model.")
             if compiled:
                 raise InputError(f"{folder.name} cannot be compiled; compiled steps are for the paper's model.")
-            loaded = load_checkpoint(folder, target)
-            report(0.2, "loading the model")
-            performer = CtegPerformer(loaded, TextEncoder.load(loaded.text_encoder, target))
+            engine, layered = load_engine(folder, device)
+            performer = CtegPerformer(engine, folder.name, layered=layered)
         case "cteg-paper":
-            performer = PaperPerformer(load_paper_checkpoint(folder, target), precision, compiled=compiled)
+            from ..paper.checkpoint import load_paper_checkpoint
+            from ..paper.performer import PaperPerformer
+            from .devices import choose_device
+
+            paper = load_paper_checkpoint(folder, choose_device(device))
+            performer = PaperPerformer(paper, precision, compiled=compiled)
         case unknown:
             raise CheckpointError(
                 f"The checkpoint in {folder} has the format {unknown!r}, which cannot be performed; choose another."

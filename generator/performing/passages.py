@@ -1,109 +1,145 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""When each passage of a line is performed, and how emotion and intensity move over the line."""
+"""A line as passages: when each is performed, and what the decoder is asked for in it.
+
+The decoder has learned clips of up to ten seconds that begin from any face. A longer line, and one whose directions
+change, is decoded in passages: each begins from the face that the one before it has arrived at, and the two become one
+over `OVERLAP_SECONDS`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from ..conditioning import turned
+from ..conditioning import Asked
 from ..direction.brackets import SILENCE
-from ..direction.script import Part, WeightsOf
+from ..direction.script import Part
+from ..moments import Moments
 from ..shared.easing import minimum_jerk
-from .asked import SILENT, Asked
-from .continuity import OVERLAP_SECONDS, SKIP_SECONDS, Passage
+from ..shared.timeline import Timeline
+from ..speech.reading import QUESTION_WORDS
 
-#: Shortest part of a passage that is its own, in seconds.
-_SHORTEST: Final = 1.0
-#: Speech is stretched so far to fill a length that is asked for; then the face goes on in silence.
-_STRETCH: Final = 1.15
+#: Seconds over which a passage becomes the next one.
+OVERLAP_SECONDS: Final = 0.5
 #: Longest silent passage, in seconds.
 _SILENT_SECONDS: Final = 5.0
-#: An emotion moves to the other one between these shares of its span, where two passages are blended;
-_MOVE_BEGIN, _MOVE_END = 0.3, 0.7
-#: or it turns at this share, where the decoder performs the move: as the teacher's takes do (median 0.49, nine in ten
-#: between 0.42 and 0.59 of their length).
+#: A line that moves to another emotion turns at this share of a passage, as the teacher's takes do (median 0.49, nine
+#: in ten between 0.42 and 0.59 of their length); over several passages it moves between two shares of its span.
 _TURN_AT: Final = 0.48
+_MOVE_BEGIN, _MOVE_END = 0.3, 0.7
 
 Floats = npt.NDArray[np.float32]
 
 
-def own_frames(frames: Sequence[int], fps: float) -> list[int]:
-    """Frames of the take that each passage has for itself, when decoded alone it would last ``frames``.
+@dataclass(frozen=True, eq=False)
+class Passage:
+    """What is decoded in one go.
 
-    A passage's skipped beginning and the overlap with the next one are taken off.
+    Attributes:
+        text: what the decoder reads; "..." for silence.
+        start: frame of the take at which it begins to take over.
+        asked: everything but the face that it begins from.
     """
-    skip, overlap = round(SKIP_SECONDS * fps), round(OVERLAP_SECONDS * fps)
-    last = len(frames) - 1
-    return [
-        max(count - (skip if k else 0) - (overlap if k < last else 0), round(_SHORTEST * fps))
-        if last
-        else count
-        for k, count in enumerate(frames)
-    ]  # fmt: skip
+
+    text: str
+    start: int
+    asked: Asked
+
+    @property
+    def finish(self) -> int:
+        """The frame of the take after its last one."""
+        return self.start + self.asked.frames
 
 
-def fitted(own: Sequence[int], total: int) -> list[int]:
-    """``own`` frames scaled in proportion to add up to ``total``."""
-    edges = np.round(np.cumsum([0, *own]) * (total / sum(own))).astype(int)
-    return [int(n) for n in np.maximum(np.diff(edges), 1)]
-
-
-def filled(parts: tuple[Part, ...], own: Sequence[int], total: int, fps: float) -> tuple[tuple[Part, ...], list[int]]:
-    """Parts and own frames, with silent passages at the end where ``total`` frames are much longer than the line."""
-    room = total - _STRETCH * sum(own)
-    count = int(np.ceil(room / (_SILENT_SECONDS * fps)))
-    if room < fps or count < 1:
-        return parts, list(own)
-    silent = replace(parts[-1], text=SILENCE)
-    return (*parts, *[silent] * count), [*own, *[max(1, round(room / count))] * count]
+def silent_parts(part: Part, seconds: float, fps: float) -> tuple[tuple[Part, ...], list[int]]:
+    """A silence as parts, none too long, and the frames of each."""
+    frames = max(round(seconds * fps), 1)
+    edges = np.linspace(0, frames, max(int(np.ceil(seconds / _SILENT_SECONDS)), 1) + 1).round().astype(int)
+    return (part,) * (len(edges) - 1), np.diff(edges).tolist()
 
 
 def passages(
-    parts: tuple[Part, ...],
-    own: Sequence[int],
-    fps: float,
-    weights_of: WeightsOf,
-    energy: float = 1.0,
-    speaking: bool = True,
-    *,
-    turns: bool = False,
-    layered: bool = False,
-) -> tuple[Passage, ...]:
+    parts: tuple[Part, ...], own: Sequence[int], fps: float, *, energy: float = 1.0, role: str = "speaking",
+    ending: str = "rest", timeline: Timeline | None = None,
+) -> tuple[Passage, ...]:  # fmt: skip
     """The passages of a take in which part k has ``own[k]`` frames for itself.
 
-    ``turns``: the decoder can be told when an emotion moves on (`ModelConfig.knows_when`), so that a passage which
-    moves all the way turns at a moment. ``layered``: what they say is a layer of its own.
+    Args:
+        parts: what is said or heard, and how it is felt.
+        own: at least one frame each.
+        fps: of the frames.
+        energy: of all of it.
+        role: of the parts with words; the others are silent.
+        ending: of the last one.
+        timeline: when it says, or hears, what.
     """
     overlap = round(OVERLAP_SECONDS * fps)
     edges = np.cumsum([0, *own])
     result = []
     for k, part in enumerate(parts):
-        start, skip = int(edges[k]), round(SKIP_SECONDS * fps) if k else 0
-        end = int(edges[k + 1]) + (min(overlap, own[k + 1]) if k + 1 < len(parts) else 0)
-        at = np.arange(start - skip, end)
-        members = [j for j, other in enumerate(parts) if other.span == part.span] if part.span else range(len(parts))
-        begin, finish = int(edges[members[0]]), int(edges[members[-1] + 1])
-        if turns and len(members) == 1:
-            moved = turned((at - (begin + _TURN_AT * (finish - begin))) / fps)
-        else:
-            moved = _moved(at, begin, finish)
-        speaks = speaking and part.text != SILENCE
-        told = 1.0 if speaks else SILENT
-        first = Asked(part.weights(weights_of), part.intensity, energy, told)
-        last = first
-        if part.emotion_to is not None:
-            last = Asked(part.weights_to(weights_of), part.intensity_to, energy, told)
-        else:
-            moved = np.zeros_like(moved)
-        result.append(Passage(part.text, start, skip, first, last, moved, layered and speaks))
+        start, last = int(edges[k]), k + 1 == len(parts)
+        end = int(edges[k + 1]) + (0 if last else min(overlap, own[k + 1]))
+        asked = _felt(parts, k, edges, (end - start) / fps)
+        voiced = part.text != SILENCE and timeline is not None
+        result.append(
+            Passage(
+                part.text,
+                start,
+                replace(
+                    asked,
+                    frames=end - start,
+                    energy=energy,
+                    role=role if part.text != SILENCE else "silent",
+                    ending=ending if last else "held",
+                    moments=_moments(timeline, start / fps, end / fps) if voiced and timeline is not None else None,
+                ),
+            )
+        )
     return tuple(result)
 
 
-def _moved(at: npt.NDArray[np.int64], begin: int, end: int) -> Floats:
-    share = (at - begin) / max(end - begin, 1)
-    return minimum_jerk(((share - _MOVE_BEGIN) / (_MOVE_END - _MOVE_BEGIN)).astype(np.float32))
+def _felt(parts: tuple[Part, ...], k: int, edges: npt.NDArray[np.int64], seconds: float) -> Asked:
+    """What is felt in a part, and what it moves to."""
+    part = parts[k]
+    begin = part.weights()
+    if part.emotion_to is None:
+        return Asked(0, begin, intensity=part.intensity)
+    end = part.weights_to()
+    members = [j for j, other in enumerate(parts) if other.span == part.span] if part.span else range(len(parts))
+    shares = (0.0, 1.0)
+    if len(members) > 1:
+        first, last = edges[members[0]], edges[members[-1] + 1]
+        at = (edges[[k, k + 1]] - first) / max(last - first, 1)
+        moved = minimum_jerk((at - _MOVE_BEGIN) / (_MOVE_END - _MOVE_BEGIN))
+        shares = float(moved[0]), float(moved[1])
+    # One intensity per passage, the larger one; each end's share of it is in its weights.
+    strengths = [part.intensity + share * (part.intensity_to - part.intensity) for share in shares]
+    most = max(*strengths, 1e-6)
+    ends = [
+        np.asarray(((1 - share) * begin + share * end) * (strength / most), np.float32)
+        for share, strength in zip(shares, strengths, strict=True)
+    ]
+    return Asked(0, ends[0], ends[1], _TURN_AT * seconds, most)
+
+
+def _moments(timeline: Timeline, start: float, end: float) -> Moments:
+    """What a passage is told of a timeline: what begins within it."""
+
+    def within(time: float) -> bool:
+        return start <= time < end
+
+    phrases = [phrase for phrase in timeline.phrases if phrase.start < end and phrase.end > start]
+    first = {word.start: word.text for word in timeline.words}
+    asks = [phrase.mark == "?" and first.get(phrase.start, "") in QUESTION_WORDS for phrase in phrases]
+    part = replace(
+        timeline,
+        words=tuple(word for word in timeline.words if within(0.5 * (word.start + word.end))),
+        phrases=tuple(phrases),
+        accents=tuple(accent for accent in timeline.accents if within(accent.time)),
+        events=tuple(event for event in timeline.events if within(event.start)),
+    )
+    return Moments.of_timeline(part, asks, start)

@@ -7,11 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from ..clips import Clips
 from ..direction.script import Part
@@ -19,17 +18,20 @@ from ..errors import GeneratorError, InputError
 from ..requests import LineRequest
 from ..shared.spaces import Space
 from ..shared.timeline import Timeline
-from ..text import TextEncoder
-from .sampling import TakeSeed
+from .draws import TakeSeed
 from .spread import most_different
-
-if TYPE_CHECKING:
-    pass
 
 #: Takes decoded together at most; more would only cost memory.
 _BATCH: Final = 64
 
 Progress = Callable[[float, str], None]
+
+
+class Reader(Protocol):
+    """What reads lines."""
+
+    def unknown_share(self, line: str) -> float:
+        """Share of the line's tokens that its vocabulary does not have, 0..1."""
 
 
 class OutOfMemory(GeneratorError):
@@ -91,25 +93,23 @@ class Performed:
 
 
 class Performer(ABC):
-    """A loaded checkpoint and its text encoder, ready to perform lines.
+    """A loaded checkpoint, ready to perform lines.
 
     Attributes:
         name: the checkpoint's, stored with each clip.
-        encoder: the text encoder.
+        reader: reads the lines.
         space: what the channels of its clips mean.
     """
 
-    def __init__(self, name: str, encoder: TextEncoder, space: Space) -> None:
-        self.name = name
-        self.encoder = encoder
-        self.space = space
+    def __init__(self, name: str, reader: Reader, space: Space) -> None:
+        self.name, self.reader, self.space = name, reader, space
 
     def perform(self, requests: list[LineRequest], progress: Progress | None = None) -> list[Clips]:
         """Perform validated requests; all takes of all lines are decoded together.
 
         Args:
             requests: from `LineRequest.validated`.
-            progress: called with (fraction 0..1, stage); may raise `generator.performing.sampling.Cancelled`.
+            progress: called with (fraction 0..1, stage); may raise, to stop.
 
         Raises:
             InputError: a line the text encoder cannot read, or a length the checkpoint cannot perform.
@@ -127,7 +127,9 @@ class Performer(ABC):
                     report((start + count * done / steps) / len(takes), "performing")
 
                 performed += self._decode(batch, on_step)
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported here
+                raise
             raise OutOfMemory("The device ran out of memory; ask for fewer takes or choose the cpu device.") from error
         return self._collect(requests, takes, performed)
 
@@ -153,7 +155,7 @@ class Performer(ABC):
 
     def _plan(self, requests: list[LineRequest]) -> list[Take]:
         for request in requests:
-            if self.encoder.unknown_share(request.text) > 0.5 and any(c.isalpha() for c in request.text):
+            if self.reader.unknown_share(request.text) > 0.5 and any(c.isalpha() for c in request.text):
                 raise InputError("The text encoder knows few of the line's words; write it in English.")
         return [
             Take(index, request, parts, request.seed + k)
@@ -206,7 +208,7 @@ class Performer(ABC):
             "timing": request.timing,
             "vary_timing": request.vary_timing,
             "language": request.language,
-            "layered": request.layered,
+            "ending": request.ending,
             **(request.origin.to_json() or {"branch": None, "vary": None}),
         }
 

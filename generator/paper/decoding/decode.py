@@ -104,7 +104,7 @@ def unfinished(frames: Tensor) -> PaperBatch:
 def draw_noise(config: PaperConfig, rows: Sequence[np.random.Generator], count: int) -> Tensor:
     """Draws for `decode`, (B, count, L, 2, D): each row from its own generator, a longer row beginning like a shorter.
 
-    ``generator.performing.sampling.TakeSeed(seed, line).rng(STREAM_LATENT)`` is the generator of a take.
+    ``generator.performing.draws.TakeSeed(seed, line).rng(STREAM_LATENT)`` is the generator of a take.
     """
     shape = (count, config.n_layers, 2, config.d_model)
     return torch.from_numpy(np.stack([rng.standard_normal(shape, dtype=np.float32) for rng in rows]))
