@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     from .evaluation import command as evaluate
     from .released import command as convert
     from .training import command as train
-    from .training import refit_emotion, refit_length
+    from .training import refit_emotion
 
     # Each module has ``add_arguments`` and ``run``.
     modules: tuple[tuple[str, Any, str], ...] = (
@@ -44,7 +44,6 @@ def _parser() -> argparse.ArgumentParser:
         ("corpus", build, "write a corpus of teacher performances"),
         ("train", train, "train a model on a corpus, EmoAva or captures; run again to resume"),
         ("refit-emotion", refit_emotion, "fit what reads emotions from words again, and leave the rest"),
-        ("refit-length", refit_length, "fit what predicts lengths again, and leave the rest"),
         ("evaluate", evaluate, "judge a checkpoint's free-running takes on held-out lines"),
         ("convert", convert, "read the paper's released checkpoint into safetensors and JSON"),
     )

@@ -28,17 +28,8 @@ def emotions_of(transcripts: list[Transcript]) -> tuple[list[str], list[str]]:
 
 
 def _read_from_words(lines: list[str]) -> list[str]:
-    import torch
+    from ..emotions import EMOTIONS
+    from ..engine import DEFAULT_CHECKPOINT, load_engine
 
-    from ..checkpoint import load_checkpoint
-    from ..text import TextEncoder
-
-    checkpoint = load_checkpoint()
-    encoder = TextEncoder.load(checkpoint.text_encoder)
-    guesses: list[str] = []
-    with torch.inference_mode():
-        for start in range(0, len(lines), 128):
-            features = encoder.encode(lines[start : start + 128])
-            logits = checkpoint.generator.emotion(features.hidden, features.mask)
-            guesses += [checkpoint.generator.decoder.config.emotions[int(k)] for k in logits.argmax(-1)]
-    return guesses
+    engine, _ = load_engine(DEFAULT_CHECKPOINT)
+    return [EMOTIONS[int(k)] for k in engine.emotions(lines).argmax(-1)]

@@ -179,7 +179,7 @@ def _config(kind: Any, shape: dict[str, Any], reference: bool, start: Any) -> An
             return kind.reference(**shape) if reference else kind(**shape)
         if reference:
             raise InputError("--reference is for new models; a checkpoint has its own quirks, which --set can switch.")
-        held = start.model.config if hasattr(start, "model") else start.generator.decoder.config
+        held = start.model.config if hasattr(start, "model") else start.decoder.config
         return replace(held, **shape)
     except ValueError as error:
         raise InputError(f"These settings do not fit together: {error}.") from error
