@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,11 @@ class Direction:
         intensity: about 0..1.5; 1 is natural.
         towards: weights of the emotion that the performance moves to over the line, (14,); None where it stays.
         energy: 0.4..1.6, tempo and size of all movement; 1 is natural.
-        speaking: False for a silent reaction to the line.
+        role: "speaking", "listening" to somebody else who says the line, or "silent".
+        start: the face that the performance begins from, float32 (C,); None or zeros at rest.
+        ending: "rest", "trace" or "held"; see `generator.corpus.direction.Direction`.
+        timeline: when what is said, the partner's where it listens: "words", "phrases", "accents" and "events" in
+            seconds (`generator.corpus.build.compact`); None in silence, or where the data set does not say.
         turn: seconds at which it is halfway to ``towards``; None where it stays, or where nobody knows when.
     """
 
@@ -30,8 +35,16 @@ class Direction:
     intensity: float
     towards: npt.NDArray[np.float32] | None = None
     energy: float = 1.0
-    speaking: bool = True
+    role: str = "speaking"
     turn: float | None = None
+    start: npt.NDArray[np.float32] | None = None
+    ending: str = "rest"
+    timeline: Mapping[str, Any] | None = None
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the performer says the line."""
+        return self.role == "speaking"
 
     @property
     def basic(self) -> npt.NDArray[np.float32]:
