@@ -19,10 +19,23 @@ import numpy.typing as npt
 from ..emotions import BASIC_EMOTIONS, EMOTION_NAMES, EMOTIONS, basic_weights, emotion_vector
 from ..errors import DataError
 from ..shared.spaces import ARKIT55
-from .direction import Direction
+from ..shared.timeline import Timeline
+from .direction import ENDINGS, ROLES, Direction, Ending, Role
 from .reader import SCHEMA_VERSION
 from .teacher import TEACHER_VERSION, Acted, act_timed
-from .texts import SPLITS, Line, builtin_lines, everyday_lines, read_goemotions, read_xed, split_of, unique
+from .texts import (
+    REGISTERS,
+    SPLITS,
+    Line,
+    builtin_lines,
+    everyday_lines,
+    read_goemotions,
+    read_xed,
+    split_of,
+    unique,
+    written_lines,
+)
+from .utterance import Utterance
 
 #: Share of clips whose emotion has nothing to do with their line, so that a request can be followed on any text.
 UNRELATED_SHARE: Final = 0.28
@@ -30,8 +43,15 @@ UNRELATED_SHARE: Final = 0.28
 _ENCORE_SHARE: Final = 0.15
 #: Share of clips that move to a second emotion, of silent reactions, and of clips with another energy than 1.
 _TOWARDS_SHARE: Final = 0.18
-_SILENT_SHARE: Final = 0.16
 _ENERGY_SHARE: Final = 0.4
+#: Shares of who says the line, of how clips end, of clips that begin from a face of another take, and of those whose
+#: last emotion was the same.
+_ROLES: Final = (0.62, 0.2, 0.18)
+_ENDINGS: Final = (0.45, 0.3, 0.25)
+_CARRIED_SHARE: Final = 0.55
+_SAME_MOOD_SHARE: Final = 0.35
+#: Of the faces that clips begin from: those in the middle of a take rather than at its end.
+_MIDDLE_SHARE: Final = 0.3
 #: Share of the unrelated emotions that are a mixture of two with random weights.
 _MIXTURE_SHARE: Final = 0.25
 #: Clips that follow their line's label are spread evenly over the leading emotions, but no line is acted more often.
@@ -49,6 +69,19 @@ SOURCES: Final = {
 
 
 @dataclass(frozen=True)
+class Before:
+    """The take whose face a clip begins from: its line, emotion and seed, and where in it, 0..1."""
+
+    text: str
+    emotion: str
+    intensity: float
+    role: Role
+    ending: Ending
+    seed: int
+    share: float
+
+
+@dataclass(frozen=True)
 class Job:
     """One clip to act.
 
@@ -56,11 +89,12 @@ class Job:
         text: the line.
         feelings: weights over `EMOTIONS` (14,); towards: those it moves to over the line, or None.
         weights: ``feelings`` as the nearest blend over `BASIC_EMOTIONS` (7,).
-        intensity, energy, speaking: see `Direction`.
+        intensity, energy, role, ending: see `Direction`.
         seed: of the take.
         emotion: name of the leading feeling.
         labelled: the feeling is the line's own.
         source: collection of the line.
+        before: what it begins from; None at rest.
     """
 
     text: str
@@ -69,11 +103,13 @@ class Job:
     weights: tuple[float, ...]
     intensity: float
     energy: float
-    speaking: bool
+    role: Role
+    ending: Ending
     seed: int
     emotion: str
     labelled: bool
     source: str
+    before: Before | None = None
 
 
 def build_corpus(
@@ -143,7 +179,7 @@ def build_corpus(
 
 def gather_lines(xed: Path | None, goemotions: Path | None) -> tuple[list[Line], list[str]]:
     """All distinct lines that may be acted, and a sentence for every row that could not be read."""
-    collections = [builtin_lines()]
+    collections = [builtin_lines(), written_lines()]
     if xed is not None:
         collections.append(read_xed(xed))
     if goemotions is not None:
@@ -190,18 +226,34 @@ def choose_jobs(lines: list[Line], count: int, takes: int, rng: np.random.Genera
             others = [name for name in EMOTIONS if name != emotion]
             towards = _rounded(emotion_vector(others[int(rng.integers(len(others)))]))
         wide = rng.random() < 0.2
-        intensity = rng.uniform(0.2, 1.5) if wide else np.clip(rng.normal(0.98, 0.17), 0.6, 1.35)
+        centre = REGISTERS[line.register] if labelled else 0.98
+        intensity = rng.uniform(0.2, 1.5) if wide else np.clip(rng.normal(centre, 0.17), min(0.6, centre - 0.2), 1.5)
         energy = np.clip(rng.normal(1.0, 0.28), 0.45, 1.55) if rng.random() < _ENERGY_SHARE else 1.0
-        speaking = rng.random() >= _SILENT_SHARE
+        role = ROLES[int(rng.choice(3, p=_ROLES))]
+        ending = ENDINGS[int(rng.choice(3, p=_ENDINGS))]
         repeats = takes + (1 if rng.random() < _ENCORE_SHARE else 0)
         jobs += [
             Job(
                 line.text, _rounded(feelings), towards, _rounded(basic_weights(feelings)), round(float(intensity), 3),
-                round(float(energy), 3), bool(speaking), int(rng.integers(2**31)), emotion, bool(labelled), line.source,
+                round(float(energy), 3), role, ending, int(rng.integers(2**31)), emotion, bool(labelled), line.source,
+                _before(lines, emotion, rng) if rng.random() < _CARRIED_SHARE else None,
             )
             for _ in range(min(repeats, count - len(jobs)))
         ]  # fmt: skip
     return jobs
+
+
+def _before(lines: list[Line], emotion: str, rng: np.random.Generator) -> Before:
+    """A take whose face another one begins from: another line, often in the same mood, that ended without rest."""
+    line = lines[int(rng.integers(len(lines)))]
+    other = EMOTIONS[int(rng.integers(len(EMOTIONS)))]
+    mood = emotion if rng.random() < _SAME_MOOD_SHARE else other
+    middle = rng.random() < _MIDDLE_SHARE
+    intensity = round(float(np.clip(rng.normal(1.0, 0.22), 0.3, 1.5)), 3)
+    return Before(
+        line.text, mood, intensity, ROLES[int(rng.choice(3, p=_ROLES))], "held" if rng.random() < 0.5 else "trace",
+        int(rng.integers(2**31)), round(float(rng.uniform(0.35, 0.9)), 3) if middle else 1.0,
+    )  # fmt: skip
 
 
 def _any_feeling(emotion: str, rng: np.random.Generator) -> tuple[str, npt.NDArray[np.float64]]:
@@ -228,7 +280,38 @@ def _forever(lines: list[Line], rng: np.random.Generator) -> Iterator[Line]:
 
 
 def _act(job: Job) -> Acted:
-    return act_timed(job.text, Direction(job.feelings, job.towards, job.intensity, job.energy, job.speaking), job.seed)
+    direction = Direction(
+        job.feelings, job.towards, job.intensity, job.energy, job.role, start=_start(job.before), ending=job.ending
+    )
+    return act_timed(job.text, direction, job.seed)
+
+
+def _start(before: Before | None) -> tuple[float, ...] | None:
+    """The face that a clip begins from, as it is stored; acted on the spot, so that any worker finds the same."""
+    if before is None:
+        return None
+    direction = Direction.named(before.emotion, intensity=before.intensity, role=before.role, ending=before.ending)
+    frames = act_timed(before.text, direction, before.seed).performance
+    return tuple(frames[round(before.share * (len(frames) - 1))].astype(np.float16).astype(float).tolist())
+
+
+def compact(timeline: Timeline) -> dict[str, list[Any]]:
+    """What a decoder is told of a timeline, in seconds.
+
+    "words": [start, end]; "phrases": [start, end, mark, whether it asks what, who, why ...]; "accents": [time, size];
+    "events": [name, start, end].
+    """
+
+    def seconds(*times: float) -> list[float]:
+        return [round(time, 3) for time in times]
+
+    asks = Utterance.of(timeline, timeline.start).phrases
+    return {
+        "words": [seconds(word.start, word.end) for word in timeline.words],
+        "phrases": [[*seconds(p.start, p.end), p.mark, p.asks_what] for p in asks],
+        "accents": [seconds(accent.time, accent.size) for accent in timeline.accents],
+        "events": [[event.name, *seconds(event.start, event.end)] for event in timeline.events],
+    }
 
 
 def _write_split(folder: Path, split: str, jobs: list[Job], workers: int, progress: bool) -> dict[str, Any]:
@@ -237,17 +320,23 @@ def _write_split(folder: Path, split: str, jobs: list[Job], workers: int, progre
 
     raw = folder / f"{split}_values.raw"
     lengths: list[int] = []
+    starts: list[npt.NDArray[np.float16]] = []
     with raw.open("wb") as values, (folder / f"{split}_lines.jsonl").open("w", encoding="utf-8") as lines:
         bar = tqdm(total=len(jobs), desc=f"acting {split}", unit="clip", disable=not progress, mininterval=1.0)
         for job, acted in zip(jobs, _acted(jobs, workers), strict=True):
             acted.performance.astype(np.float16).tofile(values)
             lengths.append(len(acted.performance))
-            turn = None if acted.turn is None else round(acted.turn, 3)
-            lines.write(json.dumps(asdict(job) | {"turn": turn}, ensure_ascii=False) + "\n")
+            starts.append(acted.start.astype(np.float16))
+            row = {name: value for name, value in asdict(job).items() if name != "before"}
+            row["turn"] = None if acted.turn is None else round(acted.turn, 3)
+            if acted.timeline is not None:
+                row["timeline"] = compact(acted.timeline)
+            lines.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
             bar.update()
         bar.close()
     offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
     np.save(folder / f"{split}_offsets.npy", offsets, allow_pickle=False)
+    np.save(folder / f"{split}_starts.npy", np.array(starts), allow_pickle=False)
     shape = (int(offsets[-1]), ARKIT55.size)
     source = np.memmap(raw, np.float16, "r", shape=shape)
     target = np.lib.format.open_memmap(folder / f"{split}_values.npy", "w+", np.float16, shape)

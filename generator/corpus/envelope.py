@@ -29,7 +29,7 @@ class Envelope:
                 moves.append((fades, float(rng.uniform(0.4, 0.8)), _EPISODE.draw(rng, "surprise_fades_to")))
         for phrase in spoken.phrases[1:]:
             if phrase.start > arrived:
-                moves.append((phrase.start - 0.25, float(rng.uniform(0.35, 0.6)), _EPISODE.draw(rng, "phrase_level")))
+                moves.append((phrase.start - 0.25, float(rng.uniform(0.28, 0.5)), _EPISODE.draw(rng, "phrase_level")))
         # Most feelings come out fully once the words are out of the way.
         after = max(spoken.end - 0.1, plan.onset + 0.3)
         if spoken.phrases:
@@ -42,12 +42,17 @@ class Envelope:
             moves.append((time, _EPISODE.draw(rng, "relax_seconds"), level))
             time += 0.6 * _EPISODE.draw(rng, "relax_every") + 0.3
             low = not low
+        if plan.trace is not None:
+            moves = [move for move in moves if move[0] < plan.release - 0.05]
+            moves.append((plan.release, _EPISODE.draw(rng, "sink_seconds"), plan.trace))
         self._moves = np.array(sorted(moves))
-        self._swells = spoken.accents[spoken.accents > plan.onset]
-        self._swell_sizes = rng.uniform(*_EPISODE.range("swell"), size=len(self._swells))
+        felt = (spoken.accents > plan.onset) & (spoken.accents < plan.release)
+        self._swells = spoken.accents[felt]
+        # The words that matter are where a feeling shows most.
+        self._swell_sizes = rng.uniform(*_EPISODE.range("swell"), size=len(self._swells)) * spoken.accent_sizes[felt]
 
     def __call__(self, t: Floats) -> Floats:
         """Level at times ``t``: about 0..1.15, shape of ``t``."""
         moved = track(t, self._moves[:, 0], self._moves[:, 1], self._moves[:, 2])
-        level: Floats = np.maximum(moved + pulses(t, self._swells, 0.25, 0.5, self._swell_sizes), 0.0)
+        level: Floats = np.maximum(moved + pulses(t, self._swells, 0.22, 0.38, self._swell_sizes), 0.0)
         return level

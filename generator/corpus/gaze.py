@@ -7,6 +7,7 @@ somebody while turning the head keeps the eyes on them.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,8 +15,9 @@ import numpy as np
 
 from ..shared.easing import minimum_jerk
 from .curves import Floats, track
+from .direction import Role
+from .plan import Plan
 from .recipes import Manner, Numbers
-from .utterance import Utterance
 
 _GAZE: Final = Numbers("gaze")
 _BLINKS: Final = Numbers("blinks")
@@ -38,15 +40,17 @@ def plan_gaze(
     manner: Manner,
     rest: tuple[float, float],
     side: float,
-    onset: float,
-    utterance: Utterance,
-    stop: float,
+    plan: Plan,
     turn: tuple[float, float, float] | None = None,
+    role: Role = "speaking",
 ) -> GazePlan:
-    """Fixations of a take until ``stop``; ``rest`` is the emotion's own gaze (pitch, yaw to ``side``).
+    """Fixations of a take; ``rest`` is the emotion's own gaze (pitch, yaw to ``side``).
 
-    ``turn`` is when the performance moves to another emotion, and that one's gaze (time, pitch, yaw).
+    ``turn`` is when the performance moves to another emotion, and that one's gaze (time, pitch, yaw). Who listens
+    looks at the partner, mostly.
     """
+    onset, utterance, stop = plan.onset, plan.utterance, min(plan.lives_until, plan.seconds)
+    steady = 0.15 if role == "listening" else 1.0
     fixations: list[tuple[float, float, float]] = []
 
     def look(time: float, pitch: float, yaw: float) -> None:
@@ -56,13 +60,20 @@ def plan_gaze(
     scale = rng.uniform(0.6, 1.2, 2)
     drawn = (rest[0] * scale[0], side * rest[1] * scale[1])
     dwells = abs(drawn[0]) + abs(drawn[1]) > 0.05
-    if rng.random() < _GAZE["thought_first"] * (1.0 - manner.dart):
+    if rng.random() < _GAZE["thought_first"] * (1.0 - manner.dart) * steady:
         # The line comes out of a thought: eyes away first, then to the partner.
         look(0.0, rng.uniform(-0.12, 0.18), rng.choice((-1.0, 1.0)) * rng.uniform(0.08, 0.28))
         if not dwells:
             look(onset + rng.uniform(0.0, 0.25), *home)
     if dwells:
         look(onset + rng.uniform(-0.05, 0.2), *drawn)
+        if role == "listening":
+            look(onset + rng.uniform(0.6, 1.3), *home)
+    for begin, back in plan.thoughts:
+        # A beat of thought: away before the clause, up or down and aside, back before its end.
+        away = rng.choice((-1.0, 1.0)) * rng.uniform(*_GAZE.range("thought_yaw"))
+        look(begin, rng.choice((-1.0, 1.0)) * rng.uniform(*_GAZE.range("thought_pitch")), away)
+        look(back, *home)
     for phrase in utterance.phrases:
         start, end, mark = phrase.start, phrase.end, phrase.mark
         if turn is not None and start > turn[0]:
@@ -70,7 +81,7 @@ def plan_gaze(
             dwells = abs(drawn[0]) + abs(drawn[1]) > 0.05
         if dwells and rng.random() < 0.5:
             look(start + rng.uniform(0.0, 0.4) * (end - start), *(home if rng.random() < 0.65 else drawn))
-        elif rng.random() < manner.avert:
+        elif rng.random() < manner.avert * _GAZE["avert_within"]:
             look(
                 start + rng.uniform(0.0, 0.3) * (end - start),
                 drawn[0] + rng.uniform(-0.08, 0.15),
@@ -92,10 +103,11 @@ def plan_gaze(
         drawn = (turn[1], side * turn[2])
         look(turn[0] + rng.uniform(0.3, 0.6), *drawn)
     for time in np.arange(0.35, stop, 0.42):
-        if rng.random() < 0.6 * manner.dart:
+        if rng.random() < 0.6 * manner.dart * max(steady, 0.4):
             look(float(time) + rng.uniform(0.0, 0.25), rng.normal(0.0, 0.07), rng.normal(0.0, 0.17))
     if rng.random() < 0.7:
         look(stop - rng.uniform(0.15, 0.6), *(home if rng.random() < 0.6 else drawn))
+    fixations += _idle(rng, sorted(f for f in fixations if f[0] < stop), stop, 0.4 if role == "listening" else 1.0)
     fixations = sorted(f for f in fixations if f[0] < stop)
     kept: list[tuple[float, float, float]] = []
     for fixation in fixations:
@@ -103,6 +115,20 @@ def plan_gaze(
             kept.append(fixation)
     array = np.array(kept).reshape(-1, 3)
     return GazePlan(array[:, 0], array[:, 1:])
+
+
+def _idle(
+    rng: np.random.Generator, fixations: list[tuple[float, float, float]], stop: float, size: float
+) -> list[tuple[float, float, float]]:
+    """Small shifts wherever the eyes would rest for long: from one eye of the partner to the other, to the mouth."""
+    found: list[tuple[float, float, float]] = []
+    edges = [(0.0, 0.0, 0.0), *fixations, (stop, 0.0, 0.0)]
+    for (time, pitch, yaw), following in itertools.pairwise(edges):
+        time += float(rng.uniform(*_GAZE.range("idle_every")))
+        while time < following[0] - 0.3:
+            found.append((time, pitch + size * rng.normal(0.0, 0.035), yaw + size * rng.normal(0.0, 0.06)))
+            time += float(rng.uniform(*_GAZE.range("idle_every")))
+    return found
 
 
 def world_gaze(plan: GazePlan, t: Floats, speed: float, stop: float, rng: np.random.Generator) -> Floats:

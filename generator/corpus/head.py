@@ -75,7 +75,12 @@ def head_motion(
     for time in utterance.nods:
         if rng.random() < 0.75:
             beats = time + np.array([0.02, 0.34])
-            pitch = pitch + pulses(t, beats, 0.15, 0.19, np.array([1.0, 0.55]) * _HEAD["nods"] * (0.5 + 0.5 * gain))
+            size = _HEAD["nods"] if not utterance.heard else _HEAD.draw(rng, "listening_nod")
+            pitch = pitch + pulses(t, beats, 0.15, 0.19, np.array([1.0, 0.55]) * size * (0.5 + 0.5 * gain))
+    # A slow breath moves the head of whoever does not speak.
+    breath = float(rng.uniform(0.22, 0.32))
+    sigh = _HEAD["breath"] * (0.3 if utterance.phrases else 1.0)
+    pitch = pitch + sigh * np.sin(2.0 * np.pi * (breath * t + rng.random()))
     wander = drift(rng, t, 3) * np.array(_HEAD.list("sway"))[:, None] * manner.sway
     result: Floats = np.stack([pitch + wander[0], yaw + wander[1], roll + wander[2]], axis=1)
     return result

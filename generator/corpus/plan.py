@@ -10,7 +10,7 @@ import numpy as np
 
 from ..speech.reading import Script
 from ..speech.timing import fitted, speak
-from .direction import Direction
+from .direction import Direction, Ending, Role
 from .mixture import Acting
 from .recipes import GESTURES, Numbers
 from .utterance import Utterance
@@ -20,6 +20,10 @@ MIN_SECONDS: Final = 1.0
 MAX_SECONDS: Final = 10.0
 
 _TIMES: Final = Numbers("episode")
+_LISTENING: Final = Numbers("listening")
+_GAZE: Final = Numbers("gaze")
+#: Ending -> how long the way out takes: to the standard face; what lives on after the sinking; what is held on.
+_FALLS: Final[dict[Ending, str]] = {"rest": "release_seconds", "trace": "trace_seconds", "held": "held_seconds"}
 #: A gesture in time: name, start, seconds.
 Placed = tuple[str, float, float]
 
@@ -29,15 +33,18 @@ class Plan:
     """Times in seconds from the first frame.
 
     Attributes:
-        utterance: the spoken line (empty for a silent reaction).
+        utterance: the line, spoken or heard (empty for a silent reaction).
         onset, onset_seconds: when the feeling starts to show, and how long it takes to arrive.
         wind_up: seconds of the anticipation that ends at the onset; 0 none.
         early: level it holds before the onset (a feeling that dawns during the line starts from a trace).
         turn: when the second pattern takes over; None when there is only one.
         gestures: laughs, sighs, nods, glances.
-        release: when the face begins to return to neutral.
+        release: when the feeling begins to let go; with the ending "held", the end.
         seconds: length of the take.
         loudness: how far the mouth opens in speech, 1 natural.
+        trace: level that the feeling sinks to at last; None where it is held, or where the whole face returns to rest.
+        rests: the whole face returns to rest.
+        thoughts: (begin, end) of a look away before a clause.
     """
 
     utterance: Utterance
@@ -50,41 +57,59 @@ class Plan:
     release: float
     seconds: float
     loudness: float = 1.0
+    trace: float | None = None
+    rests: bool = True
+    thoughts: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def lives_until(self) -> float:
+        """Seconds until which eyes, lids and breath go on: to the end of a take that does not come to rest."""
+        return self.release if self.rests else self.seconds + 1.0
 
 
 def make_plan(script: Script, acting: Acting, direction: Direction, rng: np.random.Generator) -> Plan:
     """Draws a plan; with ``direction.seconds`` words, pauses and holds are fitted to that length (1..10 s)."""
     manner, intensity = acting.manner, direction.intensity
-    if not direction.speaking:
+    if direction.role == "silent":
         script = script.silent()
-    spoken = bool(script.words)
+    listens = direction.role == "listening" and bool(script.words)
+    spoken = bool(script.words) and not listens
     tempo = direction.energy**0.3
     quick = (1.25 - 0.25 * intensity) / tempo
     jitter = _TIMES.draw(rng, "onset_jitter")
     onset_seconds = float(np.clip(manner.onset * quick * jitter, *_TIMES.range("onset_seconds")))
     before, after = _draw_sounds(acting, intensity, spoken, rng)
+    if listens:
+        before = ""
     onset = _TIMES.draw(rng, "onset_at")
     wind_up = min(_TIMES.draw(rng, "wind_up_seconds") / tempo, onset)
     if rng.random() > _TIMES["wind_up_chance"]:
         wind_up = 0.0
     mode = int(rng.choice(3, p=_TIMES.list("entrance")))
     mode = mode if spoken else 0
+    partner = float(rng.uniform(*_LISTENING.range("lead"))), float(rng.uniform(*_LISTENING.range("rate")))
     lead = (onset + onset_seconds * (0.55, 0.1, 0.0)[mode]) + _TIMES.draw(rng, "pause_before_speech") / tempo
     placed: list[Placed] = []
     if before:
         length = _length(before, rng)
         placed.append((before, onset + 0.05, length))
         lead = max(lead, onset + 0.05 + 0.85 * length)
+    if listens:
+        lead = partner[0]
     rate = manner.rate * (0.94 + 0.06 * intensity) * float(np.exp(rng.normal(0.0, 0.07))) * tempo
     hold = manner.hold * _TIMES.draw(rng, "hold_jitter") * (0.75 + 0.25 * intensity)
     silent_hold = _TIMES.draw(rng, "silent_hold")
     if not spoken:
-        hold += silent_hold * (1.4 if acting.moves_on else 1.0)
+        hold += silent_hold * (0.5 if listens else 1.0) * (1.4 if acting.moves_on else 1.0)
     after_length = _length(after, rng) if after else 0.0
     tail = max(hold, 0.9 * after_length + 0.15)
-    fall = _TIMES.draw(rng, "release_seconds")
+    fall = _TIMES.draw(rng, _FALLS[direction.ending])
+    sink = _TIMES.draw(rng, "sink_seconds")
+    level_left = _TIMES.draw(rng, "trace")
+    if direction.ending == "trace":
+        fall += sink
     jaw = manner.jaw * (0.55 + 0.45 * (0.55 + 0.45 * intensity)) * (0.8 + 0.2 * direction.energy)
-    utterance = Utterance.of(speak(script, rng, rate, lead), lead)
+    utterance = Utterance.of(speak(script, rng, partner[1] if listens else rate, lead), lead)
     tail = max(tail, max((start + 0.8 for _, start in utterance.events), default=0.0) - utterance.end)
     total = utterance.end + tail + fall
     wanted = float(np.clip(direction.seconds if direction.seconds is not None else total, MIN_SECONDS, MAX_SECONDS))
@@ -92,7 +117,7 @@ def make_plan(script: Script, acting: Acting, direction: Direction, rng: np.rand
         # Silence gives way first, then speech, as an actor would do it.
         voice = utterance.end - lead
         quiet = lead + tail + fall
-        quiet_scale = float(np.clip((wanted - voice) / quiet, 0.45, 2.2 if spoken else 20.0))
+        quiet_scale = float(np.clip((wanted - voice) / quiet, 0.45, 2.2 if voice > 0.0 else 20.0))
         speech_scale = (wanted - quiet * quiet_scale) / voice if voice > 0.0 else 1.0
         if speech_scale > 1.6:
             speech_scale = 1.6
@@ -114,14 +139,52 @@ def make_plan(script: Script, acting: Acting, direction: Direction, rng: np.rand
     turn = None
     if acting.then is not None:
         turn = _turning_point(utterance, onset + onset_seconds, release, acting.moves_on, rng)
+    if listens:
+        # The word that tells: the reaction to it is what there is to see.
+        accents = utterance.timeline.accents
+        weights = np.array([a.size * (0.5 + (a.time - lead) / max(utterance.end - lead, 0.1)) for a in accents])
+        told = accents[int((weights * rng.uniform(0.6, 1.0, len(accents))).argmax())].time if accents else lead
+        onset = min(told + _LISTENING.draw(rng, "reaction"), max(release - onset_seconds - 0.3, 0.2))
+        wind_up = min(wind_up, onset)
+        nods = _LISTENING.by(acting.emotion, "nods")
+        utterance = Utterance.listened(utterance.timeline, nods, rng)
+        if turn is not None:
+            turn = max(turn, min(onset + onset_seconds, release - 0.6))
     early = 0.0
     level = _TIMES.draw(rng, "early_level")
     if mode == 2 and len(utterance.accents) and not acting.moves_on:
         early = level
         first = utterance.accents[int(rng.integers((len(utterance.accents) + 1) // 2))]
         onset = max(onset, float(first) - 0.6 * onset_seconds)
-    placed += _draw_moves(acting, utterance, onset + onset_seconds, release, turn, placed, rng)
-    return Plan(utterance, onset, onset_seconds, wind_up, early, turn, tuple(placed), release, wanted, jaw)
+    if listens:
+        early = 0.5 * level
+    rests = direction.ending == "rest"
+    if not rests:
+        release = wanted - 0.3 * fall if direction.ending == "held" else max(release, wanted - fall)
+    latest = release if rests else min(release, wanted - 0.45)
+    placed += _draw_moves(acting, utterance, onset + onset_seconds, latest, turn, placed, rng)
+    thoughts = _draw_thoughts(acting, utterance, direction.role, onset, release, rng)
+    return Plan(
+        utterance, onset, onset_seconds, wind_up, early, turn, tuple(placed), release, wanted, jaw,
+        level_left if direction.ending == "trace" else None, rests, thoughts,
+    )  # fmt: skip
+
+
+def _draw_thoughts(
+    acting: Acting, utterance: Utterance, role: Role, onset: float, release: float, rng: np.random.Generator
+) -> tuple[tuple[float, float], ...]:
+    """Beats of thought: before a clause the eyes leave, and before its end they are back (Kendon 1967)."""
+    result = []
+    for before, phrase in zip((None, *utterance.phrases), utterance.phrases, strict=False):
+        begin = phrase.start - float(rng.uniform(*_GAZE.range("thought_before")))
+        back = phrase.start + float(rng.uniform(*_GAZE.range("thought_share"))) * (phrase.end - phrase.start)
+        chance = _GAZE["thought_chance"] * (0.45 + acting.manner.avert)
+        if rng.random() < chance and begin > 0.1:
+            result.append((max(begin, before.end - 0.15 if before else 0.1), back))
+    if role == "silent" and rng.random() < _GAZE["thinking_chance"]:
+        begin = float(rng.uniform(0.1, max(0.4 * release, 0.2)))
+        result.append((begin, begin + float(rng.uniform(0.7, 1.8))))
+    return tuple(result)
 
 
 def _length(name: str, rng: np.random.Generator) -> float:

@@ -15,13 +15,14 @@ import numpy.typing as npt
 from ..datasets import Direction
 from ..emotions import full_vector
 from ..errors import DataError
+from ..moments import Moments
 from ..shared.spaces import SPACES, Space
 from ..shared.timeline import Timeline
 from .direction import Direction as ActingDirection
 from .teacher import TEACHER_VERSION, Acted, act_timed
 from .texts import SPLITS
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 
 @lru_cache(maxsize=64)
@@ -38,8 +39,10 @@ class Corpus:
         info: the content of corpus.json.
         values: float16 (total frames, C), memory-mapped.
         offsets: int64 (n + 1,); clip i is ``values[offsets[i]:offsets[i + 1]]``.
-        lines: one dict per clip: the fields of `corpus.build.Job`, and when it moves on (`corpus.teacher.Acted.turn`).
+        lines: one dict per clip: the fields of `corpus.build.Job`, when it moves on (`corpus.teacher.Acted.turn`), and
+            where somebody speaks "timeline" (`corpus.build.compact`).
         labels: file with all labelled lines of the split, acted or not; None where there is none.
+        starts: float16 (n, C), the face that each clip begins from, zeros at rest; None where the data does not say.
     """
 
     space: Space
@@ -48,6 +51,7 @@ class Corpus:
     offsets: npt.NDArray[np.int64]
     lines: list[dict[str, Any]]
     labels: Path | None = None
+    starts: npt.NDArray[np.float16] | None = None
 
     @classmethod
     def open(cls, folder: Path | str, split: str) -> Corpus:
@@ -76,6 +80,7 @@ class Corpus:
         try:
             values = np.load(folder / f"{split}_values.npy", mmap_mode="r", allow_pickle=False)
             offsets = np.load(folder / f"{split}_offsets.npy", allow_pickle=False)
+            starts = np.load(folder / f"{split}_starts.npy", allow_pickle=False)
             with (folder / f"{split}_lines.jsonl").open(encoding="utf-8") as file:
                 lines = [json.loads(row) for row in file]
         except (OSError, ValueError) as error:
@@ -88,11 +93,12 @@ class Corpus:
             and values.shape == (int(offsets[-1]), space.size)
             and int(offsets[0]) == 0
             and bool((np.diff(offsets) > 0).all())
+            and starts.shape == (len(lines), space.size)
         )
         if not fits:
             raise DataError(f"The {split} split in {folder} does not fit together: build the corpus again.")
         labels = folder / f"{split}_labelled.jsonl"
-        return cls(space, info, values, offsets, lines, labels if labels.is_file() else None)
+        return cls(space, info, values, offsets, lines, labels if labels.is_file() else None, starts)
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -129,32 +135,41 @@ class Corpus:
     def direction(self, index: int) -> Direction:
         """The emotion that was asked of the teacher."""
         line = self.lines[index]
-        towards = line.get("towards")
+        towards, told = line.get("towards"), line.get("timeline")
         return Direction(
             full_vector(line.get("feelings", line["weights"])),
             float(line["intensity"]),
             None if towards is None else full_vector(towards),
             float(line.get("energy", 1.0)),
             line.get("turn"),
-            str(line.get("role", "speaking" if line.get("speaking", True) else "silent")),
+            str(line.get("role", "speaking")),
+            str(line.get("ending", "rest")),
+            self.start(index),
+            None if told is None else Moments.of(*(told[name] for name in ("words", "phrases", "accents", "events"))),
         )
 
+    def start(self, index: int) -> npt.NDArray[np.float32] | None:
+        """The face that one clip begins from, float32 (C,), zeros at rest; None where the data does not say."""
+        return None if self.starts is None else np.asarray(self.starts[index], np.float32)
+
     def acting(self, index: int) -> ActingDirection:
-        """All that was asked of the teacher; a corpus of teacher 1.1 says feelings and intensity only."""
+        """All that was asked of the teacher."""
         line = self.lines[index]
-        towards = line.get("towards")
+        towards, start = line.get("towards"), self.start(index)
         return ActingDirection(
             tuple(line.get("feelings", line["weights"])),
             None if towards is None else tuple(towards),
             float(line["intensity"]),
             float(line.get("energy", 1.0)),
-            bool(line.get("speaking", True)),
+            line.get("role", "speaking"),
+            start=None if start is None or not start.any() else tuple(start.tolist()),
+            ending=line.get("ending", "rest"),
         )
 
     def timeline(self, index: int) -> Timeline | None:
-        """When one clip says what; None for a silent one, and where another edition of the teacher acted it."""
+        """When one clip says what; None where it says nothing, or where another edition of the teacher acted it."""
         acted = self._acted(index)
-        return None if acted is None else acted.timeline
+        return None if acted is None else acted.said
 
     def speech_scale(self, index: int) -> float:
         """How large the mouth of one clip speaks, 1 natural."""

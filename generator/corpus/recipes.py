@@ -124,6 +124,28 @@ class Numbers:
         low, high = self._table[name]
         return float(low), float(high)
 
+    def units(self, name: str) -> dict[str, float]:
+        """Action units in the table's notation."""
+        return _units(self._table[name])
+
+    def items(self, name: str) -> tuple[tuple[str, float], ...]:
+        """Action units in the table's notation, to choose one of."""
+        return tuple(_units(self._table[name]).items())
+
+    def choices(self, name: str) -> tuple[dict[str, float], ...]:
+        """A list of patterns of action units."""
+        return tuple(_units(notation) for notation in self._table[name])
+
+    def by(self, key: str, name: str) -> float:
+        """A number of a table by key, with "other" for all keys that it does not name."""
+        found = self._table[name]
+        return float(found.get(key, found["other"]))
+
+    def curve(self, name: str, at: float) -> float:
+        """A line through points [at, value], evaluated."""
+        points = np.array(self._table[name], np.float64)
+        return float(np.interp(at, points[:, 0], points[:, 1]))
+
     def draw(self, rng: np.random.Generator, name: str) -> float:
         """A number drawn evenly from a [low, high] range."""
         return float(rng.uniform(*self.range(name)))

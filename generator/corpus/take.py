@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One performance being built, layer by layer: rest, feeling, emphasis, gestures, head, eyes, release."""
+"""One performance being built, layer by layer: rest, feeling, emphasis, gestures, head, eyes, beginning and end."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ _FPS: Final = ARKIT55.fps
 _EPISODE: Final = Numbers("episode")
 _EMPHASIS: Final = Numbers("emphasis")
 _GAZE: Final = Numbers("gaze")
+_LISTENING: Final = Numbers("listening")
+_LIFE: Final = Numbers("life")
+_CARRY: Final = Numbers("carry")
 #: A unit on one side only: its size, and how much larger the leading side is.
 _ONE_SIDED: Final = (0.56, 0.8)
 _GRID: Final = np.linspace(0.0, 1.0, 101)
@@ -43,7 +46,13 @@ class Take:
 
     def __init__(self, acting: Acting, plan: Plan, direction: Direction, t: Floats, rng: np.random.Generator) -> None:
         self.acting, self.plan, self.t, self.rng = acting, plan, t, rng
+        #: Draws of their own: with another beginning the same take goes on.
+        self.own_rng = np.random.default_rng(int(rng.integers(2**32)))
         self.intensity, self.pace = direction.intensity, direction.energy
+        self.role = direction.role
+        #: The face it begins from, (C,), None at rest; and how much of it is left, by group, (T,) each.
+        self.start = None if direction.start is None else np.clip(direction.start, ARKIT55.lower, ARKIT55.upper)
+        self.left = self._draw_leaving(direction.energy) if self.start is not None else {}
         #: Size of gestures and emphasis.
         self.energy = (0.5 + 0.5 * direction.intensity) * direction.energy
         self.side = float(rng.choice((-1.0, 1.0)))
@@ -57,7 +66,9 @@ class Take:
     def render(self) -> npt.NDArray[np.float32]:
         """The finished performance, float32 (T, C), within the limits of the space; words are laid over it."""
         self._rest()
+        self._live()
         self._express()
+        self._attend()
         self._emphasise()
         self._leak()
         self._gesture()
@@ -101,10 +112,39 @@ class Take:
     def _rest(self) -> None:
         """Nobody's living face is the zero vector: a trace of lid, brow and lip tone, different in every take."""
         rng = self.rng
-        life = rng.uniform(0.5, 1.2, (len(REST_TONE), 1)) * (1.0 + 0.12 * drift(rng, self.t, len(REST_TONE)))
+        life = rng.uniform(0.5, 1.2, (len(REST_TONE), 1)) * (1.0 + 0.2 * drift(rng, self.t, len(REST_TONE)))
         for k, (channel, size) in enumerate(REST_TONE.items()):
             self._add(channel, size * life[k])
         self._add("mouthRight" if rng.random() < 0.5 else "mouthLeft", np.full(len(self.t), abs(rng.normal(0.0, 0.03))))
+
+    def _live(self) -> None:
+        """Small moves that mean nothing and come one after another: no face is still for two seconds."""
+        rng = self.rng
+        times = 0.3 + np.cumsum(rng.uniform(*_LIFE.range("every"), max(int(self.t[-1] / 0.8), 1)))
+        choices = _LIFE.items("units")
+        for time in times[times < self.plan.lives_until - 0.4]:
+            unit, size = choices[int(rng.integers(len(choices)))]
+            rise, fall = _LIFE.draw(rng, "rise"), _LIFE.draw(rng, "fall")
+            shape = pulses(self.t, np.array([time]), rise, fall, np.array([size * rng.uniform(0.6, 1.4)]))
+            self._add_units({unit: 1.0}, shape)
+
+    def _attend(self) -> None:
+        """A listener's face before the feeling: open, a little lifted, reacting to what is heard."""
+        rng, t, heard = self.rng, self.t, self.plan.utterance.heard
+        if not heard:
+            return
+        here = minimum_jerk((t - heard[0].start + 0.2) / 0.5)
+        waiting = here * (1.0 - 0.6 * minimum_jerk((t - self.plan.onset) / 0.6)) * (1.0 + 0.15 * drift(rng, t, 1)[0])
+        self._add_units(_LISTENING.units("attention"), waiting * float(rng.uniform(0.6, 1.2)))
+        reactions = _LISTENING.items("mouth")
+        for phrase in heard:
+            time = phrase.end + float(rng.uniform(0.0, 0.35))
+            unit, size = reactions[int(rng.integers(len(reactions)))]
+            if rng.random() < _LISTENING["mouth_chance"]:
+                self._add_units({unit: size * self.energy}, pulses(t, np.array([time]), 0.25, 0.6, np.ones(1)))
+            if phrase.mark in ("?", "!") and rng.random() < _LISTENING["news_chance"]:
+                size = float(rng.uniform(0.6, 1.0)) * self.energy
+                self._add_units(_LISTENING.units("news"), pulses(t, np.array([time + 0.1]), 0.2, 0.5, np.array([size])))
 
     def _express(self) -> None:
         plan, acting = self.plan, self.acting
@@ -119,9 +159,11 @@ class Take:
 
     def _units(self, variant: Variant, strength: float) -> tuple[list[str], Floats]:
         """Action units of a variant and their strengths at this intensity."""
-        # Calm is less than proportional, extreme adds actions rather than only size.
-        amplitude = strength * self.intensity**0.85
-        extra = max(self.intensity - 0.75, 0.0) / 0.75 * strength
+        # At intensity 1 somebody talks (FACS B-C); the patterns of the table are reached at the end of the scale, where
+        # actions are added rather than only size.
+        plain = self.acting.emotion == "neutral"
+        amplitude = strength * (self.intensity**0.85 if plain else _EPISODE.curve("size_at", self.intensity))
+        extra = strength * _EPISODE.curve("extreme_at", self.intensity)
         strengths: dict[str, float] = {}
         for part, size in ((variant.upper, amplitude), (variant.lower, amplitude), (variant.extreme, extra)):
             for unit, value in part.items():
@@ -191,6 +233,16 @@ class Take:
                 bright = self.acting.emotion in ("joy", "surprise", "amusement", "pride", "affection")
                 dark = self.acting.emotion in ("anger", "contempt", "disgust")
                 self._add_units({"2": 0.5, "1": 0.3} if bright else {"4": 0.8, "9": 0.4} if dark else {"5": 1.0}, hit)
+        for begin, back in self.plan.thoughts:
+            # The thought before a clause: a trace on brows or lids while the eyes are away.
+            units = _GAZE.choices("thought_units")[int(rng.integers(3))]
+            away = minimum_jerk((t - begin) / 0.25) * (1.0 - minimum_jerk((t - back + 0.05) / 0.35))
+            self._add_units(units, away * (0.6 + 0.4 * self.energy) * float(rng.uniform(0.7, 1.2)))
+        for phrase in utterance.phrases:
+            breath = np.array([max(phrase.start - 0.13, 0.02)])
+            self._add_units(
+                _LIFE.units("breath"), pulses(t, breath, 0.2, 0.22, np.array([float(rng.uniform(0.5, 1.2))]))
+            )
         for time in utterance.hesitations:
             if rng.random() < _EMPHASIS["hesitation_chance"]:
                 search = minimum_jerk((t - time + 0.2) / 0.3) * (1.0 - minimum_jerk((t - time - 0.45) / 0.4))
@@ -202,7 +254,7 @@ class Take:
         self.gesture_head = np.zeros((len(self.t), 3))
         self.gesture_gaze = np.zeros((len(self.t), 2))
         self.gesture_lid = np.zeros(len(self.t))
-        size = (0.45 + 0.55 * self.intensity) * self.pace**0.5
+        size = _EPISODE.curve("gesture_at", self.intensity) * self.pace**0.5
         for name, start, seconds in self.plan.gestures:
             for channel, value in gesture_motion(name, self.t, start, seconds, self.side, self.rng).items():
                 if channel.startswith("gaze"):
@@ -220,7 +272,7 @@ class Take:
     def _posture(self) -> Floats:
         """Pitch, yaw and roll of what is felt, later than the face, (T, 3)."""
         late = self.envelope(self.t - 0.07)[:, None]
-        scale = self.rng.uniform(0.6, 1.3, 3) * (0.35 + 0.65 * self.intensity)
+        scale = self.rng.uniform(0.6, 1.3, 3) * _EPISODE.curve("posture_at", self.intensity)
         result = np.zeros((len(self.t), 3))
         then = self.acting.then or self.acting.first
         for variant, share, strength in zip((self.acting.first, then), self.shares, self.acting.strengths, strict=True):
@@ -238,9 +290,7 @@ class Take:
         turn = None
         if self.acting.moves_on and plan.turn is not None and self.acting.then is not None:
             turn = (plan.turn, *self.acting.then.gaze)
-        self.gaze = plan_gaze(
-            rng, self.acting.manner, self.acting.first.gaze, self.side, plan.onset, plan.utterance, plan.release, turn
-        )
+        self.gaze = plan_gaze(rng, self.acting.manner, self.acting.first.gaze, self.side, plan, turn, self.role)
         lift = self.acting.emotion in ("surprise", "fear", "joy") and rng.random() < 0.6
         head = head_motion(
             rng, self.t, self.acting.manner, self._posture(), self.side, plan.utterance, self.energy, lift
@@ -251,13 +301,17 @@ class Take:
             times, durations = self.gaze.times + _GAZE["head_delay"], np.full(len(self.gaze.times), 0.45)
             for axis in (0, 1):
                 head[:, axis] += _GAZE["head_share"] * track(self.t, times, durations, self.gaze.targets[:, axis])
+        if self.start is not None:
+            # Taken over here, so that eyes make up for the head that is seen.
+            left = self.left["head"][:, None]
+            head = left * self.start[HEAD] + (1.0 - left) * head
         self.values[:, HEAD] = head
         return head
 
     def _look(self, head: Floats) -> None:
         rng, values, t = self.rng, self.values, self.t
         # The world comes back to the front when the face is released, so the eyes need no jump at the end.
-        gaze = world_gaze(self.gaze, t, 0.8 + 0.2 * self.intensity, self.plan.release, rng) + self.gesture_gaze
+        gaze = world_gaze(self.gaze, t, 0.8 + 0.2 * self.intensity, self.plan.lives_until, rng) + self.gesture_gaze
         eyes = eye_channels(gaze, head)
         for channel, value in eyes.items():
             values[:, columns(channel)[0]] += value
@@ -266,8 +320,10 @@ class Take:
         forced = [self.plan.onset - 0.02] if startled else []
         if self.acting.moves_on and self.plan.turn is not None:
             forced.append(self.plan.turn + 0.05)
-        ends = [p.end for p in self.plan.utterance.phrases]
-        times = plan_blinks(rng, self.acting.manner.blinks, self.plan.release - 0.15, self.gaze, ends, forced)
+        utterance = self.plan.utterance
+        ends = [p.end for p in utterance.phrases] + [p.end + 0.1 for p in utterance.heard]
+        stop = min(self.plan.lives_until, float(t[-1])) - 0.15
+        times = plan_blinks(rng, self.acting.manner.blinks, stop, self.gaze, ends, forced)
         slow = 1.15 if self.acting.emotion in ("sadness", "boredom", "affection") else 1.0
         blink = blink_curve(rng, times, t, _FPS, slow)
         blink = 1.0 - (1.0 - blink) * (1.0 - self.gesture_lid)
@@ -284,12 +340,55 @@ class Take:
         self._add("browDown*", 0.05 * blink)
 
     def _finish(self) -> npt.NDArray[np.float32]:
-        """Limits, then the ease-out: regions let go one after the other and all arrive at the standard face."""
-        plan, rng = self.plan, self.rng
+        """Limits, the way in from the face before, and the way out."""
         values = self.values
         values[:, : HEAD.start] = soft_limit(values[:, : HEAD.start])
         values[:, HEAD] = 0.6 * np.tanh(values[:, HEAD] / 0.6)
         self._keep_alive()
+        if self.start is None:
+            # From rest, without a jump.
+            values *= minimum_jerk((self.t + 1.0 / _FPS) / _CARRY["from_rest"])[:, None]
+        else:
+            self._leave_start(self.start)
+        if self.plan.rests:
+            self._come_to_rest()
+        return np.clip(values, ARKIT55.lower, ARKIT55.upper).astype(np.float32)
+
+    def _draw_leaving(self, energy: float) -> dict[str, Floats]:
+        """How much of the face before is left in each group over time, (T,), 1 at first."""
+        rng, result = self.own_rng, {}
+        for group in ARKIT55.groups:
+            lingers, seconds = (_CARRY.draw(rng, f"{name}_{group.split()[0]}") for name in ("lingers", "leaves"))
+            quick = energy**-0.3
+            since = self.t + 1.0 / _FPS - lingers * quick
+            goes = 1.0 - minimum_jerk(since / (seconds * quick))
+            # Not all of a mood goes at once.
+            rest = 1.0 - minimum_jerk(since / (_CARRY["slow"] * seconds * quick))
+            slow = 0.0 if group in ("eyes", "head") else _CARRY["slow_share"]
+            result[group] = (1.0 - slow) * goes + slow * rest
+        return result
+
+    def _leave_start(self, start: Floats) -> None:
+        """What is left of the face before gives way to the take, group by group."""
+        values, rng, t = self.values, self.own_rng, self.t + 1.0 / _FPS
+        life = drift(rng, t, len(ARKIT55.groups))
+        for number, (group, columns_of) in enumerate(ARKIT55.groups.items()):
+            if group == "head":
+                continue
+            columns_, left = list(columns_of), self.left[group][:, None]
+            alive = 1.0 + _CARRY["life"] * (life[number] - life[number, 0])[:, None] * minimum_jerk(t / 0.4)[:, None]
+            if group == "eyes":
+                alive = np.ones_like(alive)
+            values[:, columns_] = left * start[columns_] * alive + (1.0 - left) * values[:, columns_]
+        # A lid that was caught in a blink finishes it.
+        opening = 1.0 - minimum_jerk(t / _CARRY["lid_opens"])
+        for column in columns("eyeBlink*"):
+            droop = min(start[column], _CARRY["lid"])
+            values[:, column] += self.left["eyes"] * (droop - start[column]) + (start[column] - droop) * opening
+
+    def _come_to_rest(self) -> None:
+        """The ease-out: regions let go one after the other and all arrive at the standard face."""
+        plan, rng, values = self.plan, self.rng, self.values
         last = self.t[-1]
         start = min(plan.release, last - 0.4)
         size = float(np.linalg.norm(values[int(start * _FPS) :], axis=1).max())
@@ -301,9 +400,6 @@ class Take:
             begin = start + float(rng.uniform(0.0, 0.18)) * (last - start)
             length = (last - begin) / reach
             values[:, ARKIT55.groups[group]] *= 1.0 - minimum_jerk((self.t - begin) / length)[:, None]
-        # Takes begin near the standard face.
-        values *= (0.4 + 0.6 * minimum_jerk((self.t + 0.04) / 0.25))[:, None]
-        return np.clip(values, ARKIT55.lower, ARKIT55.upper).astype(np.float32)
 
     def _keep_alive(self) -> None:
         """Lifts frames that would pass for the standard face, the end of a take, before the take is over."""

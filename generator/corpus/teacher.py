@@ -3,7 +3,7 @@
 
 It is the author of the bundled model's training data. What it knows is in ``acting.toml`` (`recipes`): facial actions
 moved along minimum-jerk curves, visual speech from phonemes, gaze and blinks, head, gestures. docs/teacher.md explains
-it. A take begins near and ends at the standard face.
+it. A take begins at rest or from any face, and ends at the standard face, in a trace of its feeling, or holding it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from ..shared.composing import whole_face
 from ..shared.spaces import ARKIT55
 from ..shared.timeline import Timeline
 from ..speech.reading import read_line
-from .direction import Direction
+from .direction import Direction, Ending, Role
 from .mixture import choose
 from .plan import make_plan
 from .take import Take
 
 #: Changes whenever the same arguments would give another performance.
-TEACHER_VERSION: Final = "2.2"
+TEACHER_VERSION: Final = "3.0"
 
 _FEWEST_FRAMES: Final = 24
 
@@ -37,20 +37,31 @@ class Acted:
 
     Attributes:
         performance: everything but its words, (T, 55).
+        start: the face just before its first frame, (55,); zeros for a beginning at rest.
+        ending: "rest", "trace" or "held", see `Direction`.
+        role: "speaking", "listening" or "silent".
         turn: seconds at which it is halfway from the first to the second emotion; None where it stays with one.
-        timeline: when it says what; None for a silent reaction.
+        timeline: when it says what, or when a listener's partner does; None where nobody says anything.
         loudness: how large its mouth speaks, 1 natural.
     """
 
     performance: npt.NDArray[np.float32]
+    start: npt.NDArray[np.float32]
+    ending: Ending
+    role: Role
     turn: float | None
     timeline: Timeline | None
     loudness: float
 
     @property
+    def said(self) -> Timeline | None:
+        """What the actor says, None for one who listens or is silent."""
+        return self.timeline if self.role == "speaking" else None
+
+    @property
     def frames(self) -> npt.NDArray[np.float32]:
         """The whole face, as `act` returns it, (T, 55)."""
-        return whole_face(self.performance, self.timeline, ARKIT55.fps, self.loudness)
+        return whole_face(self.performance, self.said, ARKIT55.fps, self.loudness)
 
 
 def perform(
@@ -85,8 +96,8 @@ def act(text: str, direction: Direction, seed: int) -> npt.NDArray[np.float32]:
         seed: the take; the same arguments give the same numbers.
 
     Returns:
-        float32 (T, 55) in the space arkit55 at 24 frames per second, 24 <= T <= 240, whose last frame is the
-        standard face (norm below `ARKIT55.standard_face_norm`).
+        float32 (T, 55) in the space arkit55 at 24 frames per second, 24 <= T <= 240. With the ending "rest" its last
+        frame is the standard face (norm below `ARKIT55.standard_face_norm`).
     """
     return act_timed(text, direction, seed).frames
 
@@ -105,4 +116,7 @@ def act_timed(text: str, direction: Direction, seed: int) -> Acted:
     frames = max(round(plan.seconds * ARKIT55.fps), _FEWEST_FRAMES)
     take = Take(acting, plan, direction, np.arange(frames) / ARKIT55.fps, rng)
     said = replace(plan.utterance.timeline, seconds=frames / ARKIT55.fps)
-    return Acted(take.render(), take.turn, said if said.words else None, plan.loudness)
+    start = np.zeros(ARKIT55.size, np.float32) if direction.start is None else np.array(direction.start, np.float32)
+    return Acted(
+        take.render(), start, direction.ending, direction.role, take.turn, said if said.words else None, plan.loudness
+    )

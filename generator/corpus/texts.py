@@ -26,6 +26,11 @@ _MAX_CHARACTERS: Final = 160
 #: More bad rows than this share means that it is another file.
 _MAX_BAD_SHARE: Final = 0.05
 
+#: How strongly a line of ours is felt, and the centre of the intensity that it is acted with.
+REGISTERS: Final[Mapping[str, float]] = {"trace": 0.5, "mild": 0.75, "clear": 1.0, "strong": 1.15, "extreme": 1.35}
+#: Lines of ours by situation: one file for each emotion, "situation<TAB>register<TAB>line".
+_SITUATIONS: Final = "situations"
+
 #: XED's Plutchik labels. Trust and anticipation have no face of their own: trust is a mild fondness, anticipation an
 #: alert attention; beside another label they add nothing and are dropped.
 XED_LABELS: Final[Mapping[int, Mapping[str, float]]] = {
@@ -92,11 +97,16 @@ _SLURS: Final = frozenset(
 
 @dataclass(frozen=True)
 class Line:
-    """A line and its label: ``feelings`` over `EMOTIONS` (14,), sum 1; ``source`` names the collection."""
+    """A line and its label: ``feelings`` over `EMOTIONS` (14,), sum 1; ``source`` names the collection.
+
+    ``register`` is how strongly it is felt, one of `REGISTERS`; ``situation`` who says it to whom after what, or "".
+    """
 
     text: str
     feelings: tuple[float, ...]
     source: str
+    register: str = "clear"
+    situation: str = ""
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -165,6 +175,26 @@ def everyday_lines() -> Collection:
     Plain lines of everyday life, and contempt, boredom, pride and embarrassment as somebody would say them.
     """
     return _own_lines("everyday.tsv")
+
+
+def written_lines() -> Collection:
+    """Our own lines by situation (CC0), ``situations/EMOTION.tsv``: said to somebody after something, in a register."""
+    result = Collection()
+    for path in sorted(Path(__file__).with_name(_SITUATIONS).glob("*.tsv")):
+        if path.stem not in EMOTIONS:
+            raise DataError(f"{_SITUATIONS}/{path.name} is named after no emotion: use one of {', '.join(EMOTIONS)}.")
+        feelings = tuple(float(w) for w in emotion_vector(path.stem))
+        for number, row in _rows(path):
+            situation, register, text = (*row.split("\t"), "", "")[:3]
+            if number == 1 and register == "register":
+                continue
+            if register not in REGISTERS or not text.strip():
+                raise DataError(
+                    f"{_SITUATIONS}/{path.name}, line {number}: expected a situation, a register "
+                    f"({', '.join(REGISTERS)}) and a line between tabs, found {row!r:.80}."
+                )
+            result.lines.append(Line(text.strip(), feelings, "builtin", register, situation))
+    return result
 
 
 def _own_lines(name: str) -> Collection:
@@ -244,7 +274,8 @@ def unique(lines: list[Line]) -> list[Line]:
     result = []
     for same in grouped.values():
         mean = np.mean([line.feelings for line in same], axis=0)
-        result.append(Line(same[0].text, tuple(float(w) for w in mean), same[0].source))
+        first = same[0]
+        result.append(Line(first.text, tuple(float(w) for w in mean), first.source, first.register, first.situation))
     return result
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
@@ -180,14 +180,19 @@ class GroundTruth:
     @staticmethod
     def _again(line: Asked, take: int) -> Take:
         from ..corpus.direction import Direction as Acting
+        from ..corpus.direction import Ending, Role
         from ..corpus.teacher import act_timed
 
         shown = line.direction
         assert shown is not None  # a corpus always says
         towards = None if shown.towards is None else tuple(shown.towards)
-        acting = Acting(tuple(shown.weights), towards, shown.intensity, shown.energy, shown.speaking)
+        start = None if shown.start is None or not shown.start.any() else tuple(shown.start.tolist())
+        acting = Acting(
+            tuple(shown.weights), towards, shown.intensity, shown.energy, cast(Role, shown.role),
+            start=start, ending=cast(Ending, shown.ending),
+        )  # fmt: skip
         acted = act_timed(line.text, acting, line.seed + take)
-        return spoken(acted.performance, acted.timeline, ARKIT55.fps, acted.loudness)
+        return spoken(acted.performance, acted.said, ARKIT55.fps, acted.loudness)
 
 
 def take_of_data(performances: Performances, index: int) -> Take:

@@ -30,7 +30,7 @@ def end_at_standard_face(frames: Floats, space: Space, *, stop_early: bool = Tru
 
 
 def first_standard_face(frames: Floats, space: Space) -> int:
-    """Frames of (T, C) up to the first at the standard face: norm under `Space.standard_face_norm`, in the last quarter."""
+    """Frames of (T, C) up to the first at the standard face, `Space.standard_face_norm`, in the last quarter."""
     first = int(len(frames) * STOP_AFTER_SHARE)
     still = np.flatnonzero(np.linalg.norm(frames[first:], axis=1) < space.standard_face_norm)
     return first + int(still[0]) + 1 if still.size else len(frames)

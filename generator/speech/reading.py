@@ -19,6 +19,7 @@ from ..errors import InputError
 from ..shared.timeline import LANGUAGES
 from . import espeak
 from .dictionary import Phone
+from .emphasis import italics, weigh
 from .language import guess
 from .pronunciation import is_sound, pronounce, word_phones
 from .saying import Said, say
@@ -31,6 +32,9 @@ def words_table() -> Mapping[str, Any]:
 
 
 _WORDS: Final[Mapping[str, frozenset[str]]] = {k: frozenset(v.split()) for k, v in words_table()["words"].items()}
+#: Languages whose words are not listed.
+_NO_WORDS: Final[Mapping[str, frozenset[str]]] = dict.fromkeys(_WORDS, frozenset())
+_EMPHASIS: Final[Mapping[str, float]] = words_table()["emphasis"]
 #: Words that shake or nod the head, and those that look for the next word.
 NEGATIONS: Final = _WORDS["negations"]
 AGREEMENTS: Final = _WORDS["agreements"]
@@ -136,11 +140,25 @@ def read_line(text: str, language: str = "en") -> Script:
             marks[-1] = token.mark
     if phrases[-1]:
         marks.append("")
-    words = [
-        _read(token, word, phones, number)
+    slanted = italics(text)
+    read = [
+        (number, token, word, phones)
         for number, phrase in enumerate(phrases)
         for (token, word), phones in zip(phrase, _pronounced([word for _, word in phrase], language), strict=True)
         if phones
+    ]
+    large = [
+        (len(token.text) > 1 and token.text.isupper() and not token.text.isdigit())
+        or any(start <= token.start < end for start, end in slanted)
+        for _, token, _, _ in read
+    ]
+    lists = _WORDS if language == "en" else _NO_WORDS
+    stress = weigh(
+        [word for _, _, word, _ in read], [number for number, _, _, _ in read], [*marks, ""], large, lists, _EMPHASIS
+    )
+    words = [
+        _read(token, word, phones, number, degree)
+        for (number, token, word, phones), degree in zip(read, stress, strict=True)
     ]
     kept = sorted({word.phrase for word in words})  # a phrase without a sound is none
     closing = text.strip()[-1:] if text.strip()[-1:] in ("!", "?") else "…"
@@ -176,12 +194,7 @@ def _pronounced(words: list[str], language: str) -> list[tuple[Phone, ...]]:
     return [word_phones(word) if is_sound(word) else phones for word, phones in zip(words, read, strict=True)]
 
 
-def _read(token: Said, word: str, phones: tuple[Phone, ...], phrase: int) -> ReadWord:
-    stress = 0.25 if word in _WORDS["function"] else 0.6 + 0.06 * min(len(word), 8)
-    if len(token.text) > 1 and token.text.isupper():
-        stress += 0.5
-    if word in NEGATIONS or word in _WORDS["emphatic"]:
-        stress += 0.3
+def _read(token: Said, word: str, phones: tuple[Phone, ...], phrase: int, stress: float) -> ReadWord:
     drawn = re.search(r"([a-z])\1{2,}", word) is not None
     drawl = 1.9 if drawn else words_table()["lengths"]["hesitation_lengthening"] if word in HESITATIONS else 1.0
     return ReadWord(word, token.start, phones, phrase, stress + (0.3 if drawn else 0.0), drawl)

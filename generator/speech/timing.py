@@ -198,12 +198,15 @@ def _accents(script: Script, timed: Sequence[Word], rng: np.random.Generator) ->
         members = [i for i, w in enumerate(script.words) if w.phrase == phrase]
         if not members:
             continue
-        score = np.array([script.words[i].stress for i in members]) + rng.gumbel(0.0, 0.22, len(members))
+        score = np.array([script.words[i].stress for i in members]) + rng.gumbel(0.0, 0.15, len(members))
         # The last content word of a phrase carries the main accent unless another one is stronger.
-        content = [k for k, i in enumerate(members) if script.words[i].stress > 0.3]
+        content = [k for k, i in enumerate(members) if script.words[i].stress > 0.5]
         if content:
             score[content[-1]] += 0.25 if mark in ("!", "?") else 0.15
-        for rank, at in enumerate(np.argsort(-score)[: 1 + len(members) // 4]):
+        # A word that says nothing is only accented where no other is there.
+        score[[script.words[i].stress < 0.45 for i in members]] -= 1.0
+        most = max(1, min(1 + len(members) // 4, sum(script.words[i].stress >= 0.45 for i in members)))
+        for rank, at in enumerate(np.argsort(-score)[:most]):
             word = script.words[members[int(at)]]
             strong = min(max(word.stress, 0.5), 1.5) ** 0.5
             size = (1.0 if rank == 0 else 0.6) * (1.25 if mark == "!" else 1.0) * strong * rng.uniform(0.7, 1.2)

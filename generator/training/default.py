@@ -198,7 +198,7 @@ class DefaultRecipe(Recipe[Batch]):
         """A checkpoint for `say` and the worker."""
         assert isinstance(module, DefaultObjective)
         training = {"step": training["step"], "settings": asdict(self._settings), "dev": training["dev"]}
-        # A corpus has no words in its faces: a computed speech is laid over them. Recordings keep the actor's own mouth.
+        # A corpus's faces have no words: a computed speech is laid over them. Recordings keep the actor's own mouth.
         layers = PERFORMANCE if isinstance(self.train.clips, Corpus) else WHOLE
         start = self._start
         emotion, perform = (None, PerformConfig()) if start is None else (start.emotion, start.perform)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from generator.corpus.build import build_corpus, choose_jobs
+from generator.corpus.build import build_corpus, choose_jobs, compact
+from generator.corpus.direction import ENDINGS, ROLES
 from generator.corpus.reader import Corpus
 from generator.corpus.teacher import act_timed
 from generator.corpus.texts import (
@@ -47,11 +48,20 @@ def test_round_trip(corpus: Path) -> None:
             line = data.lines[index]
             assert weights.shape == (7,) and weights.sum() == pytest.approx(1.0, abs=1e-3)
             direction = data.acting(index)
-            assert direction.intensity == intensity and direction.speaking == line["speaking"]
+            assert (
+                direction.intensity == intensity
+                and direction.role == line["role"]
+                and direction.ending == line["ending"]
+            )
             again = act_timed(text, direction, line["seed"])
             assert np.allclose(values, again.performance, atol=1e-3)
-            assert data.timeline(index) == again.timeline and data.speech_scale(index) == again.loudness
-            assert (again.timeline is None) == (not direction.speaking or not any(c.isalnum() for c in text))
+            assert data.timeline(index) == again.said and data.speech_scale(index) == again.loudness
+            silent = direction.role == "silent" or not any(c.isalnum() for c in text)
+            assert (again.timeline is None) == silent == (data.direction(index).timeline is None)
+            if again.timeline is not None:
+                assert line["timeline"] == json.loads(json.dumps(compact(again.timeline)))
+            start = data.start(index)
+            assert start is not None and np.array_equal(start, again.start)
             turn = data.direction(index).turn
             assert (turn is None) == (direction.towards is None)
             assert turn is None or 0.2 < turn < len(values) / ARKIT55.fps
@@ -61,7 +71,14 @@ def test_round_trip(corpus: Path) -> None:
 
 def test_the_same_seed_builds_the_same_corpus(corpus: Path, tmp_path: Path) -> None:
     build_corpus(tmp_path / "again", limit=60, seed=3, progress=False)
-    for name in ("train_values.npy", "train_offsets.npy", "train_lines.jsonl", "train_labelled.jsonl", "corpus.json"):
+    for name in (
+        "train_values.npy",
+        "train_starts.npy",
+        "train_offsets.npy",
+        "train_lines.jsonl",
+        "train_labelled.jsonl",
+        "corpus.json",
+    ):
         assert (corpus / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
@@ -76,7 +93,11 @@ def test_feelings_are_balanced_and_some_contradict_the_line() -> None:
     leading = [EMOTIONS[int(np.argmax(job.feelings))] for job in jobs]
     shares = {name: leading.count(name) / len(jobs) for name in EMOTIONS}
     assert max(shares.values()) < 0.12 and min(shares.values()) > 0.045
-    assert 0.1 < np.mean([not job.speaking for job in jobs]) < 0.22
+    for share, role in zip((0.62, 0.2, 0.18), ROLES, strict=True):
+        assert abs(np.mean([job.role == role for job in jobs]) - share) < 0.05
+    for share, ending in zip((0.45, 0.3, 0.25), ENDINGS, strict=True):
+        assert abs(np.mean([job.ending == ending for job in jobs]) - share) < 0.05
+    assert 0.5 < np.mean([job.before is not None for job in jobs]) < 0.6
     assert 0.08 < np.mean([job.towards is not None for job in jobs]) < 0.2
     assert 0.2 < np.mean([not job.labelled for job in jobs]) < 0.35
     intensities = np.array([job.intensity for job in jobs])
@@ -141,7 +162,7 @@ def test_a_damaged_corpus_is_a_sentence(corpus: Path, tmp_path: Path) -> None:
         Corpus.open(corpus, "middle")
     broken = tmp_path / "broken"
     broken.mkdir()
-    for name in ("corpus.json", "train_values.npy", "train_offsets.npy", "train_lines.jsonl"):
+    for name in ("corpus.json", "train_values.npy", "train_offsets.npy", "train_starts.npy", "train_lines.jsonl"):
         (broken / name).write_bytes((corpus / name).read_bytes())
     rows = (broken / "train_lines.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     (broken / "train_lines.jsonl").write_text("".join(rows[:-1]), encoding="utf-8")

@@ -176,7 +176,7 @@ def test_energy_is_tempo_and_size() -> None:
 
 def test_a_silent_reaction_has_no_speech_but_a_life() -> None:
     for emotion in EMOTIONS:
-        for clip in takes(emotion, 3, "Your train leaves at nine, from platform five.", speaking=False):
+        for clip in takes(emotion, 3, "Your train leaves at nine, from platform five.", role="silent"):
             assert 36 <= len(clip) <= 240
             # Nobody mouths the words: the lips are never sealed over an open jaw.
             assert channel(clip, "mouthClose").max() == 0.0

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the teacher's face moves beside a filmed one: velocity, acceleration, rise and fall of single moves.
+
+    python -m benchmarks.kinematics ../shared/captures
+
+The recordings are Live Link Face .csv files. Only numbers of how moves go in time are taken from them. A move is what a
+channel does from a low to the next high (rise), or back (fall), of at least `LEAST`. Speed and acceleration are of a
+move of size 1, since actors who show the range of their face move farther than people who talk. So compared are shapes
+in time, and those only of what both do: brows, cheeks and nose, lids, mouth. There is no speech in the recordings and
+their heads do not turn: speech is left out on both sides, and heads are not compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from generator.captures.live_link import find_recordings, read_recording
+from generator.captures.resample import to_clip_rate
+from generator.corpus.direction import Direction
+from generator.corpus.teacher import act_timed
+from generator.corpus.texts import builtin_lines
+from generator.emotions import EMOTIONS
+from generator.shared.spaces import ARKIT55
+
+Floats = npt.NDArray[np.float64]
+
+#: Region -> starts of the names of its channels. Lids and blinks are one channel, so a blink counts as a lid's move.
+REGIONS: Final = {
+    "brows": ("brow",),
+    "cheeks, nose": ("cheekSquint", "noseSneer", "eyeSquint"),
+    "blinks": ("eyeBlink",),
+    "mouth": ("mouthSmile", "mouthFrown", "mouthPress", "mouthStretch", "mouthShrug", "mouthDimple", "mouthUpper"),
+}
+#: Smallest move that counts, and how far a move may turn back without being over.
+LEAST: Final = 0.12
+_BACK: Final = 0.03
+_BLINK: Final = 0.45
+
+
+@dataclass(frozen=True)
+class Moves:
+    """Rises and falls of a region: seconds from 10 to 90 % of each, and peak speed and acceleration at size 1."""
+
+    rises: Floats
+    falls: Floats
+    speeds: Floats
+    accelerations: Floats
+
+    def row(self) -> tuple[float, float, float, float]:
+        """Medians: rise (s), fall (s), peak speed (1/s), peak acceleration (1/s²)."""
+        parts = (self.rises, self.falls, self.speeds, self.accelerations)
+        return tuple(float(np.median(part)) if len(part) else float("nan") for part in parts)  # type: ignore[return-value]
+
+
+def moves_of(clips: Sequence[npt.NDArray[Any]], columns: Sequence[int], least: float) -> Moves:
+    """All moves of at least ``least`` in ``columns`` of clips (T, C) at 24 frames a second."""
+    fps = ARKIT55.fps
+    rises, falls, speeds, accelerations = [], [], [], []
+    for clip in clips:
+        for column in columns:
+            values = clip[:, column].astype(np.float64)
+            for start, end in _monotone(values):
+                size = values[end] - values[start]
+                if abs(size) < least or end - start < 1:
+                    continue
+                part = (values[max(start - 1, 0) : end + 2] - values[start]) / size
+                share = (values[start : end + 1] - values[start]) / size
+                fine = np.interp(np.linspace(0.0, end - start, 20 * (end - start) + 1), np.arange(len(share)), share)
+                seconds = ((fine > 0.9).argmax() - (fine > 0.1).argmax()) / (20.0 * fps)
+                (rises if size > 0.0 else falls).append(seconds)
+                speeds.append(float(np.abs(np.diff(part)).max()) * fps)
+                accelerations.append(float(np.abs(np.diff(part, n=2)).max()) * fps * fps if len(part) > 2 else np.nan)
+    found = (np.array(x) for x in (rises, falls, speeds, accelerations))
+    return Moves(*(x[np.isfinite(x)] for x in found))
+
+
+def _monotone(values: Floats) -> list[tuple[int, int]]:
+    """Spans from a turning point to the next; what turns back by less than `_BACK` goes on."""
+    spans, start, far = [], 0, 0
+    for i in range(1, len(values)):
+        direction = np.sign(values[far] - values[start]) or np.sign(values[i] - values[start])
+        if direction * (values[i] - values[far]) > 0.0:
+            far = i
+        elif direction * (values[far] - values[i]) > _BACK:
+            spans.append((start, far))
+            start, far = far, i
+    spans.append((start, far))
+    return spans
+
+
+def table(filmed: Sequence[npt.NDArray[Any]], acted: Sequence[npt.NDArray[Any]]) -> str:
+    """The comparison as Markdown: medians, and the teacher's share of the filmed value."""
+    names = ("rise (s)", "fall (s)", "peak speed (1/s)", "peak acceleration (1/s²)")
+    rows = ["| region | moves filmed / acted | " + " | ".join(names) + " |", "|---" * 6 + "|"]
+    for region, starts in REGIONS.items():
+        columns = [i for i, name in enumerate(ARKIT55.channels) if name.startswith(starts)]
+        least = _BLINK if region == "blinks" else LEAST
+        both = [moves_of(clips, columns, least) for clips in (filmed, acted)]
+        cells = [f"{a:.2f} / {b:.2f} ({b / a:.2f})" for a, b in zip(*(m.row() for m in both), strict=True)]
+        counts = " / ".join(str(len(m.speeds)) for m in both)
+        rows.append(f"| {region} | {counts} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def acted_clips(takes: int, intensity: float) -> list[npt.NDArray[np.float32]]:
+    """The performance layer of the teacher, all emotions, spoken and silent in turn."""
+    lines = [line.text for line in builtin_lines().lines]
+    return [
+        act_timed(
+            lines[(7 * take + 31 * number) % len(lines)],
+            Direction.named(emotion, intensity=intensity, role="speaking" if take % 2 == 0 else "silent"),
+            take,
+        ).performance
+        for number, emotion in enumerate(EMOTIONS)
+        for take in range(takes)
+    ]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("captures", type=Path, help="a folder with Live Link Face .csv files")
+    parser.add_argument("--takes", type=int, default=10, help="of every emotion")
+    parser.add_argument("--intensity", type=float, default=1.0)
+    options = parser.parse_args()
+    filmed = [to_clip_rate(read_recording(path)) for path in find_recordings(options.captures)]
+    print(
+        f"{sum(map(len, filmed)) / ARKIT55.fps:.0f} s filmed, {14 * options.takes} takes acted; filmed / acted (share)"
+    )
+    print(table(filmed, acted_clips(options.takes, options.intensity)))
+
+
+if __name__ == "__main__":
+    main()
