@@ -97,8 +97,8 @@ def load_checkpoint(folder: Path = DEFAULT_CHECKPOINT, device: torch.device | st
         version = config.get("schema_version")
         if version in range(1, CHECKPOINT_SCHEMA):
             raise CheckpointError(
-                f"The checkpoint in {folder} is of an earlier edition, whose decoder was not told what is said when. Use "
-                "the bundled one, or train it again from its data."
+                f"The checkpoint in {folder} is of an earlier edition, whose decoder was not told what is said when. "
+                "Use the bundled one, or train it again from its data."
             )
         if version != CHECKPOINT_SCHEMA:
             raise CheckpointError(

@@ -311,7 +311,7 @@ class CTEG(nn.Module):
         )  # fmt: skip
 
     def shift(self, frames: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
-        """The last frame before each step and its velocity, (B, N, C) each; before the first ``start`` (B, C), still."""
+        """The last frame before each step and its velocity, (B, N, C) each; first ``start`` (B, C), still."""
         p = self.config.frames_per_step
         flat = torch.cat([start[:, None], start[:, None], frames.flatten(1, 2)], 1)  # two still frames, then all
         last, before = flat[:, 1:-1:p], flat[:, :-2:p]

@@ -81,7 +81,7 @@ class Moments:
 
     @classmethod
     def of_timeline(cls, timeline: Timeline, asks: Sequence[bool], start: float = 0.0) -> Moments:
-        """From a timeline, whose second ``start`` becomes 0; ``asks``: of each phrase whether it asks what, who, why."""
+        """From a timeline whose second ``start`` becomes 0; ``asks``: of each phrase whether it asks what or who."""
         phrases = zip(timeline.phrases, asks, strict=True)
         return cls.of(
             [(w.start - start, w.end - start) for w in timeline.words],

@@ -65,8 +65,8 @@ class CtegPerformer(Performer):
         for request in requests:
             if request.begin is not None and len(request.begin) != self.space.size:
                 raise InputError(
-                    f"The face to begin from has {len(request.begin)} numbers and {self.name} speaks {self.space.name}, "
-                    f"which has {self.space.size}; take it from a take of the same checkpoint."
+                    f"The face to begin from has {len(request.begin)} numbers and {self.name} speaks "
+                    f"{self.space.name}, which has {self.space.size}; take it from a take of the same checkpoint."
                 )
         return [write_script(request, self.emotion_probabilities, self._nearest.find) for request in requests]
 

@@ -47,9 +47,7 @@ class Labelled:
     features: FeatureStore
 
     @classmethod
-    def of(
-        cls, lines: Mapping[str, npt.NDArray[np.float32]], encoder: TextEncoder, cache: Path
-    ) -> Labelled | None:
+    def of(cls, lines: Mapping[str, npt.NDArray[np.float32]], encoder: TextEncoder, cache: Path) -> Labelled | None:
         """``lines`` and their weights over `EMOTIONS`; None without lines."""
         if not lines:
             return None
