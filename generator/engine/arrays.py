@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float32]
 
 #: How each type is stored. BF16 is the upper half of an F32.
 _TYPES: Final[Mapping[str, str]] = MappingProxyType(
@@ -55,7 +56,7 @@ def read_arrays(path: Path, wanted: Callable[[str], bool] = lambda name: True) -
     return found
 
 
-def widened(array: Array) -> npt.NDArray[np.float32]:
+def widened(array: Array) -> Floats:
     """The same in fp32; not copied if it is already."""
     return array.astype(np.float32, copy=False)
 

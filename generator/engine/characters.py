@@ -35,7 +35,7 @@ WORD, SPACE, PUNCTUATION = 0, 1, 2
 
 @lru_cache(maxsize=4096)
 def normalised(character: str) -> tuple[Part, ...]:
-    """What one character of a line becomes, () where it is dropped: cleaned, taken apart, without accents, lower case."""
+    """What one character of a line becomes, taken apart, without accents, in lower case; () where it is dropped."""
     if character in _SPACES:
         return (_SPACE,)
     if _REMOVED.has(character):
