@@ -8,8 +8,7 @@ Shapes: B lines, S tokens, W width, H heads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
@@ -18,55 +17,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .engine.encoder import BERT_OPTIONS as BERT_OPTIONS
+from .engine.encoder import BERT_SIZES as BERT_SIZES
+from .engine.encoder import BertConfig as BertConfig
+from .engine.encoder import is_bert
+from .engine.encoder import weight_shapes as weight_shapes
+
 _TANH_GELU: Final = partial(F.gelu, approximate="tanh")
 _ACTIVATIONS: Final[Mapping[str, Callable[[Tensor], Tensor]]] = MappingProxyType(
     {"gelu": F.gelu, "gelu_new": _TANH_GELU, "gelu_pytorch_tanh": _TANH_GELU, "relu": F.relu, "silu": F.silu}
 )
 
 
-@dataclass(frozen=True)
-class BertConfig:
-    """The part of a BERT ``config.json`` that says how the encoder computes, under its own names."""
-
-    vocab_size: int
-    hidden_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    intermediate_size: int
-    max_position_embeddings: int
-    hidden_act: str = "gelu"
-    type_vocab_size: int = 2
-    layer_norm_eps: float = 1e-12
-
-    def __post_init__(self) -> None:
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(f"hidden_size {self.hidden_size} is no multiple of {self.num_attention_heads} heads")
-
-    @classmethod
-    def from_json(cls, settings: Mapping[str, Any]) -> BertConfig:
-        """From the content of a ``config.json``; KeyError names a size that is missing."""
-        values: dict[str, Any] = {name: int(settings[name]) for name in BERT_SIZES}
-        values |= {name: settings[name] for name in BERT_OPTIONS if name in settings}
-        return cls(**values)
-
-
-#: What every BERT ``config.json`` states.
-BERT_SIZES: Final = (
-    "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
-    "max_position_embeddings",
-)  # fmt: skip
-#: What some leave to the defaults of `BertConfig`.
-BERT_OPTIONS: Final = ("hidden_act", "type_vocab_size", "layer_norm_eps")
-
-
 def is_plain_bert(settings: Mapping[str, Any]) -> bool:
     """Whether a ``config.json`` describes what `Bert` computes; other families are left to ``transformers``."""
-    return (
-        settings.get("model_type", "bert") == "bert"
-        and settings.get("hidden_act", "gelu") in _ACTIVATIONS
-        and settings.get("position_embedding_type", "absolute") == "absolute"
-        and not settings.get("is_decoder", False)
-    )
+    return is_bert(settings) and settings.get("hidden_act", "gelu") in _ACTIVATIONS
 
 
 class Bert:
@@ -145,25 +110,3 @@ class Bert:
     def _norm(self, x: Tensor, name: str) -> Tensor:
         weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
         return F.layer_norm(x, (self.width,), weight, bias, self.config.layer_norm_eps)
-
-
-def weight_shapes(config: BertConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Name and shape of every weight, in the names of published checkpoints."""
-    width, inner = config.hidden_size, config.intermediate_size
-    yield "embeddings.word_embeddings.weight", (config.vocab_size, width)
-    yield "embeddings.position_embeddings.weight", (config.max_position_embeddings, width)
-    yield "embeddings.token_type_embeddings.weight", (config.type_vocab_size, width)
-    yield from _weight_and_bias("embeddings.LayerNorm", width)
-    for index in range(config.num_hidden_layers):
-        layer = f"encoder.layer.{index}."
-        for part in ("self.query", "self.key", "self.value", "output.dense"):
-            yield from _weight_and_bias(f"{layer}attention.{part}", width, width)
-        yield from _weight_and_bias(f"{layer}attention.output.LayerNorm", width)
-        yield from _weight_and_bias(f"{layer}intermediate.dense", inner, width)
-        yield from _weight_and_bias(f"{layer}output.dense", width, inner)
-        yield from _weight_and_bias(f"{layer}output.LayerNorm", width)
-
-
-def _weight_and_bias(name: str, *shape: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-    yield f"{name}.weight", shape
-    yield f"{name}.bias", shape[:1]

@@ -3,52 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-HEAD_SCHEMA: Final = 1
-
-
-@dataclass(frozen=True)
-class EmotionHead:
-    """Shape of an `EmotionClassifier`. Stored in a checkpoint's ``config.json``.
-
-    Attributes:
-        kind: "mean" reads the mean of a line's tokens; "attention" reads also what learned queries attend to, so that
-            one telling word is not lost among others.
-        width: of the hidden layer.
-        queries: Q, how many of the kind "attention".
-        dropout: of the hidden layer while it is fitted.
-    """
-
-    kind: Literal["mean", "attention"] = "attention"
-    width: int = 256
-    queries: int = 4
-    dropout: float = 0.4
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("mean", "attention"):
-            raise ValueError(f"emotion head {self.kind!r} is none of mean, attention")
-        if self.width < 1 or (self.queries < 1) != (self.kind == "mean"):
-            raise ValueError(f"an emotion head {self.kind!r} cannot have width {self.width}, {self.queries} queries")
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON-able dict, with its schema version."""
-        return {"schema_version": HEAD_SCHEMA, **asdict(self)}
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> EmotionHead:
-        """The shape stored by `to_json`; ValueError for another schema, TypeError for unknown fields."""
-        data = dict(data)
-        version = data.pop("schema_version", None)
-        if version != HEAD_SCHEMA:
-            raise ValueError(f"emotion head schema {version!r} is not {HEAD_SCHEMA}")
-        return cls(**data)
-
+from .engine.heads import EmotionHead as EmotionHead
 
 #: The only head of checkpoints of schema 1, and the one of a model whose head is not fitted yet.
 MEAN_HEAD: Final = EmotionHead("mean", 128, 0, 0.2)

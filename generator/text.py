@@ -5,19 +5,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from .engine.tokens import MAX_TOKENS as MAX_TOKENS
 from .pretrained import DEFAULT_ENCODER as DEFAULT_ENCODER
 from .pretrained import TextModel, find_encoder, load_model, load_tokenizer, read_settings
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-#: Longer lines are cut here; `generator.direction.clauses` keeps passages well below it.
-MAX_TOKENS: Final = 128
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def emotions_of(transcripts: list[Transcript]) -> tuple[list[str], list[str]]:
 
 def _read_from_words(lines: list[str]) -> list[str]:
     from ..emotions import EMOTIONS
-    from ..engine import DEFAULT_CHECKPOINT, load_engine
+    from ..performing.load import load_engine
 
-    engine, _ = load_engine(DEFAULT_CHECKPOINT)
+    engine, _ = load_engine()
     return [EMOTIONS[int(k)] for k in engine.emotions(lines).argmax(-1)]

@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..engine import DEFAULT_CHECKPOINT, load_engine
+from ..engine import Engine
+from ..engine.files import DEFAULT_CHECKPOINT
 from ..errors import CheckpointError, InputError
 from .cteg import CtegPerformer
 from .performer import Performer, Progress
@@ -49,6 +50,7 @@ def load_performer(
             if compiled:
                 raise InputError(f"{folder.name} cannot be compiled; compiled steps are for the paper's model.")
             engine, layered = load_engine(folder, device)
+            report(0.9, "loading the model")
             performer = CtegPerformer(engine, folder.name, layered=layered)
         case "cteg-paper":
             from ..paper.checkpoint import load_paper_checkpoint
@@ -63,6 +65,20 @@ def load_performer(
             )
     report(1.0, "loading the model")
     return performer
+
+
+def load_engine(folder: Path = DEFAULT_CHECKPOINT, device: str = "auto") -> tuple[Engine, bool]:
+    """What performs a checkpoint, and whether it performs under a computed speech. See `load_performer`."""
+    if device == "auto":
+        from ..engine.builtin import NumpyEngine
+
+        builtin = NumpyEngine.load(folder)
+        return builtin, builtin.settings.layered
+    from ..engine.torch_engine import TorchEngine
+    from .devices import choose_device
+
+    engine = TorchEngine.load(folder, choose_device(device))
+    return engine, engine.checkpoint.layered
 
 
 def _format(folder: Path) -> str | None:

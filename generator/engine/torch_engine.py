@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine that computes with torch, on any device: what the built-in one must equal, and faster on a GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ..bert import Bert, BertConfig
+from ..checkpoint import Checkpoint, load_checkpoint
+from ..conditioning import Condition
+from ..config import ModelConfig, PerformConfig
+from ..errors import CheckpointError
+from ..pretrained import load_tokenizer, read_settings
+from ..text import MAX_TOKENS, TextEncoder
+from . import ArrayCondition, Floats, OnStep, TextFeatures, check_draws
+from .arrays import Array
+from .files import DEFAULT_CHECKPOINT, READER, WEIGHTS_FILE, damaged_checkpoint
+
+
+class TorchEngine:
+    """Reads and decodes with torch. See `generator.engine.Engine`.
+
+    Attributes:
+        checkpoint: its weights, in eval mode.
+        text: the text encoder it names.
+        reader: the same with the layers that the checkpoint tuned for reading emotions.
+        device: where all of them are.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, text: TextEncoder, device: torch.device, reader: TextEncoder | None = None
+    ) -> None:
+        self.checkpoint, self.text, self.device, self.reader = checkpoint, text, device, reader or text
+
+    @classmethod
+    def load(cls, folder: Path = DEFAULT_CHECKPOINT, device: torch.device | str = "cpu") -> TorchEngine:
+        """The checkpoint in ``folder`` and the text encoder it names, on ``device``.
+
+        Raises:
+            CheckpointError, EnvironmentProblem: as `load_checkpoint` and `TextEncoder.load`.
+        """
+        device = torch.device(device)
+        checkpoint = load_checkpoint(folder, device)
+        text = TextEncoder.load(checkpoint.text_encoder, device)
+        stored = load_file(folder / WEIGHTS_FILE)
+        tuned = {name.removeprefix(READER): value for name, value in stored.items() if name.startswith(READER)}
+        try:
+            return cls(checkpoint, text, device, _tuned(text, tuned) if tuned else text)
+        except ValueError as error:
+            raise damaged_checkpoint(folder, error) from error
+
+    @property
+    def config(self) -> ModelConfig:
+        """The decoder's shape."""
+        return self.checkpoint.decoder.config
+
+    @property
+    def perform(self) -> PerformConfig:
+        """How the weights perform."""
+        return self.checkpoint.perform
+
+    def encode(self, lines: list[str]) -> TextFeatures:
+        """Features of ``lines``, padded to the longest."""
+        features = self.text.encode(lines)
+        return TextFeatures(*(part.cpu().numpy() for part in (features.hidden, features.mask, features.position)))
+
+    @torch.inference_mode()
+    def emotions(self, lines: list[str]) -> Floats:
+        """Calibrated probabilities of `generator.emotions.EMOTIONS`, (B, 14)."""
+        if self.checkpoint.emotion is None:
+            raise CheckpointError(
+                f"The checkpoint {self.checkpoint.name!r} reads no emotions from words; name the emotion of each line."
+            )
+        features = self.reader.encode(lines)
+        return _array(self.checkpoint.emotion(features.hidden, features.mask).softmax(-1))
+
+    def pooled(self, lines: list[str]) -> Floats:
+        """Mean over the real tokens of each line, (B, W)."""
+        return _array(self.text.encode(lines).pooled())
+
+    def unknown_share(self, line: str) -> float:
+        """Share of the line's tokens that the vocabulary does not have, 0..1."""
+        return self.text.unknown_share(line)
+
+    def is_cut(self, line: str) -> bool:
+        """Whether the line has more tokens than the encoder reads."""
+        return self.text.is_cut(line)
+
+    @torch.inference_mode()
+    def decode(self, condition: ArrayCondition, noise: Floats, gumbel: Floats, on_step: OnStep | None = None) -> Floats:
+        """Frames in the space's units and limits, (B, N P, C)."""
+        model = self.checkpoint.decoder
+        steps = check_draws(model.config, condition, noise, gumbel)
+        told = Condition(**{name: self._tensor(array) for name, array in vars(condition).items()})
+        normal, chosen = self._tensor(noise), self._tensor(gumbel)
+        memory, mask = model.memory(told)
+        caches = model.new_caches(memory, steps)
+        lower, upper = (self._tensor(limit) / model.scale for limit in (model.space.lower, model.space.upper))
+        previous = told.start / model.scale
+        velocity = torch.zeros_like(previous)
+        written = []
+        for step in range(steps):
+            frames = model.decode_step(
+                previous, velocity, told.steps[:, step], mask, caches, normal[:, step], chosen[:, step], step
+            ).clamp(lower, upper)
+            before = frames[:, -2] if model.config.frames_per_step > 1 else previous
+            previous, velocity = frames[:, -1], frames[:, -1] - before
+            written.append(frames)
+            if on_step is not None:
+                on_step(step + 1, steps)
+        # Divided by the scale and multiplied again, a limit may be passed by a rounding error.
+        return np.clip(_array(torch.cat(written, 1) * model.scale), model.space.lower, model.space.upper)
+
+    def _tensor(self, array: Array) -> Tensor:
+        array = array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+
+def _tuned(text: TextEncoder, weights: dict[str, Tensor]) -> TextEncoder:
+    """``text`` with ``weights`` in place of its own; ValueError where they do not fit."""
+    assert text.folder is not None
+    settings = read_settings(text.folder)
+    own = {name.removeprefix("bert."): value for name, value in load_file(text.folder / WEIGHTS_FILE).items()}
+    if unknown := sorted(set(weights) - set(own)):
+        raise ValueError(f"{unknown[0]} is no weight of the encoder's layers")
+    model = Bert(BertConfig.from_json(settings), own | weights)
+    return TextEncoder(model, load_tokenizer(text.folder, settings, MAX_TOKENS), text.name, text.device, text.folder)
+
+
+def _array(values: Tensor) -> Floats:
+    array: Floats = values.float().cpu().numpy()
+    return array
