@@ -141,7 +141,7 @@ class Take:
             time = phrase.end + float(rng.uniform(0.0, 0.35))
             unit, size = reactions[int(rng.integers(len(reactions)))]
             if rng.random() < _LISTENING["mouth_chance"]:
-                self._add_units({unit: size * self.energy}, pulses(t, np.array([time]), 0.25, 0.6, np.ones(1)))
+                self._add_units({unit: size * self.energy}, pulses(t, np.array([time]), 0.25, 0.45, np.ones(1)))
             if phrase.mark in ("?", "!") and rng.random() < _LISTENING["news_chance"]:
                 size = float(rng.uniform(0.6, 1.0)) * self.energy
                 self._add_units(_LISTENING.units("news"), pulses(t, np.array([time + 0.1]), 0.2, 0.5, np.array([size])))
@@ -216,7 +216,7 @@ class Take:
         rng, utterance, t = self.rng, self.plan.utterance, self.t
         chosen = rng.random(len(utterance.accents)) < _EMPHASIS["brow_chance"]
         times, sizes = utterance.accents[chosen], utterance.accent_sizes[chosen] * self.energy
-        shape = pulses(t, times + 0.02, 0.18, float(rng.uniform(0.28, 0.5)), sizes)
+        shape = pulses(t, times + 0.02, 0.18, float(rng.uniform(0.22, 0.4)), sizes)
         self._add_units(self.acting.manner.brow, shape)
         for phrase in utterance.phrases:
             if phrase.mark == "?" and rng.random() < _EMPHASIS["question_chance"]:
@@ -397,7 +397,7 @@ class Take:
             np.interp(1.0 - _EPISODE.draw(rng, "end_share") * min(1.0, 1.0 / size), minimum_jerk(_GRID), _GRID)
         )
         for group in ("upper face", "eyes", "mouth", "jaw", "head"):
-            begin = start + float(rng.uniform(0.0, 0.18)) * (last - start)
+            begin = start + float(rng.uniform(0.0, 0.42)) * (last - start)
             length = (last - begin) / reach
             values[:, ARKIT55.groups[group]] *= 1.0 - minimum_jerk((self.t - begin) / length)[:, None]
 
