@@ -54,5 +54,5 @@ class Envelope:
     def __call__(self, t: Floats) -> Floats:
         """Level at times ``t``: about 0..1.15, shape of ``t``."""
         moved = track(t, self._moves[:, 0], self._moves[:, 1], self._moves[:, 2])
-        level: Floats = np.maximum(moved + pulses(t, self._swells, 0.2, 0.32, self._swell_sizes), 0.0)
+        level: Floats = np.maximum(moved + pulses(t, self._swells + 0.04, 0.18, 0.45, self._swell_sizes), 0.0)
         return level

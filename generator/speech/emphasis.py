@@ -140,8 +140,8 @@ def _contrasts(
         if texts[i] in words["persons"]
         and (i == 0 or phrases[i - 1] != phrases[i] or texts[i - 1] in ("and", "but", "while", "because"))
     ]
-    for (here, one), (there, other) in pairwise(heads):
-        if one[:2] != other[:2] and there - here < 8:
+    for (here, person), (there, another) in pairwise(heads):
+        if person[:2] != another[:2] and there - here < 8:
             gains += [(here, 0.7 * gain), (there, gain)]
     return gains
 
