@@ -39,9 +39,11 @@ REGIONS: Final = {
     "mouth": ("mouthSmile", "mouthFrown", "mouthPress", "mouthStretch", "mouthShrug", "mouthDimple", "mouthUpper"),
 }
 #: Smallest move that counts, and how far a move may turn back without being over.
-LEAST: Final = 0.12
+LEAST: Final = 0.15
 _BACK: Final = 0.03
 _BLINK: Final = 0.45
+#: A move is over where its speed is below this share of its peak: what creeps on is a hold.
+_STILL: Final = 0.15
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,18 @@ class Moves:
         return tuple(float(np.median(part)) if len(part) else float("nan") for part in parts)  # type: ignore[return-value]
 
 
-def moves_of(clips: Sequence[npt.NDArray[Any]], columns: Sequence[int], least: float) -> Moves:
-    """All moves of at least ``least`` in ``columns`` of clips (T, C) at 24 frames a second."""
+def moves_of(clips: Sequence[npt.NDArray[Any]], columns: Sequence[int], least: float, smooth: bool) -> Moves:
+    """All moves of at least ``least`` in ``columns`` of clips (T, C) at 24 frames a second.
+
+    ``smooth`` both sides alike: what a tracker adds from frame to frame would count as acceleration.
+    """
     fps = ARKIT55.fps
     rises, falls, speeds, accelerations = [], [], [], []
     for clip in clips:
         for column in columns:
             values = clip[:, column].astype(np.float64)
+            if smooth:
+                values = np.convolve(np.pad(values, 1, "edge"), (0.25, 0.5, 0.25), "valid")
             for start, end in _monotone(values):
                 size = values[end] - values[start]
                 if abs(size) < least or end - start < 1:
@@ -82,7 +89,10 @@ def moves_of(clips: Sequence[npt.NDArray[Any]], columns: Sequence[int], least: f
 
 
 def _monotone(values: Floats) -> list[tuple[int, int]]:
-    """Spans from a turning point to the next; what turns back by less than `_BACK` goes on."""
+    """The move between a turning point and the next: around its quickest frame while it is not nearly still.
+
+    What turns back by less than `_BACK` goes on.
+    """
     spans, start, far = [], 0, 0
     for i in range(1, len(values)):
         direction = np.sign(values[far] - values[start]) or np.sign(values[i] - values[start])
@@ -92,7 +102,15 @@ def _monotone(values: Floats) -> list[tuple[int, int]]:
             spans.append((start, far))
             start, far = far, i
     spans.append((start, far))
-    return spans
+    return [_quick_part(values, *span) for span in spans if span[1] > span[0]]
+
+
+def _quick_part(values: Floats, start: int, end: int) -> tuple[int, int]:
+    speed = np.abs(np.diff(values[start : end + 1]))
+    peak = int(speed.argmax())
+    still = np.flatnonzero(speed < _STILL * speed[peak])
+    before, after = still[still < peak], still[still > peak]
+    return start + (int(before[-1]) + 1 if len(before) else 0), start + (int(after[0]) if len(after) else len(speed))
 
 
 def table(filmed: Sequence[npt.NDArray[Any]], acted: Sequence[npt.NDArray[Any]]) -> str:
@@ -102,7 +120,7 @@ def table(filmed: Sequence[npt.NDArray[Any]], acted: Sequence[npt.NDArray[Any]])
     for region, starts in REGIONS.items():
         columns = [i for i, name in enumerate(ARKIT55.channels) if name.startswith(starts)]
         least = _BLINK if region == "blinks" else LEAST
-        both = [moves_of(clips, columns, least) for clips in (filmed, acted)]
+        both = [moves_of(clips, columns, least, region != "blinks") for clips in (filmed, acted)]
         cells = [f"{a:.2f} / {b:.2f} ({b / a:.2f})" for a, b in zip(*(m.row() for m in both), strict=True)]
         counts = " / ".join(str(len(m.speeds)) for m in both)
         rows.append(f"| {region} | {counts} | " + " | ".join(cells) + " |")

@@ -33,7 +33,7 @@ class Envelope:
         # Most feelings come out fully once the words are out of the way.
         after = max(spoken.end - 0.1, plan.onset + 0.3)
         if spoken.phrases:
-            moves.append((after, float(rng.uniform(0.3, 0.5)), _EPISODE.draw(rng, "after_words")))
+            moves.append((after, float(rng.uniform(0.25, 0.45)), _EPISODE.draw(rng, "after_words")))
         # Nothing is held for long: it lets go a little and comes back.
         time = max(after, arrived) + _EPISODE.draw(rng, "relax_every")
         low = True
@@ -54,5 +54,5 @@ class Envelope:
     def __call__(self, t: Floats) -> Floats:
         """Level at times ``t``: about 0..1.15, shape of ``t``."""
         moved = track(t, self._moves[:, 0], self._moves[:, 1], self._moves[:, 2])
-        level: Floats = np.maximum(moved + pulses(t, self._swells, 0.22, 0.38, self._swell_sizes), 0.0)
+        level: Floats = np.maximum(moved + pulses(t, self._swells + 0.04, 0.18, 0.45, self._swell_sizes), 0.0)
         return level

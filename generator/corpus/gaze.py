@@ -34,6 +34,15 @@ class GazePlan:
     times: Floats
     targets: Floats
 
+    def far(self, least: float) -> list[int]:
+        """Fixations that are farther than ``least`` radians from the last one of that kind."""
+        last, found = np.zeros(2), []
+        for number, target in enumerate(self.targets):
+            if np.abs(target - last).sum() > least:
+                last = target
+                found.append(number)
+        return found
+
 
 def plan_gaze(
     rng: np.random.Generator,

@@ -42,25 +42,25 @@ def head_motion(
         # What was said sinks in: the head settles somewhere else.
         starts = np.append(starts, utterance.end + rng.uniform(-0.05, 0.25))
     if len(starts):
-        durations = rng.uniform(0.35, 0.7, len(starts))
+        durations = rng.uniform(0.5, 0.9, len(starts))
         poses = rng.normal(0.0, 1.0, (len(starts), 3)) * np.array(_HEAD.list("phrase_pose")) * (0.5 + 0.5 * gain)
         pitch = pitch + track(t, starts, durations, poses[:, 0])
         yaw = yaw + track(t, starts, durations, poses[:, 1])
         roll = roll + track(t, starts, durations, poses[:, 2])
         # A breath lifts the head a little before each phrase.
-        pitch = pitch - pulses(t, starts, 0.22, 0.3, np.full(len(starts), 0.022))
+        pitch = pitch - pulses(t, starts, 0.4, 0.7, np.full(len(starts), 0.022))
     accents = utterance.accents
     if len(accents):
-        sizes = utterance.accent_sizes * gain * rng.uniform(0.4, 1.3, len(accents))
+        sizes = utterance.accent_sizes * gain * rng.uniform(0.65, 1.3, len(accents))
         kind = rng.random(len(accents))
         nod = np.where(kind < _EMPHASIS["nod_chance"], _EMPHASIS["nod"], 0.02) * (-0.7 if lift else 1.0)
-        pitch = pitch + pulses(t, accents + 0.03, 0.16, 0.3, nod * sizes)
+        pitch = pitch + pulses(t, accents + 0.05, 0.15, 0.6, nod * sizes)
         # A small wind-up against the nod makes it land.
-        pitch = pitch - pulses(t, accents - 0.16, 0.14, 0.16, _EMPHASIS["wind_up"] * nod * sizes)
+        pitch = pitch - pulses(t, accents - 0.12, 0.3, 0.14, _EMPHASIS["wind_up"] * nod * sizes)
         yaw = yaw + pulses(
-            t, accents + 0.03, 0.18, 0.4, np.where(kind >= _EMPHASIS["nod_chance"], 0.08, 0.0) * sizes * side
+            t, accents + 0.05, 0.16, 0.6, np.where(kind >= _EMPHASIS["nod_chance"], 0.08, 0.0) * sizes * side
         )
-        roll = roll + pulses(t, accents + 0.05, 0.2, 0.45, rng.normal(0.0, 0.025, len(accents)) * sizes)
+        roll = roll + pulses(t, accents + 0.05, 0.17, 0.6, rng.normal(0.0, 0.02, len(accents)) * sizes)
     for phrase in utterance.phrases:
         if phrase.mark == "?":
             begin = phrase.start + 0.5 * (phrase.end - phrase.start)

@@ -75,7 +75,7 @@ def make_plan(script: Script, acting: Acting, direction: Direction, rng: np.rand
     listens = direction.role == "listening" and bool(script.words)
     spoken = bool(script.words) and not listens
     tempo = direction.energy**0.3
-    quick = (1.25 - 0.25 * intensity) / tempo
+    quick = (1.1 - 0.22 * intensity) / tempo
     jitter = _TIMES.draw(rng, "onset_jitter")
     onset_seconds = float(np.clip(manner.onset * quick * jitter, *_TIMES.range("onset_seconds")))
     before, after = _draw_sounds(acting, intensity, spoken, rng)

@@ -59,6 +59,7 @@ class Take:
         #: Left and right differ a little in every take, by one sign for the whole face.
         self.lean = rng.normal(0.0, _EPISODE["lean"])
         self.values = np.zeros((len(t), ARKIT55.size))
+        self._added: list[tuple[Floats, Floats]] = []
         self.envelope = Envelope(plan, acting.emotion, rng)
         self.life = drift(rng, t, 1)[0] * 0.03
         self._draw_change()
@@ -72,6 +73,7 @@ class Take:
         self._emphasise()
         self._leak()
         self._gesture()
+        self._sum_units()
         self._look(self._move_head())
         return self._finish()
 
@@ -81,13 +83,21 @@ class Take:
 
     def _add_units(self, units: Mapping[str, float], curve: Floats) -> None:
         """Adds action units along ``curve`` (T,); a one-sided unit goes to the side that leads."""
+        total = np.zeros(ARKIT55.size)
         for name, strength in units.items():
             unit, one_sided = unit_of(name)
             row = UNIT_MATRIX[UNIT_ROWS[unit]] * strength
             if one_sided:
-                row = row.copy()
                 row[RIGHT if self.side > 0.0 else LEFT] *= 0.12
-            self.values += curve[:, None] * row
+            total += row
+        self._added.append((curve, total))
+
+    def _sum_units(self) -> None:
+        """Adds up all that `_add_units` was given."""
+        if self._added:
+            curves, rows = zip(*self._added, strict=True)
+            self.values += np.stack(curves, axis=1) @ np.stack(rows)
+            self._added = []
 
     # --- the feeling ------------------------------------------------------------------------------------------
 
@@ -118,15 +128,23 @@ class Take:
         self._add("mouthRight" if rng.random() < 0.5 else "mouthLeft", np.full(len(self.t), abs(rng.normal(0.0, 0.03))))
 
     def _live(self) -> None:
-        """Small moves that mean nothing and come one after another: no face is still for two seconds."""
+        """Small moves that mean nothing and come one after another: no face is still for two seconds.
+
+        Not while words are said: then brows belong to what is said.
+        """
         rng = self.rng
         times = 0.3 + np.cumsum(rng.uniform(*_LIFE.range("every"), max(int(self.t[-1] / 0.8), 1)))
         choices = _LIFE.items("units")
-        for time in times[times < self.plan.lives_until - 0.4]:
-            unit, size = choices[int(rng.integers(len(choices)))]
-            rise, fall = _LIFE.draw(rng, "rise"), _LIFE.draw(rng, "fall")
-            shape = pulses(self.t, np.array([time]), rise, fall, np.array([size * rng.uniform(0.6, 1.4)]))
-            self._add_units({unit: 1.0}, shape)
+        chosen = rng.integers(len(choices), size=len(times))
+        sizes = rng.uniform(0.6, 1.4, len(times)) * np.array([size for _, size in choices])[chosen]
+        rises, falls = (rng.uniform(*_LIFE.range(name), len(times)) for name in ("rise", "fall"))
+        free = times < self.plan.lives_until - 0.4
+        for phrase in self.plan.utterance.phrases:
+            free &= (times < phrase.start - 0.25) | (times > phrase.end + 0.2)
+        x = self.t[:, None] - times[free]
+        shape = (minimum_jerk(x / rises[free] + 1.0) - minimum_jerk(x / falls[free])) * sizes[free]
+        for curve, number in zip(shape.T, chosen[free], strict=True):
+            self._add_units({choices[number][0]: 1.0}, curve)
 
     def _attend(self) -> None:
         """A listener's face before the feeling: open, a little lifted, reacting to what is heard."""
@@ -141,7 +159,7 @@ class Take:
             time = phrase.end + float(rng.uniform(0.0, 0.35))
             unit, size = reactions[int(rng.integers(len(reactions)))]
             if rng.random() < _LISTENING["mouth_chance"]:
-                self._add_units({unit: size * self.energy}, pulses(t, np.array([time]), 0.25, 0.6, np.ones(1)))
+                self._add_units({unit: size * self.energy}, pulses(t, np.array([time]), 0.25, 0.45, np.ones(1)))
             if phrase.mark in ("?", "!") and rng.random() < _LISTENING["news_chance"]:
                 size = float(rng.uniform(0.6, 1.0)) * self.energy
                 self._add_units(_LISTENING.units("news"), pulses(t, np.array([time + 0.1]), 0.2, 0.5, np.array([size])))
@@ -216,7 +234,7 @@ class Take:
         rng, utterance, t = self.rng, self.plan.utterance, self.t
         chosen = rng.random(len(utterance.accents)) < _EMPHASIS["brow_chance"]
         times, sizes = utterance.accents[chosen], utterance.accent_sizes[chosen] * self.energy
-        shape = pulses(t, times + 0.02, 0.18, float(rng.uniform(0.28, 0.5)), sizes)
+        shape = pulses(t, times + 0.05, 0.16, float(rng.uniform(0.4, 0.65)), sizes)
         self._add_units(self.acting.manner.brow, shape)
         for phrase in utterance.phrases:
             if phrase.mark == "?" and rng.random() < _EMPHASIS["question_chance"]:
@@ -236,7 +254,8 @@ class Take:
         for begin, back in self.plan.thoughts:
             # The thought before a clause: a trace on brows or lids while the eyes are away.
             units = _GAZE.choices("thought_units")[int(rng.integers(3))]
-            away = minimum_jerk((t - begin) / 0.25) * (1.0 - minimum_jerk((t - back + 0.05) / 0.35))
+            until = min([back, *(p.start + 0.05 for p in utterance.phrases if p.start > begin)])
+            away = minimum_jerk((t - begin) / 0.35) * (1.0 - minimum_jerk((t - until + 0.2) / 0.6))
             self._add_units(units, away * (0.6 + 0.4 * self.energy) * float(rng.uniform(0.7, 1.2)))
         for phrase in utterance.phrases:
             breath = np.array([max(phrase.start - 0.13, 0.02)])
@@ -297,10 +316,11 @@ class Take:
         )
         head += self.gesture_head
         if len(self.gaze.times):
-            # The head follows the eyes, later and only in part.
-            times, durations = self.gaze.times + _GAZE["head_delay"], np.full(len(self.gaze.times), 0.45)
+            # The head follows the eyes, later and only in part, where they go far.
+            far = self.gaze.far(_GAZE["head_from"])
+            times, durations = self.gaze.times[far] + _GAZE["head_delay"], np.full(len(far), 0.45)
             for axis in (0, 1):
-                head[:, axis] += _GAZE["head_share"] * track(self.t, times, durations, self.gaze.targets[:, axis])
+                head[:, axis] += _GAZE["head_share"] * track(self.t, times, durations, self.gaze.targets[far, axis])
         if self.start is not None:
             # Taken over here, so that eyes make up for the head that is seen.
             left = self.left["head"][:, None]
@@ -337,7 +357,7 @@ class Take:
             values[:, wide[k]] = (values[:, wide[k]] + 0.12 * up) * (1.0 - 0.9 * blink)
         for column in columns("eyeSquint*"):
             values[:, column] *= 1.0 - 0.35 * blink
-        self._add("browDown*", 0.05 * blink)
+        self._add("browDown*", 0.02 * blink)
 
     def _finish(self) -> npt.NDArray[np.float32]:
         """Limits, the way in from the face before, and the way out."""
@@ -397,7 +417,7 @@ class Take:
             np.interp(1.0 - _EPISODE.draw(rng, "end_share") * min(1.0, 1.0 / size), minimum_jerk(_GRID), _GRID)
         )
         for group in ("upper face", "eyes", "mouth", "jaw", "head"):
-            begin = start + float(rng.uniform(0.0, 0.18)) * (last - start)
+            begin = start + float(rng.uniform(0.0, 0.42)) * (last - start)
             length = (last - begin) / reach
             values[:, ARKIT55.groups[group]] *= 1.0 - minimum_jerk((self.t - begin) / length)[:, None]
 

@@ -140,9 +140,9 @@ def _contrasts(
         if texts[i] in words["persons"]
         and (i == 0 or phrases[i - 1] != phrases[i] or texts[i - 1] in ("and", "but", "while", "because"))
     ]
-    for (i, one), (k, other) in pairwise(heads):
-        if one[:2] != other[:2] and k - i < 8:
-            gains += [(i, 0.7 * gain), (k, gain)]
+    for (here, person), (there, another) in pairwise(heads):
+        if person[:2] != another[:2] and there - here < 8:
+            gains += [(here, 0.7 * gain), (there, gain)]
     return gains
 
 

@@ -18,7 +18,7 @@ from generator.checkpoint import Checkpoint, Generator, load_checkpoint, save_ch
 from generator.config import ModelConfig
 from generator.corpus.build import build_corpus
 from generator.corpus.reader import Corpus
-from generator.corpus.texts import SPLITS, builtin_lines, everyday_lines, split_of
+from generator.corpus.texts import SPLITS, builtin_lines, everyday_lines, split_of, written_lines
 from generator.errors import CheckpointError, DataError
 from generator.heads import MEAN_HEAD, EmotionClassifier, EmotionHead
 from generator.line_statistics import FIRST_STATISTICS
@@ -137,7 +137,7 @@ def test_judging_knows_overconfidence() -> None:
 
 
 def test_a_corpus_holds_all_labelled_lines_of_its_splits(corpus: Path) -> None:
-    own = {line.text.lower() for line in builtin_lines().lines + everyday_lines().lines}
+    own = {line.text.lower() for line in builtin_lines().lines + everyday_lines().lines + written_lines().lines}
     found = {split: Corpus.open(corpus, split).labelled() for split in SPLITS}
     assert {text.lower() for lines in found.values() for text in lines} == own
     assert all(split_of(text) == split for split, lines in found.items() for text in lines)
