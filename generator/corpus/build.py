@@ -8,7 +8,8 @@ import json
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
@@ -52,6 +53,8 @@ _CARRIED_SHARE: Final = 0.55
 _SAME_MOOD_SHARE: Final = 0.35
 #: Of the faces that clips begin from: those in the middle of a take rather than at its end.
 _MIDDLE_SHARE: Final = 0.3
+#: A take of every emotion to begin from for every so many clips: each serves for about eight, with another frame.
+_STARTS_EACH: Final = 200
 #: Share of the unrelated emotions that are a mixture of two with random weights.
 _MIXTURE_SHARE: Final = 0.25
 #: Clips that follow their line's label are spread evenly over the leading emotions, but no line is acted more often.
@@ -209,6 +212,7 @@ def choose_jobs(lines: list[Line], count: int, takes: int, rng: np.random.Genera
         pools[lines[int(index)].emotion].append(lines[int(index)])
     cursors = dict.fromkeys(EMOTIONS, 0)
     anyone = iter(_forever(lines, rng))
+    moods = _pool(lines, 2 + count // _STARTS_EACH, rng)
     jobs: list[Job] = []
     while len(jobs) < count:
         emotion = EMOTIONS[int(rng.integers(len(EMOTIONS)))]
@@ -236,24 +240,35 @@ def choose_jobs(lines: list[Line], count: int, takes: int, rng: np.random.Genera
             Job(
                 line.text, _rounded(feelings), towards, _rounded(basic_weights(feelings)), round(float(intensity), 3),
                 round(float(energy), 3), role, ending, int(rng.integers(2**31)), emotion, bool(labelled), line.source,
-                _before(lines, emotion, rng) if rng.random() < _CARRIED_SHARE else None,
+                _before(moods, emotion, rng) if rng.random() < _CARRIED_SHARE else None,
             )
             for _ in range(min(repeats, count - len(jobs)))
         ]  # fmt: skip
     return jobs
 
 
-def _before(lines: list[Line], emotion: str, rng: np.random.Generator) -> Before:
-    """A take whose face another one begins from: another line, often in the same mood, that ended without rest."""
-    line = lines[int(rng.integers(len(lines)))]
+def _pool(lines: list[Line], each: int, rng: np.random.Generator) -> dict[str, list[Before]]:
+    """Takes whose faces others begin from, ``each`` of every emotion: of any lines, ended without rest."""
+    return {
+        emotion: [
+            Before(
+                lines[int(rng.integers(len(lines)))].text, emotion,
+                round(float(np.clip(rng.normal(1.0, 0.22), 0.3, 1.5)), 3), ROLES[int(rng.choice(3, p=_ROLES))],
+                "held" if rng.random() < 0.5 else "trace", int(rng.integers(2**31)), 1.0,
+            )
+            for _ in range(each)
+        ]
+        for emotion in EMOTIONS
+    }  # fmt: skip
+
+
+def _before(pool: dict[str, list[Before]], emotion: str, rng: np.random.Generator) -> Before:
+    """A take whose face another one begins from, often in the same mood: near its end, or in its middle."""
     other = EMOTIONS[int(rng.integers(len(EMOTIONS)))]
-    mood = emotion if rng.random() < _SAME_MOOD_SHARE else other
+    takes = pool[emotion if emotion in pool and rng.random() < _SAME_MOOD_SHARE else other]
     middle = rng.random() < _MIDDLE_SHARE
-    intensity = round(float(np.clip(rng.normal(1.0, 0.22), 0.3, 1.5)), 3)
-    return Before(
-        line.text, mood, intensity, ROLES[int(rng.choice(3, p=_ROLES))], "held" if rng.random() < 0.5 else "trace",
-        int(rng.integers(2**31)), round(float(rng.uniform(0.35, 0.9)), 3) if middle else 1.0,
-    )  # fmt: skip
+    share = rng.uniform(0.35, 0.8) if middle else rng.uniform(0.8, 1.0)
+    return replace(takes[int(rng.integers(len(takes)))], share=round(float(share), 3))
 
 
 def _any_feeling(emotion: str, rng: np.random.Generator) -> tuple[str, npt.NDArray[np.float64]]:
@@ -290,9 +305,14 @@ def _start(before: Before | None) -> tuple[float, ...] | None:
     """The face that a clip begins from, as it is stored; acted on the spot, so that any worker finds the same."""
     if before is None:
         return None
-    direction = Direction.named(before.emotion, intensity=before.intensity, role=before.role, ending=before.ending)
-    frames = act_timed(before.text, direction, before.seed).performance
+    frames = _frames(replace(before, share=1.0))
     return tuple(frames[round(before.share * (len(frames) - 1))].astype(np.float16).astype(float).tolist())
+
+
+@lru_cache(maxsize=4096)
+def _frames(before: Before) -> npt.NDArray[np.float32]:
+    direction = Direction.named(before.emotion, intensity=before.intensity, role=before.role, ending=before.ending)
+    return act_timed(before.text, direction, before.seed).performance
 
 
 def compact(timeline: Timeline) -> dict[str, list[Any]]:
