@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -154,6 +154,10 @@ class CheckpointSystem:
         intensity = 1.0 if line.direction is None else min(max(line.direction.intensity, 0.0), MAX_INTENSITY)
         energy = 1.0 if line.direction is None else min(max(line.direction.energy, MIN_ENERGY), MAX_ENERGY)
         request = LineRequest(line.text, line.emotion, intensity, takes, seed, self._temperature, energy=energy)
+        shown = line.direction
+        if shown is not None:
+            begin = None if shown.start is None else tuple(map(float, shown.start))
+            request = replace(request, speaking=shown.speaking, ending=shown.ending, begin=begin)
         try:
             return request.validated()
         except InputError as error:
