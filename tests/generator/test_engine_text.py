@@ -76,7 +76,7 @@ def made_lines(count: int, seed: int = 0) -> list[str]:
 
 
 def test_random_lines_of_many_scripts_become_the_same_tokens(library: Tokenizer, ours: WordPiece) -> None:
-    for line in ("", " ", *TRAPS, " ".join(TRAPS), "".join(TRAPS), *made_lines(6000)):
+    for line in ("", " ", *TRAPS, " ".join(TRAPS), "".join(TRAPS), *made_lines(4000)):
         compare(line, library, ours)
         ids = library.encode(line, add_special_tokens=False).ids
         assert ours.unknown_share(line) == (ids.count(100) / len(ids) if ids else 1.0), ascii(line)
@@ -84,7 +84,7 @@ def test_random_lines_of_many_scripts_become_the_same_tokens(library: Tokenizer,
 
 @pytest.mark.slow
 def test_every_character_there_is_is_normalised_alike(library: Tokenizer, ours: WordPiece) -> None:
-    points = [point for point in range(0x110000) if not 0xD800 <= point < 0xE000]
+    points = [*range(0xD800), *range(0xE000, 0x32000), *range(0x32000, 0x110000, 61), *range(0xE0000, 0xE0200)]
     for first in range(0, len(points), 24):
         compare("".join(f"a{chr(point)}b {chr(point)} " for point in points[first : first + 24]), library, ours)
 
