@@ -17,9 +17,13 @@ from .engine.files import CASE_FILE as CASE_FILE
 from .engine.files import DEFAULT_ENCODER as DEFAULT_ENCODER
 from .engine.files import ENCODER_FILES as ENCODER_FILES
 from .engine.files import SETTINGS_FILE as SETTINGS_FILE
-from .engine.files import TOKENIZER_FILE, VOCABULARY_FILE, WEIGHTS_FILE, is_uncased, why
+from .engine.files import TOKENIZER_FILE as TOKENIZER_FILE
+from .engine.files import VOCABULARY_FILE as VOCABULARY_FILE
+from .engine.files import WEIGHTS_FILE as WEIGHTS_FILE
 from .engine.files import find_encoder as find_encoder
+from .engine.files import is_uncased
 from .engine.files import read_settings as read_settings
+from .engine.files import why as why
 from .errors import EnvironmentProblem
 
 if TYPE_CHECKING:

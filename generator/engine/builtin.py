@@ -166,9 +166,7 @@ def _load_encoder(name: str) -> tuple[Encoder, WordPiece]:
             raise _other(name, f"it has no {VOCABULARY_FILE} of lower case")
         config = BertConfig.from_json(settings)
         tokens = WordPiece.load(folder / VOCABULARY_FILE, min(MAX_TOKENS, config.max_position_embeddings))
-        weights = read_arrays(folder / WEIGHTS_FILE)
-        check_finite(weights)
-        return Encoder(config, weights), tokens
+        return Encoder(config, read_arrays(folder / WEIGHTS_FILE)), tokens
     except (ValueError, KeyError, TypeError, ZeroDivisionError, OSError) as error:
         raise EnvironmentProblem(
             f"The text encoder in {folder} cannot be used ({why(error)}); install it again or choose another."

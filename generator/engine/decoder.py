@@ -25,6 +25,8 @@ from .attention import Attention, FeedForward, Past, Text, attention_shapes, fee
 from .collapsed_ewa import CollapsedEwa
 from .numerics import linear, norm
 
+#: Limits of the prior's log variance.
+_NARROWEST, _WIDEST = np.float32(-8), np.float32(4)
 #: Of every normalisation of the decoder.
 _EPS: Final = 1e-6
 
@@ -41,15 +43,14 @@ class Prior:
 
     def draw(self, state: Floats, noise: Floats, gumbel: Floats) -> Floats:
         """z (Z, B) for ``state`` (D, B) and scaled draws (B, Z), (B, K)."""
-        logits = self._weight(state).T
-        logits = logits - logits.max(-1, keepdims=True)
-        logits -= np.log(np.exp(logits).sum(-1, keepdims=True))
-        chosen = (logits + gumbel).argmax(-1)
+        # What makes log weights of logits is the same for every component: the largest stays the largest.
+        chosen = (self._weight(state).T + gumbel).argmax(-1)
         drawn = self._biases[chosen]  # (B, 2 Z)
         for row, component in enumerate(chosen):
             drawn[row] += self._rows[component] @ state[:, row]
-        mean, log_variance = np.split(drawn, 2, 1)
-        return (mean + noise * np.exp(0.5 * np.clip(log_variance, -8.0, 4.0))).T
+        mean, log_variance = drawn[:, : noise.shape[1]], drawn[:, noise.shape[1] :]
+        deviation = np.exp(np.float32(0.5) * np.minimum(np.maximum(log_variance, _NARROWEST), _WIDEST))
+        return (mean + noise * deviation).T
 
 
 class DecoderLayer:
@@ -146,7 +147,7 @@ class Decoder:
             for index, (layer, past) in enumerate(zip(self._layers, pasts, strict=True)):
                 x = layer.step(x, past, noise[:, step, index], gumbel[:, step, index])
             frames = self._frames(x).T.reshape(len(noise), size, -1)
-            frames = np.clip(frames, self._lower, self._upper, out=written[:, step])
+            frames = np.minimum(np.maximum(frames, self._lower), self._upper, out=written[:, step])
             before = frames[:, -2] if size > 1 else previous
             previous, velocity = frames[:, -1], frames[:, -1] - before
             if on_step is not None:
