@@ -12,6 +12,8 @@ from .plan import Plan
 from .recipes import Numbers
 
 _EPISODE: Final = Numbers("episode")
+#: How far swells may carry a feeling above its level.
+_OVER: Final = 0.2
 
 
 class Envelope:
@@ -55,4 +57,5 @@ class Envelope:
         """Level at times ``t``: about 0..1.15, shape of ``t``."""
         moved = track(t, self._moves[:, 0], self._moves[:, 1], self._moves[:, 2])
         level: Floats = np.maximum(moved + pulses(t, self._swells + 0.04, 0.18, 0.45, self._swell_sizes), 0.0)
-        return level
+        # Accents that follow one another do not add up to a poster.
+        return np.where(level > 1.0, 1.0 + _OVER * np.tanh((level - 1.0) / _OVER), level)

@@ -178,7 +178,7 @@ def _draw_thoughts(
     for before, phrase in zip((None, *utterance.phrases), utterance.phrases, strict=False):
         begin = phrase.start - float(rng.uniform(*_GAZE.range("thought_before")))
         back = phrase.start + float(rng.uniform(*_GAZE.range("thought_share"))) * (phrase.end - phrase.start)
-        chance = _GAZE["thought_chance"] * (0.45 + acting.manner.avert)
+        chance = _GAZE["thought_chance"] * (0.2 + acting.manner.avert)
         if rng.random() < chance and begin > 0.1:
             result.append((max(begin, before.end - 0.15 if before else 0.1), back))
     if role == "silent" and rng.random() < _GAZE["thinking_chance"]:

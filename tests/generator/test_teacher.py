@@ -100,7 +100,7 @@ def test_each_emotion_moves_the_muscles_that_define_it(emotion: str) -> None:
         return float(np.mean([np.quantile(channel(take, name), 0.9) for take in takes]))
 
     for name in SIGNATURES[emotion]:
-        assert peaks(name, emotion) > peaks(name, "neutral") + (0.08 if name == "jawOpen" else 0.15), name
+        assert peaks(name, emotion) > peaks(name, "neutral") + (0.05 if name == "jawOpen" else 0.15), name
     assert peaks(SIGNATURES[emotion][0], emotion, 1.3) > 1.2 * peaks(SIGNATURES[emotion][0], emotion, 0.4)
 
 
