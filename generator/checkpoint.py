@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checkpoints: a folder with ``model.safetensors``, ``config.json`` and a model card. No pickles."""
+"""Checkpoints: a folder with ``model.safetensors``, ``config.json`` and a model card. No pickles.
+
+What reads emotions from words lies beside them in ``emotion.safetensors``, where there is a reader.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,13 @@ from typing import Any, Final
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import nn
 
 from .clips import write_atomically
 from .config import ModelConfig, PerformConfig
 from .emotions import EMOTIONS
 from .errors import CheckpointError
-from .heads import EmotionClassifier, EmotionHead
+from .heads import EmotionHead, EmotionReader
 from .model import CTEG
 from .text import DEFAULT_ENCODER
 
@@ -24,6 +28,9 @@ from .text import DEFAULT_ENCODER
 CHECKPOINT_SCHEMA: Final = 5
 #: What a checkpoint makes: whole faces whose mouth is its own, or performances that a computed speech is laid over.
 WHOLE, PERFORMANCE = "whole", "performance"
+READER_FILE: Final = "emotion.safetensors"
+#: Bytes of a safetensors file beside its numbers: names and shapes.
+_MOST_HEADER_BYTES: Final = 100_000
 #: The bundled checkpoint.
 DEFAULT_CHECKPOINT: Final = Path(__file__).parent / "checkpoints" / "default"
 
@@ -43,7 +50,7 @@ class Checkpoint:
     """
 
     decoder: CTEG
-    emotion: EmotionClassifier | None = None
+    emotion: EmotionReader | None = None
     text_encoder: str = DEFAULT_ENCODER
     name: str = "default"
     training: dict[str, Any] = field(default_factory=dict)
@@ -68,14 +75,13 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype = t
         "emotion_head": None if emotion is None else emotion.shape.to_json(),
         "training": checkpoint.training,
     }
-    parts = {"decoder": checkpoint.decoder, **({} if emotion is None else {"emotion": emotion})}
-    state = {
-        f"{part}.{key}": (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
-        for part, module in parts.items()
-        for key, value in module.state_dict().items()
-    }
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "model.safetensors", lambda file: file.write(save(state)))
+    decoder = _packed(checkpoint.decoder, dtype, "decoder.")
+    write_atomically(folder / "model.safetensors", lambda file: file.write(decoder))
+    if emotion is None:
+        (folder / READER_FILE).unlink(missing_ok=True)
+    else:
+        write_reader(emotion, folder, dtype)
     write_atomically(folder / "config.json", lambda file: file.write(json.dumps(config, indent=1).encode()))
 
 
@@ -109,23 +115,58 @@ def load_checkpoint(folder: Path = DEFAULT_CHECKPOINT, device: torch.device | st
         if layers not in (WHOLE, PERFORMANCE):
             raise ValueError(f"layers {layers!r} are neither {WHOLE!r} nor {PERFORMANCE!r}")
         decoder = CTEG(ModelConfig.from_json(config["model"]))
-        emotion = None if head is None else EmotionClassifier(
-            decoder.config.text_width, len(EMOTIONS), EmotionHead.from_json(head)
-        )  # fmt: skip
         perform = PerformConfig(**config["perform"])
-        state = {k: v.float() if v.is_floating_point() else v for k, v in load(weights_path.read_bytes()).items()}
-        for part, module in (("decoder.", decoder), ("emotion.", emotion)):
-            own = {name.removeprefix(part): value for name, value in state.items() if name.startswith(part)}
-            if module is not None:
-                module.load_state_dict(own)
+        _fill(decoder, weights_path, "decoder.")
+        emotion = None
+        if head is not None:
+            emotion = read_reader(folder, EmotionHead.from_json(head), decoder.config.text_width)
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(
             f"The checkpoint in {folder} is damaged ({reason}); install it again or choose another."
         ) from error
-    if not all(bool(torch.isfinite(v).all()) for v in state.values() if v.is_floating_point()):
+    state = [value for module in (decoder, emotion) if module is not None for value in module.state_dict().values()]
+    if not all(bool(torch.isfinite(value).all()) for value in state if value.is_floating_point()):
         raise CheckpointError(f"The checkpoint in {folder} holds weights that are not finite; choose another.")
     return Checkpoint(
         decoder.to(device).eval(), None if emotion is None else emotion.to(device).eval(), str(config["text_encoder"]),
         folder.name, config.get("training", {}), layers, perform,
     )  # fmt: skip
+
+
+def write_reader(reader: EmotionReader, folder: Path, dtype: torch.dtype = torch.float16) -> None:
+    """Write what reads emotions to its file in ``folder``: ``head.*`` and ``encoder.layer.N.*``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    packed = _packed(reader, dtype)
+    write_atomically(folder / READER_FILE, lambda file: file.write(packed))
+
+
+def read_reader(folder: Path, shape: EmotionHead, text_width: int) -> EmotionReader:
+    """What `write_reader` wrote, in eval mode.
+
+    Raises:
+        ValueError, RuntimeError, SafetensorError: the file is missing, damaged, or not of this shape.
+    """
+    reader, path = EmotionReader(text_width, len(EMOTIONS), shape), folder / READER_FILE
+    if not path.is_file():
+        raise ValueError(f"{READER_FILE} is missing")
+    if path.stat().st_size > _MOST_HEADER_BYTES + 4 * sum(value.numel() for value in reader.state_dict().values()):
+        raise ValueError(f"{READER_FILE} is larger than what config.json describes")
+    _fill(reader, path)
+    return reader.eval()
+
+
+def _packed(module: nn.Module, dtype: torch.dtype, prefix: str = "") -> bytes:
+    """A module's state as a safetensors file, floats as ``dtype``."""
+    state = {
+        f"{prefix}{key}": (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
+        for key, value in module.state_dict().items()
+    }
+    packed: bytes = save(state)
+    return packed
+
+
+def _fill(module: nn.Module, path: Path, prefix: str = "") -> None:
+    """Fill ``module`` from a safetensors file; RuntimeError names a weight that is missing or does not fit."""
+    state = {name.removeprefix(prefix): v for name, v in load(path.read_bytes()).items() if name.startswith(prefix)}
+    module.load_state_dict(state)
