@@ -10,12 +10,12 @@ import argparse
 from collections.abc import Callable
 
 import torch
+from generator.performing.asked import Asked, told
+from generator.performing.sampling import TakeSeed, sample_uncached
 
 from benchmarks.measure import interleaved, machine
-from generator.performing.asked import Asked, told
 from generator.performing.cteg import CtegPerformer
 from generator.performing.load import load_performer
-from generator.performing.sampling import TakeSeed, sample_uncached
 from generator.requests import LineRequest
 
 LINE = "You kept it? After all these years, you actually kept it!"

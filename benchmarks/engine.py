@@ -29,9 +29,10 @@ from generator.emotions import EMOTIONS
 from generator.engine import Engine
 from generator.engine.builtin import NumpyEngine
 from generator.engine.torch_engine import TorchEngine
-from generator.heads import EmotionClassifier, EmotionHead
+from generator.heads import EmotionHead, EmotionReader
 from generator.model import CTEG
 from generator.shared.spaces import SPACES
+from generator.text import TextEncoder
 
 LINE = "You kept it? After all these years, you actually kept it!"
 #: (takes, seconds of each, rounds in how many of the repeats): milliseconds they may take.
@@ -99,8 +100,9 @@ def checkpoint_folder(given: Path | None) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(0)
-        config, head = ModelConfig(), EmotionHead()
-        emotion = EmotionClassifier(config.text_width, len(EMOTIONS), head)
+        config, head = ModelConfig(), EmotionHead(layers=(3, 4, 5))
+        emotion = EmotionReader(config.text_width, len(EMOTIONS), head)
+        emotion.start_from(TextEncoder.load())
         save_checkpoint(Checkpoint(CTEG(config), emotion), Path(folder))
         yield Path(folder)
 

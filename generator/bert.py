@@ -8,6 +8,7 @@ Shapes: B lines, S tokens, W width, H heads.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -20,7 +21,8 @@ from torch import Tensor
 from .engine.encoder import BERT_OPTIONS as BERT_OPTIONS
 from .engine.encoder import BERT_SIZES as BERT_SIZES
 from .engine.encoder import BertConfig as BertConfig
-from .engine.encoder import is_bert
+from .engine.encoder import is_bert, layer_name
+from .engine.encoder import layer_shapes as layer_shapes
 from .engine.encoder import weight_shapes as weight_shapes
 
 _TANH_GELU: Final = partial(F.gelu, approximate="tanh")
@@ -75,15 +77,36 @@ class Bert:
         self._weights = {name: value.to(device) for name, value in self._weights.items()}
         return self
 
+    @property
+    def layers(self) -> int:
+        """How many layers there are."""
+        return self.config.num_hidden_layers
+
     def __call__(self, ids: Tensor, mask: Tensor) -> Tensor:
         """``ids`` (B, S) and ``mask`` (B, S), True at real tokens -> (B, S, W)."""
+        return self.upper(self.lower(ids, mask, 0), mask, 0)
+
+    def lower(self, ids: Tensor, mask: Tensor, layers: int) -> Tensor:
+        """Hidden states (B, S, W) of ``ids`` (B, S) after the first ``layers`` of the encoder."""
         if ids.shape[1] > self.config.max_position_embeddings:
             raise ValueError(f"{ids.shape[1]} tokens are more than {self.config.max_position_embeddings}")
-        x = self._embed(ids)
-        visible = mask[:, None, None]  # (B, 1, 1, S)
-        for index in range(self.config.num_hidden_layers):
-            x = self._layer(x, visible, f"encoder.layer.{index}.")
+        x, visible = self._embed(ids), mask[:, None, None]  # visible: (B, 1, 1, S)
+        for index in range(layers):
+            x = self._layer(x, visible, layer_name(index))
         return x
+
+    def upper(self, x: Tensor, mask: Tensor, layers: int) -> Tensor:
+        """The last hidden states, from those after the first ``layers``, (B, S, W) both."""
+        visible = mask[:, None, None]
+        for index in range(layers, self.layers):
+            x = self._layer(x, visible, layer_name(index))
+        return x
+
+    def tuned(self, weights: Mapping[str, Tensor]) -> Bert:
+        """The same encoder with some weights of its own, which may be trained; all others are shared."""
+        other = copy.copy(self)
+        other._weights = {**self._weights, **weights}
+        return other
 
     def _embed(self, ids: Tensor) -> Tensor:
         """Words, the first of the token types (a line is one sentence), and positions."""

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checkpoints: a folder with ``model.safetensors``, ``config.json`` and a model card. No pickles."""
+"""Checkpoints: a folder with ``model.safetensors``, ``config.json`` and a model card. No pickles.
+
+What reads emotions from words lies beside them in ``emotion.safetensors``, where there is a reader.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,27 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import nn
 
 from .clips import write_atomically
 from .config import PerformConfig
 from .emotions import EMOTIONS
 from .engine.files import CHECKPOINT_SCHEMA as CHECKPOINT_SCHEMA
-from .engine.files import DECODER, EMOTION, SETTINGS_FILE, WEIGHTS_FILE, damaged_checkpoint, read_checkpoint_settings
+from .engine.files import (
+    DECODER,
+    SETTINGS_FILE,
+    WEIGHTS_FILE,
+    damaged_checkpoint,
+    find_reader,
+    read_checkpoint_settings,
+)
 from .engine.files import DEFAULT_CHECKPOINT as DEFAULT_CHECKPOINT
 from .engine.files import DEFAULT_ENCODER as DEFAULT_ENCODER
 from .engine.files import PERFORMANCE as PERFORMANCE
+from .engine.files import READER_FILE as READER_FILE
 from .engine.files import WHOLE as WHOLE
 from .errors import CheckpointError
-from .heads import EmotionClassifier
+from .heads import EmotionHead, EmotionReader
 from .model import CTEG
 
 
@@ -41,7 +53,7 @@ class Checkpoint:
     """
 
     decoder: CTEG
-    emotion: EmotionClassifier | None = None
+    emotion: EmotionReader | None = None
     text_encoder: str = DEFAULT_ENCODER
     name: str = "default"
     training: dict[str, Any] = field(default_factory=dict)
@@ -66,14 +78,13 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype = t
         "emotion_head": None if emotion is None else emotion.shape.to_json(),
         "training": checkpoint.training,
     }
-    parts = {DECODER: checkpoint.decoder, **({} if emotion is None else {EMOTION: emotion})}
-    state = {
-        f"{part}{key}": (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
-        for part, module in parts.items()
-        for key, value in module.state_dict().items()
-    }
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / WEIGHTS_FILE, lambda file: file.write(save(state)))
+    decoder = _packed(checkpoint.decoder, dtype, DECODER)
+    write_atomically(folder / WEIGHTS_FILE, lambda file: file.write(decoder))
+    if emotion is None:
+        (folder / READER_FILE).unlink(missing_ok=True)
+    else:
+        write_reader(emotion, folder, dtype)
     write_atomically(folder / SETTINGS_FILE, lambda file: file.write(json.dumps(config, indent=1).encode()))
 
 
@@ -85,21 +96,51 @@ def load_checkpoint(folder: Path = DEFAULT_CHECKPOINT, device: torch.device | st
     """
     settings = read_checkpoint_settings(folder)
     try:
-        decoder = CTEG(settings.model)
-        emotion = None if settings.emotion_head is None else EmotionClassifier(
-            decoder.config.text_width, len(EMOTIONS), settings.emotion_head
-        )  # fmt: skip
-        stored = load((folder / WEIGHTS_FILE).read_bytes())
-        state = {k: v.float() if v.is_floating_point() else v for k, v in stored.items()}
-        for part, module in ((DECODER, decoder), (EMOTION, emotion)):
-            own = {name.removeprefix(part): value for name, value in state.items() if name.startswith(part)}
-            if module is not None:
-                module.load_state_dict(own)
+        decoder, emotion = CTEG(settings.model), None
+        _fill(decoder, folder / WEIGHTS_FILE, DECODER)
+        if settings.emotion_head is not None:
+            emotion = read_reader(folder, settings.emotion_head, settings.model.text_width)
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise damaged_checkpoint(folder, error) from error
-    if not all(bool(torch.isfinite(v).all()) for v in state.values() if v.is_floating_point()):
+    state = [value for module in (decoder, emotion) if module is not None for value in module.state_dict().values()]
+    if not all(bool(torch.isfinite(value).all()) for value in state if value.is_floating_point()):
         raise CheckpointError(f"The checkpoint in {folder} holds weights that are not finite; choose another.")
     return Checkpoint(
         decoder.to(device).eval(), None if emotion is None else emotion.to(device).eval(), settings.text_encoder,
         folder.name, settings.training, settings.layers, settings.perform,
     )  # fmt: skip
+
+
+def write_reader(reader: EmotionReader, folder: Path, dtype: torch.dtype = torch.float16) -> None:
+    """Write what reads emotions to its file in ``folder``: ``head.*`` and ``encoder.layer.N.*``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    packed = _packed(reader, dtype)
+    write_atomically(folder / READER_FILE, lambda file: file.write(packed))
+
+
+def read_reader(folder: Path, shape: EmotionHead, text_width: int) -> EmotionReader:
+    """What `write_reader` wrote, in eval mode.
+
+    Raises:
+        ValueError, RuntimeError, SafetensorError: the file is missing, damaged, or not of this shape.
+    """
+    path = find_reader(folder, shape, text_width)
+    reader = EmotionReader(text_width, len(EMOTIONS), shape)
+    _fill(reader, path)
+    return reader.eval()
+
+
+def _packed(module: nn.Module, dtype: torch.dtype, prefix: str = "") -> bytes:
+    """A module's state as a safetensors file, floats as ``dtype``."""
+    state = {
+        f"{prefix}{key}": (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
+        for key, value in module.state_dict().items()
+    }
+    packed: bytes = save(state)
+    return packed
+
+
+def _fill(module: nn.Module, path: Path, prefix: str = "") -> None:
+    """Fill ``module`` from a safetensors file; RuntimeError names a weight that is missing or does not fit."""
+    state = {name.removeprefix(prefix): v for name, v in load(path.read_bytes()).items() if name.startswith(prefix)}
+    module.load_state_dict(state)

@@ -23,12 +23,26 @@ from ..errors import DataError
 SPLITS: Final = ("train", "dev", "test")
 _MAX_WORDS: Final = 24
 _MAX_CHARACTERS: Final = 160
+#: Lines of ours that are too near to one of ``evaluation/implied.tsv``, by a cosine of 0.8 or more of mean features:
+#: what reads emotions is judged by those and so must not have seen these.
+WITHHELD: Final = frozenset(
+    {
+        "I still lay two cups out. Every morning, I still do it.",
+        "I wrote to her every week for a year, and every letter came back unopened.",
+        "It's snowing. In June!",
+        "Twins? Did you say twins?",
+        "I have counted all the tiles on the ceiling.",
+        "She married money, of course. What else could she do?",
+        "I have spinach in my teeth, don't I?",
+        "I've counted the ceiling tiles twice.",
+    }
+)
 #: More bad rows than this share means that it is another file.
 _MAX_BAD_SHARE: Final = 0.05
 
 #: How strongly a line of ours is felt, and the centre of the intensity that it is acted with.
 REGISTERS: Final[Mapping[str, float]] = {"trace": 0.5, "mild": 0.75, "clear": 1.0, "strong": 1.15, "extreme": 1.35}
-#: Lines of ours by situation: one file for each emotion, "situation<TAB>register<TAB>line".
+#: Lines of ours by situation, in folders: files named after emotions, "situation<TAB>register<TAB>line".
 _SITUATIONS: Final = "situations"
 
 #: XED's Plutchik labels. Trust and anticipation have no face of their own: trust is a mild fondness, anticipation an
@@ -178,22 +192,28 @@ def everyday_lines() -> Collection:
 
 
 def written_lines() -> Collection:
-    """Our own lines by situation (CC0), ``situations/EMOTION.tsv``: said to somebody after something, in a register."""
+    """Our own lines by situation (CC0): said to somebody after something, in a register; without those `WITHHELD`.
+
+    What is felt is implied more often than named.
+    """
     result = Collection()
-    for path in sorted(Path(__file__).with_name(_SITUATIONS).glob("*.tsv")):
+    folder = Path(__file__).with_name(_SITUATIONS)
+    for path in sorted(folder.rglob("*.tsv")):
+        name = f"{_SITUATIONS}/{path.relative_to(folder).as_posix()}"
         if path.stem not in EMOTIONS:
-            raise DataError(f"{_SITUATIONS}/{path.name} is named after no emotion: use one of {', '.join(EMOTIONS)}.")
+            raise DataError(f"{name} is named after no emotion: use one of {', '.join(EMOTIONS)}.")
         feelings = tuple(float(w) for w in emotion_vector(path.stem))
         for number, row in _rows(path):
-            situation, register, text = (*row.split("\t"), "", "")[:3]
+            situation, register, text = (*row.split("	"), "", "")[:3]  # quotes stand for themselves
             if number == 1 and register == "register":
                 continue
             if register not in REGISTERS or not text.strip():
                 raise DataError(
-                    f"{_SITUATIONS}/{path.name}, line {number}: expected a situation, a register "
-                    f"({', '.join(REGISTERS)}) and a line between tabs, found {row!r:.80}."
+                    f"{name}, line {number}: expected a situation, a register ({', '.join(REGISTERS)}) and a line "
+                    f"between tabs, found {row!r:.80}."
                 )
-            result.lines.append(Line(text.strip(), feelings, "builtin", register, situation))
+            if text.strip() not in WITHHELD:
+                result.lines.append(Line(text.strip(), feelings, "builtin", register, situation))
     return result
 
 

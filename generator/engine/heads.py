@@ -10,14 +10,21 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from .arrays import Array, Floats, check_shapes, widened
+from .encoder import layer_shapes
 from .numerics import gelu, linear, softmax
 
-HEAD_SCHEMA: Final = 1
+HEAD_SCHEMA: Final = 2
+#: At most so many of the encoder's last layers may be tuned: three of all-MiniLM-L6-v2 are 10.6 MB in half precision.
+MOST_TUNED: Final = 3
+#: Tuned layers have a feed-forward network that is so many times as wide as they are, as all published BERTs have.
+INNER: Final = 4
+#: What the names of the head's weights begin with.
+HEAD: Final = "head."
 
 
 @dataclass(frozen=True)
 class EmotionHead:
-    """Shape of an emotion head. Stored in a checkpoint's ``config.json``.
+    """Shape of what reads emotions. Stored in a checkpoint's ``config.json``.
 
     Attributes:
         kind: "mean" reads the mean of a line's tokens; "attention" reads also what learned queries attend to, so that
@@ -25,18 +32,25 @@ class EmotionHead:
         width: of the hidden layer.
         queries: Q, how many of the kind "attention".
         dropout: of the hidden layer while it is fitted.
+        layers: of the encoder that are tuned, from 0 on: its last ones, at most `MOST_TUNED`; none for a head on the
+            frozen encoder.
     """
 
     kind: Literal["mean", "attention"] = "attention"
-    width: int = 256
+    width: int = 64
     queries: int = 4
-    dropout: float = 0.4
+    dropout: float = 0.2
+    layers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in ("mean", "attention"):
             raise ValueError(f"emotion head {self.kind!r} is none of mean, attention")
         if self.width < 1 or (self.queries < 1) != (self.kind == "mean"):
             raise ValueError(f"an emotion head {self.kind!r} cannot have width {self.width}, {self.queries} queries")
+        object.__setattr__(self, "layers", tuple(self.layers))  # JSON has lists
+        first = self.layers[0] if self.layers else 0
+        if len(self.layers) > MOST_TUNED or self.layers != tuple(range(first, first + len(self.layers))) or first < 0:
+            raise ValueError(f"{list(self.layers)} are not the last {MOST_TUNED} layers of an encoder or fewer")
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dict, with its schema version."""
@@ -52,11 +66,11 @@ class EmotionHead:
         return cls(**data)
 
 
-class EmotionReader:
+class EmotionClassifier:
     """Which emotions the words of a line carry, as calibrated probabilities over K emotions.
 
     Args:
-        weights: those of an `EmotionClassifier`.
+        weights: those of a `generator.heads.EmotionClassifier`.
         shape: of the head.
         text_width: W of the text features.
         emotions: K.
@@ -66,7 +80,7 @@ class EmotionReader:
     """
 
     def __init__(self, weights: Mapping[str, Array], shape: EmotionHead, text_width: int, emotions: int) -> None:
-        check_shapes(weights, _shapes(shape, text_width, emotions))
+        check_shapes(weights, _head_shapes(shape, text_width, emotions))
         self._hidden, self._output = linear(weights, "hidden"), linear(weights, "output")
         self._queries = widened(weights["queries"]) if shape.queries else None
         self._calibration = np.float32(weights["calibration"])
@@ -88,7 +102,15 @@ class EmotionReader:
         return np.concatenate([mean, attended.reshape(-1)])
 
 
-def _shapes(shape: EmotionHead, width: int, emotions: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+def reader_shapes(shape: EmotionHead, text_width: int, emotions: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Name and shape of everything stored of what reads emotions: its head, and its layers as in published weights."""
+    for name, size in _head_shapes(shape, text_width, emotions):
+        yield f"{HEAD}{name}", size
+    for index in shape.layers:
+        yield from layer_shapes(index, text_width, INNER * text_width)
+
+
+def _head_shapes(shape: EmotionHead, width: int, emotions: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield "hidden.weight", (shape.width, width * (1 + shape.queries))
     yield "hidden.bias", (shape.width,)
     yield "output.weight", (emotions, shape.width)

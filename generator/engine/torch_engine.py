@@ -7,19 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
-from ..bert import Bert, BertConfig
 from ..checkpoint import Checkpoint, load_checkpoint
 from ..conditioning import Condition
 from ..config import ModelConfig, PerformConfig
 from ..errors import CheckpointError
-from ..pretrained import load_tokenizer, read_settings
-from ..text import MAX_TOKENS, TextEncoder
+from ..text import TextEncoder
 from . import ArrayCondition, Floats, OnStep, TextFeatures, check_draws
 from .arrays import Array
-from .files import DEFAULT_CHECKPOINT, READER, WEIGHTS_FILE, damaged_checkpoint
+from .files import DEFAULT_CHECKPOINT, damaged_checkpoint
 
 
 class TorchEngine:
@@ -28,14 +25,11 @@ class TorchEngine:
     Attributes:
         checkpoint: its weights, in eval mode.
         text: the text encoder it names.
-        reader: the same with the layers that the checkpoint tuned for reading emotions.
         device: where all of them are.
     """
 
-    def __init__(
-        self, checkpoint: Checkpoint, text: TextEncoder, device: torch.device, reader: TextEncoder | None = None
-    ) -> None:
-        self.checkpoint, self.text, self.device, self.reader = checkpoint, text, device, reader or text
+    def __init__(self, checkpoint: Checkpoint, text: TextEncoder, device: torch.device) -> None:
+        self.checkpoint, self.text, self.device = checkpoint, text, device
 
     @classmethod
     def load(cls, folder: Path = DEFAULT_CHECKPOINT, device: torch.device | str = "cpu") -> TorchEngine:
@@ -47,12 +41,12 @@ class TorchEngine:
         device = torch.device(device)
         checkpoint = load_checkpoint(folder, device)
         text = TextEncoder.load(checkpoint.text_encoder, device)
-        stored = load_file(folder / WEIGHTS_FILE)
-        tuned = {name.removeprefix(READER): value for name, value in stored.items() if name.startswith(READER)}
         try:
-            return cls(checkpoint, text, device, _tuned(text, tuned) if tuned else text)
+            if checkpoint.emotion is not None:
+                checkpoint.emotion.prepare(text)
         except ValueError as error:
             raise damaged_checkpoint(folder, error) from error
+        return cls(checkpoint, text, device)
 
     @property
     def config(self) -> ModelConfig:
@@ -76,8 +70,7 @@ class TorchEngine:
             raise CheckpointError(
                 f"The checkpoint {self.checkpoint.name!r} reads no emotions from words; name the emotion of each line."
             )
-        features = self.reader.encode(lines)
-        return _array(self.checkpoint.emotion(features.hidden, features.mask).softmax(-1))
+        return _array(self.checkpoint.emotion.probabilities(self.text, lines))
 
     def pooled(self, lines: list[str]) -> Floats:
         """Mean over the real tokens of each line, (B, W)."""
@@ -119,17 +112,6 @@ class TorchEngine:
     def _tensor(self, array: Array) -> Tensor:
         array = array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
-
-
-def _tuned(text: TextEncoder, weights: dict[str, Tensor]) -> TextEncoder:
-    """``text`` with ``weights`` in place of its own; ValueError where they do not fit."""
-    assert text.folder is not None
-    settings = read_settings(text.folder)
-    own = {name.removeprefix("bert."): value for name, value in load_file(text.folder / WEIGHTS_FILE).items()}
-    if unknown := sorted(set(weights) - set(own)):
-        raise ValueError(f"{unknown[0]} is no weight of the encoder's layers")
-    model = Bert(BertConfig.from_json(settings), own | weights)
-    return TextEncoder(model, load_tokenizer(text.folder, settings, MAX_TOKENS), text.name, text.device, text.folder)
 
 
 def _array(values: Tensor) -> Floats:

@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..model import CTEG, InputNoise
 from ..text import TextEncoder
 from .batches import Batch, Batches, FeatureStore, Whole, channel_scale, require_clips
-from .classifier import Labelled, fit_emotion_classifier
+from .classifier import Labelled, ReaderSettings, fit_emotion_reader
 from .objective import Weights, compute, input_noise
 from .recipe import Precision, Recipe, Terms, take_rows, take_weights, warm_cosine
 
@@ -39,6 +39,7 @@ class DefaultSettings:
         open_emotion, open_intensity, open_energy: in what share of the clips each is not told to the model.
         average_decay: of the moving average of the weights.
         clip_norm: largest norm of the gradients.
+        emotion_steps: optimiser steps of what reads emotions from words, fitted afterwards where lines are labelled.
         seed: of weights, batches and noise.
     """
 
@@ -57,6 +58,7 @@ class DefaultSettings:
     open_energy: float = 0.3
     average_decay: float = 0.999
     clip_norm: float = 1.0
+    emotion_steps: int = ReaderSettings().steps
     seed: int = 0
 
 
@@ -209,26 +211,36 @@ class DefaultRecipe(Recipe[Batch]):
         save_checkpoint(Checkpoint(module.decoder, emotion, name, folder.name, training, layers, perform), folder)
 
     def finish(self, folder: Path) -> dict[str, float]:
-        """Fit the head that reads emotions from words, where there are labelled lines.
+        """Fit what reads emotions from words, where there are labelled lines, in ``emotion/`` beside ``folder``.
 
         A fine-tuned checkpoint keeps the one that it came with.
         """
-        train, dev = (self._labelled(source.clips) for source in (self.train, self.dev))
+        train, dev = (self._labelled(self.train.clips, "train"), self._labelled(self.dev.clips, "dev"))
         if self._start is not None or train is None or dev is None:
             return {}
-        return refit_emotion(load_checkpoint(folder, next(self.module.parameters()).device), folder, train, dev)
+        checkpoint = load_checkpoint(folder, next(self.module.parameters()).device)
+        settings = ReaderSettings(steps=self._settings.emotion_steps, seed=self._settings.seed)
+        return refit_emotion(checkpoint, folder, train, dev, self._encoder, folder.parent / "emotion", settings)
 
-    def _labelled(self, clips: Performances) -> Labelled | None:
-        """Lines that their source labels with an emotion; only a corpus has them."""
+    def _labelled(self, clips: Performances, split: str) -> Labelled | None:
+        """Lines that their source labels with an emotion, and ours; only a corpus has them."""
         lines = clips.labelled() if isinstance(clips, Corpus) else {}
-        return Labelled.of(lines, self._encoder, self._cache)
+        return Labelled.of(lines, split) if lines else None
 
 
-def refit_emotion(checkpoint: Checkpoint, folder: Path, train: Labelled, dev: Labelled) -> dict[str, float]:
-    """Write ``checkpoint`` to ``folder`` with a new emotion head; returns what `fit_emotion_classifier` measured."""
-    head, measured = fit_emotion_classifier(train, dev, checkpoint.decoder.scale.device)
+def refit_emotion(
+    checkpoint: Checkpoint, folder: Path, train: Labelled, dev: Labelled, encoder: TextEncoder, run: Path,
+    settings: ReaderSettings | None = None,
+) -> dict[str, float]:  # fmt: skip
+    """Write ``checkpoint`` to ``folder`` with a new emotion reader; returns what `fit_emotion_reader` measured.
+
+    The fitting goes on where it was interrupted in ``run``.
+    """
+    reader, measured = fit_emotion_reader(
+        train, dev, encoder, run, settings, device=checkpoint.decoder.scale.device
+    )  # fmt: skip
     training = {**checkpoint.training, "emotion_from_text": measured}
-    save_checkpoint(replace(checkpoint, emotion=head, training=training), folder)
+    save_checkpoint(replace(checkpoint, emotion=reader, training=training), folder)
     return measured
 
 

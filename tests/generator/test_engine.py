@@ -24,16 +24,18 @@ from generator.engine.builtin import NumpyEngine
 from generator.engine.decoder import Decoder, within
 from generator.engine.torch_engine import TorchEngine
 from generator.errors import CheckpointError, EnvironmentProblem
-from generator.heads import EmotionClassifier, EmotionHead
+from generator.heads import EmotionHead, EmotionReader
 from generator.model import CTEG
 from generator.moments import Moments
 from generator.shared.spaces import ARKIT55
+from generator.text import TextEncoder
 from tests.generator.tiny import WORDS, write_bert
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH = 16
 LINES = ["you kept it? after all these years, you kept it!", "no.", "", "Ünd nów what?", "we have ALL of it [SEP] ~"]
 HEAD = EmotionHead(width=12)
+TUNED = EmotionHead(width=12, layers=(1, 2))
 SMALL = ModelConfig(d_model=16, n_head=2, d_inner=24, d_latent=8, text_width=WIDTH, d_ewa=8, prior_components=4)
 PAPER = replace(
     SMALL, frames_per_step=1, prior_components=1, recognition="next_state", direction_conditioning=False,
@@ -95,7 +97,9 @@ def draws(config: ModelConfig, rows: int, steps: int, seed: int = 0) -> tuple[Fl
 @pytest.fixture(scope="module")
 def uncased(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny BERT that knows small letters."""
-    folder = write_bert(tmp_path_factory.mktemp("text") / "encoder", WIDTH, num_hidden_layers=3)
+    folder = write_bert(
+        tmp_path_factory.mktemp("text") / "encoder", WIDTH, num_hidden_layers=3, intermediate_size=4 * WIDTH
+    )
     weights = load_file(folder / "model.safetensors")
     loud = {k: torch.ones_like(v) if k.endswith("LayerNorm.weight") else 2 * v for k, v in weights.items()}
     save_file(loud, folder / "model.safetensors")  # so that lines differ
@@ -106,9 +110,13 @@ def uncased(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write(folder: Path, config: ModelConfig, encoder: str, head: EmotionHead | None = HEAD) -> Path:
-    emotion = None if head is None else EmotionClassifier(config.text_width, len(EMOTIONS), head)
+    emotion = None if head is None else EmotionReader(config.text_width, len(EMOTIONS), head)
     if emotion is not None:
-        emotion.calibration.fill_(1.3)
+        emotion.start_from(TextEncoder.load(encoder))
+        with torch.no_grad():
+            for value in emotion.tuned.values():
+                value *= 1.3
+        emotion.head.calibration.fill_(1.3)
     save_checkpoint(Checkpoint(made_decoder(config), emotion, encoder), folder)
     return folder
 
@@ -133,7 +141,7 @@ def test_frames_equal_those_of_torch(config: ModelConfig, uncased: Path, tmp_pat
 
 def test_frames_equal_at_the_size_that_is_bundled(tmp_path: Path) -> None:
     config = ModelConfig()
-    ours, yardstick = engines(write(tmp_path / "made", config, "all-MiniLM-L6-v2", EmotionHead()))
+    ours, yardstick = engines(write(tmp_path / "made", config, "all-MiniLM-L6-v2", EmotionHead(layers=(3, 4, 5))))
     lines = ["You kept it? After all these years, you actually kept it!", "No.", "Nobody came to my party."]
     np.testing.assert_allclose(ours.emotions(lines), yardstick.emotions(lines), atol=1e-5, rtol=0)
     np.testing.assert_allclose(ours.pooled(lines), yardstick.pooled(lines), atol=1e-5, rtol=0)
@@ -193,7 +201,7 @@ def test_steps_are_told_and_may_be_refused(uncased: Path, tmp_path: Path) -> Non
                 engine.decode(condition, *bad)
 
 
-@pytest.mark.parametrize("head", [HEAD, EmotionHead("mean", 12, 0)])
+@pytest.mark.parametrize("head", [HEAD, EmotionHead("mean", 12, 0), TUNED, EmotionHead("mean", 12, 0, layers=(2,))])
 def test_lines_are_read_alike(head: EmotionHead, uncased: Path, tmp_path: Path) -> None:
     ours, yardstick = engines(write(tmp_path / "made", SMALL, str(uncased), head))
     read, expected = ours.emotions(LINES), yardstick.emotions(LINES)
@@ -211,20 +219,38 @@ def test_lines_are_read_alike(head: EmotionHead, uncased: Path, tmp_path: Path) 
 
 
 def test_layers_tuned_for_emotions_are_read_by_them_alone(uncased: Path, tmp_path: Path) -> None:
-    folder = write(tmp_path / "made", SMALL, str(uncased))
-    before = NumpyEngine.load(folder)
-    weights, encoder = load_file(folder / "model.safetensors"), load_file(uncased / "model.safetensors")
-    tuned = {f"reader.{k}": v * 1.3 for k, v in encoder.items() if k.startswith(("encoder.layer.1", "encoder.layer.2"))}
-    save_file(weights | tuned, folder / "model.safetensors")
-    ours, yardstick = engines(folder)
-    np.testing.assert_allclose(ours.emotions(LINES), yardstick.emotions(LINES), atol=1e-5, rtol=0)
-    assert np.abs(ours.emotions(LINES) - before.emotions(LINES)).max() > 1e-3
-    np.testing.assert_array_equal(ours.encode(LINES).hidden, before.encode(LINES).hidden)
-    (name, value), *_ = tuned.items()
-    for bad in ({name.replace("layer.1", "layer.9"): value}, {name: value}):  # no such layer; a layer in part
-        save_file(weights | bad, folder / "model.safetensors")
-        with pytest.raises(CheckpointError, match="damaged"):
-            NumpyEngine.load(folder)
+    torch.manual_seed(1)
+    frozen = NumpyEngine.load(write(tmp_path / "frozen", SMALL, str(uncased)))
+    torch.manual_seed(1)
+    folder = write(tmp_path / "tuned", SMALL, str(uncased), TUNED)
+    ours = NumpyEngine.load(folder)
+    assert np.abs(ours.emotions(LINES) - frozen.emotions(LINES)).max() > 1e-3
+    np.testing.assert_array_equal(ours.encode(LINES).hidden, frozen.encode(LINES).hidden)
+
+
+@pytest.mark.parametrize("damage", ["missing", "in part", "another layer", "too large", "not finite"])
+def test_a_damaged_reader_is_refused_by_both(damage: str, uncased: Path, tmp_path: Path) -> None:
+    folder = write(tmp_path / "made", SMALL, str(uncased), TUNED)
+    path = folder / "emotion.safetensors"
+    weights = load_file(path)
+    name = "encoder.layer.2.output.dense.bias"
+    if damage == "in part":
+        del weights[name]
+    elif damage == "another layer":
+        settings = json.loads((folder / "config.json").read_text())
+        settings["emotion_head"]["layers"] = [0, 1]
+        (folder / "config.json").write_text(json.dumps(settings))
+        weights = {key.replace("layer.1", "layer.0").replace("layer.2", "layer.1"): v for key, v in weights.items()}
+    elif damage == "too large":
+        weights["more"] = torch.zeros(10**6)
+    else:
+        weights[name][0] = torch.nan
+    save_file(weights, path)
+    if damage == "missing":
+        path.unlink()
+    for engine in (NumpyEngine, TorchEngine):
+        with pytest.raises(CheckpointError, match=r"damaged|not finite"):
+            engine.load(folder)
 
 
 def test_without_a_head_emotions_are_refused(uncased: Path, tmp_path: Path) -> None:

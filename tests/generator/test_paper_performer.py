@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from generator.performing.sampling import STREAM_LATENT, Cancelled, TakeSeed, end_at_standard_face
 from safetensors.torch import load_file
 
 from generator.__main__ import main
@@ -27,7 +28,6 @@ from generator.paper.model import PaperCTEG
 from generator.paper.performer import PaperPerformer
 from generator.performing.cteg import CtegPerformer
 from generator.performing.load import load_performer
-from generator.performing.sampling import STREAM_LATENT, Cancelled, TakeSeed, end_at_standard_face
 from generator.requests import Branch, LineRequest, Vary
 from generator.shared.spaces import FLAME53
 from generator.text import TextEncoder
