@@ -68,9 +68,8 @@ class Clip:
         if values.ndim != 2 or 0 in values.shape:
             raise ClipError(
                 "This clip has values of shape {shape}, but needs at least one frame and one channel. Generate the "
-                "line again.",
-                shape=values.shape,
-            )
+                "line again.", shape=values.shape,
+            )  # fmt: skip
         if values.shape[1] != len(self.channels):
             raise ClipError(
                 "This clip has {columns} columns but {names} channel names. Generate the line again.",
@@ -83,8 +82,7 @@ class Clip:
             frame, column = (int(i) for i in np.argwhere(~np.isfinite(values))[0])
             raise ClipError(
                 "This clip's {channel} is not a finite number at frame {frame}. Generate the line again with another "
-                "seed.",
-                channel=self.channels[column], frame=frame,
+                "seed.", channel=self.channels[column], frame=frame,
             )  # fmt: skip
         if not (math.isfinite(self.fps) and self.fps > 0):
             raise ClipError("This clip has {fps} frames per second; it must be a number above 0.", fps=self.fps)

@@ -80,7 +80,7 @@ def assigned(name: str, scope: ast.AST) -> Iterator[tuple[ast.stmt, ast.expr]]:
 def scoped(node: ast.AST, scope: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
     """Every node, each with the function that it stands in."""
     for child in ast.iter_child_nodes(node):
-        inner = child if isinstance(child, ast.FunctionDef | ast.Lambda) else scope
+        inner = child if isinstance(child, ast.FunctionDef) else scope
         yield child, scope
         yield from scoped(child, inner)
 

@@ -89,8 +89,7 @@ def mapping_for(rig: Rig, clip: Clip) -> Mapping:
         "another checkpoint or another face."
         if rig.kind == "FLAME"
         else "The clip speaks {space} and {name} is a mapped face, and nothing leads from one to the other. Choose "
-        "another checkpoint or another face.",
-        space=clip.space, name=rig.object.name,
+        "another checkpoint or another face.", space=clip.space, name=rig.object.name,
     )  # fmt: skip
 
 
@@ -123,6 +122,5 @@ def _read_as_arkit(rig: Rig, clips: Sequence[Clip]) -> list[Clip]:
     except NoPoints as error:
         raise MappingError(
             "{name}, through which the clip would be read, {problem}. {advice}, or choose a checkpoint that speaks "
-            "arkit55.",
-            name=flame.object.name, problem=error, advice=error.advice,
+            "arkit55.", name=flame.object.name, problem=error, advice=error.advice,
         ) from None  # fmt: skip

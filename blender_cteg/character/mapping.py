@@ -230,8 +230,7 @@ def stored_mapping(mesh: Any) -> Mapping | None:
     except MappingError as error:
         raise MappingError(
             "The mapping stored on {name} cannot be read: {why} Removing its custom property {property!r} makes CTEG "
-            "find a mapping by itself.",
-            name=mesh.name, why=error, property=MESH_PROPERTY,
+            "find a mapping by itself.", name=mesh.name, why=error, property=MESH_PROPERTY,
         ) from None  # fmt: skip
 
 
@@ -269,8 +268,7 @@ def _migrated(data: dict[str, Any]) -> dict[str, Any]:
         "update this one."
         if newer
         else "This mapping has schema_version {version} and this CTEG reads up to {most}. Load a mapping that CTEG "
-        "saved.",
-        version=_short(version), most=SCHEMA_VERSION,
+        "saved.", version=_short(version), most=SCHEMA_VERSION,
     )  # fmt: skip
 
 

@@ -100,8 +100,7 @@ class CTEG_OT_mapping_match(MappingOperator, bpy.types.Operator):
             return told(sentence, count=count, names=names)
         return told(
             "No more names match; {count} channels do not move anything ({names}): {suggested} of them have "
-            "suggestions to accept",
-            count=count, names=names, suggested=suggested,
+            "suggestions to accept", count=count, names=names, suggested=suggested,
         )  # fmt: skip
 
 
@@ -247,8 +246,7 @@ class CTEG_OT_mapping_add_target(MappingOperator, bpy.types.Operator):
             raise MappingError(
                 "{face} has no shape key called {name!r}; choose one it has."
                 if self.kind == "KEY"
-                else "{face} has no bone called {name!r}; choose one it has.",
-                face=rig.object.name, name=name,
+                else "{face} has no bone called {name!r}; choose one it has.", face=rig.object.name, name=name,
             )  # fmt: skip
         if self.kind == "KEY" and channel in mapping.shape_keys.get(name, {}):
             raise MappingError("{channel} moves {name} already; change its weight.", channel=channel, name=name)

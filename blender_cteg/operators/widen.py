@@ -45,9 +45,8 @@ class CTEG_OT_widen_sliders(Reasoned, bpy.types.Operator):
     def draw(self, context: Context) -> None:
         text = told(
             "The sliders of {names} are narrower than the lines need, so Blender cuts the movement off. Widen them? "
-            "You are asked once for this face.",
-            names=shorten(cast.character(context.scene).tight),
-        )
+            "You are asked once for this face.", names=shorten(cast.character(context.scene).tight),
+        )  # fmt: skip
         column = self.layout.column(align=True)
         for line in wrapped(text, _WIDTH - 40.0):  # the region behind a dialog says nothing about its width
             column.label(text=line)

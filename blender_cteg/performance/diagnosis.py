@@ -103,9 +103,8 @@ def _drivers(rig: Rig, keys: Collection[str]) -> Iterator[str]:
         yield told(
             "{names} is driven by a driver and keeps it. Delete the driver to let takes move it."
             if len(held) == 1
-            else "{names} are driven by drivers and keep them. Delete the drivers to let takes move them.",
-            names=names,
-        )
+            else "{names} are driven by drivers and keep them. Delete the drivers to let takes move them.", names=names,
+        )  # fmt: skip
 
 
 def _hands_on(key: Any, face_key: Any) -> bool:
@@ -125,10 +124,11 @@ def _switched_off(rig: Rig, keys: Collection[str]) -> Iterator[str]:
                 yield told(sentence, object=obj.name, names=shorten(muted))
     hidden = [obj.name for obj in rig.meshes if obj.hide_viewport]
     if hidden:
-        one, sentence = len(hidden) == 1, "{names} are disabled in viewports. Turn the screen icon on."
         yield told(
-            "{names} is disabled in viewports. Turn the screen icon on." if one else sentence, names=shorten(hidden)
-        )
+            "{names} is disabled in viewports. Turn the screen icon on."
+            if len(hidden) == 1
+            else "{names} are disabled in viewports. Turn the screen icon on.", names=shorten(hidden),
+        )  # fmt: skip
 
 
 def _locked(rig: Rig, bones: Sequence[bpy.types.PoseBone]) -> Iterator[str]:
@@ -155,16 +155,14 @@ def _owner_problems(owner: Owner, keys: Collection[str], bones: Sequence[bpy.typ
     if not moved:
         return
     if data is None or data.action is None:
-        sentence = "The lines do not move the {name}: no action plays there. Write the lines again."
-        yield told(sentence, name=owner.label)
+        yield told("The lines do not move the {name}: no action plays there. Write the lines again.", name=owner.label)
         return
     if data.action_slot is None:
         sentence = "The action of the {name} has no slot chosen, so it plays nothing. Choose its slot."
         yield told(sentence, name=owner.label)
     solo = [track.name for track in data.nla_tracks if track.is_solo]
     if solo:
-        sentence = "The NLA track {name} plays solo and hides the lines. Turn off its star in the NLA."
-        yield told(sentence, name=solo[0])
+        yield told("The NLA track {name} plays solo and hides the lines. Turn off its star in the NLA.", name=solo[0])
     paths = {key_path(name) if owner.kind == "KEY" else bone_path(name) for name in moved}
     muted = [
         name_in(curve.data_path)

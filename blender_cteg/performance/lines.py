@@ -140,8 +140,7 @@ class Lines:
         self._mappings = {} if mapping is None else {mapping.source_space: mapping}
         self._owners = owners_of(rig)
         if not self._owners:
-            sentence = "{name} has neither shape keys nor bones that a take could move."
-            raise LineError(sentence, name=rig.object.name)
+            raise LineError("{name} has neither shape keys nor bones that a take could move.", name=rig.object.name)
         self._fps = float(scene.render.fps / scene.render.fps_base)
         self._beside = beside
         self.said: list[str] = []
@@ -395,8 +394,7 @@ class _Change:
         if not frames <= MOST_FRAMES:
             raise LineError(
                 "At {fps:g} frames per second this line would have {count:,.0f} keys on each curve. Set the frame rate "
-                "and the length of the line to usual values.",
-                fps=self._fps, count=frames,
+                "and the length of the line to usual values.", fps=self._fps, count=frames,
             )  # fmt: skip
 
     # ------------------------------------------------------------------------------------------------ hand edits
@@ -505,9 +503,8 @@ class _Change:
             assert self._rig.object is not None
             raise MappingError(
                 "Nothing of this line reaches {name}: the mapping's shape keys and bones are not there. Choose another "
-                "face or another mapping.",
-                name=self._rig.object.name,
-            )
+                "face or another mapping.", name=self._rig.object.name,
+            )  # fmt: skip
         return Passage(line, first, targets, fade, exact_frames(face, clip.timeline))
 
     def _mapping(self, clip: Clip) -> FaceMapping:

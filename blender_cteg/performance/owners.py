@@ -75,18 +75,16 @@ def why_not_writable(owner: Owner, character: Sequence[Owner]) -> str:
         return told(
             "The {name} are linked from another file. Make a library override first."
             if owner.kind == "KEY"
-            else "{name} is linked from another file. Make a library override first.",
-            name=owner.label,
-        )
+            else "{name} is linked from another file. Make a library override first.", name=owner.label,
+        )  # fmt: skip
     data = owner.data
     if data is None:
         return ""
     if data.use_tweak_mode:
         return told(
             "An NLA strip of the {name} is being tweaked. Leave tweak mode (Tab in the Nonlinear Animation editor), "
-            "then try again.",
-            name=owner.label,
-        )
+            "then try again.", name=owner.label,
+        )  # fmt: skip
     if data.action is None:
         return ""
     name = data.action.name
@@ -103,9 +101,8 @@ def why_not_writable(owner: Owner, character: Sequence[Owner]) -> str:
     if len(data.nla_tracks) and data.action_extrapolation != "HOLD":
         return told(
             "The action {name} does not hold its ends, so a line in it would end suddenly. Set its extrapolation to "
-            "Hold in the Nonlinear Animation editor.",
-            name=name,
-        )
+            "Hold in the Nonlinear Animation editor.", name=name,
+        )  # fmt: skip
     others = _other_users(owner, character)
     if others:
         return told(

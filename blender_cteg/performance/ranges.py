@@ -126,9 +126,8 @@ def why_not_wider(rig: Rig, names: Iterable[str]) -> str:
         if obj.data.override_library is not None and any(name in key.key_blocks for name in names):
             return told(
                 "{name} is a library override, which forgets slider ranges when the file is saved. Widen them in the "
-                "linked file.",
-                name=obj.name,
-            )
+                "linked file.", name=obj.name,
+            )  # fmt: skip
     return ""
 
 

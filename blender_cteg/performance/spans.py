@@ -74,8 +74,7 @@ class Store:
             raise PatchError(
                 "What CTEG stored on the action {name} is damaged ({why}). Nothing was changed. Open an earlier "
                 "version of the file, or delete the action's custom property {property}: the keys of its lines are "
-                "then yours like any others.",
-                name=self.action.name, why=error, property=GROUP,
+                "then yours like any others.", name=self.action.name, why=error, property=GROUP,
             ) from None  # fmt: skip
 
     @cached_property

@@ -238,5 +238,4 @@ def _notes(character: Character, targets: tuple[Target, ...]) -> Iterator[str]:
     driven = {driver.data_path for driver in data.drivers if not driver.mute}
     names = [target.name for target in targets if target.kind == "KEY" and key_path(target.name) in driven]
     if names:
-        sentence = "Drivers decide {names}, so neither a preview nor a take moves it."
-        yield told(sentence, names=shorten(names, 3))
+        yield told("Drivers decide {names}, so neither a preview nor a take moves it.", names=shorten(names, 3))

@@ -14,19 +14,7 @@ from typing import Any, Final
 from ..sentences import told
 from .locate import WorkerCommand
 from .process import WorkerProcess
-from .protocol import (
-    VERSION,
-    Cancelled,
-    Done,
-    Event,
-    Failed,
-    Hello,
-    Performed,
-    Progress,
-    ProtocolError,
-    encode,
-    parse,
-)
+from .protocol import VERSION, Cancelled, Done, Event, Failed, Hello, Performed, Progress, ProtocolError, encode, parse
 
 #: Seconds a process may take to say hello: a cold start from a slow disk, with a virus scanner looking on.
 START_TIMEOUT: Final = 180.0
@@ -137,8 +125,7 @@ class WorkerClient:
                 if event.protocol != VERSION:
                     message = told(
                         "The generator speaks protocol {other} and this extension {own}; install both from the same "
-                        "CTEG zip.",
-                        other=event.protocol, own=VERSION,
+                        "CTEG zip.", other=event.protocol, own=VERSION,
                     )  # fmt: skip
                     self._bury("environment", message)
         elif event.id is None:
@@ -164,8 +151,7 @@ class WorkerClient:
         if self._greeting is not None and now > self._greet_by:
             message = told(
                 "The generator did not start within {seconds:g} seconds with the Python {python}; choose another one "
-                "in the CTEG preferences.",
-                seconds=self._start_timeout, python=self.command.python,
+                "in the CTEG preferences.", seconds=self._start_timeout, python=self.command.python,
             )  # fmt: skip
             self._bury("environment", message)
         elif any(deadline is not None and now > deadline for deadline in self._open.values()):

@@ -108,9 +108,8 @@ class WorkerProcess:
             return "memory", message + self.last_words()
         message = told(
             "The generator ended unexpectedly (exit code {code}); nothing was changed, and generating again restarts "
-            "it.",
-            code=code,
-        )
+            "it.", code=code,
+        )  # fmt: skip
         return "internal", message + self.last_words()
 
     def last_words(self) -> str:

@@ -15,16 +15,7 @@ from ..rig import Kind, Rig, bone_label, role_label, shorten
 from .character import armature_of, belongs, keyed_meshes, meshes_under
 from .editable import override_advice, why_broken, why_linked
 from .naming import KeyNames, is_modelling
-from .parts import (
-    FEWEST_KEYS,
-    Joined,
-    bones_by_role,
-    join_arkit,
-    keys_of_mapping,
-    recognise,
-    share,
-    used_channels,
-)
+from .parts import FEWEST_KEYS, Joined, bones_by_role, join_arkit, keys_of_mapping, recognise, share, used_channels
 
 __all__ = ["FEWEST_KEYS", "detect_rig"]
 
@@ -55,8 +46,7 @@ def _detect(obj: bpy.types.Object | None) -> Rig:
         return _face(max(faces, key=_known_keys), keyed)
     if obj.type not in {"ARMATURE", "EMPTY"}:
         kind = translated(obj.bl_rna.properties["type"].enum_items[obj.type].name)
-        sentence = "{name} ({kind}) is not a mesh. {advice}"
-        return Rig(problem=told(sentence, name=obj.name, kind=kind, advice=_advice()))
+        return Rig(problem=told("{name} ({kind}) is not a mesh. {advice}", name=obj.name, kind=kind, advice=_advice()))
     keyed = keyed_meshes()
     meshes = meshes_under(obj, keyed)
     if not meshes and obj.parent is not None:  # importers hang Empties on characters: sockets, names that were taken
@@ -204,8 +194,7 @@ def _leads_nowhere(
         return None
     return told(
         "The mapping stored on {mesh} names no shape key of {name}. Choose its targets in the Mapping panel, or remove "
-        "it.",
-        mesh=obj.data.name, name=obj.name,
+        "it.", mesh=obj.data.name, name=obj.name,
     )  # fmt: skip
 
 

@@ -22,9 +22,8 @@ def why_broken(obj: bpy.types.Object) -> str | None:
     if not key.use_relative:
         return told(
             "The shape keys of {name} are absolute, so their values are ignored. Turn on Relative in its Shape Keys "
-            "panel.",
-            name=obj.name,
-        )
+            "panel.", name=obj.name,
+        )  # fmt: skip
     # A script that rebuilds a mesh leaves its shape keys with the old number of points; Blender then ignores them.
     broken = next((block for block in key.key_blocks if len(block.data) != count), None)
     if broken is not None and obj.mode != "EDIT":
@@ -46,8 +45,7 @@ def why_linked(obj: bpy.types.Object, armature: bpy.types.Object | None = None) 
         # Make Library Override leaves meshes linked, and shape keys belong to the mesh.
         return told(
             "The mesh of {name} is still linked from {file}, and with it its shape keys. Click the link icon beside "
-            "the mesh's name in its Data properties to override it as well.",
-            name=obj.name, file=_source(obj.data),
+            "the mesh's name in its Data properties to override it as well.", name=obj.name, file=_source(obj.data),
         )  # fmt: skip
     return None
 

@@ -38,8 +38,7 @@ def fitted_mapping(rig: Rig) -> Mapping:
     except NoPoints as error:
         raise MappingError(
             "{name} {problem}, so expressions cannot be fitted to it. {advice}, or use a checkpoint that speaks "
-            "flame53.",
-            name=rig.object.name, problem=error, advice=error.advice,
+            "flame53.", name=rig.object.name, problem=error, advice=error.advice,
         ) from None  # fmt: skip
     if mesh.is_editable and (kept is None or is_fitted(mesh)):
         mesh[MESH_PROPERTY] = mapping.to_json()

@@ -35,9 +35,8 @@ def load_head(path: Path) -> dict[str, np.ndarray]:
             if int(archive["schema_version"]) != SCHEMA_VERSION:
                 raise DemoHeadError(
                     "The demo head {file} was baked by another version; run `python3.11 build.py head` to bake it "
-                    "again.",
-                    file=path.name,
-                )
+                    "again.", file=path.name,
+                )  # fmt: skip
             return {name: archive[name] for name in archive.files if name != "arkit_deltas"}
     except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         sentence = "The demo head {file} is damaged; run `python3.11 build.py head` to bake it again."

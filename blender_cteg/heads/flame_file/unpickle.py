@@ -23,6 +23,7 @@ from .stored import Named, StandIn, StoredArray, StoredType
 
 #: A FLAME file needs a few hundred to a few thousand.
 MAX_INSTRUCTIONS: Final = 500_000
+_BUFFER: Final = "refers to a buffer outside the file, which a FLAME file has no use for"
 
 
 def read_pickle(data: bytes) -> Any:
@@ -63,8 +64,7 @@ class _Machine:
             if step is None:
                 raise ValueError(code)
             step(self)
-        predicate = "has more than {most:,} pickle instructions, which a FLAME file has not"
-        raise Refusal(predicate, most=MAX_INSTRUCTIONS)
+        raise Refusal("has more than {most:,} pickle instructions, which a FLAME file has not", most=MAX_INSTRUCTIONS)
 
     # ------------------------------------------------------------------------------------ reading the file
 
@@ -237,25 +237,21 @@ def _put(read: Callable[[_Machine], int]) -> _Step:
     return lambda m: m.memorise(read(m))
 
 
-def _persistent(machine: _Machine) -> None:
-    name = shown(str(machine.line(), "latin-1"))
-    raise Refusal("refers to the persistent identifier {name}, which a FLAME file has no use for", name=name)
-
-
-def _persistent_on_stack(_: _Machine) -> None:
-    raise Refusal("refers to a persistent identifier, which a FLAME file has no use for")
-
-
-def _extension(form: str) -> _Step:
+def _refused(refusal: Callable[[_Machine], Refusal]) -> _Step:
     def step(machine: _Machine) -> None:
-        number = machine.number(form)
-        raise Refusal("refers to the registered extension {number}, which a FLAME file has no use for", number=number)
+        raise refusal(machine)
 
     return step
 
 
-def _buffer(_: _Machine) -> None:
-    raise Refusal("refers to a buffer outside the file, which a FLAME file has no use for")
+def _persistent(machine: _Machine) -> Refusal:
+    name = shown(str(machine.line(), "latin-1"))
+    return Refusal("refers to the persistent identifier {name}, which a FLAME file has no use for", name=name)
+
+
+def _extension(form: str) -> _Step:
+    text = "refers to the registered extension {number}, which a FLAME file has no use for"
+    return _refused(lambda m: Refusal(text, number=m.number(form)))
 
 
 def _latin(data: memoryview) -> str:
@@ -358,12 +354,12 @@ _STEPS: Final[Mapping[bytes, _Step]] = MappingProxyType(
         b"R": _Machine.call,
         b"b": _Machine.build,
         # what only programs need
-        b"P": _persistent,
-        b"Q": _persistent_on_stack,
+        b"P": _refused(_persistent),
+        b"Q": _refused(lambda _: Refusal("refers to a persistent identifier, which a FLAME file has no use for")),
         b"\x82": _extension("<B"),
         b"\x83": _extension("<H"),
         b"\x84": _extension("<i"),
-        b"\x97": _buffer,
-        b"\x98": _buffer,
+        b"\x97": _refused(lambda _: Refusal(_BUFFER)),
+        b"\x98": _refused(lambda _: Refusal(_BUFFER)),
     }
 )
