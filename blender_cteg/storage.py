@@ -15,11 +15,13 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
+from .sentences import Told
+
 #: Longest integer that anything stored here has; longer ones are damage.
 _DIGITS: Final = 18
 
 
-class StoredError(ValueError):
+class StoredError(Told, ValueError):
     """Stored data that cannot be read; the message is the end of a sentence, such as "it is not JSON"."""
 
 
@@ -48,7 +50,7 @@ def from_text(text: object) -> Any:
     except StoredError:
         raise
     except ValueError as error:
-        raise StoredError(f"it is not JSON: {error}") from None
+        raise StoredError("it is not JSON: {why}", why=error) from None
 
 
 def write_file(path: Path, text: str) -> None:
@@ -69,7 +71,7 @@ def write_file(path: Path, text: str) -> None:
 
 def _whole(digits: str) -> int:
     if len(digits) > _DIGITS:
-        raise StoredError(f"it holds a number of {len(digits)} digits")
+        raise StoredError("it holds a number of {count} digits", count=len(digits))
     return int(digits)
 
 
@@ -79,7 +81,7 @@ def _finite(digits: str) -> float:
 
 
 def _refuse(name: str) -> float:
-    raise StoredError(f"it holds {name} where a number belongs")
+    raise StoredError("it holds {name} where a number belongs", name=name)
 
 
 def _cleaned(value: Any) -> Any:

@@ -15,6 +15,7 @@ from .. import cast
 from ..character.mapping import Mapping, MappingError
 from ..character.mapping_edits import EDITED
 from ..character.rig import shorten
+from ..sentences import told
 from ..storage import clean, write_file
 from .mapping import MappingOperator, disabled_reason, prepared, put_on
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 #: A fit of all channels to all keys of a face is about 150 kB.
 LARGEST_FILE: Final = 8_000_000
-_NO_OTHERS: Final = "Select the other characters too: their meshes, or their armatures."
 
 
 def read_mapping(path: Path) -> Mapping:
@@ -34,20 +34,19 @@ def read_mapping(path: Path) -> Mapping:
     Raises:
         MappingError: it cannot be read or is no mapping; the sentence names the file.
     """
-    name = clean(path.name) or "The file"
+    name = clean(path.name) or told("The file")
     try:
-        size = path.stat().st_size
-        if size > LARGEST_FILE:
-            raise MappingError(
-                f"It has {size / 1e6:,.0f} MB, and no mapping has more than {LARGEST_FILE / 1e6:.0f}. "
-                "Choose a file that Save Mapping wrote."
+        if (size := path.stat().st_size) > LARGEST_FILE:
+            sentence = (
+                "It has {size:,.0f} MB, and no mapping has more than {most:.0f}. Choose a file that Save Mapping wrote."
             )
+            raise MappingError(sentence, size=size / 1e6, most=LARGEST_FILE / 1e6)
         return Mapping.from_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        why = (error.strerror or str(error)) if isinstance(error, OSError) else "it is not text"
-        raise MappingError(f"{name} cannot be read ({why}). Choose another file.") from None
+        why = (error.strerror or str(error)) if isinstance(error, OSError) else told("it is not text")
+        raise MappingError("{name} cannot be read ({why}). Choose another file.", name=name, why=why) from None
     except MappingError as error:
-        raise MappingError(f"{name}: {error}") from None
+        raise MappingError("{name}: {problem}", name=name, problem=error) from None
 
 
 class CTEG_OT_mapping_load(MappingOperator, bpy.types.Operator, ImportHelper):
@@ -94,16 +93,18 @@ class CTEG_OT_mapping_save(MappingOperator, bpy.types.Operator, ExportHelper):
     @staticmethod
     def reason(context: Context) -> str:
         """Reading is possible where changing is not."""
-        return "" if cast.character(context.scene).mapping is not None else "Choose a target with a mapping first."
+        return (
+            "" if cast.character(context.scene).mapping is not None else told("Choose a target with a mapping first.")
+        )
 
     def act(self, _context: Context, character: Character) -> str:
         path = Path(bpy.path.abspath(self.filepath))
         try:
             write_file(path, prepared(character).to_json() + "\n")
         except OSError as error:
-            name, why = clean(path.name) or "The mapping", error.strerror or error
-            raise MappingError(f"{name} cannot be written ({why}). Choose another folder.") from None
-        return f"The mapping was saved as {clean(path.name)}"
+            name, why = clean(path.name) or told("The mapping"), error.strerror or error
+            raise MappingError("{name} cannot be written ({why}). Choose another folder.", name=name, why=why) from None
+        return told("The mapping was saved as {name}", name=clean(path.name))
 
 
 class CTEG_OT_mapping_copy(MappingOperator, bpy.types.Operator):
@@ -116,10 +117,10 @@ class CTEG_OT_mapping_copy(MappingOperator, bpy.types.Operator):
         """See `Reasoned`."""
         own = cast.character(context.scene).rig
         others = any(obj not in (own.object, own.armature) for obj in context.selected_objects)
-        return disabled_reason(context) or ("" if others else _NO_OTHERS)
+        return disabled_reason(context) or ("" if others else _no_others())
 
     def act(self, context: Context, character: Character) -> str:
-        mapping, said, refused = replace(prepared(character), origin=EDITED), [], []
+        mapping, names, incomplete, refused = replace(prepared(character), origin=EDITED), [], [], []
         done = [character.rig.object.data]
         for obj in context.selected_objects:
             other = cast.found(context.scene, obj)
@@ -129,17 +130,23 @@ class CTEG_OT_mapping_copy(MappingOperator, bpy.types.Operator):
             done.append(mesh)
             try:
                 if mesh is None:
-                    raise MappingError(other.problem or f"{obj.name} has no shape keys.")
-                said.append(put_on(self, context, other.rig, mapping, other.rig.object.name))
+                    reason = other.problem or told("{name} has no shape keys.", name=obj.name)
+                    raise MappingError("{reason}", reason=reason)
+                said = put_on(self, context, other.rig, mapping, other.rig.object.name)
             except MappingError as error:
                 refused.append(str(error))
-        if not said:
-            raise MappingError(
-                shorten(refused, 2) or "Select the other characters too: their meshes, or their armatures."
-            )
-        incomplete = [text for text in said if " not on " in text]
-        complete = len(said) - len(incomplete)
-        parts = [f"Copied to {len(said)} characters" if len(said) > 1 else f"Copied to {said[0].split(':')[0]}"]
+                continue
+            names.append(other.rig.object.name)
+            incomplete += [said] if self.level == "WARNING" else []
+        if not names:
+            raise MappingError("{reason}", reason=shorten(refused, 2) or _no_others())
+        self.level = "WARNING" if incomplete or refused else "INFO"
+        many, complete = len(names) > 1, len(names) - len(incomplete)
+        parts = [told("Copied to {n} characters", n=len(names)) if many else told("Copied to {name}", name=names[0])]
         if complete and incomplete:
-            parts.append(f"{complete} have everything")
-        return ". ".join([*parts, *incomplete, *(f"Skipped, not copied: {text}" for text in refused)])
+            parts.append(told("{n} have everything" if complete > 1 else "{n} has everything", n=complete))
+        return ". ".join([*parts, *incomplete, *(told("Skipped, not copied: {why}", why=why) for why in refused)])
+
+
+def _no_others() -> str:
+    return told("Select the other characters too: their meshes, or their armatures.")

@@ -15,10 +15,10 @@ from bpy.props import StringProperty
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 
 from ..cast import redraw_panels
+from ..sentences import told
 from ..shared import Timeline, TimelineError
 from ..storage import StoredError, clean, from_text, write_file
 from . import Reasoned
-from .jobs import told
 from .segments import shown_take
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ def disabled_reason(context: Context) -> str:
     """Why there are no times to save, or ""."""
     take = shown_take(context)
     if take is None:
-        return "No take is shown; generate a line, or choose a take from the list."
-    return "" if take.timeline is not None else "The shown take has no words with times; generate it again."
+        return told("No take is shown; generate a line, or choose a take from the list.")
+    return "" if take.timeline is not None else told("The shown take has no words with times; generate it again.")
 
 
 def timeline_in(text: str, name: str) -> Timeline:
@@ -57,14 +57,14 @@ def read_timeline(path: Path) -> tuple[str, Timeline]:
         data = path.read_bytes()
         text = data.decode(json.detect_encoding(data)).removeprefix("\ufeff")
     except (OSError, UnicodeDecodeError) as error:
-        why = (error.strerror or str(error)) if isinstance(error, OSError) else "it is not text"
+        why = (error.strerror or str(error)) if isinstance(error, OSError) else told("it is not text")
         raise TimelineError(told("{name} cannot be read ({why}); choose another file.", name=name, why=why)) from None
     return text, timeline_in(text, name)
 
 
 def name_of(path: Path) -> str:
     """The name of a file as Blender may have it."""
-    return clean(path.name) or "The file"
+    return clean(path.name) or told("The file")
 
 
 def as_text(timeline: Timeline) -> str:

@@ -19,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from ..sentences import Told, told
 from .reduction import Keys
 
 Floats = npt.NDArray[np.float64]
@@ -49,7 +50,7 @@ NO_ROWS: Final = np.zeros((0, WIDTH))
 Oracle = Callable[[Floats, Floats, Floats], Floats]
 
 
-class PatchError(RuntimeError):
+class PatchError(Told, RuntimeError):
     """Curves cannot be patched; the message is a sentence, and nothing has changed."""
 
 
@@ -161,7 +162,7 @@ def unpack(data: bytes) -> Rows:
     rows[:, LEFT_TYPE:] = np.frombuffer(data, np.uint8)[count * LEFT_TYPE * 4 :].reshape(count, WIDTH - LEFT_TYPE)
     good = np.isfinite(rows).all() and (rows[:, LEFT_TYPE : KIND + 1] <= (4, 4, 12, 3, 5)).all()
     if rest or not good:
-        raise ValueError("keys put aside are no keys")
+        raise ValueError(told("keys put aside are no keys"))
     return rows
 
 

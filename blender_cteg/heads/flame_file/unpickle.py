@@ -23,6 +23,7 @@ from .stored import Named, StandIn, StoredArray, StoredType
 
 #: A FLAME file needs a few hundred to a few thousand.
 MAX_INSTRUCTIONS: Final = 500_000
+_BUFFER: Final = "refers to a buffer outside the file, which a FLAME file has no use for"
 
 
 def read_pickle(data: bytes) -> Any:
@@ -39,7 +40,7 @@ def read_pickle(data: bytes) -> Any:
     try:
         return machine.run()
     except (IndexError, KeyError, ValueError, TypeError, OverflowError, struct.error) as error:
-        raise Refusal(f"is not a whole pickle (it stops making sense at byte {machine.at:,})") from error
+        raise Refusal("is not a whole pickle (it stops making sense at byte {at:,})", at=machine.at) from error
 
 
 class _Machine:
@@ -63,17 +64,15 @@ class _Machine:
             if step is None:
                 raise ValueError(code)
             step(self)
-        raise Refusal(f"has more than {MAX_INSTRUCTIONS:,} pickle instructions, which a FLAME file has not")
+        raise Refusal("has more than {most:,} pickle instructions, which a FLAME file has not", most=MAX_INSTRUCTIONS)
 
     # ------------------------------------------------------------------------------------ reading the file
 
     def take(self, size: int) -> memoryview:
         """The next ``size`` bytes, without a copy; never more than there are."""
         if not 0 <= size <= len(self.data) - self.at:
-            raise Refusal(
-                f"is cut off or damaged: {max(size, 0):,} bytes should follow byte {self.at:,}, "
-                f"and {len(self.data) - self.at:,} do"
-            )
+            predicate = "is cut off or damaged: {size:,} bytes should follow byte {at:,}, and {rest:,} do"
+            raise Refusal(predicate, size=max(size, 0), at=self.at, rest=len(self.data) - self.at)
         self.at += size
         return self.data[self.at - size : self.at].toreadonly()
 
@@ -117,17 +116,17 @@ class _Machine:
     def extend(self, items: list[Any]) -> None:
         target = self.stack[-1]
         if type(target) is not list:
-            raise Refusal(f"appends to {kind_of(target)}")
+            raise Refusal("appends to {kind}", kind=kind_of(target))
         target.extend(items)
 
     def update(self, items: list[Any]) -> None:
         target = self.stack[-1]
         if type(target) is not dict:
-            raise Refusal(f"sets items of {kind_of(target)}")
+            raise Refusal("sets items of {kind}", kind=kind_of(target))
         for key, value in zip(items[::2], items[1::2], strict=True):
             # Hashing a nested key can take for ever.
             if not isinstance(key, str | int | float | None):
-                raise Refusal(f"has {kind_of(key)} as the key of a dictionary")
+                raise Refusal("has {kind} as the key of a dictionary", kind=kind_of(key))
             target[key] = value
 
     def dictionary(self) -> None:
@@ -153,9 +152,9 @@ class _Machine:
 
     def new_object(self, kind: Any, arguments: Any) -> None:
         if not (isinstance(kind, Named) and kind.is_class):
-            raise Refusal(f"makes an object of {kind_of(kind)}")
+            raise Refusal("makes an object of {kind}", kind=kind_of(kind))
         if arguments:
-            raise Refusal(f"makes a {shown(kind.name)} with arguments")
+            raise Refusal("makes a {name} with arguments", name=shown(kind.name))
         self.push(StandIn(kind.name))
 
     def new_from_stack(self) -> None:
@@ -179,13 +178,13 @@ class _Machine:
     def call(self) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
         if not (isinstance(function, Named) and function.function is not None and isinstance(arguments, tuple)):
-            raise Refusal(f"calls {kind_of(function)}")
+            raise Refusal("calls {kind}", kind=kind_of(function))
         self.push(function.function(*arguments))
 
     def build(self) -> None:
         state, target = self.stack.pop(), self.stack[-1]
         if not isinstance(target, StandIn | StoredArray | StoredType):
-            raise Refusal(f"sets the state of {kind_of(target)}")
+            raise Refusal("sets the state of {kind}", kind=kind_of(target))
         target.build(state)
 
 
@@ -238,11 +237,21 @@ def _put(read: Callable[[_Machine], int]) -> _Step:
     return lambda m: m.memorise(read(m))
 
 
-def _refused(what: str, read: _Step = lambda _: "") -> _Step:
+def _refused(refusal: Callable[[_Machine], Refusal]) -> _Step:
     def step(machine: _Machine) -> None:
-        raise Refusal(f"refers to {what.format(read(machine))}, which a FLAME file has no use for")
+        raise refusal(machine)
 
     return step
+
+
+def _persistent(machine: _Machine) -> Refusal:
+    name = shown(str(machine.line(), "latin-1"))
+    return Refusal("refers to the persistent identifier {name}, which a FLAME file has no use for", name=name)
+
+
+def _extension(form: str) -> _Step:
+    text = "refers to the registered extension {number}, which a FLAME file has no use for"
+    return _refused(lambda m: Refusal(text, number=m.number(form)))
 
 
 def _latin(data: memoryview) -> str:
@@ -345,12 +354,12 @@ _STEPS: Final[Mapping[bytes, _Step]] = MappingProxyType(
         b"R": _Machine.call,
         b"b": _Machine.build,
         # what only programs need
-        b"P": _refused("the persistent identifier {}", lambda m: shown(str(m.line(), "latin-1"))),
-        b"Q": _refused("a persistent identifier"),
-        b"\x82": _refused("the registered extension {}", lambda m: m.number("<B")),
-        b"\x83": _refused("the registered extension {}", lambda m: m.number("<H")),
-        b"\x84": _refused("the registered extension {}", lambda m: m.number("<i")),
-        b"\x97": _refused("a buffer outside the file"),
-        b"\x98": _refused("a buffer outside the file"),
+        b"P": _refused(_persistent),
+        b"Q": _refused(lambda _: Refusal("refers to a persistent identifier, which a FLAME file has no use for")),
+        b"\x82": _extension("<B"),
+        b"\x83": _extension("<H"),
+        b"\x84": _extension("<i"),
+        b"\x97": _refused(lambda _: Refusal(_BUFFER)),
+        b"\x98": _refused(lambda _: Refusal(_BUFFER)),
     }
 )
