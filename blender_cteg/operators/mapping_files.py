@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import bpy
 from bpy.props import StringProperty
@@ -16,16 +16,13 @@ from ..character.mapping import Mapping, MappingError
 from ..character.mapping_edits import EDITED
 from ..character.rig import shorten
 from ..sentences import told
-from ..storage import clean, write_file
+from ..storage import FileError, clean, name_of, read_file, write_file
 from .mapping import MappingOperator, disabled_reason, prepared, put_on
 
 if TYPE_CHECKING:
     from bpy.types import Context, Event
 
     from ..cast import Character
-
-#: A fit of all channels to all keys of a face is about 150 kB.
-LARGEST_FILE: Final = 8_000_000
 
 
 def read_mapping(path: Path) -> Mapping:
@@ -34,19 +31,12 @@ def read_mapping(path: Path) -> Mapping:
     Raises:
         MappingError: it cannot be read or is no mapping; the sentence names the file.
     """
-    name = clean(path.name) or told("The file")
     try:
-        if (size := path.stat().st_size) > LARGEST_FILE:
-            sentence = (
-                "It has {size:,.0f} MB, and no mapping has more than {most:.0f}. Choose a file that Save Mapping wrote."
-            )
-            raise MappingError(sentence, size=size / 1e6, most=LARGEST_FILE / 1e6)
-        return Mapping.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        why = (error.strerror or str(error)) if isinstance(error, OSError) else told("it is not text")
-        raise MappingError("{name} cannot be read ({why}). Choose another file.", name=name, why=why) from None
+        return Mapping.from_json(read_file(path))
+    except FileError as error:
+        raise MappingError("{problem}", problem=error) from None
     except MappingError as error:
-        raise MappingError("{name}: {problem}", name=name, problem=error) from None
+        raise MappingError("{name}: {problem}", name=name_of(path), problem=error) from None
 
 
 class CTEG_OT_mapping_load(MappingOperator, bpy.types.Operator, ImportHelper):
@@ -101,10 +91,9 @@ class CTEG_OT_mapping_save(MappingOperator, bpy.types.Operator, ExportHelper):
         path = Path(bpy.path.abspath(self.filepath))
         try:
             write_file(path, prepared(character).to_json() + "\n")
-        except OSError as error:
-            name, why = clean(path.name) or told("The mapping"), error.strerror or error
-            raise MappingError("{name} cannot be written ({why}). Choose another folder.", name=name, why=why) from None
-        return told("The mapping was saved as {name}", name=clean(path.name))
+        except FileError as error:
+            raise MappingError("{problem}", problem=error) from None
+        return told("The mapping was saved as {name}", name=name_of(path))
 
 
 class CTEG_OT_mapping_copy(MappingOperator, bpy.types.Operator):
