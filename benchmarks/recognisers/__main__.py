@@ -72,7 +72,7 @@ def _takes(options: argparse.Namespace) -> list[str]:
         note = f"{options.count} takes of each emotion; {script.note}"
         for wanted in options.head:
             studio = Studio(load(wanted), options.engine)
-            label = f"{options.checkpoint.name}-{intensity:g}-{options.count}"
+            label = f"{options.checkpoint.name}-{intensity:g}"
             for reader, answers in asking.ask_takes(studio, judges, script, options.out, label).items():
                 rows[f"{studio.subject.name} at {intensity:g}, {reader}"] = scores.summary(answers)
             _written(options.out / "takes.json", rows, note)
@@ -81,7 +81,7 @@ def _takes(options: argparse.Namespace) -> list[str]:
 
 def _channels(options: argparse.Namespace) -> list[str]:
     ours = options.head[0]
-    heads = [ours, *([f"beside={options.beside}"] if options.beside else [])]
+    heads = [ours, *([f"{Path(options.beside).stem}={options.beside}"] if options.beside else [])]
     found, folders = [], {}
     for wanted in heads:
         subject = load(wanted)

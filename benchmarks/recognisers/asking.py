@@ -15,7 +15,6 @@ from PIL import Image
 
 from generator.corpus.texts import builtin_lines, everyday_lines, split_of
 from generator.data_source import DataSource
-from generator.evaluation.lines import spread
 from generator.performing.load import load_performer
 from generator.requests import LineRequest, clean_text
 
@@ -138,7 +137,8 @@ def held_out(data: str, count: int) -> tuple[list[str], str]:
     if data:
         split = DataSource.parse(data).open("test")
         texts = sorted({clean_text(split.text(index))[0] for index in range(len(split))})
-        chosen = [texts[k] for k in spread(len(texts), count)]
+        np.random.default_rng(0).shuffle(texts)  # the same first lines, however many are asked for
+        chosen = texts[:count]
         return chosen, f"{len(chosen)} lines of the test split of {data}"
     own = [line.text for lines in (builtin_lines(), everyday_lines()) for line in lines.lines]
     chosen = [text for text in own if split_of(text) != "train"][:count]

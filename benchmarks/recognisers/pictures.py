@@ -16,7 +16,7 @@ from PIL import Image
 from tools.film import render
 from tools.film.progress import quiet
 
-from .protocol import AMBIENT, BACKDROP, BELOW, CROPS, DISTANCE, EXPOSURE, FRAME, LIGHTS, PIXELS
+from .protocol import AMBIENT, BACKDROP, BELOW, CROPS, DISTANCE, FRAME, LIGHTS, PIXELS
 from .subjects import Subject
 
 Engine = Literal["BLENDER_WORKBENCH", "BLENDER_EEVEE", "CYCLES"]
@@ -25,10 +25,12 @@ Engine = Literal["BLENDER_WORKBENCH", "BLENDER_EEVEE", "CYCLES"]
 class Studio:
     """A camera and lights around one subject. Workbench by default; the others for wrinkles in normal maps."""
 
-    def __init__(self, subject: Subject, engine: Engine = "BLENDER_WORKBENCH", pixels: int = PIXELS) -> None:
+    def __init__(
+        self, subject: Subject, engine: Engine = "BLENDER_WORKBENCH", pixels: int = PIXELS, frame: float = FRAME
+    ) -> None:
         self.subject, self.engine, self.scene = subject, engine, bpy.context.scene
         lens = bpy.data.cameras.new("Judge")
-        lens.angle = 2.0 * math.atan(0.5 * FRAME / DISTANCE)
+        lens.angle = 2.0 * math.atan(0.5 * frame / DISTANCE)
         lens.clip_start = 0.01
         self.camera = bpy.data.objects.new("Judge", lens)
         self.scene.collection.objects.link(self.camera)
@@ -63,7 +65,7 @@ class Studio:
         scene.render.engine = self.engine
         # Quick; recognisers see a quarter of the pixels.
         scene.display.render_aa = "FXAA" if pixels == PIXELS else "8"
-        scene.view_settings.exposure = EXPOSURE
+        scene.view_settings.exposure = 0.0
         scene.render.film_transparent = True
         scene.render.image_settings.file_format = "PNG"
         scene.render.image_settings.color_mode = "RGBA"
@@ -84,6 +86,7 @@ class Studio:
             return
         # The process's own preferences, which are never saved.
         system: Any = bpy.context.preferences.system
+        system.use_studio_light_edit = True  # without it, Workbench shows Blender's own light
         system.light_ambient = AMBIENT
         for lamp, (direction, colour, smooth) in zip(system.solid_lights, LIGHTS[name], strict=False):
             lamp.use, lamp.direction, lamp.smooth = True, direction, smooth
