@@ -117,9 +117,9 @@ def pose_of(units: tuple[int, ...], strength: float = STRENGTH) -> npt.NDArray[n
     pose = np.zeros(ARKIT55.size, np.float32)
     for unit in units:
         for channel, share in UNITS[unit].items():
-            for name in (channel.replace("*", "Left"), channel.replace("*", "Right")):
-                if channel.endswith("*") or name.endswith(channel):
-                    pose[ARKIT55.channels.index(name)] += strength * share / (1 if "*" in channel else 2)
+            stem = channel.removesuffix("*")
+            for name in (stem,) if stem == channel else (f"{stem}Left", f"{stem}Right"):
+                pose[ARKIT55.channels.index(name)] += strength * share
     return np.minimum(pose, 1.0)
 
 
