@@ -113,7 +113,8 @@ def ask_takes(studio: Studio, readers: Sequence[Reader], script: Script, out: Pa
 def perform(checkpoint: Path, data: str, count: int, intensity: float) -> Script:
     """``count`` takes of each emotion, of the same held-out lines and with seeds of their own."""
     texts, note = held_out(data, count)
-    wanted = [(e, n) for e in EMOTIONS for n in range(count)]
+    # Line by line, so that a run that was stopped has as many of each emotion.
+    wanted = [(e, n) for n in range(count) for e in EMOTIONS]
     requests = [
         LineRequest(texts[n % len(texts)], emotion, intensity, seed=1000 * EMOTIONS.index(emotion) + n, timing=n)
         for emotion, n in wanted

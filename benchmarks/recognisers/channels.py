@@ -12,8 +12,9 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from generator.shared.spaces import ARKIT_CHANNELS
+from tools.film import render
 
-from .pictures import Engine, Studio
+from .pictures import Studio
 from .protocol import channel_pose
 from .subjects import Subject, rigid, vertices_of
 
@@ -141,7 +142,7 @@ def table(rows: dict[str, dict[str, Any]]) -> list[str]:
     return [*lines, "", f"Eyeballs turn, degrees: {', '.join(turns)}"]
 
 
-def render_channels(subject: Subject, folder: Path, engine: Engine) -> None:
+def render_channels(subject: Subject, folder: Path, engine: render.Engine) -> None:
     """Pictures of rest and of every channel at 1, from the front and from its side, `CELL` pixels."""
     folder.mkdir(parents=True, exist_ok=True)
     studio = Studio(subject, engine, CELL, _FRAME)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import tempfile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import bpy
 import numpy as np
@@ -19,14 +19,12 @@ from tools.film.progress import quiet
 from .protocol import AMBIENT, BACKDROP, BELOW, CROPS, DISTANCE, FRAME, LIGHTS, PIXELS
 from .subjects import Subject
 
-Engine = Literal["BLENDER_WORKBENCH", "BLENDER_EEVEE", "CYCLES"]
-
 
 class Studio:
-    """A camera and lights around one subject. Workbench by default; the others for wrinkles in normal maps."""
+    """A camera and lights around one subject. Cycles shows what Workbench does not, normal maps."""
 
     def __init__(
-        self, subject: Subject, engine: Engine = "BLENDER_WORKBENCH", pixels: int = PIXELS, frame: float = FRAME
+        self, subject: Subject, engine: render.Engine = "BLENDER_WORKBENCH", pixels: int = PIXELS, frame: float = FRAME
     ) -> None:
         self.subject, self.engine, self.scene = subject, engine, bpy.context.scene
         lens = bpy.data.cameras.new("Judge")
