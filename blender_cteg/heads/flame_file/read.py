@@ -8,8 +8,7 @@ expressions apart, as ``exprdirs``, are read too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,8 +18,7 @@ import numpy.typing as npt
 
 from ...sentences import told
 from . import FlameFileError, Refusal, shown
-from .npz import Archive, open_npz
-from .stored import dense
+from .arrays import dense, read_npz
 from .unpickle import read_pickle
 
 Floats = npt.NDArray[np.float64]
@@ -105,35 +103,26 @@ def read_flame(path: Path) -> FlameModel:
         FlameFileError: the file is missing, hostile, damaged, or no FLAME model; the sentence names it, and the field
             or the name that is at fault.
     """
-    with _sentences(path.name):
-        try:
-            if not path.is_file():
-                raise Refusal("is not there" if not path.exists() else "is not a file")
-            if path.stat().st_size > MAX_FILE_BYTES:
-                raise Refusal("has {size:,} bytes, far more than a FLAME file", size=path.stat().st_size)
-            with path.open("rb") as file:
-                start = file.read(8)
-        except OSError as error:
-            raise Refusal("cannot be read ({why})", why=error.strerror) from error
-        if start.startswith(b"PK"):
-            with open_npz(path) as archive:
-                return _model(archive)
-        return _model(_pickled(path, start))
-
-
-@contextmanager
-def _sentences(name: str) -> Iterator[None]:
     try:
-        yield
+        return _model(_fields(path))
     except Refusal as refusal:
         sentence = "{file} {problem}. Download the model again from the FLAME website, or choose another file."
-        raise FlameFileError(sentence, file=shown(name), problem=refusal) from refusal
+        raise FlameFileError(sentence, file=shown(path.name), problem=refusal) from refusal
     except (MemoryError, OSError) as error:
-        why = str(error) or told("there is not enough memory")
-        raise FlameFileError("{file} cannot be read: {why}.", file=shown(name), why=why) from error
+        why = getattr(error, "strerror", None) or str(error) or told("there is not enough memory")
+        raise FlameFileError("{file} cannot be read: {why}.", file=shown(path.name), why=why) from error
 
 
-def _pickled(path: Path, start: bytes) -> dict[Any, Any]:
+def _fields(path: Path) -> dict[Any, Any]:
+    """What the file holds, by name; `dense` gives the arrays."""
+    if not path.is_file():
+        raise Refusal("is not there" if not path.exists() else "is not a file")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise Refusal("has {size:,} bytes, far more than a FLAME file", size=path.stat().st_size)
+    with path.open("rb") as file:
+        start = file.read(8)
+    if start.startswith(b"PK"):
+        return read_npz(path)
     if not start:
         raise Refusal("is empty")
     if start.startswith(b"\x93NUMPY"):
@@ -146,7 +135,7 @@ def _pickled(path: Path, start: bytes) -> dict[Any, Any]:
     return content
 
 
-def _model(fields: Archive | dict[Any, Any]) -> FlameModel:
+def _model(fields: dict[Any, Any]) -> FlameModel:
     """The model in a table of fields, each checked."""
     found = {field: next((name for name in names if name in fields), None) for field, names in _NAMES.items()}
     missing = [field for field, name in found.items() if name is None and field not in _OPTIONAL]
@@ -187,7 +176,7 @@ def _model(fields: Archive | dict[Any, Any]) -> FlameModel:
     )
 
 
-def _checked(name: str, fields: Archive | dict[Any, Any], shape: tuple[int | None, ...], whole: bool) -> Any:
+def _checked(name: str, fields: dict[Any, Any], shape: tuple[int | None, ...], whole: bool) -> Any:
     """Field ``name`` as floats (integers where ``whole``) of this shape; None stands for any length."""
     try:
         values = dense(fields[name])

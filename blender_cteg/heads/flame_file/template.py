@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import FlameFileError, Refusal, shown
-from .npz import open_npz
+from .arrays import dense, read_npz
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -67,8 +67,7 @@ def _in_order(corners: Integers, indices: Integers, faces: Integers) -> Integers
 
 def _from_npz(path: Path) -> tuple[Floats, Integers, Integers | None]:
     """Texture coordinates (n, 2), their indices (F, 3), and the vertices (F, 3) at those corners if it has them."""
-    with open_npz(path) as archive:
-        fields = {name: archive[name] for name in ("vt", "ft", "f") if name in archive}
+    fields = {name: dense(member) for name, member in read_npz(path).items() if name in ("vt", "ft", "f")}
     for name, width, kinds in (("vt", 2, "f"), ("ft", 3, "iu"), ("f", 3, "iu")):
         if name not in fields:
             if name == "f":
