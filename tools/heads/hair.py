@@ -126,7 +126,7 @@ def knot(geometry: Geometry, near: Ints) -> Geometry:
 def fine_hairs(geometry: Geometry) -> Geometry:
     """Thin hairs rooted on the skin before the hairline, combed back over its edge."""
     random = np.random.default_rng(3)
-    faces = geometry.faces[(geometry.masks[geometry.faces] >= 0).all(axis=(1, 2))]
+    faces = geometry.faces[(geometry.masks[geometry.faces] >= 0).all(axis=(1, 2)) & (geometry.faces[:, 3] >= 0)]
     triangles = np.concatenate([faces[:, :3], faces[:, [0, 2, 3]]])
     middle = geometry.base[triangles].mean(axis=1)
     level = hairline_level(middle)

@@ -11,7 +11,7 @@ from blender_cteg.heads.demo_head.materials import MATERIALS
 from blender_cteg.shared import ARKIT_CHANNELS
 
 from . import expressions
-from .geometry import Floats, Geometry, Ints, clip, compact, rings
+from .geometry import Bools, Floats, Geometry, Ints, clip, compact, rings, subdivide
 from .source import BaseMesh
 
 #: Masks: rings of faces from the lip seam and from the lid seam, and 1 in the mouth cavity and eye sockets.
@@ -52,8 +52,8 @@ def neckline_level(base: Floats) -> Floats:
     return result
 
 
-def base_geometry(mesh: BaseMesh, offsets: Floats, deltas: Floats, rigid: expressions.Rigid) -> Geometry:
-    """Every base vertex with identity, actions, weights and masks, and the body's faces."""
+def base_geometry(mesh: BaseMesh, offsets: Floats, deltas: Floats) -> Geometry:
+    """Every base vertex with identity, actions and masks, and the body's faces, the face's divided once; no weights."""
     body, islands = mesh.faces["body"], mesh.uv[mesh.face_uv["body"]].mean(axis=1)
     upper = mesh.vertices[body].mean(axis=1)[:, 1] > 4.8
     mouth = (islands[:, 0] > 0.7) & (islands[:, 1] <= 0.14) & upper
@@ -67,10 +67,17 @@ def base_geometry(mesh: BaseMesh, offsets: Floats, deltas: Floats, rigid: expres
         masks[np.setdiff1d(body[inner], seam), column] = -1
     masks[np.setdiff1d(body[mouth | sockets], body[outer]), INNER] = 1
     rest = seal_lips(mesh, mesh.vertices + offsets, masks[:, MOUTH_RING])
-    return Geometry(
-        mesh.vertices, rest, deltas.transpose(1, 0, 2).reshape(count, -1), bone_weights(mesh, rest, deltas, rigid),
-        masks, body[upper],
-    )  # fmt: skip
+    columns = deltas.transpose(1, 0, 2).reshape(count, -1)
+    coarse = Geometry(mesh.vertices, rest, columns, np.zeros((count, 5)), masks, body[upper])
+    return subdivide(coarse, acting(coarse))
+
+
+def acting(geometry: Geometry) -> Bools:
+    """(F,) the faces that expressions fold and stretch: from hairline to throat, without ears and inner parts."""
+    middle, inner = geometry.base[geometry.faces].mean(axis=1), geometry.masks[geometry.faces, INNER].max(axis=1)
+    x, y, z = np.abs(middle[:, 0]), middle[:, 1], middle[:, 2]
+    chosen: Bools = (z > 0.55) & (x < 0.78) & (y > 6.0) & (y < 7.95) & (inner == 0) & ((x < 0.66) | (z > 0.72))
+    return chosen
 
 
 def seal_lips(mesh: BaseMesh, rest: Floats, ring: Floats) -> Floats:
@@ -94,17 +101,13 @@ def seal_lips(mesh: BaseMesh, rest: Floats, ring: Floats) -> Floats:
     return result
 
 
-def bone_weights(mesh: BaseMesh, rest: Floats, deltas: Floats, rigid: expressions.Rigid) -> Floats:
-    """(V, 5): jaw by how far each vertex follows the jaw bone in jawOpen, neck by height, the rest to the root."""
-    action = ARKIT_CHANNELS.index("jawOpen")
-    rotation = expressions.rotation_matrix(rigid.rotations[action, 2])
-    motion = (rest - rigid.joints[2]) @ rotation.T + rigid.joints[2] - rest
-    jaw = (deltas[action] * motion).sum(axis=1) / ((motion**2).sum(axis=1) + 2e-3)
-    jaw = np.clip(jaw, 0.0, 1.0)
-    jaw[np.unique(mesh.faces["helper-lower-teeth"])] = 1.0
-    base = mesh.vertices
-    neck = smoothstep(5.75, 6.55, base[:, 1] + 0.25 * (base[:, 2] - 0.3))
-    weights = np.zeros((len(rest), 5))
+def bone_weights(geometry: Geometry, opened: Floats, rigid: expressions.Rigid) -> Floats:
+    """(V, 5): jaw by how far each vertex follows the jaw bone when ``opened`` (V, 3), neck by height, the rest root."""
+    rotation = expressions.rotation_matrix(rigid.rotations[ARKIT_CHANNELS.index("jawOpen"), 2])
+    motion = (geometry.rest - rigid.joints[2]) @ rotation.T + rigid.joints[2] - geometry.rest
+    jaw = np.clip((opened * motion).sum(axis=1) / ((motion**2).sum(axis=1) + 2e-3), 0.0, 1.0)
+    neck = smoothstep(5.75, 6.55, geometry.base[:, 1] + 0.25 * (geometry.base[:, 2] - 0.3))
+    weights = np.zeros((geometry.size, 5))
     weights[:, 2] = jaw
     weights[:, 1] = (1 - jaw) * neck
     weights[:, 0] = (1 - jaw) * (1 - neck)

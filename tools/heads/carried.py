@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ARKit actions carried over from ICT FaceKit (MIT, see CREDITS.md): ``ict_shapes.npz``, which `carry` makes.
+
+They take the place of the face units of the same name, except where those fit our eyeballs and tongue.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from blender_cteg.shared import ARKIT_CHANNELS
+
+from . import expressions, parts
+from .expressions import Rigid
+from .geometry import Floats, Geometry, Ints
+from .source import BaseMesh
+
+ASSET: Final = Path(__file__).with_name("ict_shapes.npz")
+#: Stored steps per distance between the eyes.
+QUANTUM: Final = 4096
+#: Actions in the file: of pairs the left one.
+STORED: Final = tuple(name for name in ARKIT_CHANNELS if not name.endswith("Right"))
+JAW_ACTIONS: Final = ("jawOpen", "jawForward", "jawLeft", "jawRight")
+#: The lids follow our eyeballs better as they were made, and ICT FaceKit has no tongue to show.
+_OWN: Final = tuple(name for name in ARKIT_CHANNELS if name.startswith(("eyeLook", "eyeBlink")) or name == "tongueOut")
+
+
+def mirrored(name: str) -> str:
+    """The same action on the other side."""
+    ends = {"Left": "Right", "Right": "Left"}
+    return next((name.removesuffix(end) + other for end, other in ends.items() if name.endswith(end)), name)
+
+
+def mirror(base: Floats) -> Ints:
+    """(V,) the vertex on the other side of each vertex of the symmetric base mesh."""
+    other, square = base * (-1, 1, 1), (base**2).sum(axis=1)
+    near = [(square - 2 * part @ base.T).argmin(axis=1) for part in np.array_split(other, 16)]
+    return np.concatenate(near)
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What was carried over, in distances between the eyes and radians.
+
+    Attributes:
+        deltas: (52, n, 3) displacement of the n vertices of the dense skin.
+        teeth: (3,) the middle of the lower teeth from the middle of the eyes.
+        jaw: action -> (2, 3) shift of that middle, and rotation vector.
+    """
+
+    deltas: Floats
+    teeth: Floats
+    jaw: dict[str, Floats]
+
+
+def read(base: Floats) -> Carried:
+    """The file, for the dense skin with these ``base`` positions (n, 3)."""
+    with np.load(ASSET, allow_pickle=False) as file:
+        stored = file["deltas"].astype(np.float64) / QUANTUM
+        middle, moves = file["teeth"], file["jaw"]
+    other = mirror(base)
+    deltas = np.zeros((len(ARKIT_CHANNELS), len(base), 3))
+    for name, delta in zip(STORED, stored, strict=True):
+        deltas[ARKIT_CHANNELS.index(name)] = delta
+        if mirrored(name) != name:
+            deltas[ARKIT_CHANNELS.index(mirrored(name))] = delta[other] * (-1, 1, 1)
+    return Carried(deltas, middle, dict(zip(JAW_ACTIONS, moves, strict=True)))
+
+
+def eye_distance(eyes: list[parts.Eye]) -> float:
+    """Between the middles of the eyeballs, decimetres."""
+    return float(np.linalg.norm(eyes[0].centre - eyes[1].centre))
+
+
+
+
+def dress(head: Geometry, mesh: BaseMesh, eyes: list[parts.Eye], rigid: Rigid, carried: Carried) -> Geometry:
+    """``head`` with the carried actions, and bone weights to match.
+
+    Mouth cavity and eye sockets follow the seam that they hang on, less and less with depth; teeth and tongue ride on
+    the bones.
+    """
+    columns = head.deltas.reshape(head.size, -1, 3).copy()
+    own = [ARKIT_CHANNELS.index(name) for name in _OWN]
+    inner = (head.masks[:, parts.INNER] > 0) | (head.masks < 0).any(axis=1)
+    skin = np.unique(head.faces[head.faces >= 0])
+    outer, inside = skin[~inner[skin]], skin[inner[skin]]
+    near = parts.smoothstep(0.15, 0.5, head.base[outer, 2]) * parts.smoothstep(5.6, 6.0, head.base[outer, 1])
+    moved = carried.deltas[:, ~inner[skin]] * (eye_distance(eyes) * near[:, None])
+    moved[own] = columns[outer].transpose(1, 0, 2)[own]
+    columns[outer] = moved.transpose(1, 0, 2)
+    weights = parts.bone_weights(head, columns[:, ARKIT_CHANNELS.index("jawOpen")], rigid)
+    teeth, tongue = (np.unique(mesh.faces[f"helper-{name}"]) for name in ("lower-teeth", "tongue"))
+    weights[inside, 2] = fade(head.faces, weights[:, 2:3], inside, 0.001)[:, 0]
+    weights[teeth, 2] = weights[tongue, 2] = 1.0
+    weights[np.unique(mesh.faces["helper-upper-teeth"]), 2] = 0.0
+    weights[:, :2] *= ((1 - weights[:, 2]) / np.maximum(weights[:, :2].sum(axis=1), 1e-9))[:, None]
+    ride = np.stack([expressions.ride(head.rest, weights, rigid, action) for action in range(len(ARKIT_CHANNELS))], 1)
+    hanging = (columns - ride).reshape(head.size, -1)
+    columns[inside] = ride[inside] + fade(head.faces, hanging, inside, 0.05).reshape(len(inside), -1, 3)
+    for part in (np.unique(mesh.faces["helper-upper-teeth"]), teeth, tongue):
+        out = columns[part, ARKIT_CHANNELS.index("tongueOut")].copy()
+        columns[part] = ride[part]
+        columns[part, ARKIT_CHANNELS.index("tongueOut")] = out
+    for part in (teeth, tongue):
+        columns[part, ARKIT_CHANNELS.index("jawForward")] += carried.jaw["jawForward"][0] * eye_distance(eyes)
+    return replace(head, deltas=columns.reshape(head.size, -1), weights=weights)
+
+
+def fade(faces: Ints, values: Floats, free: Ints, pull: float) -> Floats:
+    """(n, c) for the ``free`` vertices (n,): the ``values`` (V, c) of those around them spread inwards, losing ``pull``
+    of themselves at each step."""
+    place = np.full(len(values), -1)
+    place[free] = np.arange(len(free))
+    pairs = np.concatenate([faces[:, [i, (i + 1) % 4]] for i in range(4)])
+    pairs = pairs[(pairs >= 0).all(axis=1)]
+    pairs = np.unique(np.concatenate([pairs, pairs[:, ::-1]]), axis=0)
+    pairs = pairs[place[pairs[:, 0]] >= 0]
+    at, beside = place[pairs[:, 0]], place[pairs[:, 1]]
+    system = np.diag(np.bincount(at, minlength=len(free)) * (1.0 + pull))
+    right = np.zeros((len(free), values.shape[1]))
+    within = beside >= 0
+    system[at[within], beside[within]] -= 1.0
+    np.add.at(right, at[~within], values[pairs[~within, 1]])
+    result: Floats = np.linalg.solve(system, right)
+    return result
