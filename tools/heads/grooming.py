@@ -11,16 +11,15 @@ from blender_cteg.heads.demo_head.materials import MATERIALS
 
 from .expressions import rotation_matrix
 from .geometry import Floats, Geometry, Ints, join, normals
-from .parts import EYE_RING, Eye
+from .parts import EYE_RING, LASH_RING, Eye
 
 #: Middle line of the left brow on the base mesh, (x, y) in decimetres from the nose outwards, and its half width.
 _BROW_LINE: Final = np.array(
-    [[0.105, 7.440], [0.17, 7.462], [0.26, 7.488], [0.36, 7.512], [0.45, 7.502], [0.545, 7.448]]
+    [[0.105, 7.437], [0.17, 7.450], [0.26, 7.463], [0.36, 7.469], [0.45, 7.455], [0.545, 7.408]]
 )
 _BROW_HALF_WIDTH: Final = np.array([0.019, 0.027, 0.027, 0.023, 0.016, 0.005])
 _BROW_HAIRS: Final = 230
-#: The ring of lid vertices that lashes grow from, and lashes per upper and lower lid.
-_LASH_RING: Final = 3
+#: Lashes per upper and lower lid.
 _LASHES: Final = (54, 24)
 
 
@@ -149,7 +148,7 @@ def brows(geometry: Geometry) -> Geometry:
 def lashes(geometry: Geometry, eye: Eye) -> list[Geometry]:
     """Upper and lower lashes of one eye; they turn with the lid about the eyeball, so a closed lid points down."""
     near = np.linalg.norm(geometry.rest - eye.centre, axis=1) < 0.5
-    ring = np.flatnonzero((geometry.masks[:, EYE_RING] == _LASH_RING) & near)
+    ring = np.flatnonzero((geometry.masks[:, EYE_RING] == LASH_RING) & near)
     offset = geometry.rest[ring] - eye.centre
     corners = offset[[offset[:, 0].argmin(), offset[:, 0].argmax()]]
     corner_y = np.interp(offset[:, 0], corners[:, 0], corners[:, 1])
@@ -159,7 +158,7 @@ def lashes(geometry: Geometry, eye: Eye) -> list[Geometry]:
     for upper, count in ((True, _LASHES[0]), (False, _LASHES[1])):
         edge = ring[(offset[:, 1] > corner_y - 1e-6) == upper]
         edge = edge[np.argsort((geometry.rest[edge, 0] - eye.centre[0]) * outward)]
-        at = np.linspace(3.2 if upper else 4.5, len(edge) - 1.05, count)
+        at = np.linspace(6.4 if upper else 9.0, len(edge) - 1.05, count)
         low, part = at.astype(int), at - at.astype(int)
         fraction = at / (len(edge) - 1)
         rows = np.stack([edge[low], edge[low + 1], edge[low]], axis=1)

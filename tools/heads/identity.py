@@ -23,8 +23,8 @@ _MACROS: Final = {
 
 #: Detail target -> weight; "?" stands for both sides, l and r. Chosen by looking at renders.
 _DETAILS: Final = {
-    "eyes/?-eye-scale-incr": 0.45,
-    "eyes/?-eye-height2-incr": 0.30,
+    "eyes/?-eye-scale-incr": 0.35,
+    "eyes/?-eye-height2-incr": 0.08,
     "mouth/mouth-upperlip-volume-incr": 0.15,
     "mouth/mouth-scale-horiz-incr": 0.15,
     "mouth/mouth-angles-up": 0.25,

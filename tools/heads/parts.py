@@ -18,6 +18,8 @@ from .source import BaseMesh
 MOUTH_RING, EYE_RING, INNER = range(3)
 #: Rings up to this one belong to the vermilion of the lips.
 LIP_RING = 7
+#: The front rim of the lids, where lashes grow.
+LASH_RING = 3
 _RING_LIMIT = 15
 
 
@@ -200,7 +202,7 @@ def eyeball(eye: Eye, name_index: tuple[int, int, int], columns: int, rotations:
     uv = 0.5 + 0.5 * flat[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     count = len(points)
     deltas = np.zeros((count, columns // 3, 3))
-    for action in range(columns // 3):
+    for action in range(len(rotations)):
         turn = expressions.rotation_matrix(rotations[action, eye.joint])
         deltas[:, action] = (points - eye.centre) @ turn.T + eye.centre - points
     weights = np.zeros((count, 5))

@@ -92,12 +92,34 @@ def _fill_mesh(mesh: bpy.types.Mesh, head: dict[str, np.ndarray]) -> None:
 
 
 def _add_shape_keys(face: bpy.types.Object, head: dict[str, np.ndarray]) -> None:
-    """Basis and Exp1..Exp50, with sliders wide enough for expression coefficients."""
+    """Basis and Exp1..Exp50, with sliders wide enough for expression coefficients, and the correctives they drive."""
     points, directions = head["v_template"], head["shapedirs"]
     face.shape_key_add(name="Basis", from_mix=False)
     for index in range(directions.shape[2]):
         add_key(face, f"Exp{index + 1}", points + directions[:, :, index])
+    for pair, fix in zip(head["corrective_pairs"].tolist(), head["correctives"], strict=True):
+        key = add_key(face, f"Fix {pair[0]} + {pair[1]}", points + fix.astype(np.float32))
+        _drive(key, [_strength(head, action) for action in pair])
     face.active_shape_key_index = 0
+
+
+def _strength(head: dict[str, np.ndarray], action: str) -> tuple[str, float]:
+    """The Exp key that is an action, and its value where the action is at 1."""
+    gains = head["arkit_to_exp"][head["arkit_channels"].tolist().index(action)]
+    return f"Exp{np.abs(gains).argmax() + 1}", float(gains[np.abs(gains).argmax()])
+
+
+def _drive(key: bpy.types.ShapeKey, factors: list[tuple[str, float]]) -> None:
+    """Let ``key`` be the product of the strengths, each 0 to 1, of other keys."""
+    driver = key.driver_add("value").driver
+    for letter, (name, _) in zip("ab", factors, strict=True):
+        variable = driver.variables.new()
+        variable.name = letter
+        variable.targets[0].id_type = "KEY"
+        variable.targets[0].id = key.id_data
+        variable.targets[0].data_path = f'key_blocks["{name}"].value'
+    terms = [f"min(max({letter} / {full:g}, 0), 1)" for letter, (_, full) in zip("ab", factors, strict=True)]
+    driver.expression = " * ".join(terms)
 
 
 def mapping_from_head(head: dict[str, np.ndarray]) -> dict[str, Any]:
