@@ -95,13 +95,13 @@ def rigid(before: Array, now: Array) -> tuple[Array, Array]:
 def load(wanted: str) -> Subject:
     """The head ``NAME`` or ``NAME=FILE`` in an empty scene.
 
-    Without a file it is the demo head; with one it is another bake of it (it has ``v_template``) or ICT FaceKit.
+    Without a file it is the demo head; with one it is another bake of it (it has ``shapedirs``) or ICT FaceKit.
     """
     name, _, file = wanted.partition("=")
     path = Path(file) if file else assemble.locate_head_asset()
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     with np.load(path, allow_pickle=False) as arrays:
-        ours = "v_template" in arrays.files
+        ours = "shapedirs" in arrays.files
     identity = hashlib.blake2b(path.read_bytes(), digest_size=4).hexdigest()
     return _demo(name, path, identity) if ours else _ict(name, path, identity)
 

@@ -74,7 +74,7 @@ def head() -> Iterator[Head]:
 @pytest.fixture(scope="module")
 def baked() -> dict[str, npt.NDArray[np.float64]]:
     with np.load(assemble.locate_head_asset(), allow_pickle=False) as archive:
-        return dict(archive)
+        return {**archive, **assemble.load_head(assemble.locate_head_asset())}
 
 
 def both(name: str, value: float = 1.0) -> dict[str, float]:

