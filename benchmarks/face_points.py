@@ -2,8 +2,8 @@
 """Makes ``character/data/face_points.npz``: ARKit actions as displacements of a few hundred points of a face.
 
 Run from the repository: ``.venv/bin/python -m benchmarks.face_points ict_facekit_light.npz``.
-The points are chosen on ICT FaceKit, mirrored, closer together where faces move. What MakeHuman's face units do is kept from the file as it is: the demo head has
-other shapes now.
+The points are chosen on ICT FaceKit, mirrored, closer together where faces move. What MakeHuman's face units do is kept
+from the file as it is: the demo head has other shapes now.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.faces import Ict
-from blender_cteg.character.detection.naming import ARKIT_CHANNELS
 from blender_cteg.character.fitting.actions import Template
 from blender_cteg.character.fitting.surface import vertex_normals
+from blender_cteg.shared import ARKIT_CHANNELS
 
 Array = npt.NDArray[Any]
 #: Points of the template.

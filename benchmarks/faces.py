@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from blender_cteg.character.detection.naming import ARKIT_CHANNELS
 from blender_cteg.heads.demo_head.assemble import load_head, locate_head_asset
+from blender_cteg.shared import ARKIT_CHANNELS
 
 Array = npt.NDArray[Any]
 #: ICT FaceKit's eyeballs.

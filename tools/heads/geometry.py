@@ -7,6 +7,7 @@ So whatever is cut, subdivided or bound inherits the displacement of all ARKit a
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -204,7 +205,7 @@ def _beside(faces: list[list[int]], chosen: Bools | None, middle: dict[tuple[int
             continue
         start = next(i for i, corner in enumerate(corners) if corner not in face)
         corners = corners[start:] + corners[:start]
-        result += [[corners[0], b, c, -1] for b, c in zip(corners[1:], corners[2:], strict=False)]
+        result += [[corners[0], b, c, -1] for b, c in pairwise(corners[1:])]
     return result
 
 

@@ -72,13 +72,13 @@ def add_demo_head(context: bpy.types.Context, name: str = "CTEG Head", person: s
     head = load_head(locate_head_asset(), person)
     try:
         with all_or_nothing(context) as made:
-            return _add(context, name, head, made)
+            return _add(context, name, person, head, made)
     except RuntimeError as error:  # what Blender's operators raise
         raise DemoHeadError(f"the demo head cannot be added to this scene: {error}") from error
 
 
 def _add(
-    context: bpy.types.Context, name: str, head: dict[str, np.ndarray], made: list[bpy.types.ID]
+    context: bpy.types.Context, name: str, person: str, head: dict[str, np.ndarray], made: list[bpy.types.ID]
 ) -> bpy.types.Object:
     mesh = bpy.data.meshes.new(name)
     made.append(mesh)
