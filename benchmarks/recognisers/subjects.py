@@ -95,7 +95,8 @@ def rigid(before: Array, now: Array) -> tuple[Array, Array]:
 def load(wanted: str) -> Subject:
     """The head ``NAME`` or ``NAME=FILE`` in an empty scene.
 
-    Without a file it is the demo head, whose person ``NAME`` may be; with one it is another bake of it (it has ``shapedirs``) or ICT FaceKit.
+    Without a file it is the demo head, whose person ``NAME`` may be; with one it is another bake of it (it has
+    ``shapedirs``) or ICT FaceKit.
     """
     name, _, file = wanted.partition("=")
     path = Path(file) if file else assemble.locate_head_asset()

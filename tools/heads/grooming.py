@@ -160,9 +160,11 @@ def lashes(geometry: Geometry, eye: Eye, size: float, count: int) -> list[Geomet
     for upper, hairs in ((True, _LASHES[0]), (False, _LASHES[1])):
         edge = ring[(offset[:, 1] > corner_y - 1e-6) == upper]
         edge = edge[np.argsort((geometry.rest[edge, 0] - eye.centre[0]) * outward)]
-        at = np.linspace(3.2 if upper else 4.5, len(edge) - 1.05, hairs)
+        way = np.append(0.0, np.cumsum(np.linalg.norm(np.diff(geometry.rest[edge], axis=0), axis=1)))
+        first, last = np.interp([1.5 if upper else 3.0, len(edge) - 1.05], range(len(edge)), way)
+        at = np.interp(np.linspace(first, last, hairs), way, range(len(edge)))
         low, part = at.astype(int), at - at.astype(int)
-        fraction = at / (len(edge) - 1)
+        fraction = np.linspace(0.1, 1.0, hairs)
         rows = np.stack([edge[low], edge[low + 1], edge[low]], axis=1)
         factors = np.stack([1 - part, part, 0 * part], axis=1)
         root = np.einsum("nt,ntc->nc", factors, geometry.rest[rows])
