@@ -69,7 +69,8 @@ def _kept(head: Fields, joints: Floats, count: int) -> npt.NDArray[np.int64]:
     """Which vertices are kept, in their new order."""
     skin = np.unique(head["polygons"][head["material_index"] == head["materials"].tolist().index("Skin")][:, :3])
     if count != FLAME_VERTICES:
-        return np.arange(count)  # neighbours, so that there are faces
+        used = head["f"].ravel()
+        return used[np.sort(np.unique(used, return_index=True)[1])][:count]  # neighbours, so that there are faces
     kept = np.random.default_rng(1).permutation(len(head["v_template"]))
     marks = template().positions[:68]
     marks = marks * np.linalg.norm(joints[3] - joints[4]) + joints[3:].mean(axis=0) + [0, 0, 0.012]
