@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 from mathutils import Matrix, Quaternion, Vector
 
-from blender_cteg.heads.demo_head import DemoHeadError, assemble
+from blender_cteg.heads.demo_head import PEOPLE, DemoHeadError, assemble
 from generator.shared.spaces import ARKIT_CHANNELS
 from tools.heads import bake
 
@@ -174,15 +174,19 @@ def test_a_blink_covers_the_eyes(head: Head, baked: dict[str, npt.NDArray[np.flo
     """From the front, lids and lashes leave none of the pupil in sight, also with the gaze down; open eyes show it."""
     shut = both("eyeBlink")
     together = [shut | both(other) for other in ("eyeLookDown", "eyeSquint", "cheekSquint", "eyeWide")]
-    for channels, seen in (({}, True), (shut, False), *((channels, False) for channels in together)):
-        points = head.pose(channels)
-        skin = np.array([baked["materials"].tolist().index(m) for m in ("Skin", "Lips")])
-        polygons = baked["polygons"][np.isin(baked["material_index"], skin)]
-        triangles = np.concatenate([polygons[:, :3], polygons[polygons[:, 3] >= 0][:, [0, 2, 3]]])
-        a, b, c = (points[triangles[:, i]] for i in range(3))
-        pupils = points[head.vertices("Pupil")]
-        visible = [_in_sight(pupil, a, b, c) for pupil in pupils]
-        assert (np.mean(visible) > 0.7) if seen else not any(visible)
+    assert np.mean(pupils_in_sight(head, {}, baked)) > 0.7
+    for channels in (shut, *together):
+        assert not any(pupils_in_sight(head, channels, baked))
+
+
+def pupils_in_sight(head: Head, channels: dict[str, float], baked: dict[str, npt.NDArray[np.float64]]) -> list[bool]:
+    """Which vertices of the pupils no skin hides from the front."""
+    points = head.pose(channels)
+    skin = np.array([baked["materials"].tolist().index(m) for m in ("Skin", "Lips")])
+    polygons = baked["polygons"][np.isin(baked["material_index"], skin)]
+    triangles = np.concatenate([polygons[:, :3], polygons[polygons[:, 3] >= 0][:, [0, 2, 3]]])
+    a, b, c = (points[triangles[:, i]] for i in range(3))
+    return [_in_sight(pupil, a, b, c) for pupil in points[head.vertices("Pupil")]]
 
 
 def test_where_two_actions_meet_a_corrective_is_driven(head: Head) -> None:
@@ -262,6 +266,20 @@ def test_it_can_be_added_from_a_hidden_collection_at_the_cursor() -> None:
     assert mesh.matrix_world.translation == Vector((0, 0, 0)) or mesh.parent.location == Vector((1, 2, 3))
     bpy.context.view_layer.update()
     assert mesh.matrix_world.translation == Vector((1, 2, 3))
+
+
+@pytest.mark.usefixtures("scene")
+@pytest.mark.parametrize("person", PEOPLE)
+def test_everyone_performs_alike(person: str, baked: dict[str, npt.NDArray[np.float64]]) -> None:
+    head = Head(assemble.add_demo_head(bpy.context, person=person))
+    assert len(head.rest) == len(baked["v_template"])
+    assert np.mean(pupils_in_sight(head, {}, baked)) > 0.7
+    assert not any(pupils_in_sight(head, both("eyeBlink"), baked))
+    lips = head.vertices("Lips")
+    smile = (head.pose(both("mouthSmile")) - head.rest)[lips]
+    assert smile[head.rest[lips, 0] > 15, 1].mean() > 4
+    assert head.mesh.asset_data is not None and not head.mesh.use_fake_user
+    assert all(bone.custom_shape is not None for bone in head.rig.pose.bones)
 
 
 def test_a_bad_source_is_a_sentence_and_keeps_the_old_file(tmp_path: Path, root: Path) -> None:

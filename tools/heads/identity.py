@@ -75,7 +75,8 @@ PEOPLE: Final[Mapping[str, Person]] = {
             "universal-male-old-averagemuscle-averageweight": 0.4,
         },
         details={
-            "chin/chin-width-incr": 0.3, "chin/chin-prominent-incr": 0.2, "head/head-rectangular": 0.35,
+            "eyes/?-eye-height2-incr": 0.35, "chin/chin-width-incr": 0.3, "chin/chin-prominent-incr": 0.2,
+            "head/head-rectangular": 0.35,
             "nose/nose-hump-incr": 0.25, "nose/nose-scale-vert-incr": 0.2, "neck/neck-scale-horiz-incr": 0.4,
             "mouth/mouth-upperlip-volume-decr": 0.2, "mouth/mouth-scale-horiz-incr": 0.2,
         },
