@@ -16,7 +16,7 @@ from .parts import EYE_RING, LASH_RING, Eye
 
 #: Middle line of the left brow on the base mesh, (x, y) in decimetres from the nose outwards, and its half width.
 _BROW_LINE: Final = np.array(
-    [[0.105, 7.437], [0.17, 7.450], [0.26, 7.463], [0.36, 7.469], [0.45, 7.455], [0.545, 7.408]]
+    [[0.105, 7.438], [0.17, 7.455], [0.26, 7.474], [0.36, 7.490], [0.45, 7.480], [0.545, 7.434]]
 )
 _BROW_HALF_WIDTH: Final = np.array([0.019, 0.027, 0.027, 0.023, 0.016, 0.005])
 _BROW_HAIRS: Final = 230

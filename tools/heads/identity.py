@@ -61,7 +61,7 @@ PEOPLE: Final[Mapping[str, Person]] = {
         },
         details={
             "mouth/mouth-upperlip-volume-incr": 0.15, "mouth/mouth-scale-horiz-incr": 0.15,
-            "mouth/mouth-angles-up": 0.25, "chin/chin-width-decr": 0.35, "chin/chin-height-decr": 0.15,
+            "mouth/mouth-angles-up": 0.35, "chin/chin-width-decr": 0.35, "chin/chin-height-decr": 0.15,
             "head/head-oval": 0.35, "head/head-fat-decr": 0.15, "cheek/?-cheek-bones-incr": 0.20,
             "nose/nose-scale-horiz-decr": 0.15, "nose/nose-point-up": 0.10,
         },
@@ -70,12 +70,13 @@ PEOPLE: Final[Mapping[str, Person]] = {
     ),
     "tomas": Person(
         macros={
-            "caucasian-male-young": 0.55, "caucasian-male-old": 0.35, "asian-male-young": 0.10,
-            "universal-male-young-averagemuscle-averageweight": 0.6,
-            "universal-male-old-averagemuscle-averageweight": 0.4,
+            "caucasian-male-young": 0.70, "caucasian-male-old": 0.20, "asian-male-young": 0.10,
+            "universal-male-young-averagemuscle-averageweight": 0.7,
+            "universal-male-old-averagemuscle-averageweight": 0.3,
         },
         details={
-            "eyes/?-eye-height2-incr": 0.35, "chin/chin-width-incr": 0.3, "chin/chin-prominent-incr": 0.2,
+            "eyes/?-eye-height2-incr": 0.35, "mouth/mouth-angles-up": 0.5,
+            "chin/chin-width-incr": 0.3, "chin/chin-prominent-incr": 0.2,
             "head/head-rectangular": 0.35,
             "nose/nose-hump-incr": 0.25, "nose/nose-scale-vert-incr": 0.2, "neck/neck-scale-horiz-incr": 0.4,
             "mouth/mouth-upperlip-volume-decr": 0.2, "mouth/mouth-scale-horiz-incr": 0.2,
@@ -91,7 +92,8 @@ PEOPLE: Final[Mapping[str, Person]] = {
             "universal-female-young-averagemuscle-averageweight": 0.55,
         },
         details={
-            "cheek/?-cheek-volume-incr": 0.3, "head/head-round": 0.35, "mouth/mouth-lowerlip-volume-incr": 0.1,
+            "cheek/?-cheek-volume-incr": 0.3, "mouth/mouth-angles-up": 0.4,
+            "head/head-round": 0.35, "mouth/mouth-lowerlip-volume-incr": 0.1,
             "neck/neck-double-incr": 0.15,
         },
         tone=(0.47, 0.305, 0.225), lip=(0.43, 0.22, 0.205), hair_dark=(0.25, 0.245, 0.24),
