@@ -17,7 +17,7 @@ from benchmarks.any_face import paint
 from benchmarks.faces import LEFT_EYE, RIGHT_EYE, Ict
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.clip import Clip
-from blender_cteg.heads.demo_head import assemble
+from blender_cteg.heads.demo_head import PEOPLE, assemble
 from blender_cteg.performance.lines import Lines
 from blender_cteg.performance.record import Style
 from generator.shared.spaces import ARKIT55
@@ -95,13 +95,14 @@ def rigid(before: Array, now: Array) -> tuple[Array, Array]:
 def load(wanted: str) -> Subject:
     """The head ``NAME`` or ``NAME=FILE`` in an empty scene.
 
-    Without a file it is the demo head; with one it is another bake of it (it has ``v_template``) or ICT FaceKit.
+    Without a file it is the demo head, whose person ``NAME`` may be; with one it is another bake of it (it has
+    ``shapedirs``) or ICT FaceKit.
     """
     name, _, file = wanted.partition("=")
     path = Path(file) if file else assemble.locate_head_asset()
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     with np.load(path, allow_pickle=False) as arrays:
-        ours = "v_template" in arrays.files
+        ours = "shapedirs" in arrays.files
     identity = hashlib.blake2b(path.read_bytes(), digest_size=4).hexdigest()
     return _demo(name, path, identity) if ours else _ict(name, path, identity)
 
@@ -110,7 +111,7 @@ def _demo(name: str, path: Path, identity: str) -> Subject:
     before = assemble.locate_head_asset
     assemble.locate_head_asset = lambda: path
     try:
-        face = assemble.add_demo_head(bpy.context)
+        face = assemble.add_demo_head(bpy.context, person=name if name in PEOPLE else assemble.DEFAULT)
     finally:
         assemble.locate_head_asset = before
     slots = [material.name.rpartition(" ")[2] for material in face.data.materials]

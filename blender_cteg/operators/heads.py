@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bpy
-from bpy.props import BoolProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 from bpy_extras.io_utils import ImportHelper
 from mathutils import Euler
 
-from ..heads.demo_head import DemoHeadError
+from ..heads.demo_head import PEOPLE, DemoHeadError
 from ..heads.flame_file import FlameFileError
 from ..heads.flame_file.joints import fit_bones, joints_problem
 from ..sentences import told
@@ -56,11 +56,15 @@ class CTEG_OT_add_head(_HeadOperator, bpy.types.Operator):
     bl_description = "Add a human head that is ready to perform, and make it the target"
 
     name: StringProperty(name="Name", default="CTEG Head")
+    person: EnumProperty(
+        name="Person", description="Whose head it is; all perform alike",
+        items=[(identifier, *texts) for identifier, texts in PEOPLE.items()],
+    )  # fmt: skip
 
     def act(self, context: Context) -> str:
         from ..heads.demo_head.assemble import add_demo_head
 
-        head = add_demo_head(context, self.name)
+        head = add_demo_head(context, self.name, self.person)
         context.scene.cteg.target = head
         _look_at_face(context)
         return told("Added {name}", name=head.name)

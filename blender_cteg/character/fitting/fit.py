@@ -182,7 +182,7 @@ def fit_mapping(
     return Mapping("arkit55", {k: row for k, row in shape_keys.items() if row}, bones, residual_mm, origin="fit")
 
 
-def residual_percent(mapping: Mapping, source: Source = "makehuman") -> dict[str, float]:
+def residual_percent(mapping: Mapping, source: Source = "ict") -> dict[str, float]:
     """The residuals of a fit in per cent of each action's own displacement (root mean square over the landmarks)."""
     percent = {}
     for channel, displacement in action_displacements(source).items():
