@@ -100,7 +100,7 @@ def test_the_file_has_flames_layout(baked: dict[str, npt.NDArray[np.float64]]) -
 
 def test_objects_are_what_rigs_expect(head: Head) -> None:
     keys = head.mesh.data.shape_keys.key_blocks
-    expressions = [key.name for key in keys if not key.name.startswith("Fix ")]
+    expressions = [key.name for key in keys if not key.name.startswith("Fix_")]
     assert expressions == ["Basis", *(f"Exp{i}" for i in range(1, 51))]
     assert all(key.slider_min == -10 and key.slider_max == 10 for key in keys[1:])
     assert [bone.name for bone in head.rig.data.bones] == ["root", "neck", "jaw", "left_eye", "right_eye"]
@@ -191,7 +191,7 @@ def pupils_in_sight(head: Head, channels: dict[str, float], baked: dict[str, npt
 
 def test_where_two_actions_meet_a_corrective_is_driven(head: Head) -> None:
     keys = head.mesh.data.shape_keys.key_blocks
-    fixes = [key for key in keys if key.name.startswith("Fix ")]
+    fixes = [key for key in keys if key.name.startswith("Fix_")]
     assert fixes and all(abs(key.value) < 1e-6 for key in fixes if head.pose(both("eyeSquint")) is not None)
     lids = head.pose(both("eyeBlink") | both("eyeSquint")) - head.pose(both("eyeBlink"))
     lashes = head.vertices("Lashes")

@@ -34,10 +34,12 @@ _SKULL: Final = np.array([0.0, 7.45, 0.45])
 def hairline_level(base: Floats) -> Floats:
     """Signed distance (n,) in decimetres to the hairline in the side view; positive where hair grows."""
     z, y = base[:, 2], base[:, 1]
-    start, step = _HAIRLINE[:-1], np.diff(_HAIRLINE, axis=0)
-    relative = np.stack([z, y], axis=1)[:, None] - start
-    t = np.clip((relative * step).sum(axis=2) / (step**2).sum(axis=1), 0, 1)
-    distance = np.linalg.norm(relative - t[..., None] * step, axis=2).min(axis=1)
+    square = np.full(len(base), np.inf)
+    for (z0, y0), (dz, dy) in zip(_HAIRLINE[:-1], np.diff(_HAIRLINE, axis=0), strict=True):
+        u, v = z - z0, y - y0
+        t = np.clip((u * dz + v * dy) / (dz * dz + dy * dy), 0, 1)
+        square = np.minimum(square, (u - t * dz) ** 2 + (v - t * dy) ** 2)
+    distance = np.sqrt(square)
     line = np.interp(z, _HAIRLINE[::-1, 0], _HAIRLINE[::-1, 1])
     result: Floats = np.where(y > line, distance, -distance)
     return result

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,18 +36,20 @@ def images(head: Geometry, person: Person, place: SkinMap) -> dict[str, Bytes]:
 
 def noise(points: Floats, scale: float, seed: int) -> Floats:
     """Smooth random values -1..1 at ``points`` (..., c): one lattice cell is ``scale`` wide."""
-    lattice = np.random.default_rng(seed).uniform(-1, 1, 4096)
-    cell = points / scale
+    lattice = np.random.default_rng(seed).uniform(-1, 1, 4096).astype(np.float32)
+    cell = (points / scale).astype(np.float32)  # half as many bytes: the images are large
     low = np.floor(cell).astype(np.int64)
     part = cell - low
     part = part * part * (3 - 2 * part)
     primes = np.array([73856093, 19349663, 83492791])[: points.shape[-1]]
-    total = np.zeros(points.shape[:-1])
+    total = np.zeros(points.shape[:-1], np.float32)
+    axes = range(points.shape[-1])
+    weights = [(1 - part[..., k], part[..., k]) for k in axes]
+    places = [(low[..., k] * primes[k], (low[..., k] + 1) * primes[k]) for k in axes]
     for corner in np.ndindex(*(2,) * points.shape[-1]):
-        step = np.array(corner)
-        weight = np.where(step, part, 1 - part).prod(axis=-1)
-        total += weight * lattice[((low + step) * primes).sum(axis=-1) % 4096]
-    return total
+        weight = math.prod(weights[k][corner[k]] for k in axes)
+        total += weight * lattice[sum(places[k][corner[k]] for k in axes) % 4096]
+    return total.astype(np.float64)
 
 
 def _blob(points: Floats, centre: tuple[float, float, float], radius: float) -> Floats:
@@ -130,9 +133,9 @@ def _spread(image: Floats, covered: npt.NDArray[np.bool_], steps: int) -> Floats
 
 def skin(head: Geometry, person: Person, place: SkinMap) -> Bytes:
     """The skin image: lips, blush, lids, brows' shade, scalp, creases, pores and a few freckles."""
-    grid = place.of(np.concatenate([head.base, head.masks, _crease(head)[:, None]], axis=1))
-    colour = _skin_colour(grid[..., :3], grid[..., 3:6], grid[..., 6], person)
-    colour[~place.covered] = 0
+    grid = place.of(np.concatenate([head.base, head.masks, _crease(head)[:, None]], axis=1))[place.covered]
+    colour = np.zeros((*place.covered.shape, 3))
+    colour[place.covered] = _skin_colour(grid[..., :3], grid[..., 3:6], grid[..., 6], person)
     return _bytes(_spread(colour, place.covered, 12))
 
 
@@ -159,7 +162,7 @@ def _crease(head: Geometry) -> Floats:
 
 
 def _skin_colour(p: Floats, masks: Floats, crease: Floats, person: Person) -> Floats:
-    """sRGB (H, W, 3) of the skin at base mesh positions ``p`` with interpolated masks and crease."""
+    """sRGB (..., 3) of the skin at base mesh positions ``p`` (..., 3) with interpolated masks and crease."""
     colour = np.broadcast_to(_TONE, p.shape).copy()
     colour *= (1 + 0.018 * noise(p, 0.35, 1) + 0.012 * noise(p, 0.12, 2) + 0.016 * noise(p, 0.018, 3))[..., None]
     colour *= 1 + 0.02 * noise(p, 0.5, 4)[..., None] * np.array([-0.3, 0.6, 1.0])
@@ -180,10 +183,10 @@ def _skin_colour(p: Floats, masks: Floats, crease: Floats, person: Person) -> Fl
     nostril = _blob(p, (0.085, 6.835, 1.50), 0.06)
     colour = _mix(colour, np.array([0.25, 0.10, 0.08]), np.clip(nostril * 1.3, 0, 0.9))
     face = (p[..., 2] > 0.9) & (p[..., 1] > 7.3) & (p[..., 1] < 7.7)
-    brow = np.zeros(p.shape[:2])
+    brow = np.zeros(p.shape[:-1])
     brow[face] = 1 - smoothstep(0.3, 1.35, brow_distance(p[face]))
     colour = _mix(colour, np.array([0.28, 0.18, 0.13]), 0.55 * brow)
-    level = hairline_level(p.reshape(-1, 3)).reshape(p.shape[:2])
+    level = hairline_level(p.reshape(-1, 3)).reshape(p.shape[:-1])
     level = np.where(p[..., 1] < 6.3, -1, level)
     level = np.where((np.abs(p[..., 0]) > 0.80) & (p[..., 1] < 7.5), -1, level)
     scalp = smoothstep(-0.055, 0.02, level + 0.022 * noise(p, 0.02, 8))

@@ -109,11 +109,12 @@ def _add(
 def _out_of_the_skin(rig: bpy.types.Object, made: list[bpy.types.ID]) -> None:
     """Show every bone as a ring around or before the part that it turns, instead of a stick inside it."""
     turn = np.linspace(0, 2 * np.pi, 32, endpoint=False)
-    ring = bpy.data.meshes.new(f"{rig.name} Ring")
+    name = f"{rig.name}_Ring"
+    ring = bpy.data.meshes.new(name)
     made.append(ring)
     corners = [(float(np.cos(a)), 0.0, float(np.sin(a))) for a in turn]
     ring.from_pydata(corners, [(i, (i + 1) % len(corners)) for i in range(len(corners))], [])
-    shape = bpy.data.objects.new(f"{rig.name} Ring", ring)
+    shape = bpy.data.objects.new(name, ring)
     made.append(shape)
     for bone in rig.pose.bones:
         radius, place = _RINGS[bone.name]
@@ -146,7 +147,7 @@ def _add_shape_keys(face: bpy.types.Object, head: dict[str, np.ndarray]) -> None
     for index in range(directions.shape[2]):
         add_key(face, f"Exp{index + 1}", points + directions[:, :, index])
     for pair, fix in zip(head["corrective_pairs"].tolist(), head["correctives"], strict=True):
-        key = add_key(face, f"Fix {pair[0]} + {pair[1]}", points + fix.astype(np.float32))
+        key = add_key(face, f"Fix_{pair[0]}_{pair[1]}", points + fix.astype(np.float32))
         _drive(key, [_strength(head, action) for action in pair])
     face.active_shape_key_index = 0
 
