@@ -441,7 +441,8 @@ def patched(base: Rows, places: Sequence[Place], shape: Shape, rest: float) -> t
         for frame in (place.start, place.end):
             rows = _cut(rows, float(np.float32(frame)), outer, shape.oracle)
     x = rows[:, FRAME]
-    ends = [(int(np.abs(x - place.start).argmin()), int(np.abs(x - place.end).argmin())) for place in places]
+    borders = [frame for place in places for frame in (place.start, place.end)]
+    ends = [(_border(x, place.start, 0, borders), _border(x, place.end, -1, borders)) for place in places]
     inside = np.zeros(len(rows), np.bool_)
     for i, j in ends:
         inside[i : j + 1] = True
@@ -459,6 +460,17 @@ def patched(base: Rows, places: Sequence[Place], shape: Shape, rest: float) -> t
     gone = among(base[:, FRAME], x[inside | holds])
     record = Record(base[gone], single(rows[~inside & (holds | ~theirs)]))
     return _joined(single(ordered([rows[~inside], *blocks]))), record
+
+
+def _border(x: Floats, frame: float, outermost: int, borders: Sequence[float]) -> int:
+    """Index of the key that is the border of a span on a frame: of several keys so near the outermost.
+
+    So none of them is left outside, where it would be taken for one of the span's. Where spans touch it is the nearest.
+    """
+    near = np.flatnonzero(np.abs(x - frame) <= NEAR + 1e-6)
+    if len(near) < 2 or sum(abs(frame - other) <= NEAR for other in borders) > 1:
+        return int(np.abs(x - frame).argmin())
+    return int(near[outermost])
 
 
 def _holds(rows: Rows, ends: Sequence[tuple[int, int]], inside: Mask, theirs: Mask, shape: Shape) -> Mask:
