@@ -8,6 +8,7 @@ Shapes: B lines, S tokens, W width, H heads.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -110,15 +111,36 @@ class Bert:
         self._weights = {name: value.to(device) for name, value in self._weights.items()}
         return self
 
+    @property
+    def layers(self) -> int:
+        """How many layers there are."""
+        return self.config.num_hidden_layers
+
     def __call__(self, ids: Tensor, mask: Tensor) -> Tensor:
         """``ids`` (B, S) and ``mask`` (B, S), True at real tokens -> (B, S, W)."""
+        return self.upper(self.lower(ids, mask, 0), mask, 0)
+
+    def lower(self, ids: Tensor, mask: Tensor, layers: int) -> Tensor:
+        """Hidden states (B, S, W) of ``ids`` (B, S) after the first ``layers`` of the encoder."""
         if ids.shape[1] > self.config.max_position_embeddings:
             raise ValueError(f"{ids.shape[1]} tokens are more than {self.config.max_position_embeddings}")
-        x = self._embed(ids)
-        visible = mask[:, None, None]  # (B, 1, 1, S)
-        for index in range(self.config.num_hidden_layers):
-            x = self._layer(x, visible, f"encoder.layer.{index}.")
+        x, visible = self._embed(ids), mask[:, None, None]  # visible: (B, 1, 1, S)
+        for index in range(layers):
+            x = self._layer(x, visible, layer_name(index))
         return x
+
+    def upper(self, x: Tensor, mask: Tensor, layers: int) -> Tensor:
+        """The last hidden states, from those after the first ``layers``, (B, S, W) both."""
+        visible = mask[:, None, None]
+        for index in range(layers, self.layers):
+            x = self._layer(x, visible, layer_name(index))
+        return x
+
+    def tuned(self, weights: Mapping[str, Tensor]) -> Bert:
+        """The same encoder with some weights of its own, which may be trained; all others are shared."""
+        other = copy.copy(self)
+        other._weights = {**self._weights, **weights}
+        return other
 
     def _embed(self, ids: Tensor) -> Tensor:
         """Words, the first of the token types (a line is one sentence), and positions."""
@@ -155,13 +177,23 @@ def weight_shapes(config: BertConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield "embeddings.token_type_embeddings.weight", (config.type_vocab_size, width)
     yield from _weight_and_bias("embeddings.LayerNorm", width)
     for index in range(config.num_hidden_layers):
-        layer = f"encoder.layer.{index}."
-        for part in ("self.query", "self.key", "self.value", "output.dense"):
-            yield from _weight_and_bias(f"{layer}attention.{part}", width, width)
-        yield from _weight_and_bias(f"{layer}attention.output.LayerNorm", width)
-        yield from _weight_and_bias(f"{layer}intermediate.dense", inner, width)
-        yield from _weight_and_bias(f"{layer}output.dense", width, inner)
-        yield from _weight_and_bias(f"{layer}output.LayerNorm", width)
+        yield from layer_shapes(index, width, inner)
+
+
+def layer_name(index: int) -> str:
+    """What the names of a layer's weights begin with."""
+    return f"encoder.layer.{index}."
+
+
+def layer_shapes(index: int, width: int, inner: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Name and shape of every weight of one layer; ``inner`` is the width of its feed-forward network."""
+    layer = layer_name(index)
+    for part in ("self.query", "self.key", "self.value", "output.dense"):
+        yield from _weight_and_bias(f"{layer}attention.{part}", width, width)
+    yield from _weight_and_bias(f"{layer}attention.output.LayerNorm", width)
+    yield from _weight_and_bias(f"{layer}intermediate.dense", inner, width)
+    yield from _weight_and_bias(f"{layer}output.dense", width, inner)
+    yield from _weight_and_bias(f"{layer}output.LayerNorm", width)
 
 
 def _weight_and_bias(name: str, *shape: int) -> Iterator[tuple[str, tuple[int, ...]]]:

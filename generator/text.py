@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import Tensor
 
+from .bert import Bert
 from .pretrained import DEFAULT_ENCODER as DEFAULT_ENCODER
 from .pretrained import TextModel, find_encoder, load_model, load_tokenizer, read_settings
 
@@ -28,11 +29,13 @@ class TextFeatures:
         hidden: last hidden states without special-token trimming, (B, S, W).
         mask: True where a token is real, (B, S).
         position: relative position of each token's middle in its line, 0..1, (B, S).
+        lower: hidden states after the first layers, where the encoder keeps them (`TextEncoder.keep_lower`), (B, S, W).
     """
 
     hidden: Tensor
     mask: Tensor
     position: Tensor
+    lower: Tensor | None = None
 
     def pooled(self) -> Tensor:
         """Mean over real tokens, (B, W)."""
@@ -65,7 +68,8 @@ class TextEncoder:
         self._tokenizer = tokenizer
         self._pad = pad_id
         self._unknown = {tokenizer.token_to_id(token) for token in ("[UNK]", "<unk>")} - {None}
-        self._cache: dict[str, tuple[Tensor, Tensor]] = {}
+        self._cache: dict[str, tuple[Tensor, ...]] = {}
+        self._kept: int | None = None
 
     @property
     def width(self) -> int:
@@ -95,6 +99,24 @@ class TextEncoder:
         device = torch.device(device)
         return cls(load_model(folder, settings), tokenizer, name, device, folder, pad if isinstance(pad, int) else 0)
 
+    @property
+    def bert(self) -> Bert | None:
+        """The encoder where it is `generator.bert`'s, whose layers can be run apart; None for other families."""
+        return self._model if isinstance(self._model, Bert) else None
+
+    def keep_lower(self, layers: int) -> None:
+        """From now on keep hidden states after the first ``layers`` too, so that other layers can go on from them.
+
+        Raises:
+            ValueError: the encoder has no such layers, or is of a family whose layers cannot be run apart.
+        """
+        if layers == self._kept:
+            return
+        if self.bert is None or not 0 <= layers <= self.bert.layers:
+            raise ValueError(f"the text encoder {self.name} cannot be read after {layers} layers")
+        self._kept = layers
+        self._cache.clear()
+
     @torch.inference_mode()
     def encode(self, lines: list[str]) -> TextFeatures:
         """Features of ``lines``, padded to the longest; new lines run through the encoder in one batch."""
@@ -104,15 +126,11 @@ class TextEncoder:
                 self._cache.clear()
                 fresh = list(dict.fromkeys(lines))
             self._encode_fresh(fresh)
-        hidden = [self._cache[line][0] for line in lines]
-        position = [self._cache[line][1] for line in lines]
-        length = max(h.shape[0] for h in hidden)
-        batch = torch.zeros(len(lines), length, self.width, device=self.device)
-        places = torch.zeros(len(lines), length, device=self.device)
-        mask = torch.zeros(len(lines), length, dtype=torch.bool, device=self.device)
-        for row, (h, p) in enumerate(zip(hidden, position, strict=True)):
-            batch[row, : h.shape[0]], places[row, : h.shape[0]], mask[row, : h.shape[0]] = h, p, True
-        return TextFeatures(batch, mask, places)
+        kept = [self._cache[line] for line in lines]
+        hidden, position, *lower = (_padded([line[part] for line in kept]) for part in range(len(kept[0])))
+        counts = torch.tensor([len(line[1]) for line in kept], device=self.device)
+        mask = torch.arange(position.shape[1], device=self.device) < counts[:, None]
+        return TextFeatures(hidden, mask, position, *lower)
 
     def unknown_share(self, line: str) -> float:
         """Share of the line's tokens that the vocabulary does not have, 0..1."""
@@ -123,17 +141,41 @@ class TextEncoder:
         """Whether the line has more tokens than the encoder reads."""
         return bool(self._tokenizer.encode(line).overflowing)
 
+    def tokens(self, lines: list[str]) -> tuple[Tensor, Tensor]:
+        """Token ids of ``lines`` (B, S) and their mask (B, S), True at real tokens, on the encoder's device."""
+        return self._pad_tokens([encoding.ids for encoding in self._tokenizer.encode_batch(lines)])
+
+    def states(self, ids: Tensor, mask: Tensor, layers: int | None = None) -> Tensor:
+        """Hidden states (B, S, W) of tokens after the first ``layers``; None for all. Nothing is kept."""
+        if layers is None:
+            return self._model(ids, mask).float()
+        if self.bert is None:
+            raise ValueError(f"the layers of {self.name} cannot be run apart")
+        return self.bert.lower(ids, mask, layers)
+
+    def _pad_tokens(self, rows: list[list[int]]) -> tuple[Tensor, Tensor]:
+        ids = torch.full((len(rows), max(map(len, rows))), self._pad)
+        mask = torch.zeros(ids.shape, dtype=torch.bool)
+        for index, row in enumerate(rows):
+            ids[index, : len(row)], mask[index, : len(row)] = torch.tensor(row), True
+        return ids.to(self.device), mask.to(self.device)
+
     def _encode_fresh(self, lines: list[str]) -> None:
         encodings = [self._tokenizer.encode(line) for line in lines]
-        length = max(len(e.ids) for e in encodings)
-        ids = torch.full((len(lines), length), self._pad)
-        mask = torch.zeros(len(lines), length, dtype=torch.bool)
-        for row, encoding in enumerate(encodings):
-            ids[row, : len(encoding.ids)] = torch.tensor(encoding.ids)
-            mask[row, : len(encoding.ids)] = True
-        hidden = self._model(ids.to(self.device), mask.to(self.device)).float()
+        ids, mask = self._pad_tokens([encoding.ids for encoding in encodings])
+        if self._kept is None or self.bert is None:
+            states = [self._model(ids, mask).float()]
+        else:
+            below = self.bert.lower(ids, mask, self._kept)
+            states = [self.bert.upper(below, mask, self._kept), below]
         for row, (line, encoding) in enumerate(zip(lines, encodings, strict=True)):
             count = len(encoding.ids)
             middles = [(start + end) / 2 / max(len(line), 1) for start, end in encoding.offsets]
             middles[-1] = 1.0  # [SEP] stands at the end of the line; [CLS] keeps offset (0, 0), its start.
-            self._cache[line] = (hidden[row, :count].clone(), torch.tensor(middles, device=self.device))
+            hidden, *lower = (state[row, :count].clone() for state in states)
+            self._cache[line] = (hidden, torch.tensor(middles, device=self.device), *lower)
+
+
+def _padded(rows: list[Tensor]) -> Tensor:
+    """Rows of tokens, (S_b, …) each, filled up with zeros to the longest, (B, S, …)."""
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)

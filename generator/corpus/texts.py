@@ -23,6 +23,22 @@ from ..errors import DataError
 SPLITS: Final = ("train", "dev", "test")
 _MAX_WORDS: Final = 24
 _MAX_CHARACTERS: Final = 160
+#: How much a feeling shows in a line of ours, from barely to all there is.
+REGISTERS: Final = ("trace", "mild", "clear", "strong", "extreme")
+#: Lines of ours that are too near to one of ``evaluation/implied.tsv``, by a cosine of 0.8 or more of mean features:
+#: what reads emotions is judged by those and so must not have seen these.
+WITHHELD: Final = frozenset(
+    {
+        "I still lay two cups out. Every morning, I still do it.",
+        "I wrote to her every week for a year, and every letter came back unopened.",
+        "It's snowing. In June!",
+        "Twins? Did you say twins?",
+        "I have counted all the tiles on the ceiling.",
+        "She married money, of course. What else could she do?",
+        "I have spinach in my teeth, don't I?",
+        "I've counted the ceiling tiles twice.",
+    }
+)
 #: More bad rows than this share means that it is another file.
 _MAX_BAD_SHARE: Final = 0.05
 
@@ -110,6 +126,16 @@ class Line:
         return EMOTIONS[felt] if self.feelings[felt] >= 0.4 else EMOTIONS[0]
 
 
+@dataclass(frozen=True)
+class Situated:
+    """A line of dialogue, its emotion, how strong that is (`REGISTERS`), and who says it to whom."""
+
+    text: str
+    emotion: str
+    register: str
+    situation: str
+
+
 @dataclass
 class Collection:
     """Lines that were read and the rows that were not: ``skipped`` holds "file, line n: reason" sentences."""
@@ -165,6 +191,29 @@ def everyday_lines() -> Collection:
     Plain lines of everyday life, and contempt, boredom, pride and embarrassment as somebody would say them.
     """
     return _own_lines("everyday.tsv")
+
+
+def situation_lines() -> list[Situated]:
+    """Our own lines of dialogue (CC0), situation by situation: what is felt is implied more often than named."""
+    return [
+        Situated(line, path.stem, register, situation)
+        for path in sorted(Path(__file__).with_name("situations").glob("*.tsv"))
+        for situation, register, line in _situations(path)
+    ]
+
+
+def _situations(path: Path) -> Iterator[tuple[str, str, str]]:
+    if path.stem not in EMOTIONS:
+        raise DataError(f"{path.name} is named after no emotion: choose one of {', '.join(EMOTIONS)}.")
+    for number, row in _rows(path):
+        fields = row.split("\t")  # quotes stand for themselves
+        if len(fields) != 3 or not fields[2].strip() or (fields[1] not in REGISTERS and number > 1):
+            raise DataError(
+                f"{path.name}, line {number}: expected a situation, a register ({', '.join(REGISTERS)}) and a line, "
+                f"found {row!r}."
+            )
+        if number > 1:  # the first names the columns
+            yield fields[0], fields[1], fields[2]
 
 
 def _own_lines(name: str) -> Collection:

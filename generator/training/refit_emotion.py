@@ -4,31 +4,32 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, InputError
-from .refit import add_common_arguments, open_checkpoint, print_measured
-
-if TYPE_CHECKING:
-    from .classifier import Labelled
+from ..errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
-    add_common_arguments(parser)
+    parser.add_argument("checkpoint", type=Path, help="a folder made by 'train'")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where the result goes; by default it replaces the reader"
+    )
+    parser.add_argument("--threads", type=int, help="CPU threads")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--data", type=Path, metavar="DIR", help="a folder made by 'corpus', for its labelled lines")
     parser.add_argument("--xed", type=Path, help="or the collections themselves: folder with XED's en-annotated.tsv")
     parser.add_argument("--goemotions", type=Path, help="folder with GoEmotions' labels.txt and train.tsv")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the run here, to go on if it is interrupted")
+    parser.add_argument("--steps", type=int, help="optimiser steps; fewer for a quick try")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Fit the head that reads emotions, write, and print what was measured on the dev split's lines.
+    """Fit what reads emotions, write, and print what was measured on the dev split's lines.
 
     Raises:
         InputError: neither a corpus nor collections are given, or both.
@@ -38,16 +39,26 @@ def run(options: argparse.Namespace) -> None:
     if collections == (options.data is not None):
         raise InputError("refit-emotion takes labelled lines from --data, or from --xed and --goemotions.")
 
-    from .classifier import Labelled
+    import torch
+
+    from ..checkpoint import load_checkpoint
+    from ..performing.devices import choose_device
+    from ..text import TextEncoder
+    from .classifier import Labelled, ReaderSettings
     from .default import refit_emotion
 
-    checkpoint, encoder = open_checkpoint(options)
-    emotions = len(checkpoint.generator.decoder.config.emotions)
-    with TemporaryDirectory(ignore_cleanup_errors=True) as cache:
-        splits = {
-            split: Labelled.of(_lines(options, split), encoder, Path(cache), emotions) for split in ("train", "dev")
-        }
-        print_measured(refit_emotion(checkpoint, options.out or options.checkpoint, *_both(splits)))
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = choose_device(options.device)
+    checkpoint = load_checkpoint(options.checkpoint, device)
+    encoder = TextEncoder.load(checkpoint.text_encoder, device)
+    train, dev = (Labelled.of(_lines(options, split), split) for split in ("train", "dev"))
+    settings = ReaderSettings() if options.steps is None else ReaderSettings(steps=options.steps)
+    with TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+        run = options.keep or Path(temporary)
+        measured = refit_emotion(checkpoint, options.out or options.checkpoint, train, dev, encoder, run, settings)
+    for name, value in measured.items():
+        print(f"{name} {value:g}")
 
 
 def _lines(options: argparse.Namespace, split: str) -> dict[str, npt.NDArray[np.float32]]:
@@ -60,10 +71,3 @@ def _lines(options: argparse.Namespace, split: str) -> dict[str, npt.NDArray[np.
 
     lines, _ = gather_lines(options.xed, options.goemotions)
     return {line.text: np.array(line.feelings, np.float32) for line in labelled_lines(lines, split)}
-
-
-def _both(splits: Mapping[str, Labelled | None]) -> tuple[Labelled, Labelled]:
-    train, dev = splits["train"], splits["dev"]
-    if train is None or dev is None:
-        raise DataError("There are too few labelled lines: the train and the dev split need one at least.")
-    return train, dev
