@@ -38,7 +38,7 @@ class EmotionHead:
     kind: Literal["mean", "attention"] = "attention"
     width: int = 64
     queries: int = 4
-    dropout: float = 0.3
+    dropout: float = 0.2
     layers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:

@@ -197,7 +197,7 @@ def situation_lines() -> list[Situated]:
     """Our own lines of dialogue (CC0), situation by situation: what is felt is implied more often than named."""
     return [
         Situated(line, path.stem, register, situation)
-        for path in sorted(Path(__file__).with_name("situations").glob("*.tsv"))
+        for path in sorted(Path(__file__).with_name("situations").rglob("*.tsv"))
         for situation, register, line in _situations(path)
     ]
 

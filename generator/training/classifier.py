@@ -34,7 +34,7 @@ _SORTED: Final = 8
 _BALANCE: Final = 0.5
 _RAREST: Final = 4e-3
 #: Longer lines of the collections are left out: nobody says so much in one breath, and they are slow.
-_MOST_CHARACTERS: Final = 120
+_MOST_CHARACTERS: Final = 90
 #: How often a line of ours loses its last mark, or exchanges its full stop for an exclamation mark or the reverse.
 _VERSIONS: Final = 3
 _TEMPERATURES: Final = (0.25, 4.0, 151)
@@ -60,12 +60,12 @@ class ReaderSettings:
         seed: of the weights, the batches and the noise.
     """
 
-    steps: int = 2400
+    steps: int = 3000
     batch_size: int = 48
-    own_share: float = 0.4
+    own_share: float = 0.5
     neutral_share: float = 0.12
-    learning_rate: float = 5e-5
-    head_pace: float = 20.0
+    learning_rate: float = 1.5e-4
+    head_pace: float = 7.0
     smoothing: float = 0.1
     dropped_tokens: float = 0.1
     changed_marks: float = 0.3
