@@ -71,6 +71,9 @@ class TextEncoder:
         self._cache: dict[str, tuple[Tensor, ...]] = {}
         self._kept: int | None = None
 
+    def __deepcopy__(self, memo: dict[int, object]) -> TextEncoder:
+        return self  # frozen: copies of what holds it share it
+
     @property
     def width(self) -> int:
         """Width W of the hidden states."""
