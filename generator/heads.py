@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which emotion the words of a line carry: the text encoder's last layers, tuned for it, and a small head on them."""
+"""What else is read of a line: which emotion its words carry, by tuned encoder layers, and how long it takes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,53 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .bert import layer_shapes
+from .line_statistics import STATISTICS
 from .text import TextEncoder
 
 HEAD_SCHEMA: Final = 2
+#: About what readers of a line differ by: 13 % of its length.
+_USUAL_LOG_DEVIATION: Final = -2.0
 #: At most so many of the encoder's last layers may be tuned: three of all-MiniLM-L6-v2 are 10.6 MB in half precision.
 MOST_TUNED: Final = 3
 #: Tuned layers have a feed-forward network that is so many times as wide as they are, as all published BERTs have.
 INNER: Final = 4
+
+
+@dataclass(frozen=True)
+class LengthDistribution:
+    """Log-normal distribution of a performance's length: ``mean`` and ``deviation`` of log seconds, (B,)."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def sample(self, noise: Tensor, temperature: float) -> Tensor:
+        """Seconds for standard normal ``noise`` (B,)."""
+        return (self.mean + temperature * noise * self.deviation).exp()
+
+
+class LengthPredictor(nn.Module):
+    """How long a line takes, from its statistics, its text features and what is asked for.
+
+    Args:
+        text_width: W of the text features.
+        asked: width of what is asked for (`length_features`).
+        statistics: how many of `line_statistics` it reads, from the first on.
+    """
+
+    def __init__(self, text_width: int, asked: int, statistics: int = STATISTICS) -> None:
+        super().__init__()
+        self.statistics = statistics
+        self.text = nn.Linear(text_width, 16)
+        self.hidden = nn.Linear(16 + statistics + asked, 64)
+        self.output = nn.Linear(64, 2)
+        with torch.no_grad():  # a deviation that starts above its limit would not be learned
+            self.output.bias[1] = _USUAL_LOG_DEVIATION
+
+    def forward(self, pooled: Tensor, statistics: Tensor, asked: Tensor) -> LengthDistribution:
+        """``pooled`` (B, text_width), ``statistics`` (B, `STATISTICS`), ``asked`` (B, asked)."""
+        features = torch.cat([self.text(pooled), statistics[:, : self.statistics], asked], -1)
+        mean, log_deviation = self.output(F.gelu(self.hidden(features))).unbind(-1)
+        return LengthDistribution(mean, log_deviation.clamp(-4.0, 0.0).exp())
 
 
 @dataclass(frozen=True)
@@ -60,9 +100,13 @@ class EmotionHead:
         """The shape stored by `to_json`; ValueError for another schema, TypeError for unknown fields."""
         data = dict(data)
         version = data.pop("schema_version", None)
-        if version != HEAD_SCHEMA:
+        if version not in (1, HEAD_SCHEMA):  # 1 had no tuned layers
             raise ValueError(f"emotion head schema {version!r} is not {HEAD_SCHEMA}")
         return cls(**data)
+
+
+#: The only head of checkpoints of schema 1.
+MEAN_HEAD: Final = EmotionHead("mean", 128, 0, 0.2)
 
 
 class EmotionClassifier(nn.Module):

@@ -28,17 +28,12 @@ def emotions_of(transcripts: list[Transcript]) -> tuple[list[str], list[str]]:
 
 
 def _read_from_words(lines: list[str]) -> list[str]:
-    import torch
-
     from ..checkpoint import load_checkpoint
+    from ..emotions import EMOTIONS
     from ..text import TextEncoder
 
     checkpoint = load_checkpoint()
     encoder = TextEncoder.load(checkpoint.text_encoder)
-    guesses: list[str] = []
-    with torch.inference_mode():
-        for start in range(0, len(lines), 128):
-            features = encoder.encode(lines[start : start + 128])
-            logits = checkpoint.generator.emotion(features.hidden, features.mask)
-            guesses += [checkpoint.generator.decoder.config.emotions[int(k)] for k in logits.argmax(-1)]
-    return guesses
+    reader = checkpoint.emotion
+    assert reader is not None  # the bundled one has it
+    return [EMOTIONS[int(k)] for k in reader.probabilities(encoder, lines).argmax(-1)]

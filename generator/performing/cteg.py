@@ -16,6 +16,7 @@ from ..conditioning import length_features
 from ..direction.brackets import SILENCE
 from ..direction.nearest import NearestDirection
 from ..direction.script import Part, WeightsOf, write_script
+from ..emotions import EMOTIONS
 from ..line_statistics import line_statistics
 from ..requests import MAX_LINE_SECONDS, MAX_SECONDS, MIN_SECONDS, LineRequest
 from ..shared.spaces import ARKIT55
@@ -57,10 +58,10 @@ class CtegPerformer(Performer):
 
     def emotion_probabilities(self, lines: list[str]) -> npt.NDArray[np.float32]:
         """What the words of each line say, as calibrated probabilities over the model's emotions, (B, K)."""
-        with torch.inference_mode():
-            features = self.encoder.encode(lines)
-            logits: torch.Tensor = self.checkpoint.generator.emotion(features.hidden, features.mask)
-            return logits.softmax(-1).cpu().numpy()
+        reader = self.checkpoint.emotion
+        if reader is None:  # nobody fitted one: plain lines
+            return np.eye(len(EMOTIONS), dtype=np.float32)[[0] * len(lines)]
+        return reader.probabilities(self.encoder, lines).cpu().numpy()
 
     def _scripts(self, requests: list[LineRequest]) -> list[tuple[Part, ...]]:
         return [write_script(request, self.emotion_probabilities, self._nearest.find) for request in requests]

@@ -20,7 +20,7 @@ from ..errors import InputError
 from ..model import InputNoise
 from ..text import TextEncoder
 from .batches import Batch, Batches, FeatureStore, Whole, channel_scale, require_clips
-from .classifier import Labelled, fit_emotion_classifier
+from .classifier import Labelled, ReaderSettings, fit_emotion_reader
 from .lengths import Timed, fit_length_predictor
 from .objective import Weights, compute, input_noise
 from .recipe import Precision, Recipe, Terms, take_rows, take_weights, warm_cosine
@@ -41,6 +41,7 @@ class DefaultSettings:
         open_emotion, open_intensity, open_energy: how often each is not told to the model (conditioning "direction").
         average_decay: of the moving average of the weights.
         clip_norm: largest norm of the gradients.
+        emotion_steps: optimiser steps of what reads emotions from words, fitted afterwards where lines are labelled.
         seed: of weights, batches and noise.
     """
 
@@ -59,6 +60,7 @@ class DefaultSettings:
     open_energy: float = 0.3
     average_decay: float = 0.999
     clip_norm: float = 1.0
+    emotion_steps: int = ReaderSettings().steps
     seed: int = 0
 
 
@@ -159,8 +161,7 @@ class DefaultRecipe(Recipe[Batch]):
             generator = Generator(self.config).to(device)
             generator.decoder.scale.copy_(channel_scale(train))
         else:
-            heads = start.generator.emotion.shape, start.generator.length.statistics
-            generator = Generator(self.config, *heads).to(device)
+            generator = Generator(self.config, start.generator.length.statistics).to(device)
             take_weights(generator, start.generator, start.name)
         self.module = DefaultObjective(generator, settings)
 
@@ -217,7 +218,9 @@ class DefaultRecipe(Recipe[Batch]):
         # what is learned from them keeps the actor's own mouth.
         silent = isinstance(self.train.clips, Corpus) and self.config.conditioning == "direction"
         layers = PERFORMANCE if silent else WHOLE
-        save_checkpoint(Checkpoint(module.generator, self._encoder.name, folder.name, training, layers), folder)
+        emotion = None if self._start is None else self._start.emotion
+        name = self._encoder.name
+        save_checkpoint(Checkpoint(module.generator, name, folder.name, training, layers, emotion), folder)
 
     def finish(self, folder: Path) -> dict[str, float]:
         """Fit both heads on the text: lengths to every clip, emotions to the labelled lines where there are any.
@@ -229,31 +232,40 @@ class DefaultRecipe(Recipe[Batch]):
         best = load_checkpoint(folder, next(self.module.parameters()).device)
         length = refit_length(best, folder, Timed.of(self.train), Timed.of(self.dev))
         measured = {"length_error_seconds": length["error_seconds"]}
-        train, dev = (self._labelled(source.clips) for source in (self.train, self.dev))
+        train, dev = (self._labelled(self.train.clips, "train"), self._labelled(self.dev.clips, "dev"))
         if train is not None and dev is not None:
             best = load_checkpoint(folder, next(self.module.parameters()).device)  # with the new length predictor
-            measured |= refit_emotion(best, folder, train, dev)
+            settings = ReaderSettings(steps=self._settings.emotion_steps, seed=self._settings.seed)
+            run = folder.parent / "emotion"
+            measured |= refit_emotion(best, folder, train, dev, self._encoder, run, settings)
         return measured
 
-    def _labelled(self, clips: Performances) -> Labelled | None:
-        """Lines that their source labels with an emotion; only a corpus has them."""
+    def _labelled(self, clips: Performances, split: str) -> Labelled | None:
+        """Lines that their source labels with an emotion, and ours; only a corpus has them."""
         lines = clips.labelled() if isinstance(clips, Corpus) else {}
-        return Labelled.of(lines, self._encoder, self._cache, len(self.config.emotions))
+        return Labelled.of(lines, split) if lines else None
 
 
 def refit_length(checkpoint: Checkpoint, folder: Path, train: Timed, dev: Timed) -> dict[str, float]:
     """Write ``checkpoint`` to ``folder`` with a new length predictor; returns what `fit_length_predictor` measured."""
-    head, measured = fit_length_predictor(train, dev, checkpoint.generator.emotion.calibration.device)
+    head, measured = fit_length_predictor(train, dev, checkpoint.generator.decoder.scale.device)
     checkpoint.generator.length = head
     save_checkpoint(replace(checkpoint, training={**checkpoint.training, "length": measured}), folder)
     return measured
 
 
-def refit_emotion(checkpoint: Checkpoint, folder: Path, train: Labelled, dev: Labelled) -> dict[str, float]:
-    """Write ``checkpoint`` to ``folder`` with a new emotion head; returns what `fit_emotion_classifier` measured."""
-    head, measured = fit_emotion_classifier(train, dev, checkpoint.generator.emotion.calibration.device)
-    checkpoint.generator.emotion = head
-    save_checkpoint(replace(checkpoint, training={**checkpoint.training, "emotion_from_text": measured}), folder)
+def refit_emotion(
+    checkpoint: Checkpoint, folder: Path, train: Labelled, dev: Labelled, encoder: TextEncoder, run: Path,
+    settings: ReaderSettings | None = None,
+) -> dict[str, float]:  # fmt: skip
+    """Write ``checkpoint`` to ``folder`` with a new emotion reader; returns what `fit_emotion_reader` measured.
+
+    The fitting goes on where it was interrupted in ``run``.
+    """
+    device = checkpoint.generator.decoder.scale.device
+    reader, measured = fit_emotion_reader(train, dev, encoder, run, settings, device=device)
+    training = {**checkpoint.training, "emotion_from_text": measured}
+    save_checkpoint(replace(checkpoint, emotion=reader, training=training), folder)
     return measured
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from tiny import write_bert
 
 from generator.__main__ import main
-from generator.checkpoint import READER_FILE, Checkpoint, load_checkpoint, save_checkpoint, write_reader
+from generator.checkpoint import READER_FILE, Checkpoint, Generator, load_checkpoint, save_checkpoint, write_reader
 from generator.config import ModelConfig
 from generator.corpus.build import build_corpus
 from generator.corpus.reader import Corpus
@@ -32,7 +32,6 @@ from generator.emotions import EMOTIONS
 from generator.errors import CheckpointError, DataError
 from generator.evaluation import implied
 from generator.heads import EmotionClassifier, EmotionHead, EmotionReader
-from generator.model import CTEG
 from generator.text import TextEncoder
 from generator.training import classifier
 from generator.training.classifier import Labelled, LineBatches, ReaderRecipe, ReaderSettings, fit_emotion_reader, judge
@@ -76,7 +75,7 @@ def reader(shape: EmotionHead, encoder: Path) -> EmotionReader:
 
 def checkpoint(encoder: Path, shape: EmotionHead | None = TUNED) -> Checkpoint:
     made = None if shape is None else reader(shape, encoder)
-    return Checkpoint(CTEG(CONFIG).eval(), made, str(encoder), training={"step": 7})
+    return Checkpoint(Generator(CONFIG).eval(), str(encoder), training={"step": 7}, emotion=made)
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -417,8 +416,8 @@ def test_refitting_changes_the_reader_and_nothing_else(
     before, after = load_checkpoint(old), load_checkpoint(new)
     assert before.emotion is not None and after.emotion is not None
     assert (before.emotion.shape.layers, after.emotion.shape.layers) == ((), (0, 1, 2))
-    kept = before.decoder.state_dict()
-    assert kept and all(torch.equal(v, after.decoder.state_dict()[k]) for k, v in kept.items())
+    kept = before.generator.state_dict()
+    assert kept and all(torch.equal(v, after.generator.state_dict()[k]) for k, v in kept.items())
     assert after.training["step"] == 7 and (tmp_path / "run" / "state.safetensors").is_file()
     measured = after.training["emotion_from_text"]
     assert f"balanced_accuracy {measured['balanced_accuracy']:g}" in capsys.readouterr().out
