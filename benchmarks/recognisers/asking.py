@@ -15,7 +15,6 @@ from PIL import Image
 
 from generator.corpus.texts import builtin_lines, everyday_lines, split_of
 from generator.data_source import DataSource
-from generator.performing.load import load_performer
 from generator.requests import LineRequest, clean_text
 
 from .pictures import Studio, crops_of, is_blank
@@ -112,6 +111,8 @@ def ask_takes(studio: Studio, readers: Sequence[Reader], script: Script, out: Pa
 
 def perform(checkpoint: Path, data: str, count: int, intensity: float) -> Script:
     """``count`` takes of each emotion, of the same held-out lines and with seeds of their own."""
+    from generator.performing.load import load_performer  # brings torch: not where the judge's tests run
+
     texts, note = held_out(data, count)
     # Line by line, so that a run that was stopped has as many of each emotion.
     wanted = [(e, n) for n in range(count) for e in EMOTIONS]
