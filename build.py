@@ -363,7 +363,8 @@ def bake_head(force: bool = False) -> None:
     """Bake head.npz from the downloaded data, unless it is there and its baking code has not changed."""
     pins = read_pins()
     source = hashlib.sha256(pins.head.sha256.encode())
-    for path in sorted([*HEAD.parent.glob("*.py"), *(ROOT / "tools" / "heads").glob("*.py")]):
+    tools = ROOT / "tools" / "heads"
+    for path in sorted([*HEAD.parent.glob("*.py"), *tools.glob("*.py"), *tools.glob("*.npz")]):
         source.update(path.read_bytes())
     stamp = CACHE / "head.sha256"
     if not force and HEAD.is_file() and stamp.is_file() and stamp.read_text() == source.hexdigest():

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes ``character/data/face_points.npz``: ARKit actions as displacements of a few hundred points of a face.
 
-Run from the repository, with a baked demo head: ``.venv/bin/python -m benchmarks.face_points ict_facekit_light.npz``.
-The points are chosen on ICT FaceKit, mirrored, closer together where faces move; the demo head's are found with
-`rigs.surface`, as on any other mesh.
+Run from the repository: ``.venv/bin/python -m benchmarks.face_points ict_facekit_light.npz``.
+The points are chosen on ICT FaceKit, mirrored, closer together where faces move. What MakeHuman's face units do is kept
+from the file as it is: the demo head has other shapes now.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.faces import Ict, read_head
-from blender_cteg.character.detection.naming import ARKIT_CHANNELS
+from benchmarks.faces import Ict
 from blender_cteg.character.fitting.actions import Template
-from blender_cteg.character.fitting.surface import find_points, vertex_normals
+from blender_cteg.character.fitting.surface import vertex_normals
+from blender_cteg.shared import ARKIT_CHANNELS
 
 Array = npt.NDArray[Any]
 #: Points of the template.
@@ -37,24 +37,19 @@ def main() -> None:
     left, right = marks[42:48].mean(0), marks[36:42].mean(0)
     unit, middle = np.linalg.norm(left - right), (left + right) / 2
     face = Template((ict.vertices[chosen] - middle) / unit, normals, (ict.eyes - middle) / unit)
-    head = read_head()
-    motion = np.linalg.norm(head.deltas, axis=2).max(0)
-    points = find_points(head.vertices, head.triangles, motion, face, eyes=head.joints[3:5])
-    assert points is not None
-    places = points.of(head.vertices)
-    own_unit = np.linalg.norm(places[42:48].mean(0) - places[36:42].mean(0))
-    makehuman = np.stack([points.of(delta) for delta in head.deltas]) / own_unit
+    with np.load(OUT, allow_pickle=False) as before:
+        makehuman = before["makehuman"]
     np.savez_compressed(
         OUT,
         positions=face.positions.astype(np.float32),
         normals=face.normals.astype(np.float32),
         eyes=face.eyes.astype(np.float32),
         channels=np.array(ARKIT_CHANNELS),
-        makehuman=np.round(makehuman * 1e4).astype(np.int16),
+        makehuman=makehuman,
         ict=np.round(ict.actions[:, chosen] / unit * 1e4).astype(np.int16),
         licence=np.array("positions, normals, eyes, ict: MIT, (c) 2020 USC ICT; makehuman: CC0 1.0"),
     )
-    print(f"{OUT}: {len(chosen)} points, {OUT.stat().st_size // 1024} kB; distance to the demo head's skin checked")
+    print(f"{OUT}: {len(chosen)} points, {OUT.stat().st_size // 1024} kB")
 
 
 def choose(ict: Ict) -> Array:

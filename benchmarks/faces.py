@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from blender_cteg.character.detection.naming import ARKIT_CHANNELS
-from blender_cteg.heads.demo_head.assemble import locate_head_asset
+from blender_cteg.heads.demo_head.assemble import load_head, locate_head_asset
+from blender_cteg.shared import ARKIT_CHANNELS
 
 Array = npt.NDArray[Any]
 #: ICT FaceKit's eyeballs.
@@ -61,22 +61,23 @@ class Head:
 
 def read_head() -> Head:
     """The baked demo head."""
+    head, skin = load_head(locate_head_asset()), []
     with np.load(locate_head_asset(), allow_pickle=False) as file:
-        order = [file["arkit_channels"].tolist().index(c) for c in ARKIT_CHANNELS]
-        vertices, polygons = file["v_template"].astype(np.float64), file["polygons"]
-        skin = np.zeros(len(vertices), bool)
-        for slot in ("Skin", "Lips"):
-            used = polygons[file["material_index"] == file["materials"].tolist().index(slot)]
-            skin[used[used >= 0]] = True
-        return Head(
-            vertices,
-            triangles(polygons),
-            file["shapedirs"].astype(np.float64),
-            file["weights"].astype(np.float64),
-            file["J_regressor"].astype(np.float64) @ vertices,
-            file["arkit_deltas"].astype(np.float64)[order],
-            skin,
-        )
+        deltas = file["arkit_deltas"].astype(np.float64)
+    order = [head["arkit_channels"].tolist().index(c) for c in ARKIT_CHANNELS]
+    vertices, polygons = head["v_template"].astype(np.float64), head["polygons"]
+    for slot in ("Skin", "Lips"):
+        used = polygons[head["material_index"] == head["materials"].tolist().index(slot)]
+        skin.append(used[used >= 0])
+    return Head(
+        vertices,
+        triangles(polygons),
+        head["shapedirs"].astype(np.float64),
+        head["weights"].astype(np.float64),
+        head["J_regressor"].astype(np.float64) @ vertices,
+        deltas[order],
+        np.isin(np.arange(len(vertices)), np.concatenate(skin)),
+    )
 
 
 def triangles(polygons: Array) -> Array:

@@ -2,8 +2,9 @@
 """How near the fit comes to faces whose own ARKit shapes are known: vertex errors over clips of the default checkpoint.
 
 Run from the repository, with a baked demo head: ``.venv/bin/python -m benchmarks.fit [--ict ict_facekit_light.npz]``.
-Every row says where the actions were measured. "Own" means on the very face that is judged, which tests the fit alone;
-"other" means on the other artist's face, which adds how differently two artists understand the same action.
+Every row says where the actions were measured. "Own" means on the very face that is judged, which tests the fit alone,
+"carried over" on the face that the judged one has its actions from, and "other" on another artist's, which adds how
+differently two artists understand the same action.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ def main() -> None:
         for noise in options.noise or [None]:
             known = {} if noise is None else {"noise": noise}
             mapping = fit_mapping(face, points=found, actions=action_displacements(source), **known)
-            label = f"{source} ({'own' if source == 'makehuman' else 'other'})" + (f", noise {noise}" if noise else "")
+            label = f"{source} ({'carried over' if source == 'ict' else 'other'})"
+            label += f", noise {noise}" if noise else ""
             for region, chosen in regions.items():
                 truth = driven(head.deltas[:, chosen], clip)
                 row("demo head", label, region, posed(head, mapping.apply(clip), chosen) - truth, truth, 1e3)

@@ -31,6 +31,7 @@ from .performance.patch import PatchError
 from .performance.ranges import extremes_of, tight_keys
 from .performance.record import Line
 from .performance.store import LINES_PROPERTY
+from .sentences import told
 from .shared import ARKIT55
 
 #: Seconds: without a change before a character is looked at again; the same while an animation plays; after which one
@@ -71,7 +72,7 @@ class Character:
     problem: str = ""
     mapping: Mapping | None = None
     mapping_problem: str = ""
-    locked: str = "Choose a target with shape keys first: a mesh, or the armature that deforms it."
+    locked: str = field(default_factory=lambda: _why_locked(Rig()))
     lines: tuple[Line, ...] = ()
     summary: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -148,12 +149,12 @@ def found(scene: bpy.types.Scene, target: bpy.types.Object | None, active: str =
         active: id of the line that is looked through for hand edits.
     """
     if target is None:
-        return Character(scene, problem="Choose the face that should perform, or add the demo head.")
+        return Character(scene, problem=told("Choose the face that should perform, or add the demo head."))
     rig = detect_rig(target)
     problem = rig.problem or ""
     # A deleted object lives on for as long as a setting points at it.
     if not is_in(scene, target):
-        problem = f"{target.name} is not in this scene; choose another target."
+        problem = told("{name} is not in this scene; choose another target.", name=target.name)
         rig = replace(rig, problem=problem)
     lines = () if problem else lines_of(rig, active)
     mapping, mapping_problem, tight = None, "", []
@@ -169,10 +170,11 @@ def found(scene: bpy.types.Scene, target: bpy.types.Object | None, active: str =
         notes.append(str(error))
     fps = float(scene.render.fps / scene.render.fps_base)
     if any(line.take is not None and abs(line.fps - fps) > 1e-3 for line in lines):
-        notes.append(
-            f"The scene plays {fps:g} frames per second, and these lines were written for another rate. Write Lines "
+        sentence = (
+            "The scene plays {fps:g} frames per second, and these lines were written for another rate. Write Lines "
             "Again puts their keys where they belong."
         )
+        notes.append(told(sentence, fps=fps))
     notes += [*diagnose(rig, mapping, lines, tight), *_shared(rig)]
     return Character(
         scene, target, rig, problem, mapping, mapping_problem, _why_locked(rig), lines, tuple(rig.summary()),
@@ -197,10 +199,10 @@ def _mapping(rig: Rig, lines: tuple[Line, ...]) -> Mapping | None:
 
 def _why_locked(rig: Rig) -> str:
     if rig.object is None or not rig.keys:
-        return Character.locked
+        return told("Choose a target with shape keys first: a mesh, or the armature that deforms it.")
     if not rig.object.data.is_editable:
-        advice = rig.problem or "Make it a library override."
-        return f"The mesh of {rig.object.name} is linked, and its mapping with it. {advice}"
+        name, advice = rig.object.name, rig.problem or told("Make it a library override.")
+        return told("The mesh of {name} is linked, and its mapping with it. {advice}", name=name, advice=advice)
     return ""
 
 
@@ -216,10 +218,14 @@ def _shared(rig: Rig) -> list[str]:
     others = [obj.name for obj in bpy.data.objects if obj.data == mesh and obj != rig.object] if mesh else []
     if not others or rig.problem:
         return []
-    return [
-        f"{shorten(others, 3)} {'has' if len(others) == 1 else 'have'} the same mesh, and with it the same shape keys "
-        "and lines. Object > Relations > Make Single User gives each its own."
-    ]
+    sentence = (
+        "{names} has the same mesh, and with it the same shape keys and lines. Object > Relations > Make Single User "
+        "gives each its own."
+        if len(others) == 1
+        else "{names} have the same mesh, and with it the same shape keys and lines. Object > Relations > Make Single "
+        "User gives each its own."
+    )
+    return [told(sentence, names=shorten(others, 3))]
 
 
 # ------------------------------------------------------------------------------------------------ the active line
@@ -316,7 +322,7 @@ def store_mapping(scene: bpy.types.Scene, rig: Rig, mapping: Mapping | None, *, 
         MappingError: the mapping cannot be changed, or could not be read again; nothing has changed.
     """
     if reason := _why_locked(rig):
-        raise MappingError(reason)
+        raise MappingError("{reason}", reason=reason)
     mesh, text = rig.object.data, None if mapping is None else mapping.to_json()
     preview.end_preview()
     if text is None:

@@ -17,6 +17,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty
 from . import cast
 from .emotions import label
 from .operators.perform import MODES
+from .sentences import told
 from .settings import SETTINGS, Setting
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             bpy.ops.wm.save_as_mainfile(filepath=str(path), compress=True)
     except UnicodeDecodeError:
-        print(f"cteg: {parsed.text_file} is not a text in UTF-8; save it as one.", file=sys.stderr)
+        print(told("cteg: {file} is not a text in UTF-8; save it as one.", file=parsed.text_file), file=sys.stderr)
         return 1
     except (RuntimeError, TypeError, OSError) as error:
         print(f"cteg: {str(error).removeprefix('Error: ').strip()}", file=sys.stderr)
@@ -57,10 +58,13 @@ def run(arguments: Sequence[str]) -> int:
     for line in _lines(parsed.target):
         made = line.takes[len(before[line.id].takes) if line.id in before else 0 :]
         if made:
-            print(f"cteg: frames {line.start:.0f} to {line.end:.0f}: {' '.join(line.text.split())}")
+            text = " ".join(line.text.split())
+            print(told("cteg: frames {start:.0f} to {end:.0f}: {text}", start=line.start, end=line.end, text=text))
         for take in made:
-            print(f"cteg:   {label(take.emotion)}, seed {take.seed}{', ' if take.origin else ''}{take.origin}")
-    print(f"cteg: saved {output}" if output else "cteg: nothing was saved; name a file with --output")
+            words = told("cteg:   {emotion}, seed {seed}", emotion=label(take.emotion), seed=take.seed)
+            print(", ".join(filter(None, (words, take.origin))))
+    nothing = told("cteg: nothing was saved; name a file with --output")
+    print(told("cteg: saved {file}", file=output) if output else nothing)
     return 0
 
 
@@ -82,9 +86,8 @@ def _parser() -> argparse.ArgumentParser:
         if setting.key not in ("", "text"):
             perform.add_argument(f"--{setting.key.replace('_', '-')}", **_flag(setting))
     modes = [mode for mode, *_ in MODES]
-    perform.add_argument(
-        "--mode", choices=modes, default="NEW", metavar="NAME", help=f"a new line, or more takes: {', '.join(modes)}"
-    )
+    more = told("a new line, or more takes: {modes}", modes=", ".join(modes))
+    perform.add_argument("--mode", choices=modes, default="NEW", metavar="NAME", help=more)
     perform.add_argument("--amount", type=float, metavar="X", help="how far from the varied take: 0 to 1")
     perform.add_argument("--output", metavar="FILE", help="save as this .blend (default: the file that is open)")
     return parser
@@ -92,12 +95,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _flag(setting: Setting) -> dict[str, Any]:
     """How a setting is parsed; what is not given is as in the scene."""
-    told: dict[str, Any] = {"help": setting.description.replace("%", "%%")}
+    given: dict[str, Any] = {"help": setting.description.replace("%", "%%")}
     if setting.kind is BoolProperty:
-        return {**told, "action": argparse.BooleanOptionalAction, "default": None}
+        return {**given, "action": argparse.BooleanOptionalAction, "default": None}
     if setting.kind is EnumProperty:
         names = [item[0] for item in setting.options["items"]]
-        return {"choices": names, "metavar": "NAME", "help": f"{told['help']}: {', '.join(names)}"}
+        return {"choices": names, "metavar": "NAME", "help": f"{given['help']}: {', '.join(names)}"}
     numbers = {FloatProperty: (float, "X"), IntProperty: (int, "N")}
     kind, metavar = numbers.get(setting.kind, (str, "FILE" if setting.key == "timeline" else "NAME"))
-    return {**told, "type": kind, "metavar": metavar}
+    return {**given, "type": kind, "metavar": metavar}

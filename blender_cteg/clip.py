@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from .segments import Segment
+from .sentences import Told, told
 from .shared import ARKIT55, MAX_SCALE, Timeline
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | Mapping[str, JSON] | None"
 
 
-class ClipError(ValueError):
+class ClipError(Told, ValueError):
     """A clip that cannot be used; the message is a sentence for the animator."""
 
 
@@ -66,33 +67,31 @@ class Clip:
             raise ClipError("This clip's values are not numbers. Generate the line again.") from None
         if values.ndim != 2 or 0 in values.shape:
             raise ClipError(
-                f"This clip has values of shape {values.shape}, but needs at least one frame and one channel. "
-                "Generate the line again."
-            )
+                "This clip has values of shape {shape}, but needs at least one frame and one channel. Generate the "
+                "line again.", shape=values.shape,
+            )  # fmt: skip
         if values.shape[1] != len(self.channels):
             raise ClipError(
-                f"This clip has {values.shape[1]} columns but {len(self.channels)} channel names. "
-                "Generate the line again."
-            )
+                "This clip has {columns} columns but {names} channel names. Generate the line again.",
+                columns=values.shape[1], names=len(self.channels),
+            )  # fmt: skip
         if len(set(self.channels)) != len(self.channels):
             repeated = next(name for name in self.channels if self.channels.count(name) > 1)
-            raise ClipError(f"This clip names the channel {repeated!r} twice. Generate the line again.")
+            raise ClipError("This clip names the channel {name!r} twice. Generate the line again.", name=repeated)
         if not np.isfinite(values).all():
             frame, column = (int(i) for i in np.argwhere(~np.isfinite(values))[0])
             raise ClipError(
-                f"This clip's {self.channels[column]} is not a finite number at frame {frame}. "
-                "Generate the line again with another seed."
-            )
+                "This clip's {channel} is not a finite number at frame {frame}. Generate the line again with another "
+                "seed.", channel=self.channels[column], frame=frame,
+            )  # fmt: skip
         if not (math.isfinite(self.fps) and self.fps > 0):
-            raise ClipError(f"This clip has {self.fps} frames per second; it must be a number above 0.")
+            raise ClipError("This clip has {fps} frames per second; it must be a number above 0.", fps=self.fps)
         if self.timeline is not None and tuple(self.channels) != ARKIT55.channels:
-            raise ClipError(
-                f"This clip has speech, and its channels are not those of {ARKIT55.name}. Generate the line again."
-            )
+            sentence = "This clip has speech, and its channels are not those of {space}. Generate the line again."
+            raise ClipError(sentence, space=ARKIT55.name)
         if not 0.0 <= self.speech_scale <= MAX_SCALE:
-            raise ClipError(
-                f"The size of this clip's speech is {self.speech_scale}; it must be from 0 to {MAX_SCALE:g}."
-            )
+            sentence = "The size of this clip's speech is {size}; it must be from 0 to {most:g}."
+            raise ClipError(sentence, size=self.speech_scale, most=MAX_SCALE)
         values.flags.writeable = False
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "channels", tuple(self.channels))
@@ -125,9 +124,10 @@ def origin_of(settings: Mapping[str, Any], fps: float) -> str:
     branch, vary = settings.get("branch"), settings.get("vary")
     try:
         if isinstance(branch, Mapping):
-            return f"{branch.get('seed')} until {branch.get('frame', 0) / fps:.1f} s"
+            seed, until = branch.get("seed"), branch.get("frame", 0) / fps
+            return told("{seed} until {until:.1f} s", seed=seed, until=until)
         if isinstance(vary, Mapping):
-            return f"{'near' if vary.get('amount', 1.0) <= 0.5 else 'from'} {vary.get('seed')}"
+            return told("near {seed}" if vary.get("amount", 1.0) <= 0.5 else "from {seed}", seed=vary.get("seed"))
     except TypeError:  # stored, and damaged
         pass
     return ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from .sentences import translated
+
 
 class Emotion(NamedTuple):
     """One entry of the emotion menu."""
@@ -49,4 +51,4 @@ _LABELS: Final[dict[str, str]] = {emotion.name: emotion.label for emotion in (AU
 
 def label(name: str) -> str:
     """The menu label of an emotion; a name this version does not know is shown as it is."""
-    return _LABELS.get(name, name)
+    return translated(_LABELS.get(name, name))

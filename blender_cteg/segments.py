@@ -5,13 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import reduce
 from typing import Any, Final
+
+from .sentences import Told, told, translated
 
 #: Where the emotion of a segment can come from.
 SOURCES: Final = ("asked", "direction", "words")
 
 
-class SegmentError(ValueError):
+class SegmentError(Told, ValueError):
     """A segment that cannot be read, or not found in its line; the message is a sentence."""
 
 
@@ -51,21 +54,22 @@ class Segment:
     def from_json(cls, data: Any) -> Segment:
         """A segment of a clip event or of a stored take. SegmentError when a field is missing or of the wrong type."""
         if not isinstance(data, Mapping):
-            raise SegmentError(f"A segment is not an object: {data!r:.80}.")
+            raise SegmentError("A segment is not an object: {value!r:.80}.", value=data)
         for name, kinds in _KINDS.items():
             value = data.get(name)
             if not isinstance(value, kinds) or isinstance(value, bool):
-                raise SegmentError(f"A segment's {name} is {value!r:.80}.")
+                raise SegmentError("A segment's {name} is {value!r:.80}.", name=name, value=value)
         if data["source"] not in SOURCES:
-            raise SegmentError(f"A segment's source is {data['source']!r:.80}.")
+            raise SegmentError("A segment's source is {value!r:.80}.", value=data["source"])
         # Takes of an earlier version know no mixtures.
         if not isinstance(data.get("emotion_with"), str | None) or not isinstance(data.get("share", 0.5), int | float):
-            raise SegmentError(f"A segment's mixture is {data['emotion_with']!r:.40}, {data.get('share')!r:.40}.")
+            sentence = "A segment's mixture is {emotion!r:.40}, {share!r:.40}."
+            raise SegmentError(sentence, emotion=data["emotion_with"], share=data.get("share"))
         alternatives = data.get("alternatives") or {}
         if not isinstance(alternatives, Mapping) or not all(
             isinstance(name, str) and isinstance(share, int | float) for name, share in alternatives.items()
         ):
-            raise SegmentError(f"A segment's alternatives are {alternatives!r:.80}.")
+            raise SegmentError("A segment's alternatives are {value!r:.80}.", value=alternatives)
         return cls(
             data["text"],
             data["emotion"],
@@ -97,6 +101,9 @@ def in_order(segments: Sequence[Segment]) -> str:
     """What is felt, one after the other, in words: "joy, then sadness"; "" without segments."""
     felt: list[str] = []
     for segment in segments:
-        begin = f"{segment.emotion} with {segment.emotion_with}" if segment.emotion_with else segment.emotion
-        felt += [emotion for emotion in (begin, segment.emotion_to) if emotion and emotion not in felt[-1:]]
-    return ", then ".join(felt).replace("_", " ")
+        names = segment.emotion, segment.emotion_to, segment.emotion_with
+        begin, end, other = (name and translated(name.replace("_", " ")) for name in names)
+        if other:
+            begin = told("{emotion} with {other}", emotion=begin, other=other)
+        felt += [emotion for emotion in (begin, end) if emotion and emotion not in felt[-1:]]
+    return reduce(lambda before, after: told("{before}, then {after}", before=before, after=after), felt or [""])

@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import bpy
-from bpy.app.translations import pgettext_rpt as rpt_
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
 from .cast import is_in, retarget
 from .emotions import AUTO, EMOTIONS
+from .sentences import told, translated
 from .shared import LANGUAGES, Timeline
 from .ui.layouts import emotion_icon
 
@@ -30,7 +30,7 @@ _EMOTIONS: Final = [
     for number, emotion in enumerate((AUTO, *EMOTIONS))
 ]
 _LANGUAGES: Final = [
-    (code, name, f"The line is {name}" if number else "The words say which language it is", number)
+    (code, name, "The line is in this language" if number else "The words say which language it is", number)
     for number, (code, name) in enumerate({"auto": "Automatic", **LANGUAGES}.items())
 ]
 
@@ -224,8 +224,8 @@ def request(values: Mapping[str, Any]) -> dict[str, Any]:
         value = values[setting.key]
         if isinstance(value, float):
             if not math.isfinite(value):
-                sentence = rpt_("{name} must be a number, not {value:g}.")
-                raise ValueError(sentence.format(name=setting.label, value=value))
+                name = translated(setting.label)
+                raise ValueError(told("{name} must be a number, not {value:g}.", name=name, value=value))
             value = round(value, 6)  # a slider's 0.3 is 0.30000001192092896, and takes remember what was asked
         if isinstance(value, Timeline):
             value = value.to_json()

@@ -15,12 +15,20 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
+from .sentences import Told, told
+
+#: Largest file that is read, in bytes: a fit of all channels to all keys of a face is about 150 kB.
+LARGEST_FILE: Final = 2_500_000
 #: Longest integer that anything stored here has; longer ones are damage.
 _DIGITS: Final = 18
 
 
-class StoredError(ValueError):
+class StoredError(Told, ValueError):
     """Stored data that cannot be read; the message is the end of a sentence, such as "it is not JSON"."""
+
+
+class FileError(Told, ValueError):
+    """A file that cannot be read or written; the message is a sentence that names it."""
 
 
 def clean(text: str) -> str:
@@ -48,11 +56,37 @@ def from_text(text: object) -> Any:
     except StoredError:
         raise
     except ValueError as error:
-        raise StoredError(f"it is not JSON: {error}") from None
+        raise StoredError("it is not JSON: {why}", why=error) from None
+
+
+def name_of(path: Path) -> str:
+    """The name of a file as Blender may have it."""
+    return clean(path.name) or told("The file")
+
+
+def read_file(path: Path) -> str:
+    """The text of a JSON file. FileError when it is too large, is no text, or cannot be read."""
+    try:
+        if (size := path.stat().st_size) > LARGEST_FILE:
+            sentence = "{name} has {size:.0f} MB, and no file of ours has more than {most:.1f}. Choose another file."
+            raise FileError(sentence, name=name_of(path), size=size / 1e6, most=LARGEST_FILE / 1e6)
+        data = path.read_bytes()
+        return data.decode(json.detect_encoding(data)).removeprefix("\ufeff")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror or str(error) if isinstance(error, OSError) else told("it is not text")
+        raise FileError("{name} cannot be read ({why}). Choose another file.", name=name_of(path), why=why) from None
 
 
 def write_file(path: Path, text: str) -> None:
-    """Write a text file all or not at all: on a full disk the old file stays. OSError when it cannot be written."""
+    """Write a text file all or not at all: on a full disk the old file stays. FileError when it cannot be written."""
+    try:
+        _write(path, text)
+    except OSError as error:
+        sentence = "{name} cannot be written ({why}). Choose another folder."
+        raise FileError(sentence, name=name_of(path), why=error.strerror or error) from None
+
+
+def _write(path: Path, text: str) -> None:
     handle = tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False)  # noqa: SIM115
     try:
         with handle:
@@ -69,7 +103,7 @@ def write_file(path: Path, text: str) -> None:
 
 def _whole(digits: str) -> int:
     if len(digits) > _DIGITS:
-        raise StoredError(f"it holds a number of {len(digits)} digits")
+        raise StoredError("it holds a number of {count} digits", count=len(digits))
     return int(digits)
 
 
@@ -79,7 +113,7 @@ def _finite(digits: str) -> float:
 
 
 def _refuse(name: str) -> float:
-    raise StoredError(f"it holds {name} where a number belongs")
+    raise StoredError("it holds {name} where a number belongs", name=name)
 
 
 def _cleaned(value: Any) -> Any:

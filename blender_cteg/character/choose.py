@@ -68,7 +68,7 @@ def mapping_for(rig: Rig, clip: Clip) -> Mapping:
             to this face.
     """
     if rig.problem is not None or rig.object is None:
-        raise MappingError(rig.problem or "Choose a face first.")
+        raise MappingError("{problem}", problem=rig.problem) if rig.problem else MappingError("Choose a face first.")
     mapping = resolved(rig, clip.space)
     if rig.kind == "FLAME" and clip.space == ARKIT55.name and (mapping is None or is_fitted(rig.object.data)):
         return fitted_mapping(rig)
@@ -77,14 +77,20 @@ def mapping_for(rig: Rig, clip: Clip) -> Mapping:
         return mapping
     if rig.kind == "ARKIT" and clip.space == FLAME53.name:
         raise MappingError(
-            f"The clip speaks flame53 and {rig.object.name} is an ARKit face. Add the FLAME mesh the clip is about to "
-            "this file, so that its expressions can be read there, or choose a checkpoint that speaks arkit55."
+            "The clip speaks flame53 and {name} is an ARKit face. Add the FLAME mesh the clip is about to this file, "
+            "so that its expressions can be read there, or choose a checkpoint that speaks arkit55.",
+            name=rig.object.name,
         )
-    face = {"ARKIT": "an ARKit", "FLAME": "a FLAME"}.get(rig.kind, "a mapped")
     raise MappingError(
-        f"The clip speaks {clip.space} and {rig.object.name} is {face} face, and nothing leads from one to the other. "
-        f"Choose another checkpoint or another face."
-    )
+        "The clip speaks {space} and {name} is an ARKit face, and nothing leads from one to the other. Choose another "
+        "checkpoint or another face."
+        if rig.kind == "ARKIT"
+        else "The clip speaks {space} and {name} is a FLAME face, and nothing leads from one to the other. Choose "
+        "another checkpoint or another face."
+        if rig.kind == "FLAME"
+        else "The clip speaks {space} and {name} is a mapped face, and nothing leads from one to the other. Choose "
+        "another checkpoint or another face.", space=clip.space, name=rig.object.name,
+    )  # fmt: skip
 
 
 def flame_in_file(besides: Rig) -> Rig | None:
@@ -115,6 +121,6 @@ def _read_as_arkit(rig: Rig, clips: Sequence[Clip]) -> list[Clip]:
         return [to_arkit(clip, face, points, mapping, expressions) for clip in clips]
     except NoPoints as error:
         raise MappingError(
-            f"{flame.object.name}, through which the clip would be read, {error}. {error.advice}, or choose a "
-            "checkpoint that speaks arkit55."
-        ) from None
+            "{name}, through which the clip would be read, {problem}. {advice}, or choose a checkpoint that speaks "
+            "arkit55.", name=flame.object.name, problem=error, advice=error.advice,
+        ) from None  # fmt: skip

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..clip import Clip
+from ..sentences import Told, told
 from ..shared import HEAD_CHANNELS
 from ..storage import StoredError, from_text, to_text
 from .rig import ROLES
@@ -30,7 +31,7 @@ _AXES: Final[tuple[Axis, ...]] = ("X", "Y", "Z")
 MESH_PROPERTY: Final = "cteg_mapping"
 
 
-class MappingError(ValueError):
+class MappingError(Told, ValueError):
     """A mapping that cannot be used or made; the message is a sentence for the animator."""
 
 
@@ -113,9 +114,9 @@ class Mapping:
         """
         if clip.space != self.source_space:
             raise MappingError(
-                f"This mapping reads {self.source_space} clips and the clip is {clip.space}. "
-                f"Choose a checkpoint that speaks {self.source_space}."
-            )
+                "This mapping reads {own} clips and the clip is {space}. Choose a checkpoint that speaks {own}.",
+                own=self.source_space, space=clip.space,
+            )  # fmt: skip
         columns = self._columns(clip)
         shape_keys = {}
         for key, gains in self.shape_keys.items():
@@ -192,28 +193,27 @@ class Mapping:
         try:
             data = from_text(text)
         except StoredError as error:
-            raise MappingError(f"This mapping is damaged: {error}. Load the mapping again.") from None
+            raise MappingError("This mapping is damaged: {why}. Load the mapping again.", why=error) from None
         if not isinstance(data, dict):
             raise MappingError("This mapping is not a JSON object. Load the mapping again.")
         data = _migrated(data)
         space = data.get("source_space")
         if not isinstance(space, str) or not space:
-            raise MappingError(f"This mapping's source_space is {_short(space)}; write a name such as 'arkit55' there.")
+            sentence = "This mapping's source_space is {value}; write a name such as 'arkit55' there."
+            raise MappingError(sentence, value=_short(space))
         bones = _table(data, "bones", _vector)
         unknown = [role for role in bones if role not in ROLES]
         if unknown:
-            raise MappingError(
-                f"This mapping's bones name {_short(unknown[0])}; roles are {', '.join(ROLES)}, and any other bone "
-                "goes under controls."
-            )
+            sentence = "This mapping's bones name {value}; roles are {roles}, and any other bone goes under controls."
+            raise MappingError(sentence, value=_short(unknown[0]), roles=", ".join(ROLES))
         origin = data.get("origin", "edited")
         if not isinstance(origin, str):
-            raise MappingError(f"This mapping's origin is {_short(origin)}; write 'edited' there.")
+            raise MappingError("This mapping's origin is {value}; write 'edited' there.", value=_short(origin))
         return cls(
             space,
             _table(data, "shape_keys", _number),
             bones,
-            {c: _number(value, f"residual_mm of {c}") for c, value in _object(data, "residual_mm").items()},
+            {c: _number(value, "residual_mm", c, True) for c, value in _object(data, "residual_mm").items()},
             _table(data, "controls", _controls),
             {c: _adjustment(value, c) for c, value in _object(data, "channels").items()},
             origin,
@@ -229,9 +229,9 @@ def stored_mapping(mesh: Any) -> Mapping | None:
         return _parsed(text if isinstance(text, str) else None)
     except MappingError as error:
         raise MappingError(
-            f"The mapping stored on {mesh.name} cannot be read: {error} "
-            f"Removing its custom property {MESH_PROPERTY!r} makes CTEG find a mapping by itself."
-        ) from None
+            "The mapping stored on {name} cannot be read: {why} Removing its custom property {property!r} makes CTEG "
+            "find a mapping by itself.", name=mesh.name, why=error, property=MESH_PROPERTY,
+        ) from None  # fmt: skip
 
 
 @lru_cache(maxsize=64)  # every character of the file is looked at whenever one changes
@@ -264,15 +264,19 @@ def _migrated(data: dict[str, Any]) -> dict[str, Any]:
         return data
     newer = isinstance(version, int) and version > SCHEMA_VERSION
     raise MappingError(
-        f"This mapping has schema_version {_short(version)} and this CTEG reads up to {SCHEMA_VERSION}. "
-        + ("It was made by a newer CTEG: update this one." if newer else "Load a mapping that CTEG saved.")
-    )
+        "This mapping has schema_version {version} and this CTEG reads up to {most}. It was made by a newer CTEG: "
+        "update this one."
+        if newer
+        else "This mapping has schema_version {version} and this CTEG reads up to {most}. Load a mapping that CTEG "
+        "saved.", version=_short(version), most=SCHEMA_VERSION,
+    )  # fmt: skip
 
 
 def _object(data: dict[str, Any], name: str) -> dict[str, Any]:
     table = data.get(name, {})
     if not isinstance(table, dict):
-        raise MappingError(f"This mapping's {name} is {_short(table)}; write an object {{name: value}} there.")
+        sentence = "This mapping's {name} is {value}; write an object {{name: value}} there."
+        raise MappingError(sentence, name=name, value=_short(table))
     return table
 
 
@@ -280,46 +284,59 @@ def _table(data: dict[str, Any], name: str, read: Any) -> dict[str, dict[str, An
     table = _object(data, name)
     for target, row in table.items():
         if not isinstance(row, dict):
-            raise MappingError(f"This mapping's {_short(target)} is {_short(row)}; write {{channel: value}} there.")
-    return {target: {c: read(v, f"{target} from {c}") for c, v in row.items()} for target, row in table.items()}
+            sentence = "This mapping's {name} is {value}; write {{channel: value}} there."
+            raise MappingError(sentence, name=_short(target), value=_short(row))
+    return {target: {c: read(v, target, c) for c, v in row.items()} for target, row in table.items()}
 
 
-def _number(value: object, where: str) -> float:
+def _where(name: str, channel: str, own: bool) -> str:
+    """A place in a mapping: what a target has from a channel, or a number of the channel's own."""
+    return told("{name} of {channel}" if own else "{name} from {channel}", name=name, channel=channel)
+
+
+def _number(value: object, name: str, channel: str, own: bool = False) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _LARGEST:
         return float(value)
-    raise MappingError(f"This mapping's {where} is {_short(value)}; write a number of ordinary size there.")
+    sentence = "This mapping's {where} is {value}; write a number of ordinary size there."
+    raise MappingError(sentence, where=_where(name, channel, own), value=_short(value))
 
 
-def _vector(value: object, where: str) -> tuple[float, float, float]:
+def _vector(value: object, name: str, channel: str) -> tuple[float, float, float]:
     if not isinstance(value, list) or len(value) != 3:
-        raise MappingError(f"This mapping's {where} is {_short(value)}; write three numbers (x, y, z) there.")
-    x, y, z = (_number(part, where) for part in value)
+        sentence = "This mapping's {where} is {value}; write three numbers (x, y, z) there."
+        raise MappingError(sentence, where=_where(name, channel, False), value=_short(value))
+    x, y, z = (_number(part, name, channel) for part in value)
     return x, y, z
 
 
-def _controls(value: object, where: str) -> tuple[Control, ...]:
+def _controls(value: object, name: str, channel: str) -> tuple[Control, ...]:
     """One control, or a list of them."""
-    controls = []
+    controls, where = [], _where(name, channel, False)
     for item in value if isinstance(value, list) else [value]:
         if not isinstance(item, dict):
-            raise MappingError(f"This mapping's {where} is {_short(item)}; write property, axis and amount there.")
+            sentence = "This mapping's {where} is {value}; write property, axis and amount there."
+            raise MappingError(sentence, where=where, value=_short(item))
         kind, axis = item.get("property"), item.get("axis")
         if kind not in _PROPERTIES:
-            raise MappingError(f"This mapping's {where} has the property {_short(kind)}; write ROTATION or LOCATION.")
+            sentence = "This mapping's {where} has the property {value}; write ROTATION or LOCATION."
+            raise MappingError(sentence, where=where, value=_short(kind))
         if axis not in _AXES:
-            raise MappingError(f"This mapping's {where} has the axis {_short(axis)}; write X, Y or Z.")
-        controls.append(Control(kind, axis, _number(item.get("amount"), f"{where} amount")))
+            sentence = "This mapping's {where} has the axis {value}; write X, Y or Z."
+            raise MappingError(sentence, where=where, value=_short(axis))
+        controls.append(Control(kind, axis, _number(item.get("amount"), f"{name}.amount", channel)))
     return tuple(controls)
 
 
 def _adjustment(value: object, channel: str) -> Adjustment:
     if not isinstance(value, dict):
-        raise MappingError(f"This mapping's {channel} is {_short(value)}; write gain, offset and mute there.")
+        sentence = "This mapping's {channel} is {value}; write gain, offset and mute there."
+        raise MappingError(sentence, channel=channel, value=_short(value))
     mute = value.get("mute", False)
     if not isinstance(mute, bool):
-        raise MappingError(f"This mapping's mute of {channel} is {_short(mute)}; write true or false there.")
-    gain = _number(value.get("gain", 1.0), f"gain of {channel}")
-    return Adjustment(gain, _number(value.get("offset", 0.0), f"offset of {channel}"), mute)
+        sentence = "This mapping's {where} is {value}; write true or false there."
+        raise MappingError(sentence, where=_where("mute", channel, True), value=_short(mute))
+    gain = _number(value.get("gain", 1.0), "gain", channel, True)
+    return Adjustment(gain, _number(value.get("offset", 0.0), "offset", channel, True), mute)
 
 
 def _short(value: object) -> str:

@@ -11,7 +11,7 @@ from ..shared import HEAD_CHANNELS
 from .direct import EYE_TURNS, JAW_TURNS, X, Y, Z
 from .mapping import Adjustment, Control, Mapping
 from .match import Candidate, Kind
-from .rig import ROLES, Rig
+from .rig import ROLES, Rig, bone_label
 
 Vector = tuple[float, float, float]
 #: The origin of a mapping that an animator changed.
@@ -40,7 +40,7 @@ class Target:
     @property
     def label(self) -> str:
         """What an animator calls it."""
-        return f"{self.name.replace('_', ' ')} bone" if self.kind == "ROLE" else self.name
+        return bone_label(self.name) if self.kind == "ROLE" else self.name
 
 
 def targets_of(mapping: Mapping, channel: str) -> tuple[Target, ...]:
@@ -130,7 +130,7 @@ def only(mapping: Mapping, rig: Rig) -> tuple[Mapping, tuple[str, ...]]:
     if "head" in turning and "neck" not in turning and "head" not in rig.bones:
         turning = {("neck" if role == "head" else role): row for role, row in turning.items()}
     lacking = [key for key in mapping.shape_keys if key not in keys]
-    lacking += [f"{role.replace('_', ' ')} bone" for role in ROLES if role in turning and role not in rig.bones]
+    lacking += [bone_label(role) for role in ROLES if role in turning and role not in rig.bones]
     lacking += [bone for bone in mapping.controls if bone not in bones]
     fitting = replace(
         mapping,

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from ..sentences import told
 from ..shared import ARKIT_GROUPS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS, SPACES
 from .mapping import Mapping
 from .mapping_edits import Target, accepted, targets_of
@@ -88,7 +89,7 @@ def _row(
     sure = {candidate.name for candidate in found if candidate.score >= SURE} | set(rig.shape_keys.get(channel, ()))
     lost = tuple(target.name for target in targets if target.name not in there[target.kind])
     standing: Standing = "LOST" if lost else "SURE" if all(target.name in sure for target in targets) else "MADE"
-    label = targets[0].label if len(targets) == 1 else f"{len(targets)} targets"
+    label = targets[0].label if len(targets) == 1 else told("{count} targets", count=len(targets))
     return Row(channel, label, standing, targets, (), lost)
 
 
@@ -100,9 +101,12 @@ def is_moving(target: Target) -> bool:
 def origin_label(mapping: Mapping, stored: bool) -> str:
     """Where a mapping came from, in words."""
     if mapping.origin.startswith("preset:"):
-        return f"Preset {mapping.origin.removeprefix('preset:')}"
-    words = {"names": "Matched by names", "fit": "Fitted to this mesh"}
-    return words.get(mapping.origin, "Edited") + ("" if stored or mapping.origin not in words else ", automatically")
+        return told("Preset {name}", name=mapping.origin.removeprefix("preset:"))
+    if mapping.origin == "names":
+        return told("Matched by names" if stored else "Matched by names, automatically")
+    if mapping.origin == "fit":
+        return told("Fitted to this mesh" if stored else "Fitted to this mesh, automatically")
+    return told("Edited")
 
 
 def matched_automatically(mapping: Mapping, rig: Rig) -> tuple[Mapping, int]:

@@ -46,7 +46,8 @@ def preset(name: str) -> Preset:
     for one in presets():
         if one.name == name:
             return one
-    raise MappingError(f"There is no preset called {name!r}; choose one of {', '.join(p.name for p in presets())}.")
+    names = ", ".join(one.name for one in presets())
+    raise MappingError("There is no preset called {name!r}; choose one of {names}.", name=name, names=names)
 
 
 def _read(path: Path) -> Preset:

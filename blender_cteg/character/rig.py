@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from ..sentences import told, translated
+
 if TYPE_CHECKING:
     import bpy
 
@@ -92,27 +94,41 @@ class Rig:
             return [self.problem]
         lines = [self._found()]
         if self.followers:
-            lines.append(f"Also moves: {shorten([obj.name for obj in self.followers])}")
+            lines.append(told("Also moves: {names}", names=shorten([obj.name for obj in self.followers])))
         if self.ignored:
-            lines.append(f"Ignored: {shorten(self.ignored)}")
+            lines.append(told("Ignored: {names}", names=shorten(self.ignored)))
         return [*lines, *self.notes]
 
     def _found(self) -> str:
         """``FLAME, 50 of 50 expression keys, jaw bone, eyes; neck not found``."""
         if self.kind == "CUSTOM":
-            found = [f"mapping with {self.channels} channel{'s' if self.channels != 1 else ''}"]
+            one = self.channels == 1
+            found = [told("mapping with {n} channel" if one else "mapping with {n} channels", n=self.channels)]
         elif self.kind == "FLAME":
-            found = [f"{sum(name.startswith('exp') for name in self.shape_keys)} of 50 expression keys"]
+            count = sum(name.startswith("exp") for name in self.shape_keys)
+            found = [told("{count} of 50 expression keys", count=count)]
         else:
-            found = [f"{len(self.shape_keys)} of 52 shape keys"]
+            found = [told("{count} of 52 shape keys", count=len(self.shape_keys))]
         if "jaw" in self.bones:
-            found.append("jaw bone")
+            found.append(bone_label("jaw"))
         eyes = [role for role in ("left_eye", "right_eye") if role in self.bones]
         if eyes:
-            found.append("eyes" if len(eyes) == 2 else eyes[0].replace("_", " "))
-        found += [role for role in ("neck", "head") if role in self.bones]
-        missing = f"; {shorten(self.missing)} not found" if self.missing else ""
-        return f"{self.label}, {', '.join(found)}{missing}"
+            found.append(told("eyes") if len(eyes) == 2 else role_label(eyes[0]))
+        found += [role_label(role) for role in ("neck", "head") if role in self.bones]
+        all_found = f"{self.label}, {', '.join(found)}"
+        if not self.missing:
+            return all_found
+        return told("{found}; {missing} not found", found=all_found, missing=shorten(self.missing))
+
+
+def role_label(role: str) -> str:
+    """What an animator calls the bone of a role, in a list of parts of the face."""
+    return translated(role.replace("_", " "))
+
+
+def bone_label(role: str) -> str:
+    """What an animator calls the bone of a role, among other things that are no bones."""
+    return told("{role} bone", role=role_label(role))
 
 
 def shorten(names: tuple[str, ...] | list[str], most: int = 5) -> str:
@@ -120,4 +136,4 @@ def shorten(names: tuple[str, ...] | list[str], most: int = 5) -> str:
     names = list(names)
     if len(names) <= most:
         return ", ".join(names)
-    return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return told("{names} and {count} more", names=", ".join(names[:most]), count=len(names) - most)

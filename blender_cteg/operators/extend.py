@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import bpy
 
 from .. import cast
+from ..sentences import told
 from . import Reasoned
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ def disabled_reason(context: Context) -> str:
     """Why the scene needs no more frames, or ""."""
     end = last_frame(context)
     if end is None:
-        return "There is no line yet; generate one first."
-    return "" if end > context.scene.frame_end else "All lines end within the scene."
+        return told("There is no line yet; generate one first.")
+    return "" if end > context.scene.frame_end else told("All lines end within the scene.")
 
 
 class CTEG_OT_extend_scene(Reasoned, bpy.types.Operator):

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bpy
-from bpy.props import BoolProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 from bpy_extras.io_utils import ImportHelper
 from mathutils import Euler
 
-from ..heads.demo_head import DemoHeadError
+from ..heads.demo_head import PEOPLE, DemoHeadError
 from ..heads.flame_file import FlameFileError
 from ..heads.flame_file.joints import fit_bones, joints_problem
+from ..sentences import told
 from . import Reasoned
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _THREE_QUARTER = Euler((math.radians(84), 0.0, math.radians(24))).to_quaternion(
 
 def disabled_reason(context: Context) -> str:
     """Why no object can be added or edited now, or ""."""
-    return "" if context.mode == "OBJECT" else "Leave the current mode first: switch to Object Mode."
+    return "" if context.mode == "OBJECT" else told("Leave the current mode first: switch to Object Mode.")
 
 
 class _HeadOperator(Reasoned):
@@ -39,11 +40,8 @@ class _HeadOperator(Reasoned):
     def execute(self, context: Context) -> set[str]:
         try:
             self.report({"INFO"}, self.act(context))
-        except FlameFileError as error:
+        except (DemoHeadError, FlameFileError) as error:
             self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        except DemoHeadError as error:
-            self.report({"ERROR"}, f"{str(error)[:1].upper()}{str(error)[1:].rstrip('.')}.")
             return {"CANCELLED"}
         return {"FINISHED"}
 
@@ -58,14 +56,18 @@ class CTEG_OT_add_head(_HeadOperator, bpy.types.Operator):
     bl_description = "Add a human head that is ready to perform, and make it the target"
 
     name: StringProperty(name="Name", default="CTEG Head")
+    person: EnumProperty(
+        name="Person", description="Whose head it is; all perform alike",
+        items=[(identifier, *texts) for identifier, texts in PEOPLE.items()],
+    )  # fmt: skip
 
     def act(self, context: Context) -> str:
         from ..heads.demo_head.assemble import add_demo_head
 
-        head = add_demo_head(context, self.name)
+        head = add_demo_head(context, self.name, self.person)
         context.scene.cteg.target = head
         _look_at_face(context)
-        return f"Added {head.name}"
+        return told("Added {name}", name=head.name)
 
 
 class CTEG_OT_import_flame(_HeadOperator, bpy.types.Operator, ImportHelper):
@@ -118,7 +120,7 @@ class CTEG_OT_import_flame(_HeadOperator, bpy.types.Operator, ImportHelper):
         face = add_flame(context, model, uv=uv, **options)
         context.scene.cteg.target = face
         _look_at_face(context)
-        return f"Added {face.name}: the file has {model.summary()}."
+        return told("Added {name}: the file has {content}.", name=face.name, content=model.summary())
 
 
 class CTEG_FH_flame(bpy.types.FileHandler):
@@ -143,7 +145,8 @@ class CTEG_OT_fit_bones(_HeadOperator, bpy.types.Operator):
         return disabled_reason(context) or joints_problem(context.scene.cteg.target)
 
     def act(self, context: Context) -> str:
-        return f"Moved the bones by up to {1000 * fit_bones(context, context.scene.cteg.target):.1f} mm."
+        farthest = 1000 * fit_bones(context, context.scene.cteg.target)
+        return told("Moved the bones by up to {farthest:.1f} mm.", farthest=farthest)
 
 
 def draw_in_import_menu(menu: Menu, _context: Context) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import bpy
-from bpy.app.translations import pgettext_rpt as rpt_
 from bpy.types import Timer  # annotations of operators are evaluated
 
 from ..cast import redraw_panels
 from ..performance.lines import rendering
 from ..preferences import choices
+from ..sentences import Told, told, translated
 from ..worker import session
-from ..worker.locate import LocateError, install_hint
+from ..worker.locate import LocateError, without_package
 from . import Reasoned
 
 if TYPE_CHECKING:
@@ -31,28 +31,20 @@ _INTERVAL: Final = 0.1
 _status_shown = False
 
 
-def told(sentence: str, **values: object) -> str:
-    """A sentence in the language of the interface, with its values."""
-    return rpt_(sentence).format(**values)
-
-
-class Refusal(Exception):
-    """The operator cannot do what was asked; the message is a sentence, made from a text and its values."""
-
-    def __init__(self, sentence: str, **values: object) -> None:
-        super().__init__(told(sentence, **values) if values else sentence)
+class Refusal(Told):
+    """The operator cannot do what was asked."""
 
 
 def busy_reason() -> str:
     """Why no job can start now, or ""."""
-    return "" if session.job is None else "CTEG is already working; wait, or cancel it first."
+    return "" if session.job is None else told("CTEG is already working; wait, or cancel it first.")
 
 
 def why_wait(context: Context) -> str:
     """What must end before anything is written to the scene, in a few words; "" when nothing must."""
     if job := rendering():
-        return f"waiting for the {job} to end"
-    return "waiting for Blender" if context.window_manager.is_interface_locked else ""
+        return told("waiting for the render to end" if job == "render" else "waiting for the bake to end")
+    return told("waiting for Blender") if context.window_manager.is_interface_locked else ""
 
 
 class JobOperator(Reasoned):
@@ -160,7 +152,7 @@ class JobOperator(Reasoned):
             except Refusal as refusal:
                 problem = str(refusal)
             except Exception:  # Blender prints it; the job is over all the same
-                self.conclude("CTEG failed; nothing may have been written. The reason is in the system console.")
+                self.conclude(told("CTEG failed; nothing may have been written. The reason is in the system console."))
                 redraw_panels(context)
                 raise
         self.conclude(problem)
@@ -194,15 +186,17 @@ class CTEG_OT_check_generator(JobOperator, bpy.types.Operator):
 
     def prepare(self, context: Context) -> tuple[str, Mapping[str, Any], str]:
         session.checked = None
-        return choices(context).python, {"op": "hello"}, "Starting the generator"
+        return choices(context).python, {"op": "hello"}, told("Starting the generator")
 
     def complete(self, _context: Context, job: session.Job) -> None:
         session.checked = job.hello
         if not job.hello.torch:
-            python = job.client.command.python
-            raise Refusal("The Python {python} has no torch: {hint}.", python=python, hint=install_hint(python))
-        sentence = "Generator {generator}, Python {python}, torch {torch}, {devices}"
-        self.report({"INFO"}, told(sentence, **{**vars(job.hello), "devices": ", ".join(job.hello.devices)}))
+            raise Refusal("{reason}", reason=without_package(job.client.command.python, "torch"))
+        hello, sentence = job.hello, "Generator {generator}, Python {python}, torch {torch}, {devices}"
+        self.report({"INFO"}, told(
+            sentence, generator=hello.generator, python=hello.python, torch=hello.torch,
+            devices=", ".join(hello.devices),
+        ))  # fmt: skip
 
     def conclude(self, problem: str) -> None:
         session.finish()
@@ -218,7 +212,7 @@ class CTEG_OT_cancel(Reasoned, bpy.types.Operator):
     @staticmethod
     def reason(_context: Context) -> str:
         """See `Reasoned`."""
-        return "CTEG is not working on anything." if session.job is None else ""
+        return told("CTEG is not working on anything.") if session.job is None else ""
 
     def execute(self, context: Context) -> set[str]:
         if session.job.cancelling:
@@ -249,5 +243,5 @@ def _draw_status(header: Header, _context: Context) -> None:
         row = header.layout.row(align=True)
         row.operator("cteg.cancel", text="Cancel", icon="X")
         row.progress(factor=job.fraction, text=f"{job.fraction:.0%}")
-        header.layout.label(text=f"{job.label}: {job.stage}")
+        header.layout.label(text=f"{job.label}: {translated(job.stage)}")
         header.layout.template_running_jobs()

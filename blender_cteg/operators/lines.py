@@ -12,6 +12,7 @@ from .. import cast
 from ..performance import migration, strips
 from ..performance.lines import LineError, Lines
 from ..performance.record import REGIONS, Region, Style
+from ..sentences import told
 from . import Reasoned
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class LineOperator(Reasoned):
     def reason(context: Context) -> str:
         """See `Reasoned`."""
         now = cast.character(context.scene)
-        return now.problem or ("" if now.lines else "This character has no lines yet; generate one first.")
+        return now.problem or ("" if now.lines else told("This character has no lines yet; generate one first."))
 
     def execute(self, context: Context) -> set[str]:
         return _report(self, context, self._change)
@@ -232,7 +233,7 @@ def _report(operator: Operator, context: Context, act: Callable[[Scene, Characte
     now = cast.character(context.scene, current=True)
     try:
         if now.problem:
-            raise LineError(now.problem)
+            raise LineError("{problem}", problem=now.problem)
         said = act(context.scene, now)
     except LineError as error:
         operator.report({"ERROR"}, str(error))

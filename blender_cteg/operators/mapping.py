@@ -19,6 +19,7 @@ from ..character.match import Candidate
 from ..character.presets import preset
 from ..character.rig import Rig, shorten
 from ..clip import Clip
+from ..sentences import told, translated
 from ..shared import ARKIT55
 from ..ui.fields import active_channel, show_preview
 from . import Reasoned
@@ -39,6 +40,8 @@ class MappingOperator(Reasoned):
 
     bl_options = {"REGISTER", "UNDO"}
     reason = staticmethod(disabled_reason)
+    #: How what was done is reported.
+    level = "INFO"
 
     def execute(self, context: Context) -> set[str]:
         try:
@@ -48,7 +51,7 @@ class MappingOperator(Reasoned):
             return {"CANCELLED"}
         cast.refresh(context.scene)
         show_preview(context.scene)
-        self.report({"WARNING" if " not " in said else "INFO"}, said)
+        self.report({self.level}, said)
         return {"FINISHED"}
 
     def act(self, context: Context, character: Character) -> str:
@@ -70,7 +73,7 @@ def prepared(character: Character) -> Mapping:
     if character.mapping is not None:
         return character.mapping
     if character.mapping_problem:
-        raise MappingError(character.mapping_problem)
+        raise MappingError("{problem}", problem=character.mapping_problem)
     zeros = np.zeros((1, len(ARKIT55.channels)), np.float32)
     return mapping_for(character.rig, Clip(zeros, ARKIT55.channels, 24.0, ARKIT55.name))
 
@@ -87,13 +90,18 @@ class CTEG_OT_mapping_match(MappingOperator, bpy.types.Operator):
         mapping, count = mapping_rows.matched_automatically(prepared(character), character.rig)
         if count:
             self.store(context, character.rig, mapping)
-            return f"{count} channels were matched by name"
+            return told("{count} channels were matched by name", count=count)
         without = [row.channel for row in character.rows if not row.targets]
         if not without:
-            return "Every channel has a target already"
-        suggested = sum(bool(row.suggested) for row in character.rows)
-        hint = f"{suggested} of them have suggestions to accept" if suggested else "give them targets by hand"
-        return f"No more names match; {len(without)} channels do not move anything ({shorten(without, 3)}): {hint}"
+            return told("Every channel has a target already")
+        self.level, count, names = "WARNING", len(without), shorten(without, 3)
+        if not (suggested := sum(bool(row.suggested) for row in character.rows)):
+            sentence = "No more names match; {count} channels do not move anything ({names}): give them targets by hand"
+            return told(sentence, count=count, names=names)
+        return told(
+            "No more names match; {count} channels do not move anything ({names}): {suggested} of them have "
+            "suggestions to accept", count=count, names=names, suggested=suggested,
+        )  # fmt: skip
 
 
 class CTEG_OT_mapping_accept(MappingOperator, bpy.types.Operator):
@@ -106,9 +114,11 @@ class CTEG_OT_mapping_accept(MappingOperator, bpy.types.Operator):
     def act(self, context: Context, character: Character) -> str:
         mapping, count = mapping_rows.with_suggestions(prepared(character), character.rig, self.channel)
         if not count:
-            raise MappingError(f"There is no suggestion for {self.channel or 'this face'}; add a target by hand.")
+            if not self.channel:
+                raise MappingError("There is no suggestion for this face; add a target by hand.")
+            raise MappingError("There is no suggestion for {channel}; add a target by hand.", channel=self.channel)
         self.store(context, character.rig, mapping)
-        return f"{count} suggestion{'s were' if count > 1 else ' was'} accepted"
+        return told("{n} suggestions were accepted" if count > 1 else "{n} suggestion was accepted", n=count)
 
 
 class CTEG_OT_mapping_mute(MappingOperator, bpy.types.Operator):
@@ -121,11 +131,11 @@ class CTEG_OT_mapping_mute(MappingOperator, bpy.types.Operator):
     def act(self, context: Context, character: Character) -> str:
         mapping = prepared(character)
         if self.channel not in mapping_rows.channels_of(mapping):
-            raise MappingError(f"There is no channel called {self.channel!r}; choose one from the list.")
+            raise MappingError("There is no channel called {name!r}; choose one from the list.", name=self.channel)
         before = mapping.channels.get(self.channel)
         muted = before is None or not before.mute
         self.store(context, character.rig, edits.adjusted(mapping, self.channel, mute=muted))
-        return f"{self.channel} is {'left out of' if muted else 'part of'} takes"
+        return told("{name} is left out of takes" if muted else "{name} is part of takes", name=self.channel)
 
 
 class CTEG_OT_mapping_reset(MappingOperator, bpy.types.Operator):
@@ -135,7 +145,7 @@ class CTEG_OT_mapping_reset(MappingOperator, bpy.types.Operator):
 
     def act(self, context: Context, character: Character) -> str:
         self.store(context, character.rig, None)
-        return f"{character.rig.object.name} has the mapping its names lead to"
+        return told("{name} has the mapping its names lead to", name=character.rig.object.name)
 
 
 class CTEG_OT_fit_again(MappingOperator, bpy.types.Operator):
@@ -148,10 +158,11 @@ class CTEG_OT_fit_again(MappingOperator, bpy.types.Operator):
 
     def act(self, context: Context, character: Character) -> str:
         if character.problem or character.rig.kind != "FLAME":
-            raise MappingError(character.problem or "Only FLAME faces are fitted; this one has keys of its own.")
+            own = told("Only FLAME faces are fitted; this one has keys of its own.")
+            raise MappingError("{reason}", reason=character.problem or own)
         mapping = refit(character.rig)
         self.store(context, character.rig, mapping)
-        return " ".join(fit_summary(mapping)) or "Fitted."
+        return " ".join(fit_summary(mapping)) or told("Fitted.")
 
 
 class CTEG_OT_mapping_preset(MappingOperator, bpy.types.Operator):
@@ -164,9 +175,9 @@ class CTEG_OT_mapping_preset(MappingOperator, bpy.types.Operator):
     @classmethod
     def description(cls, _context: Context, properties: Any) -> str:
         try:
-            return preset(properties.preset).description
+            return translated(preset(properties.preset).description)
         except MappingError:
-            return cls.bl_description
+            return translated(cls.bl_description)
 
     def act(self, context: Context, character: Character) -> str:
         chosen = preset(self.preset)
@@ -181,12 +192,14 @@ def put_on(operator: MappingOperator, context: Context, rig: Rig, mapping: Mappi
     """
     fitting, lacking = edits.only(mapping, rig)
     if not fitting.shape_keys and not fitting.controls and (not fitting.bones or mapping.shape_keys):
-        raise MappingError(
-            f"Nothing of {what} is on {rig.object.name}, which has no {shorten(lacking, 3)}. Choose another one."
-        )
+        sentence = "Nothing of {what} is on {name}, which has no {lacking}. Choose another one."
+        raise MappingError(sentence, what=what, name=rig.object.name, lacking=shorten(lacking, 3))
     operator.store(context, rig, fitting)
-    lacks = f"; not on {rig.object.name}: {shorten(lacking)}" if lacking else ""
-    return f"{what}: {len(fitting.driving())} channels{lacks}"
+    operator.level, count = "WARNING" if lacking else "INFO", len(fitting.driving())
+    if not lacking:
+        return told("{what}: {count} channels", what=what, count=count)
+    sentence = "{what}: {count} channels; not on {name}: {lacking}"
+    return told(sentence, what=what, count=count, name=rig.object.name, lacking=shorten(lacking))
 
 
 # ------------------------------------------------------------------------------------------------ targets of a channel
@@ -230,13 +243,16 @@ class CTEG_OT_mapping_add_target(MappingOperator, bpy.types.Operator):
         index = int(self.choice) if self.properties.is_property_set("choice") else -1
         name = self.name or (names[index] if 0 <= index < len(names) else "")
         if name not in names:
-            what = "shape key" if self.kind == "KEY" else "bone"
-            raise MappingError(f"{rig.object.name} has no {what} called {name!r}; choose one it has.")
+            raise MappingError(
+                "{face} has no shape key called {name!r}; choose one it has."
+                if self.kind == "KEY"
+                else "{face} has no bone called {name!r}; choose one it has.", face=rig.object.name, name=name,
+            )  # fmt: skip
         if self.kind == "KEY" and channel in mapping.shape_keys.get(name, {}):
-            raise MappingError(f"{channel} moves {name} already; change its weight.")
+            raise MappingError("{channel} moves {name} already; change its weight.", channel=channel, name=name)
         candidate = Candidate("KEY" if self.kind == "KEY" else "BONE", name, 1.0)
         self.store(context, rig, edits.accepted(mapping, channel, [candidate]))
-        return f"{channel} moves {name}"
+        return told("{channel} moves {name}", channel=channel, name=name)
 
 
 class CTEG_OT_mapping_remove_target(MappingOperator, bpy.types.Operator):
@@ -251,8 +267,10 @@ class CTEG_OT_mapping_remove_target(MappingOperator, bpy.types.Operator):
         targets = edits.targets_of(mapping, channel)
         chosen = targets if self.place == -1 else targets[self.place : self.place + 1] if self.place >= 0 else ()
         if not chosen:
-            raise MappingError(f"{channel} has {len(targets)} targets and none at place {self.place}.")
+            sentence = "{channel} has {count} targets and none at place {place}."
+            raise MappingError(sentence, channel=channel, count=len(targets), place=self.place)
         for target in reversed(chosen):  # from the last, so that places of the others stay
             mapping = edits.without_target(mapping, channel, target)
         self.store(context, character.rig, mapping)
-        return f"{channel} moves {shorten([target.label for target in chosen], 3)} no more"
+        names = shorten([target.label for target in chosen], 3)
+        return told("{channel} moves {names} no more", channel=channel, names=names)

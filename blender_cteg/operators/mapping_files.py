@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import bpy
 from bpy.props import StringProperty
@@ -15,17 +15,14 @@ from .. import cast
 from ..character.mapping import Mapping, MappingError
 from ..character.mapping_edits import EDITED
 from ..character.rig import shorten
-from ..storage import clean, write_file
+from ..sentences import told
+from ..storage import FileError, clean, name_of, read_file, write_file
 from .mapping import MappingOperator, disabled_reason, prepared, put_on
 
 if TYPE_CHECKING:
     from bpy.types import Context, Event
 
     from ..cast import Character
-
-#: A fit of all channels to all keys of a face is about 150 kB.
-LARGEST_FILE: Final = 8_000_000
-_NO_OTHERS: Final = "Select the other characters too: their meshes, or their armatures."
 
 
 def read_mapping(path: Path) -> Mapping:
@@ -34,20 +31,12 @@ def read_mapping(path: Path) -> Mapping:
     Raises:
         MappingError: it cannot be read or is no mapping; the sentence names the file.
     """
-    name = clean(path.name) or "The file"
     try:
-        size = path.stat().st_size
-        if size > LARGEST_FILE:
-            raise MappingError(
-                f"It has {size / 1e6:,.0f} MB, and no mapping has more than {LARGEST_FILE / 1e6:.0f}. "
-                "Choose a file that Save Mapping wrote."
-            )
-        return Mapping.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        why = (error.strerror or str(error)) if isinstance(error, OSError) else "it is not text"
-        raise MappingError(f"{name} cannot be read ({why}). Choose another file.") from None
+        return Mapping.from_json(read_file(path))
+    except FileError as error:
+        raise MappingError("{problem}", problem=error) from None
     except MappingError as error:
-        raise MappingError(f"{name}: {error}") from None
+        raise MappingError("{name}: {problem}", name=name_of(path), problem=error) from None
 
 
 class CTEG_OT_mapping_load(MappingOperator, bpy.types.Operator, ImportHelper):
@@ -94,16 +83,17 @@ class CTEG_OT_mapping_save(MappingOperator, bpy.types.Operator, ExportHelper):
     @staticmethod
     def reason(context: Context) -> str:
         """Reading is possible where changing is not."""
-        return "" if cast.character(context.scene).mapping is not None else "Choose a target with a mapping first."
+        return (
+            "" if cast.character(context.scene).mapping is not None else told("Choose a target with a mapping first.")
+        )
 
     def act(self, _context: Context, character: Character) -> str:
         path = Path(bpy.path.abspath(self.filepath))
         try:
             write_file(path, prepared(character).to_json() + "\n")
-        except OSError as error:
-            name, why = clean(path.name) or "The mapping", error.strerror or error
-            raise MappingError(f"{name} cannot be written ({why}). Choose another folder.") from None
-        return f"The mapping was saved as {clean(path.name)}"
+        except FileError as error:
+            raise MappingError("{problem}", problem=error) from None
+        return told("The mapping was saved as {name}", name=name_of(path))
 
 
 class CTEG_OT_mapping_copy(MappingOperator, bpy.types.Operator):
@@ -116,10 +106,10 @@ class CTEG_OT_mapping_copy(MappingOperator, bpy.types.Operator):
         """See `Reasoned`."""
         own = cast.character(context.scene).rig
         others = any(obj not in (own.object, own.armature) for obj in context.selected_objects)
-        return disabled_reason(context) or ("" if others else _NO_OTHERS)
+        return disabled_reason(context) or ("" if others else _no_others())
 
     def act(self, context: Context, character: Character) -> str:
-        mapping, said, refused = replace(prepared(character), origin=EDITED), [], []
+        mapping, names, incomplete, refused = replace(prepared(character), origin=EDITED), [], [], []
         done = [character.rig.object.data]
         for obj in context.selected_objects:
             other = cast.found(context.scene, obj)
@@ -129,17 +119,23 @@ class CTEG_OT_mapping_copy(MappingOperator, bpy.types.Operator):
             done.append(mesh)
             try:
                 if mesh is None:
-                    raise MappingError(other.problem or f"{obj.name} has no shape keys.")
-                said.append(put_on(self, context, other.rig, mapping, other.rig.object.name))
+                    reason = other.problem or told("{name} has no shape keys.", name=obj.name)
+                    raise MappingError("{reason}", reason=reason)
+                said = put_on(self, context, other.rig, mapping, other.rig.object.name)
             except MappingError as error:
                 refused.append(str(error))
-        if not said:
-            raise MappingError(
-                shorten(refused, 2) or "Select the other characters too: their meshes, or their armatures."
-            )
-        incomplete = [text for text in said if " not on " in text]
-        complete = len(said) - len(incomplete)
-        parts = [f"Copied to {len(said)} characters" if len(said) > 1 else f"Copied to {said[0].split(':')[0]}"]
+                continue
+            names.append(other.rig.object.name)
+            incomplete += [said] if self.level == "WARNING" else []
+        if not names:
+            raise MappingError("{reason}", reason=shorten(refused, 2) or _no_others())
+        self.level = "WARNING" if incomplete or refused else "INFO"
+        many, complete = len(names) > 1, len(names) - len(incomplete)
+        parts = [told("Copied to {n} characters", n=len(names)) if many else told("Copied to {name}", name=names[0])]
         if complete and incomplete:
-            parts.append(f"{complete} have everything")
-        return ". ".join([*parts, *incomplete, *(f"Skipped, not copied: {text}" for text in refused)])
+            parts.append(told("{n} have everything" if complete > 1 else "{n} has everything", n=complete))
+        return ". ".join([*parts, *incomplete, *(told("Skipped, not copied: {why}", why=why) for why in refused)])
+
+
+def _no_others() -> str:
+    return told("Select the other characters too: their meshes, or their armatures.")

@@ -27,10 +27,11 @@ from ..performance.lines import LineError, Lines, lines_of
 from ..performance.owners import owners_of, why_not_writable
 from ..performance.record import Line, Style, Take
 from ..preferences import choices
+from ..sentences import told, translated
 from ..settings import SETTINGS, Arguments, chosen, request
 from ..shared import ARKIT55, Timeline, TimelineError
 from ..worker.protocol import last_seed, shorten
-from .jobs import JobOperator, Refusal, busy_reason, told
+from .jobs import JobOperator, Refusal, busy_reason
 from .timelines import read_timeline, timeline_in
 
 if TYPE_CHECKING:
@@ -74,9 +75,9 @@ def _problem(scene: Scene, performer: Character, line: Line | None, mode: str, t
         return performer.problem
     if mode not in _AGAIN:
         if not text.strip():  # the cheapest check of a line; the generator makes the others
-            return "Type the line that the character says."
+            return told("Type the line that the character says.")
         if mode == "RESAMPLE" and _saying(text, performer, line) is None:
-            return "Generate this line first; Re-sample then adds more takes of it."
+            return told("Generate this line first; Re-sample then adds more takes of it.")
         return ""
     if line is None or line.take is None:
         sentence = "{name} shows no take; generate a line, or choose a take from the list."
@@ -142,7 +143,7 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
 
     @classmethod
     def description(cls, context: Context, properties: Any) -> str:
-        text = next(text for mode, _, text in MODES if mode == properties.mode)
+        text = next(translated(text) for mode, _, text in MODES if mode == properties.mode)
         reason = disabled_reason(context, properties.mode)
         return f"{text}.\n{reason}" if reason else text
 
@@ -154,7 +155,8 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
         values = chosen(scene.cteg) | given
         target = values["target"] if "target" not in given else scene.objects.get(given["target"])
         if target is None and "target" in given:
-            raise Refusal("There is no object called {target!r} in this scene; name another target.", **given)
+            sentence = "There is no object called {name!r} in this scene; name another target."
+            raise Refusal(sentence, name=given["target"])
         own, again = target == scene.cteg.target, self.mode in _AGAIN
         performer = cast.refresh(scene) if own else cast.found(scene, target)
         at = scene.frame_current
@@ -162,15 +164,15 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
         line = cast.active_line(scene) if own else next(iter(here), None)
         text = line.text if again and line is not None else given.get("text", scene.cteg.line())
         if reason := _problem(scene, performer, line, self.mode, text):
-            raise Refusal(reason)
+            raise Refusal("{reason}", reason=reason)
         owners = owners_of(performer.rig)
         if owners and (reason := why_not_writable(owners[0], owners)):  # better known now than after a minute
-            raise Refusal(reason)
+            raise Refusal("{reason}", reason=reason)
         if not again:
             line = _saying(text, performer, line) if self.mode == "RESAMPLE" else None
         asked = self._asked({**values, "text": text}, line, at)
         if not 0.0 <= values["reduction"] <= 100.0:
-            raise Refusal("Reduction must be from 0 to 100 percent, not {reduction:g}.", **values)
+            raise Refusal("Reduction must be from 0 to 100 percent, not {value:g}.", value=values["reduction"])
         start = values["start_frame"] if "start_frame" in given or scene.cteg.start == "FRAME" else at
         take = line.take if again and line is not None else None
         self._order = _Order(
@@ -179,7 +181,7 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
             Style(values["interpolation"], values["reduction"]), values["blend"], last_seed(asked), preferred.widen,
         )  # fmt: skip
         message = {"lines": [asked], "checkpoint": preferred.checkpoint, "device": preferred.device}
-        title = next(title for mode, title, _ in MODES if mode == self.mode)
+        title = next(translated(title) for mode, title, _ in MODES if mode == self.mode)
         return preferred.python, {"op": "generate", **message}, title
 
     def _asked(self, values: dict[str, Any], line: Line | None, frame: int) -> dict[str, Any]:
@@ -197,7 +199,7 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
             if self.mode == "BRANCH":
                 more["branch"] = {**of, "frame": line.clip_frame(frame)}
             elif not math.isfinite(self.amount):  # JSON has no word for it
-                raise Refusal("{name} must be a number, not {value:g}.", name="Amount", value=self.amount)
+                raise Refusal("Amount must be a number, not {value:g}.", value=self.amount)
             else:
                 more["vary"] = {**of, "amount": round(self.amount, 6)}
         if line is not None and not given("seed"):
@@ -206,7 +208,7 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
         try:
             return request(values) | more
         except ValueError as error:
-            raise Refusal(str(error)) from None
+            raise Refusal("{reason}", reason=error) from None
 
     def complete(self, context: Context, job: Job) -> None:
         """See `JobOperator`."""
@@ -234,7 +236,7 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
                 last_seed=order.last_seed, widen=widen, blend=order.blend, edits_until=until,
             )  # fmt: skip
         except (ClipError, MappingError, LineError) as error:
-            raise Refusal(str(error)) from error
+            raise Refusal("{reason}", reason=error) from error
         own = scene.cteg.target == target
         if own:
             cast.choose_line(scene, line.id)
@@ -243,7 +245,7 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
         if still := keys_without_shape(performer.rig, performer.mapping):
             warned.append(told("These shape keys move nothing, they are like the Basis: {names}", names=names(still)))
         if order.line and old is None:
-            said.append("The line was removed meanwhile; the new takes are a line of their own.")
+            said.append(told("The line was removed meanwhile; the new takes are a line of their own."))
         if widened := [name for name, range_ in ranges.sliders(rig).items() if before.get(name) != range_]:
             said.append(told("Widened the sliders of {names} for these takes", names=names(widened)))
         asking = order.widen == "ASK" and interactive and answer is None and own and context.scene == scene
@@ -272,7 +274,7 @@ def _timeline(source: Any) -> Timeline | None:
             return read_timeline(Path(bpy.path.abspath(source)))[1]
         return None if source is None else timeline_in(source.as_string(), source.name)
     except TimelineError as error:
-        raise Refusal(str(error)) from None
+        raise Refusal("{reason}", reason=error) from None
 
 
 def _find(collection: Any, uid: int) -> Any:
@@ -289,10 +291,11 @@ def _differences(take: Take | None, new: Clip) -> list[str]:
         sentence = "The checkpoint is {now} now and was {before}: the new takes do not resemble the shown one"
         sentences.append(told(sentence, now=now, before=before))
     if new.space == ARKIT55.name and new.settings.get("speaking", True) and not new.settings.get("layered", True):
-        sentences.append(
+        sentence = (
             "Like the shown take, which an earlier CTEG made, the new ones do not say the line with their mouth; "
             "generate it again for that"
         )
+        sentences.append(told(sentence))
     return sentences
 
 

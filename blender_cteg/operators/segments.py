@@ -13,10 +13,10 @@ from ..cast import redraw_panels
 from ..emotions import EMOTIONS, NAMES, label
 from ..performance.directing import directed, is_line_of
 from ..segments import Segment, SegmentError
+from ..sentences import told
 from ..ui.layouts import emotion_icon
 from ..worker.protocol import shorten
 from . import Reasoned
-from .jobs import told
 
 if TYPE_CHECKING:
     from typing import Any
@@ -36,8 +36,8 @@ def disabled_reason(context: Context) -> str:
     """Why there is no segment to go to, or ""."""
     take = shown_take(context)
     if take is None:
-        return "No take is shown; generate a line, or choose a take from the list."
-    return "" if take.segments else "The shown take does not say how its line was understood; generate again."
+        return told("No take is shown; generate a line, or choose a take from the list.")
+    return "" if take.segments else told("The shown take does not say how its line was understood; generate again.")
 
 
 def undirectable(context: Context) -> str:
@@ -48,7 +48,7 @@ def undirectable(context: Context) -> str:
     if settings.text_source is not None and not settings.text_source.is_editable:
         return told("The text {name} is linked from another file. Direct it there.", name=settings.text_source.name)
     if not is_line_of(settings.line(), shown_take(context).segments):
-        return "The line in the panel is not the one of the shown take; generate it first, then direct it."
+        return told("The line in the panel is not the one of the shown take; generate it first, then direct it.")
     return ""
 
 
@@ -109,7 +109,7 @@ class CTEG_OT_direct_segment(_SegmentOperator, bpy.types.Operator):
         def draw(menu: Any, _context: Context) -> None:
             _draw_choices(menu.layout, index, segment)
 
-        context.window_manager.popup_menu(draw, title=f"Play “{shorten(segment.text, 30)}” with")
+        context.window_manager.popup_menu(draw, title=told("Play “{words}” with", words=shorten(segment.text, 30)))
         return {"CANCELLED"}  # what is chosen runs the operator again
 
     def execute(self, context: Context) -> set[str]:
@@ -145,7 +145,7 @@ def _draw_choices(layout: UILayout, index: int, segment: Segment) -> None:
         layout.separator()
     for emotion in EMOTIONS:
         if emotion.name not in segment.alternatives and emotion.name != segment.emotion:
-            _choice(layout, index, emotion.name, emotion.label)
+            _choice(layout, index, emotion.name, label(emotion.name))
 
 
 def _choice(layout: UILayout, index: int, name: str, text: str) -> None:

@@ -8,32 +8,29 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import bpy
 from bpy.props import StringProperty
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 
 from ..cast import redraw_panels
+from ..sentences import told
 from ..shared import Timeline, TimelineError
-from ..storage import StoredError, clean, from_text, write_file
+from ..storage import FileError, StoredError, from_text, name_of, read_file, write_file
 from . import Reasoned
-from .jobs import told
 from .segments import shown_take
 
 if TYPE_CHECKING:
     from bpy.types import Context
-
-#: A minute of speech is about 50 kB.
-LARGEST_FILE: Final = 2_000_000
 
 
 def disabled_reason(context: Context) -> str:
     """Why there are no times to save, or ""."""
     take = shown_take(context)
     if take is None:
-        return "No take is shown; generate a line, or choose a take from the list."
-    return "" if take.timeline is not None else "The shown take has no words with times; generate it again."
+        return told("No take is shown; generate a line, or choose a take from the list.")
+    return "" if take.timeline is not None else told("The shown take has no words with times; generate it again.")
 
 
 def timeline_in(text: str, name: str) -> Timeline:
@@ -48,23 +45,12 @@ def timeline_in(text: str, name: str) -> Timeline:
 
 
 def read_timeline(path: Path) -> tuple[str, Timeline]:
-    """The text of a file of reasonable size and the timeline in it. TimelineError when it cannot be read."""
-    name = name_of(path)
+    """The text of a file and the timeline in it. TimelineError when it cannot be read."""
     try:
-        if (size := path.stat().st_size) > LARGEST_FILE:
-            sentence = "{name} has {size:,.0f} MB, and no timeline has more than {most:.0f}; choose another file."
-            raise TimelineError(told(sentence, name=name, size=size / 1e6, most=LARGEST_FILE / 1e6))
-        data = path.read_bytes()
-        text = data.decode(json.detect_encoding(data)).removeprefix("\ufeff")
-    except (OSError, UnicodeDecodeError) as error:
-        why = (error.strerror or str(error)) if isinstance(error, OSError) else "it is not text"
-        raise TimelineError(told("{name} cannot be read ({why}); choose another file.", name=name, why=why)) from None
-    return text, timeline_in(text, name)
-
-
-def name_of(path: Path) -> str:
-    """The name of a file as Blender may have it."""
-    return clean(path.name) or "The file"
+        text = read_file(path)
+    except FileError as error:
+        raise TimelineError(str(error)) from None
+    return text, timeline_in(text, name_of(path))
 
 
 def as_text(timeline: Timeline) -> str:
@@ -93,9 +79,8 @@ class CTEG_OT_save_timeline(Reasoned, bpy.types.Operator, ExportHelper):
         path, timeline = Path(bpy.path.abspath(self.filepath)), shown_take(context).timeline
         try:
             write_file(path, as_text(timeline))
-        except OSError as error:
-            sentence = "{name} cannot be written ({why}); choose another folder."
-            self.report({"ERROR"}, told(sentence, name=name_of(path), why=error.strerror or error))
+        except FileError as error:
+            self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         sentence = "The times of {count} words were saved as {name}"
         self.report({"INFO"}, told(sentence, count=len(timeline.words), name=name_of(path)))

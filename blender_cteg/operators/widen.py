@@ -11,6 +11,7 @@ import bpy
 from .. import cast
 from ..character.rig import shorten
 from ..performance import ranges
+from ..sentences import told
 from ..ui.layouts import wrapped
 from . import Reasoned
 
@@ -25,7 +26,7 @@ def disabled_reason(context: Context) -> str:
     """Why there are no sliders to widen, or ""."""
     character = cast.character(context.scene)
     if character.problem or not character.tight:
-        return character.problem or "The sliders are wide enough for every line of this face."
+        return character.problem or told("The sliders are wide enough for every line of this face.")
     return ranges.why_not_wider(character.rig, character.tight)
 
 
@@ -42,10 +43,10 @@ class CTEG_OT_widen_sliders(Reasoned, bpy.types.Operator):
         return answered
 
     def draw(self, context: Context) -> None:
-        text = (
-            f"The sliders of {shorten(cast.character(context.scene).tight)} are narrower than the lines need, so "
-            "Blender cuts the movement off. Widen them? You are asked once for this face."
-        )
+        text = told(
+            "The sliders of {names} are narrower than the lines need, so Blender cuts the movement off. Widen them? "
+            "You are asked once for this face.", names=shorten(cast.character(context.scene).tight),
+        )  # fmt: skip
         column = self.layout.column(align=True)
         for line in wrapped(text, _WIDTH - 40.0):  # the region behind a dialog says nothing about its width
             column.label(text=line)
@@ -65,5 +66,5 @@ class CTEG_OT_widen_sliders(Reasoned, bpy.types.Operator):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         cast.refresh(context.scene)
-        self.report({"INFO"}, f"Widened the sliders of {shorten(character.tight)}")
+        self.report({"INFO"}, told("Widened the sliders of {names}", names=shorten(character.tight)))
         return {"FINISHED"}

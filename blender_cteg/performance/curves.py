@@ -568,8 +568,8 @@ class ActionPatch:
         places = sorted([*window.staying, *places], key=lambda place: place.start + place.end)
         for earlier, later in pairwise(places):
             if later.start < earlier.end - NEAR:
-                ends = f"{later.start:.0f} to {earlier.end:.0f}"
-                raise PatchError(f"Two lines overlap on frames {ends}. Move one of them, or remove it.")
+                sentence = "Two lines overlap on frames {start:.0f} to {end:.0f}. Move one of them, or remove it."
+                raise PatchError(sentence, start=later.start, end=earlier.end)
         rows, part = window.base, Record()
         if places:
             rest = places[0].rows[0, VALUE] if plan.rest is None else plan.rest
@@ -711,11 +711,12 @@ def _unmoved(points: Any, keys: Kept) -> bool:
 def _check_span(span: Span, handles: Collection[int]) -> None:
     """PatchError for what cannot be written."""
     if not np.isfinite([span.start, span.end, *span.rest.values()]).all() or span.end - span.start < 3 * NEAR:
-        raise PatchError(f"The line from frame {span.start} to {span.end} is too short, or not on frames.")
+        sentence = "The line from frame {start} to {end} is too short, or not on frames."
+        raise PatchError(sentence, start=span.start, end=span.end)
     if not span.curves or not 0 < len(span.id.encode()) <= 60:
-        raise PatchError(f"The line {span.id!r} moves nothing, or its name is too long.")
+        raise PatchError("The line {name!r} moves nothing, or its name is too long.", name=span.id)
     for (slot, path, _), keys in span.curves.items():
         if slot not in handles:
-            raise PatchError(f"The action has no slot for {path}. Make the line again.")
+            raise PatchError("The action has no slot for {path}. Make the line again.", path=path)
         if len(keys.frames) < 2 or abs(keys.frames[0] - span.start) > NEAR or abs(keys.frames[-1] - span.end) > NEAR:
-            raise PatchError(f"The keys of {path} do not go from the line's first frame to its last.")
+            raise PatchError("The keys of {path} do not go from the line's first frame to its last.", path=path)

@@ -14,13 +14,12 @@ import numpy as np
 
 from ..character.mapping import Mapping
 from ..character.rig import Rig, shorten
+from ..sentences import told
 from . import ranges
 from .owners import Owner, curves_in, owners_of, why_not_writable
 from .record import Line
 from .rotations import rotation_property
 from .targets import bone_path, key_path, name_in
-
-_UNLOCK = "is locked and stays. Open the padlocks in the sidebar's Item tab to let takes turn it."
 
 
 def diagnose(rig: Rig, mapping: Mapping | None, lines: Sequence[Line], tight: Sequence[str] = ()) -> list[str]:
@@ -98,11 +97,14 @@ def _drivers(rig: Rig, keys: Collection[str]) -> Iterator[str]:
         # Drivers that hand the face's values on are how many characters move their teeth and lashes.
         if not held or (key != face_key and _hands_on(key, face_key)):
             continue
-        of = "" if key == face_key else f" of {obj.name}"
-        if len(held) == 1:
-            yield f"{held[0]}{of} is driven by a driver and keeps it. Delete the driver to let takes move it."
-        else:
-            yield f"{shorten(held)}{of} are driven by drivers and keep them. Delete the drivers to let takes move them."
+        names = shorten(held)
+        if key != face_key:
+            names = told("{names} of {object}", names=names, object=obj.name)
+        yield told(
+            "{names} is driven by a driver and keeps it. Delete the driver to let takes move it."
+            if len(held) == 1
+            else "{names} are driven by drivers and keep them. Delete the drivers to let takes move them.", names=names,
+        )  # fmt: skip
 
 
 def _hands_on(key: Any, face_key: Any) -> bool:
@@ -115,11 +117,18 @@ def _switched_off(rig: Rig, keys: Collection[str]) -> Iterator[str]:
     for key, obj in rig.keyed_meshes:
         muted = [name for name in keys if name in key.key_blocks and key.key_blocks[name].mute]
         if muted:
-            of = "" if obj == rig.object else f" of {obj.name}"
-            yield f"Shape keys{of} are turned off: {shorten(muted)}. Tick their boxes."
+            if obj == rig.object:
+                yield told("Shape keys are turned off: {names}. Tick their boxes.", names=shorten(muted))
+            else:
+                sentence = "Shape keys of {object} are turned off: {names}. Tick their boxes."
+                yield told(sentence, object=obj.name, names=shorten(muted))
     hidden = [obj.name for obj in rig.meshes if obj.hide_viewport]
     if hidden:
-        yield f"{shorten(hidden)} {'is' if len(hidden) == 1 else 'are'} disabled in viewports. Turn the screen icon on."
+        yield told(
+            "{names} is disabled in viewports. Turn the screen icon on."
+            if len(hidden) == 1
+            else "{names} are disabled in viewports. Turn the screen icon on.", names=shorten(hidden),
+        )  # fmt: skip
 
 
 def _locked(rig: Rig, bones: Sequence[bpy.types.PoseBone]) -> Iterator[str]:
@@ -128,7 +137,11 @@ def _locked(rig: Rig, bones: Sequence[bpy.types.PoseBone]) -> Iterator[str]:
     animated = {name_in(curve.data_path) for curve in curves}
     locked = [bone.name for bone in bones if all(bone.lock_rotation) and bone.name not in animated]
     if locked:
-        yield f"The rotation of {shorten(locked)} {_UNLOCK}"
+        sentence = (
+            "The rotation of {names} is locked and stays. Open the padlocks in the sidebar's Item tab to let takes "
+            "turn it."
+        )
+        yield told(sentence, names=shorten(locked))
 
 
 def _owner_problems(owner: Owner, keys: Collection[str], bones: Sequence[bpy.types.PoseBone]) -> Iterator[str]:
@@ -142,13 +155,14 @@ def _owner_problems(owner: Owner, keys: Collection[str], bones: Sequence[bpy.typ
     if not moved:
         return
     if data is None or data.action is None:
-        yield f"The lines do not move the {owner.label}: no action plays there. Write the lines again."
+        yield told("The lines do not move the {name}: no action plays there. Write the lines again.", name=owner.label)
         return
     if data.action_slot is None:
-        yield f"The action of the {owner.label} has no slot chosen, so it plays nothing. Choose its slot."
+        sentence = "The action of the {name} has no slot chosen, so it plays nothing. Choose its slot."
+        yield told(sentence, name=owner.label)
     solo = [track.name for track in data.nla_tracks if track.is_solo]
     if solo:
-        yield f"The NLA track {solo[0]} plays solo and hides the lines. Turn off its star in the NLA."
+        yield told("The NLA track {name} plays solo and hides the lines. Turn off its star in the NLA.", name=solo[0])
     paths = {key_path(name) if owner.kind == "KEY" else bone_path(name) for name in moved}
     muted = [
         name_in(curve.data_path)
@@ -157,36 +171,43 @@ def _owner_problems(owner: Owner, keys: Collection[str], bones: Sequence[bpy.typ
         and (curve.data_path if owner.kind == "KEY" else f"{curve.data_path.rpartition('.')[0]}.") in paths
     ]
     if muted:
-        yield f"Channels are muted: {shorten(list(dict.fromkeys(muted)))}. Turn them on in the Dope Sheet."
+        names = shorten(list(dict.fromkeys(muted)))
+        yield told("Channels are muted: {names}. Turn them on in the Dope Sheet.", names=names)
 
 
 def _mesh_problems(obj: bpy.types.Object) -> Iterator[str]:
     if obj.show_only_shape_key:
-        yield f"{obj.name} shows one shape key only. Turn off Shape Key Lock (the pin) in its shape keys."
+        sentence = "{name} shows one shape key only. Turn off Shape Key Lock (the pin) in its shape keys."
+        yield told(sentence, name=obj.name)
     if obj.mode == "EDIT":
-        yield f"{obj.name} is in Edit Mode. Leave it to see the performance."
+        yield told("{name} is in Edit Mode. Leave it to see the performance.", name=obj.name)
 
 
 def _slider_problems(rig: Rig, tight: Sequence[str]) -> Iterator[str]:
     if tight:
-        advice = ranges.why_not_wider(rig, tight) or "Widen their Range Min and Max."
-        yield f"The range of these sliders cuts the keys off: {shorten(tight)}. {advice}"
+        advice = ranges.why_not_wider(rig, tight) or told("Widen their Range Min and Max.")
+        sentence = "The range of these sliders cuts the keys off: {names}. {advice}"
+        yield told(sentence, names=shorten(tight), advice=advice)
 
 
 def _bone_problems(rig: Rig, bones: Sequence[bpy.types.PoseBone]) -> Iterator[str]:
     if rig.armature is None or rig.object is None or not bones:
         return
     if rig.armature.data.pose_position == "REST":
-        yield f"{rig.armature.name} is in its rest position. Choose Pose Position in its armature settings."
+        sentence = "{name} is in its rest position. Choose Pose Position in its armature settings."
+        yield told(sentence, name=rig.armature.name)
     modifiers = [m for m in rig.object.modifiers if m.type == "ARMATURE" and m.object == rig.armature]
     off = [modifier.name for modifier in modifiers if not modifier.show_viewport]
     if off:
-        yield f"The modifier {off[0]} is turned off in the viewport, so bones do not move the face. Turn it on."
+        sentence = "The modifier {name} is turned off in the viewport, so bones do not move the face. Turn it on."
+        yield told(sentence, name=off[0])
     paths = {curve.data_path for owner in owners_of(rig) if owner.kind == "OBJECT" for curve in _curves(owner)}
     turned = [bone for bone in bones if any(path.startswith(f"{bone_path(bone.name)}rotation") for path in paths)]
     changed = [bone.name for bone in turned if bone_path(bone.name) + rotation_property(bone) not in paths]
     if changed:
-        yield f"The rotation mode of {shorten(changed)} is not that of its keys. Write the lines again."
+        sentence = "The rotation mode of {names} is not that of its keys. Write the lines again."
+        yield told(sentence, names=shorten(changed))
     constrained = [bone.name for bone in bones if any(c.enabled and c.influence > 0 for c in bone.constraints)]
     if constrained:
-        yield f"Constraints act on top of the keys of {shorten(constrained)}. Turn them off to see the lines alone."
+        sentence = "Constraints act on top of the keys of {names}. Turn them off to see the lines alone."
+        yield told(sentence, names=shorten(constrained))

@@ -18,6 +18,7 @@ from ..character.mapping import Mapping as FaceMapping
 from ..character.mapping import MappingError
 from ..character.rig import Rig
 from ..clip import Clip
+from ..sentences import Told, told
 from ..storage import StoredError, clean
 from . import ranges
 from .blending import Mixed, Passage, mixed, moving
@@ -40,7 +41,7 @@ _MANY = 4
 _FOUND = 0.2
 
 
-class LineError(RuntimeError):
+class LineError(Told, RuntimeError):
     """A line that could not be written, changed or removed; the message is a sentence. Nothing was changed."""
 
 
@@ -131,14 +132,15 @@ class Lines:
             beside: NLA tracks whose names begin so may animate what the lines move.
         """
         if rig.problem is not None or rig.object is None:
-            raise LineError(rig.problem or "Choose a face first.")
+            raise LineError("{problem}", problem=rig.problem) if rig.problem else LineError("Choose a face first.")
         if job := rendering():
-            raise LineError(f"Wait for the {job} to end, then try again.")
+            render = "Wait for the render to end, then try again."
+            raise LineError(render if job == "render" else "Wait for the bake to end, then try again.")
         self._rig = rig
         self._mappings = {} if mapping is None else {mapping.source_space: mapping}
         self._owners = owners_of(rig)
         if not self._owners:
-            raise LineError(f"{rig.object.name} has neither shape keys nor bones that a take could move.")
+            raise LineError("{name} has neither shape keys nor bones that a take could move.", name=rig.object.name)
         self._fps = float(scene.render.fps / scene.render.fps_base)
         self._beside = beside
         self.said: list[str] = []
@@ -263,7 +265,7 @@ class _Change:
         self._mappings, self._others, self._said = mappings, others, said
         reasons = {owner.name: why_not_writable(owner, owners) for owner in owners}
         if reason := reasons[owners[0].name]:
-            raise LineError(reason)
+            raise LineError("{reason}", reason=reason)
         said += filter(None, reasons.values())
         self._writable = [owner for owner in owners if not reasons[owner.name]]
         self._patches = {action: ActionPatch(action) for o in self._writable if (action := o.action) is not None}
@@ -281,7 +283,8 @@ class _Change:
         if line is None:
             raise LineError("This line is not there any more; choose one from the list.")
         if take is not None and not 0 <= take < len(line.takes):
-            raise LineError(f"The line “{line.text}” has {len(line.takes)} takes and none is number {take + 1}.")
+            sentence = "The line “{text}” has {count} takes and none is number {number}."
+            raise LineError(sentence, text=line.text, count=len(line.takes), number=take + 1)
         return line
 
     def clip(self, line: Line, take: Take) -> Clip:
@@ -290,9 +293,8 @@ class _Change:
         try:
             return self._store.clip(line, take)
         except StoredError as error:
-            raise LineError(
-                f"The take {take.seed} of “{line.text}” cannot be read: {error}. Generate the line again."
-            ) from None
+            sentence = "The take {seed} of “{text}” cannot be read: {why}. Generate the line again."
+            raise LineError(sentence, seed=take.seed, text=line.text, why=error) from None
 
     def _locate(self, wanted: Collection[str] | None) -> None:
         """Look where lines are now; None for all."""
@@ -301,7 +303,7 @@ class _Change:
             try:
                 located = _located(self._stored, self._patch_of_home, wanted)
             except PatchError as error:
-                raise LineError(str(error)) from None
+                raise LineError("{reason}", reason=error) from None
             self.lines |= located
 
     def __enter__(self) -> _Change:
@@ -333,7 +335,7 @@ class _Change:
             for line in filter(None, changed.values()):
                 check(line)
         except StoredError as error:
-            raise LineError(f"The line cannot be so: {error}. Give it a usual value.") from None
+            raise LineError("The line cannot be so: {why}. Give it a usual value.", why=error) from None
         placed = {name: self._placed(line) for name, line in changed.items() if line is not None}
         while met := {
             line.id
@@ -365,7 +367,7 @@ class _Change:
             fresh = {span: group for span, group in groups.items() if span in stale or span not in there}
             plans = [self._plan(span, group, clips, stale) for span, group in fresh.items()]
         except (PatchError, MappingError) as error:
-            raise LineError(str(error)) from None
+            raise LineError("{reason}", reason=error) from None
         planned = {line.id: line for plan in plans for line in plan.lines}
         lines |= planned
         with ExitStack() as undo:
@@ -373,7 +375,7 @@ class _Change:
             try:
                 self._patch(plans, stale)
             except PatchError as error:
-                raise LineError(str(error)) from None
+                raise LineError("{reason}", reason=error) from None
             undo.pop_all()
         self._keep(lines, {*changed, *planned}, puts)
         return lines
@@ -391,9 +393,9 @@ class _Change:
         frames = self._fps * line.stretch * (take.frames / take.fps if take is not None else 0.0)
         if not frames <= MOST_FRAMES:
             raise LineError(
-                f"At {self._fps:g} frames per second this line would have {frames:,.0f} keys on each curve. Set the "
-                "frame rate and the length of the line to usual values."
-            )
+                "At {fps:g} frames per second this line would have {count:,.0f} keys on each curve. Set the frame rate "
+                "and the length of the line to usual values.", fps=self._fps, count=frames,
+            )  # fmt: skip
 
     # ------------------------------------------------------------------------------------------------ hand edits
 
@@ -426,9 +428,8 @@ class _Change:
                         kept[address] = delta if old is None else delta + _resampled(old, len(delta))
                     self._edits[name, into] = kept
                     if into == ALL_TAKES and not lines[name].layer:
-                        self._said.append(
-                            f"What was changed by hand in “{lines[name].text}” is kept as a layer over its takes."
-                        )
+                        sentence = "What was changed by hand in “{text}” is kept as a layer over its takes."
+                        self._said.append(told(sentence, text=lines[name].text))
                     lines[name] = replace(lines[name], edited=False, layer=lines[name].layer or into == ALL_TAKES)
 
     def _edit(self, line: str, take: str) -> dict[Address, npt.NDArray[np.float32]]:
@@ -501,9 +502,9 @@ class _Change:
         if not targets and not any(region.mute for region in line.regions.values()):
             assert self._rig.object is not None
             raise MappingError(
-                f"Nothing of this line reaches {self._rig.object.name}: the mapping's shape keys and bones are not "
-                "there. Choose another face or another mapping."
-            )
+                "Nothing of this line reaches {name}: the mapping's shape keys and bones are not there. Choose another "
+                "face or another mapping.", name=self._rig.object.name,
+            )  # fmt: skip
         return Passage(line, first, targets, fade, exact_frames(face, clip.timeline))
 
     def _mapping(self, clip: Clip) -> FaceMapping:
@@ -555,7 +556,7 @@ class _Change:
         try:
             ranges.widen(self._rig, extremes, undo, all_keys=widen)
         except ranges.RangeError as error:
-            raise LineError(str(error)) from None
+            raise LineError("{reason}", reason=error) from None
 
     # ------------------------------------------------------------------------------------------------ records
 

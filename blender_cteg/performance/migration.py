@@ -16,6 +16,7 @@ from ..character.mapping import Mapping, MappingError
 from ..character.rig import Rig
 from ..clip import Clip, ClipError
 from ..segments import Segment, SegmentError
+from ..sentences import told
 from ..shared import ARKIT55
 from ..storage import StoredError, from_text
 from .lines import LineError, Lines
@@ -81,7 +82,8 @@ def migrate(scene: bpy.types.Scene, rig: Rig, mapping: Mapping | None) -> list[s
         del action[_TAKE_PROPERTY]
     if _FACE_PROPERTY in owners[0].datablock:
         del owners[0].datablock[_FACE_PROPERTY]
-    lines.said.append(f"{len(takes)} takes became {len(groups)} lines; their actions are still in the file.")
+    sentence = "{takes} takes became {lines} lines; their actions are still in the file."
+    lines.said.append(told(sentence, takes=len(takes), lines=len(groups)))
     return lines.said
 
 
@@ -122,7 +124,8 @@ def _clip(action: bpy.types.Action, made: dict[str, Any], fps: float) -> Clip:
             if channel := _channel(curve, slot.target_id_type):
                 columns[channel] = [curve.evaluate(frame) for frame in frames]
     if not columns:
-        raise LineError(f"The old take {action.name} has no curves that can be read; delete its action and try again.")
+        sentence = "The old take {name} has no curves that can be read; delete its action and try again."
+        raise LineError(sentence, name=action.name)
     values = np.array(list(columns.values()), np.float32).T
     scale = len(frames) / max(made.get("frames", 0), 1)
     try:
@@ -132,7 +135,7 @@ def _clip(action: bpy.types.Action, made: dict[str, Any], fps: float) -> Clip:
             made["settings"], segments, made["last_seed"],
         )  # fmt: skip
     except (ClipError, SegmentError) as error:
-        raise LineError(f"The old take {action.name} is damaged: {error}") from None
+        raise LineError("The old take {name} is damaged: {why}", name=action.name, why=error) from None
 
 
 def _segments(made: dict[str, Any], scale: float) -> Iterator[Segment]:
@@ -173,7 +176,8 @@ def _back_to_the_animator(owner: Owner, takes: list[bpy.types.Action]) -> Iterat
     data.nla_tracks.remove(track)
     data.action = mine
     data.action_slot = slot
-    yield f"{mine.name}, which had been pushed down, is the action of the {owner.label} again."
+    sentence = "{action}, which had been pushed down, is the action of the {name} again."
+    yield told(sentence, action=mine.name, name=owner.label)
 
 
 def _pushed_down(strip: bpy.types.NlaStrip, track: bpy.types.NlaTrack) -> bool:

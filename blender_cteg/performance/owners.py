@@ -14,6 +14,7 @@ from typing import Any, Final
 import bpy
 
 from ..character.rig import Rig, shorten
+from ..sentences import told, translated
 
 #: The custom property of an action that lists what of it was made here: "action", and handles of slots.
 MADE_PROPERTY: Final = "cteg_made"
@@ -56,7 +57,8 @@ def owners_of(rig: Rig) -> tuple[Owner, ...]:
     """The datablocks a take moves: the face's shape keys, those of the meshes that follow it, the armature."""
     owners = []
     for number, (key, obj) in enumerate(rig.keyed_meshes):
-        owners.append(Owner(key, "KEY", obj.name if number else "face", f"shape keys of {obj.name}"))
+        label = told("shape keys of {name}", name=obj.name)
+        owners.append(Owner(key, "KEY", obj.name if number else "face", label))
     if rig.armature is not None:
         owners.append(Owner(rig.armature, "OBJECT", "armature", rig.armature.name))
     return tuple(owners)
@@ -70,35 +72,44 @@ def home_of(owners: Sequence[Owner]) -> bpy.types.Action | None:
 def why_not_writable(owner: Owner, character: Sequence[Owner]) -> str:
     """Why no keys can be written for an owner now, as a sentence that says what to do; "" when they can."""
     if not owner.datablock.is_editable:
-        return f"The {owner.label} are linked from another file. Make a library override first."
+        return told(
+            "The {name} are linked from another file. Make a library override first."
+            if owner.kind == "KEY"
+            else "{name} is linked from another file. Make a library override first.", name=owner.label,
+        )  # fmt: skip
     data = owner.data
     if data is None:
         return ""
     if data.use_tweak_mode:
-        return (
-            f"An NLA strip of the {owner.label} is being tweaked. Leave tweak mode (Tab in the Nonlinear Animation "
-            "editor), then try again."
-        )
+        return told(
+            "An NLA strip of the {name} is being tweaked. Leave tweak mode (Tab in the Nonlinear Animation editor), "
+            "then try again.", name=owner.label,
+        )  # fmt: skip
     if data.action is None:
         return ""
+    name = data.action.name
     if not data.action.is_editable:
-        return f"The action {data.action.name} is linked from another file. Make it local, or choose another action."
+        sentence = "The action {name} is linked from another file. Make it local, or choose another action."
+        return told(sentence, name=name)
     if data.action_influence < 1.0 or data.action_blend_type != "REPLACE":
-        return (
-            f"The action {data.action.name} of the {owner.label} is blended (influence {data.action_influence:.2f}, "
-            f"{data.action_blend_type.title()}). Set it to 1 and Replace in the Nonlinear Animation editor."
-        )
+        return told(
+            "The action {name} of the {owner} is blended (influence {influence:.2f}, {blending}). Set it to 1 and "
+            "Replace in the Nonlinear Animation editor.",
+            name=name, owner=owner.label, influence=data.action_influence,
+            blending=translated(data.action_blend_type.title()),
+        )  # fmt: skip
     if len(data.nla_tracks) and data.action_extrapolation != "HOLD":
-        return (
-            f"The action {data.action.name} does not hold its ends, so a line in it would end suddenly. Set its "
-            "extrapolation to Hold in the Nonlinear Animation editor."
-        )
+        return told(
+            "The action {name} does not hold its ends, so a line in it would end suddenly. Set its extrapolation to "
+            "Hold in the Nonlinear Animation editor.", name=name,
+        )  # fmt: skip
     others = _other_users(owner, character)
     if others:
-        return (
-            f"The action {data.action.name} also moves {shorten(others, 3)}, and a line would play there too. Give "
-            "this character its own copy: click the number beside the action's name in the Action editor."
-        )
+        return told(
+            "The action {name} also moves {others}, and a line would play there too. Give this character its own "
+            "copy: click the number beside the action's name in the Action editor.",
+            name=name, others=shorten(others, 3),
+        )  # fmt: skip
     return ""
 
 

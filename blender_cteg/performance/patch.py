@@ -19,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from ..sentences import Told, told
 from .reduction import Keys
 
 Floats = npt.NDArray[np.float64]
@@ -49,7 +50,7 @@ NO_ROWS: Final = np.zeros((0, WIDTH))
 Oracle = Callable[[Floats, Floats, Floats], Floats]
 
 
-class PatchError(RuntimeError):
+class PatchError(Told, RuntimeError):
     """Curves cannot be patched; the message is a sentence, and nothing has changed."""
 
 
@@ -161,7 +162,7 @@ def unpack(data: bytes) -> Rows:
     rows[:, LEFT_TYPE:] = np.frombuffer(data, np.uint8)[count * LEFT_TYPE * 4 :].reshape(count, WIDTH - LEFT_TYPE)
     good = np.isfinite(rows).all() and (rows[:, LEFT_TYPE : KIND + 1] <= (4, 4, 12, 3, 5)).all()
     if rest or not good:
-        raise ValueError("keys put aside are no keys")
+        raise ValueError(told("keys put aside are no keys"))
     return rows
 
 
@@ -440,7 +441,8 @@ def patched(base: Rows, places: Sequence[Place], shape: Shape, rest: float) -> t
         for frame in (place.start, place.end):
             rows = _cut(rows, float(np.float32(frame)), outer, shape.oracle)
     x = rows[:, FRAME]
-    ends = [(int(np.abs(x - place.start).argmin()), int(np.abs(x - place.end).argmin())) for place in places]
+    borders = [frame for place in places for frame in (place.start, place.end)]
+    ends = [(_border(x, place.start, 0, borders), _border(x, place.end, -1, borders)) for place in places]
     inside = np.zeros(len(rows), np.bool_)
     for i, j in ends:
         inside[i : j + 1] = True
@@ -458,6 +460,17 @@ def patched(base: Rows, places: Sequence[Place], shape: Shape, rest: float) -> t
     gone = among(base[:, FRAME], x[inside | holds])
     record = Record(base[gone], single(rows[~inside & (holds | ~theirs)]))
     return _joined(single(ordered([rows[~inside], *blocks]))), record
+
+
+def _border(x: Floats, frame: float, outermost: int, borders: Sequence[float]) -> int:
+    """Index of the key that is the border of a span on a frame: of several keys so near the outermost.
+
+    So none of them is left outside, where it would be taken for one of the span's. Where spans touch it is the nearest.
+    """
+    near = np.flatnonzero(np.abs(x - frame) <= NEAR + 1e-6)
+    if len(near) < 2 or sum(abs(frame - other) <= NEAR for other in borders) > 1:
+        return int(np.abs(x - frame).argmin())
+    return int(near[outermost])
 
 
 def _holds(rows: Rows, ends: Sequence[tuple[int, int]], inside: Mask, theirs: Mask, shape: Shape) -> Mask:

@@ -16,6 +16,7 @@ import bpy
 import numpy as np
 
 from ..character.rig import Rig, shorten
+from ..sentences import Told, told
 from .curves import ActionPatch
 from .owners import curves_in, owners_of
 from .targets import key_path
@@ -28,7 +29,7 @@ ANSWER_PROPERTY: Final = "cteg_widen_sliders"
 _TOLERANCE: Final = 1e-4
 
 
-class RangeError(RuntimeError):
+class RangeError(Told, RuntimeError):
     """Sliders are too narrow and cannot be widened; the message is a sentence."""
 
 
@@ -103,10 +104,10 @@ def widen(rig: Rig, extremes: Extremes, undo: ExitStack, *, all_keys: bool) -> N
             tight = [name for name in tight_keys(rig, extremes) if name in expressions and name in key.key_blocks]
             if tight:
                 raise RangeError(
-                    f"The sliders of {obj.name} are too narrow for this take ({shorten(tight, 3)}), and an override "
-                    "cannot widen them for good. Set their Range Min and Max to -10 and 10 in the linked file, then "
-                    "reload it."
-                )
+                    "The sliders of {name} are too narrow for this take ({keys}), and an override cannot widen them "
+                    "for good. Set their Range Min and Max to -10 and 10 in the linked file, then reload it.",
+                    name=obj.name, keys=shorten(tight, 3),
+                )  # fmt: skip
             continue
         for name, (low, high) in extremes.items():
             block = key.key_blocks.get(name)
@@ -123,10 +124,10 @@ def why_not_wider(rig: Rig, names: Iterable[str]) -> str:
     """Why sliders of these keys cannot be widened for good, as a sentence; "" when they can."""
     for key, obj in rig.keyed_meshes:
         if obj.data.override_library is not None and any(name in key.key_blocks for name in names):
-            return (
-                f"{obj.name} is a library override, which forgets slider ranges when the file is saved. Widen them in "
-                "the linked file."
-            )
+            return told(
+                "{name} is a library override, which forgets slider ranges when the file is saved. Widen them in the "
+                "linked file.", name=obj.name,
+            )  # fmt: skip
     return ""
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 import bpy
 import numpy as np
 
+from ..sentences import told
 from ..storage import from_text, to_text
 from .patch import WROTE, Kept, PatchError, Record, pack, unpack
 
@@ -71,10 +72,10 @@ class Store:
             yield
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             raise PatchError(
-                f"What CTEG stored on the action {self.action.name} is damaged ({error}). Nothing was changed. Open an "
-                f"earlier version of the file, or delete the action's custom property {GROUP}: the keys of its lines "
-                "are then yours like any others."
-            ) from None
+                "What CTEG stored on the action {name} is damaged ({why}). Nothing was changed. Open an earlier "
+                "version of the file, or delete the action's custom property {property}: the keys of its lines are "
+                "then yours like any others.", name=self.action.name, why=error, property=GROUP,
+            ) from None  # fmt: skip
 
     @cached_property
     def _group(self) -> Any:
@@ -83,7 +84,8 @@ class Store:
         with self._read():
             version, _, _ = group["version"], group["spans"].keys(), group["records"].keys()
         if version != _VERSION:
-            raise PatchError(f"Another version of CTEG wrote the lines on {self.action.name}. Update the extension.")
+            sentence = "Another version of CTEG wrote the lines on {name}. Update the extension."
+            raise PatchError(sentence, name=self.action.name)
         return group
 
     @cached_property
@@ -94,7 +96,7 @@ class Store:
             for name in self._group["spans"].keys():  # noqa: SIM118  (ID properties)
                 start, end = (float(frame) for frame in self._group["spans"][name]["at"])
                 if not -np.inf < start < end < np.inf:
-                    raise ValueError(f"a line from {start} to {end}")
+                    raise ValueError(told("a line from {start} to {end}", start=start, end=end))
                 found[name] = (start, end)
         return dict(sorted(found.items(), key=lambda item: item[1]))
 
@@ -120,7 +122,7 @@ class Store:
     def span(self, name: str) -> Written:
         """A span by its id."""
         if name not in self.ids:
-            raise PatchError(f"The action {self.action.name} has no line {name!r} any more.")
+            raise PatchError("The action {action} has no line {name!r} any more.", action=self.action.name, name=name)
         if name not in self._spans:
             with self._read():
                 self._spans[name] = self._span(self._group["spans"][name], *self.ids[name])
@@ -132,14 +134,14 @@ class Store:
         forward = keys["frame"][1:] > keys["frame"][:-1]
         forward[stops[:-1] - 1] = True
         if (counts < 2).any() or (stops[-1:] != len(keys)).any() or not self.curves.keys() >= set(numbers.tolist()):
-            raise ValueError("keys of a line are missing")
+            raise ValueError(told("keys of a line are missing"))
         if not (forward.all() and all(np.isfinite(keys[part]).all() for part in WROTE.names or ())):
-            raise ValueError("keys of a line are not numbers or not in order")
+            raise ValueError(told("keys of a line are not numbers or not in order"))
         parts = dict(zip(numbers.tolist(), map(slice, (stops - counts).tolist(), stops.tolist()), strict=True))
         if stayed is not None:
             stayed = float(stayed[0]), float(stayed[1])
             if not -np.inf < stayed[0] <= stayed[1] < np.inf:
-                raise ValueError("keys put aside are on no frame")
+                raise ValueError(told("keys put aside are on no frame"))
         return Written(start, end, bool(stored["linear"]), keys, parts, stayed, bool(stored["settled"]))
 
     def record(self, number: int | None) -> Record:
@@ -152,7 +154,7 @@ class Store:
                 rows, count = unpack(stored["keys"]), int(stored["base"])
                 base, held = rows[:count], rows[count:]
                 if count < 0 or any((part[1:, 0] < part[:-1, 0]).any() for part in (base, held)):
-                    raise ValueError("keys put aside are not in order")
+                    raise ValueError(told("keys put aside are not in order"))
                 self.records[number] = Record(base, held)
         return self.records[number]
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from ..clip import Clip, ClipError
 from ..segments import Segment, SegmentError
+from ..sentences import told
 from ..shared import SPACES, Timeline, TimelineError
 from ..storage import StoredError, from_text, to_text
 from .record import REGIONS, Line, Region, Style, Take
@@ -55,7 +56,8 @@ class Store:
             try:
                 found[name] = _line(name, stored.get("record"))
             except StoredError as error:
-                self.damaged.append(f"The line {name} stored in {self._action.name} cannot be read ({error}).")
+                sentence = "The line {name} stored in {action} cannot be read ({why})."
+                self.damaged.append(told(sentence, name=name, action=self._action.name, why=error))
         return found
 
     def put(self, line: Line) -> None:
@@ -100,7 +102,7 @@ class Store:
                 take.segments, take.last_seed, take.timeline, take.speech_scale,
             )  # fmt: skip
         except ClipError as error:
-            raise StoredError(str(error)) from None
+            raise StoredError("{reason}", reason=error) from None
 
     def put_edit(self, line: str, take: str, edit: Edit) -> None:
         """Keep what was changed by hand, for a take's key or for `ALL_TAKES`; nothing where nothing was."""
@@ -199,21 +201,21 @@ def check(line: Line) -> None:
 
 @lru_cache(maxsize=1024)  # asked at every refresh
 def _line(name: str, text: object) -> Line:
-    data = _mapping(from_text(text), "the line")
-    if data.get("schema_version") != SCHEMA_VERSION:
-        raise StoredError(f"its version is {data.get('schema_version')!r} and this CTEG reads {SCHEMA_VERSION}")
+    data = _mapping(from_text(text), "record")
+    if (version := data.get("schema_version")) != SCHEMA_VERSION:
+        raise StoredError("its version is {version!r} and this CTEG reads {own}", version=version, own=SCHEMA_VERSION)
     try:
         timelines = [Timeline.from_json(timeline) for timeline in data["timelines"]]
-        takes = tuple(_take(_mapping(take, "a take"), timelines) for take in data["takes"])
+        takes = tuple(_take(_mapping(take, "takes"), timelines) for take in data["takes"])
         regions = {
-            region: Region(**_fields(_mapping(chosen, "a region"), _REGION))
+            region: Region(**_fields(_mapping(chosen, "regions"), _REGION))
             for region, chosen in _mapping(data["regions"], "regions").items()
             if region in REGIONS
         }
-        style = Style(**_fields(_mapping(data["style"], "the style"), _STYLE))
+        style = Style(**_fields(_mapping(data["style"], "style"), _STYLE))
         theirs = tuple(str(word) for word in data["theirs"])
     except (KeyError, TypeError, IndexError, TimelineError, SegmentError) as error:
-        raise StoredError(f"it is damaged: {error}") from None
+        raise StoredError("it is damaged: {why}", why=error) from None
     return Line(name, **_fields(data, _LINE), takes=takes, regions=regions, style=style, theirs=theirs)
 
 
@@ -227,9 +229,9 @@ def _take(data: Mapping[str, Any], timelines: list[Timeline]) -> Take:
     )
 
 
-def _mapping(value: Any, what: str) -> Mapping[str, Any]:
+def _mapping(value: Any, name: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise StoredError(f"{what} is {value!r:.40}")
+        raise StoredError("its {name} is {value!r:.40}", name=name, value=value)
     return value
 
 
@@ -240,9 +242,9 @@ def _fields(data: Mapping[str, Any], kinds: Mapping[str, tuple[Any, ...]]) -> di
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise StoredError(f"its {name} is {value!r:.40}")
+            raise StoredError("its {name} is {value!r:.40}", name=name, value=value)
         if limits and not limits[0] <= value <= limits[1]:
-            raise StoredError(f"its {name} is {value}")
+            raise StoredError("its {name} is {value}", name=name, value=value)
         fields[name] = value
     return fields
 

@@ -16,6 +16,7 @@ import bpy
 from ..character.mapping import Mapping
 from ..character.rig import Rig, shorten
 from ..clip import Clip
+from ..sentences import told
 from ..storage import StoredError
 from .curves import ActionPatch
 from .lines import LineError, Lines, lines_of, meet, set_value
@@ -69,11 +70,13 @@ def send(scene: bpy.types.Scene, rig: Rig, lines: Lines, line: Line) -> None:
         for owner, (mine, slot) in zip(owners, before, strict=True):
             _put_on(owner, mine, slot)
     hidden = sorted({name_in(path) for owner, slot in played for path in _both(owner, action, slot)})
-    lines.said.append(f"“{line.text}” is a strip on the track {_LINES}.")
+    lines.said.append(told("“{text}” is a strip on the track {track}.", text=line.text, track=_LINES))
     if met:
-        lines.said.append(f"As a strip it does not blend with “{shorten(met, 2)}” any more, which it meets.")
+        sentence = "As a strip it does not blend with “{texts}” any more, which it meets."
+        lines.said.append(told(sentence, texts=shorten(met, 2)))
     if hidden:
-        lines.said.append(f"The active action hides the strip on {shorten(hidden)}: it is above all strips.")
+        sentence = "The active action hides the strip on {names}: it is above all strips."
+        lines.said.append(told(sentence, names=shorten(hidden)))
 
 
 def bring_back(scene: bpy.types.Scene, rig: Rig, mapping: Mapping | None) -> list[str]:
@@ -117,7 +120,9 @@ def bring_back(scene: bpy.types.Scene, rig: Rig, mapping: Mapping | None) -> lis
     lines = Lines(scene, rig, mapping)
     for record in records:
         lines.adopt(record.line, record.clips, record.edits)
-    return [*said, *lines.said, f"{len(records)} line{'s are' if len(records) > 1 else ' is'} back in the action."]
+    many, n = len(records) > 1, len(records)
+    back = told("{n} lines are back in the action." if many else "{n} line is back in the action.", n=n)
+    return [*said, *lines.said, back]
 
 
 def _check(action: bpy.types.Action) -> None:
@@ -129,9 +134,9 @@ def _check(action: bpy.types.Action) -> None:
         for span in patch.spans:
             patch.found(span)
     except PatchError as error:
-        raise LineError(str(error)) from None
+        raise LineError("{reason}", reason=error) from None
     if store.damaged:
-        raise LineError(f"{store.damaged[0]} Its strip goes on playing; remove it by hand.")
+        raise LineError("{damage} Its strip goes on playing; remove it by hand.", damage=store.damaged[0])
 
 
 @dataclass(frozen=True)
@@ -163,14 +168,15 @@ def _forgotten(action: bpy.types.Action, places: Sequence[_Place]) -> Iterator[s
     start, end = (frame for frame in action.frame_range)
     for strip in (place.strip for place in places if place.owner == places[0].owner):
         done = {
-            "repeated": strip.repeat != 1.0,
-            "reversed": strip.use_reverse,
-            "trimmed": strip.action_frame_start > start + 0.5 or strip.action_frame_end < end - 0.5,
-            "muted": strip.mute,
-            "faded": strip.use_animated_influence or strip.blend_in > 0 or strip.blend_out > 0,
+            told("repeated"): strip.repeat != 1.0,
+            told("reversed"): strip.use_reverse,
+            told("trimmed"): strip.action_frame_start > start + 0.5 or strip.action_frame_end < end - 0.5,
+            told("muted"): strip.mute,
+            told("faded"): strip.use_animated_influence or strip.blend_in > 0 or strip.blend_out > 0,
         }
         if words := [word for word, was in done.items() if was]:
-            yield f"The strip {strip.name} was {' and '.join(words)}, which a line cannot be: it plays as a whole."
+            sentence = "The strip {name} was {changes}, which a line cannot be: it plays as a whole."
+            yield told(sentence, name=strip.name, changes=", ".join(words))
 
 
 def _record(action: bpy.types.Action | None, name: str) -> _Record:
@@ -180,7 +186,8 @@ def _record(action: bpy.types.Action | None, name: str) -> _Record:
     try:
         clips = {take.key: store.clip(line, take) for take in line.takes}
     except StoredError as error:
-        raise LineError(f"A take of “{line.text}” cannot be read: {error}. Delete that take first.") from None
+        sentence = "A take of “{text}” cannot be read: {why}. Delete that take first."
+        raise LineError(sentence, text=line.text, why=error) from None
     keys = (ALL_TAKES, *clips)
     return _Record(line, clips, {key: edit for key in keys if (edit := store.edit(name, key))})
 

@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import blf
-from bpy.app.translations import pgettext_iface as iface_
 
 if TYPE_CHECKING:
     from bpy.types import Context, UILayout, UIList
@@ -37,9 +36,8 @@ def fitting(context: Context, text: str, reserved: float) -> str:
     return _cut(" ".join(text.split()), max(region_width(context) - reserved, 50.0))
 
 
-def sentence(layout: UILayout, context: Context, text: str, icon: str = "NONE", **values: object) -> None:
-    """A sentence, with ``values`` in their places, as wrapped labels as wide as the region; labels do not wrap."""
-    text = iface_(text).format(**values) if values else iface_(text)
+def sentence(layout: UILayout, context: Context, text: str, icon: str = "NONE") -> None:
+    """A sentence that was told, as wrapped labels as wide as the region; labels do not wrap."""
     column = layout.column(align=True)
     column.scale_y = 0.8
     width = max(region_width(context) - (75.0 if icon != "NONE" else 50.0), 100.0)

@@ -11,6 +11,7 @@ from .. import cast
 from ..emotions import label
 from ..operators import perform
 from ..performance.record import REGIONS, Region
+from ..sentences import told, translated
 from .layouts import emotion_icon, list_flags, sentence
 from .panels import Sidebar, perform_button, properties
 
@@ -45,8 +46,8 @@ class CTEG_PT_lines(Sidebar, bpy.types.Panel):
             layout.operator("cteg.widen_sliders", icon="ARROW_LEFTRIGHT")
         end, last = max(line.end for line in character.lines), context.scene.frame_end
         if end > last:
-            text = "The last line ends at frame {end:.0f}, the scene at {last}."
-            sentence(layout, context, text, icon="INFO", end=end, last=last)
+            text = told("The last line ends at frame {end:.0f}, the scene at {last}.", end=end, last=last)
+            sentence(layout, context, text, icon="INFO")
             layout.operator("cteg.extend_scene", icon="NEXT_KEYFRAME")
 
 
@@ -81,7 +82,8 @@ class CTEG_PT_line(Sidebar, bpy.types.Panel):
         for name in ("intensity", "speech"):
             column.prop(fields, name, slider=True)
         if line.theirs:
-            sentence(layout, context, "Left to others: {names}", icon="ACTION", names=", ".join(line.theirs))
+            names = ", ".join(map(translated, line.theirs))
+            sentence(layout, context, told("Left to others: {names}", names=names), icon="ACTION")
 
 
 class CTEG_PT_mixing(Sidebar, bpy.types.Panel):
@@ -169,9 +171,10 @@ def words_of(line: Line) -> str:
 
 def _draw_edit(layout: UILayout, context: Context, line: Line) -> None:
     box = layout.box()
-    sentence(box, context, "Keys of this line were changed by hand. What becomes of that?", icon="GREASEPENCIL")
+    question = told("Keys of this line were changed by hand. What becomes of that?")
+    sentence(box, context, question, icon="GREASEPENCIL")
     if line.layer:
-        sentence(box, context, "An earlier change is kept over all takes.", icon="BLANK1")
+        sentence(box, context, told("An earlier change is kept over all takes."), icon="BLANK1")
     column = box.column(align=True)
     for how, text in (("OVER_ALL", "Keep over All Takes"), ("OWN_TAKE", "Keep as a Take"), ("DISCARD", "Discard")):
         column.operator("cteg.keep_edit", text=text).how = how

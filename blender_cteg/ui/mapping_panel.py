@@ -14,6 +14,7 @@ from ..character.mapping_rows import origin_label, region_of, swing
 from ..character.presets import presets
 from ..character.rig import shorten
 from ..performance.targets import key_path
+from ..sentences import told, translated
 from .fields import SLOTS
 from .layouts import list_flags, region_width, sentence
 from .panels import Sidebar
@@ -109,10 +110,11 @@ class CTEG_PT_mapping(Sidebar, bpy.types.Panel):
         column.active = False
         moving = sum(bool(row.targets) for row in character.rows)
         origin = origin_label(character.mapping, character.is_mapped)
-        text = "{origin}. {moving} of {count} channels move something."
-        sentence(column, context, text, origin=origin, moving=moving, count=len(character.rows))
+        text, count = "{origin}. {moving} of {count} channels move something.", len(character.rows)
+        sentence(column, context, told(text, origin=origin, moving=moving, count=count))
         if character.is_mapped and character.rig.object.data.override_library is not None:
-            sentence(column, context, "An override forgets its mapping when the file is saved: save it as JSON.")
+            text = told("An override forgets its mapping when the file is saved: save it as JSON.")
+            sentence(column, context, text)
         column = layout.column()
         column.enabled = not character.locked
         interface = context.window_manager.cteg
@@ -148,26 +150,28 @@ def _draw_buttons(layout: UILayout, character: Character) -> None:
     row.operator("cteg.mapping_reset", text="", icon="LOOP_BACK")
     suggested = sum(bool(row.suggested) for row in character.rows)
     if suggested:
-        column.operator("cteg.mapping_accept", text=f"Accept Suggestions: {suggested}", icon="CHECKMARK")
+        column.operator(
+            "cteg.mapping_accept", text=told("Accept Suggestions: {count}", count=suggested), icon="CHECKMARK"
+        )
     column.menu("CTEG_MT_mapping_presets", icon="PRESET")
 
 
 def _draw_channel(layout: UILayout, context: Context, character: Character, row: Row) -> None:
     fields, mapping = context.scene.cteg_fields, character.mapping
-    layout.label(text=f"{row.channel} · {region_of(row.channel)}", icon=_ICONS[row.standing])
+    layout.label(text=f"{row.channel} · {translated(region_of(row.channel))}", icon=_ICONS[row.standing])
     if row.lost:
         name, lost = character.rig.object.name, shorten(row.lost, 3)
-        sentence(layout, context, "{name} does not have {lost}.", icon="ERROR", name=name, lost=lost)
+        sentence(layout, context, told("{name} does not have {lost}.", name=name, lost=lost), icon="ERROR")
     elif row.standing == "MADE" and row.channel in mapping.residual_mm:
         rest = mapping.residual_mm[row.channel]
-        sentence(layout, context, "Fitted; {rest:.1f} mm remain.", icon="BLANK1", rest=rest)
+        sentence(layout, context, told("Fitted; {rest:.1f} mm remain.", rest=rest), icon="BLANK1")
     targets = targets_of(mapping, row.channel)
     _draw_values(layout, context, character, row.channel, targets)
     for place, target in enumerate(targets[:SLOTS]):
         _draw_target(layout, character, getattr(fields, f"slot{place}"), place, target)
     if len(targets) > SLOTS:
         rest = layout.row(align=True)
-        rest.label(text=f"… {len(targets) - SLOTS} more", icon="BLANK1")
+        rest.label(text=told("… {count} more", count=len(targets) - SLOTS), icon="BLANK1")
         rest.operator("cteg.mapping_remove_target", text="All", icon="X").place = -1
     if row.suggested:
         names = " + ".join(candidate.name for candidate in row.suggested)
@@ -230,8 +234,8 @@ def _notes(character: Character, targets: tuple[Target, ...]) -> Iterator[str]:
     if data is None:
         return
     if data.action is not None:
-        yield "The lines come back at another frame, or at 0."
+        yield told("The lines come back at another frame, or at 0.")
     driven = {driver.data_path for driver in data.drivers if not driver.mute}
     names = [target.name for target in targets if target.kind == "KEY" and key_path(target.name) in driven]
     if names:
-        yield f"Drivers decide {shorten(names, 3)}, so neither a preview nor a take moves it."
+        yield told("Drivers decide {names}, so neither a preview nor a take moves it.", names=shorten(names, 3))

@@ -10,6 +10,7 @@ import bpy
 from .. import cast
 from ..heads.flame_file.joints import joints_problem
 from ..operators import perform
+from ..sentences import told, translated
 from ..settings import NOWHERE
 from ..worker import session
 from ..worker.protocol import shorten
@@ -134,9 +135,10 @@ def _draw_text(layout: UILayout, context: Context, settings: CTEG_Settings) -> N
         column.template_ID(settings, "text_source", open="text.open")
         words = column.column()
         words.active = False
-        sentence(words, context, shorten(source.as_string(), 80) or "Write the line in a Text Editor.", icon="TEXT")
+        text = shorten(source.as_string(), 80) or told("Write the line in a Text Editor.")
+        sentence(words, context, text, icon="TEXT")
         return
-    hint = "What does the character say?"
+    hint = told("What does the character say?")
     if hasattr(column, "textbox"):  # Blender 5.2: several lines
         column.textbox(settings, "text", initial_visible_lines=3, placeholder=hint)
     else:
@@ -166,7 +168,8 @@ def _draw_buttons(layout: UILayout, context: Context) -> None:
     job = session.job
     if job is not None:
         row = column.row(align=True)
-        row.progress(factor=job.fraction, text=f"{job.stage[:1].upper()}{job.stage[1:]}…")
+        stage = translated(job.stage)
+        row.progress(factor=job.fraction, text=f"{stage[:1].upper()}{stage[1:]}…")
         row.operator("cteg.cancel", text="", icon="X")
     elif session.last_problem:
         sentence(column.box(), context, session.last_problem, icon="ERROR")

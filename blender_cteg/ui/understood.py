@@ -10,6 +10,7 @@ import bpy
 from .. import cast
 from ..emotions import label
 from ..operators import segments as operators
+from ..sentences import told
 from ..worker.protocol import shorten
 from .layouts import emotion_icon, fitting
 from .panels import Sidebar
@@ -41,7 +42,7 @@ class CTEG_PT_understood(Sidebar, bpy.types.Panel):
         first = min(max((current or 0) - _ROWS // 2, 0), max(len(segments) - _ROWS, 0))
         column, directable = self.layout.column(), not operators.undirectable(context)
         if first > 0:
-            _more(column, f"{first} before")
+            _more(column, told("… {count} before", count=first))
         for index, segment in enumerate(segments[first : first + _ROWS], first):
             part = column.column(align=True)
             _draw_words(part, context, index, segment, line.scene_frame(segment.start), index == current)
@@ -50,7 +51,7 @@ class CTEG_PT_understood(Sidebar, bpy.types.Panel):
             if segment.source != "asked" or not same:
                 _draw_emotion(part, context, index, segment, directable)
         if (rest := len(segments) - first - _ROWS) > 0:
-            _more(column, f"{rest} after")
+            _more(column, told("… {count} after", count=rest))
 
 
 def _draw_words(column: UILayout, context: Context, index: int, segment: Segment, frame: int, current: bool) -> None:
@@ -91,7 +92,8 @@ def understanding(segment: Segment) -> str:
         played += f" → {label(segment.emotion_to)}"
     if segment.source == "words":
         share = segment.alternatives.get(segment.emotion)
-        played += f"{f' {share:.0%}' if share is not None else ''}, from words"
+        share_of = "" if share is None else f" {share:.0%}"
+        played = told("{emotion}, from words", emotion=played + share_of)
     written = (segment.direction or "").strip("()[] ")
     # An emotion that was directed by its name needs no translation.
     if not written or written.lower().replace(" ", "_").startswith(segment.emotion):
@@ -102,4 +104,4 @@ def understanding(segment: Segment) -> str:
 def _more(column: UILayout, text: str) -> None:
     row = column.row()
     row.active = False
-    row.label(text=f"… {text}", icon="BLANK1")
+    row.label(text=text, icon="BLANK1")

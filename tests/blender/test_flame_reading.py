@@ -180,14 +180,14 @@ HOSTILE_PROGRAMS = {
     "a dotted name": (PROTO + text("chumpy.ch") + text("Ch.os.system()") + b"\x93.", r"Ch\.os\.system\(\)"),
     "a dunder of numpy": (PROTO + text("numpy") + text("ndarray.__reduce__") + b"\x93.", r"ndarray\.__reduce__"),
     "a name with a line break": (PROTO + text("os\nx") + text("system") + b"\x93.", r"'os\\nx\.system'"),
-    "a name that is not text": (PROTO + b"K\x01K\x02\x93.", "not text"),
+    "a name that is not text": (PROTO + b"K\x01K\x02\x93.", "stops making sense at byte 7"),
     "another class of scipy's": (PROTO + named("scipy.sparse", "load_npz") + b".", r"scipy\.sparse\.load_npz"),
     "importlib": (b"cimportlib\nimport_module\n(S'os'\ntR.", r"importlib\.import_module"),
     "pickle in a pickle": (b"cpickle\nloads\n(S'cos'\ntR.", r"names pickle\.loads"),
     "a registered extension": (PROTO + b"\x82\x07.", "the registered extension 7"),
     "a registered extension of two bytes": (PROTO + b"\x83\x01\x01.", "the registered extension 257"),
     "a persistent identifier": (PROTO + b"K\x01Q.", "a persistent identifier"),
-    "a persistent identifier as text": (b"Pmodule:os\n.", "the persistent identifier module:os"),
+    "a persistent identifier as text": (b"Pmodule:os\n.", r"a persistent identifier \(module:os\)"),
     "a buffer from outside": (PROTO + b"\x97.", "a buffer outside the file"),
     "a call of a class": (PROTO + CH + b")R.", r"calls chumpy\.ch\.Ch"),
     "a call of a constant": (PROTO + named("numpy", "ndarray") + b")R.", r"calls numpy\.ndarray"),
@@ -206,9 +206,9 @@ HOSTILE_PROGRAMS = {
     "a nested key": (PROTO + b"})K\x01s.", "as the key of a dictionary"),
     "text of 4 GB in a few bytes": (PROTO + b"X\xff\xff\xff\xffab.", "cut off or damaged: 4,294,967,295 bytes"),
     "bytes of 2**62 in a few bytes": (PROTO + b"\x8e" + struct.pack("<Q", 2**62) + b"ab.", "cut off or damaged"),
-    "a negative length": (b"T\xff\xff\xff\xffab.", "cut off or damaged"),
+    "a negative length": (b"T\xff\xff\xff\xffab.", "stops making sense at byte 5"),
     "a huge integer": (PROTO + b"\x8a\xff" + b"\x7f" * 255 + b".", "more than 64 bits"),
-    "a huge decimal integer": (b"L" + b"9" * 5000 + b"L\n.", "more than 64 bits"),
+    "a huge decimal integer": (b"L" + b"9" * 5000 + b"L\n.", "stops making sense at byte 5,003"),
     "an endless program": (PROTO + b"N0" * 300_000 + b".", "more than 500,000 pickle instructions"),
     "nothing": (b"", "is empty"),
     "a text file": (b"hello, this is a readme\n" * 9, "is not a whole pickle"),
@@ -359,7 +359,7 @@ def test_archives_that_lie(tmp_path: Path, fields: Fields) -> None:
     plain = "{'descr': '<f8', 'fortran_order': False, 'shape': (%s)}"
     refused(npy(plain % "10**9, 3"), "is not a numpy array")
     refused(npy(plain % f"{10**15}, 3"), "has the shape .* and 0 bytes of data")
-    refused(npy(plain % "-1, 3", bytes(24)), "has the shape|is not a numpy array")
+    refused(npy(plain % "-1, 3", bytes(24)), "has an impossible shape|is not a numpy array")
     refused(npy("__import__('os').system('true')"), "is not a numpy array")
     refused(npy("(" * 5000), "is not a numpy array")
     refused(npy(plain.replace("<f8", "|O") % "2, 3", bytes(48)), "holds objects instead of numbers")
@@ -385,7 +385,9 @@ def test_arrays_described_in_impossible_ways(tmp_path: Path) -> None:
         template = text("v_template") + array + b"(K\x01" + shape + kind + b"\x89" + data + b"tbs"
         others = (text(name) + b"Ns" for name in ("f", "shapedirs", "J_regressor", "weights", "kintree_table"))
         path.write_bytes(PROTO + b"}" + template + b"".join(others) + b".")
-        with pytest.raises(FlameFileError, match=r"its v_template (is described|has the shape|holds objects|is 0 x)"):
+        with pytest.raises(
+            FlameFileError, match=r"its v_template (is described|has (the|an .*) shape|holds objects|is 0 x)"
+        ):
             read_flame(path)
 
 

@@ -286,13 +286,13 @@ def test_targets_that_cannot_perform(scene: bpy.types.Scene, tmp_path: Path) -> 
         to.objects = ["Linked"]
     scene.collection.objects.link(to.objects[0])
     for name, sentence in {
-        "Shot": "camera", "Bare": "no shape keys", "Odd": "Smile please", "Linked": "linked.*Library Override",
-        "Nobody": "no object called 'Nobody'",
+        "Shot": r"Shot \(Camera\) is not a mesh", "Bare": "no shape keys", "Odd": "Smile please",
+        "Linked": "linked.*Library Override", "Nobody": "no object called 'Nobody'",
     }.items():  # fmt: skip
         refused(sentence, text="Hello.", target=name)
     scene.cteg.target = camera
     scene.cteg.text = "Hello."
-    refused("camera")
+    refused(r"\(Camera\) is not a mesh")
 
 
 def test_a_local_object_beside_a_linked_one_of_its_name_may_perform(scene: bpy.types.Scene, tmp_path: Path) -> None:

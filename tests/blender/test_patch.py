@@ -185,6 +185,28 @@ def test_outside_nothing_changes_and_everything_comes_back(
     assert np.quantile(updated, 0.98) <= 1e-5 and updated.max() <= 1e-3
 
 
+@pytest.mark.parametrize("few", [400, 0])
+def test_two_keys_at_one_border_both_come_back(monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+    """Nearer to each other than Blender inserts keys, as scaling makes them: a step, at either end of a line."""
+    monkeypatch.setattr(fcurves, "FEW", few)
+    sheet = Sheet()
+    curve = sheet.new(0, [(0, 0.1), (10, 0.3), (30, 0.6), (50, 0.4), (70, 0.9)])
+    points, steps = curve.keyframe_points, [(19.991, 0.2), (20.004, 0.8), (50.006, 0.7)]
+    points.add(len(steps))
+    for point, step in zip(list(points)[-3:], steps, strict=True):
+        point.co = step
+    points.sort()
+    curve.update()
+    base, frames = rows(curve), np.concatenate([np.arange(-10, 19.98, 0.25), np.arange(50.02, 90, 0.25)])
+    before = played(curve, frames)
+    for _ in range(2):
+        sheet.patch().replace([], [Span("line", 20, 50, {sheet.address(): keys(20, 50, 3)})])
+        assert np.abs(played(curve, frames) - before).max() <= 1e-5
+        assert not sheet.patch().edits("line")
+    sheet.patch().replace(["line"], [])
+    assert rows(curve) == base
+
+
 def test_the_fuzz_can_fail() -> None:
     """Inserting keys the plain way, measured by the same function."""
     off = []

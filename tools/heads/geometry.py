@@ -7,12 +7,14 @@ So whatever is cut, subdivided or bound inherits the displacement of all ARKit a
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -122,10 +124,15 @@ def clip(geometry: Geometry, level: Floats) -> Geometry:
     return compact(result)
 
 
-def subdivide(geometry: Geometry, smooth: bool = True) -> Geometry:
-    """One Catmull-Clark step on quads and triangles (boundaries keep their line); linear in the vertices."""
+def subdivide(geometry: Geometry, chosen: Bools | None = None) -> Geometry:
+    """One Catmull-Clark step on quads and triangles (boundaries keep their line); linear in the vertices.
+
+    Masks are interpolated and not smoothed. With ``chosen`` (F,) only those faces are divided; their neighbours become
+    triangles.
+    """
     count = geometry.size
-    faces = [[v for v in face if v >= 0] for face in geometry.faces.tolist()]
+    every = [[v for v in face if v >= 0] for face in geometry.faces.tolist()]
+    faces = every if chosen is None else [face for face, divided in zip(every, chosen, strict=True) if divided]
     edges: dict[tuple[int, int], list[int]] = {}
     for index, face in enumerate(faces):
         for a, b in zip(face, face[1:] + face[:1], strict=True):
@@ -144,11 +151,11 @@ def subdivide(geometry: Geometry, smooth: bool = True) -> Geometry:
     rim: list[list[int]] = [[] for _ in range(count)]
     links: list[list[int]] = [[] for _ in range(count)]
     for (a, b), owners in edges.items():
-        inner = len(owners) == 2 and smooth
-        add(edge_row[(a, b)], {a: 0.5, b: 0.5}, 0.5 if inner else 1.0)
+        inner = len(owners) == 2
+        add(edge_row[a, b], {a: 0.5, b: 0.5}, 0.5 if inner else 1.0)
         if inner:
             for owner in owners:
-                add(edge_row[(a, b)], weights[count + owner], 0.25)
+                add(edge_row[a, b], weights[count + owner], 0.25)
         links[a].append(b)
         links[b].append(a)
         if len(owners) != 2:
@@ -159,7 +166,7 @@ def subdivide(geometry: Geometry, smooth: bool = True) -> Geometry:
             around[v].append(index)
     for v in range(count):
         n = len(around[v])
-        if not smooth or n == 0 or len(rim[v]) not in (0, 2):
+        if n == 0 or len(rim[v]) not in (0, 2):
             weights[v] = {v: 1.0}
         elif rim[v]:
             weights[v] = {v: 0.75}
@@ -180,7 +187,26 @@ def subdivide(geometry: Geometry, smooth: bool = True) -> Geometry:
     for i, row in enumerate(weights):
         rows[i, : len(row)] = list(row)
         factors[i, : len(row)] = list(row.values())
-    return combine(geometry, rows, factors, np.array(quads))
+    polygons = np.array([*quads, *_beside(every, chosen, edge_row)])
+    even = [geometry.masks]
+    even += [np.array([geometry.masks[list(group)].mean(axis=0) for group in groups]) for groups in (faces, edges)]
+    return replace(combine(geometry, rows, factors, polygons), masks=np.concatenate(even))
+
+
+def _beside(faces: list[list[int]], chosen: Bools | None, middle: dict[tuple[int, int], int]) -> list[list[int]]:
+    """The faces that are not ``chosen``, cut into triangles where an edge has a new ``middle``."""
+    result: list[list[int]] = []
+    for face in [] if chosen is None else [face for face, divided in zip(faces, chosen, strict=True) if not divided]:
+        corners: list[int] = []
+        for a, b in zip(face, face[1:] + face[:1], strict=True):
+            corners += [a, middle[min(a, b), max(a, b)]] if (min(a, b), max(a, b)) in middle else [a]
+        if len(corners) == len(face):
+            result.append(face + [-1] * (4 - len(face)))
+            continue
+        start = next(i for i, corner in enumerate(corners) if corner not in face)
+        corners = corners[start:] + corners[:start]
+        result += [[corners[0], b, c, -1] for b, c in pairwise(corners[1:])]
+    return result
 
 
 def normals(points: Floats, faces: Ints) -> Floats:

@@ -11,16 +11,16 @@ from blender_cteg.heads.demo_head.materials import MATERIALS
 
 from .expressions import rotation_matrix
 from .geometry import Floats, Geometry, Ints, join, normals
-from .parts import EYE_RING, Eye
+from .identity import Person
+from .parts import EYE_RING, LASH_RING, Eye
 
 #: Middle line of the left brow on the base mesh, (x, y) in decimetres from the nose outwards, and its half width.
 _BROW_LINE: Final = np.array(
-    [[0.105, 7.440], [0.17, 7.462], [0.26, 7.488], [0.36, 7.512], [0.45, 7.502], [0.545, 7.448]]
+    [[0.105, 7.438], [0.17, 7.455], [0.26, 7.474], [0.36, 7.490], [0.45, 7.480], [0.545, 7.434]]
 )
 _BROW_HALF_WIDTH: Final = np.array([0.019, 0.027, 0.027, 0.023, 0.016, 0.005])
 _BROW_HAIRS: Final = 230
-#: The ring of lid vertices that lashes grow from, and lashes per upper and lower lid.
-_LASH_RING: Final = 3
+#: Lashes per upper and lower lid.
 _LASHES: Final = (54, 24)
 
 
@@ -48,9 +48,9 @@ class FrontSurface:
     """
 
     def __init__(self, geometry: Geometry, low: tuple[float, float], high: tuple[float, float]) -> None:
-        quads = geometry.faces
+        quads = geometry.faces[geometry.faces[:, 3] >= 0]
         middle = geometry.base[quads].mean(axis=1)
-        facing = normals(geometry.base, quads)[quads].mean(axis=1)[:, 2] > 0.1
+        facing = normals(geometry.base, geometry.faces)[quads].mean(axis=1)[:, 2] > 0.1
         x, y = np.abs(middle[:, 0]), middle[:, 1]
         inside = (x > low[0]) & (x < high[0]) & (y > low[1]) & (y < high[1]) & (middle[:, 2] > 0.8) & facing
         outer = (geometry.masks[quads, EYE_RING] >= 0).all(axis=1)
@@ -110,7 +110,7 @@ def strips(
     )  # fmt: skip
 
 
-def brows(geometry: Geometry) -> Geometry:
+def brows(geometry: Geometry, thickness: float) -> Geometry:
     """Both brows: short hairs that lie on the skin, upright near the nose and sweeping outwards."""
     random = np.random.default_rng(7)
     at = np.sort(random.beta(1.0, 1.05, _BROW_HAIRS)) * (len(_BROW_LINE) - 1.05)
@@ -139,39 +139,42 @@ def brows(geometry: Geometry) -> Geometry:
         forward = bound[:, 2:] - bound[:, :1]
         side = np.cross(out, forward)
         side /= np.maximum(np.linalg.norm(side, axis=2, keepdims=True), 1e-9)
-        thick = np.array([0.0012, 0.0029, 0.0])[None, :, None] * sign
+        thick = np.array([0.0012, 0.0029, 0.0])[None, :, None] * sign * thickness
         extra = np.zeros((_BROW_HAIRS, 3, geometry.deltas.shape[1]))
         lifted = out * np.array([0.006, 0.012, 0.008])[:, None]
         both.append(strips(geometry, rows, factors, lifted, side * thick, extra, "Brows"))
     return join(both)
 
 
-def lashes(geometry: Geometry, eye: Eye) -> list[Geometry]:
-    """Upper and lower lashes of one eye; they turn with the lid about the eyeball, so a closed lid points down."""
+def lashes(geometry: Geometry, eye: Eye, size: float, count: int) -> list[Geometry]:
+    """Upper and lower lashes of one eye, between the first ``count`` vertices of its rim; they turn with the lid about
+    the eyeball, so a closed lid points down."""
     near = np.linalg.norm(geometry.rest - eye.centre, axis=1) < 0.5
-    ring = np.flatnonzero((geometry.masks[:, EYE_RING] == _LASH_RING) & near)
+    ring = np.flatnonzero(((geometry.masks[:, EYE_RING] == LASH_RING) & near)[:count])
     offset = geometry.rest[ring] - eye.centre
     corners = offset[[offset[:, 0].argmin(), offset[:, 0].argmax()]]
     corner_y = np.interp(offset[:, 0], corners[:, 0], corners[:, 1])
     random = np.random.default_rng(11)
     outward = 1.0 if eye.centre[0] > 0 else -1.0
     result = []
-    for upper, count in ((True, _LASHES[0]), (False, _LASHES[1])):
+    for upper, hairs in ((True, _LASHES[0]), (False, _LASHES[1])):
         edge = ring[(offset[:, 1] > corner_y - 1e-6) == upper]
         edge = edge[np.argsort((geometry.rest[edge, 0] - eye.centre[0]) * outward)]
-        at = np.linspace(3.2 if upper else 4.5, len(edge) - 1.05, count)
+        way = np.append(0.0, np.cumsum(np.linalg.norm(np.diff(geometry.rest[edge], axis=0), axis=1)))
+        first, last = np.interp([1.5 if upper else 3.0, len(edge) - 1.05], range(len(edge)), way)
+        at = np.interp(np.linspace(first, last, hairs), way, range(len(edge)))
         low, part = at.astype(int), at - at.astype(int)
-        fraction = at / (len(edge) - 1)
+        fraction = np.linspace(0.1, 1.0, hairs)
         rows = np.stack([edge[low], edge[low + 1], edge[low]], axis=1)
         factors = np.stack([1 - part, part, 0 * part], axis=1)
         root = np.einsum("nt,ntc->nc", factors, geometry.rest[rows])
         fan = outward * np.interp(fraction, [0, 0.5, 1], [-0.25, 0.15, 0.95])
-        length = np.interp(fraction, [0, 0.35, 0.8, 1], [0.35, 0.75, 1.0, 0.7]) * (0.078 if upper else 0.034)
-        length, fan = length * random.uniform(0.8, 1.1, count), fan + random.normal(0, 0.06, count)
+        length = np.interp(fraction, [0, 0.35, 0.8, 1], [0.35, 0.75, 1.0, 0.7]) * (0.078 if upper else 0.034) * size
+        length, fan = length * random.uniform(0.8, 1.1, hairs), fan + random.normal(0, 0.06, hairs)
         lift = np.array([0.0, 0.10, 0.62]) if upper else np.array([0.0, -0.35, -0.75])
         reach = np.array([0.0, 0.55, 0.88]) if upper else np.array([0.0, 0.45, 0.75])
         curve = np.stack(
-            [fan[:, None] * np.array([0, 0.45, 0.8]), np.tile(lift, (count, 1)), np.tile(reach, (count, 1))], axis=2
+            [fan[:, None] * np.array([0, 0.45, 0.8]), np.tile(lift, (hairs, 1)), np.tile(reach, (hairs, 1))], axis=2
         )
         curve *= length[:, None, None]
         side = np.zeros_like(curve)
@@ -195,6 +198,7 @@ def _turn_with_lid(geometry: Geometry, rows: Ints, factors: Floats, root: Floats
     return extra.reshape(*curve.shape[:2], -1)
 
 
-def all_parts(geometry: Geometry, eyes: list[Eye]) -> list[Geometry]:
-    """Brows and lashes."""
-    return [brows(geometry)] + [part for eye in eyes for part in lashes(geometry, eye)]
+def all_parts(geometry: Geometry, eyes: list[Eye], person: Person, count: int) -> list[Geometry]:
+    """Brows, and lashes between the ``count`` vertices of the base mesh."""
+    lids = [part for eye in eyes for part in lashes(geometry, eye, person.lashes, count)]
+    return [brows(geometry, person.brows), *lids]

@@ -12,6 +12,7 @@ from blender_cteg.heads.demo_head.materials import MATERIALS
 
 from .geometry import Floats, Geometry, Ints, clip, compact, normals, subdivide
 from .grooming import strips
+from .identity import Person
 from .parts import smoothstep, with_material
 
 #: The hairline in the side view of the base mesh, (z, y) in decimetres from the forehead back to the nape.
@@ -33,10 +34,12 @@ _SKULL: Final = np.array([0.0, 7.45, 0.45])
 def hairline_level(base: Floats) -> Floats:
     """Signed distance (n,) in decimetres to the hairline in the side view; positive where hair grows."""
     z, y = base[:, 2], base[:, 1]
-    start, step = _HAIRLINE[:-1], np.diff(_HAIRLINE, axis=0)
-    relative = np.stack([z, y], axis=1)[:, None] - start
-    t = np.clip((relative * step).sum(axis=2) / (step**2).sum(axis=1), 0, 1)
-    distance = np.linalg.norm(relative - t[..., None] * step, axis=2).min(axis=1)
+    square = np.full(len(base), np.inf)
+    for (z0, y0), (dz, dy) in zip(_HAIRLINE[:-1], np.diff(_HAIRLINE, axis=0), strict=True):
+        u, v = z - z0, y - y0
+        t = np.clip((u * dz + v * dy) / (dz * dz + dy * dy), 0, 1)
+        square = np.minimum(square, (u - t * dz) ** 2 + (v - t * dy) ** 2)
+    distance = np.sqrt(square)
     line = np.interp(z, _HAIRLINE[::-1, 0], _HAIRLINE[::-1, 1])
     result: Floats = np.where(y > line, distance, -distance)
     return result
@@ -69,7 +72,7 @@ def _hair_uv(around: Floats, away: Floats, faces: Ints) -> Floats:
     return np.stack([0.5 + angle / (2 * np.pi), away[corners] / np.pi], axis=-1)
 
 
-def shell(geometry: Geometry) -> Geometry:
+def shell(geometry: Geometry, volume: float) -> Geometry:
     """The hair's body: the scalp above the hairline, lifted with volume on top and grooves along the combing."""
     part = compact(geometry)
     ear = (np.abs(part.base[:, 0]) > 0.79) & (part.base[:, 1] < 7.45) & (part.base[:, 1] > 6.7)
@@ -82,13 +85,13 @@ def shell(geometry: Geometry) -> Geometry:
     rise = smoothstep(-0.02, 0.30, level)
     top = smoothstep(7.6, 8.4, part.base[:, 1])
     front = smoothstep(0.2, 1.2, part.base[:, 2])
-    thickness = 0.012 + rise * (0.055 + 0.10 * top + 0.06 * front * top)
+    thickness = 0.012 + rise * volume * (0.055 + 0.10 * top + 0.06 * front * top)
     thickness += 0.016 * _grooves(around, away) * smoothstep(0.03, 0.35, level)
     rest = part.rest + normals(part.rest, part.faces) * thickness[:, None]
     return with_material(replace(part, rest=rest), "Hair", _hair_uv(around, away, part.faces))
 
 
-def knot(geometry: Geometry, near: Ints) -> Geometry:
+def knot(geometry: Geometry, near: Ints, size: float) -> Geometry:
     """The knot: an ellipsoid with a spiral of locks, fixed to the head."""
     shift = (geometry.rest[near] - geometry.base[near]).mean(axis=0)
     rows, columns = 20, 40
@@ -99,7 +102,8 @@ def knot(geometry: Geometry, near: Ints) -> Geometry:
     direction = np.concatenate([[[0, 0, -1.0]], direction, [[0, 0, 1.0]]])
     lock = np.sin(5 * phi + 7 * theta) * 0.05 + np.sin(9 * phi + 12 * theta + 1) * 0.02
     radius = 1 + np.concatenate([[0.0], lock * np.sin(theta), [0.0]])
-    points = _KNOT + shift + direction * _KNOT_RADII * radius[:, None]
+    points = _KNOT + shift + direction * _KNOT_RADII * size * radius[:, None]
+    points += (_SKULL - _KNOT) * max(1 - size, 0) * 0.5  # a small one is inside the skull
     last = len(points) - 1
     faces = []
     for i in range(columns):
@@ -126,7 +130,7 @@ def knot(geometry: Geometry, near: Ints) -> Geometry:
 def fine_hairs(geometry: Geometry) -> Geometry:
     """Thin hairs rooted on the skin before the hairline, combed back over its edge."""
     random = np.random.default_rng(3)
-    faces = geometry.faces[(geometry.masks[geometry.faces] >= 0).all(axis=(1, 2))]
+    faces = geometry.faces[(geometry.masks[geometry.faces] >= 0).all(axis=(1, 2)) & (geometry.faces[:, 3] >= 0)]
     triangles = np.concatenate([faces[:, :3], faces[:, [0, 2, 3]]])
     middle = geometry.base[triangles].mean(axis=1)
     level = hairline_level(middle)
@@ -164,7 +168,7 @@ def fine_hairs(geometry: Geometry) -> Geometry:
     return replace(result, uv=_hair_uv(around, angle, result.faces))
 
 
-def all_parts(geometry: Geometry) -> list[Geometry]:
+def all_parts(geometry: Geometry, person: Person) -> list[Geometry]:
     """Shell, knot and fine hairs."""
     near = np.flatnonzero((np.linalg.norm(geometry.base - _KNOT, axis=1) < 0.5) & (geometry.base[:, 1] > 6.9))
-    return [shell(geometry), knot(geometry, near), fine_hairs(geometry)]
+    return [shell(geometry, person.volume), knot(geometry, near, person.knot), fine_hairs(geometry)]

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who the demo head is: a young adult mixed from MakeHuman's macro targets and a few portrait details."""
+"""Who the demo heads are: people mixed from MakeHuman's macro targets and a few portrait details, and their colours."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -10,40 +12,104 @@ import numpy as np
 from .source import AnnySource, Floats
 
 _TARGETS: Final = "mpfb2/targets/"
-
-#: Macro target -> weight. The three ancestries sum to 1; the universal target sets age and build.
-_MACROS: Final = {
-    "caucasian-female-young": 0.46,
-    "asian-female-young": 0.20,
-    "african-female-young": 0.14,
-    "caucasian-male-young": 0.20,
-    "universal-female-young-averagemuscle-averageweight": 0.8,
-    "universal-male-young-averagemuscle-averageweight": 0.2,
-}
-
-#: Detail target -> weight; "?" stands for both sides, l and r. Chosen by looking at renders.
-_DETAILS: Final = {
-    "eyes/?-eye-scale-incr": 0.45,
-    "eyes/?-eye-height2-incr": 0.30,
-    "mouth/mouth-upperlip-volume-incr": 0.15,
-    "mouth/mouth-scale-horiz-incr": 0.15,
-    "mouth/mouth-angles-up": 0.25,
-    "chin/chin-width-decr": 0.35,
-    "chin/chin-height-decr": 0.15,
-    "head/head-oval": 0.35,
-    "head/head-fat-decr": 0.15,
-    "cheek/?-cheek-bones-incr": 0.20,
-    "nose/nose-scale-horiz-decr": 0.15,
-    "nose/nose-point-up": 0.10,
-}
+Colour = tuple[float, float, float]
 
 
-def identity_offsets(source: AnnySource, count: int) -> Floats:
-    """Displacement (``count``, 3) in decimetres from the base mesh to the demo head's face."""
+@dataclass(frozen=True)
+class Person:
+    """One identity: all share vertices, polygons and the basis of expressions.
+
+    Attributes:
+        macros: macro target -> weight; the ancestries add up to 1, the universal targets set age and build.
+        details: detail target -> weight; "?" stands for both sides, l and r. Chosen by looking at renders.
+        tone, lip, hair_dark, hair_light, iris: sRGB colours, 0..1.
+        brow: linear RGB of the brows.
+        shirt: linear RGB.
+        knot: size of the knot of hair; a small one is hidden in the hair.
+        volume: how far the hair stands off, 1 as usual.
+        brows: how thick the brows' hairs are, 1 as usual.
+        lashes: how long the lashes are, 1 as usual.
+        stubble, freckles, age: strengths 0..1 of what is painted.
+    """
+
+    macros: Mapping[str, float]
+    details: Mapping[str, float]
+    tone: Colour
+    lip: Colour
+    hair_dark: Colour
+    hair_light: Colour
+    iris: Colour
+    brow: Colour
+    shirt: Colour
+    knot: float = 1.0
+    volume: float = 1.0
+    brows: float = 1.0
+    lashes: float = 1.0
+    stubble: float = 0.0
+    freckles: float = 1.0
+    age: float = 0.0
+
+
+#: The first is the default, and owns what is shared.
+PEOPLE: Final[Mapping[str, Person]] = {
+    "mira": Person(
+        macros={
+            "caucasian-female-young": 0.46, "asian-female-young": 0.20, "african-female-young": 0.14,
+            "caucasian-male-young": 0.20,
+            "universal-female-young-averagemuscle-averageweight": 0.8,
+            "universal-male-young-averagemuscle-averageweight": 0.2,
+        },
+        details={
+            "mouth/mouth-upperlip-volume-incr": 0.15, "mouth/mouth-scale-horiz-incr": 0.15,
+            "mouth/mouth-angles-up": 0.35, "chin/chin-width-decr": 0.35, "chin/chin-height-decr": 0.15,
+            "head/head-oval": 0.35, "head/head-fat-decr": 0.15, "cheek/?-cheek-bones-incr": 0.20,
+            "nose/nose-scale-horiz-decr": 0.15, "nose/nose-point-up": 0.10,
+        },
+        tone=(0.885, 0.695, 0.595), lip=(0.70, 0.36, 0.35), hair_dark=(0.115, 0.075, 0.055),
+        hair_light=(0.34, 0.225, 0.15), iris=(0.50, 0.33, 0.14), brow=(0.020, 0.011, 0.007), shirt=(0.055, 0.10, 0.13),
+    ),
+    "tomas": Person(
+        macros={
+            "caucasian-male-young": 0.70, "caucasian-male-old": 0.20, "asian-male-young": 0.10,
+            "universal-male-young-averagemuscle-averageweight": 0.7,
+            "universal-male-old-averagemuscle-averageweight": 0.3,
+        },
+        details={
+            "eyes/?-eye-height2-incr": 0.35, "mouth/mouth-angles-up": 0.5,
+            "chin/chin-width-incr": 0.3, "chin/chin-prominent-incr": 0.2,
+            "head/head-rectangular": 0.35,
+            "nose/nose-hump-incr": 0.25, "nose/nose-scale-vert-incr": 0.2, "neck/neck-scale-horiz-incr": 0.4,
+            "mouth/mouth-upperlip-volume-decr": 0.2, "mouth/mouth-scale-horiz-incr": 0.2,
+        },
+        tone=(0.86, 0.66, 0.55), lip=(0.68, 0.42, 0.38), hair_dark=(0.20, 0.18, 0.165), hair_light=(0.50, 0.47, 0.44),
+        iris=(0.36, 0.46, 0.52), brow=(0.045, 0.034, 0.026), shirt=(0.10, 0.105, 0.12),
+        knot=0.15, volume=0.75, brows=1.25, lashes=0.7, stubble=0.7, freckles=0.0, age=0.5,
+    ),
+    "ama": Person(
+        macros={
+            "african-female-old": 0.45, "african-female-young": 0.50, "caucasian-female-old": 0.05,
+            "universal-female-old-averagemuscle-averageweight": 0.45,
+            "universal-female-young-averagemuscle-averageweight": 0.55,
+        },
+        details={
+            "cheek/?-cheek-volume-incr": 0.3, "mouth/mouth-angles-up": 0.4,
+            "head/head-round": 0.35, "mouth/mouth-lowerlip-volume-incr": 0.1,
+            "neck/neck-double-incr": 0.15,
+        },
+        tone=(0.47, 0.305, 0.225), lip=(0.43, 0.22, 0.205), hair_dark=(0.25, 0.245, 0.24),
+        hair_light=(0.66, 0.65, 0.63),
+        iris=(0.26, 0.155, 0.08), brow=(0.012, 0.010, 0.009), shirt=(0.30, 0.085, 0.035),
+        knot=1.25, volume=1.15, brows=0.85, freckles=0.0, age=0.8,
+    ),
+}  # fmt: skip
+
+
+def identity_offsets(source: AnnySource, count: int, person: Person) -> Floats:
+    """Displacement (``count``, 3) in decimetres from the base mesh to this person's face."""
     total = np.zeros((count, 3))
-    for name, weight in _MACROS.items():
+    for name, weight in person.macros.items():
         total += weight * source.target(f"{_TARGETS}macrodetails/{name}.target.gz", count)
-    for name, weight in _DETAILS.items():
+    for name, weight in person.details.items():
         for full in (name.replace("?", "l"), name.replace("?", "r")) if "?" in name else (name,):
             total += weight * source.target(f"{_TARGETS}{full}.target.gz", count)
     return total

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -10,9 +12,10 @@ import numpy.typing as npt
 
 from blender_cteg.heads.demo_head.materials import MATERIALS
 
-from .geometry import Floats, Geometry, normals
+from .geometry import Floats, Geometry, Ints, normals
 from .grooming import brow_distance
 from .hair import hairline_level
+from .identity import Person
 from .parts import EYE_RING, LIP_RING, MOUTH_RING, smoothstep
 
 Bytes = npt.NDArray[np.uint8]
@@ -24,30 +27,29 @@ _MOUTH_SIZE: Final = 256
 #: sRGB colours, 0..1.
 _TONE: Final = np.array([0.885, 0.695, 0.595])
 _BLUSH: Final = np.array([0.82, 0.47, 0.42])
-_LIP: Final = np.array([0.70, 0.36, 0.35])
-_HAIR_DARK: Final = np.array([0.115, 0.075, 0.055])
-_HAIR_LIGHT: Final = np.array([0.34, 0.225, 0.15])
 
 
-def images(head: Geometry) -> dict[str, Bytes]:
-    """The four images, ``image_skin`` and so on: (H, W, 3) uint8 sRGB, first row at the bottom."""
-    return {"image_skin": skin(head), "image_eye": eye(), "image_mouth": mouth(), "image_hair": hair()}
+def images(head: Geometry, person: Person, place: SkinMap) -> dict[str, Bytes]:
+    """A person's own images, ``image_skin`` and so on: (H, W, 3) uint8 sRGB, first row at the bottom."""
+    return {"image_skin": skin(head, person, place), "image_eye": eye(person), "image_hair": hair(person)}
 
 
 def noise(points: Floats, scale: float, seed: int) -> Floats:
     """Smooth random values -1..1 at ``points`` (..., c): one lattice cell is ``scale`` wide."""
-    lattice = np.random.default_rng(seed).uniform(-1, 1, 4096)
-    cell = points / scale
+    lattice = np.random.default_rng(seed).uniform(-1, 1, 4096).astype(np.float32)
+    cell = (points / scale).astype(np.float32)  # half as many bytes: the images are large
     low = np.floor(cell).astype(np.int64)
     part = cell - low
     part = part * part * (3 - 2 * part)
     primes = np.array([73856093, 19349663, 83492791])[: points.shape[-1]]
-    total = np.zeros(points.shape[:-1])
+    total = np.zeros(points.shape[:-1], np.float32)
+    axes = range(points.shape[-1])
+    weights = [(1 - part[..., k], part[..., k]) for k in axes]
+    places = [(low[..., k] * primes[k], (low[..., k] + 1) * primes[k]) for k in axes]
     for corner in np.ndindex(*(2,) * points.shape[-1]):
-        step = np.array(corner)
-        weight = np.where(step, part, 1 - part).prod(axis=-1)
-        total += weight * lattice[((low + step) * primes).sum(axis=-1) % 4096]
-    return total
+        weight = math.prod(weights[k][corner[k]] for k in axes)
+        total += weight * lattice[sum(places[k][corner[k]] for k in axes) % 4096]
+    return total.astype(np.float64)
 
 
 def _blob(points: Floats, centre: tuple[float, float, float], radius: float) -> Floats:
@@ -62,31 +64,57 @@ def _mix(colour: Floats, other: Floats, amount: Floats) -> Floats:
     return colour + (other - colour) * amount[..., None]
 
 
-def rasterise(uv: Floats, values: Floats, size: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Interpolate corner ``values`` (T, 3, C) of triangles with coordinates ``uv`` (T, 3, 2) over an image.
+@dataclass(frozen=True)
+class SkinMap:
+    """Which place of the skin every pixel of its image shows; the same for all people.
 
-    Returns:
-        (size, size, C) values and (size, size) where a triangle lies.
+    Attributes:
+        corners: (H, W, 3) vertices of the triangle there; zeros where there is none.
+        weights: (H, W, 3) barycentric weights.
+        covered: (H, W) where a triangle lies.
     """
-    grid, covered = np.zeros((size, size, values.shape[2])), np.zeros((size, size), bool)
-    pixels = uv * size - 0.5
-    for corners, value in zip(pixels, values, strict=True):
-        low = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
-        high = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 1, size)
-        edges = np.stack([corners[1] - corners[0], corners[2] - corners[0]], axis=1)
+
+    corners: Ints
+    weights: Floats
+    covered: npt.NDArray[np.bool_]
+
+    def of(self, values: Floats) -> Floats:
+        """(H, W, C) of ``values`` (V, C)."""
+        result: Floats = np.einsum("hwk,hwkc->hwc", self.weights, values[self.corners])
+        return result
+
+
+def skin_map(head: Geometry) -> SkinMap:
+    """Lay the skin's and the lips' triangles over the image."""
+    kinds = [MATERIALS.index("Skin"), MATERIALS.index("Lips")]
+    chosen = np.isin(head.materials, kinds)
+    # From the seams of lips and lids outwards: where image space is shared, the outer surface wins.
+    corners = np.where(head.faces < 0, head.faces[:, :1], head.faces)[chosen]
+    order = np.argsort(head.masks[corners][..., [MOUTH_RING, EYE_RING]].min(axis=2).mean(axis=1), kind="stable")
+    faces, uv = head.faces[chosen][order], head.uv[chosen][order]
+    quads = faces[:, 3] >= 0
+    triangles = np.concatenate([faces[:, :3], faces[quads][:, [0, 2, 3]]])
+    pixels = np.concatenate([uv[:, :3], uv[quads][:, [0, 2, 3]]]) * _SKIN_SIZE - 0.5
+    order = np.argsort(np.concatenate([np.arange(len(faces)), np.flatnonzero(quads)]), kind="stable")
+    shape = (_SKIN_SIZE, _SKIN_SIZE)
+    where, weight, covered = np.zeros((*shape, 3), np.int64), np.zeros((*shape, 3)), np.zeros(shape, bool)
+    for vertices, corner in zip(triangles[order], pixels[order], strict=True):
+        low = np.maximum(np.floor(corner.min(axis=0)).astype(int), 0)
+        high = np.minimum(np.ceil(corner.max(axis=0)).astype(int) + 1, _SKIN_SIZE)
+        edges = np.stack([corner[1] - corner[0], corner[2] - corner[0]], axis=1)
         area = edges[0, 0] * edges[1, 1] - edges[0, 1] * edges[1, 0]
         if (high <= low).any() or abs(area) < 1e-9:
             continue
         x, y = np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1]))
-        dx, dy = x - corners[0, 0], y - corners[0, 1]
+        dx, dy = x - corner[0, 0], y - corner[0, 1]
         b = (dx * edges[1, 1] - dy * edges[0, 1]) / area
         c = (dy * edges[0, 0] - dx * edges[1, 0]) / area
         inside = (b >= -1e-3) & (c >= -1e-3) & (b + c <= 1.001)
         at = y[inside], x[inside]
-        weights = np.stack([1 - b - c, b, c], axis=-1)[inside]
-        grid[at] = weights @ value
+        weight[at] = np.stack([1 - b - c, b, c], axis=-1)[inside]
+        where[at] = vertices
         covered[at] = True
-    return grid, covered
+    return SkinMap(where, weight, covered)
 
 
 def _spread(image: Floats, covered: npt.NDArray[np.bool_], steps: int) -> Floats:
@@ -103,24 +131,12 @@ def _spread(image: Floats, covered: npt.NDArray[np.bool_], steps: int) -> Floats
     return image
 
 
-def skin(head: Geometry) -> Bytes:
+def skin(head: Geometry, person: Person, place: SkinMap) -> Bytes:
     """The skin image: lips, blush, lids, brows' shade, scalp, creases, pores and a few freckles."""
-    kinds = [MATERIALS.index("Skin"), MATERIALS.index("Lips")]
-    chosen = np.isin(head.materials, kinds)
-    # From the seams of lips and lids outwards: where image space is shared, the outer surface wins.
-    corners = np.where(head.faces < 0, head.faces[:, :1], head.faces)[chosen]
-    order = np.argsort(head.masks[corners][..., [MOUTH_RING, EYE_RING]].min(axis=2).mean(axis=1), kind="stable")
-    faces, uv = head.faces[chosen][order], head.uv[chosen][order]
-    quads = faces[:, 3] >= 0
-    triangles = np.concatenate([faces[:, :3], faces[quads][:, [0, 2, 3]]])
-    triangle_uv = np.concatenate([uv[:, :3], uv[quads][:, [0, 2, 3]]])
-    place = np.concatenate([np.arange(len(faces)), np.flatnonzero(quads)])
-    order = np.argsort(place, kind="stable")
-    values = np.concatenate([head.base, head.masks, _crease(head)[:, None]], axis=1)
-    grid, covered = rasterise(triangle_uv[order], values[triangles[order]], _SKIN_SIZE)
-    colour = _skin_colour(grid[..., :3], grid[..., 3:6], grid[..., 6])
-    colour[~covered] = 0
-    return _bytes(_spread(colour, covered, 12))
+    grid = place.of(np.concatenate([head.base, head.masks, _crease(head)[:, None]], axis=1))[place.covered]
+    colour = np.zeros((*place.covered.shape, 3))
+    colour[place.covered] = _skin_colour(grid[..., :3], grid[..., 3:6], grid[..., 6], person)
+    return _bytes(_spread(colour, place.covered, 12))
 
 
 def _crease(head: Geometry) -> Floats:
@@ -145,8 +161,8 @@ def _crease(head: Geometry) -> Floats:
     return result
 
 
-def _skin_colour(p: Floats, masks: Floats, crease: Floats) -> Floats:
-    """sRGB (H, W, 3) of the skin at base mesh positions ``p`` with interpolated masks and crease."""
+def _skin_colour(p: Floats, masks: Floats, crease: Floats, person: Person) -> Floats:
+    """sRGB (..., 3) of the skin at base mesh positions ``p`` (..., 3) with interpolated masks and crease."""
     colour = np.broadcast_to(_TONE, p.shape).copy()
     colour *= (1 + 0.018 * noise(p, 0.35, 1) + 0.012 * noise(p, 0.12, 2) + 0.016 * noise(p, 0.018, 3))[..., None]
     colour *= 1 + 0.02 * noise(p, 0.5, 4)[..., None] * np.array([-0.3, 0.6, 1.0])
@@ -155,22 +171,26 @@ def _skin_colour(p: Floats, masks: Floats, crease: Floats) -> Floats:
     blush += 0.15 * _blob(p, (0.22, 7.22, 1.4), 0.16)
     colour = _mix(colour, _BLUSH, np.clip(blush * (1 + 0.25 * noise(p, 0.1, 5)), 0, 0.6))
     freckle = smoothstep(0.62, 0.85, noise(p, 0.017, 6)) * _blob(p, (0.26, 7.04, 1.45), 0.34)
-    colour = _mix(colour, np.array([0.62, 0.40, 0.30]), np.clip(0.22 * freckle, 0, 0.22))
-    colour = _mix(colour, np.array([0.52, 0.30, 0.25]), 0.45 * np.clip(crease, 0, 1))
+    colour = _mix(colour, np.array([0.62, 0.40, 0.30]), np.clip(0.22 * person.freckles * freckle, 0, 0.22))
+    colour = _mix(colour, np.array([0.52, 0.30, 0.25]), (0.45 + 0.3 * person.age) * np.clip(crease, 0, 1))
     colour = _mix(colour, np.array([0.93, 0.76, 0.66]), 0.25 * np.clip(-crease, 0, 1))
     colour = _eye_colour(colour, p, masks[..., EYE_RING])
-    colour = _lip_colour(colour, p, masks[..., MOUTH_RING])
+    beard = (1 - smoothstep(6.62, 6.80, p[..., 1] - 0.25 * np.abs(p[..., 0]))) * smoothstep(6.05, 6.3, p[..., 1])
+    beard *= smoothstep(0.5, 0.8, p[..., 2]) * (0.8 + 0.2 * noise(p, 0.012, 12))
+    colour = _mix(colour, np.array([0.46, 0.40, 0.38]), 0.55 * person.stubble * np.clip(beard, 0, 1))
+    colour = colour * (np.array(person.tone) / _TONE)
+    colour = _lip_colour(colour, p, masks[..., MOUTH_RING], np.array(person.lip))
     nostril = _blob(p, (0.085, 6.835, 1.50), 0.06)
     colour = _mix(colour, np.array([0.25, 0.10, 0.08]), np.clip(nostril * 1.3, 0, 0.9))
     face = (p[..., 2] > 0.9) & (p[..., 1] > 7.3) & (p[..., 1] < 7.7)
-    brow = np.zeros(p.shape[:2])
+    brow = np.zeros(p.shape[:-1])
     brow[face] = 1 - smoothstep(0.3, 1.35, brow_distance(p[face]))
     colour = _mix(colour, np.array([0.28, 0.18, 0.13]), 0.55 * brow)
-    level = hairline_level(p.reshape(-1, 3)).reshape(p.shape[:2])
+    level = hairline_level(p.reshape(-1, 3)).reshape(p.shape[:-1])
     level = np.where(p[..., 1] < 6.3, -1, level)
     level = np.where((np.abs(p[..., 0]) > 0.80) & (p[..., 1] < 7.5), -1, level)
     scalp = smoothstep(-0.055, 0.02, level + 0.022 * noise(p, 0.02, 8))
-    return _mix(colour, _HAIR_DARK, 0.9 * scalp)
+    return _mix(colour, np.array(person.hair_dark), 0.9 * scalp)
 
 
 def _eye_colour(colour: Floats, p: Floats, ring: Floats) -> Floats:
@@ -185,18 +205,18 @@ def _eye_colour(colour: Floats, p: Floats, ring: Floats) -> Floats:
     return _mix(colour, np.array([0.30, 0.12, 0.11]), smoothstep(0.2, 0.8, -ring))
 
 
-def _lip_colour(colour: Floats, p: Floats, ring: Floats) -> Floats:
+def _lip_colour(colour: Floats, p: Floats, ring: Floats, hue: Floats) -> Floats:
     """Vermilion with a soft border, darker toward the seam, with fine vertical lines."""
     lip = 1 - smoothstep(LIP_RING - 0.35, LIP_RING + 0.55, ring)
     lines = noise(p * np.array([1.0, 0.12, 0.12]), 0.012, 9)
-    tone = _LIP * (1 + 0.05 * lines + 0.05 * noise(p, 0.05, 10))[..., None]
-    tone = _mix(tone, np.array([0.36, 0.12, 0.13]), 0.75 * (1 - smoothstep(0.0, 3.2, ring)))
+    tone = hue * (1 + 0.05 * lines + 0.05 * noise(p, 0.05, 10))[..., None]
+    tone = _mix(tone, hue * (0.5, 0.34, 0.37), 0.75 * (1 - smoothstep(0.0, 3.2, ring)))
     colour = _mix(colour, tone, 0.88 * lip)
     border = np.exp(-(((ring - 8.4) / 0.8) ** 2))
-    return _mix(colour, np.array([0.93, 0.75, 0.66]), 0.16 * border)
+    return _mix(colour, np.minimum(colour * 1.12, 1.0), border)
 
 
-def eye() -> Bytes:
+def eye(person: Person) -> Bytes:
     """The eye image: half its width is 100 degrees from the pupil."""
     axis = (np.arange(_EYE_SIZE) + 0.5) / _EYE_SIZE * 2 - 1
     x, y = np.meshgrid(axis, axis)
@@ -209,8 +229,8 @@ def eye() -> Bytes:
     colour = _mix(colour, np.array([0.72, 0.36, 0.34]), 0.30 * veins)
     fibres = noise(ring * 1.0, 0.035, 21) * 0.6 + noise(ring, 0.09, 22) * 0.4
     depth = (polar - 10) / 18
-    iris = np.broadcast_to([0.50, 0.33, 0.14], colour.shape)
-    iris = _mix(iris, np.array([0.27, 0.27, 0.19]), smoothstep(0.1, 0.75, depth))
+    iris = np.broadcast_to(person.iris, colour.shape)
+    iris = _mix(iris, 0.62 * np.array(person.iris) + (0.0, 0.06, 0.09), smoothstep(0.1, 0.75, depth))
     iris = iris * (1 + 0.32 * fibres * smoothstep(0.0, 0.3, depth))[..., None]
     iris = _mix(iris, np.array([0.05, 0.04, 0.035]), smoothstep(0.70, 1.0, depth))
     iris = iris * (0.82 + 0.36 * smoothstep(0.3, -0.6, y / 0.28))[..., None]  # lit from above: brighter below
@@ -238,13 +258,13 @@ def mouth() -> Bytes:
     return _bytes(np.where((u > 0.75)[..., None], cavity, colour))
 
 
-def hair() -> Bytes:
+def hair(person: Person) -> Bytes:
     """The hair image: across is the angle around the knot, up is the way from it."""
     u, v = np.meshgrid((np.arange(_HAIR_SIZE) + 0.5) / _HAIR_SIZE, (np.arange(_HAIR_SIZE) + 0.5) / _HAIR_SIZE)
     turn = np.stack([np.cos(2 * np.pi * u), np.sin(2 * np.pi * u), v * 0.10], axis=-1)
     strand = 0.55 * noise(turn, 0.016, 30) + 0.35 * noise(turn, 0.05, 31) + 0.3 * noise(turn, 0.16, 32)
     tint = np.clip(0.33 + 0.45 * strand, 0, 1)
-    return _bytes(_mix(np.broadcast_to(_HAIR_DARK, (*u.shape, 3)), _HAIR_LIGHT, tint))
+    return _bytes(_mix(np.broadcast_to(person.hair_dark, (*u.shape, 3)), np.array(person.hair_light), tint))
 
 
 def _bytes(colour: Floats) -> Bytes:

@@ -11,14 +11,18 @@ from blender_cteg.heads.demo_head.materials import MATERIALS
 from blender_cteg.shared import ARKIT_CHANNELS
 
 from . import expressions
-from .geometry import Floats, Geometry, Ints, clip, compact, rings
+from .geometry import Bools, Floats, Geometry, Ints, clip, compact, rings, subdivide
 from .source import BaseMesh
 
 #: Masks: rings of faces from the lip seam and from the lid seam, and 1 in the mouth cavity and eye sockets.
 MOUTH_RING, EYE_RING, INNER = range(3)
 #: Rings up to this one belong to the vermilion of the lips.
 LIP_RING = 7
+#: The front rim of the lids, where lashes grow.
+LASH_RING = 3
 _RING_LIMIT = 15
+#: The arch of the teeth is this much narrower than as made.
+TEETH_NARROWER = 0.90
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,8 @@ def neckline_level(base: Floats) -> Floats:
     return result
 
 
-def base_geometry(mesh: BaseMesh, offsets: Floats, deltas: Floats, rigid: expressions.Rigid) -> Geometry:
-    """Every base vertex with identity, actions, weights and masks, and the body's faces."""
+def base_geometry(mesh: BaseMesh, offsets: Floats, deltas: Floats) -> Geometry:
+    """Every base vertex with identity, actions and masks, and the body's faces, the face's divided once; no weights."""
     body, islands = mesh.faces["body"], mesh.uv[mesh.face_uv["body"]].mean(axis=1)
     upper = mesh.vertices[body].mean(axis=1)[:, 1] > 4.8
     mouth = (islands[:, 0] > 0.7) & (islands[:, 1] <= 0.14) & upper
@@ -67,10 +71,17 @@ def base_geometry(mesh: BaseMesh, offsets: Floats, deltas: Floats, rigid: expres
         masks[np.setdiff1d(body[inner], seam), column] = -1
     masks[np.setdiff1d(body[mouth | sockets], body[outer]), INNER] = 1
     rest = seal_lips(mesh, mesh.vertices + offsets, masks[:, MOUTH_RING])
-    return Geometry(
-        mesh.vertices, rest, deltas.transpose(1, 0, 2).reshape(count, -1), bone_weights(mesh, rest, deltas, rigid),
-        masks, body[upper],
-    )  # fmt: skip
+    columns = deltas.transpose(1, 0, 2).reshape(count, -1)
+    coarse = Geometry(mesh.vertices, rest, columns, np.zeros((count, 5)), masks, body[upper])
+    return subdivide(coarse, acting(coarse))
+
+
+def acting(geometry: Geometry) -> Bools:
+    """(F,) the faces that expressions fold and stretch: from hairline to throat, without ears and inner parts."""
+    middle, inner = geometry.base[geometry.faces].mean(axis=1), geometry.masks[geometry.faces, INNER].max(axis=1)
+    x, y, z = np.abs(middle[:, 0]), middle[:, 1], middle[:, 2]
+    chosen: Bools = (z > 0.55) & (x < 0.78) & (y > 6.0) & (y < 7.95) & (inner == 0) & ((x < 0.66) | (z > 0.72))
+    return chosen
 
 
 def seal_lips(mesh: BaseMesh, rest: Floats, ring: Floats) -> Floats:
@@ -94,17 +105,13 @@ def seal_lips(mesh: BaseMesh, rest: Floats, ring: Floats) -> Floats:
     return result
 
 
-def bone_weights(mesh: BaseMesh, rest: Floats, deltas: Floats, rigid: expressions.Rigid) -> Floats:
-    """(V, 5): jaw by how far each vertex follows the jaw bone in jawOpen, neck by height, the rest to the root."""
-    action = ARKIT_CHANNELS.index("jawOpen")
-    rotation = expressions.rotation_matrix(rigid.rotations[action, 2])
-    motion = (rest - rigid.joints[2]) @ rotation.T + rigid.joints[2] - rest
-    jaw = (deltas[action] * motion).sum(axis=1) / ((motion**2).sum(axis=1) + 2e-3)
-    jaw = np.clip(jaw, 0.0, 1.0)
-    jaw[np.unique(mesh.faces["helper-lower-teeth"])] = 1.0
-    base = mesh.vertices
-    neck = smoothstep(5.75, 6.55, base[:, 1] + 0.25 * (base[:, 2] - 0.3))
-    weights = np.zeros((len(rest), 5))
+def bone_weights(geometry: Geometry, opened: Floats, rigid: expressions.Rigid) -> Floats:
+    """(V, 5): jaw by how far each vertex follows the jaw bone when ``opened`` (V, 3), neck by height, the rest root."""
+    rotation = expressions.rotation_matrix(rigid.rotations[ARKIT_CHANNELS.index("jawOpen"), 2])
+    motion = (geometry.rest - rigid.joints[2]) @ rotation.T + rigid.joints[2] - geometry.rest
+    jaw = np.clip((opened * motion).sum(axis=1) / ((motion**2).sum(axis=1) + 2e-3), 0.0, 1.0)
+    neck = smoothstep(5.75, 6.55, geometry.base[:, 1] + 0.25 * (geometry.base[:, 2] - 0.3))
+    weights = np.zeros((geometry.size, 5))
     weights[:, 2] = jaw
     weights[:, 1] = (1 - jaw) * neck
     weights[:, 0] = (1 - jaw) * (1 - neck)
@@ -120,7 +127,7 @@ def with_material(part: Geometry, material: str | Ints, uv: Floats | None = None
 def teeth(geometry: Geometry, mesh: BaseMesh, name: str) -> Geometry:
     """A row of teeth, set back behind the lips; texture: place along the arch and height, in the image's left half."""
     part = compact(replace(geometry, faces=mesh.faces[name]))
-    part = replace(part, rest=part.rest * (0.90, 1.0, 1.0) + (0.0, -0.045 if "upper" in name else 0.0, 0.0))
+    part = replace(part, rest=part.rest * (TEETH_NARROWER, 1.0, 1.0) + (0.0, -0.045 if "upper" in name else 0.0, 0.0))
     arch = np.arctan2(part.base[:, 0], part.base[:, 2] - 1.05)
     low, high = part.base[:, 1].min(), part.base[:, 1].max()
     height = (part.base[:, 1] - low) / (high - low)
@@ -197,7 +204,7 @@ def eyeball(eye: Eye, name_index: tuple[int, int, int], columns: int, rotations:
     uv = 0.5 + 0.5 * flat[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     count = len(points)
     deltas = np.zeros((count, columns // 3, 3))
-    for action in range(columns // 3):
+    for action in range(len(rotations)):
         turn = expressions.rotation_matrix(rotations[action, eye.joint])
         deltas[:, action] = (points - eye.centre) @ turn.T + eye.centre - points
     weights = np.zeros((count, 5))

@@ -3,31 +3,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import bpy
 
+from ...sentences import told, translated
 from ...shared import ARKIT_CHANNELS, FLAME_EXPRESSIONS
 from ..geometry import find_axes
 from ..mapping import Mapping, MappingError, stored_mapping
-from ..rig import Kind, Rig, shorten
+from ..rig import Kind, Rig, bone_label, role_label, shorten
 from .character import armature_of, belongs, keyed_meshes, meshes_under
-from .editable import OVERRIDE_ADVICE, why_broken, why_linked
+from .editable import override_advice, why_broken, why_linked
 from .naming import KeyNames, is_modelling
-from .parts import (
-    FEWEST_KEYS,
-    Joined,
-    bones_by_role,
-    join_arkit,
-    keys_of_mapping,
-    recognise,
-    share,
-    used_channels,
-)
+from .parts import FEWEST_KEYS, Joined, bones_by_role, join_arkit, keys_of_mapping, recognise, share, used_channels
 
 __all__ = ["FEWEST_KEYS", "detect_rig"]
-
-_WHAT_TO_CHOOSE: Final = "Choose a mesh with FLAME or ARKit shape keys, or add the demo head."
 
 
 def detect_rig(obj: bpy.types.Object | None) -> Rig:
@@ -43,34 +33,38 @@ def detect_rig(obj: bpy.types.Object | None) -> Rig:
     try:
         return _detect(obj)
     except ReferenceError:
-        return Rig(problem=f"The chosen face was deleted. {_WHAT_TO_CHOOSE}")
+        return Rig(problem=told("The chosen face was deleted. {advice}", advice=_advice()))
 
 
 def _detect(obj: bpy.types.Object | None) -> Rig:
     if obj is None:
-        return Rig(problem=f"No face is chosen. {_WHAT_TO_CHOOSE}")
+        return Rig(problem=told("No face is chosen. {advice}", advice=_advice()))
     if obj.type == "MESH":
         keyed = keyed_meshes()
         # Of equals the chosen one, so it is asked first.
         faces = [obj, *(mesh for mesh in keyed if mesh != obj and belongs(mesh, obj))]
         return _face(max(faces, key=_known_keys), keyed)
     if obj.type not in {"ARMATURE", "EMPTY"}:
-        return Rig(problem=f"{obj.name} is {_article(obj.type)}, not a mesh. {_WHAT_TO_CHOOSE}")
+        kind = translated(obj.bl_rna.properties["type"].enum_items[obj.type].name)
+        return Rig(problem=told("{name} ({kind}) is not a mesh. {advice}", name=obj.name, kind=kind, advice=_advice()))
     keyed = keyed_meshes()
     meshes = meshes_under(obj, keyed)
     if not meshes and obj.parent is not None:  # importers hang Empties on characters: sockets, names that were taken
         return _detect(obj.parent)
     if not meshes and obj.type == "EMPTY":
         if obj.instance_collection is not None:
-            return Rig(problem=f"{obj.name} shows a linked collection. {OVERRIDE_ADVICE}")
-        return Rig(problem=f"{obj.name} is an empty with no face below it. {_WHAT_TO_CHOOSE}")
+            sentence = "{name} shows a linked collection. {advice}"
+            return Rig(problem=told(sentence, name=obj.name, advice=override_advice()))
+        return Rig(problem=told("{name} is an empty with no face below it. {advice}", name=obj.name, advice=_advice()))
     if not meshes:
-        return Rig(problem=f"{obj.name} is an armature that deforms no mesh with shape keys. {_WHAT_TO_CHOOSE}")
+        sentence = "{name} is an armature that deforms no mesh with shape keys. {advice}"
+        return Rig(problem=told(sentence, name=obj.name, advice=_advice()))
     face = max(meshes, key=_known_keys)
     others = [m for m in meshes if _known_keys(m) >= FEWEST_KEYS and not belongs(face, m) and not belongs(m, face)]
     if others:
-        names = sorted(mesh.name for mesh in (face, *others))
-        return Rig(problem=f"There are several characters below {obj.name}. Choose one face: {shorten(names)}.")
+        names = shorten(sorted(mesh.name for mesh in (face, *others)))
+        sentence = "There are several characters below {name}. Choose one face: {names}."
+        return Rig(problem=told(sentence, name=obj.name, names=names))
     return _face(face, keyed)
 
 
@@ -79,16 +73,18 @@ def _face(obj: bpy.types.Object, keyed: list[bpy.types.Object]) -> Rig:
     names = _names(obj)
     stored, damage = _stored(obj.data)
     if not names and stored is None:
-        return Rig(object=obj, problem=f"{obj.name} has no shape keys. {_WHAT_TO_CHOOSE}")
+        problem = told("{name} has no shape keys. {advice}", name=obj.name, advice=_advice())
+        return Rig(object=obj, problem=problem)
     found = recognise(names)
     kind, label, problem = found.kind, found.label, ""
     if kind == "NONE" and stored is not None:
-        kind, label = "CUSTOM", "Own names"
+        kind, label = "CUSTOM", told("Own names")
     elif kind == "NONE":  # what of it is known is a start for the mapping editor
-        problem = damage or (
-            f"The shape keys of {obj.name} ({shorten(names, 3)}) follow neither FLAME's names (Exp1, Exp2, "
-            "...) nor ARKit's (jawOpen, mouthSmileLeft, ...). Map them in the Mapping panel, or choose another face."
-        )
+        problem = damage or told(
+            "The shape keys of {name} ({names}) follow neither FLAME's names (Exp1, Exp2, ...) nor ARKit's (jawOpen, "
+            "mouthSmileLeft, ...). Map them in the Mapping panel, or choose another face.",
+            name=obj.name, names=shorten(names, 3),
+        )  # fmt: skip
     mapping = stored or Mapping("")
     others = [mesh for mesh in keyed if mesh != obj and belongs(obj, mesh)]
     joined, driven = _join(kind, names, mapping, others)
@@ -162,14 +158,15 @@ def _split(meshes: list[bpy.types.Object]) -> tuple[tuple[bpy.types.Object, ...]
     """The meshes that can follow, and a sentence about each that cannot."""
     reasons = {mesh: why_broken(mesh) or why_linked(mesh) for mesh in meshes}
     followers = tuple(mesh for mesh, reason in reasons.items() if reason is None)
-    return followers, [f"{mesh.name} stays as it is. {reason}" for mesh, reason in reasons.items() if reason]
+    sentence = "{name} stays as it is. {reason}"
+    return followers, [told(sentence, name=mesh.name, reason=reason) for mesh, reason in reasons.items() if reason]
 
 
 def _doubles(keys: KeyNames | None) -> list[str]:
     if keys is None or not keys.doubled:
         return []
-    pairs = [f"{ignored} like {driven}" for ignored, driven in keys.doubled.items()]
-    return [f"Keys of the same meaning, of which only the second moves: {shorten(pairs, 3)}."]
+    pairs = [told("{ignored} like {driven}", ignored=one, driven=other) for one, other in keys.doubled.items()]
+    return [told("Keys of the same meaning, of which only the second moves: {pairs}.", pairs=shorten(pairs, 3))]
 
 
 def _missing(kind: Kind, keys: dict[str, tuple[str, ...]], bones: dict[str, str]) -> tuple[str, ...]:
@@ -179,13 +176,13 @@ def _missing(kind: Kind, keys: dict[str, tuple[str, ...]], bones: dict[str, str]
         holes = [f"Exp{i}" for i, channel in enumerate(FLAME_EXPRESSIONS, 1) if channel not in keys]
         wanted = holes if len(holes) <= 5 else []  # a smaller basis: the count says it
         if "jaw" not in bones and "jawOpen" not in keys:
-            wanted.append("jaw")
-        eyes = [role.replace("_", " ") for role in ("left_eye", "right_eye") if role not in bones]
-        wanted += ["eyes"] if len(eyes) == 2 else eyes
+            wanted.append(role_label("jaw"))
+        eyes = [role_label(role) for role in ("left_eye", "right_eye") if role not in bones]
+        wanted += [told("eyes")] if len(eyes) == 2 else eyes
     else:
         wanted = [channel for channel in ARKIT_CHANNELS if channel not in keys]
     if "neck" not in bones and "head" not in bones:
-        wanted.append("neck" if kind == "FLAME" else "head bone")
+        wanted.append(role_label("neck") if kind == "FLAME" else bone_label("head"))
     return tuple(wanted)
 
 
@@ -195,12 +192,11 @@ def _leads_nowhere(
     """A sentence when a face can be moved by nothing but its mapping, and that names nothing the face has."""
     if kind != "CUSTOM" or armature is not None or not set(_names(obj)).isdisjoint(mapping.shape_keys):
         return None
-    return (
-        f"The mapping stored on {obj.data.name} names no shape key of {obj.name}. Choose its targets in the Mapping "
-        "panel, or remove it."
-    )
+    return told(
+        "The mapping stored on {mesh} names no shape key of {name}. Choose its targets in the Mapping panel, or remove "
+        "it.", mesh=obj.data.name, name=obj.name,
+    )  # fmt: skip
 
 
-def _article(object_type: str) -> str:
-    word = object_type.replace("_", " ").lower()
-    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+def _advice() -> str:
+    return told("Choose a mesh with FLAME or ARKit shape keys, or add the demo head.")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Actions: what each ARKit action does to a few hundred points of a face, measured on two faces (numpy only).
 
-The first 68 points are the Multi-PIE landmarks. ``makehuman``: the CC0 face units of the demo head, whose performances
-the default checkpoint was taught by; ``ict``: ICT FaceKit, an independent artist's. The two differ by as much as two
-people do (docs/rigs.md has the numbers), so which one is meant is part of every result.
+The first 68 points are the Multi-PIE landmarks. ``ict``: ICT FaceKit, whose actions the demo head carries too;
+``makehuman``: MakeHuman's CC0 face units, an independent artist's. The two differ by as much as two people do
+(docs/rigs.md has the numbers), so which one is meant is part of every result.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def template() -> Template:
 
 
 @cache
-def action_displacements(source: Source = "makehuman") -> MappingABC[str, Floats]:
+def action_displacements(source: Source = "ict") -> MappingABC[str, Floats]:
     """ARKit channel -> displacements of the template's points at full strength, shape (P, 3), in eye distances.
 
     Channels that move no point of the skin (tongueOut) are left out.

@@ -52,9 +52,10 @@ def to_arkit(clip: Clip, face: FaceGeometry, points: Points, mapping: Mapping, e
     """
     if clip.space != "flame53" or mapping.source_space != "arkit55":
         raise MappingError(
-            f"Only flame53 clips are read as ARKit actions, through a mapping from arkit55; this clip is {clip.space} "
-            f"and the mapping reads {mapping.source_space}. Choose another checkpoint or another mapping."
-        )
+            "Only flame53 clips are read as ARKit actions, through a mapping from arkit55; this clip is {space} and "
+            "the mapping reads {other}. Choose another checkpoint or another mapping.",
+            space=clip.space, other=mapping.source_space,
+        )  # fmt: skip
     fitted = Fitted.of(face, points)
     looks, channels = _looks(fitted), (*FLAME_EXPRESSIONS, *JAW_CHANNELS)
     place = {channel: column for column, channel in enumerate(channels)}

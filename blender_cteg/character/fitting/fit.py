@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from ...sentences import Told, told
 from ...shared import HEAD_CHANNELS
 from ..detection.naming import load_table
 from ..direct import EYE_TURNS, Vector, X, Y, Z
@@ -41,8 +42,9 @@ _CONTOUR, _RIGHT_EYE, _LEFT_EYE = slice(0, 17), slice(36, 42), slice(42, 48)
 _SMALLEST: Final = 1e-3
 
 
-class NoPoints(ValueError):
-    """The face's landmarks are neither known nor found.
+class NoPoints(Told, ValueError):
+    """The face's landmarks are neither known nor found. It says so in a predicate: what is read through the face, and
+    what else could be done, is said around it.
 
     Attributes:
         advice: what gives the face landmarks, to begin a sentence with.
@@ -102,13 +104,14 @@ def face_points(face: FaceGeometry) -> Points:
             return points
     if face.landmarks is not None:
         return at_vertices(face.landmarks)
-    listed = "list the vertices of its 68 landmarks in the mesh's custom property 'cteg_landmarks'"
     if face.eyes is None:
-        raise NoPoints(
-            "has no landmarks and no eye bones to find them by",
-            f"Name its eye bones left_eye and right_eye, or {listed}",
+        advice = told(
+            "Name its eye bones left_eye and right_eye, or list the vertices of its 68 landmarks in the mesh's custom "
+            "property 'cteg_landmarks'"
         )
-    raise NoPoints("has a skin on which no face was found around its eye bones", f"{listed[0].upper()}{listed[1:]}")
+        raise NoPoints("has no landmarks and no eye bones to find them by", advice)
+    advice = told("List the vertices of its 68 landmarks in the mesh's custom property 'cteg_landmarks'")
+    raise NoPoints("has a skin on which no face was found around its eye bones", advice)
 
 
 def eye_distance(places: Floats) -> float:
@@ -179,7 +182,7 @@ def fit_mapping(
     return Mapping("arkit55", {k: row for k, row in shape_keys.items() if row}, bones, residual_mm, origin="fit")
 
 
-def residual_percent(mapping: Mapping, source: Source = "makehuman") -> dict[str, float]:
+def residual_percent(mapping: Mapping, source: Source = "ict") -> dict[str, float]:
     """The residuals of a fit in per cent of each action's own displacement (root mean square over the landmarks)."""
     percent = {}
     for channel, displacement in action_displacements(source).items():
@@ -215,7 +218,7 @@ class Fitted:
         places = points.of(face.vertices)
         unit = eye_distance(places)
         if not unit > 1e-9:
-            raise NoPoints("has both eyes in one place", "Check its rest shape and its landmarks")
+            raise NoPoints("has both eyes in one place", told("Check its rest shape and its landmarks"))
         weights = np.ones(points.size)
         weights[_CONTOUR] = CONTOUR_WEIGHT
         jaw = None
@@ -225,7 +228,7 @@ class Fitted:
         columns = [points.of(offsets).ravel() / unit for offsets in face.offsets.values()]
         basis = np.stack(columns, axis=1) if columns else np.zeros((3 * points.size, 0))
         if not np.isfinite(basis).all():
-            raise NoPoints("has a shape key with a coordinate that is not a number", "Remove that key")
+            raise NoPoints("has a shape key with a coordinate that is not a number", told("Remove that key"))
         return cls(points, list(face.offsets), basis, weights, jaw, key)
 
     @property

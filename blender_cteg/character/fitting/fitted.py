@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ...sentences import told
 from ...storage import StoredError, from_text, to_text
 from ..geometry import face_geometry
 from ..mapping import MESH_PROPERTY, Mapping, MappingError, stored_mapping
@@ -36,9 +37,9 @@ def fitted_mapping(rig: Rig) -> Mapping:
         mapping = fit_mapping(face_geometry(rig))
     except NoPoints as error:
         raise MappingError(
-            f"{rig.object.name} {error}, so expressions cannot be fitted to it. {error.advice}, or use a "
-            "checkpoint that speaks flame53."
-        ) from None
+            "{name} {problem}, so expressions cannot be fitted to it. {advice}, or use a checkpoint that speaks "
+            "flame53.", name=rig.object.name, problem=error, advice=error.advice,
+        ) from None  # fmt: skip
     if mesh.is_editable and (kept is None or is_fitted(mesh)):
         mesh[MESH_PROPERTY] = mapping.to_json()
         mesh[FIT_PROPERTY] = to_text({"keys": print_now, "mapping": _hash(mesh[MESH_PROPERTY])})
@@ -75,7 +76,8 @@ def refit(rig: Rig) -> Mapping:
     assert rig.object is not None
     mesh: Any = rig.object.data
     if not mesh.is_editable:
-        raise MappingError(f"The mesh {mesh.name} is linked from another file. Make a library override of it first.")
+        sentence = "The mesh {name} is linked from another file. Make a library override of it first."
+        raise MappingError(sentence, name=mesh.name)
     before = {name: mesh[name] for name in (MESH_PROPERTY, FIT_PROPERTY) if name in mesh}
     for name in before:
         del mesh[name]
@@ -111,10 +113,11 @@ def fit_lines(rig: Rig, mapping: Mapping | None) -> list[str]:
         return []
     lines, mesh = fit_summary(mapping), rig.object.data
     if _record(mesh).get("outdated") and not is_fitted(mesh):
-        lines.append(
-            f"The shape keys of {mesh.name} changed after its mapping was fitted. The mapping was edited, so it was "
-            "kept; Fit Again starts over from the new keys."
+        sentence = (
+            "The shape keys of {name} changed after its mapping was fitted. The mapping was edited, so it was kept; "
+            "Fit Again starts over from the new keys."
         )
+        lines.append(told(sentence, name=mesh.name))
     return lines
 
 
@@ -124,9 +127,9 @@ def fit_summary(mapping: Mapping) -> list[str]:
     if not percent:
         return []
     good = sum(value <= GOOD_PERCENT for value in percent.values())
-    line = f"Fit: {good} of {len(percent)} actions within {GOOD_PERCENT:.0f} %"
+    line = told("Fit: {good} of {count} actions within {most:.0f} %", good=good, count=len(percent), most=GOOD_PERCENT)
     weak = [c for c in sorted(percent, key=lambda c: -percent[c]) if percent[c] > GOOD_PERCENT]
-    return [f"{line}; weakest: {shorten(weak, 2)}" if weak else line]
+    return [told("{line}; weakest: {names}", line=line, names=shorten(weak, 2)) if weak else line]
 
 
 def residual_table(mapping: Mapping) -> list[tuple[str, float, float]]:

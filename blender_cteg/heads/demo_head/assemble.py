@@ -12,10 +12,20 @@ import bpy
 import numpy as np
 
 from ..assembly import add_key, add_objects, all_or_nothing, bind, make_bones, select_only, to_blender
-from . import SCHEMA_VERSION, DemoHeadError
+from . import PEOPLE, SCHEMA_VERSION, DemoHeadError
 from .materials import LOOKS
 
-_BAKE_HINT: Final = "run `python3.11 build.py head` to bake it"
+#: Who is added unless somebody else is asked for.
+DEFAULT: Final = next(iter(PEOPLE))
+#: Radius of a bone's ring and where it is along the bone's own axes, metres: y up for root and neck, forwards and z
+#: down for the others.
+_RINGS: Final = {
+    "root": (0.15, (0.0, 0.0, 0.0)),
+    "neck": (0.085, (0.0, 0.02, 0.0)),
+    "jaw": (0.02, (0.0, 0.14, 0.075)),
+    "left_eye": (0.012, (0.0, 0.05, 0.0)),
+    "right_eye": (0.012, (0.0, 0.05, 0.0)),
+}
 #: Mapping entries smaller than this are left out.
 _SMALLEST: Final = 1e-5
 
@@ -25,21 +35,37 @@ def locate_head_asset() -> Path:
     return Path(__file__).with_name("head.npz")
 
 
-def load_head(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a baked head (see `bake.bake`). DemoHeadError when it is missing, damaged or of another layout."""
+def load_head(path: Path, person: str = DEFAULT) -> dict[str, np.ndarray]:
+    """The arrays of one person's baked head, in FLAME's layout (see `bake.bake`).
+
+    DemoHeadError when the file is missing, damaged or of another layout.
+    """
     if not path.is_file():
-        raise DemoHeadError(f"the demo head {path.name} is missing; {_BAKE_HINT}")
+        raise DemoHeadError(
+            "The demo head {file} is missing; run `python3.11 build.py head` to bake it.", file=path.name
+        )
     try:
         with np.load(path, allow_pickle=False) as archive:
             if int(archive["schema_version"]) != SCHEMA_VERSION:
-                raise DemoHeadError(f"the demo head {path.name} was baked by another version; {_BAKE_HINT} again")
-            return {name: archive[name] for name in archive.files if name != "arkit_deltas"}
+                raise DemoHeadError(
+                    "The demo head {file} was baked by another version; run `python3.11 build.py head` to bake it "
+                    "again.", file=path.name,
+                )  # fmt: skip
+            head = {name: archive[name] for name in archive.files if "/" not in name and name != "arkit_deltas"}
+            own = [name for name in archive.files if name.startswith(f"{person}/")]
+            head |= {name.removeprefix(f"{person}/"): archive[name] for name in own}
+            if "blinks" in head:  # lids meet around one's own eyes; all else is the same for all
+                for blink, delta in zip(("eyeBlinkLeft", "eyeBlinkRight"), head["blinks"].T, strict=True):
+                    key, full = _strength(head, blink)
+                    head["shapedirs"][:, :, key] = delta.T / full
+            return head
     except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise DemoHeadError(f"the demo head {path.name} is damaged; {_BAKE_HINT} again") from error
+        sentence = "The demo head {file} is damaged; run `python3.11 build.py head` to bake it again."
+        raise DemoHeadError(sentence, file=path.name) from error
 
 
-def add_demo_head(context: bpy.types.Context, name: str = "CTEG Head") -> bpy.types.Object:
-    """Add the demo head at the 3D cursor and make it the only selected, active object.
+def add_demo_head(context: bpy.types.Context, name: str = "CTEG Head", person: str = DEFAULT) -> bpy.types.Object:
+    """Add a demo head, one of `PEOPLE`, at the 3D cursor and make it the only selected, active object.
 
     Returns:
         The mesh object: shape keys Basis, Exp1..Exp50, child of an armature with bones root, neck, jaw, left_eye
@@ -48,16 +74,16 @@ def add_demo_head(context: bpy.types.Context, name: str = "CTEG Head") -> bpy.ty
     Raises:
         DemoHeadError: the baked head is missing or damaged, or the scene cannot take objects; nothing is added.
     """
-    head = load_head(locate_head_asset())
+    head = load_head(locate_head_asset(), person)
     try:
         with all_or_nothing(context) as made:
-            return _add(context, name, head, made)
+            return _add(context, name, person, head, made)
     except RuntimeError as error:  # what Blender's operators raise
-        raise DemoHeadError(f"the demo head cannot be added to this scene: {error}") from error
+        raise DemoHeadError("The demo head cannot be added to this scene: {why}", why=error) from error
 
 
 def _add(
-    context: bpy.types.Context, name: str, head: dict[str, np.ndarray], made: list[bpy.types.ID]
+    context: bpy.types.Context, name: str, person: str, head: dict[str, np.ndarray], made: list[bpy.types.ID]
 ) -> bpy.types.Object:
     mesh = bpy.data.meshes.new(name)
     made.append(mesh)
@@ -69,10 +95,33 @@ def _add(
     face, rig = add_objects(context, name, mesh, made)
     joints, names = head["J_regressor"] @ head["v_template"], head["joint_names"].tolist()
     make_bones(context, rig, joints, head["kintree_table"][0].tolist(), names)
+    _out_of_the_skin(rig, made)
     _add_shape_keys(face, head)
     bind(face, rig, head["weights"], names)
+    face.asset_mark()
+    face.use_fake_user = False  # marking sets it, and a deleted head would stay in the file
+    face.asset_data.description = PEOPLE[person][1]
+    face.asset_data.license = "CC0 1.0 (mesh), MIT (expressions)"
     select_only(context, face)
     return face
+
+
+def _out_of_the_skin(rig: bpy.types.Object, made: list[bpy.types.ID]) -> None:
+    """Show every bone as a ring around or before the part that it turns, instead of a stick inside it."""
+    turn = np.linspace(0, 2 * np.pi, 32, endpoint=False)
+    name = f"{rig.name}_Ring"
+    ring = bpy.data.meshes.new(name)
+    made.append(ring)
+    corners = [(float(np.cos(a)), 0.0, float(np.sin(a))) for a in turn]
+    ring.from_pydata(corners, [(i, (i + 1) % len(corners)) for i in range(len(corners))], [])
+    shape = bpy.data.objects.new(name, ring)
+    made.append(shape)
+    for bone in rig.pose.bones:
+        radius, place = _RINGS[bone.name]
+        bone.custom_shape = shape
+        bone.use_custom_shape_bone_size = False
+        bone.custom_shape_scale_xyz = (radius, radius, radius)
+        bone.custom_shape_translation = place
 
 
 def _fill_mesh(mesh: bpy.types.Mesh, head: dict[str, np.ndarray]) -> None:
@@ -92,12 +141,34 @@ def _fill_mesh(mesh: bpy.types.Mesh, head: dict[str, np.ndarray]) -> None:
 
 
 def _add_shape_keys(face: bpy.types.Object, head: dict[str, np.ndarray]) -> None:
-    """Basis and Exp1..Exp50, with sliders wide enough for expression coefficients."""
+    """Basis and Exp1..Exp50, with sliders wide enough for expression coefficients, and the correctives they drive."""
     points, directions = head["v_template"], head["shapedirs"]
     face.shape_key_add(name="Basis", from_mix=False)
     for index in range(directions.shape[2]):
         add_key(face, f"Exp{index + 1}", points + directions[:, :, index])
+    for pair, fix in zip(head["corrective_pairs"].tolist(), head["correctives"], strict=True):
+        key = add_key(face, f"Fix_{pair[0]}_{pair[1]}", points + fix.astype(np.float32))
+        _drive(key, [_strength(head, action) for action in pair])
     face.active_shape_key_index = 0
+
+
+def _strength(head: dict[str, np.ndarray], action: str) -> tuple[int, float]:
+    """The index of the expression that is an action, and its value where the action is at 1."""
+    gains = head["arkit_to_exp"][head["arkit_channels"].tolist().index(action)]
+    return int(np.abs(gains).argmax()), float(gains[np.abs(gains).argmax()])
+
+
+def _drive(key: bpy.types.ShapeKey, factors: list[tuple[int, float]]) -> None:
+    """Let ``key`` be the product of the strengths, each 0 to 1, of other keys."""
+    driver = key.driver_add("value").driver
+    for letter, (index, _) in zip("ab", factors, strict=True):
+        variable = driver.variables.new()
+        variable.name = letter
+        variable.targets[0].id_type = "KEY"
+        variable.targets[0].id = key.id_data
+        variable.targets[0].data_path = f'key_blocks["Exp{index + 1}"].value'
+    terms = [f"min(max({letter} / {full:g}, 0), 1)" for letter, (_, full) in zip("ab", factors, strict=True)]
+    driver.expression = " * ".join(terms)
 
 
 def mapping_from_head(head: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -143,21 +214,35 @@ def _image(name: str, pixels: np.ndarray, made: list[bpy.types.ID]) -> bpy.types
     return image
 
 
+def _add_pores(tree: bpy.types.NodeTree, shader: bpy.types.Node, strength: float) -> None:
+    """Fine bumps that stay with the skin."""
+    place, noise, bump = (tree.nodes.new(f"ShaderNode{kind}") for kind in ("TexCoord", "TexNoise", "Bump"))
+    for step, node in enumerate((bump, noise, place)):
+        node.location = (-320 - 200 * step, -200)
+    noise.inputs["Scale"].default_value = 420.0
+    noise.inputs["Detail"].default_value = 3.0
+    bump.inputs["Strength"].default_value = strength
+    bump.inputs["Distance"].default_value = 0.0005
+    tree.links.new(place.outputs["UV"], noise.inputs["Vector"])
+    tree.links.new(noise.outputs[0], bump.inputs["Height"])
+    tree.links.new(bump.outputs["Normal"], shader.inputs["Normal"])
+
+
 def _materials(name: str, head: dict[str, np.ndarray], made: list[bpy.types.ID]) -> list[bpy.types.Material]:
     """One material per slot; those of one part of the face share an image."""
     images: dict[str, bpy.types.Image] = {}
     result = []
-    for slot in head["materials"].tolist():
-        look = LOOKS[slot]
+    for slot, own in zip(head["materials"].tolist(), head["colours"].tolist(), strict=True):
+        look, colour = LOOKS[slot], (*own, 1.0)
         material = bpy.data.materials.new(f"{name} {slot}")
         made.append(material)
         if bpy.app.version < (5, 0):
             material.use_nodes = True
-        material.diffuse_color = (*look.colour, 1.0)
+        material.diffuse_color = colour
         material.roughness = look.roughness
         tree = material.node_tree
         shader = next(node for node in tree.nodes if node.type == "BSDF_PRINCIPLED")
-        shader.inputs["Base Color"].default_value = (*look.colour, 1.0)
+        shader.inputs["Base Color"].default_value = colour
         shader.inputs["Roughness"].default_value = look.roughness
         shader.inputs["Subsurface Weight"].default_value = look.subsurface
         shader.inputs["Subsurface Radius"].default_value = (0.012, 0.004, 0.002)
@@ -165,6 +250,8 @@ def _materials(name: str, head: dict[str, np.ndarray], made: list[bpy.types.ID])
         shader.inputs["Specular IOR Level"].default_value = look.specular
         shader.inputs["Coat Weight"].default_value = look.coat
         shader.inputs["Coat Roughness"].default_value = 0.03
+        if look.pores:
+            _add_pores(tree, shader, look.pores)
         if look.image is not None and f"image_{look.image}" in head:
             if look.image not in images:
                 images[look.image] = _image(f"{name} {look.image}", head[f"image_{look.image}"], made)

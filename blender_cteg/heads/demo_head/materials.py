@@ -18,6 +18,7 @@ class Look:
         subsurface: strength of subsurface scattering, 0 to 1.
         coat: strength of a clear coat, 0 to 1 (the cornea's wetness).
         specular: strength of reflections, 0 to 1; 0.5 is ordinary matter.
+        pores: strength of fine bumps, 0 to 1.
     """
 
     colour: tuple[float, float, float]
@@ -26,11 +27,12 @@ class Look:
     subsurface: float = 0.0
     coat: float = 0.0
     specular: float = 0.5
+    pores: float = 0.0
 
 
 LOOKS: Final = {
-    "Skin": Look((0.70, 0.43, 0.32), 0.48, "skin", 0.12),
-    "Lips": Look((0.47, 0.17, 0.15), 0.36, "skin", 0.12),
+    "Skin": Look((0.70, 0.43, 0.32), 0.48, "skin", 0.2, pores=0.35),
+    "Lips": Look((0.47, 0.17, 0.15), 0.36, "skin", 0.2, pores=0.2),
     "Mouth": Look((0.06, 0.010, 0.010), 0.6, "mouth"),
     "Eye": Look((0.62, 0.58, 0.55), 0.12, "eye", 0.0, 1.0),
     "Iris": Look((0.10, 0.045, 0.02), 0.12, "eye", 0.0, 1.0),

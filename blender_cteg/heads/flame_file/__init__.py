@@ -7,13 +7,19 @@ turns the model into objects.
 
 from __future__ import annotations
 
+from ...sentences import Told
 
-class FlameFileError(ValueError):
+
+class FlameFileError(Told, ValueError):
     """A FLAME file or template that cannot be used; the message is a sentence for the animator."""
 
 
-class Refusal(Exception):
-    """Why a file or one of its fields is not what it should be; a clause such as "names os.system, which …"."""
+class Refusal(Told):
+    """Why a file or one of its fields is not what it should be; a predicate such as "names os.system, which …".
+
+    Files, UV templates and fields have dozens of them in common, so each is told without its subject, and the
+    sentences around them have a place for it.
+    """
 
 
 def shown(name: str, most: int = 80) -> str:

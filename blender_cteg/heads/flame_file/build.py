@@ -65,7 +65,7 @@ def add_flame(
             select_only(context, face)
             return face
     except RuntimeError as error:  # what Blender's operators raise
-        raise FlameFileError(f"The face cannot be added to this scene: {error}") from error
+        raise FlameFileError("The face cannot be added to this scene: {why}", why=error) from error
 
 
 def _fill_mesh(mesh: bpy.types.Mesh, model: FlameModel, uv: Floats | None) -> None:

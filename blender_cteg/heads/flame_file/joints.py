@@ -13,6 +13,7 @@ import bpy
 import numpy as np
 from mathutils import Vector
 
+from ...sentences import told
 from ..assembly import to_blender
 from . import FlameFileError
 from .read import JOINTS, FlameModel
@@ -33,12 +34,12 @@ def remember_joints(mesh: bpy.types.Mesh, model: FlameModel, identities: int) ->
 def joints_problem(face: bpy.types.Object | None) -> str:
     """Why the bones of ``face`` cannot be fitted to its identity, as a sentence; "" when they can."""
     if face is None or face.type != "MESH" or len(face.data.get(JOINTS_PROPERTY, ())) < 2:
-        return "Choose a face that was imported from a FLAME file with identity keys as the target."
+        return told("Choose a face that was imported from a FLAME file with identity keys as the target.")
     rig = face.find_armature()
     if rig is None or any(name not in rig.data.bones for name in JOINTS):
-        return f"{face.name} has no armature with the bones {', '.join(JOINTS)}."
+        return told("{name} has no armature with the bones {bones}.", name=face.name, bones=", ".join(JOINTS))
     if not rig.data.is_editable or face.data.shape_keys is None:
-        return f"{rig.name} cannot be edited; fit its bones in the file that it is linked from."
+        return told("{name} cannot be edited; fit its bones in the file that it is linked from.", name=rig.name)
     return ""
 
 
@@ -71,7 +72,8 @@ def fit_bones(context: bpy.types.Context, face: bpy.types.Object) -> float:
             bone.head, bone.tail = bone.head + way, bone.tail + way
             farthest = max(farthest, way.length)
     except RuntimeError as error:
-        raise FlameFileError(f"{rig.name} cannot be edited: {error} Show it in the scene, then try again.") from error
+        sentence = "{name} cannot be edited: {why} Show it in the scene, then try again."
+        raise FlameFileError(sentence, name=rig.name, why=error) from error
     finally:
         if rig.mode == "EDIT":
             bpy.ops.object.mode_set(mode="OBJECT")

@@ -8,8 +8,7 @@ expressions apart, as ``exprdirs``, are read too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,9 +16,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from ...sentences import told
 from . import FlameFileError, Refusal, shown
-from .npz import Archive, open_npz
-from .stored import dense
+from .arrays import dense, read_npz
 from .unpickle import read_pickle
 
 Floats = npt.NDArray[np.float64]
@@ -86,11 +85,15 @@ class FlameModel:
 
     def summary(self) -> str:
         """What the file holds, in words."""
-        count = f"{len(self.template):,} vertices"
-        if len(self.template) != FLAME_VERTICES:
-            count += f" (FLAME's releases have {FLAME_VERTICES:,})"
-        poses = "" if self.correctives is None else ", pose correctives"
-        return f"{count}, {self.identity.shape[2]} identities, {self.expression.shape[2]} expressions{poses}"
+        count = len(self.template)
+        parts = [
+            told("{count:,} vertices", count=count)
+            if count == FLAME_VERTICES
+            else told("{count:,} vertices (FLAME's releases have {usual:,})", count=count, usual=FLAME_VERTICES),
+            told("{count} identities", count=self.identity.shape[2]),
+            told("{count} expressions", count=self.expression.shape[2]),
+        ]
+        return ", ".join(parts if self.correctives is None else [*parts, told("pose correctives")])
 
 
 def read_flame(path: Path) -> FlameModel:
@@ -100,51 +103,45 @@ def read_flame(path: Path) -> FlameModel:
         FlameFileError: the file is missing, hostile, damaged, or no FLAME model; the sentence names it, and the field
             or the name that is at fault.
     """
-    with _sentences(path.name, "Download the model again from the FLAME website, or choose another file."):
-        try:
-            if not path.is_file():
-                raise Refusal("is not there" if not path.exists() else "is not a file")
-            if path.stat().st_size > MAX_FILE_BYTES:
-                raise Refusal(f"has {path.stat().st_size:,} bytes, far more than a FLAME file")
-            with path.open("rb") as file:
-                start = file.read(8)
-        except OSError as error:
-            raise Refusal(f"cannot be read ({error.strerror})") from error
-        if start.startswith(b"PK"):
-            with open_npz(path) as archive:
-                return _model(archive)
-        return _model(_pickled(path, start))
-
-
-@contextmanager
-def _sentences(name: str, advice: str) -> Iterator[None]:
     try:
-        yield
+        return _model(_fields(path))
     except Refusal as refusal:
-        raise FlameFileError(f"{shown(name)} {refusal}. {advice}") from refusal
+        sentence = "{file} {problem}. Download the model again from the FLAME website, or choose another file."
+        raise FlameFileError(sentence, file=shown(path.name), problem=refusal) from refusal
     except (MemoryError, OSError) as error:
-        raise FlameFileError(f"{shown(name)} cannot be read: {error or 'there is not enough memory'}.") from error
+        why = getattr(error, "strerror", None) or str(error) or told("there is not enough memory")
+        raise FlameFileError("{file} cannot be read: {why}.", file=shown(path.name), why=why) from error
 
 
-def _pickled(path: Path, start: bytes) -> dict[Any, Any]:
+def _fields(path: Path) -> dict[Any, Any]:
+    """What the file holds, by name; `dense` gives the arrays."""
+    if not path.is_file():
+        raise Refusal("is not there" if not path.exists() else "is not a file")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise Refusal("has {size:,} bytes, far more than a FLAME file", size=path.stat().st_size)
+    with path.open("rb") as file:
+        start = file.read(8)
+    if start.startswith(b"PK"):
+        return read_npz(path)
     if not start:
         raise Refusal("is empty")
-    for beginning, what in ((b"\x93NUMPY", "a single numpy array"), (b"\x1f\x8b", "compressed with gzip")):
-        if start.startswith(beginning):
-            raise Refusal(f"is {what}, not a FLAME model")
+    if start.startswith(b"\x93NUMPY"):
+        raise Refusal("is a single numpy array, not a FLAME model")
+    if start.startswith(b"\x1f\x8b"):
+        raise Refusal("is compressed with gzip, not a FLAME model")
     content = read_pickle(path.read_bytes())
     if type(content) is not dict:
         raise Refusal("is a pickle without named fields, so not a FLAME model")
     return content
 
 
-def _model(fields: Archive | dict[Any, Any]) -> FlameModel:
+def _model(fields: dict[Any, Any]) -> FlameModel:
     """The model in a table of fields, each checked."""
     found = {field: next((name for name in names if name in fields), None) for field, names in _NAMES.items()}
     missing = [field for field, name in found.items() if name is None and field not in _OPTIONAL]
     if missing:
-        has = ", ".join(shown(str(name), 20) for name in list(fields)[:6])
-        raise Refusal(f"has no field {missing[0]!r}, so it is not a FLAME model (it has {has or 'no fields'})")
+        has = ", ".join(shown(str(name), 20) for name in list(fields)[:6]) or told("no fields")
+        raise Refusal("has no field {name!r}, so it is not a FLAME model (it has {has})", name=missing[0], has=has)
 
     def field(name: str, *shape: int | None, whole: bool = False) -> Any:
         key = found[name]
@@ -157,13 +154,15 @@ def _model(fields: Archive | dict[Any, Any]) -> FlameModel:
     weights = field("weights", count, None)
     joints = weights.shape[1]
     if joints != len(JOINTS):
-        what = f"a {_OTHER_MODELS[joints]} model" if joints in _OTHER_MODELS else f"a model with {joints} joints"
-        raise Refusal(f"is {what}, and FLAME has {len(JOINTS)} joints")
+        if joints in _OTHER_MODELS:
+            name = _OTHER_MODELS[joints]
+            raise Refusal("is a {name} model, and FLAME has {count} joints", name=name, count=len(JOINTS))
+        raise Refusal("is a model with {joints} joints, and FLAME has {count} joints", joints=joints, count=len(JOINTS))
     if weights.min() < -1e-3 or np.abs(weights.sum(axis=1) - 1).max() > 0.01:
         raise Refusal("has weights that do not add up to 1 for every vertex")
     faces = field("f", None, 3, whole=True)
     if not len(faces) or faces.min() < 0 or faces.max() >= count:
-        raise Refusal(f"has an f that names vertices beyond the {count:,} of its v_template")
+        raise Refusal("has an f that names vertices beyond the {count:,} of its v_template", count=count)
     identity, expression = _split(field("shapedirs", count, 3, None), field("exprdirs", count, 3, None), found)
     return FlameModel(
         template,
@@ -177,32 +176,31 @@ def _model(fields: Archive | dict[Any, Any]) -> FlameModel:
     )
 
 
-def _checked(name: str, fields: Archive | dict[Any, Any], shape: tuple[int | None, ...], whole: bool) -> Any:
+def _checked(name: str, fields: dict[Any, Any], shape: tuple[int | None, ...], whole: bool) -> Any:
     """Field ``name`` as floats (integers where ``whole``) of this shape; None stands for any length."""
     try:
         values = dense(fields[name])
     except Refusal as refusal:
-        raise Refusal(f"cannot be used: its {name} {refusal}") from refusal
+        raise Refusal("cannot be used: its {name} {problem}", name=name, problem=refusal) from refusal
     except (ValueError, TypeError, OverflowError) as error:
         # More dimensions than numpy has, text that stands for no bytes, sizes beyond 64 bits.
-        raise Refusal(f"cannot be used: its {name} is described in an impossible way") from error
+        raise Refusal("cannot be used: its {name} is described in an impossible way", name=name) from error
     expected = tuple(given if wanted is None else wanted for wanted, given in zip(shape, values.shape, strict=False))
     if len(values.shape) != len(shape) or values.shape != expected:
         wanted = " x ".join("n" if n is None else f"{n:,}" for n in shape)
-        raise Refusal(
-            f"cannot be used: its {name} is {' x '.join(f'{n:,}' for n in values.shape) or 'a single number'} "
-            f"where a FLAME file has {wanted}"
-        )
+        given = " x ".join(f"{n:,}" for n in values.shape) or told("a single number")
+        predicate = "cannot be used: its {name} is {given} where a FLAME file has {wanted}"
+        raise Refusal(predicate, name=name, given=given, wanted=wanted)
     if whole:
         # Some releases count with unsigned numbers, some with floats.
         if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.round(values)).all()):
-            raise Refusal(f"cannot be used: its {name} holds fractions where whole numbers belong")
+            raise Refusal("cannot be used: its {name} holds fractions where whole numbers belong", name=name)
         return values.astype(np.int64)
     result = values.astype(np.float64)
     if not np.isfinite(result).all():
-        raise Refusal(f"is damaged: its {name} holds values that are not numbers (NaN or infinite)")
-    if result.size and np.abs(result).max() > 1e4:
-        raise Refusal(f"is damaged: its {name} holds values as large as {np.abs(result).max():.3g}")
+        raise Refusal("is damaged: its {name} holds values that are not numbers (NaN or infinite)", name=name)
+    if result.size and (most := np.abs(result).max()) > 1e4:
+        raise Refusal("is damaged: its {name} holds values as large as {most:.3g}", name=name, most=most)
     return result
 
 
@@ -211,17 +209,17 @@ def _split(shape: Floats, apart: Floats | None, names: Mapping[str, str | None])
     if apart is not None:
         if apart.shape[2] < FEWEST_EXPRESSIONS:
             raise Refusal(
-                f"cannot be used: its {names['exprdirs']} has {apart.shape[2]} expressions, and performing needs at "
-                f"least {FEWEST_EXPRESSIONS}"
-            )
+                "cannot be used: its {name} has {count} expressions, and performing needs at least {fewest}",
+                name=names["exprdirs"], count=apart.shape[2], fewest=FEWEST_EXPRESSIONS,
+            )  # fmt: skip
         # A file may have the expressions in both places.
         return shape[:, :, :IDENTITY], apart
     if shape.shape[2] != IDENTITY + EXPRESSION:
         raise Refusal(
-            f"cannot be used: its shapedirs has {shape.shape[2]} directions where a FLAME file has "
-            f"{IDENTITY + EXPRESSION} ({IDENTITY} identities and {EXPRESSION} expressions), so which of them are "
-            "expressions is not known"
-        )
+            "cannot be used: its shapedirs has {count} directions where a FLAME file has {wanted} ({identities} "
+            "identities and {expressions} expressions), so which of them are expressions is not known",
+            count=shape.shape[2], wanted=IDENTITY + EXPRESSION, identities=IDENTITY, expressions=EXPRESSION,
+        )  # fmt: skip
     return shape[:, :, :IDENTITY], shape[:, :, IDENTITY:]
 
 
@@ -229,5 +227,5 @@ def _parents(table: npt.NDArray[np.int64]) -> tuple[int, ...]:
     """Parents from a kintree table; whatever it says of the root (-1, or 2**32 - 1), the root has none."""
     parents = (-1, *(int(parent) for parent in table[0, 1:]))
     if any(not 0 <= parent < joint for joint, parent in enumerate(parents) if joint):
-        raise Refusal(f"cannot be used: its kintree_table names the parents {list(parents[1:])}")
+        raise Refusal("cannot be used: its kintree_table names the parents {parents}", parents=list(parents[1:]))
     return parents

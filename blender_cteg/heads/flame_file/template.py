@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import FlameFileError, Refusal, shown
-from .npz import open_npz
+from .arrays import dense, read_npz
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -35,16 +35,16 @@ def read_uv(path: Path, faces: Integers) -> Floats:
             archive = file.read(2) == b"PK"
         coordinates, indices, corners = _from_npz(path) if archive else _from_obj(path)
         if len(indices) != len(faces):
-            raise Refusal(f"has {len(indices):,} faces and the model {len(faces):,}")
+            raise Refusal("has {count:,} faces and the model {faces:,}", count=len(indices), faces=len(faces))
         if not len(coordinates) or indices.min() < 0 or indices.max() >= len(coordinates):
             raise Refusal("has faces with texture coordinates that it does not have")
         return coordinates[indices if corners is None else _in_order(corners, indices, faces)]
     except Refusal as refusal:
-        raise FlameFileError(
-            f"The UV template {shown(path.name)} {refusal}. Choose FLAME's own template, or none."
-        ) from refusal
+        sentence = "The UV template {file} {problem}. Choose FLAME's own template, or none."
+        raise FlameFileError(sentence, file=shown(path.name), problem=refusal) from refusal
     except OSError as error:
-        raise FlameFileError(f"The UV template {shown(path.name)} cannot be read ({error.strerror}).") from error
+        sentence = "The UV template {file} cannot be read ({why})."
+        raise FlameFileError(sentence, file=shown(path.name), why=error.strerror) from error
 
 
 def _in_order(corners: Integers, indices: Integers, faces: Integers) -> Integers:
@@ -67,15 +67,15 @@ def _in_order(corners: Integers, indices: Integers, faces: Integers) -> Integers
 
 def _from_npz(path: Path) -> tuple[Floats, Integers, Integers | None]:
     """Texture coordinates (n, 2), their indices (F, 3), and the vertices (F, 3) at those corners if it has them."""
-    with open_npz(path) as archive:
-        fields = {name: archive[name] for name in ("vt", "ft", "f") if name in archive}
+    fields = {name: dense(member) for name, member in read_npz(path).items() if name in ("vt", "ft", "f")}
     for name, width, kinds in (("vt", 2, "f"), ("ft", 3, "iu"), ("f", 3, "iu")):
         if name not in fields:
             if name == "f":
                 continue
-            raise Refusal(f"has no field {name!r}")
+            raise Refusal("has no field {name!r}", name=name)
         if fields[name].ndim != 2 or fields[name].shape[1] < width or fields[name].dtype.kind not in kinds:
-            raise Refusal(f"has a {name} of the shape {fields[name].shape} and the type {fields[name].dtype}")
+            shape, kind = fields[name].shape, fields[name].dtype
+            raise Refusal("has a {name} of the shape {shape} and the type {type}", name=name, shape=shape, type=kind)
     coordinates = fields["vt"][:, :2].astype(np.float64)
     indices = fields["ft"][:, :3].astype(np.int64)
     corners = fields["f"].astype(np.int64) if "f" in fields else None
@@ -87,7 +87,7 @@ def _from_npz(path: Path) -> tuple[Floats, Integers, Integers | None]:
 def _from_obj(path: Path) -> tuple[Floats, Integers, Integers]:
     """The same from the ``vt`` and ``f`` lines of a Wavefront file of triangles."""
     if path.stat().st_size > _MAX_TEXT_BYTES:
-        raise Refusal(f"has {path.stat().st_size:,} bytes, far more than a template")
+        raise Refusal("has {size:,} bytes, far more than a template", size=path.stat().st_size)
     coordinates: list[tuple[float, float]] = []
     faces: list[list[tuple[int, int]]] = []
     for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1):
@@ -98,9 +98,11 @@ def _from_obj(path: Path) -> tuple[Floats, Integers, Integers]:
             elif words[:1] == ["f"]:
                 faces.append([_corner(word) for word in words[1:]])
         except (ValueError, IndexError) as error:
-            raise Refusal(f"cannot be read in line {number:,} ({shown(line.strip(), 40)})") from error
+            text = shown(line.strip(), 40)
+            raise Refusal("cannot be read in line {number:,} ({text})", number=number, text=text) from error
         if faces and len(faces[-1]) != 3:
-            raise Refusal(f"has a face of {len(faces[-1])} corners in line {number:,}, and FLAME has triangles")
+            predicate = "has a face of {count} corners in line {number:,}, and FLAME has triangles"
+            raise Refusal(predicate, count=len(faces[-1]), number=number)
     if not coordinates or not faces:
         raise Refusal("has no texture coordinates")
     table: npt.NDArray[Any] = np.array(faces, np.int64) - 1

@@ -1,356 +1,221 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reads pickles of all protocols, 0 to 5, without running them (no ``bpy``).
 
-A pickle is a program for a small stack machine, and unpickling runs it. This machine is our own: it carries out what
-plain data needs, imports nothing, and knows the few names that numpy, scipy and chumpy write; their objects become
-inert stand-ins (`stored`). Any other name is refused, and so is what only programs need: persistent identifiers,
-extension codes, buffers from outside. Memory is bounded by a small multiple of the file's length, time by
-`MAX_INSTRUCTIONS`.
+A pickle is a program for a small stack machine, and unpickling runs it. Here plain data is made by the standard
+library's own steps, and nothing else is made: names are looked up nowhere, and what is called, made or given a state is
+written down, as a `StandIn`. Names beyond the few that numpy, scipy and chumpy write are refused.
+
+The machine is the standard library's in Python. Its twin in C lets no step be replaced: it reserves 32 GB when a file
+numbers one place of the memo 2^31, and hashes for ever where a key is nested.
 """
 
 from __future__ import annotations
 
-import codecs
+import io
+import pickle
+import re
 import struct
 import warnings
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
+from ...sentences import told
 from . import Refusal, shown
-from .names import allowed, kind_of
-from .stored import Named, StandIn, StoredArray, StoredType
 
-#: A FLAME file needs a few hundred to a few thousand.
+#: A FLAME file has a few thousand at most. Bounds time, and memory to a small multiple of the file's length.
 MAX_INSTRUCTIONS: Final = 500_000
+#: Classes of which objects may be made: scipy's sparse matrices in its old and new modules, and chumpy's.
+_CLASSES: Final = re.compile(
+    r"scipy\.sparse\.(_?(csc|csr|coo)\.)?(csc|csr|coo)_(matrix|array)|chumpy(\.\w+)+", re.ASCII
+)
+#: Functions that make such objects, what else may be called, and what may be mentioned and no more.
+_MAKERS: Final = re.compile(r"(copyreg|copy_reg)\.(_reconstructor|__newobj__)")
+_CALLED: Final = re.compile(
+    r"numpy\.dtype|numpy\._?core\.(multiarray\.(_reconstruct|scalar)|numeric\._frombuffer)|_codecs\.encode"
+    r"|(builtins|__builtin__)\.(set|frozenset|bytes)"
+)
+_MENTIONED: Final = re.compile(r"numpy\.(ndarray|matrixlib\.defmatrix\.matrix)|(builtins|__builtin__)\.object")
+#: Instructions that only make and move plain data, or call what is overridden here: the standard library's steps.
+_PLAIN: Final = """
+    PROTO MARK POP POP_MARK DUP STOP PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET
+    NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING
+    UNICODE BINUNICODE BINUNICODE8 SHORT_BINUNICODE BINBYTES BINBYTES8 SHORT_BINBYTES
+    EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 TUPLE EMPTY_LIST LIST APPEND APPENDS EMPTY_DICT
+    GLOBAL STACK_GLOBAL INST OBJ PERSID BINPERSID EXT1 EXT2 EXT4
+""".split()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Named:
+    """A class or function that a pickle names: module and name, joined by a dot, and never the thing itself."""
+
+    name: str
+
+
+@dataclass(slots=True, eq=False)
+class StandIn:
+    """What is read in place of an object: the class or function that would make it, from what, and its state."""
+
+    name: str
+    arguments: tuple[Any, ...] = ()
+    state: Any = None
 
 
 def read_pickle(data: bytes) -> Any:
-    """The content of a pickle: plain values, `StoredArray` for numpy's arrays, `StandIn` for allowed classes.
+    """The content of a pickle: plain values, and `StandIn` for all objects, numpy's arrays included.
 
-    Bytes come back as read-only views of ``data``, Python 2's strings as text decoded from Latin-1, sets as lists.
-    What is returned may be nested deeply or contain itself: whoever walks through it needs a limit.
+    Python 2's strings come back as text decoded from Latin-1, newer sets as lists. What is returned may be nested
+    deeply or contain itself: whoever walks through it needs a limit.
 
     Raises:
         Refusal: a name that is not allowed (the clause says which), an instruction that data has no use for, or a
             damaged pickle.
     """
-    machine = _Machine(memoryview(data))
+    file = _Content(data)
+    machine = _Unpickler(file, encoding="latin-1")
     try:
-        return machine.run()
-    except (IndexError, KeyError, ValueError, TypeError, OverflowError, struct.error) as error:
-        raise Refusal(f"is not a whole pickle (it stops making sense at byte {machine.at:,})") from error
+        with warnings.catch_warnings():  # a damaged file may hold escapes that mean nothing, which are kept as they are
+            warnings.simplefilter("ignore")
+            content = machine.load()
+    except (pickle.UnpicklingError, AttributeError, LookupError, TypeError, ValueError, struct.error) as error:
+        raise Refusal("is not a whole pickle (it stops making sense at byte {at:,})", at=file.tell()) from error
+    if machine.stack or machine.metastack:
+        raise Refusal("is not a whole pickle (it ends with unfinished values)")
+    return content
 
 
-class _Machine:
-    """The stack, the stacks below each mark, the memo, and how far the file is read."""
+class _Content(io.BytesIO):
+    """What is in the file. Where it ends, it says so; and there are only so many readings, one or more a step."""
 
-    def __init__(self, data: memoryview) -> None:
-        self.data = data
-        self.at = 0
-        self.stack: list[Any] = []
-        self.below: list[list[Any]] = []
-        self.memo: dict[int, Any] = {}
+    reads = 0
 
-    def run(self) -> Any:
-        for _ in range(MAX_INSTRUCTIONS):
-            code = bytes(self.take(1))
-            if code == b".":
-                if self.below or len(self.stack) != 1:
-                    raise Refusal("is not a whole pickle (it ends with unfinished values)")
-                return self.stack[0]
-            step = _STEPS.get(code)
-            if step is None:
-                raise ValueError(code)
-            step(self)
-        raise Refusal(f"has more than {MAX_INSTRUCTIONS:,} pickle instructions, which a FLAME file has not")
+    def read(self, size: int) -> bytes:
+        self.reads += 1
+        if self.reads > MAX_INSTRUCTIONS:
+            predicate = "has more than {most:,} pickle instructions and arguments, which a FLAME file has not"
+            raise Refusal(predicate, most=MAX_INSTRUCTIONS)
+        at, data = self.tell(), super().read(size)
+        if len(data) < size:
+            predicate = "is cut off or damaged: {size:,} bytes should follow byte {at:,}, and {rest:,} do"
+            raise Refusal(predicate, size=size, at=at, rest=len(data))
+        return data
 
-    # ------------------------------------------------------------------------------------ reading the file
-
-    def take(self, size: int) -> memoryview:
-        """The next ``size`` bytes, without a copy; never more than there are."""
-        if not 0 <= size <= len(self.data) - self.at:
-            raise Refusal(
-                f"is cut off or damaged: {max(size, 0):,} bytes should follow byte {self.at:,}, "
-                f"and {len(self.data) - self.at:,} do"
-            )
-        self.at += size
-        return self.data[self.at - size : self.at].toreadonly()
-
-    def number(self, form: str) -> Any:
-        """One number in `struct`'s form."""
-        return struct.unpack(form, self.take(struct.calcsize(form)))[0]
-
-    def line(self) -> bytes:
-        """Up to the next line feed, without it: how protocol 0 writes everything."""
-        end = _find_line_feed(self.data, self.at)
-        line = bytes(self.take(end - self.at))
-        self.take(1)
+    def readline(self) -> bytes:
+        line = super().readline()
+        if not line.endswith(b"\n"):
+            raise Refusal("is cut off or damaged: it ends in the middle of a line")
         return line
 
-    def integer(self, digits: bytes) -> int:
-        """A decimal integer of at most 64 bits."""
-        return _bounded(int(digits[:32])) if len(digits) <= 32 else _bounded(1 << 64)
 
-    # ------------------------------------------------------------------------------------ the stack
+def _kind(value: Any) -> str:
+    """What ``value`` is, for a message; never its content."""
+    if isinstance(value, Named):
+        return shown(value.name)
+    if isinstance(value, StandIn):
+        return told("a {name}", name=shown(value.name))
+    return told("a value of type {name}", name=type(value).__name__)
 
-    def push(self, value: Any) -> None:
-        self.stack.append(value)
 
-    def above_mark(self) -> list[Any]:
-        """What lies above the last mark, taken off with it."""
-        items, self.stack = self.stack, self.below.pop()
-        return items
+_Step = Callable[[Any], None]
 
-    def mark(self) -> None:
-        self.below.append(self.stack)
-        self.stack = []
 
-    def tuple_of(self, size: int) -> None:
-        if size > len(self.stack):
-            raise IndexError("a tuple of more than there is")
-        self.stack[-size:] = [tuple(self.stack[-size:])]
+def _standard(instruction: str) -> _Step:
+    return pickle._Unpickler.dispatch[getattr(pickle, instruction)[0]]
 
-    def memorise(self, place: int) -> None:
-        self.memo[place] = self.stack[-1]
 
-    def extend(self, items: list[Any]) -> None:
-        target = self.stack[-1]
-        if type(target) is not list:
-            raise Refusal(f"appends to {kind_of(target)}")
-        target.extend(items)
+def _bounded(step: _Step) -> _Step:
+    def checked(machine: _Unpickler) -> None:
+        step(machine)
+        if machine.stack[-1].bit_length() > 64:
+            raise Refusal("holds an integer of more than 64 bits")
 
-    def update(self, items: list[Any]) -> None:
+    return checked
+
+
+class _Unpickler(pickle._Unpickler):
+    """The standard library's, with a list of the names and of the instructions that are allowed."""
+
+    def find_class(self, module: str, name: str) -> Named:
+        """What stands for a name; nothing is imported."""
+        full = f"{module}.{name}"
+        if len(full) > 200 or not any(names.fullmatch(full) for names in (_CLASSES, _MAKERS, _CALLED, _MENTIONED)):
+            raise Refusal("names {name}, which a FLAME file has no use for; nothing of it was run", name=shown(full))
+        return Named(full)
+
+    def persistent_load(self, pid: Any) -> Any:
+        name = shown(pid) if isinstance(pid, str) else _kind(pid)
+        raise Refusal("refers to a persistent identifier ({name}), which a FLAME file has no use for", name=name)
+
+    def get_extension(self, code: int) -> None:
+        raise Refusal("refers to the registered extension {number}, which a FLAME file has no use for", number=code)
+
+    def _buffer(self) -> None:
+        raise Refusal("refers to a buffer outside the file, which a FLAME file has no use for")
+
+    def _instantiate(self, kind: Any, arguments: Any) -> None:
+        if not (isinstance(kind, Named) and _CLASSES.fullmatch(kind.name)):
+            raise Refusal("makes an object of {kind}", kind=_kind(kind))
+        if arguments:
+            raise Refusal("makes a {name} with arguments", name=shown(kind.name))
+        self.append(StandIn(kind.name))
+
+    def _new(self) -> None:
+        arguments, kind = self.stack.pop(), self.stack.pop()
+        self._instantiate(kind, arguments)
+
+    def _new_with_keywords(self) -> None:
+        keywords, arguments, kind = self.stack.pop(), self.stack.pop(), self.stack.pop()
+        self._instantiate(kind, arguments or keywords)
+
+    def _call(self) -> None:
+        arguments, function = self.stack.pop(), self.stack.pop()
+        name = function.name if isinstance(function, Named) and isinstance(arguments, tuple) else ""
+        if _MAKERS.fullmatch(name):
+            kind, *more = arguments  # a base class and its state mean nothing where they are `object` and None
+            self._instantiate(kind, [part for part in more if not (part is None or isinstance(part, Named))])
+        elif _CALLED.fullmatch(name):
+            self.append(StandIn(name, arguments))
+        else:
+            raise Refusal("calls {kind}", kind=_kind(function))
+
+    def _build(self) -> None:
+        state, target = self.stack.pop(), self.stack[-1]
+        if not isinstance(target, StandIn):
+            raise Refusal("sets the state of {kind}", kind=_kind(target))
+        target.state = state
+
+    def _set_items(self, items: list[Any]) -> None:
         target = self.stack[-1]
         if type(target) is not dict:
-            raise Refusal(f"sets items of {kind_of(target)}")
+            raise Refusal("sets items of {kind}", kind=_kind(target))
         for key, value in zip(items[::2], items[1::2], strict=True):
             # Hashing a nested key can take for ever.
             if not isinstance(key, str | int | float | None):
-                raise Refusal(f"has {kind_of(key)} as the key of a dictionary")
+                raise Refusal("has {kind} as the key of a dictionary", kind=_kind(key))
             target[key] = value
 
-    def dictionary(self) -> None:
-        items = self.above_mark()
-        self.push({})
-        self.update(items)
+    def _dictionary(self) -> None:
+        items = self.pop_mark()
+        self.append({})
+        self._set_items(items)
 
-    # ------------------------------------------------------------------------------------ names and objects
-
-    def look_up(self, module: Any, name: Any) -> None:
-        """Push what a name stands for; a name that is not allowed is refused by name."""
-        if not (isinstance(module, str) and isinstance(name, str)):
-            raise Refusal("names a function by something that is not text")
-        self.push(allowed(f"{module}.{name}"))
-
-    def global_lines(self) -> None:
-        module, name = self.line(), self.line()
-        self.look_up(module.decode("utf-8", "backslashreplace"), name.decode("utf-8", "backslashreplace"))
-
-    def stack_global(self) -> None:
-        name, module = self.stack.pop(), self.stack.pop()
-        self.look_up(module, name)
-
-    def new_object(self, kind: Any, arguments: Any) -> None:
-        if not (isinstance(kind, Named) and kind.is_class):
-            raise Refusal(f"makes an object of {kind_of(kind)}")
-        if arguments:
-            raise Refusal(f"makes a {shown(kind.name)} with arguments")
-        self.push(StandIn(kind.name))
-
-    def new_from_stack(self) -> None:
-        arguments, kind = self.stack.pop(), self.stack.pop()
-        self.new_object(kind, arguments)
-
-    def new_with_keywords(self) -> None:
-        keywords, arguments, kind = self.stack.pop(), self.stack.pop(), self.stack.pop()
-        self.new_object(kind, arguments or keywords)
-
-    def instance(self) -> None:
-        """INST, how Python 2 wrote objects of old-style classes: the class by name, its arguments above a mark."""
-        self.global_lines()
-        kind = self.stack.pop()
-        self.new_object(kind, self.above_mark())
-
-    def old_object(self) -> None:
-        kind, *arguments = self.above_mark()
-        self.new_object(kind, arguments)
-
-    def call(self) -> None:
-        arguments, function = self.stack.pop(), self.stack.pop()
-        if not (isinstance(function, Named) and function.function is not None and isinstance(arguments, tuple)):
-            raise Refusal(f"calls {kind_of(function)}")
-        self.push(function.function(*arguments))
-
-    def build(self) -> None:
-        state, target = self.stack.pop(), self.stack[-1]
-        if not isinstance(target, StandIn | StoredArray | StoredType):
-            raise Refusal(f"sets the state of {kind_of(target)}")
-        target.build(state)
-
-
-def _find_line_feed(data: memoryview, start: int) -> int:
-    # A memoryview cannot be searched; copies of growing pieces stay linear in the length of the line.
-    size = 256
-    while start < len(data):
-        found = bytes(data[start : start + size]).find(b"\n")
-        if found >= 0:
-            return start + found
-        if start + size >= len(data):
-            break
-        size *= 4
-    raise Refusal("is cut off or damaged: it ends in the middle of a line")
-
-
-def _bounded(value: int) -> int:
-    if value.bit_length() > 64:
-        raise Refusal("holds an integer of more than 64 bits")
-    return value
-
-
-# ---------------------------------------------------------------------------------------- instructions
-
-_Step = Callable[[_Machine], Any]
-
-
-def _constant(value: Any) -> _Step:
-    return lambda m: m.push(value)
-
-
-def _number(form: str) -> _Step:
-    return lambda m: m.push(m.number(form))
-
-
-def _counted(form: str, decode: Callable[[memoryview], Any]) -> _Step:
-    """Something whose length stands before it."""
-    return lambda m: m.push(decode(m.take(m.number(form))))
-
-
-def _of_line(decode: Callable[[_Machine, bytes], Any]) -> _Step:
-    return lambda m: m.push(decode(m, m.line()))
-
-
-def _get(read: Callable[[_Machine], int]) -> _Step:
-    return lambda m: m.push(m.memo[read(m)])
-
-
-def _put(read: Callable[[_Machine], int]) -> _Step:
-    return lambda m: m.memorise(read(m))
-
-
-def _refused(what: str, read: _Step = lambda _: "") -> _Step:
-    def step(machine: _Machine) -> None:
-        raise Refusal(f"refers to {what.format(read(machine))}, which a FLAME file has no use for")
-
-    return step
-
-
-def _latin(data: memoryview) -> str:
-    return str(data, "latin-1")
-
-
-def _utf8(data: memoryview) -> str:
-    return str(data, "utf-8", "surrogatepass")
-
-
-def _small_integer(data: memoryview) -> int:
-    return _bounded(int.from_bytes(data[:16], "little", signed=True)) if len(data) <= 16 else _bounded(1 << 64)
-
-
-def _integer_line(machine: _Machine, line: bytes) -> int | bool:
-    # Protocol 0 and 1 write booleans as 00 and 01.
-    return line == b"01" if line in (b"00", b"01") else machine.integer(line)
-
-
-def _string_line(_: _Machine, line: bytes) -> str:
-    """Python 2's string between quotes, with backslashes."""
-    line = line.strip()
-    if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
-        raise ValueError("a string without quotes")
-    with warnings.catch_warnings():  # a damaged file may hold escapes that mean nothing, which are kept as they are
-        warnings.simplefilter("ignore")
-        return str(codecs.escape_decode(line[1:-1])[0], "latin-1")
-
-
-def _line_number(machine: _Machine) -> int:
-    return machine.integer(machine.line())
-
-
-_STEPS: Final[Mapping[bytes, _Step]] = MappingProxyType(
-    {
-        b"\x80": lambda m: m.take(1),  # PROTO
-        b"\x95": lambda m: m.take(8),  # FRAME
-        # constants and empty containers
-        b"N": _constant(None),
-        b"\x88": _constant(True),
-        b"\x89": _constant(False),
-        b")": _constant(()),
-        b"]": lambda m: m.push([]),
-        b"}": lambda m: m.push({}),
-        b"\x8f": lambda m: m.push([]),  # EMPTY_SET
-        # numbers
-        b"K": _number("<B"),
-        b"M": _number("<H"),
-        b"J": _number("<i"),
-        b"G": _number(">d"),
-        b"I": _of_line(_integer_line),
-        b"L": _of_line(lambda m, line: m.integer(line.rstrip(b"L"))),
-        b"F": _of_line(lambda _, line: float(line)),
-        b"\x8a": _counted("<B", _small_integer),
-        b"\x8b": _counted("<i", _small_integer),
-        # text and bytes
-        b"S": _of_line(_string_line),
-        b"V": _of_line(lambda _, line: str(line, "raw-unicode-escape")),
-        b"U": _counted("<B", _latin),
-        b"T": _counted("<i", _latin),
-        b"\x8c": _counted("<B", _utf8),
-        b"X": _counted("<I", _utf8),
-        b"\x8d": _counted("<Q", _utf8),
-        b"C": _counted("<B", memoryview),
-        b"B": _counted("<I", memoryview),
-        b"\x8e": _counted("<Q", memoryview),
-        b"\x96": _counted("<Q", memoryview),  # BYTEARRAY8
-        # the stack and the memo
-        b"(": _Machine.mark,
-        b"0": lambda m: m.stack.pop(),
-        b"1": lambda m: m.above_mark(),
-        b"2": lambda m: m.push(m.stack[-1]),
-        b"g": _get(_line_number),
-        b"h": _get(lambda m: m.number("<B")),
-        b"j": _get(lambda m: m.number("<I")),
-        b"p": _put(_line_number),
-        b"q": _put(lambda m: m.number("<B")),
-        b"r": _put(lambda m: m.number("<I")),
-        b"\x94": _put(lambda m: len(m.memo)),
-        # containers
-        b"\x85": lambda m: m.tuple_of(1),
-        b"\x86": lambda m: m.tuple_of(2),
-        b"\x87": lambda m: m.tuple_of(3),
-        b"t": lambda m: m.push(tuple(m.above_mark())),
-        b"l": lambda m: m.push(m.above_mark()),
-        b"\x91": lambda m: m.push(m.above_mark()),  # FROZENSET
-        b"d": _Machine.dictionary,
-        b"a": lambda m: m.extend([m.stack.pop()]),
-        b"e": lambda m: m.extend(m.above_mark()),
-        b"\x90": lambda m: m.extend(m.above_mark()),  # ADDITEMS
-        b"s": lambda m: m.update([m.stack.pop(-2), m.stack.pop()]),
-        b"u": lambda m: m.update(m.above_mark()),
-        # names and objects
-        b"c": _Machine.global_lines,
-        b"\x93": _Machine.stack_global,
-        b"i": _Machine.instance,
-        b"o": _Machine.old_object,
-        b"\x81": _Machine.new_from_stack,
-        b"\x92": _Machine.new_with_keywords,
-        b"R": _Machine.call,
-        b"b": _Machine.build,
-        # what only programs need
-        b"P": _refused("the persistent identifier {}", lambda m: shown(str(m.line(), "latin-1"))),
-        b"Q": _refused("a persistent identifier"),
-        b"\x82": _refused("the registered extension {}", lambda m: m.number("<B")),
-        b"\x83": _refused("the registered extension {}", lambda m: m.number("<H")),
-        b"\x84": _refused("the registered extension {}", lambda m: m.number("<i")),
-        b"\x97": _refused("a buffer outside the file"),
-        b"\x98": _refused("a buffer outside the file"),
+    _steps: Final[dict[str, _Step]] = {
+        **{name: _standard(name) for name in _PLAIN},
+        **{name: _bounded(_standard(name)) for name in ("INT", "LONG", "LONG1")},
+        "FRAME": lambda machine: machine.read(8),  # it only tells how much may be read ahead
+        "BYTEARRAY8": _standard("BINBYTES8"),  # no memory is reserved for what may not follow
+        "EMPTY_SET": _standard("EMPTY_LIST"),  # sets are read as lists: nothing is hashed
+        "FROZENSET": _standard("LIST"),
+        "ADDITEMS": _standard("APPENDS"),
+        "DICT": _dictionary,
+        "SETITEM": lambda machine: machine._set_items([machine.stack.pop(-2), machine.stack.pop()]),
+        "SETITEMS": lambda machine: machine._set_items(machine.pop_mark()),
+        "REDUCE": _call,
+        "NEWOBJ": _new,
+        "NEWOBJ_EX": _new_with_keywords,
+        "BUILD": _build,
+        "NEXT_BUFFER": _buffer,
+        "READONLY_BUFFER": _buffer,
     }
-)
+    dispatch = {getattr(pickle, name)[0]: step for name, step in _steps.items()}

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ARKit actions carried over from ICT FaceKit (MIT, see CREDITS.md): ``ict_shapes.npz``, which `carry` makes.
+
+They take the place of the face units of the same name, except where those fit our eyeballs and tongue.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from blender_cteg.shared import ARKIT_CHANNELS
+
+from . import expressions, parts
+from .correctives import correctives
+from .expressions import Rigid
+from .geometry import Floats, Geometry, Ints
+from .source import BaseMesh
+
+ASSET: Final = Path(__file__).with_name("ict_shapes.npz")
+#: Stored steps per distance between the eyes.
+QUANTUM: Final = 4096
+#: Actions in the file: of pairs the left one.
+STORED: Final = tuple(name for name in ARKIT_CHANNELS if not name.endswith("Right"))
+JAW_ACTIONS: Final = ("jawOpen", "jawForward", "jawLeft", "jawRight")
+#: Here the rims of the lids move as they were made, to fit our eyeballs.
+_LIDS: Final = ("eyeBlink", "eyeLookUp", "eyeLookDown")
+#: How far the upper lid comes to lie over the lower one, decimetres.
+_OVERLAP: Final = 0.008
+#: Rings of the lips that could press into the teeth, how far they stay before them, and how much further than ICT's
+#: each of two rolled lips goes to meet the other; decimetres.
+_LIPS: Final = 10
+_CLEAR: Final = 0.01
+_MEET: Final = 0.012
+#: The cornea stands out from the eyeball by this part of its radius; lids keep off it.
+_CORNEA: Final = 0.036
+
+
+def mirrored(name: str) -> str:
+    """The same action on the other side."""
+    ends = {"Left": "Right", "Right": "Left"}
+    return next((name.removesuffix(end) + other for end, other in ends.items() if name.endswith(end)), name)
+
+
+def mirror(base: Floats) -> Ints:
+    """(V,) the vertex on the other side of each vertex of the symmetric base mesh."""
+    other, square = base * (-1, 1, 1), (base**2).sum(axis=1)
+    near = [(square - 2 * part @ base.T).argmin(axis=1) for part in np.array_split(other, 16)]
+    return np.concatenate(near)
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What was carried over, in distances between the eyes and radians.
+
+    Attributes:
+        deltas: (52, n, 3) displacement of the n vertices of the dense skin.
+        teeth: (3,) the middle of the lower teeth from the middle of the eyes.
+        jaw: action -> (2, 3) shift of that middle, and rotation vector.
+    """
+
+    deltas: Floats
+    teeth: Floats
+    jaw: dict[str, Floats]
+
+
+def read(base: Floats) -> Carried:
+    """The file, for the dense skin with these ``base`` positions (n, 3)."""
+    with np.load(ASSET, allow_pickle=False) as file:
+        stored = file["deltas"].astype(np.float64) / QUANTUM
+        middle, moves = file["teeth"], file["jaw"]
+    other = mirror(base)
+    deltas = np.zeros((len(ARKIT_CHANNELS), len(base), 3))
+    for name, delta in zip(STORED, stored, strict=True):
+        deltas[ARKIT_CHANNELS.index(name)] = delta
+        if mirrored(name) != name:
+            deltas[ARKIT_CHANNELS.index(mirrored(name))] = delta[other] * (-1, 1, 1)
+    return Carried(deltas, middle, dict(zip(JAW_ACTIONS, moves, strict=True)))
+
+
+def eye_distance(eyes: list[parts.Eye]) -> float:
+    """Between the middles of the eyeballs, decimetres."""
+    return float(np.linalg.norm(eyes[0].centre - eyes[1].centre))
+
+
+def dress(head: Geometry, mesh: BaseMesh, eyes: list[parts.Eye], rigid: Rigid, carried: Carried) -> Geometry:
+    """``head`` with the carried actions, `correctives` after them, and bone weights to match.
+
+    Mouth cavity and eye sockets follow the seam that they hang on, less and less with depth; teeth and tongue ride on
+    the bones.
+    """
+    columns = head.deltas.reshape(head.size, -1, 3).copy()
+    own = [ARKIT_CHANNELS.index("tongueOut")]
+    lids = [action for action, name in enumerate(ARKIT_CHANNELS) if name.startswith(_LIDS)]
+    inner = (head.masks[:, parts.INNER] > 0) | (head.masks < 0).any(axis=1)
+    skin = np.unique(head.faces[head.faces >= 0])
+    outer, inside = skin[~inner[skin]], skin[inner[skin]]
+    near = parts.smoothstep(0.15, 0.5, head.base[outer, 2]) * parts.smoothstep(5.6, 6.0, head.base[outer, 1])
+    moved = carried.deltas[:, ~inner[skin]] * (eye_distance(eyes) * near[:, None])
+    rim = 1 - parts.smoothstep(6.0, 14.0, head.masks[outer, parts.EYE_RING])[:, None]
+    moved[own] = columns[outer].transpose(1, 0, 2)[own]
+    moved[lids] += rim * (columns[outer].transpose(1, 0, 2)[lids] - moved[lids])
+    for eye in eyes:
+        blink = ARKIT_CHANNELS.index("eyeBlinkLeft" if eye.centre[0] > 0 else "eyeBlinkRight")
+        moved[blink] *= 1 + rim * (meeting(head, columns, eye, head.rest[outer]) - 1)
+    moved = keep_off(head.rest[outer], moved, eyes)
+    lips = np.flatnonzero(head.masks[outer, parts.MOUTH_RING] <= _LIPS)
+    rolled(head.rest[outer[lips]], head.masks[outer[lips], parts.MOUTH_RING], moved, lips)
+    before_teeth(head, mesh, outer[lips], moved, lips)
+    for side in ("Left", "Right"):  # one component of the basis, forwards and backwards
+        inward, outward = (ARKIT_CHANNELS.index(f"eyeLook{way}{side}") for way in ("In", "Out"))
+        moved[outward] = (moved[outward] - moved[inward]) / 2
+        moved[inward] = -moved[outward]
+    columns[outer] = moved.transpose(1, 0, 2)
+    weights = parts.bone_weights(head, columns[:, ARKIT_CHANNELS.index("jawOpen")], rigid)
+    teeth, tongue = (np.unique(mesh.faces[f"helper-{name}"]) for name in ("lower-teeth", "tongue"))
+    weights[inside, 2] = fade(head.faces, weights[:, 2:3], inside, 0.001)[:, 0]
+    weights[teeth, 2] = weights[tongue, 2] = 1.0
+    weights[np.unique(mesh.faces["helper-upper-teeth"]), 2] = 0.0
+    weights[:, :2] *= ((1 - weights[:, 2]) / np.maximum(weights[:, :2].sum(axis=1), 1e-9))[:, None]
+    ride = np.stack([expressions.ride(head.rest, weights, rigid, action) for action in range(len(ARKIT_CHANNELS))], 1)
+    hanging = (columns - ride).reshape(head.size, -1)
+    columns[inside] = ride[inside] + fade(head.faces, hanging, inside, 0.05).reshape(len(inside), -1, 3)
+    for part in (np.unique(mesh.faces["helper-upper-teeth"]), teeth, tongue):
+        out = columns[part, ARKIT_CHANNELS.index("tongueOut")].copy()
+        columns[part] = ride[part]
+        columns[part, ARKIT_CHANNELS.index("tongueOut")] = out
+    for part in (teeth, tongue):
+        columns[part, ARKIT_CHANNELS.index("jawForward")] += carried.jaw["jawForward"][0] * eye_distance(eyes)
+    columns = np.concatenate([columns, correctives(columns, head.masks[:, parts.EYE_RING])], axis=1)
+    return replace(head, deltas=columns.reshape(head.size, -1), weights=weights)
+
+
+def meeting(head: Geometry, columns: Floats, eye: parts.Eye, points: Floats) -> Floats:
+    """(n, 1): what the lids' own blink is multiplied with at ``points`` (n, 3) so that they just meet in it."""
+    blink = columns[:, ARKIT_CHANNELS.index("eyeBlinkLeft" if eye.centre[0] > 0 else "eyeBlinkRight")]
+    rim = np.flatnonzero(head.masks[:, parts.EYE_RING] == parts.LASH_RING)
+    rim = rim[np.linalg.norm(head.rest[rim] - eye.centre, axis=1) < 1.5 * eye.radius]
+    x, y = (head.rest[rim] - eye.centre).T[:2]
+    upper, lower = rim[y > np.median(y)], rim[y <= np.median(y)]
+    upper = upper[np.abs(head.rest[upper, 0] - eye.centre[0]) < 0.7 * np.abs(x).max()]
+    upper = upper[head.rest[upper, 0].argsort()]
+    other = lower[np.abs(head.rest[lower, 0] - head.rest[upper, :1]).argmin(axis=1)]
+    gap = head.rest[upper, 1] - head.rest[other, 1] + _OVERLAP
+    needed = gap / (blink[other, 1] - blink[upper, 1])
+    result: Floats = np.interp(points[:, 0], head.rest[upper, 0], needed)[:, None]
+    return result
+
+
+def keep_off(points: Floats, deltas: Floats, eyes: list[parts.Eye]) -> Floats:
+    """``deltas`` (52, n, 3) of skin ``points`` (n, 3) that press none of them into an eyeball."""
+    result = deltas.copy()
+    for eye in eyes:
+        near = np.flatnonzero(np.linalg.norm(points - eye.centre, axis=1) < 1.8 * eye.radius)
+        arm = points[near] - eye.centre
+        least = np.minimum(np.linalg.norm(arm, axis=1), eye.radius * (1 + _CORNEA) + 0.003)[:, None]
+        moved = arm + deltas[:, near]
+        length = np.linalg.norm(moved, axis=2, keepdims=True)
+        result[:, near] = moved * (np.maximum(length, least) / length) - arm
+    return result
+
+
+def rolled(points: Floats, ring: Floats, deltas: Floats, lips: Ints) -> None:
+    """Let lips that roll in, fuller than ICT's, meet again."""
+    upper, lower = (ARKIT_CHANNELS.index(f"mouthRoll{lip}") for lip in ("Upper", "Lower"))
+    inwards = deltas[upper, lips, 2] < deltas[lower, lips, 2]
+    near = _MEET * (1 - parts.smoothstep(4.0, 9.0, ring)) * (1 - parts.smoothstep(0.15, 0.24, np.abs(points[:, 0])))
+    deltas[upper, lips, 1] -= near * inwards
+    deltas[lower, lips, 1] += near * ~inwards
+
+
+def before_teeth(head: Geometry, mesh: BaseMesh, vertices: Ints, deltas: Floats, lips: Ints) -> None:
+    """Keep ``vertices`` of the lips before the teeth in all actions that do not move the jaw."""
+    rows = [np.unique(mesh.faces[f"helper-{row}-teeth"]) for row in ("upper", "lower")]
+    teeth = head.rest[np.concatenate(rows)]
+    places = np.linspace(0.0, 0.26, 14)
+    front = [teeth[np.abs(np.abs(teeth[:, 0]) * parts.TEETH_NARROWER - x) < 0.02, 2].max(initial=-9.0) for x in places]
+    still = [
+        action for action, name in enumerate(ARKIT_CHANNELS) if not name.startswith(("jaw", "mouthClose", "tongue"))
+    ]
+    rest = head.rest[vertices]
+    for action in still:
+        moved = rest + deltas[action, lips]
+        least = np.minimum(np.interp(np.abs(moved[:, 0]), places, front, right=-9.0) + _CLEAR, rest[:, 2])
+        deltas[action, lips, 2] += np.maximum(least - moved[:, 2], 0.0)
+
+
+def fade(faces: Ints, values: Floats, free: Ints, pull: float) -> Floats:
+    """(n, c) for the ``free`` vertices (n,): the ``values`` (V, c) of those around them spread inwards, losing ``pull``
+    of themselves at each step."""
+    place = np.full(len(values), -1)
+    place[free] = np.arange(len(free))
+    pairs = np.concatenate([faces[:, [i, (i + 1) % 4]] for i in range(4)])
+    pairs = pairs[(pairs >= 0).all(axis=1)]
+    pairs = np.unique(np.concatenate([pairs, pairs[:, ::-1]]), axis=0)
+    pairs = pairs[place[pairs[:, 0]] >= 0]
+    at, beside = place[pairs[:, 0]], place[pairs[:, 1]]
+    system = np.diag(np.bincount(at, minlength=len(free)) * (1.0 + pull))
+    right = np.zeros((len(free), values.shape[1]))
+    within = beside >= 0
+    system[at[within], beside[within]] -= 1.0
+    np.add.at(right, at[~within], values[pairs[~within, 1]])
+    result: Floats = np.linalg.solve(system, right)
+    return result
