@@ -140,6 +140,14 @@ SETTINGS: Final = (
         nothing=0.0, default=0.0, soft_min=0.0, soft_max=60.0, step=10, precision=1, unit="TIME_ABSOLUTE",
     ),
     Setting(
+        "ending", EnumProperty, "At the End", "What is left of the emotion when the line is over",
+        items=(
+            ("rest", "Rest", "The face comes to rest"),
+            ("trace", "Trace", "A trace of what was felt stays. A line that starts within a second goes on from it"),
+            ("held", "Held", "What was felt is still felt. A line that starts within a second goes on from it"),
+        ), default="rest",
+    ),
+    Setting(
         "rate", FloatProperty, "Speaking Rate",
         "How fast the line is spoken: 1 as it comes, 2 twice as fast. A given length goes before it",
         default=1.0, soft_min=0.5, soft_max=2.0, step=5, precision=2,

@@ -23,13 +23,13 @@ from ..clip import Clip, ClipError
 from ..emotions import label
 from ..performance import ranges
 from ..performance.diagnosis import keys_without_shape
-from ..performance.lines import LineError, Lines, lines_of
+from ..performance.lines import LineError, Lines, clip_of, lines_of
 from ..performance.owners import owners_of, why_not_writable
 from ..performance.record import Line, Style, Take
 from ..preferences import choices
 from ..sentences import told, translated
 from ..settings import SETTINGS, Arguments, chosen, request
-from ..shared import ARKIT55, Timeline, TimelineError
+from ..shared import Timeline, TimelineError
 from ..worker.protocol import last_seed, shorten
 from .jobs import JobOperator, Refusal, busy_reason
 from .timelines import read_timeline, timeline_in
@@ -56,6 +56,8 @@ MODES: Final = (
         "Perform takes that are like the shown one up to the playhead, and go on in other ways",
     ),
 )  # fmt: skip
+#: Endings after which a line that follows goes on from the face that is left.
+_GOES_ON: Final = ("trace", "held")
 #: Modes that start from the shown take.
 _AGAIN: Final = ("VARY", "BRANCH")
 #: Arguments that more takes of a line cannot have.
@@ -170,14 +172,17 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
             raise Refusal("{reason}", reason=reason)
         if not again:
             line = _saying(text, performer, line) if self.mode == "RESAMPLE" else None
+        start = values["start_frame"] if "start_frame" in given or scene.cteg.start == "FRAME" else at
+        start = start if line is None else round(line.start)
         asked = self._asked({**values, "text": text}, line, at)
+        if not again:
+            asked["begin"] = _face_before(scene, performer, start, preferred.checkpoint)
         if not 0.0 <= values["reduction"] <= 100.0:
             raise Refusal("Reduction must be from 0 to 100 percent, not {value:g}.", value=values["reduction"])
-        start = values["start_frame"] if "start_frame" in given or scene.cteg.start == "FRAME" else at
         take = line.take if again and line is not None else None
         self._order = _Order(
-            scene.session_uid, target.session_uid, target.name, text, start if line is None else round(line.start),
-            "" if line is None else line.id, take, asked["branch"]["frame"] if take and asked["branch"] else None,
+            scene.session_uid, target.session_uid, target.name, text, start, "" if line is None else line.id, take,
+            asked["branch"]["frame"] if take and asked["branch"] else None,
             Style(values["interpolation"], values["reduction"]), values["blend"], last_seed(asked), preferred.widen,
         )  # fmt: skip
         message = {"lines": [asked], "checkpoint": preferred.checkpoint, "device": preferred.device}
@@ -186,14 +191,14 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
 
     def _asked(self, values: dict[str, Any], line: Line | None, frame: int) -> dict[str, Any]:
         """The protocol's LINE. `Refusal` for a number or a timeline that cannot be sent."""
-        given, more = self.properties.is_property_set, {"branch": None, "vary": None, "layered": True}
+        given, more = self.properties.is_property_set, {"branch": None, "vary": None, "begin": None}
         take = line.take if line is not None and self.mode in _AGAIN else None
         if take is None:
             values["timeline"] = _timeline(values["timeline"])
         else:
             values["spread"] = values["spread"] and self.mode == "BRANCH"
             values |= {name: value for name, value in _asked_for(take).items() if not given(name)}
-            more["layered"] = take.settings.get("layered", True)
+            more["begin"] = take.settings.get("begin")
             origin = {name: take.settings.get(name) for name in ("branch", "vary")}
             of = {"seed": take.seed, **({"of": origin} if any(origin.values()) else {})}
             if self.mode == "BRANCH":
@@ -260,6 +265,24 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
                 bpy.ops.cteg.widen_sliders("INVOKE_DEFAULT")
 
 
+def _face_before(scene: Scene, performer: Character, start: float, checkpoint: str | None) -> list[float] | None:
+    """The face that a line goes on from: of the last line that ended less than a second ago and did not come to rest.
+
+    Only faces that the same checkpoint made; None for the standard face.
+    """
+    second = scene.render.fps / scene.render.fps_base
+    before = [
+        line for line in performer.lines
+        if line.take is not None and 0 <= start - line.end <= second and line.take.settings.get("ending") in _GOES_ON
+    ]  # fmt: skip
+    last = max(before, key=lambda line: line.end, default=None)
+    if last is None or last.take is None:
+        return None
+    made = last.take.settings.get("checkpoint")
+    clip = clip_of(performer.rig, last) if made == (Path(checkpoint).name if checkpoint else "default") else None
+    return None if clip is None else [round(float(value), 4) for value in clip.values[-1]]
+
+
 def _asked_for(take: Take) -> dict[str, Any]:
     """What a take was asked for, by the names of the request; what is not stored was not known when it was made."""
     known = {s.key: take.settings.get(s.key, s.options.get("default", 0)) for s in SETTINGS if s.asked}
@@ -290,12 +313,8 @@ def _differences(take: Take | None, new: Clip) -> list[str]:
     if before and before != now:
         sentence = "The checkpoint is {now} now and was {before}: the new takes do not resemble the shown one"
         sentences.append(told(sentence, now=now, before=before))
-    if new.space == ARKIT55.name and new.settings.get("speaking", True) and not new.settings.get("layered", True):
-        sentence = (
-            "Like the shown take, which an earlier CTEG made, the new ones do not say the line with their mouth; "
-            "generate it again for that"
-        )
-        sentences.append(told(sentence))
+    elif "ending" not in take.settings:
+        sentences.append(told("An earlier CTEG made the shown take, so the new takes do not resemble it"))
     return sentences
 
 

@@ -71,6 +71,19 @@ def lines_of(rig: Rig, active: str = "") -> tuple[Line, ...]:
     return tuple(sorted(lines.values(), key=lambda line: (line.start, line.id)))
 
 
+def clip_of(rig: Rig, line: Line) -> Clip | None:
+    """The take that a line of `lines_of` shows, with its numbers; None where there is none or it cannot be read."""
+    home, take = home_of(owners_of(rig)), line.take
+    if home is None or take is None:
+        return None
+    store = Store(home)
+    store.lines()
+    try:
+        return store.clip(line, take)
+    except StoredError:
+        return None
+
+
 def damaged_lines(rig: Rig) -> list[str]:
     """Sentences about stored lines that cannot be read."""
     home = home_of(owners_of(rig))

@@ -110,8 +110,7 @@ def _made(action: bpy.types.Action) -> dict[str, Any] | None:
         "segments": list,
     }  # fmt: skip
     sound = all(isinstance(data.get(name), kind) and data.get(name) is not True for name, kind in wanted.items())
-    # One layer: their mouth moves as if speaking, and their seeds mean such takes.
-    return {**data, "settings": {**data["settings"], "layered": False}} if sound and version in (1, 2, 3) else None
+    return data if sound and version in (1, 2, 3) else None
 
 
 def _clip(action: bpy.types.Action, made: dict[str, Any], fps: float) -> Clip:

@@ -85,6 +85,7 @@ class CTEG_PT_options(Sidebar, bpy.types.Panel):
         row = column.row()
         row.active = settings.seconds == 0.0
         row.prop(settings, "rate", slider=True)
+        column.prop(settings, "ending")
         column = layout.column()
         column.active = settings.timeline_source is None  # which has its times and sounds already
         for name in ("language", "timing", "vary_timing"):

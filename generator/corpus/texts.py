@@ -35,6 +35,8 @@ WITHHELD: Final = frozenset(
         "She married money, of course. What else could she do?",
         "I have spinach in my teeth, don't I?",
         "I've counted the ceiling tiles twice.",
+        "You said press any key. Where's the any key?",
+        "Snow? It's the sixth of June!",
     }
 )
 #: More bad rows than this share means that it is another file.

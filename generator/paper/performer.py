@@ -126,8 +126,8 @@ class PaperPerformer(Performer):
     def _decode_group(
         self, model: PaperCTEG, takes: list[Take], asked: list[int], on_frame: Callable[[int, int], None]
     ) -> list[npt.NDArray[np.float32]]:
-        device = self.encoder.device
-        features = self.encoder.encode([t.words for t in takes])
+        device = self.checkpoint.encoder.device
+        features = self.checkpoint.encoder.encode([t.words for t in takes])
         noise = torch.stack([_noise(model.config, t, max(asked)) for t in takes])
         heat = torch.tensor([t.request.temperature for t in takes])[:, None, None, None, None]
         draws = (noise * heat).to(device)
@@ -155,11 +155,15 @@ class PaperPerformer(Performer):
             warnings.append(f"{self.name} cannot be told an energy; {request.energy:g} was ignored.")
         if not request.speaking:
             warnings.append(f"{self.name} speaks every line; silence was ignored.")
+        if request.ending != "rest":
+            warnings.append(f"{self.name} always ends at rest; {request.ending!r} was ignored.")
+        if request.begin is not None:
+            warnings.append(f"{self.name} always begins at rest; the face to begin from was ignored.")
         if request.rate != 1.0 and request.seconds is None:
             warnings.append(f"{self.name} cannot be told a speaking rate; {request.rate:g} was ignored.")
         if words != request.text:
             warnings.append(f"{self.name} takes no directions; what stands in brackets was neither obeyed nor spoken.")
-        if self.encoder.is_cut(words):
+        if self.checkpoint.encoder.is_cut(words):
             room = self.checkpoint.model.config.max_text
             warnings.append(f"The line has more than {room} tokens; {self.name} did not read the rest.")
         if request.seconds is None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -112,14 +112,15 @@ class CtegPerformer(Performer):
             if not request.speaking and request.seconds is None:
                 own = (*own[:-1], own[-1] + round(_AFTER_LISTENING * fps))
         else:
-            parts, own, timeline, warnings = *self._silent(take), None, ()
+            parts, own = self._silent(take)
+            timeline, warnings = None, ()
         role = "speaking" if request.speaking else "listening"
         laid = passages(
             parts, own, fps, energy=request.energy, role=role, ending=request.ending, timeline=timeline
         )  # fmt: skip
         return _Laid(parts, laid, timeline, warnings)
 
-    def _silent(self, take: Take) -> tuple[tuple[Part, ...], Sequence[int]]:
+    def _silent(self, take: Take) -> tuple[tuple[Part, ...], tuple[int, ...]]:
         """A silence in parts, and the frames of each."""
         request = take.request
         seconds = request.seconds if request.timeline is None else request.timeline.seconds

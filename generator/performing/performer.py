@@ -209,6 +209,7 @@ class Performer(ABC):
             "vary_timing": request.vary_timing,
             "language": request.language,
             "ending": request.ending,
+            "begin": None if request.begin is None else list(request.begin),
             **(request.origin.to_json() or {"branch": None, "vary": None}),
         }
 

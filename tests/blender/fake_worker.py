@@ -45,7 +45,8 @@ fault = sys.argv[1] if len(sys.argv) > 1 else "serve"
 #: Fields of a line that come back in a clip's settings as they are, with their defaults.
 KEPT: dict[str, Any] = {
     "emotion_to": None, "rate": 1.0, "spread": False, "branch": None, "vary": None, "timing": 0, "vary_timing": False,
-    "language": "auto", "layered": True, "share": 0.5, "energy": 1.0, "speaking": True, "emotion_with": None,
+    "language": "auto", "ending": "rest", "begin": None, "share": 0.5, "energy": 1.0, "speaking": True,
+    "emotion_with": None,
 }  # fmt: skip
 
 
@@ -112,7 +113,7 @@ def segments(line: dict[str, Any], frames: int) -> list[dict[str, Any]]:
 
 def timeline(line: dict[str, Any], seed: int, frames: int) -> dict[str, Any] | None:
     """The timeline of a take: each word is "B AA1 M", a sound in 0.1 s; its timing moves it by less than a frame."""
-    if line.get("timeline") or not line.get("layered", True):
+    if line.get("timeline"):
         return line.get("timeline")
     shift = 0.01 * ((line.get("timing", 0) + (seed if line.get("vary_timing") else 0)) % 4)
     seconds = (frames - 1) / FPS

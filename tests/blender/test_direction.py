@@ -17,7 +17,7 @@ import blender_cteg
 from blender_cteg import cast, cli
 from blender_cteg.operators import extend, perform
 from blender_cteg.performance import store
-from blender_cteg.performance.lines import Lines
+from blender_cteg.performance.lines import Lines, clip_of
 from blender_cteg.performance.record import Take
 from blender_cteg.worker import session
 from blender_cteg.worker.locate import WorkerCommand
@@ -163,9 +163,19 @@ def test_takes_of_an_older_version_go_on_working(scene: bpy.types.Scene, capfd: 
     stored = json.loads(group["record"])
     (take,) = stored["takes"]
     take["segments"], take["timeline"] = [], None
-    for name in ("emotion_to", "rate", "spread", "branch", "vary", "timing", "vary_timing", "language"):
+    for name in (
+        "emotion_to",
+        "rate",
+        "spread",
+        "branch",
+        "vary",
+        "timing",
+        "vary_timing",
+        "language",
+        "ending",
+        "begin",
+    ):
         del take["settings"][name]
-    take["settings"]["layered"] = False
     group["record"] = json.dumps(stored)
     cast.refresh(scene)
     with pytest.raises(RuntimeError, match="does not say how its line was understood"):
@@ -173,16 +183,31 @@ def test_takes_of_an_older_version_go_on_working(scene: bpy.types.Scene, capfd: 
     bpy.ops.cteg.perform(mode="VARY", takes=1)
     varied = shown()
     assert varied.settings["vary"] == {"seed": 3, "amount": 0.3}
-    # Its seed means a take of one layer, and so do those of its variations.
-    assert (varied.settings["layered"], varied.timeline) == (False, None)
-    assert "do not say the line with their mouth" in capfd.readouterr().out
+    assert varied.settings["ending"] == "rest" and varied.timeline is not None
+    assert "An earlier CTEG made the shown take" in capfd.readouterr().out
     scene.frame_set(10)
     bpy.ops.cteg.perform(mode="BRANCH", takes=1)
-    assert shown().settings["layered"] is False
-    capfd.readouterr()
-    bpy.ops.cteg.perform(mode="RESAMPLE", takes=1)
-    assert shown().settings["layered"] is True and shown().timeline is not None
-    assert "with their mouth" not in capfd.readouterr().out
+    assert "An earlier CTEG" not in capfd.readouterr().out
+
+
+def test_a_line_goes_on_from_the_face_that_the_line_before_it_has_left(scene: bpy.types.Scene) -> None:
+    settings = scene.cteg
+    settings.ending = "held"
+    bpy.ops.cteg.perform(takes=1, text="Stay here.", seed=5)
+    before = active()
+    left = [round(float(value), 4) for value in clip_of(cast.character(scene).rig, before).values[-1]]
+    for start, begins, name in ((before.end + 12, left, "near"), (before.end + 200, None, "far")):
+        scene.frame_set(round(start))
+        bpy.ops.cteg.perform(takes=1, text=f"I am {name}.", ending="rest")
+        assert (shown().settings["begin"], shown().settings["ending"]) == (begins, "rest")
+    near = next(line for line in cast.character(scene).lines if line.text == "I am near.")
+    scene.frame_set(round(near.start) + 5)
+    cast.choose_line(scene, near.id)
+    bpy.ops.cteg.perform(mode="VARY", takes=1)
+    assert shown().settings["begin"] == left, "variations begin as the take does"
+    scene.frame_set(round(near.end) + 3)  # that one came to rest
+    bpy.ops.cteg.perform(takes=1, text="Nothing is left.")
+    assert shown().settings["begin"] is None
 
 
 # --- more of the shown take -------------------------------------------------------------------------------------------
@@ -332,7 +357,7 @@ def test_what_is_made_from_a_take_says_the_line_as_it_does(scene: bpy.types.Scen
     for take in active().takes[-2:]:
         assert times(take) == wanted
         asked = take.settings
-        assert (asked["timing"], asked["vary_timing"], asked["layered"]) == (1, True, True)
+        assert (asked["timing"], asked["vary_timing"]) == (1, True)
     scene.frame_set(12)
     bpy.ops.cteg.perform(mode="BRANCH", takes=1)
     assert times(shown()) == wanted

@@ -164,7 +164,7 @@ def test_a_take_of_version_1_is_read_as_one_of_today() -> None:
     data = _made(stored({**VERSION_1, "face": "kept"}))
     assert data is not None and data["face"] == "kept"
     assert (data["segments"], data["last_seed"]) == ([], 7)
-    assert data["settings"] == VERSION_1["settings"] | {"layered": False}
+    assert data["settings"] == VERSION_1["settings"]
 
 
 @pytest.mark.parametrize("data", [{}, {"schema_version": 4}, {"schema_version": "1"}, {**VERSION_1, "settings": []}])
