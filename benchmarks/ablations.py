@@ -33,19 +33,18 @@ VARIANTS: Final = MappingProxyType(
     {
         "whole": (),
         "one Gaussian (K = 1)": ("prior_components=1",),
-        "no direction": ("conditioning=none",),
+        "no direction": ("direction_conditioning=false",),
         "no length": ("length_conditioning=false",),
         "no text progress": ("text_progress=false",),
         "no input noise": ("white_noise=0", "drift_noise=0", "noise_conditioning=false"),
         "noise not told": ("noise_conditioning=false",),
-        "not told when": ("turn_conditioning=false",),
-        "residual": ("residual=true",),
+        "not told when": ("timeline_conditioning=false",),
         "recognition of next state": ("recognition=next_state",),
         "no EwA": ("ewa=off",),
         "no LTA": ("lta=false",),
         "no latent guidance": ("guidance_weight=0",),
         "no feed-forward before LTA": ("state_ffn=false",),
-        "2 frames per step": ("frames_per_step=2",),
+        "4 frames per step": ("frames_per_step=4",),
         "8 frames per step": ("frames_per_step=8",),
     }
 )

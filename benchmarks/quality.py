@@ -9,7 +9,7 @@ whose emotion the probe read otherwise are listed in ``misread.jsonl``, for ``py
 
 Settings by which a checkpoint performs are tried on the dev split, never on test:
 
-    python -m benchmarks.quality CHECKPOINT --data data/corpus --out runs/try --split dev --seeds 1 --set emphasis=1.4
+    python -m benchmarks.quality CHECKPOINT --data data/corpus --out runs/try --split dev --seeds 1 --set draw_scale=0.9
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ from generator.emotions import EMOTIONS, emotion_vector, full_vector
 from generator.evaluation import motion
 from generator.evaluation.evaluate import evaluate
 from generator.evaluation.lines import Settings, emotions_of, pure_indices
-from generator.evaluation.metrics import mmodality_all
 from generator.evaluation.probe import EmotionProbe, balanced_accuracy
 from generator.evaluation.shares import share_of
 from generator.evaluation.systems import Asked
@@ -100,7 +99,6 @@ TARGETS: Final = {
     "moves_first_teacher": Target("the same, teacher"),
     "moves_second": Target("second half of a line that moves on: second emotion read"),
     "moves_second_teacher": Target("the same, teacher"),
-    "variety_kept": Target("variety of brows, eyes and head between takes / that of the same takes in one layer", 0.95),
     "silent_jaw": Target("jaw motion of a silent reaction / teacher's silent reaction"),
     "energy_low": Target("velocity at energy 0.6 / teacher's at 0.6"),
     "energy_high": Target("velocity at energy 1.4 / teacher's at 1.4"),
@@ -153,15 +151,16 @@ def main() -> None:
 
 
 def with_settings(checkpoint: Path, settings: Sequence[str], folder: Path) -> Path:
-    """A copy of ``checkpoint`` in ``folder`` whose model settings differ, each given as ``NAME=NUMBER``."""
+    """A copy of ``checkpoint`` in ``folder`` that performs otherwise, each given as ``NAME=NUMBER``."""
     config = json.loads((checkpoint / "config.json").read_text("utf-8"))
     for setting in settings:
         name, _, value = setting.partition("=")
-        if not isinstance(config["model"].get(name), float):
+        if not isinstance(config["perform"].get(name), float):
             raise SystemExit(f"{name} is not a number in {checkpoint / 'config.json'}")
-        config["model"][name] = float(value)
+        config["perform"][name] = float(value)
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(checkpoint / "model.safetensors", folder)
+    for file in checkpoint.glob("*.safetensors"):
+        shutil.copy(file, folder)
     (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
     return folder
 
@@ -228,7 +227,7 @@ class Stage:
         """Everything that the report does not ask."""
         return {
             **self._followed(seed), **self._inferred(seed), **self.moves(seed), **self._silent(seed),
-            **self.variety_kept(seed), **self._energy(seed), **self._long(seed),
+            **self._energy(seed), **self._long(seed),
         }  # fmt: skip
 
     def _followed(self, seed: int) -> dict[str, float]:
@@ -288,21 +287,6 @@ class Stage:
                 halves = [clip[: len(clip) // 2] if k == 0 else clip[len(clip) // 2 :] for clip in clips]
                 read[name + suffix] = float((self.probe.read(halves) == asked).mean())
         return read
-
-    def variety_kept(self, seed: int) -> dict[str, float]:
-        """What computed speech costs in variety, outside mouth and jaw, whose own variety was chatter."""
-        columns = [c for group in ("upper face", "eyes", "head") for c in ARKIT55.groups[group]]
-        varieties = []
-        for layered in (True, False):
-            requests = [
-                LineRequest(
-                    text, EMOTIONS[n % len(EMOTIONS)], seed=1000 * seed + 10 * n, takes=4, layered=layered
-                ).validated()
-                for n, text in enumerate(self.lines[:56])
-            ]
-            clips = self.performer.perform(requests)
-            varieties.append(mmodality_all([[c.performance(k)[:, columns] for k in range(4)] for c in clips]))
-        return {"variety_kept": varieties[0] / varieties[1]}
 
     def _silent(self, seed: int) -> dict[str, float]:
         texts = self.lines[:60]

@@ -128,7 +128,8 @@ class CtegPerformer(Performer):
             noise = float(TakeSeed(_timing_seed(take), take.words).rng(STREAM_LENGTH).standard_normal())
             seconds = _SILENT_SECONDS * np.exp(_SILENT_SPREAD * min(request.temperature, 1.0) * noise) / request.rate
         part = replace(take.parts[0], text=SILENCE)
-        return silent_parts(part, min(seconds * len(take.parts), MAX_LINE_SECONDS), self.space.fps)
+        silent, frames = silent_parts(part, min(seconds * len(take.parts), MAX_LINE_SECONDS), self.space.fps)
+        return silent, tuple(frames)
 
     def _warnings(self, request: LineRequest, performed: list[Performed]) -> tuple[str, ...]:
         warnings = list(super()._warnings(request, performed))

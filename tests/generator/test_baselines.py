@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from generator.performing.sampling import TakeSeed
 
 from generator.baselines import load_baseline
 from generator.baselines.autoencoder import VqVae
@@ -23,6 +22,7 @@ from generator.corpus.teacher import perform
 from generator.datasets import Direction
 from generator.emotions import emotion_weights, full_vector
 from generator.errors import CheckpointError, DataError, InputError
+from generator.performing.draws import TakeSeed
 from generator.released.emoava import open_emoava
 from generator.released.made_emoava import make_emoava_like
 from generator.shared.spaces import ARKIT55, FLAME53, Space

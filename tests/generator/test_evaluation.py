@@ -17,7 +17,7 @@ import torch
 
 from generator.baselines.checkpoint import save_baseline
 from generator.baselines.lstm import LstmRegressor
-from generator.checkpoint import Checkpoint, Generator, save_checkpoint
+from generator.checkpoint import Checkpoint, save_checkpoint
 from generator.config import ModelConfig
 from generator.corpus.build import build_corpus
 from generator.data_source import DataSource
@@ -33,6 +33,7 @@ from generator.evaluation.rollouts import Entry, checkpoint_identity, data_ident
 from generator.evaluation.systems import Asked, CheckpointSystem, GroundTruth, Take, spoken
 from generator.evaluation.teacher_forced import paper_perplexity
 from generator.evaluation.untrained import CorpusMean, NearestText, RandomSequence, ShuffledFrames, StaticPose
+from generator.model import CTEG
 from generator.released.made_emoava import make_emoava_like
 from generator.shared.spaces import ARKIT55
 from generator.speech.reading import read_line
@@ -65,7 +66,7 @@ def checkpoint(encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The default model with random weights."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("runs") / "mine" / "best"
-    save_checkpoint(Checkpoint(Generator(CONFIG).eval(), encoder), folder)
+    save_checkpoint(Checkpoint(CTEG(CONFIG).eval(), None, encoder), folder)
     return folder
 
 

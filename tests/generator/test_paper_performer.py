@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from generator.performing.sampling import STREAM_LATENT, Cancelled, TakeSeed, end_at_standard_face
 from safetensors.torch import load_file
 
 from generator.__main__ import main
@@ -27,7 +26,9 @@ from generator.paper.decoding.decode import decode, draw_noise
 from generator.paper.model import PaperCTEG
 from generator.paper.performer import PaperPerformer
 from generator.performing.cteg import CtegPerformer
+from generator.performing.draws import STREAM_LATENT, TakeSeed
 from generator.performing.load import load_performer
+from generator.performing.terminator import end_at_standard_face
 from generator.requests import Branch, LineRequest, Vary
 from generator.shared.spaces import FLAME53
 from generator.text import TextEncoder
@@ -60,7 +61,7 @@ def ended(frames: np.ndarray) -> np.ndarray:
 def decoded(performer: PaperPerformer, seed: int, count: int, temperature: float = 1.0) -> np.ndarray:
     """The take's frames straight from the decoder."""
     model = causal_model(performer)
-    features = performer.encoder.encode([LINE])
+    features = performer.checkpoint.encoder.encode([LINE])
     noise = draw_noise(model.config, [TakeSeed(seed, LINE).rng(STREAM_LATENT)], count) * temperature
     return decode(model, features.hidden, features.mask, performer.checkpoint.mean, noise).frames[0].numpy()
 
@@ -263,9 +264,9 @@ def test_progress_grows_and_a_cancelled_performance_stops_between_frames(perform
         nonlocal steps
         steps += stage == "performing"
         if steps == 3:
-            raise Cancelled
+            raise KeyboardInterrupt
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(KeyboardInterrupt):
         performer.perform([ask()], cancel)
     assert steps == 3
 
