@@ -2,8 +2,8 @@
 """The paper's model as an animator's performer: lines in, takes in the space "flame53" out.
 
 As released, a clip starts from the corpus mean face, its frame 0, and ends before the first frame at the standard face.
-What is ours: a take then eases out to exactly the standard face (`terminator.end_at_standard_face`, without the cut), so
-that the face comes to rest. `decoding.decode.decode` gives the frames without that.
+What is ours: a take then eases out to exactly the standard face (`terminator.end_at_standard_face`, without the cut),
+so that the face comes to rest. `decoding.decode.decode` gives the frames without that.
 """
 
 from __future__ import annotations

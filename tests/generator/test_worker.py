@@ -101,10 +101,10 @@ def test_a_clip_says_when_it_says_what_and_can_be_told(door: Door) -> None:
     assert one["timeline"] == two["timeline"] and timeline.seconds == 1.5 and one["speech_scale"] == 1.2
     assert [w.text for w in timeline.words] == ["i", "can't", "believe", "you", "did", "that"]
     told = line(emotion="fear", timeline=one["timeline"], seconds=None)
-    door.send({"id": 61, "op": "generate", "lines": [told, line(layered=False)]})
+    door.send({"id": 61, "op": "generate", "lines": [told, line(ending="held")]})
     clips = [a for a in door.until_end(61) if a["event"] == "clip"]
-    assert clips[0]["timeline"] == one["timeline"] and clips[1]["timeline"] is None
-    assert (clips[1]["settings"]["layered"], clips[0]["settings"]["timing"]) == (False, 0)
+    assert clips[0]["timeline"] == one["timeline"]
+    assert (clips[1]["settings"]["ending"], clips[0]["settings"]["timing"]) == ("held", 0)
 
 
 def test_a_directed_take_says_what_it_performs(door: Door) -> None:
@@ -139,7 +139,8 @@ def test_a_directed_take_says_what_it_performs(door: Door) -> None:
         ({"lines": [line(timeline={"words": 3})]}, "input", "must have a list of words"),
         ({"lines": [line(timeline={"words": []})]}, "input", "ends before the line does"),
         ({"lines": [line(timing=-1)]}, "input", "seed of the timing must be a whole number"),
-        ({"lines": [line(layered="no")]}, "input", "'layered' must be true or false"),
+        ({"lines": [line(ending="softly")]}, "input", "no ending 'softly'; choose rest, trace, held"),
+        ({"lines": [line(begin="smiling")]}, "input", "'begin' must be null or a list of numbers"),
         ({"lines": [line(language="xx")]}, "input", "no language 'xx'"),
         ({"lines": [line()], "checkpoint": "/nowhere"}, "checkpoint", "no checkpoint in .*nowhere"),
         ({"lines": [line()], "device": "abacus"}, "environment", "choose auto, cpu, cuda or mps"),
