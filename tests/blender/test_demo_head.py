@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pytest
 from mathutils import Matrix, Quaternion, Vector
 
+from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.heads.demo_head import PEOPLE, DemoHeadError, assemble
 from generator.shared.spaces import ARKIT_CHANNELS
 from tools.heads import bake
@@ -192,6 +193,7 @@ def pupils_in_sight(head: Head, channels: dict[str, float], baked: dict[str, npt
 def test_where_two_actions_meet_a_corrective_is_driven(head: Head) -> None:
     keys = head.mesh.data.shape_keys.key_blocks
     fixes = [key for key in keys if key.name.startswith("Fix_")]
+    assert detect_rig(head.mesh).ignored == ()
     assert fixes and all(abs(key.value) < 1e-6 for key in fixes if head.pose(both("eyeSquint")) is not None)
     lids = head.pose(both("eyeBlink") | both("eyeSquint")) - head.pose(both("eyeBlink"))
     lashes = head.vertices("Lashes")

@@ -99,10 +99,13 @@ def test_a_missing_checkpoint(face: bpy.types.Object, tmp_path: Path, monkeypatc
 
 
 @trained
-def test_a_damaged_checkpoint(face: bpy.types.Object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("file", ["model.safetensors", "emotion.safetensors"])
+def test_a_damaged_checkpoint(
+    face: bpy.types.Object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
     damaged = tmp_path / "damaged"
     shutil.copytree(DEFAULT, damaged)
-    (weights,) = damaged.glob("*.safetensors")
+    weights = damaged / file
     weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
     monkeypatch.setattr(perform, "choices", lambda _context: Choices(device="cpu", checkpoint=str(damaged)))
     refused(r"damaged", text="Hi.")

@@ -99,7 +99,7 @@ def _face(obj: bpy.types.Object, keyed: list[bpy.types.Object]) -> Rig:
         shape_keys=joined.keys,
         bones=bones,
         missing=_missing(kind, joined.keys, bones),
-        ignored=tuple(name for name in names if name not in used and not is_modelling(name)),
+        ignored=tuple(name for name in names if name not in used | _driven(obj) and not is_modelling(name)),
         followers=followers,
         label=label,
         channels=len(used_channels(mapping)) if kind == "CUSTOM" else 0,
@@ -160,6 +160,13 @@ def _split(meshes: list[bpy.types.Object]) -> tuple[tuple[bpy.types.Object, ...]
     followers = tuple(mesh for mesh, reason in reasons.items() if reason is None)
     sentence = "{name} stays as it is. {reason}"
     return followers, [told(sentence, name=mesh.name, reason=reason) for mesh, reason in reasons.items() if reason]
+
+
+def _driven(obj: bpy.types.Object) -> set[str]:
+    """Shape keys that a driver sets: correctives, which follow the others."""
+    data = obj.data.shape_keys and obj.data.shape_keys.animation_data
+    paths = [curve.data_path for curve in data.drivers] if data else []
+    return {bpy.utils.unescape_identifier(path.split('"')[1]) for path in paths if path.startswith('key_blocks["')}
 
 
 def _doubles(keys: KeyNames | None) -> list[str]:
