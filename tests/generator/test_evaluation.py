@@ -22,7 +22,7 @@ from generator.config import ModelConfig
 from generator.corpus.build import build_corpus
 from generator.data_source import DataSource
 from generator.datasets import Direction
-from generator.emotions import emotion_weights, full_vector
+from generator.emotions import EMOTIONS, emotion_weights, full_vector
 from generator.errors import CheckpointError, DataError, InputError
 from generator.evaluation import rollouts
 from generator.evaluation.entries import row_names
@@ -33,6 +33,7 @@ from generator.evaluation.rollouts import Entry, checkpoint_identity, data_ident
 from generator.evaluation.systems import Asked, CheckpointSystem, GroundTruth, Take, spoken
 from generator.evaluation.teacher_forced import paper_perplexity
 from generator.evaluation.untrained import CorpusMean, NearestText, RandomSequence, ShuffledFrames, StaticPose
+from generator.heads import EmotionHead, EmotionReader
 from generator.model import CTEG
 from generator.released.made_emoava import make_emoava_like
 from generator.shared.spaces import ARKIT55
@@ -66,7 +67,7 @@ def checkpoint(encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The default model with random weights."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("runs") / "mine" / "best"
-    save_checkpoint(Checkpoint(CTEG(CONFIG).eval(), None, encoder), folder)
+    save_checkpoint(Checkpoint(CTEG(CONFIG).eval(), EmotionReader(16, len(EMOTIONS), EmotionHead()), encoder), folder)
     return folder
 
 
