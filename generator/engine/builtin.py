@@ -39,6 +39,10 @@ from .tokens import MAX_TOKENS, WordPiece
 _REMEMBERED: Final = 4096
 
 
+class NeedsTorch(EnvironmentProblem):
+    """The text encoder is of a kind that only torch computes."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Line:
     """What is remembered of a line: hidden states below the reader's own layers and on top, (S, W), and positions."""
@@ -90,7 +94,7 @@ class NumpyEngine:
 
         Raises:
             CheckpointError: missing or damaged files, another schema, weights that do not fit.
-            EnvironmentProblem: the text encoder is missing, damaged, or of a kind that only torch computes.
+            EnvironmentProblem: the text encoder is missing or damaged; `NeedsTorch` where only torch computes its kind.
         """
         settings = read_checkpoint_settings(folder)
         encoder, tokens = _load_encoder(settings.text_encoder)
@@ -179,8 +183,8 @@ def _load_encoder(name: str) -> tuple[Encoder, WordPiece]:
         ) from error
 
 
-def _other(name: str, reason: str) -> EnvironmentProblem:
-    return EnvironmentProblem(
+def _other(name: str, reason: str) -> NeedsTorch:
+    return NeedsTorch(
         f"The built-in engine cannot read lines with the text encoder {name!r} ({reason}); perform this checkpoint "
         "with a Python that has torch."
     )

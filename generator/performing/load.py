@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ def load_performer(
 
     Args:
         checkpoint: the folder.
-        device: "auto" performs with NumPy where the checkpoint can; "cpu", "cuda" and "mps" with torch.
+        device: "auto" performs with NumPy where the checkpoint can; else, and for "cpu", "cuda" and "mps", with torch.
         progress: called with a fraction 0..1 and what is being done.
         precision: "int8" decodes faster on a CPU and a little less exactly; for the paper's model.
         compiled: CUDA graphs or machine code of decoding steps; for the paper's model.
@@ -70,10 +71,14 @@ def load_performer(
 def load_engine(folder: Path = DEFAULT_CHECKPOINT, device: str = "auto") -> tuple[Engine, bool]:
     """What performs a checkpoint, and whether it performs under a computed speech. See `load_performer`."""
     if device == "auto":
-        from ..engine.builtin import NumpyEngine
+        from ..engine.builtin import NeedsTorch, NumpyEngine
 
-        builtin = NumpyEngine.load(folder)
-        return builtin, builtin.settings.layered
+        try:
+            builtin = NumpyEngine.load(folder)
+            return builtin, builtin.settings.layered
+        except NeedsTorch:
+            if find_spec("torch") is None:
+                raise
     from ..engine.torch_engine import TorchEngine
     from .devices import choose_device
 

@@ -15,7 +15,7 @@ from generator.direction.notation import Meaning, read_notation, read_words
 from generator.direction.script import write_script
 from generator.direction.turning import steady_emotions
 from generator.direction.vocabulary import EMOTION_WORDS, MANNERS
-from generator.emotions import BASIC_EMOTIONS, EMOTION_NAMES, emotion_weights
+from generator.emotions import BASIC_EMOTIONS, EMOTION_NAMES, emotion_vector
 from generator.errors import InputError
 from generator.requests import LineRequest, clean_text
 from generator.text import TextEncoder
@@ -221,8 +221,7 @@ def test_words_may_say_two_things_at_once() -> None:
     (part,) = write_script(LineRequest("Here we go.").validated(), torn, lambda _: None)
     assert (part.emotion, part.emotion_with) == ("joy", "fear") and part.share < 0.35  # joy leads
     np.testing.assert_allclose(
-        part.weights(emotion_weights),
-        (1 - part.share) * emotion_weights("joy") + part.share * emotion_weights("fear"), rtol=1e-6,
+        part.weights(), (1 - part.share) * emotion_vector("joy") + part.share * emotion_vector("fear"), rtol=1e-6
     )  # fmt: skip
     # Not knowing which it is does not make it two.
     (part,) = write_script(LineRequest("Here we go.").validated(), lambda t: torn(t, 0.21, 0.2), lambda _: None)

@@ -43,7 +43,7 @@ def test_the_data_decides_which_model_it_is(
 ) -> None:
     tiny = str(tiny_encoder)
     default = make_recipe(Choice(DataSource.parse(str(corpus)), tmp_path, text_encoder=tiny), CPU)
-    assert isinstance(default, DefaultRecipe) and default.steps == 11_500 and default.precision == "bf16"
+    assert isinstance(default, DefaultRecipe) and default.steps == 12_000
     emoava = DataSource.parse(f"emoava:{made_emoava}")
     released = make_recipe(Choice(emoava, tmp_path, text_encoder=tiny, overrides=PAPER), CPU)
     assert isinstance(released, PaperRecipe) and released.train.size == 256 and released.steps == 100 * 1
@@ -103,7 +103,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "no judgement": (["--evaluate-every=0"], "--evaluate-every must be at least 1"),
     "less than no time": (["--minutes=-1"], "--minutes must not be negative"),
     "fp16 on a CPU": (["--precision=fp16"], "fp16 needs a CUDA device, not cpu; choose --precision bf16"),
-    "unknown setting": (["--set=colour=3"], "no setting called 'colour' to --set; there are assumed_noise, "),
+    "unknown setting": (["--set=colour=3"], "no setting called 'colour' to --set; there are average_decay, "),
     "no value": (["--set=kl_weight"], "--set takes NAME=VALUE, not 'kl_weight'"),
     "no number": (["--set=kl_weight=much"], "kl_weight must look like 1.0, not 'much'"),
     "no such head": (["--set=n_head=3"], r"do not fit together: d_model \(256\) must be even and divisible"),
