@@ -57,7 +57,7 @@ def test_round_trip(corpus: Path) -> None:
             assert np.allclose(values, again.performance, atol=1e-3)
             assert data.timeline(index) == again.said and data.speech_scale(index) == again.loudness
             silent = direction.role == "silent" or not any(c.isalnum() for c in text)
-            assert (again.timeline is None) == silent == (data.direction(index).timeline is None)
+            assert (again.timeline is None) == silent == (data.direction(index).moments is None)
             if again.timeline is not None:
                 assert line["timeline"] == json.loads(json.dumps(compact(again.timeline)))
             start = data.start(index)

@@ -124,7 +124,6 @@ def test_only_a_mouth_that_says_the_line_passes_as_speech(report: Path) -> None:
     pose, with_lips = rows["static pose"], rows["static pose with computed lips"]
     assert pose["emotion_followed"] == with_lips["emotion_followed"]  # what a probe sees in a pose alone
     assert abs(pose["closing"]) < 0.1 and pose["mmodality_all"] == with_lips["mmodality_all"]
-    assert "ends_at_neutral" not in rows["mine/best"]  # eased to exactly nothing
 
 
 def test_the_report_is_complete_as_files(report: Path) -> None:
