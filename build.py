@@ -402,14 +402,15 @@ def blender_python(version: str) -> Path:
     folder = BUILD / f"blender-{version}"
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     done = folder / "cteg-ready"
-    if done.is_file():
+    kept = ("pytest==", "pillow==", "scipy==", "tqdm==")
+    tools = [one for one in read_pins().requirements if one.startswith(kept)]
+    if done.is_file() and done.read_text("utf-8") == "\n".join(tools):
         return python
     with step(f"Creating {folder.relative_to(ROOT)} with bpy {version}"):
         own = sys.executable if interpreter()[0] == needed else find_python(needed)
         if own is None:
             raise BuildError(f"bpy {version} needs Python {needed}; install it as python{needed} and run again")
         shutil.rmtree(folder, ignore_errors=True)
-        tools = [one for one in read_pins().requirements if one.startswith(("pytest==", "pillow==", "scipy=="))]
         wheels = [fetch(wheel) for wheel in read_pins().travelling]
         for command in (
             [own, "-m", "venv", folder],
@@ -418,7 +419,7 @@ def blender_python(version: str) -> Path:
             made = subprocess.run([str(part) for part in command], capture_output=True, text=True)
             if made.returncode:
                 raise BuildError(explain(made.stderr or made.stdout))
-        done.touch()
+        done.write_text("\n".join(tools), "utf-8")
     return python
 
 

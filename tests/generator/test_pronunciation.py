@@ -394,9 +394,10 @@ def test_no_text_upsets_the_reader(seed: int) -> None:
     "unit", ["1", "a", "1,", "1-", "a.", "a@", "A.", "'", "(555) ", "$1", "aa-", "...", "x1", "I "]
 )
 def test_long_monotonous_lines_take_no_longer(unit: str) -> None:
+    """What backtracks takes a minute for such a line; a busy machine takes a second."""
     start = time.thread_time()
     say((unit * 2000)[:2000])
-    assert time.thread_time() - start < 0.5
+    assert time.thread_time() - start < 10.0
 
 
 # --- Languages
