@@ -36,4 +36,7 @@ def _read_from_words(lines: list[str]) -> list[str]:
     encoder = TextEncoder.load(checkpoint.text_encoder)
     reader = checkpoint.emotion
     assert reader is not None  # the bundled one has it
-    return [EMOTIONS[int(k)] for k in reader.probabilities(encoder, lines).argmax(-1)]
+    guesses: list[str] = []
+    for start in range(0, len(lines), 128):  # a table may be long, and a batch is padded to its longest line
+        guesses += [EMOTIONS[int(k)] for k in reader.probabilities(encoder, lines[start : start + 128]).argmax(-1)]
+    return guesses
