@@ -32,4 +32,7 @@ def _read_from_words(lines: list[str]) -> list[str]:
     from ..performing.load import load_engine
 
     engine, _ = load_engine()
-    return [EMOTIONS[int(k)] for k in engine.emotions(lines).argmax(-1)]
+    guesses: list[str] = []
+    for start in range(0, len(lines), 128):  # a table may be long, and a batch is padded to its longest line
+        guesses += [EMOTIONS[int(k)] for k in engine.emotions(lines[start : start + 128]).argmax(-1)]
+    return guesses
