@@ -11,12 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from .refit import add_common_arguments, open_checkpoint, print_measured
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
-    add_common_arguments(parser)
+    parser.add_argument("checkpoint", type=Path, help="a folder made by 'train'")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where the result goes; by default it replaces the reader"
+    )
+    parser.add_argument("--threads", type=int, help="CPU threads")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--data", type=Path, metavar="DIR", help="a folder made by 'corpus', for its labelled lines")
     parser.add_argument("--xed", type=Path, help="or the collections themselves: folder with XED's en-annotated.tsv")
     parser.add_argument("--goemotions", type=Path, help="folder with GoEmotions' labels.txt and train.tsv")
@@ -35,16 +39,26 @@ def run(options: argparse.Namespace) -> None:
     if collections == (options.data is not None):
         raise InputError("refit-emotion takes labelled lines from --data, or from --xed and --goemotions.")
 
+    import torch
+
+    from ..checkpoint import load_checkpoint
+    from ..performing.devices import choose_device
+    from ..text import TextEncoder
     from .classifier import Labelled, ReaderSettings
     from .default import refit_emotion
 
-    checkpoint, encoder = open_checkpoint(options)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = choose_device(options.device)
+    checkpoint = load_checkpoint(options.checkpoint, device)
+    encoder = TextEncoder.load(checkpoint.text_encoder, device)
     train, dev = (Labelled.of(_lines(options, split), split) for split in ("train", "dev"))
     settings = ReaderSettings() if options.steps is None else ReaderSettings(steps=options.steps)
     with TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         run = options.keep or Path(temporary)
         measured = refit_emotion(checkpoint, options.out or options.checkpoint, train, dev, encoder, run, settings)
-    print_measured(measured)
+    for name, value in measured.items():
+        print(f"{name} {value:g}")
 
 
 def _lines(options: argparse.Namespace, split: str) -> dict[str, npt.NDArray[np.float32]]:
