@@ -19,7 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..emotions import EMOTIONS
+from ..engine.files import DEFAULT_CHECKPOINT
 from ..errors import DataError, GeneratorError
+from ..performing.load import load_engine
 
 LINES: Final = Path(__file__).with_name("implied.tsv")
 #: Calibrated probabilities over `EMOTIONS` of lines, (B, 14).
@@ -116,7 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--misread", action="store_true", help="print the confusion and the lines that are misread too")
     options = parser.parse_args(arguments)
     try:
-        found = measure(_reader_of(options.checkpoint))
+        engine, _ = load_engine(options.checkpoint or DEFAULT_CHECKPOINT)
+        found = measure(engine.emotions)
     except GeneratorError as error:
         print(error, file=sys.stderr)
         return 1
@@ -126,19 +129,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for text, truth, guess in found.misread():
             print(f"{truth} read as {guess}: {text}")
     return 0
-
-
-def _reader_of(folder: Path | None) -> Read:
-    from ..checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
-    from ..errors import CheckpointError
-    from ..text import TextEncoder
-
-    checkpoint = load_checkpoint(folder or DEFAULT_CHECKPOINT)
-    reader = checkpoint.emotion
-    if reader is None:
-        raise CheckpointError(f"{checkpoint.name} has nothing that reads emotions; run refit-emotion on it.")
-    encoder = TextEncoder.load(checkpoint.text_encoder)
-    return lambda lines: reader.probabilities(encoder, lines).cpu().numpy()
 
 
 if __name__ == "__main__":

@@ -42,7 +42,6 @@ class Space:
         lower, upper: limits per channel, shape (C,); infinite where the space is unbounded.
         fps: frames per second.
         standard_face_norm: a frame whose Euclidean norm is below this is the standard face, the end of a clip.
-        slow: columns that never move fast: head, brows, cheeks, mouth corners; not lids, gaze and speaking lips.
     """
 
     name: str
@@ -52,7 +51,6 @@ class Space:
     upper: npt.NDArray[np.float32] = field(repr=False)
     fps: float
     standard_face_norm: float
-    slow: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
@@ -79,13 +77,6 @@ def _arkit_group(channel: str) -> str:
     return "mouth"
 
 
-#: Starts of the names of channels that never move fast.
-_SLOW: Final = (
-    "head", "brow", "cheek", "nose", "eyeSquint", "eyeWide", "jawForward", "jawLeft", "jawRight", "mouthLeft",
-    "mouthRight", "mouthFrown", "mouthSmile", "mouthDimple", "mouthShrug",
-)  # fmt: skip
-
-
 def _arkit55() -> Space:
     channels = (*ARKIT_CHANNELS, *HEAD_CHANNELS)
     groups: dict[str, list[int]] = {"upper face": [], "eyes": [], "mouth": [], "jaw": [], "head": []}
@@ -95,8 +86,7 @@ def _arkit55() -> Space:
     upper = np.ones(len(channels), np.float32)
     lower[-3:], upper[-3:] = -0.7, 0.7
     frozen = MappingProxyType({name: tuple(columns) for name, columns in groups.items()})
-    slow = tuple(index for index, channel in enumerate(channels) if channel.startswith(_SLOW))
-    return Space("arkit55", channels, frozen, lower, upper, 24.0, 0.2, slow)
+    return Space("arkit55", channels, frozen, lower, upper, 24.0, 0.2)
 
 
 def _flame53() -> Space:
