@@ -43,10 +43,12 @@ class ModelConfig:
         text_progress: relative position in the line added to the text memory, so that time and text can be aligned.
         noise_conditioning: the decoder is told how noisy the frames are that it reads (Ho et al. 2022, "Cascaded
             diffusion models"). A decoder that has to guess takes every face for a noisy one and pulls it to the mean.
+        inertia: frames are decoded as changes from where the last ones were going, in the pace of each channel
+            (paper: as frames).
         state_ffn: a feed-forward block between text cross-attention and LTA.
         reconstruction_sigma: standard deviation of the reconstruction term, in scaled units.
-        velocity_sigma: the same for the change from frame to frame: an error of the reconstruction is smooth in time.
-            0 leaves it out.
+        velocity_sigma: the same for the change from frame to frame, in the rms of the channel's second difference: an
+            error of the reconstruction is smooth in time. 0 leaves it out.
     """
 
     space: str = "arkit55"
@@ -69,9 +71,10 @@ class ModelConfig:
     length_conditioning: bool = True
     text_progress: bool = True
     noise_conditioning: bool = True
+    inertia: bool = True
     state_ffn: bool = True
     reconstruction_sigma: float = 0.1
-    velocity_sigma: float = 0.05
+    velocity_sigma: float = 0.25
 
     def __post_init__(self) -> None:
         if self.space not in SPACES:

@@ -11,6 +11,7 @@ Frames inside the model are *scaled*: divided by ``CTEG.scale`` channel by chann
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 import torch.nn.functional as F
@@ -23,10 +24,16 @@ from .ewa import EwA
 from .layers import Attention, FeedForward, LayerCache, fourier, sinusoid
 from .shared.spaces import SPACES, Space
 
+#: Seconds in which half of an error is made good.
+HALF_RECOVERED: Final = 0.25
+
 
 @dataclass(frozen=True)
 class InputNoise:
     """Noise on the frames that the decoder reads while it learns to recover from its own errors in free running.
+
+    What it is to write then begins at the face that it has read, and goes back to the clip: half of the way in
+    `HALF_RECOVERED` seconds. A decoder that must be right at once jumps back at every step, which shows as a tremor.
 
     Attributes:
         values: scaled, (B, N, P, C).
@@ -42,6 +49,7 @@ class StepOutput:
     """Teacher-forced result for every step.
 
     Attributes:
+        target: scaled frames that were to be predicted, (B, N, P, C): the clip, or back to it from the noisy past.
         prediction: scaled frames, (B, N, P, C).
         guided: scaled frames predicted from a prior sample alone (latent guidance), (B, N, P, C).
         posterior: recognition distribution per layer, (B, N, Z).
@@ -49,6 +57,7 @@ class StepOutput:
         latent: posterior sample per layer, (B, N, Z).
     """
 
+    target: Tensor
     prediction: Tensor
     guided: Tensor
     posterior: list[Gaussian]
@@ -118,7 +127,7 @@ class RecognitionNetwork(nn.Module):
         self.log_variance = nn.Linear(config.d_model, config.d_latent)
 
     def forward(self, state: Tensor, target: Tensor) -> Gaussian:
-        """``state`` (B, N, D) and scaled ``target`` (B, N, P C) -> Gaussian over z (B, N, Z).
+        """``state`` (B, N, D) and ``target``, what is to be decoded, (B, N, P C) -> Gaussian over z (B, N, Z).
 
         In "next_state" mode the last step has no successor and reads its own state; callers leave it out of losses.
         """
@@ -198,7 +207,7 @@ class LatentGuidance(nn.Module):
         self.frames = nn.Linear(config.d_model, config.frames_per_step * SPACES[config.space].size, bias=False)
 
     def forward(self, latent: Tensor) -> Tensor:
-        """``latent`` (B, N, Z) -> scaled frames, flat, (B, N, P C)."""
+        """``latent`` (B, N, Z) -> what is to be decoded, flat, (B, N, P C)."""
         out: Tensor = self.frames(self.ffn(self.widen(latent)))
         return out
 
@@ -213,6 +222,11 @@ class CTEG(nn.Module):
         #: Per-channel scale (C,): standard deviation in the training corpus, floored.
         self.scale: Tensor
         self.register_buffer("scale", torch.ones(frame))
+        #: Per-channel pace (C,): rms of the scaled change from frame to frame in the training corpus, floored.
+        self.pace: Tensor
+        self.register_buffer("pace", torch.ones(frame))
+        #: How much of the last velocity each of the P next frames still has on it.
+        self.carry = nn.Parameter(torch.zeros(config.frames_per_step, frame)) if config.inertia else None
         self.ewa = ExpressionWiseAttention(config) if config.ewa == "frame" else None
         self.frame_embedding = nn.Linear(2 * frame, width)
         self.text_projection = nn.Linear(config.text_width, width)
@@ -262,7 +276,7 @@ class CTEG(nn.Module):
         """
         if self.ewa is not None:
             previous = self.ewa(previous)
-        x = self.frame_embedding(torch.cat([previous, velocity], -1))
+        x = self.frame_embedding(torch.cat([previous, velocity / self.pace], -1))
         steps = torch.arange(first_step, first_step + previous.shape[1], device=x.device)
         x = x + sinusoid(steps, self.config.d_model).to(x.dtype)
         if self.told is not None:
@@ -283,19 +297,21 @@ class CTEG(nn.Module):
         Args:
             frames: the clip in steps; a clip whose length is not a multiple of P ends with repeated frames.
             condition: what it is conditioned on.
-            input_noise: added to the frames the decoder reads (never to the target).
+            input_noise: added to the frames the decoder reads.
         """
         if input_noise is None:
             input_noise = InputNoise(torch.zeros_like(frames), frames.new_zeros(len(frames), 2))
         previous, velocity = self.shift(frames + input_noise.values, condition.start / self.scale)
         x = self.embed(previous, velocity, condition.steps, noise_level=input_noise.level)
         memory, mask = self.memory(condition)
-        target = frames.flatten(2)
+        target = frames + self._recovering(input_noise.values)
+        going = self.going(previous, velocity)
+        change = ((target - going) / self.pace).flatten(2)
         posteriors, priors, latents = [], [], []
         guided: Tensor | None = None
         for layer in self.decoder_layers:
             state = layer.state(x, memory, mask)
-            prior, posterior = layer.prior(state), layer.recognition(state, target)
+            prior, posterior = layer.prior(state), layer.recognition(state, change)
             latent = posterior.sample(torch.randn_like(posterior.mean))
             sample = prior.sample(torch.randn_like(posterior.mean), gumbel_like(prior.log_weight))
             guided = self.guidance(sample)
@@ -304,11 +320,27 @@ class CTEG(nn.Module):
             priors.append(prior)
             latents.append(latent)
         assert guided is not None
-        shape = (self.config.frames_per_step, self.space.size)
-        return StepOutput(
-            self.frames(x).float().unflatten(-1, shape), guided.float().unflatten(-1, shape), posteriors, priors,
-            latents,
-        )  # fmt: skip
+        prediction, by_latent = (
+            going + self.pace * flat.float().unflatten(2, going.shape[2:]) for flat in (self.frames(x), guided)
+        )
+        return StepOutput(target, prediction, by_latent, posteriors, priors, latents)
+
+    def going(self, last: Tensor, velocity: Tensor) -> Tensor:
+        """Where the next P frames would be by inertia alone, scaled, (..., P, C); at the standard face without it.
+
+        What is decoded is a change from there. A decoder that writes faces can only copy the last one so well, and
+        what it copies badly shows as a tremor.
+        """
+        if self.carry is None:
+            return torch.zeros_like(last).unsqueeze(-2).expand(*last.shape[:-1], self.config.frames_per_step, -1)
+        return last.unsqueeze(-2) + self.carry * velocity.unsqueeze(-2)
+
+    def _recovering(self, noise: Tensor) -> Tensor:
+        """What is left, in each frame, of the noise on the frame before its step, (B, N, P, C)."""
+        last, _ = self.shift(noise, noise.new_zeros(len(noise), self.space.size))
+        frames = torch.arange(1, self.config.frames_per_step + 1, device=noise.device)
+        left = torch.exp2(-frames / (HALF_RECOVERED * self.space.fps))
+        return last.unsqueeze(2) * left[:, None]
 
     def shift(self, frames: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
         """The last frame before each step and its velocity, (B, N, C) each; first ``start`` (B, C), still."""
@@ -339,8 +371,8 @@ class CTEG(nn.Module):
             state = layer.state_step(x, cache, mask)
             latent = layer.prior.draw(state[:, 0], noise[:, index], gumbel[:, index])
             x = layer.emit(state, latent[:, None], cache.text_second, mask)
-        frames: Tensor = self.frames(x)[:, 0].unflatten(-1, (self.config.frames_per_step, self.space.size))
-        return frames
+        going = self.going(previous, velocity)
+        return going + self.pace * self.frames(x)[:, 0].view_as(going)
 
     def new_caches(self, memory: Tensor, steps: int) -> list[LayerCache]:
         """One empty cache per layer for decoding ``steps`` steps over ``memory`` (B, S', D)."""

@@ -111,6 +111,8 @@ class Decoder:
         space = SPACES[config.space]
         self.config, self.space = config, space
         self._scale = widened(weights["scale"])
+        self._pace = widened(weights["pace"])
+        self._carry = widened(weights["carry"]) if config.inertia else None
         self._lower, self._upper = space.lower / self._scale, space.upper / self._scale
         self._ewa = (
             CollapsedEwa(within(weights, "ewa."), space.groups["jaw"], space.size, config.d_ewa, config.n_head)
@@ -142,11 +144,13 @@ class Decoder:
         velocity = np.zeros_like(previous)
         for step in range(steps):
             seen = previous if self._ewa is None else self._ewa(previous)
-            x = self._frame_embedding(np.concatenate([seen, velocity], 1).T)
+            x = self._frame_embedding(np.concatenate([seen, velocity / self._pace], 1).T)
             x = self._embedding_norm(x + given[step])
             for index, (layer, past) in enumerate(zip(self._layers, pasts, strict=True)):
                 x = layer.step(x, past, noise[:, step, index], gumbel[:, step, index])
-            frames = self._frames(x).T.reshape(len(noise), size, -1)
+            frames = self._pace * self._frames(x).T.reshape(len(noise), size, -1)
+            if self._carry is not None:
+                frames += previous[:, None] + self._carry * velocity[:, None]
             frames = np.minimum(np.maximum(frames, self._lower), self._upper, out=written[:, step])
             before = frames[:, -2] if size > 1 else previous
             previous, velocity = frames[:, -1], frames[:, -1] - before
@@ -201,6 +205,9 @@ def weight_shapes(config: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Name and shape of every weight that performing needs; those of EwA are checked where it is collapsed."""
     width, frame = config.d_model, SPACES[config.space].size
     yield "scale", (frame,)
+    yield "pace", (frame,)
+    if config.inertia:
+        yield "carry", (config.frames_per_step, frame)
     yield from _linear_shapes("frame_embedding", 2 * frame, width)
     yield from _linear_shapes("text_projection", config.text_width, width)
     if config.text_progress:

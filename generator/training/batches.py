@@ -206,6 +206,21 @@ def channel_scale(clips: Performances, floor: float = 0.03) -> Tensor:
     return torch.from_numpy(np.maximum(deviation, floor).astype(np.float32))
 
 
+def channel_motion(clips: Performances, scale: Tensor, floor: float = 0.01) -> tuple[Tensor, Tensor]:
+    """Rms of each channel's change from frame to frame, and of the change of that, in ``scale``, (C,) each."""
+    first, second = np.zeros(clips.space.size), np.zeros(clips.space.size)
+    count = 0
+    for i in range(len(clips)):
+        moves = np.diff(clips.frames(i).astype(np.float64), axis=0)
+        first, second, count = (
+            first + (moves**2).sum(0),
+            second + (np.diff(moves, axis=0) ** 2).sum(0),
+            count + len(moves),
+        )
+    pace, turns = (torch.from_numpy(np.sqrt(sums / max(count, 1))).float() / scale for sums in (first, second))
+    return pace.clamp_min(floor), turns.clamp_min(floor)
+
+
 def blocks(clips: Performances, size: int = 1000) -> Iterator[npt.NDArray[np.float64]]:
     """All frames of a split in order, in blocks of ``size`` clips, (frames, C)."""
     for start in range(0, len(clips), size):

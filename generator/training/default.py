@@ -18,7 +18,7 @@ from ..datasets import Performances
 from ..errors import InputError
 from ..model import CTEG, InputNoise
 from ..text import TextEncoder
-from .batches import Batch, Batches, FeatureStore, Whole, channel_scale, require_clips
+from .batches import Batch, Batches, FeatureStore, Whole, channel_motion, channel_scale, require_clips
 from .classifier import Labelled, ReaderSettings, fit_emotion_reader
 from .objective import Weights, compute, input_noise
 from .recipe import Precision, Recipe, Terms, take_rows, take_weights, warm_cosine
@@ -35,7 +35,8 @@ class DefaultSettings:
         weight_decay: of AdamW.
         kl_weight: β; reached after ``kl_warmup_share`` of all steps.
         guidance_weight: of latent guidance (`objective.Weights`).
-        white_noise, drift_noise: on the frames that the decoder reads (`objective.input_noise`).
+        white_noise, drift_noise: on the frames that the decoder reads, in the rms of a channel's second difference and
+            in its scale (`objective.input_noise`).
         open_emotion, open_intensity, open_energy: in what share of the clips each is not told to the model.
         average_decay: of the moving average of the weights.
         clip_norm: largest norm of the gradients.
@@ -51,7 +52,7 @@ class DefaultSettings:
     kl_weight: float = 1.0
     kl_warmup_share: float = 0.2
     guidance_weight: float = 0.01
-    white_noise: float = 0.06
+    white_noise: float = 1.0
     drift_noise: float = 0.3
     open_emotion: float = 0.1
     open_intensity: float = 0.15
@@ -69,9 +70,11 @@ FINE_TUNING: dict[str, Any] = {"learning_rate": 1e-4, "warmup": 20, "kl_warmup_s
 class DefaultObjective(nn.Module):
     """The decoder and its objective as one module, as a recipe wants it."""
 
-    def __init__(self, decoder: CTEG, settings: DefaultSettings) -> None:
+    def __init__(self, decoder: CTEG, settings: DefaultSettings, rates: Tensor) -> None:
         super().__init__()
         self.decoder, self.settings = decoder, settings
+        self.rates: Tensor
+        self.register_buffer("rates", rates, persistent=False)
 
     def forward(self, batch: Batch, step: int) -> Terms:
         """Teacher forcing; with input noise in train mode only. The terms are those of `objective.Objective`."""
@@ -85,14 +88,14 @@ class DefaultObjective(nn.Module):
         warm = max(1, round(settings.kl_warmup_share * settings.steps))
         weights = Weights(settings.kl_weight * min(1.0, step / warm), settings.guidance_weight)
         with torch.autocast(scaled.device.type, enabled=False):
-            return dict(vars(compute(decoder, batch, output, weights)))
+            return dict(vars(compute(decoder, batch, output, weights, self.rates)))
 
     def _noise(self, batch: Batch, step: int) -> InputNoise:
         """Input noise of this step; a part of a batch gets its rows of the whole batch's noise."""
         settings, (clips, *rest) = self.settings, batch.frames.shape
         whole = batch.whole or Whole(clips, 0, 0.0)
         rng = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-        noise = input_noise((whole.clips, *rest), rng, settings.white_noise, settings.drift_noise)
+        noise = input_noise((whole.clips, *rest), rng, settings.white_noise, settings.drift_noise, self.rates.cpu())
         rows, device = slice(whole.first, whole.first + clips), batch.frames.device
         return InputNoise(noise.values[rows].to(device), noise.level[rows].to(device))
 
@@ -150,9 +153,11 @@ class DefaultRecipe(Recipe[Batch]):
         decoder = CTEG(self.config).to(device)
         if start is None:
             decoder.scale.copy_(channel_scale(train))
+            _set_in_motion(decoder, *channel_motion(train, decoder.scale.cpu()))
         else:
             take_weights(decoder, start.decoder, start.name)
-        self.module = DefaultObjective(decoder, settings)
+        _, rates = channel_motion(train, decoder.scale.cpu())
+        self.module = DefaultObjective(decoder, settings, rates.to(device))
         # Processors without instructions for bf16 compute in it three times more slowly than in fp32.
         if device.type == "cpu" and not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
             self.precision = "fp32"
@@ -242,6 +247,15 @@ def refit_emotion(
     training = {**checkpoint.training, "emotion_from_text": measured}
     save_checkpoint(replace(checkpoint, emotion=reader, training=training), folder)
     return measured
+
+
+@torch.no_grad()
+def _set_in_motion(decoder: CTEG, pace: Tensor, turns: Tensor) -> None:
+    """Pace and inertia of channels whose changes, and the changes of those, have such rms: see `channel_motion`."""
+    decoder.pace.copy_(pace)
+    if decoder.carry is not None:
+        kept = (1 - (turns / pace).square() / 2).clamp(0, 1)  # correlation of a change with the next one
+        decoder.carry.copy_(torch.stack([kept ** (k + 1) for k in range(len(decoder.carry))]).cumsum(0))
 
 
 def _moved(holder: Any, device: torch.device) -> Any:

@@ -46,10 +46,9 @@ class Objective:
     guidance: Tensor
 
 
-def compute(decoder: CTEG, batch: Batch, output: StepOutput, weights: Weights) -> Objective:
-    """The objective of one batch; everything here is fp32."""
-    config = decoder.config
-    target = batch.frames / decoder.scale
+def compute(decoder: CTEG, batch: Batch, output: StepOutput, weights: Weights, rates: Tensor) -> Objective:
+    """The objective of one batch; everything here is fp32. ``rates``: second of `batches.channel_motion`, (C,)."""
+    config, target = decoder.config, output.target
     mask = batch.step_mask.float()
     # How much of the whole batch's steps this is: 1 unless the batch is a part of another.
     share = 1.0 if batch.whole is None else float(batch.step_mask.sum()) / batch.whole.steps
@@ -58,30 +57,35 @@ def compute(decoder: CTEG, batch: Batch, output: StepOutput, weights: Weights) -
         return (values * mask).sum() / mask.sum() * share
 
     def likelihood(prediction: Tensor) -> Tensor:
-        return ((prediction - target) / config.reconstruction_sigma).square().sum((-1, -2)) / 2
+        error = prediction - target
+        terms = error / config.reconstruction_sigma
+        if config.velocity_sigma:
+            # An error that jumps from frame to frame shows as a tremor, the sooner the more steadily a channel moves.
+            # The frame before the step is given, without one.
+            jump = torch.diff(error, dim=2, prepend=torch.zeros_like(error[:, :, :1]))
+            terms = torch.cat([terms, jump / (config.velocity_sigma * rates)], -1)
+        return terms.square().sum((-1, -2)) / 2
 
-    reconstruction = likelihood(output.prediction)
-    if config.velocity_sigma:
-        # An error that jumps from frame to frame shows as a tremor; the frame before the step is given, without one.
-        jump = torch.diff(output.prediction - target, dim=2, prepend=torch.zeros_like(target[:, :, :1]))
-        reconstruction = reconstruction + (jump / config.velocity_sigma).square().sum((-1, -2)) / 2
     kl = target.new_zeros(())
     for posterior, prior, latent in zip(output.posterior, output.prior, output.latent, strict=True):
         kl = kl + mean(posterior.log_density(latent) - prior.log_density(latent))
-    fit, guidance = mean(reconstruction), mean(likelihood(output.guided))
+    fit, guidance = mean(likelihood(output.prediction)), mean(likelihood(output.guided))
     per_value = config.frames_per_step * decoder.space.size
     total = (fit + weights.kl * kl + weights.guidance * guidance) / per_value
     return Objective(total, fit, kl, guidance)
 
 
-def input_noise(shape: Sequence[int], generator: torch.Generator, white: float, drift: float) -> InputNoise:
+def input_noise(
+    shape: Sequence[int], generator: torch.Generator, white: float, drift: float, rates: Tensor
+) -> InputNoise:
     """Noise for the frames the decoder reads, scaled, of ``shape`` (B, N, P, C): white, plus a slow drift.
 
-    Per clip, the strength is uniform between 0 and ``white`` / ``drift``. The drift is what free running accumulates.
+    Per clip, the strength is uniform between 0 and ``white`` (times ``rates``, (C,)) or ``drift``. The drift is what
+    free running accumulates.
     """
     batch, steps, p, channels = shape
     strength = torch.rand(2, batch, 1, 1, generator=generator)
-    noise = white * strength[0] * torch.randn(batch, steps * p, channels, generator=generator)
+    noise = white * rates * strength[0] * torch.randn(batch, steps * p, channels, generator=generator)
     knots = torch.randn(batch, channels, max(2, math.ceil(steps * p / 24) + 1), generator=generator)
     slow = F.interpolate(knots, size=steps * p, mode="linear", align_corners=True).transpose(1, 2)
     values = (noise + drift * strength[1] * slow).unflatten(1, (steps, p))

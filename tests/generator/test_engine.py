@@ -47,6 +47,7 @@ VARIANTS = {
     "paper": PAPER,
     "three layers": replace(SMALL, n_layers=3),
     "neither ewa nor lta": replace(SMALL, ewa="off", lta=False),
+    "no inertia": replace(SMALL, inertia=False),
     "told little": replace(SMALL, direction_conditioning=False, length_conditioning=False, noise_conditioning=False),
     "told when, not where": replace(SMALL, timeline_conditioning=False, text_progress=False, frames_per_step=5),
 }
@@ -63,6 +64,7 @@ def made_decoder(config: ModelConfig) -> CTEG:
             else:
                 parameter += 0.1 * torch.randn_like(parameter)
         model.scale.uniform_(0.05, 0.3)
+        model.pace.uniform_(0.05, 0.4)
     return model
 
 

@@ -15,11 +15,13 @@ from generator.conditioning import ENDINGS, ROLES, Asked, Condition, condition_o
 from generator.config import ModelConfig, PerformConfig
 from generator.distributions import Gaussian, Mixture
 from generator.emotions import EMOTIONS
-from generator.model import CTEG, ExpressionWiseAttention
+from generator.model import CTEG, ExpressionWiseAttention, InputNoise
 from generator.moments import MOMENTS, Moments
 from generator.performing.draws import Draws, TakeSeed
 from generator.performing.terminator import end_at_standard_face
 from generator.shared.spaces import ARKIT55
+from generator.training.batches import Batch
+from generator.training.objective import Weights, compute
 
 SMALL = ModelConfig(d_model=32, n_head=4, d_inner=64, d_latent=8, d_ewa=8, text_width=24, prior_components=3)
 VARIANTS = {
@@ -29,7 +31,7 @@ VARIANTS = {
     "the paper's parts only": replace(
         SMALL, frames_per_step=1, prior_components=1, recognition="next_state", direction_conditioning=False,
         timeline_conditioning=False, length_conditioning=False, text_progress=False, noise_conditioning=False,
-        state_ffn=False,
+        inertia=False, state_ffn=False,
     ),
     "no EwA, no LTA": replace(SMALL, ewa="off", lta=False),
     "not told what is said": replace(SMALL, timeline_conditioning=False),
@@ -104,7 +106,8 @@ def decode_everything_again(model: CTEG, condition: Condition[Tensor], noise: Te
             state = layer.state(x, memory, mask)
             latent = layer.prior(state).sample(noise[:, : step + 1, index], gumbel[:, : step + 1, index])
             x = layer.emit(state, latent, layer.text_attention_second.keys_values(memory), mask)
-        frames[:, step] = model.frames(x)[:, step].unflatten(-1, (size, ARKIT55.size))
+        change = model.frames(x)[:, step].unflatten(-1, (size, ARKIT55.size))
+        frames[:, step] = model.going(previous, velocity)[:, step] + model.pace * change
     return frames.flatten(1, 2)
 
 
@@ -149,6 +152,50 @@ def test_it_begins_from_the_face_it_is_given() -> None:
 
 
 # What it is told -----------------------------------------------------------------------------------------------------
+
+
+def test_a_face_that_is_moving_goes_on_until_it_is_told_otherwise() -> None:
+    model = make_model(SMALL)
+    assert model.carry is not None
+    with torch.no_grad():
+        model.frames.weight.zero_()
+        model.frames.bias.zero_()
+        model.carry.copy_(torch.tensor([[0.5], [0.75]]).expand_as(model.carry))
+    last, velocity = torch.full((1, ARKIT55.size), 1.0), torch.full((1, ARKIT55.size), 0.4)
+    torch.testing.assert_close(model.going(last, velocity)[0, :, 0], torch.tensor([1.2, 1.3]))
+    start = np.full(ARKIT55.size, 0.3, np.float32)
+    condition = make_condition([make_asked(16, 0, start=start)])
+    held = decode(model, condition, *draws(SMALL, condition.steps.shape[1], [1]))
+    torch.testing.assert_close(held * model.scale, torch.full_like(held, 0.3))
+
+
+def test_a_decoder_goes_back_to_the_clip_from_the_face_that_it_has_read() -> None:
+    model = make_model(SMALL)
+    frames = torch.zeros(1, 12, 2, ARKIT55.size)
+    noise = torch.full_like(frames, 0.8)
+    condition = make_condition([make_asked(24, 0)])
+    target = model(frames, condition, InputNoise(noise, torch.ones(1, 2))).target[0, :, :, 0]
+    torch.testing.assert_close(target[0], torch.zeros(2))  # the face it begins from has no noise
+    # Half of it is left after a quarter of a second.
+    torch.testing.assert_close(target[5], 0.8 * torch.exp2(-torch.tensor([1.0, 2.0]) / 6))
+    assert not model(frames, condition).target.any()
+
+
+def test_a_jump_costs_more_the_more_steadily_a_channel_moves() -> None:
+    model = make_model(SMALL)
+    frames, condition = torch.zeros(1, 12, 2, ARKIT55.size), make_condition([make_asked(24, 0)])
+    output = model(frames, condition)
+    batch, rates = Batch(frames, torch.ones(1, 12, dtype=torch.bool), condition), torch.full((ARKIT55.size,), 0.4)
+    rates[3] = 0.02
+
+    def cost(channel: int, error: list[float]) -> float:
+        wrong = torch.zeros_like(frames)
+        wrong[..., channel] = torch.tensor(error)
+        changed = replace(output, target=frames, prediction=wrong)
+        return float(compute(model, batch, changed, Weights(1.0, 0.0), rates).reconstruction)
+
+    assert cost(3, [0.02, 0.0]) > 10 * cost(4, [0.02, 0.0])
+    assert cost(3, [0.02, -0.02]) > 2 * cost(3, [0.02, 0.02])
 
 
 def test_what_is_left_open_is_not_read() -> None:
