@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sizes of the paper's model, and one named switch for every quirk of the released code."""
+"""Sizes of the paper's model, and one named switch for every quirk of the released model and its training."""
 
 from __future__ import annotations
 
