@@ -15,7 +15,6 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,11 +24,10 @@ from torch import Tensor
 
 from benchmarks.measure import interleaved, machine, timed
 from generator.paper.config import PaperConfig
-from generator.paper.decoding.compiled import CompiledSteps
-from generator.paper.decoding.decode import decode, draw_noise, unfinished
-from generator.paper.decoding.projections import PRECISIONS
-from generator.paper.decoding.stepper import Stepper
+from generator.paper.decoding import Stepper, decode, draw_noise
 from generator.paper.model import PaperCTEG
+from generator.paper.projections import PRECISIONS
+from tests.parity.serial import unfinished
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Room for 256 frames after the start marker; the released setting (256 positions) stops one frame earlier.
@@ -37,8 +35,6 @@ POSITIONS = 260
 TOKENS = 16
 LENGTHS = (64, 128, 256)
 SAMPLES = 16
-#: With steps compiled, which takes a C++ compiler; kept in a cache folder.
-COMPILED = {f"{precision}, compiled": precision for precision in PRECISIONS}
 
 
 def main() -> None:
@@ -70,38 +66,35 @@ class Bench:
     def __init__(self) -> None:
         torch.manual_seed(0)
         self.reference = PaperCTEG(PaperConfig.reference(max_positions=POSITIONS)).eval()
-        self.model = PaperCTEG(replace(self.reference.config.causal(), stop_rule=False)).eval()
-        self.model.load_state_dict(self.reference.state_dict())
-        self.steppers = {str(precision): Stepper(self.model, precision) for precision in PRECISIONS}
-        for way, precision in COMPILED.items():
-            self.steppers[way] = Stepper(self.model, precision, CompiledSteps(self.model, precision))
-        self.mean = 0.3 * torch.randn(self.model.config.channels)
-        self.line = torch.randn(1, TOKENS, self.model.config.d_model)
+        self.config = self.reference.config
+        self.steppers = {str(precision): Stepper(self.reference, precision) for precision in PRECISIONS}
+        self.mean = 0.3 * torch.randn(self.config.channels)
+        self.line = torch.randn(1, TOKENS, self.config.d_model)
 
     def text(self, batch: int, padded: int = TOKENS) -> tuple[Tensor, Tensor]:
         """One line for every row, as for several takes of it."""
-        memory = torch.zeros(batch, padded, self.model.config.d_model)
+        memory = torch.zeros(batch, padded, self.config.d_model)
         memory[:, :TOKENS] = self.line
         return memory, (torch.arange(padded) < TOKENS).expand(batch, -1)
 
     def lines(self, batch: int) -> tuple[Tensor, Tensor]:
         """A line of its own for every row."""
         rng = torch.Generator().manual_seed(1)
-        memory = torch.randn(batch, TOKENS, self.model.config.d_model, generator=rng)
+        memory = torch.randn(batch, TOKENS, self.config.d_model, generator=rng)
         return memory, torch.ones(batch, TOKENS, dtype=torch.bool)
 
     def noise(self, batch: int, frames: int) -> Tensor:
         """Draws, (batch, frames, 1, 2, D)."""
-        return draw_noise(self.model.config, [np.random.default_rng(row) for row in range(batch)], frames)
+        return draw_noise(self.config, [np.random.default_rng(row) for row in range(batch)], frames)
 
     def ours(self, text: tuple[Tensor, Tensor], noise: Tensor, way: str) -> Tensor:
         """Frames by our decoder."""
-        return decode(self.model, *text, self.mean, noise, stepper=self.steppers[way]).frames
+        return decode(self.steppers[way], *text, self.mean, noise).frames
 
     def one_frame_again(self, text: tuple[Tensor, Tensor], length: int) -> Callable[[], object]:
         """What decoding everything again does for the frame at ``length``: two frames are one such call."""
         batch = len(text[0])
-        clip = torch.randn(batch, length, self.model.config.channels)
+        clip = torch.randn(batch, length, self.config.channels)
 
         def run() -> None:
             with torch.inference_mode():
@@ -128,7 +121,7 @@ def speed(bench: Bench, batch: int, rounds: int, lengths: Sequence[int]) -> None
                 again[f"{name} {length}"] = bench.one_frame_again(text, int(length))
         runs: dict[str, Callable[[], object]] = {}
         texts = {"one line": plain} if batch == 1 else {"one line": plain, "a line each": bench.lines(batch)}
-        for way in ways(batch):
+        for way in PRECISIONS:
             for kind, text in texts.items():
                 runs[f"{way}, {kind}"] = partial(bench.ours, text, noise, way)
         result = interleaved({**runs, **again}, rounds)
@@ -150,17 +143,12 @@ def speed(bench: Bench, batch: int, rounds: int, lengths: Sequence[int]) -> None
             )
 
 
-def ways(batch: int) -> list[str]:
-    """How ``batch`` rows can be decoded."""
-    return [*PRECISIONS, *(way for way, precision in COMPILED.items() if batch == 1 or precision == "fp32")]
-
-
 def flatness(bench: Bench, batch: int, rounds: int) -> None:
     """How much more a late frame costs than an early one."""
     print(f"\n| decoder, {batch} row(s) | ms at frames 28–36 | ms at frames 252–260 | ratio |\n|---|---|---|---|")
     text = bench.text(batch)
     noise = bench.noise(batch, POSITIONS).permute(1, 2, 3, 0, 4).flatten(1, 2)  # (positions, 2 L, B, D)
-    for way in ways(batch):
+    for way in PRECISIONS:
         stepper = bench.steppers[way]
 
         def clip(stepper: Stepper = stepper) -> list[float]:
@@ -179,7 +167,7 @@ def flatness(bench: Bench, batch: int, rounds: int) -> None:
 
 def floor(bench: Bench, rounds: int) -> None:
     """Table (e): the time to read the weights once, and how far a step is from it."""
-    config, model = bench.model.config, bench.model
+    config, model = bench.config, bench.reference
     layer = model.decoder_layers[0]
     text = [m.weight.numel() for a in (layer.text_attention, layer.text_attention_second) for m in (a.key, a.value)]
     unused = sum(p.numel() for m in (layer.recognition, layer.guidance) if m is not None for p in m.parameters())
@@ -189,7 +177,7 @@ def floor(bench: Bench, rounds: int) -> None:
     buffer = torch.randn(weights)
     text_one, noise = bench.text(1), bench.noise(1, 256)
     runs: dict[str, Callable[[], object]] = {"read": buffer.sum}
-    for way in ways(1):
+    for way in PRECISIONS:
         runs[way] = partial(bench.ours, text_one, noise, way)
     result = interleaved(runs, rounds)
     bandwidth = 4 * weights / result["read"]
@@ -199,8 +187,7 @@ def floor(bench: Bench, rounds: int) -> None:
         f"{bandwidth / 1e9:.1f} GB/s that takes {result['read'] * 1e3:.2f} ms: the floor of an fp32 step.\n"
         f"Ours takes {step * 1e3:.2f} ms, {step / result['read']:.2f} times the floor; with the text folded into its "
         f"keys and values it reads {folded / 1e6:.1f} M numbers, {step / (4 * folded / bandwidth):.2f} times their own "
-        f"floor.\nCompiled it takes {result['fp32, compiled'] / 256 * 1e3:.2f} ms, with 8-bit weights "
-        f"{result['int8'] / 256 * 1e3:.2f} ms, with both {result['int8, compiled'] / 256 * 1e3:.2f} ms."
+        f"floor.\nWith 8-bit weights it takes {result['int8'] / 256 * 1e3:.2f} ms."
     )
 
 

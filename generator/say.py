@@ -56,11 +56,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", default="fp32", choices=("fp32", "int8"), help="int8: the paper's model faster on a CPU"
     )
-    parser.add_argument(
-        "--compile", action="store_true",
-        help="the paper's model faster: CUDA graphs on a GPU; on a CPU machine code (needs a C++ compiler, and half a "
-        "minute the first time; with int8 for one take at a time)",
-    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> None:
@@ -84,9 +79,7 @@ def run(options: argparse.Namespace) -> None:
     from .performing.load import load_performer
 
     leave_cores_to_others()
-    performer = load_performer(
-        options.checkpoint, options.device, precision=options.precision, compiled=options.compile
-    )
+    performer = load_performer(options.checkpoint, options.device, precision=options.precision)
     (clips,) = performer.perform([request])
     for warning in clips.warnings:
         print(f"warning: {warning}", file=sys.stderr)

@@ -7,9 +7,7 @@ would count as the model's motion here.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -17,8 +15,7 @@ import torch
 
 from ..errors import CheckpointError, InputError
 from ..paper.checkpoint import load_paper_checkpoint
-from ..paper.decoding.decode import decode, draw_noise
-from ..paper.decoding.stepper import Stepper
+from ..paper.decoding import Stepper, decode, draw_noise
 from ..performing.devices import choose_device
 from ..performing.draws import STREAM_LATENT, TakeSeed
 from ..requests import clean_text
@@ -43,9 +40,7 @@ class PaperSystem:
         self.checkpoint = load_paper_checkpoint(folder, choose_device(device))
         if self.checkpoint.model.config.channels != FLAME53.size:
             raise CheckpointError(f"{name} has not the {FLAME53.size} channels of {FLAME53.name}; choose another.")
-        self._model = copy.copy(self.checkpoint.model)  # shares the weights
-        self._model.config = replace(self.checkpoint.model.config.causal(), stop_rule=True)
-        self._stepper = Stepper(self._model)
+        self._stepper = Stepper(self.checkpoint.model)
 
     def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Take]]:
         """See `System.perform`. A take that ends at once keeps one frame."""
@@ -56,10 +51,10 @@ class PaperSystem:
 
     @torch.inference_mode()
     def _decoded(self, rows: list[TakeSeed]) -> list[Clip]:
-        config, encoder = self._model.config, self.checkpoint.encoder
+        config, encoder = self._stepper.config, self.checkpoint.encoder
         text = encoder.encode([row.line for row in rows])
         noise = draw_noise(config, [row.rng(STREAM_LATENT) for row in rows], config.max_positions - 1)
         noise = (noise * self._temperature).to(encoder.device)
-        decoded = decode(self._model, text.hidden, text.mask, self.checkpoint.mean, noise, stepper=self._stepper)
+        decoded = decode(self._stepper, text.hidden, text.mask, self.checkpoint.mean, noise, stop=True)
         frames, lengths = decoded.frames.float().cpu().numpy(), decoded.lengths.tolist()
         return [clip[1 : max(length, 2)] for clip, length in zip(frames, lengths, strict=True)]

@@ -51,7 +51,7 @@ class PaperCheckpoint:
 
     Attributes:
         model: the decoder; fp32 and in eval mode after `load_paper_checkpoint`, with the config it was trained under
-            (``model.config.causal()`` names the one for fast decoding).
+            (``model.config.causal()`` is the one for decoding).
         mean: the corpus mean face, frame 0 of every clip, (E,).
         encoder: the frozen text encoder, as wide as the decoder.
         name: folder name, shown to users and stored with each clip.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sizes of the paper's model, and one named switch for every quirk of the released code."""
+"""Sizes of the paper's model, and one named switch for every quirk of the released model and its training."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ REFERENCE_QUIRKS: Final[Mapping[str, Any]] = {
     "cut_clip_loses_last_frame": True,
     "pad_clips": True,
     "pad_text": True,
-    "redraw_past": True,
-    "stop_rule": False,
 }
 
 
@@ -40,7 +38,7 @@ class PaperConfig:
         lta: Latent Temporal Attention on or off (``flat_method``).
         guidance: latent guidance on or off (``one_step_loss``).
         jaw_weight: factor on the jaw channels inside the reconstruction distance.
-        stop_threshold: a frame whose norm is below it is the standard face (and ends the clip under `stop_rule`).
+        stop_threshold: a frame whose norm is below it is the standard face, before which a clip ends.
         --- quirks: what the released code does -> what the default does
         ewa: "sequence" (the mean over the whole padded tensor, future frames and zeros included, shifts every frame)
             -> "frame" (each frame by itself). "prefix" (the mean of the frames so far) is the causal mode nearest to
@@ -53,9 +51,6 @@ class PaperConfig:
             -> the frame is kept.
         pad_clips: clips are padded to max_positions - 1 positions -> to the longest of the batch.
         pad_text: text is padded to max_text tokens -> to the longest of the batch.
-        redraw_past: decoding decodes everything again for every frame and redraws all its noise
-            -> each latent is drawn once and kept (`decoding.decode.decode`).
-        stop_rule: decoding always runs to its limit -> a row ends at the standard face.
     """
 
     d_model: int = 768
@@ -82,8 +77,6 @@ class PaperConfig:
     cut_clip_loses_last_frame: bool = False
     pad_clips: bool = False
     pad_text: bool = False
-    redraw_past: bool = False
-    stop_rule: bool = True
 
     def __post_init__(self) -> None:
         for name in ("n_head", "d_key", "d_value", "d_inner", "n_layers", "expression_channels", "jaw_channels"):
@@ -113,9 +106,8 @@ class PaperConfig:
         return cls(**{**REFERENCE_QUIRKS, **sizes})
 
     def causal(self) -> PaperConfig:
-        """This model set up for fast decoding: what looked at the future looks at the past, latents are kept."""
-        ewa: EwaMode = "prefix" if self.ewa == "sequence" else self.ewa
-        return replace(self, ewa=ewa, redraw_past=False, stop_rule=True, pad_text=False)
+        """This model set up for decoding: what looked at the future looks at the past."""
+        return replace(self, ewa="prefix") if self.ewa == "sequence" else self
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> PaperConfig:
@@ -161,7 +153,8 @@ class PaperConfig:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> PaperConfig:
         """The config stored by `to_json`; ValueError names what is unknown or invalid."""
-        data = dict(data)
+        # How released clips are decoded stood here once; it is no setting (`generator.paper.decoding`).
+        data = {name: value for name, value in data.items() if name not in ("redraw_past", "stop_rule")}
         if (version := data.pop("schema_version", None)) != PAPER_SCHEMA:
             raise ValueError(f"paper config schema {version!r} is not {PAPER_SCHEMA}")
         if unknown := sorted(set(data) - {f.name for f in fields(cls)}):

@@ -3,12 +3,11 @@
 
 As released, a clip starts from the corpus mean face, its frame 0, and ends before the first frame at the standard face.
 What is ours: a take then eases out to exactly the standard face (`terminator.end_at_standard_face`, without the cut),
-so that the face comes to rest. `decoding.decode.decode` gives the frames without that.
+so that the face comes to rest. `decoding.decode` gives the frames without that.
 """
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,11 +28,8 @@ from ..requests import MIN_SECONDS, LineRequest
 from ..shared.spaces import FLAME53
 from .checkpoint import PaperCheckpoint
 from .config import PaperConfig
-from .decoding.decode import decode, draw_noise
-from .decoding.projections import Precision
-from .decoding.replay import CudaGraphs, Recorder
-from .decoding.stepper import Stepper
-from .model import PaperCTEG
+from .decoding import Stepper, decode, draw_noise
+from .projections import Precision
 
 #: Columns of the space: expression coefficients and jaw rotations.
 _EXPRESSION, _JAW = (len(FLAME53.groups[group]) for group in ("expression", "jaw"))
@@ -42,18 +38,18 @@ _FROM_THE_LINE: Final = "auto"
 
 
 class PaperPerformer(Performer):
-    """The paper's CTEG, set up for fast decoding (`PaperConfig.causal`).
+    """The paper's CTEG, decoded as `Stepper` does.
 
     Its only input is the line: an emotion or an intensity that is asked for is ignored, with a warning. Temperature
     scales every draw. A length that is asked for is met exactly, otherwise the model ends each take itself.
     """
 
-    def __init__(self, checkpoint: PaperCheckpoint, precision: Precision = "fp32", *, compiled: bool = False) -> None:
-        """Prepare ``checkpoint`` for decoding, with weights in ``precision``, and steps ``compiled`` for the device.
+    def __init__(self, checkpoint: PaperCheckpoint, precision: Precision = "fp32") -> None:
+        """Prepare ``checkpoint`` for decoding, with weights in ``precision``.
 
         Raises:
             CheckpointError: the model's channels are not those of "flame53".
-            InputError: the precision or compiling is not for this device or this torch.
+            InputError: the precision is not for this device or this torch.
         """
         super().__init__(checkpoint.name, checkpoint.encoder, FLAME53)
         config = checkpoint.model.config
@@ -63,9 +59,7 @@ class PaperPerformer(Performer):
                 f"{config.jaw_channels} jaw channels; performing needs {_EXPRESSION} and {_JAW} ({FLAME53.name})."
             )
         self.checkpoint = checkpoint
-        self._open_ended = _under(checkpoint.model, replace(config.causal(), stop_rule=True))
-        self._fixed = _under(checkpoint.model, replace(config.causal(), stop_rule=False))
-        self._stepper = Stepper(self._fixed, precision, _recorder(self._fixed, precision) if compiled else None)
+        self._stepper = Stepper(checkpoint.model, precision)
         #: Most frames of a take: the start marker fills the first of the T = N - 1 positions seen in training, and
         #: each position gives one frame (position 0's is the mean face). So the released decoding counts too.
         self._limit = config.max_positions - 1
@@ -104,11 +98,10 @@ class PaperPerformer(Performer):
             lengths.get(k, None if t.request.seconds is None else round(t.request.seconds * self.space.fps))
             for k, t in enumerate(takes)
         ]
-        # Takes of a given length and takes that end themselves need other stop rules, so they are two batches.
-        groups = [[k for k, n in enumerate(asked) if (n is None) is free] for free in (True, False)]
         done = 0
         frames: dict[int, npt.NDArray[np.float32]] = {}
-        for model, rows in zip((self._open_ended, self._fixed), groups, strict=True):
+        for free in (True, False):  # takes that end themselves, and those of a given length
+            rows = [k for k, n in enumerate(asked) if (n is None) is free]
             if not rows:
                 continue
 
@@ -117,22 +110,22 @@ class PaperPerformer(Performer):
                 on_step(round(1000 * (before + share * frame / count)), 1000 * len(takes))
 
             counts = [asked[k] or self._limit for k in rows]
-            decoded = self._decode_group(model, [takes[k] for k in rows], counts, on_frame)
+            decoded = self._decode_group([takes[k] for k in rows], counts, on_frame, stop=free)
             frames.update(zip(rows, decoded, strict=True))
             done += len(rows)
         return [frames[k] for k in range(len(takes))]
 
     @torch.inference_mode()
     def _decode_group(
-        self, model: PaperCTEG, takes: list[Take], asked: list[int], on_frame: Callable[[int, int], None]
+        self, takes: list[Take], asked: list[int], on_frame: Callable[[int, int], None], *, stop: bool
     ) -> list[npt.NDArray[np.float32]]:
         device = self.checkpoint.encoder.device
         features = self.checkpoint.encoder.encode([t.words for t in takes])
-        noise = torch.stack([_noise(model.config, t, max(asked)) for t in takes])
+        noise = torch.stack([_noise(self._stepper.config, t, max(asked)) for t in takes])
         heat = torch.tensor([t.request.temperature for t in takes])[:, None, None, None, None]
         draws = (noise * heat).to(device)
         mean = self.checkpoint.mean
-        decoded = decode(model, features.hidden, features.mask, mean, draws, on_frame, self._stepper)
+        decoded = decode(self._stepper, features.hidden, features.mask, mean, draws, on_frame, stop=stop)
         whole, lengths = _on_cpu(decoded.frames), decoded.lengths.tolist()
         return [
             end_at_standard_face(whole[row, : min(length, wanted)], self.space, stop_early=False)
@@ -203,26 +196,6 @@ def _noise(config: PaperConfig, take: Take, count: int) -> Tensor:
         return torch.cat([first[:frame], then[frame:]])
 
     return inherited(take.seed, take.request.origin, of, near, begun)
-
-
-def _recorder(model: PaperCTEG, precision: Precision) -> Recorder:
-    """How steps are compiled for the model's device."""
-    match model.frames.weight.device.type:
-        case "cuda":
-            return CudaGraphs()
-        case "cpu":
-            from .decoding.compiled import CompiledSteps  # brings a compiler along
-
-            return CompiledSteps(model, precision)
-        case other:
-            raise InputError(f"Decoding steps are compiled for cuda and cpu, not for {other}; leave --compile out.")
-
-
-def _under(model: PaperCTEG, config: PaperConfig) -> PaperCTEG:
-    """The same weights under another config."""
-    twin = copy.copy(model)
-    twin.config = config
-    return twin
 
 
 def _on_cpu(frames: Tensor) -> npt.NDArray[np.float32]:

@@ -15,7 +15,7 @@ from .cteg import CtegPerformer
 from .performer import Performer, Progress
 
 if TYPE_CHECKING:
-    from ..paper.decoding.projections import Precision
+    from ..paper.projections import Precision
 
 
 def load_performer(
@@ -23,8 +23,6 @@ def load_performer(
     device: str = "auto",
     progress: Progress | None = None,
     precision: Precision = "fp32",
-    *,
-    compiled: bool = False,
 ) -> Performer:
     """Load from ``checkpoint`` (a folder; None for the bundled one).
 
@@ -33,10 +31,9 @@ def load_performer(
         device: "auto" performs with NumPy where the checkpoint can; else, and for "cpu", "cuda" and "mps", with torch.
         progress: called with a fraction 0..1 and what is being done.
         precision: "int8" decodes faster on a CPU and a little less exactly; for the paper's model.
-        compiled: CUDA graphs or machine code of decoding steps; for the paper's model.
 
     Raises:
-        InputError: the checkpoint, device or torch has no such precision or cannot be compiled.
+        InputError: the checkpoint, device or torch has no such precision.
         CheckpointError: missing, incomplete or damaged checkpoint.
         EnvironmentProblem: missing text encoder, or a device this Python cannot use.
     """
@@ -48,8 +45,6 @@ def load_performer(
         case None:
             if precision != "fp32":
                 raise InputError(f"{folder.name} decodes in fp32 only; {precision} is for the paper's model.")
-            if compiled:
-                raise InputError(f"{folder.name} cannot be compiled; compiled steps are for the paper's model.")
             engine, layered = load_engine(folder, device)
             report(0.9, "loading the model")
             performer = CtegPerformer(engine, folder.name, layered=layered)
@@ -59,7 +54,7 @@ def load_performer(
             from .devices import choose_device
 
             paper = load_paper_checkpoint(folder, choose_device(device))
-            performer = PaperPerformer(paper, precision, compiled=compiled)
+            performer = PaperPerformer(paper, precision)
         case unknown:
             raise CheckpointError(
                 f"The checkpoint in {folder} has the format {unknown!r}, which cannot be performed; choose another."

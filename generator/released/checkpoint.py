@@ -2,7 +2,7 @@
 """The checkpoint the paper's authors released: ``epoch``, ``settings`` and ``model`` in one file of ``torch.save``.
 
 ``settings`` is an argparse namespace that holds a whole pickled BertModel; ``model`` is a state dict that stores the
-same BERT once more, twice. Only ``model`` is read as tensors, and each of them once.
+same BERT once more, twice.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, Final, TypeAlias
 import torch
 
 from ..errors import CheckpointError
-from .torch_archive import StoredTensor, TorchArchive
-from .unpickling import Global, Refusal, StandIn
+from .torch_archive import read_torch_archive
+from .unpickling import Named, Refusal, StandIn
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -37,7 +37,7 @@ class ReleasedCheckpoint:
         settings: the training script's options; a stored object appears as the name of its class.
         encoder: the stored text encoder's own configuration (``hidden_size``, ``num_attention_heads``, …); empty when
             the file stores none.
-        state: weights under the released names, on the CPU, without ``encoder_pretrained.*``.
+        state: weights under the released names, on the CPU, without ``encoder_pretrained.*``; some share memory.
         copies: name left out -> name in ``state`` with the same weights.
     """
 
@@ -58,26 +58,23 @@ def read_released_checkpoint(path: Path) -> ReleasedCheckpoint:
     if not path.is_file():
         raise CheckpointError(f"There is no file {path}; give the path of a released checkpoint such as model.chkpt.")
     try:
-        with TorchArchive(path) as archive:
-            epoch, settings, stored = _layout(archive.content)
-            values = _Values()
-            encoder = settings.get("encoder_pretrained")
-            config = encoder.attributes.get("config") if isinstance(encoder, StandIn) else None
-            state, copies = _read_state(archive, stored)
-            return ReleasedCheckpoint(
-                epoch,
-                {name: values.json(value) for name, value in settings.items()},
-                _config(values, config.attributes) if isinstance(config, StandIn) else {},
-                state,
-                copies,
-            )
+        epoch, settings, stored = _layout(read_torch_archive(path))
+        values = _Values()
+        encoder = settings.get("encoder_pretrained")
+        config = encoder.attributes.get("config") if isinstance(encoder, StandIn) else None
+        return ReleasedCheckpoint(
+            epoch,
+            {name: values.json(value) for name, value in settings.items()},
+            _config(values, config.attributes) if isinstance(config, StandIn) else {},
+            *_state(stored),
+        )
     except Refusal as refusal:
         raise CheckpointError(
             f"{path.name} {refusal}. Nothing in it was run; use the checkpoint the paper's authors published."
         ) from refusal
 
 
-def _layout(content: Any) -> tuple[int, dict[str, Any], dict[str, StoredTensor]]:
+def _layout(content: Any) -> tuple[int, dict[str, Any], dict[str, torch.Tensor]]:
     """Epoch, settings and weights of a released checkpoint; `Refusal` says which part is not as it should be."""
     if not isinstance(content, dict):
         raise Refusal("does not hold a dictionary with epoch, settings and model")
@@ -94,14 +91,12 @@ def _layout(content: Any) -> tuple[int, dict[str, Any], dict[str, StoredTensor]]
     if not isinstance(model, dict) or not model:
         raise Refusal("holds no weights")
     for name, value in model.items():
-        if not (isinstance(name, str) and isinstance(value, StoredTensor)):
+        if not (isinstance(name, str) and isinstance(value, torch.Tensor)):
             raise Refusal(f"has an entry {str(name)[:80]!r} among its weights that is not a tensor")
     return epoch, options, model
 
 
-def _read_state(
-    archive: TorchArchive, stored: dict[str, StoredTensor]
-) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+def _state(stored: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Weights without the second copy of the text encoder, and what was left out."""
     state: dict[str, torch.Tensor] = {}
     copies: dict[str, str] = {}
@@ -109,8 +104,8 @@ def _read_state(
     for name in sorted(stored, key=lambda name: name.startswith(ENCODER_COPY_PREFIX)):
         twin = ENCODER_PREFIX + name.removeprefix(ENCODER_COPY_PREFIX)
         if not name.startswith(ENCODER_COPY_PREFIX) or twin not in stored:
-            state[name] = _finite(name, archive.tensor(stored[name]))
-        elif stored[twin] == stored[name] or torch.equal(state[twin], archive.tensor(stored[name])):
+            state[name] = _finite(name, stored[name])
+        elif torch.equal(state[twin], stored[name]):
             copies[name] = twin
         else:
             raise Refusal(f"holds two different text encoders: {twin} and {name} should be equal")
@@ -151,9 +146,9 @@ class _Values:
                 return [self.json(item, depth + 1) for item in value]
             case dict():
                 return {str(key): self.json(item, depth + 1) for key, item in value.items()}
-            case StandIn() | Global():
+            case StandIn() | Named():
                 return value.name.rpartition(".")[2]
-            case StoredTensor():
-                return f"tensor of shape {value.size}"
+            case torch.Tensor():
+                return f"tensor of shape {tuple(value.shape)}"
             case _:
                 return f"<{type(value).__name__}>"

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from ..errors import DataError
 from ..shared.spaces import FLAME53, Space
 from .numpy_pickles import StoredArray, read_numpy_pickle
-from .unpickling import AllowedNames, Refusal, read_pickle
+from .unpickling import Refusal, read_pickle
 
 SPLITS: Final = ("train", "dev", "test")
 MEAN_FILE: Final = "stage1_mean.npy"
@@ -54,7 +54,7 @@ class EmoAvaSplit:
     std: npt.NDArray[np.float32] = field(repr=False)
     skipped: tuple[str, ...]
     _texts: list[str] = field(repr=False)
-    _frames: list[StoredArray] = field(repr=False)
+    _frames: list[npt.NDArray[Any]] = field(repr=False)  # views of the file
 
     @property
     def space(self) -> Space:
@@ -77,7 +77,7 @@ class EmoAvaSplit:
 
     def frames(self, index: int) -> npt.NDArray[np.float32]:
         """A performance, float32 (T, 53); a copy, yours to change."""
-        return np.array(self._frames[index].view(), np.float32, order="C")
+        return np.array(self._frames[index], np.float32, order="C")
 
     def __iter__(self) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
         return ((self.text(index), self.frames(index)) for index in range(len(self)))
@@ -138,14 +138,14 @@ def _list(path: Path, what: str) -> list[Any]:
                 data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             except ValueError as error:  # an empty file cannot be mapped
                 raise Refusal("is empty") from error
-        rows = (read_pickle(data, AllowedNames()) if what == "texts" else read_numpy_pickle(data)).content
+        rows = read_pickle(data, {}) if what == "texts" else read_numpy_pickle(data)
     except Refusal as refusal:
         raise DataError(f"{path.name} {refusal}. Nothing in it was run; copy it again from EmoAva.") from refusal
     if not isinstance(rows, list):
         raise DataError(f"{path.name} holds a {type(rows).__name__}, not a list of {what}; copy it again from EmoAva.")
     if not rows:
         raise DataError(f"{path.name} holds an empty list of {what}; copy it again from EmoAva.")
-    return rows
+    return [row.values if isinstance(row, StoredArray) else row for row in rows]
 
 
 def _text_problem(text: Any) -> str | None:
@@ -154,17 +154,17 @@ def _text_problem(text: Any) -> str | None:
     return None if text.strip() else "the text is empty"
 
 
-def _frames_problem(stored: Any) -> str | None:
-    if not isinstance(stored, StoredArray):
-        return f"it is {_name(stored)}, not a numpy array"
-    if stored.dtype is None or stored.dtype.kind != "f":
-        return f"its elements are {stored.dtype}, not floats"
-    if len(stored.shape) != 2 or stored.shape[1] != FLAME53.size:
-        return f"its shape is {stored.shape}, not (frames, {FLAME53.size})"
-    if stored.shape[0] == 0:
+def _frames_problem(array: Any) -> str | None:
+    if not isinstance(array, np.ndarray):
+        return f"it is {_name(array)}, not a numpy array"
+    if array.dtype.kind != "f":
+        return f"its elements are {array.dtype}, not floats"
+    if array.ndim != 2 or array.shape[1] != FLAME53.size:
+        return f"its shape is {array.shape}, not (frames, {FLAME53.size})"
+    if len(array) == 0:
         return "it has no frames"
     with np.errstate(over="ignore"):
-        finite = np.isfinite(stored.view().astype(np.float32))
+        finite = np.isfinite(array.astype(np.float32))
     if not finite.all():
         frame, channel = np.argwhere(~finite)[0]
         return f"frame {frame}, channel {FLAME53.channels[channel]} is not a finite number"

@@ -1,56 +1,59 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An inert reader of pickles: it knows names and plain data, and imports, constructs and calls nothing else.
+"""Reads pickles without running them: plain data, and what stands in a table of names; nothing else is made or called.
 
-A pickle is a program for a small stack machine. `pickle.Unpickler` with a restricted ``find_class`` is not enough for
-files of strangers: its BUILD sets attributes on whatever lies on the stack, allowed classes included; a memo index of
-four bytes makes it reserve gigabytes; hashing a deeply nested key crashes the interpreter; and it copies every array.
-So this machine is our own. `pickletools.genops` takes the program apart, and the dozen instructions that data needs
-are carried out on plain values. A class becomes a `StandIn` that collects its state, bytes become views of the file.
+A pickle is a program for a small stack machine, and unpickling runs it. Here the steps of the standard library's
+machine that make plain data are used as they are, and the others are replaced: a name is looked up in the table and
+never imported, a class becomes a `StandIn` that collects its state, bytes become views of the file.
+
+The machine is the standard library's in Python. Its twin in C lets no step be replaced: it reserves 16 GB when a file
+numbers a place of its memo 2^31, and hashing a deeply nested key crashes it.
 """
 
 from __future__ import annotations
 
+import pickle
 import pickletools
+import re
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any, Final, Protocol, cast, runtime_checkable
+from typing import Any, Final, cast
 
-#: EmoAva's training split needs about 400,000 instructions, the released checkpoint about 40,000.
-MAX_INSTRUCTIONS: Final = 20_000_000
+#: Readings of a file, one or two for each instruction. EmoAva's training split needs about half a million, the released
+#: checkpoint a tenth of that. Bounds time, and what is made of a few bytes again and again.
+MAX_READS: Final = 4_000_000
 #: Longest class or function name worth repeating in a message.
 _SHOWN_NAME: Final = 120
+_NO_CLASS: Final = re.compile(r"(?!)")
 
 
 class Refusal(Exception):
     """A file is not what it should be; the message is a clause such as "names os.system, which …"."""
 
 
-@runtime_checkable
-class Buildable(Protocol):
-    """A value that takes the state a pickle gives it."""
+class Filled:
+    """A value that a pickle first makes and then gives its state."""
+
+    __slots__ = ()
 
     def build(self, state: Any) -> None:
         """Take ``state``; `Refusal` when it has another form than expected."""
+        raise NotImplementedError
 
 
 @dataclass(slots=True, eq=False)
-class StandIn:
-    """What is read in place of an object of class ``name``: the state that was stored, never the object."""
+class StandIn(Filled):
+    """What is read in place of an object of class ``name``: the attributes that were stored, never the object."""
 
     name: str
-    state: Any = None
+    attributes: dict[Any, Any] = field(default_factory=dict)
 
     def build(self, state: Any) -> None:
-        """Keep ``state`` as it is."""
-        self.state = state
-
-    @property
-    def attributes(self) -> dict[str, Any]:
-        """The state as attributes; empty when it has another form."""
-        return self.state if isinstance(self.state, dict) else {}
+        """Keep ``state`` where it is attributes; no class in such a file stores another form."""
+        self.attributes = state if isinstance(state, dict) else {}
 
 
-class Items(dict[Any, Any]):
+class Items(dict[Any, Any], Filled):
     """What is read in place of an ``OrderedDict``: its items. Attributes stored on it are dropped."""
 
     def build(self, state: Any) -> None:
@@ -58,8 +61,8 @@ class Items(dict[Any, Any]):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Global:
-    """A class or function that a pickle names; it stands for the name only.
+class Named:
+    """What stands for a class or function that a pickle names, and never the thing itself.
 
     Attributes:
         name: module and name, joined by a dot.
@@ -68,77 +71,39 @@ class Global:
     """
 
     name: str
-    function: Callable[..., Any] | None = None
-    is_class: bool = False
-
-
-@dataclass(frozen=True)
-class AllowedNames:
-    """The table of names a pickle may use. Any other name is refused.
-
-    Attributes:
-        functions: names that may be called, and our own function that answers.
-        classes: names whose objects become stand-ins.
-        class_prefixes: beginnings of names whose objects become stand-ins.
-        constants: names that may be mentioned, neither called nor constructed.
-    """
-
-    functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
-    classes: frozenset[str] = frozenset()
-    class_prefixes: tuple[str, ...] = ()
-    constants: frozenset[str] = frozenset()
-
-    def look_up(self, name: str) -> Global:
-        """The entry for ``name``; `Refusal` names it when there is none."""
-        if name in self.functions:
-            return Global(name, self.functions[name])
-        if name in self.constants:
-            return Global(name)
-        if name in self.classes or name.startswith(self.class_prefixes):
-            return Global(name, is_class=True)
-        raise Refusal(f"names {shown(name)}, which such a file has no use for")
-
-
-@dataclass(frozen=True)
-class Pickle:
-    """What a pickle holds: ``content``, and the ``globals`` it names, in order of first use."""
-
-    content: Any
-    globals: tuple[str, ...]
+    function: Callable[..., Any] | None
+    is_class: bool
 
 
 def read_pickle(
     data: bytes | memoryview,
-    allowed: AllowedNames,
+    names: Mapping[str, Callable[..., Any] | None],
+    classes: re.Pattern[str] = _NO_CLASS,
     resolve: Callable[[Any], Any] | None = None,
-    max_instructions: int = MAX_INSTRUCTIONS,
-) -> Pickle:
-    """Read one pickle of protocol 2 to 5.
+) -> Any:
+    """The content of one pickle of protocol 2 to 5.
 
     Bytes in the pickle come back as read-only views of ``data``, so ``data`` must outlive them; sets come back as
-    lists. Memory is bounded by a small multiple of the pickle's length. What is returned may be nested deeply or
-    contain itself: whoever walks through it needs a limit.
+    lists. What is returned may be nested deeply or contain itself: whoever walks through it needs a limit.
 
     Args:
         data: the pickle; what follows its end is ignored.
-        allowed: the names it may use.
+        names: the names it may use, and our own function that answers to a call; None where it must not call it.
+        classes: names of classes, whose objects become stand-ins.
         resolve: answers persistent identifiers (``torch.save`` refers to tensor data by them); None refuses them.
-        max_instructions: longer programs are refused.
 
     Raises:
         Refusal: anything but plain data and allowed names, or a damaged pickle.
     """
-    machine = _Machine(memoryview(data), allowed, resolve)
+    machine = _Unpickler(_File(memoryview(data).toreadonly()), names, classes, resolve)
     try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(cast(IO[bytes], machine.file))):
-            if count >= max_instructions:
-                raise Refusal(f"has more than {max_instructions:,} pickle instructions")
-            if opcode.name == "STOP":
-                break
-            machine.step(opcode.name, argument)
-        return Pickle(machine.result(), tuple(machine.names))
-    except (IndexError, KeyError, ValueError, TypeError, OverflowError) as error:
-        raise Refusal(f"is damaged or not a pickle ({_first_line(error)})") from error
+        content = machine.load()
+    except _DAMAGE as error:
+        lines = str(error).strip().splitlines()
+        raise Refusal(f"is damaged or not a pickle ({shown(lines[0]) if lines else type(error).__name__})") from error
+    if machine.stack or machine.metastack:
+        raise Refusal("is damaged: it ends with unfinished values")
+    return content
 
 
 def shown(name: str) -> str:
@@ -147,125 +112,142 @@ def shown(name: str) -> str:
     return text if len(text) <= _SHOWN_NAME else f"{text[:_SHOWN_NAME]}…"
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return shown(lines[0]) if lines else type(error).__name__
+_DAMAGE: Final = (
+    pickle.UnpicklingError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    struct.error,
+)
 
 
 class _File:
-    """What `pickletools.genops` reads from. It never returns, nor reserves, more than there is."""
+    """What the machine reads from. It never returns, nor reserves, more than there is."""
 
     def __init__(self, data: memoryview) -> None:
-        self._data = data
-        self.position = 0
+        self._data, self._at, self._left = data, 0, MAX_READS
+
+    def view(self, size: int) -> memoryview:
+        self._left -= 1
+        if self._left < 0:
+            raise Refusal(f"has more than {MAX_READS:,} pickle instructions and arguments")
+        if size > len(self._data) - self._at:
+            raise Refusal("is cut off or damaged: it ends in the middle of an instruction")
+        self._at += size
+        return self._data[self._at - size : self._at]
 
     def read(self, size: int) -> bytes:
-        if size > len(self._data) - self.position:
-            raise Refusal("is cut off or damaged: it ends in the middle of an instruction")
-        self.position += size
-        return bytes(self._data[self.position - size : self.position])
+        return bytes(self.view(size))
 
     def readline(self) -> bytes:
         # Only the names of classes and functions are written as lines.
-        line, newline, _ = bytes(self._data[self.position : self.position + 4096]).partition(b"\n")
-        if not newline:
+        end = bytes(self._data[self._at : self._at + 4096]).find(b"\n") + 1
+        if not end:
             raise Refusal("is cut off or damaged: it ends in the middle of a name")
-        self.position += len(line) + 1
-        return line + newline
-
-    def last(self, size: int) -> memoryview:
-        """The ``size`` bytes that were read last, without a copy."""
-        return self._data[self.position - size : self.position].toreadonly()
+        return self.read(end)
 
 
-class _Machine:
-    """The stack machine: a stack, the stacks below each mark, and the memo."""
+def _kind(value: Any) -> str:
+    """What ``value`` is, for a message; never its content."""
+    if isinstance(value, Named):
+        return shown(value.name)
+    if isinstance(value, StandIn):
+        return f"an object of {shown(value.name)}"
+    return f"a value of type {type(value).__name__}"
 
-    def __init__(self, data: memoryview, allowed: AllowedNames, resolve: Callable[[Any], Any] | None) -> None:
-        self.file = _File(data)
-        self.names: dict[str, None] = {}
-        self._allowed = allowed
-        self._resolve = resolve
-        self._stack: list[Any] = []
-        self._below: list[list[Any]] = []
-        self._memo: dict[int, Any] = {}
 
-    def step(self, opcode: str, argument: Any) -> None:
-        if opcode in _CONSTANTS:
-            self._stack.append(_CONSTANTS[opcode])
-        elif opcode in _LITERALS:
-            self._stack.append(argument)
-        elif opcode in _INTEGERS:
-            if argument.bit_length() > 64:
-                raise Refusal("holds an integer of more than 64 bits")
-            self._stack.append(argument)
-        elif opcode in _BYTES:
-            self._stack.append(self.file.last(len(argument)))
-        elif opcode in _TUPLES:
-            size = _TUPLES[opcode]
-            if size > len(self._stack):
-                raise IndexError("a tuple of more than there is")
-            self._stack[-size:] = [tuple(self._stack[-size:])]
-        elif opcode in _GETS:
-            if argument not in self._memo:
-                raise Refusal("is damaged: it refers to a value that it does not hold")
-            self._stack.append(self._memo[argument])
-        elif opcode in _PUTS:
-            self._memo[argument] = self._stack[-1]
-        elif opcode in _STEPS:
-            _STEPS[opcode](self, argument)
-        elif opcode not in _NOTHING:
-            raise Refusal(f"uses the pickle instruction {opcode}, which such a file has no use for")
+_Step = Callable[[Any], None]
 
-    def result(self) -> Any:
-        if self._below or len(self._stack) != 1:
-            raise Refusal("is damaged: it ends with unfinished values")
-        return self._stack[0]
 
-    def _above_mark(self) -> list[Any]:
-        items = self._stack
-        self._stack = self._below.pop()
-        return items
+class _Steps(dict[int, _Step]):
+    """The steps of the machine by the code of their instruction; any other instruction is refused by its name."""
 
-    def _mark(self, _: Any) -> None:
-        self._below.append(self._stack)
-        self._stack = []
+    def __missing__(self, code: int) -> _Step:
+        for known in pickletools.opcodes:
+            if known.code == chr(code):
+                raise Refusal(f"uses the pickle instruction {known.name}, which such a file has no use for")
+        raise Refusal("is damaged or not a pickle")
 
-    def _empty_list(self, _: Any) -> None:
-        self._stack.append([])
 
-    def _empty_dict(self, _: Any) -> None:
-        self._stack.append({})
+def _standard(instruction: str) -> _Step:
+    return cast(_Step, pickle._Unpickler.dispatch[getattr(pickle, instruction)[0]])
 
-    def _tuple(self, _: Any) -> None:
-        items = tuple(self._above_mark())
-        self._stack.append(items)
 
-    def _memoize(self, _: Any) -> None:
-        self._memo[len(self._memo)] = self._stack[-1]
+def _integer(width: int) -> _Step:
+    """An integer of so many bytes as stand in the ``width`` bytes before it."""
 
-    def _append(self, _: Any) -> None:
-        item = self._stack.pop()
-        self._extend([item])
+    def step(machine: _Unpickler) -> None:
+        _standard("LONG1" if width == 1 else "LONG4")(machine)
+        if machine.stack[-1].bit_length() > 64:
+            raise Refusal("holds an integer of more than 64 bits")
 
-    def _appends(self, _: Any) -> None:
-        self._extend(self._above_mark())
+    return step
 
-    def _extend(self, items: list[Any]) -> None:
-        target = self._stack[-1]
-        if type(target) is not list:
-            raise Refusal(f"appends to {_kind(target)}")
-        target.extend(items)
 
-    def _set_item(self, _: Any) -> None:
-        value, key = self._stack.pop(), self._stack.pop()
-        self._update([key, value])
+def _bytes(width: int) -> _Step:
+    """A view of so many bytes as stand in the ``width`` bytes before them."""
+    return lambda machine: machine.append(machine.file.view(int.from_bytes(machine.read(width), "little")))
 
-    def _set_items(self, _: Any) -> None:
-        self._update(self._above_mark())
 
-    def _update(self, items: list[Any]) -> None:
-        target = self._stack[-1]
+class _Unpickler(pickle._Unpickler):
+    """The standard library's, with a table of names and of instructions."""
+
+    stack: list[Any]
+    metastack: list[Any]
+    append: Callable[[Any], None]
+
+    def __init__(
+        self,
+        file: _File,
+        names: Mapping[str, Callable[..., Any] | None],
+        classes: re.Pattern[str],
+        resolve: Callable[[Any], Any] | None,
+    ) -> None:
+        super().__init__(file)
+        self.file, self._names, self._classes, self._resolve = file, names, classes, resolve
+
+    def find_class(self, module: str, name: str) -> Named:
+        """What stands for a name; nothing is imported."""
+        full = f"{module}.{name}"
+        is_class = self._classes.fullmatch(full) is not None
+        if full not in self._names and not is_class:
+            raise Refusal(f"names {shown(full)}, which such a file has no use for")
+        return Named(full, self._names.get(full), is_class)
+
+    def persistent_load(self, pid: Any) -> Any:
+        """What a persistent identifier refers to."""
+        if self._resolve is None:
+            raise Refusal("refers to data outside itself")
+        return self._resolve(pid)
+
+    def _new(self) -> None:
+        arguments, kind = self.stack.pop(), self.stack.pop()
+        if not (isinstance(kind, Named) and kind.is_class):
+            raise Refusal(f"makes an object of {_kind(kind)}")
+        if arguments != ():
+            raise Refusal(f"makes an object of {shown(kind.name)} with arguments")
+        self.append(StandIn(kind.name))
+
+    def _call(self) -> None:
+        arguments, function = self.stack.pop(), self.stack.pop()
+        if not (isinstance(function, Named) and function.function is not None and isinstance(arguments, tuple)):
+            raise Refusal(f"calls {_kind(function)} with {_kind(arguments)} for arguments")
+        try:
+            value = function.function(*arguments)
+        except _DAMAGE as error:
+            raise Refusal(f"calls {shown(function.name)} with arguments it does not take") from error
+        self.append(value)
+
+    def _build(self) -> None:
+        state, target = self.stack.pop(), self.stack[-1]
+        if not isinstance(target, Filled):
+            raise Refusal(f"sets the state of {_kind(target)}")
+        target.build(state)
+
+    def _set_items(self, items: list[Any]) -> None:
+        target = self.stack[-1]
         if not isinstance(target, dict):
             raise Refusal(f"sets items of {_kind(target)}")
         for key, value in zip(items[::2], items[1::2], strict=True):
@@ -274,87 +256,26 @@ class _Machine:
                 raise Refusal(f"has {_kind(key)} as the key of a dictionary")
             target[key] = value
 
-    def _global(self, argument: str) -> None:
-        module, _, name = argument.partition(" ")
-        self._name(module, name)
-
-    def _stack_global(self, _: Any) -> None:
-        name, module = self._stack.pop(), self._stack.pop()
-        if not (isinstance(module, str) and isinstance(name, str)):
-            raise Refusal("names a class by something that is not text")
-        self._name(module, name)
-
-    def _name(self, module: str, name: str) -> None:
-        entry = self._allowed.look_up(f"{module}.{name}")
-        self.names[entry.name] = None
-        self._stack.append(entry)
-
-    def _new_object(self, _: Any) -> None:
-        arguments, kind = self._stack.pop(), self._stack.pop()
-        if not (isinstance(kind, Global) and kind.is_class):
-            raise Refusal(f"makes an object of {_kind(kind)}")
-        if arguments != ():
-            raise Refusal(f"makes an object of {shown(kind.name)} with arguments")
-        self._stack.append(StandIn(kind.name))
-
-    def _reduce(self, _: Any) -> None:
-        arguments, function = self._stack.pop(), self._stack.pop()
-        if not (isinstance(function, Global) and function.function is not None):
-            raise Refusal(f"calls {_kind(function)}")
-        if not isinstance(arguments, tuple):
-            raise Refusal(f"calls {shown(function.name)} with {_kind(arguments)} for arguments")
-        try:
-            value = function.function(*arguments)
-        except (TypeError, ValueError, LookupError) as error:
-            raise Refusal(f"calls {shown(function.name)} with arguments it does not take") from error
-        self._stack.append(value)
-
-    def _build(self, _: Any) -> None:
-        state, target = self._stack.pop(), self._stack[-1]
-        if not isinstance(target, Buildable):
-            raise Refusal(f"sets the state of {_kind(target)}")
-        target.build(state)
-
-    def _persistent(self, _: Any) -> None:
-        if self._resolve is None:
-            raise Refusal("refers to data outside itself")
-        identifier = self._stack.pop()
-        self._stack.append(self._resolve(identifier))
-
-
-def _kind(value: Any) -> str:
-    """What ``value`` is, for a message; never its content."""
-    if isinstance(value, Global):
-        return shown(value.name)
-    if isinstance(value, StandIn):
-        return f"an object of {shown(value.name)}"
-    return f"a value of type {type(value).__name__}"
-
-
-_NOTHING: Final = frozenset({"PROTO", "FRAME"})
-_CONSTANTS: Final[Mapping[str, Any]] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-_LITERALS: Final = frozenset({"BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"})
-_INTEGERS: Final = frozenset({"BININT", "BININT1", "BININT2", "LONG1", "LONG4"})
-_BYTES: Final = frozenset({"BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"})
-_TUPLES: Final[Mapping[str, int]] = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_GETS: Final = frozenset({"BINGET", "LONG_BINGET"})
-_PUTS: Final = frozenset({"BINPUT", "LONG_BINPUT"})
-_STEPS: Final[Mapping[str, Callable[[_Machine, Any], None]]] = {
-    "MARK": _Machine._mark,
-    "EMPTY_LIST": _Machine._empty_list,
-    "EMPTY_SET": _Machine._empty_list,
-    "ADDITEMS": _Machine._appends,
-    "EMPTY_DICT": _Machine._empty_dict,
-    "TUPLE": _Machine._tuple,
-    "MEMOIZE": _Machine._memoize,
-    "APPEND": _Machine._append,
-    "APPENDS": _Machine._appends,
-    "SETITEM": _Machine._set_item,
-    "SETITEMS": _Machine._set_items,
-    "GLOBAL": _Machine._global,
-    "STACK_GLOBAL": _Machine._stack_global,
-    "NEWOBJ": _Machine._new_object,
-    "REDUCE": _Machine._reduce,
-    "BUILD": _Machine._build,
-    "BINPERSID": _Machine._persistent,
-}
+    _plain: Final = """
+        PROTO MARK STOP BINPUT LONG_BINPUT MEMOIZE BINGET LONG_BINGET NONE NEWTRUE NEWFALSE BININT BININT1 BININT2
+        BINFLOAT BINUNICODE SHORT_BINUNICODE BINUNICODE8 EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 TUPLE EMPTY_LIST APPEND
+        APPENDS EMPTY_DICT GLOBAL STACK_GLOBAL BINPERSID
+    """.split()
+    _steps: Final[dict[str, _Step]] = {
+        **{name: _standard(name) for name in _plain},
+        "FRAME": lambda machine: machine.read(8),  # it only tells how much may be read ahead
+        "LONG1": _integer(1),
+        "LONG4": _integer(4),
+        "SHORT_BINBYTES": _bytes(1),
+        "BINBYTES": _bytes(4),
+        "BINBYTES8": _bytes(8),
+        "BYTEARRAY8": _bytes(8),
+        "EMPTY_SET": _standard("EMPTY_LIST"),  # nothing is hashed
+        "ADDITEMS": _standard("APPENDS"),
+        "SETITEM": lambda machine: machine._set_items([machine.stack.pop(-2), machine.stack.pop()]),
+        "SETITEMS": lambda machine: machine._set_items(machine.pop_mark()),
+        "NEWOBJ": _new,
+        "REDUCE": _call,
+        "BUILD": _build,
+    }
+    dispatch = _Steps({getattr(pickle, name)[0]: step for name, step in _steps.items()})

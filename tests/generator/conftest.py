@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from generator.released.made_emoava import make_emoava_like
+from tests.generator.made_emoava import make_emoava_like
 
 torch.set_num_threads(1)
 

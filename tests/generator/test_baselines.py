@@ -24,10 +24,10 @@ from generator.emotions import emotion_weights, full_vector
 from generator.errors import CheckpointError, DataError, InputError
 from generator.performing.draws import TakeSeed
 from generator.released.emoava import open_emoava
-from generator.released.made_emoava import make_emoava_like
 from generator.shared.spaces import ARKIT55, FLAME53, Space
 from generator.text import TextEncoder
 from generator.training.loop import Options, Trainer
+from tests.generator.made_emoava import make_emoava_like
 
 CPU = torch.device("cpu")
 LINES = (("You did it!", "joy"), ("She is gone.", "sadness"), ("Get out of here!", "anger"), ("What is that?", "fear"))

@@ -16,7 +16,7 @@ import pytest
 
 from generator.errors import DataError
 from generator.released.emoava import open_emoava
-from generator.released.made_emoava import make_emoava_like
+from tests.generator.made_emoava import make_emoava_like
 
 
 @pytest.fixture

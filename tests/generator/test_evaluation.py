@@ -35,10 +35,10 @@ from generator.evaluation.teacher_forced import paper_perplexity
 from generator.evaluation.untrained import CorpusMean, NearestText, RandomSequence, ShuffledFrames, StaticPose
 from generator.heads import EmotionHead, EmotionReader
 from generator.model import CTEG
-from generator.released.made_emoava import make_emoava_like
 from generator.shared.spaces import ARKIT55
 from generator.speech.reading import read_line
 from generator.speech.timing import time_line
+from tests.generator.made_emoava import make_emoava_like
 from tests.generator.tiny import write_bert, write_paper
 
 CONFIG = ModelConfig(text_width=16, d_model=16, n_head=2, d_inner=16, d_latent=4, d_ewa=8, prior_components=2)

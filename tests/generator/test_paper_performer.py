@@ -22,7 +22,7 @@ from generator.__main__ import main
 from generator.errors import CheckpointError, InputError
 from generator.paper.checkpoint import PaperCheckpoint, load_paper_checkpoint, save_paper_checkpoint
 from generator.paper.config import PaperConfig
-from generator.paper.decoding.decode import decode, draw_noise
+from generator.paper.decoding import Stepper, decode, draw_noise
 from generator.paper.model import PaperCTEG
 from generator.paper.performer import PaperPerformer
 from generator.performing.cteg import CtegPerformer
@@ -60,16 +60,10 @@ def ended(frames: np.ndarray) -> np.ndarray:
 
 def decoded(performer: PaperPerformer, seed: int, count: int, temperature: float = 1.0) -> np.ndarray:
     """The take's frames straight from the decoder."""
-    model = causal_model(performer)
+    stepper = Stepper(performer.checkpoint.model)
     features = performer.checkpoint.encoder.encode([LINE])
-    noise = draw_noise(model.config, [TakeSeed(seed, LINE).rng(STREAM_LATENT)], count) * temperature
-    return decode(model, features.hidden, features.mask, performer.checkpoint.mean, noise).frames[0].numpy()
-
-
-def causal_model(performer: PaperPerformer) -> PaperCTEG:
-    model = PaperCTEG(performer.checkpoint.model.config.causal())
-    model.load_state_dict(performer.checkpoint.model.state_dict())
-    return model.eval()
+    noise = draw_noise(stepper.config, [TakeSeed(seed, LINE).rng(STREAM_LATENT)], count) * temperature
+    return decode(stepper, features.hidden, features.mask, performer.checkpoint.mean, noise).frames[0].numpy()
 
 
 # The checkpoint --------------------------------------------------------------------------------------------------
@@ -282,25 +276,6 @@ def test_say_performs_it_and_refuses_a_live_link_file(
         assert clip["channels"].tolist() == list(FLAME53.channels)
     assert main([*say, "--out", str(tmp_path / "clip.csv")]) == 1
     assert "write .npz or .json" in capsys.readouterr().err
-
-
-def test_say_compiles_its_steps_if_it_can(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def fail(*_: object) -> None:
-        raise RuntimeError("no compiler")
-
-    monkeypatch.setattr("generator.paper.decoding.compiled.compile_step", fail)
-    say = ["say", LINE, "--checkpoint", str(folder), "--seconds", "1", "--device", "cpu"]
-    assert main([*say, "--out", str(tmp_path / "plain.npz")]) == 0
-    assert main([*say, "--compile", "--out", str(tmp_path / "compiled.npz")]) == 0
-    assert "The decoding step could not be compiled (no compiler); steps run one by one." in caplog.text
-    plain, compiled = (
-        np.load(tmp_path / f"{name}.npz", allow_pickle=False)["values"] for name in ("plain", "compiled")
-    )
-    np.testing.assert_allclose(plain, compiled, atol=1e-5)
-    with pytest.raises(InputError, match="compiled steps are for the paper's model"):
-        load_performer(device="cpu", compiled=True)
 
 
 def test_the_worker_performs_it_and_cancels_it(folder: Path, root: Path) -> None:

@@ -155,9 +155,8 @@ def test_every_quirk_has_its_switch_and_the_default_corrects_it() -> None:
     assert PaperConfig.from_settings(SETTINGS) == replace(reference, d_key=8, d_value=8, dropout=0.1)
     for name, value in REFERENCE_QUIRKS.items():
         assert getattr(reference, name) == value != getattr(SMALL, name), name
-    causal = reference.causal()
-    assert (causal.ewa, causal.redraw_past, causal.second_sample) == ("prefix", False, True)
-    assert PaperConfig.from_json(reference.to_json()) == reference
+    assert reference.causal() == replace(reference, ewa="prefix") and SMALL.causal() == SMALL
+    assert PaperConfig.from_json({**reference.to_json(), "redraw_past": True, "stop_rule": False}) == reference
 
 
 @pytest.mark.parametrize(

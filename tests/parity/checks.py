@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,14 @@ from torch import Tensor
 
 from generator.evaluation.perplexity import corner_probability, cppl
 from generator.paper.config import PaperConfig
-from generator.paper.decoding.decode import at_standard_face, clip_lengths, decode, decode_serial
+from generator.paper.decoding import Stepper, at_standard_face, clip_lengths, decode
 from generator.paper.model import LatentSource, PaperCTEG, PaperOutput
 from generator.paper.objective import PaperLosses, learning_rate, losses, optimiser
 from generator.paper.released import from_released_state, our_name, released_text_encoder
 from generator.released.checkpoint import read_released_checkpoint
 
 from .folder import Folder, Replay, bert, encode
+from .serial import decode_serial
 
 #: Outputs, taps, losses and frames; gradients, of a tensor's largest entry; optimiser steps; relative, perplexity.
 OUTPUT, GRADIENT, STEP_LOSS, STEP_WEIGHT, PERPLEXITY = 1e-5, 2e-5, 2e-4, 2e-3, 1e-6
@@ -267,9 +268,8 @@ def check_fixed_noise(folder: Folder, tag: str) -> Iterator[Result]:
 
 
 def _cached(model: PaperCTEG, memory: Tensor, mask: Tensor, folder: Folder, noise: Tensor) -> Tensor:
-    model.config = replace(model.config, redraw_past=False)
     length = int(mask.sum(1).max())  # padding dropped, as our own decoding does
-    return decode(model, memory[:, :length], mask[:, :length], folder.batch["mean"], noise).frames
+    return decode(Stepper(model), memory[:, :length], mask[:, :length], folder.batch["mean"], noise).frames
 
 
 def check_steps(folder: Folder, tag: str) -> Iterator[Result]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A made-up set in EmoAva's layout, for tests and dry runs. It contains nothing of EmoAva."""
+"""A made-up set in EmoAva's layout, for tests. It contains nothing of EmoAva."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ..clips import write_atomically
-from ..shared.spaces import FLAME53
-from .emoava import MEAN_FILE, STD_FILE, frames_file, text_file
+from generator.clips import write_atomically
+from generator.released.emoava import MEAN_FILE, STD_FILE, frames_file, text_file
+from generator.shared.spaces import FLAME53
 
 #: Few enough for a training step or two.
 DRY_RUN_ROWS: Final[Mapping[str, int]] = MappingProxyType({"train": 24, "dev": 6, "test": 6})
