@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from .bert import Bert, BertConfig, is_plain_bert
+from .engine.arrays import read_weights, widened
 from .engine.files import CASE_FILE as CASE_FILE
 from .engine.files import DEFAULT_ENCODER as DEFAULT_ENCODER
 from .engine.files import ENCODER_FILES as ENCODER_FILES
@@ -54,9 +53,11 @@ def load_model(folder: Path, settings: Mapping[str, Any]) -> TextModel:
     """
     try:
         if is_plain_bert(settings):
-            return Bert(BertConfig.from_json(settings), load_file(folder / WEIGHTS_FILE))
+            weights = read_weights(folder / WEIGHTS_FILE)
+            state = {name: torch.from_numpy(widened(value)) for name, value in weights.items()}
+            return Bert(BertConfig.from_json(settings), state)
         return _FromTransformers(folder)
-    except (ValueError, KeyError, TypeError, ZeroDivisionError, RuntimeError, OSError, SafetensorError) as error:
+    except (ValueError, KeyError, TypeError, ZeroDivisionError, RuntimeError, OSError) as error:
         raise EnvironmentProblem(
             f"The text encoder in {folder} cannot be used ({why(error)}); install it again or choose another."
         ) from error

@@ -79,7 +79,11 @@ class TextEncoder:
 
     @classmethod
     def load(
-        cls, name: str = DEFAULT_ENCODER, device: torch.device | str = "cpu", max_tokens: int = MAX_TOKENS
+        cls,
+        name: str = DEFAULT_ENCODER,
+        device: torch.device | str = "cpu",
+        max_tokens: int = MAX_TOKENS,
+        exact: bool = True,
     ) -> TextEncoder:
         """Load an encoder.
 
@@ -88,12 +92,14 @@ class TextEncoder:
                 and tokenizer.json or vocab.txt; or a name on the Hugging Face hub such as "bert-base-cased".
             device: where it runs.
             max_tokens: a line is cut after so many tokens, its two markers included.
+            exact: whether the default must be as published, for training; what performs reads it in 8 bits where they
+                are there (`find_encoder`).
 
         Raises:
-            EnvironmentProblem: packages or files are missing or damaged, or the default's weights are not the
-                official ones.
+            EnvironmentProblem: packages or files are missing or damaged, or the default's files are not the ones they
+                must be.
         """
-        folder = find_encoder(name)
+        folder = find_encoder(name, exact)
         settings = read_settings(folder)
         tokenizer = load_tokenizer(folder, settings, max_tokens)
         pad = settings.get("pad_token_id")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, Final
@@ -21,6 +22,41 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
 
+#: Behind the name of a tensor in 8 bits: what stores its scales.
+SCALES: Final = ".scales"
+
+
+@dataclass(frozen=True, eq=False)
+class EightBits:
+    """A matrix in 8 bits: numbers of -127..127 (R, C), and what each block of every row is multiplied by, (R, blocks).
+
+    Rows are widened as they are looked up, so that a large table stays small in memory.
+    """
+
+    numbers: npt.NDArray[np.int8]
+    scales: Floats
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(R, C), as of an array."""
+        return self.numbers.shape
+
+    def __getitem__(self, rows: npt.NDArray[np.intp]) -> Floats:
+        """Some ``rows`` (K,) in fp32, (K, C)."""
+        return self._widened(self.numbers[rows], self.scales[rows])
+
+    def widened(self) -> Floats:
+        """All of it in fp32."""
+        return self._widened(self.numbers, self.scales)
+
+    def _widened(self, numbers: npt.NDArray[np.int8], scales: Floats) -> Floats:
+        blocks = numbers.reshape(len(numbers), scales.shape[1], -1) * scales[..., None]
+        return blocks.reshape(numbers.shape)
+
+
+#: A tensor as it was stored.
+Stored = Array | EightBits
+
 #: How each type is stored. BF16 is the upper half of an F32.
 _TYPES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -30,6 +66,27 @@ _TYPES: Final[Mapping[str, str]] = MappingProxyType(
 )  # fmt: skip
 #: A header is about a hundred bytes per tensor; the library's own limit.
 _LONGEST_HEADER: Final = 100_000_000
+
+
+def read_weights(path: Path) -> dict[str, Stored]:
+    """The tensors of a file, of which some may be matrices in 8 bits, their scales beside them.
+
+    Raises:
+        OSError, ValueError: as `read_arrays`, and where numbers and scales do not fit together.
+    """
+    found: dict[str, Stored] = dict(read_arrays(path))
+    for name in [name for name in found if name.endswith(SCALES)]:
+        numbers, scales = found.get(name.removesuffix(SCALES)), found.pop(name)
+        if not isinstance(numbers, np.ndarray) or not isinstance(scales, np.ndarray):
+            raise ValueError(f"{name} belongs to no tensor")
+        if (
+            numbers.dtype != np.int8 or scales.dtype != np.float32 or numbers.ndim != 2 or scales.ndim != 2
+            or len(scales) != len(numbers) or not scales.size or numbers.shape[1] % scales.shape[1]
+        ):  # fmt: skip
+            raise ValueError(f"{name} does not fit its tensor")
+        check_finite({name: scales})
+        found[name.removesuffix(SCALES)] = EightBits(numbers, scales)
+    return found
 
 
 def read_arrays(path: Path, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, Array]:
@@ -56,8 +113,10 @@ def read_arrays(path: Path, wanted: Callable[[str], bool] = lambda name: True) -
     return found
 
 
-def widened(array: Array) -> Floats:
+def widened(array: Stored) -> Floats:
     """The same in fp32; not copied if it is already."""
+    if isinstance(array, EightBits):
+        return array.widened()
     return array.astype(np.float32, copy=False)
 
 
@@ -68,7 +127,7 @@ def check_finite(arrays: Mapping[str, Array]) -> None:
             raise ValueError(f"{name} holds values that are not finite")
 
 
-def check_shapes(arrays: Mapping[str, Array], shapes: Iterator[tuple[str, tuple[int, ...]]]) -> None:
+def check_shapes(arrays: Mapping[str, Stored], shapes: Iterator[tuple[str, tuple[int, ...]]]) -> None:
     """ValueError names the first of ``shapes`` that is missing or has another shape."""
     for name, shape in shapes:
         if name not in arrays:
