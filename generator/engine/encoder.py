@@ -157,7 +157,7 @@ class Encoder:
         check_shapes(weights, weight_shapes(config))
         self._words = weights["embeddings.word_embeddings.weight"]
         kinds, places = (weights[f"embeddings.{kind}_embeddings.weight"] for kind in ("token_type", "position"))
-        self._places = widened(places) + widened(kinds[0])  # a line is one sentence, of the first kind
+        self._places = widened(places) + widened(kinds)[0]  # a line is one sentence, of the first kind
         self._norm = norm(weights, "embeddings.LayerNorm", config.layer_norm_eps)
         self._layers = [EncoderLayer(weights, index, config) for index in range(config.num_hidden_layers)]
 

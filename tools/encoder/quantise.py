@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes all-MiniLM-L6-v2 in 8 bits: a quarter of the size, for the zip.
 
-Run by ``build.py`` with NumPy alone: ``python -m tools.encoder.quantise --out FOLDER``. Every matrix is cut into blocks of
-64 numbers of a row; a block is divided by a 127th of its largest number and rounded. Vectors stay in fp32. Each step is
-rounded the same way everywhere (IEEE 754), so the files are the same bytes on every machine and `EIGHT_BITS_SHA256` holds
-them to it.
+Run by ``build.py`` with NumPy alone: ``python -m tools.encoder.quantise --out FOLDER``. Every matrix is cut into blocks
+of 64 numbers of a row; a block is divided by a 127th of its largest number and rounded. Vectors stay in fp32. Each step
+is rounded the same way everywhere (IEEE 754), so the files are the same bytes on every machine, and `EIGHT_BITS_SHA256`
+holds them to it.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from generator.engine.files import (
 )
 from generator.errors import GeneratorError
 
-#: Numbers that share a scale. A whole row (384 or 1536) made 2 of the 280 test lines of `generator.evaluation.implied` read
-#: as another emotion; 64 none, for 1.3 MB.
+#: Numbers that share a scale. With one scale a row, 2 of the 280 test lines of `generator.evaluation.implied` were read
+#: as another emotion; with 64 none, for 1.3 MB.
 BLOCK: Final = 64
 #: The largest number in 8 bits: symmetric, so that 0 stays 0.
 LARGEST: Final = 127
 NOTICE: Final = """\
 all-MiniLM-L6-v2, a text encoder of the sentence-transformers project
-(https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2), licensed under the Apache License, Version 2.0; you may
-obtain a copy of it at https://www.apache.org/licenses/LICENSE-2.0.
+(https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2), licensed under the Apache License, Version 2.0, whose
+text is in the file LICENSE beside this one.
 
 Changed by CTEG for Blender: the weights are stored in 8 bits (blocks of 64 numbers of a row share a scale), the pooler
 is left out, and config.json keeps what says how the encoder computes. vocab.txt is unchanged. Distributed on an "AS IS"
@@ -92,6 +92,7 @@ def quantised(folder: Path) -> dict[str, bytes]:
         VOCABULARY_FILE: (folder / VOCABULARY_FILE).read_bytes(),
         WEIGHTS_FILE: safetensors(tensors),
         "NOTICE": NOTICE.encode(),
+        "LICENSE": Path(__file__).with_name("Apache-2.0.txt").read_bytes(),
     }
 
 
