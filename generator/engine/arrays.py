@@ -8,6 +8,7 @@ size before anything is allocated.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -97,19 +98,28 @@ def read_arrays(path: Path, wanted: Callable[[str], bool] = lambda name: True) -
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is damaged, or not a safetensors file; a sentence says what is wrong.
+        ValueError: it is damaged, or not a safetensors file; a sentence names it, its SHA-256 and what is wrong.
     """
     with path.open("rb") as file:
-        size = file.seek(0, 2)
-        header, start = _header(file, size)
-        entries = {name: _entry(name, entry, size - start) for name, entry in header.items() if name != "__metadata__"}
-        _check_places(entries, size - start)
-        found: dict[str, Array] = {}
-        for name, (kind, shape, first, _) in entries.items():
-            if wanted(name):
-                file.seek(start + first)
-                array = np.fromfile(file, _TYPES[kind], math.prod(shape)).reshape(shape)
-                found[name] = (array.astype("<u4") << 16).view("<f4") if kind == "BF16" else array
+        try:
+            return _read(file, wanted)
+        except ValueError as error:
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            raise ValueError(f"{path.name} with the SHA-256 {digest}: {error}") from error
+
+
+def _read(file: BinaryIO, wanted: Callable[[str], bool]) -> dict[str, Array]:
+    size = file.seek(0, 2)
+    header, start = _header(file, size)
+    entries = {name: _entry(name, entry, size - start) for name, entry in header.items() if name != "__metadata__"}
+    _check_places(entries, size - start)
+    found: dict[str, Array] = {}
+    for name, (kind, shape, first, _) in entries.items():
+        if wanted(name):
+            file.seek(start + first)
+            array = np.fromfile(file, _TYPES[kind], math.prod(shape)).reshape(shape)
+            found[name] = (array.astype("<u4") << 16).view("<f4") if kind == "BF16" else array
     return found
 
 
