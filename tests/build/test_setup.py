@@ -66,12 +66,12 @@ def test_the_demo_needs_little_and_what_the_tests_need_contains_it(clone: Clone)
 
 def test_a_killed_build_takes_pip_with_it(clone: Clone) -> None:
     with socket.create_server(("127.0.0.1", 0)) as index:
-        index.settimeout(120)
+        index.settimeout(600)  # a Python environment is made before
         url = f"http://127.0.0.1:{index.getsockname()[1]}/"
         process = clone.start("setup", PIP_NO_INDEX="", PIP_FIND_LINKS="", PIP_INDEX_URL=url)
         connection, _ = index.accept()  # pip asks, and nothing answers
         with connection:
-            connection.settimeout(30)
+            connection.settimeout(120)
             assert connection.recv(16).startswith(b"GET")
             process.kill()
             process.communicate()
