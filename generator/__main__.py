@@ -1,19 +1,34 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``python -m generator COMMAND``, see `_parser`. Heavy imports happen inside the chosen command."""
+"""``python -m generator COMMAND``, see `COMMANDS`. Only the chosen one is imported."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
 
 from .errors import GeneratorError
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 on success, 1 with a sentence on stderr when refused, 130 when interrupted."""
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    chosen = COMMANDS.get(arguments[0]) if arguments else None
+    if chosen is not None and not chosen.is_here:
+        print(
+            f"error: {arguments[0]} comes with the repository of CTEG for Blender, not with the extension.",
+            file=sys.stderr,
+        )
+        return 1
+    if chosen is not None and chosen.shares_cores:
+        from .performing.devices import leave_cores_to_others
+
+        leave_cores_to_others()
     try:
+        options = _parser(chosen).parse_args(arguments)
         return int(options.run(options) or 0)
     except GeneratorError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -29,30 +44,94 @@ def main(arguments: list[str] | None = None) -> int:
     return 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    from . import say, worker
+def _say() -> Any:
+    from . import say
+
+    return say
+
+
+def _serve() -> Any:
+    from . import worker
+
+    return worker
+
+
+def _corpus() -> Any:
     from .corpus import build
-    from .evaluation import command as evaluate
-    from .released import command as convert
-    from .training import command as train
+
+    return build
+
+
+def _train() -> Any:
+    from .training import command
+
+    return command
+
+
+def _refit_emotion() -> Any:
     from .training import refit_emotion
 
-    # Each module has ``add_arguments`` and ``run``.
-    modules: tuple[tuple[str, Any, str], ...] = (
-        ("say", say, "perform a line and write the takes to a file"),
-        ("serve", worker, "answer requests on stdin (docs/protocol.md)"),
-        ("corpus", build, "write a corpus of teacher performances"),
-        ("train", train, "train a model on a corpus, EmoAva or captures; run again to resume"),
-        ("refit-emotion", refit_emotion, "fit what reads emotions from words again, and leave the rest"),
-        ("evaluate", evaluate, "judge a checkpoint's free-running takes on held-out lines"),
-        ("convert", convert, "read the paper's released checkpoint into safetensors and JSON"),
-    )
+    return refit_emotion
+
+
+def _evaluate() -> Any:
+    from .evaluation import command
+
+    return command
+
+
+def _convert() -> Any:
+    from .released import command
+
+    return command
+
+
+@dataclass(frozen=True)
+class Command:
+    """What a command does.
+
+    Attributes:
+        module: imports what has its ``add_arguments`` and ``run``.
+        folder: of the generator, which it needs; an extension has only those that perform.
+        purpose: for the help.
+        shares_cores: whether somebody works beside it.
+    """
+
+    module: Callable[[], Any]
+    folder: str
+    purpose: str
+    shares_cores: bool = False
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its code is installed."""
+        return (Path(__file__).parent / self.folder).is_dir()
+
+
+COMMANDS: Final = {
+    "say": Command(_say, "performing", "perform a line and write the takes to a file", True),
+    "serve": Command(_serve, "performing", "answer requests on stdin (docs/protocol.md)", True),
+    "corpus": Command(_corpus, "corpus", "write a corpus of teacher performances"),
+    "train": Command(_train, "training", "train a model on a corpus, EmoAva or captures; run again to resume"),
+    "refit-emotion": Command(
+        _refit_emotion, "training", "fit what reads emotions from words again, and leave the rest"
+    ),
+    "evaluate": Command(_evaluate, "evaluation", "judge a checkpoint's free-running takes on held-out lines", True),
+    "convert": Command(_convert, "released", "read the paper's released checkpoint into safetensors and JSON"),
+}
+
+
+def _parser(chosen: Command | None) -> argparse.ArgumentParser:
+    """Knows every command that is here, and the options of the chosen one."""
     parser = argparse.ArgumentParser(prog="python -m generator", description="Emotional facial performances from text.")
     commands = parser.add_subparsers(required=True, metavar="command")
-    for name, module, purpose in modules:
-        command = commands.add_parser(name, help=purpose)
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
+    for name, one in COMMANDS.items():
+        if one.is_here:
+            command = commands.add_parser(name, help=one.purpose)
+            if one is chosen:
+                module = one.module()
+                module.add_arguments(command)
+                command.set_defaults(run=module.run)
     return parser
 
 

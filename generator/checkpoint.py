@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import nn
 
 from .clips import write_atomically
 from .config import PerformConfig
 from .emotions import EMOTIONS
+from .engine.arrays import read_arrays
 from .engine.files import CHECKPOINT_SCHEMA as CHECKPOINT_SCHEMA
 from .engine.files import (
     DECODER,
@@ -100,7 +99,7 @@ def load_checkpoint(folder: Path = DEFAULT_CHECKPOINT, device: torch.device | st
         _fill(decoder, folder / WEIGHTS_FILE, DECODER)
         if settings.emotion_head is not None:
             emotion = read_reader(folder, settings.emotion_head, settings.model.text_width)
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise damaged_checkpoint(folder, error) from error
     state = [value for module in (decoder, emotion) if module is not None for value in module.state_dict().values()]
     if not all(bool(torch.isfinite(value).all()) for value in state if value.is_floating_point()):
@@ -122,7 +121,7 @@ def read_reader(folder: Path, shape: EmotionHead, text_width: int) -> EmotionRea
     """What `write_reader` wrote, in eval mode.
 
     Raises:
-        ValueError, RuntimeError, SafetensorError: the file is missing, damaged, or not of this shape.
+        ValueError, RuntimeError: the file is missing, damaged, or not of this shape.
     """
     path = find_reader(folder, shape, text_width)
     reader = EmotionReader(text_width, len(EMOTIONS), shape)
@@ -132,6 +131,8 @@ def read_reader(folder: Path, shape: EmotionHead, text_width: int) -> EmotionRea
 
 def _packed(module: nn.Module, dtype: torch.dtype, prefix: str = "") -> bytes:
     """A module's state as a safetensors file, floats as ``dtype``."""
+    from safetensors.torch import save  # who only performs needs torch alone
+
     state = {
         f"{prefix}{key}": (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
         for key, value in module.state_dict().items()
@@ -142,5 +143,5 @@ def _packed(module: nn.Module, dtype: torch.dtype, prefix: str = "") -> bytes:
 
 def _fill(module: nn.Module, path: Path, prefix: str = "") -> None:
     """Fill ``module`` from a safetensors file; RuntimeError names a weight that is missing or does not fit."""
-    state = {name.removeprefix(prefix): v for name, v in load(path.read_bytes()).items() if name.startswith(prefix)}
-    module.load_state_dict(state)
+    stored = read_arrays(path, lambda name: name.startswith(prefix))
+    module.load_state_dict({name.removeprefix(prefix): torch.from_numpy(array) for name, array in stored.items()})

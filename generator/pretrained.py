@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pretrained text encoders as files: where they lie, their weights and their tokenizer. No pickles, ever."""
+"""Pretrained text encoders as files: where they lie, their weights and their tokenizer. No pickles, ever.
+
+Torch is enough for the default and other uncased BERTs; tokenizers of other kinds need ``tokenizers``, other families
+``transformers``.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from .bert import Bert, BertConfig, is_plain_bert
+from .engine.arrays import read_weights, widened
 from .engine.files import CASE_FILE as CASE_FILE
 from .engine.files import DEFAULT_ENCODER as DEFAULT_ENCODER
 from .engine.files import ENCODER_FILES as ENCODER_FILES
@@ -24,10 +27,21 @@ from .engine.files import find_encoder as find_encoder
 from .engine.files import is_uncased
 from .engine.files import read_settings as read_settings
 from .engine.files import why as why
+from .engine.tokens import Tokens, WordPiece
 from .errors import EnvironmentProblem
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+
+class LineTokenizer(Protocol):
+    """Text to tokens; `WordPiece` is one."""
+
+    def __call__(self, line: str) -> Tokens:
+        """The tokens of ``line``, between two markers, cut where the room ends."""
+
+    def unknown_share(self, line: str) -> float:
+        """Share of the line's tokens that the vocabulary does not have, 0..1; 1 for a line without any."""
 
 
 class TextModel(Protocol):
@@ -54,31 +68,54 @@ def load_model(folder: Path, settings: Mapping[str, Any]) -> TextModel:
     """
     try:
         if is_plain_bert(settings):
-            return Bert(BertConfig.from_json(settings), load_file(folder / WEIGHTS_FILE))
+            weights = read_weights(folder / WEIGHTS_FILE)
+            state = {name: torch.from_numpy(widened(value)) for name, value in weights.items()}
+            return Bert(BertConfig.from_json(settings), state)
         return _FromTransformers(folder)
-    except (ValueError, KeyError, TypeError, ZeroDivisionError, RuntimeError, OSError, SafetensorError) as error:
+    except (ValueError, KeyError, TypeError, ZeroDivisionError, RuntimeError, OSError) as error:
         raise EnvironmentProblem(
             f"The text encoder in {folder} cannot be used ({why(error)}); install it again or choose another."
         ) from error
 
 
-def load_tokenizer(folder: Path, settings: Mapping[str, Any], max_tokens: int) -> Tokenizer:
+def load_tokenizer(folder: Path, settings: Mapping[str, Any], max_tokens: int) -> LineTokenizer:
     """The tokenizer in ``folder``, which cuts a line after ``max_tokens`` tokens, or where the encoder's room ends."""
-    from tokenizers import BertWordPieceTokenizer, Tokenizer
-
+    ready, vocabulary = folder / TOKENIZER_FILE, folder / VOCABULARY_FILE
     try:
-        if (ready := folder / TOKENIZER_FILE).is_file():
+        room = min(max_tokens, _room(settings, max_tokens))
+        if not ready.is_file() and is_uncased(folder):
+            return WordPiece.load(vocabulary, room)
+        from tokenizers import BertWordPieceTokenizer, Tokenizer
+
+        if ready.is_file():
             tokenizer = Tokenizer.from_file(str(ready))
         else:
-            lowercase = is_uncased(folder)
-            tokenizer = BertWordPieceTokenizer(str(folder / VOCABULARY_FILE), lowercase=lowercase)._tokenizer
+            tokenizer = BertWordPieceTokenizer(str(vocabulary), lowercase=False)._tokenizer
         tokenizer.no_padding()
-        tokenizer.enable_truncation(min(max_tokens, _room(settings, max_tokens)))
+        tokenizer.enable_truncation(room)
+        return _FromTokenizers(tokenizer)
+    except ImportError:
+        raise
     except Exception as error:  # the library raises Exception itself
         raise EnvironmentProblem(
             f"The tokenizer of the text encoder in {folder} cannot be read ({why(error)}); install it again."
         ) from error
-    return tokenizer
+
+
+class _FromTokenizers:
+    """A tokenizer of the ``tokenizers`` library."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._unknown = {tokenizer.token_to_id(token) for token in ("[UNK]", "<unk>")} - {None}
+
+    def __call__(self, line: str) -> Tokens:
+        found = self._tokenizer.encode(line)
+        return Tokens(found.ids, found.offsets, bool(found.overflowing))
+
+    def unknown_share(self, line: str) -> float:
+        ids = self._tokenizer.encode(line, add_special_tokens=False).ids
+        return sum(i in self._unknown for i in ids) / len(ids) if ids else 1.0
 
 
 class _FromTransformers:

@@ -75,10 +75,8 @@ def run(options: argparse.Namespace) -> None:
         _check_timeline(options.timeline, options.out, request)
     if options.out.suffix.lower() not in (".npz", ".json", ".csv"):
         raise InputError(f"--out must end in .npz, .json or .csv, not {options.out.name!r}.")
-    from .performing.devices import leave_cores_to_others
     from .performing.load import load_performer
 
-    leave_cores_to_others()
     performer = load_performer(options.checkpoint, options.device, precision=options.precision)
     (clips,) = performer.perform([request])
     for warning in clips.warnings:

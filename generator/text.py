@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,10 +12,7 @@ from torch import Tensor
 from .bert import Bert
 from .engine.tokens import MAX_TOKENS as MAX_TOKENS
 from .pretrained import DEFAULT_ENCODER as DEFAULT_ENCODER
-from .pretrained import TextModel, find_encoder, load_model, load_tokenizer, read_settings
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+from .pretrained import LineTokenizer, TextModel, find_encoder, load_model, load_tokenizer, read_settings
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ class TextEncoder:
     def __init__(
         self,
         model: TextModel,
-        tokenizer: Tokenizer,
+        tokenizer: LineTokenizer,
         name: str,
         device: torch.device,
         folder: Path | None = None,
@@ -65,7 +61,6 @@ class TextEncoder:
         self._model = model.to(device)
         self._tokenizer = tokenizer
         self._pad = pad_id
-        self._unknown = {tokenizer.token_to_id(token) for token in ("[UNK]", "<unk>")} - {None}
         self._cache: dict[str, tuple[Tensor, ...]] = {}
         self._kept: int | None = None
 
@@ -79,7 +74,11 @@ class TextEncoder:
 
     @classmethod
     def load(
-        cls, name: str = DEFAULT_ENCODER, device: torch.device | str = "cpu", max_tokens: int = MAX_TOKENS
+        cls,
+        name: str = DEFAULT_ENCODER,
+        device: torch.device | str = "cpu",
+        max_tokens: int = MAX_TOKENS,
+        exact: bool = True,
     ) -> TextEncoder:
         """Load an encoder.
 
@@ -88,12 +87,14 @@ class TextEncoder:
                 and tokenizer.json or vocab.txt; or a name on the Hugging Face hub such as "bert-base-cased".
             device: where it runs.
             max_tokens: a line is cut after so many tokens, its two markers included.
+            exact: whether the default must be as published, for training; what performs reads it in 8 bits where they
+                are there (`find_encoder`).
 
         Raises:
-            EnvironmentProblem: packages or files are missing or damaged, or the default's weights are not the
-                official ones.
+            EnvironmentProblem: packages or files are missing or damaged, or the default's files are not the ones they
+                must be.
         """
-        folder = find_encoder(name)
+        folder = find_encoder(name, exact)
         settings = read_settings(folder)
         tokenizer = load_tokenizer(folder, settings, max_tokens)
         pad = settings.get("pad_token_id")
@@ -135,16 +136,15 @@ class TextEncoder:
 
     def unknown_share(self, line: str) -> float:
         """Share of the line's tokens that the vocabulary does not have, 0..1."""
-        ids = self._tokenizer.encode(line, add_special_tokens=False).ids
-        return sum(i in self._unknown for i in ids) / len(ids) if ids else 1.0
+        return self._tokenizer.unknown_share(line)
 
     def is_cut(self, line: str) -> bool:
         """Whether the line has more tokens than the encoder reads."""
-        return bool(self._tokenizer.encode(line).overflowing)
+        return self._tokenizer(line).cut
 
     def tokens(self, lines: list[str]) -> tuple[Tensor, Tensor]:
         """Token ids of ``lines`` (B, S) and their mask (B, S), True at real tokens, on the encoder's device."""
-        return self._pad_tokens([encoding.ids for encoding in self._tokenizer.encode_batch(lines)])
+        return self._pad_tokens([self._tokenizer(line).ids for line in lines])
 
     def states(self, ids: Tensor, mask: Tensor, layers: int | None = None) -> Tensor:
         """Hidden states (B, S, W) of tokens after the first ``layers``; None for all. Nothing is kept."""
@@ -162,19 +162,16 @@ class TextEncoder:
         return ids.to(self.device), mask.to(self.device)
 
     def _encode_fresh(self, lines: list[str]) -> None:
-        encodings = [self._tokenizer.encode(line) for line in lines]
-        ids, mask = self._pad_tokens([encoding.ids for encoding in encodings])
+        read = [self._tokenizer(line) for line in lines]
+        ids, mask = self._pad_tokens([tokens.ids for tokens in read])
         if self._kept is None or self.bert is None:
             states = [self._model(ids, mask).float()]
         else:
             below = self.bert.lower(ids, mask, self._kept)
             states = [self.bert.upper(below, mask, self._kept), below]
-        for row, (line, encoding) in enumerate(zip(lines, encodings, strict=True)):
-            count = len(encoding.ids)
-            middles = [(start + end) / 2 / max(len(line), 1) for start, end in encoding.offsets]
-            middles[-1] = 1.0  # [SEP] stands at the end of the line; [CLS] keeps offset (0, 0), its start.
-            hidden, *lower = (state[row, :count].clone() for state in states)
-            self._cache[line] = (hidden, torch.tensor(middles, device=self.device), *lower)
+        for row, (line, tokens) in enumerate(zip(lines, read, strict=True)):
+            hidden, *lower = (state[row, : len(tokens.ids)].clone() for state in states)
+            self._cache[line] = (hidden, torch.tensor(tokens.middles(len(line)), device=self.device), *lower)
 
 
 def _padded(rows: list[Tensor]) -> Tensor:

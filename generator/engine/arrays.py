@@ -8,9 +8,11 @@ size before anything is allocated.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, Final
@@ -20,6 +22,41 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
+
+#: Behind the name of a tensor in 8 bits: what stores its scales.
+SCALES: Final = ".scales"
+
+
+@dataclass(frozen=True, eq=False)
+class EightBits:
+    """A matrix in 8 bits: numbers of -127..127 (R, C), and what each block of every row is multiplied by, (R, blocks).
+
+    Rows are widened as they are looked up, so that a large table stays small in memory.
+    """
+
+    numbers: npt.NDArray[np.int8]
+    scales: Floats
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(R, C), as of an array."""
+        return self.numbers.shape
+
+    def __getitem__(self, rows: npt.NDArray[np.intp]) -> Floats:
+        """Some ``rows`` (K,) in fp32, (K, C)."""
+        return self._widened(self.numbers[rows], self.scales[rows])
+
+    def widened(self) -> Floats:
+        """All of it in fp32."""
+        return self._widened(self.numbers, self.scales)
+
+    def _widened(self, numbers: npt.NDArray[np.int8], scales: Floats) -> Floats:
+        blocks = numbers.reshape(len(numbers), scales.shape[1], -1) * scales[..., None]
+        return blocks.reshape(numbers.shape)
+
+
+#: A tensor as it was stored.
+Stored = Array | EightBits
 
 #: How each type is stored. BF16 is the upper half of an F32.
 _TYPES: Final[Mapping[str, str]] = MappingProxyType(
@@ -32,6 +69,27 @@ _TYPES: Final[Mapping[str, str]] = MappingProxyType(
 _LONGEST_HEADER: Final = 100_000_000
 
 
+def read_weights(path: Path) -> dict[str, Stored]:
+    """The tensors of a file, of which some may be matrices in 8 bits, their scales beside them.
+
+    Raises:
+        OSError, ValueError: as `read_arrays`, and where numbers and scales do not fit together.
+    """
+    found: dict[str, Stored] = dict(read_arrays(path))
+    for name in [name for name in found if name.endswith(SCALES)]:
+        numbers, scales = found.get(name.removesuffix(SCALES)), found.pop(name)
+        if not isinstance(numbers, np.ndarray) or not isinstance(scales, np.ndarray):
+            raise ValueError(f"{name} belongs to no tensor")
+        if (
+            numbers.dtype != np.int8 or scales.dtype != np.float32 or numbers.ndim != 2 or scales.ndim != 2
+            or len(scales) != len(numbers) or not scales.size or numbers.shape[1] % scales.shape[1]
+        ):  # fmt: skip
+            raise ValueError(f"{name} does not fit its tensor")
+        check_finite({name: scales})
+        found[name.removesuffix(SCALES)] = EightBits(numbers, scales)
+    return found
+
+
 def read_arrays(path: Path, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, Array]:
     """The tensors of a safetensors file whose name is ``wanted``, as they are stored, BF16 widened to fp32.
 
@@ -40,24 +98,35 @@ def read_arrays(path: Path, wanted: Callable[[str], bool] = lambda name: True) -
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is damaged, or not a safetensors file; a sentence says what is wrong.
+        ValueError: it is damaged, or not a safetensors file; a sentence names it, its SHA-256 and what is wrong.
     """
     with path.open("rb") as file:
-        size = file.seek(0, 2)
-        header, start = _header(file, size)
-        entries = {name: _entry(name, entry, size - start) for name, entry in header.items() if name != "__metadata__"}
-        _check_places(entries, size - start)
-        found: dict[str, Array] = {}
-        for name, (kind, shape, first, _) in entries.items():
-            if wanted(name):
-                file.seek(start + first)
-                array = np.fromfile(file, _TYPES[kind], math.prod(shape)).reshape(shape)
-                found[name] = (array.astype("<u4") << 16).view("<f4") if kind == "BF16" else array
+        try:
+            return _read(file, wanted)
+        except ValueError as error:
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            raise ValueError(f"{path.name} with the SHA-256 {digest}: {error}") from error
+
+
+def _read(file: BinaryIO, wanted: Callable[[str], bool]) -> dict[str, Array]:
+    size = file.seek(0, 2)
+    header, start = _header(file, size)
+    entries = {name: _entry(name, entry, size - start) for name, entry in header.items() if name != "__metadata__"}
+    _check_places(entries, size - start)
+    found: dict[str, Array] = {}
+    for name, (kind, shape, first, _) in entries.items():
+        if wanted(name):
+            file.seek(start + first)
+            array = np.fromfile(file, _TYPES[kind], math.prod(shape)).reshape(shape)
+            found[name] = (array.astype("<u4") << 16).view("<f4") if kind == "BF16" else array
     return found
 
 
-def widened(array: Array) -> Floats:
+def widened(array: Stored) -> Floats:
     """The same in fp32; not copied if it is already."""
+    if isinstance(array, EightBits):
+        return array.widened()
     return array.astype(np.float32, copy=False)
 
 
@@ -68,7 +137,7 @@ def check_finite(arrays: Mapping[str, Array]) -> None:
             raise ValueError(f"{name} holds values that are not finite")
 
 
-def check_shapes(arrays: Mapping[str, Array], shapes: Iterator[tuple[str, tuple[int, ...]]]) -> None:
+def check_shapes(arrays: Mapping[str, Stored], shapes: Iterator[tuple[str, tuple[int, ...]]]) -> None:
     """ValueError names the first of ``shapes`` that is missing or has another shape."""
     for name, shape in shapes:
         if name not in arrays:

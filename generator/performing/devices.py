@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where torch computes, and with how many threads."""
+"""Where torch computes, and how many threads compute. Nothing here imports torch before a device is asked for."""
 
 from __future__ import annotations
 
 import os
-
-import torch
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from ..errors import EnvironmentProblem
+
+if TYPE_CHECKING:
+    import torch
 
 
 def choose_device(name: str = "auto") -> torch.device:
     """A torch device for "auto", "cpu", "cuda" or "mps"; `EnvironmentProblem` when this Python cannot use it."""
+    import torch
+
     if name == "auto":
         return torch.device(available_devices()[0])
     if name not in ("cpu", "cuda", "mps"):
@@ -24,8 +29,12 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def available_devices() -> list[str]:
-    """Devices this Python's torch can use, best first."""
+    """Devices this Python can compute on, best first; without torch that is the CPU."""
     devices = ["cpu"]
+    if find_spec("torch") is None:
+        return devices
+    import torch
+
     if torch.backends.mps.is_available():
         devices.insert(0, "mps")
     if torch.cuda.is_available():
@@ -36,7 +45,7 @@ def available_devices() -> list[str]:
 def leave_cores_to_others() -> None:
     """Use half of the cores, at most four, unless OMP_NUM_THREADS says otherwise.
 
-    The decoder's matrices are small: more threads wait for each other, and Blender needs cores of its own.
+    The decoder's matrices are small: more threads wait for each other, and Blender needs cores of its own. NumPy's
+    OpenBLAS and torch read the variable when they are loaded, so this comes before both.
     """
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, min(4, (os.cpu_count() or 2) // 2)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, min(4, (os.cpu_count() or 2) // 2))))

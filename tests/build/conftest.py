@@ -17,10 +17,13 @@ import pytest
 
 PYPROJECT = """
 [project]
-dependencies = ["tiny-torch==1.0", "num2words==0.5", "never==1.0; python_version < '3'"]
+dependencies = ["num2words==0.5", "never==1.0; python_version < '3'"]
 [dependency-groups]
+blender = ["tiny-bpy==5.0"]
+torch = ["tiny-torch==1.0"]
 dev = ["tiny-tool==2.0"]
 [tool.cteg]
+demo-groups = ["blender"]
 no-deps = ["tiny-encoder==0.1"]
 head-data = {{ requirement = "tiny-head==0.6", file = "tiny_head-0.6-py3-none-any.whl", sha256 = "{sha256}" }}
 """
@@ -65,14 +68,22 @@ class Clone:
         """The installed module of a tiny distribution."""
         return next(self.venv.glob(f"**/site-packages/{name}.py"))
 
-    def build(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run build.py from another folder, with only the tiny wheels as the package index."""
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start build.py from another folder, with only the tiny wheels as the package index."""
         env = {key: value for key, value in os.environ.items() if not key.startswith("PIP_")}
         env |= {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.wheels)}
         env |= environment
         env = {key: value for key, value in env.items() if value}
-        command = [sys.executable, str(self.root / "build.py"), *arguments]
-        return subprocess.run(command, cwd=self.root.parent, env=env, capture_output=True, text=True, timeout=300)
+        return subprocess.Popen(
+            [sys.executable, str(self.root / "build.py"), *arguments], cwd=self.root.parent, env=env,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def build(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run build.py to its end."""
+        with self.start(*arguments, **environment) as process:
+            out, err = process.communicate(timeout=300)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
 
 @pytest.fixture
@@ -80,6 +91,7 @@ def clone(tmp_path: Path, root: Path) -> Clone:
     """A fresh small repository in a folder whose name has a space and an umlaut."""
     wheels = tmp_path / "wheels"
     wheels.mkdir()
+    make_wheel(wheels, "tiny-bpy", "5.0")
     make_wheel(wheels, "tiny-torch", "1.0")
     make_wheel(wheels, "num2words", "0.5")
     make_wheel(wheels, "tiny-tool", "2.0")

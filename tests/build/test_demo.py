@@ -15,6 +15,18 @@ from tools.film.moments import choose_moments
 from tools.film.sheet import Row, draw_sheet
 
 
+#: Read by every Python that starts: what `build.py demo` does not install is not there.
+LIGHT = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "transformers", "tokenizers", "safetensors", "huggingface_hub", "scipy",
+                                      "platformdirs", "matplotlib", "accelerate", "phonemizer", "pytest"):
+            raise ImportError(f"{name} is not there", name=name)
+sys.meta_path.insert(0, Blocked())
+"""
+
+
 def test_moments_are_held_expressions_not_blinks() -> None:
     motion = np.zeros((60, 2))
     motion[10:20, 0] = 1.0  # held
@@ -53,7 +65,9 @@ def test_the_demo_leaves_a_film_a_sheet_and_a_scene(root: Path, tmp_path: Path) 
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{root / "tests" / "blender" / "fake_worker.py"}"\n')
     python.chmod(0o755)
     out = tmp_path / "out"
+    (tmp_path / "sitecustomize.py").write_text(LIGHT)
     environment = {**os.environ, "CTEG_PYTHON": str(python), "BLENDER_USER_RESOURCES": str(tmp_path / "resources")}
+    environment["PYTHONPATH"] = str(tmp_path)
     command = [sys.executable, "-m", "tools.film", "--line", "Hello.", "--takes", "2", "--size", "64"]
     done = subprocess.run([*command, "--out", str(out)], cwd=root, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

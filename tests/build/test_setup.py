@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -48,13 +49,45 @@ def test_setup_completes_and_the_second_run_installs_nothing(clone: Clone) -> No
     assert "2.1" in clone.module_of("tiny_tool").read_text(), "a changed pin is installed"
 
 
+def test_the_demo_needs_little_and_what_the_tests_need_contains_it(clone: Clone) -> None:
+    light = clone.build("package")  # what it packages is not here; its set-up is
+    assert "==> Baking the demo head" in light.stdout, light.stderr
+    assert clone.module_of("tiny_bpy").exists() and clone.module_of("tiny_encoder").exists()
+    assert not list(clone.venv.glob("**/site-packages/tiny_t*.py")), "neither torch nor tools"
+    made = clone.module_of("tiny_bpy").stat().st_mtime_ns
+    whole = clone.build("setup")
+    assert whole.returncode == 0, whole.stderr
+    assert clone.module_of("tiny_torch").exists() and clone.module_of("tiny_tool").exists()
+    assert clone.module_of("tiny_bpy").stat().st_mtime_ns == made, "what was there stays"
+    for command in ("package", "demo", "setup"):
+        again = clone.build(command, PIP_FIND_LINKS=str(clone.root))  # nothing could be installed from there
+        assert "Setting up" not in again.stdout, again.stdout
+
+
+def test_a_killed_build_takes_pip_with_it(clone: Clone) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as index:
+        index.settimeout(600)  # a Python environment is made before
+        url = f"http://127.0.0.1:{index.getsockname()[1]}/"
+        process = clone.start("setup", PIP_NO_INDEX="", PIP_FIND_LINKS="", PIP_INDEX_URL=url)
+        connection, _ = index.accept()  # pip asks, and nothing answers
+        with connection:
+            connection.settimeout(120)
+            assert connection.recv(16).startswith(b"GET")
+            process.kill()
+            process.communicate()
+            while connection.recv(4096):  # the rest of the request, and then the end: pip is gone
+                pass
+    assert not clone.ready
+    assert clone.build("setup").returncode == 0, "what it left is repaired"
+
+
 def test_an_unreachable_index_is_one_sentence_and_the_next_run_completes(clone: Clone) -> None:
     offline = {"PIP_NO_INDEX": "", "PIP_FIND_LINKS": "", "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "1"}
     assert "cannot be reached" in sentence(clone.build("setup", **offline))
     assert not clone.ready
     nothing = clone.root.parent / "empty"
     nothing.mkdir()
-    assert "tiny-torch==1.0" in sentence(clone.build("setup", PIP_FIND_LINKS=str(nothing)))
+    assert "num2words==0.5" in sentence(clone.build("setup", PIP_FIND_LINKS=str(nothing)))
     assert not clone.ready
     assert clone.build("setup").returncode == 0
     assert clone.ready

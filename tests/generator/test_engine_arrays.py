@@ -15,7 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from generator.engine.arrays import check_finite, read_arrays, widened
+from generator.engine.arrays import EightBits, check_finite, read_arrays, read_weights, widened
+from tools.encoder.quantise import BLOCK, eight_bits, safetensors
 
 KINDS = (
     torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int8, torch.uint8, torch.int16, torch.int32,
@@ -38,6 +39,46 @@ def test_every_type_is_read_as_the_library_reads_it(tmp_path: Path) -> None:
         np.testing.assert_array_equal(arrays[name], numbers)
         assert widened(arrays[name]).dtype == np.float32
     assert set(read_arrays(path, lambda name: name == "deep")) == {"deep"}
+
+
+def test_a_matrix_in_8_bits_is_near_and_widened_row_by_row(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    matrix = rng.normal(size=(7, 3 * BLOCK)).astype(np.float32) * rng.uniform(0.01, 10, (7, 1)).astype(np.float32)
+    matrix[2, BLOCK : 2 * BLOCK] = 0
+    made, path = eight_bits(matrix), tmp_path / "w.safetensors"
+    vector = matrix[0]
+    path.write_bytes(safetensors({"m": made.numbers, "m.scales": made.scales, "v": vector}))
+    assert set(load_file(path)) == {"m", "m.scales", "v"}, "the library reads it too"
+    stored = read_weights(path)
+    assert set(stored) == {"m", "v"} and stored["m"].shape == matrix.shape
+    np.testing.assert_array_equal(stored["v"], vector)
+    read = stored["m"]
+    assert isinstance(read, EightBits) and np.abs(read.numbers).max() == 127
+    near = widened(read)
+    assert near.dtype == np.float32
+    assert (np.abs(near - matrix).reshape(7, 3, BLOCK) <= 0.5001 * read.scales[..., None]).all()
+    assert (near[2, BLOCK : 2 * BLOCK] == 0).all()
+    rows = np.array([5, 0, 5])
+    np.testing.assert_array_equal(read[rows], near[rows])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "scales", "words"),
+    [
+        (np.zeros((2, 4), np.int8), np.ones((3, 2), np.float32), "does not fit"),
+        (np.zeros((2, 4), np.int8), np.ones((2, 3), np.float32), "does not fit"),
+        (np.zeros((2, 4), np.int8), np.ones((2, 0), np.float32), "does not fit"),
+        (np.zeros(4, np.int8), np.ones((4, 1), np.float32), "does not fit"),
+        (np.zeros((2, 4), np.float32), np.ones((2, 1), np.float32), "does not fit"),
+        (None, np.ones((2, 1), np.float32), "belongs to no tensor"),
+        (np.zeros((2, 4), np.int8), np.full((2, 1), np.nan, np.float32), "not finite"),
+    ],
+)
+def test_scales_that_do_not_fit_are_refused(numbers: Any, scales: Any, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(safetensors({"m.scales": scales} | ({} if numbers is None else {"m": numbers})))
+    with pytest.raises(ValueError, match=words):
+        read_weights(path)
 
 
 def written(path: Path, header: Any, body: bytes = b"\0" * 16, length: int | None = None) -> Path:

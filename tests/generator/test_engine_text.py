@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,16 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from generator.engine.arrays import Array, read_arrays
+from generator.engine import files
+from generator.engine.arrays import Array, read_arrays, read_weights
 from generator.engine.encoder import BertConfig, Encoder, tuned_layers
-from generator.engine.files import DEFAULT_ENCODER, find_encoder, read_settings
+from generator.engine.files import DEFAULT_ENCODER, EIGHT_BITS, EIGHT_BITS_SHA256, find_encoder, read_settings
 from generator.engine.numerics import gelu
 from generator.engine.tokens import WordPiece
-from generator.pretrained import load_model, load_tokenizer
+from generator.errors import EnvironmentProblem
+from generator.pretrained import load_model
+from generator.text import TextEncoder
+from tools.encoder.quantise import quantised, write
 
 #: Collections of lines that people wrote, beside the repository.
 COLLECTIONS = Path(__file__).resolve().parents[3] / "shared" / "text"
@@ -46,7 +52,10 @@ def folder() -> Path:
 
 @pytest.fixture(scope="module")
 def library(folder: Path) -> Tokenizer:
-    return load_tokenizer(folder, read_settings(folder), 128)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(128)
+    return tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +160,69 @@ def test_hidden_states_equal_those_of_torch(folder: Path, ours: WordPiece) -> No
         tuned_layers(config, tuned)
     with pytest.raises(ValueError, match="missing"):
         Encoder(config, {name: value for name, value in weights.items() if "layer.5" not in name})
+
+
+@pytest.fixture(scope="module")
+def eight_bits(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The default encoder in 8 bits, made anew."""
+    made = tmp_path_factory.mktemp("made") / EIGHT_BITS.name
+    write(quantised(folder), made)
+    return made
+
+
+def test_8_bits_are_the_same_bytes_wherever_they_are_made(folder: Path, eight_bits: Path) -> None:
+    for file, digest in EIGHT_BITS_SHA256.items():
+        assert hashlib.sha256((eight_bits / file).read_bytes()).hexdigest() == digest, file
+    assert (eight_bits / "vocab.txt").read_bytes() == (folder / "vocab.txt").read_bytes()
+    size = (eight_bits / "model.safetensors").stat().st_size
+    assert size < 0.27 * (folder / "model.safetensors").stat().st_size
+    for file in ("LICENSE", "NOTICE"):
+        assert "Apache License" in (eight_bits / file).read_text("utf-8")
+
+
+def test_8_bits_are_read_alike_by_numpy_and_torch_and_near_to_32(folder: Path, eight_bits: Path) -> None:
+    settings = read_settings(eight_bits)
+    config, tokens = BertConfig.from_json(settings), WordPiece.load(eight_bits / "vocab.txt")
+    encoder, yardstick = (
+        Encoder(config, read_weights(eight_bits / "model.safetensors")),
+        load_model(eight_bits, settings),
+    )
+    exact = Encoder(config, read_arrays(folder / "model.safetensors"))
+    ids = [
+        tokens(line).ids
+        for line in ("No.", "You kept it? After all these years, you actually kept it!", "so long " * 80)
+    ]
+    for one, hidden, fine in zip(ids, encoder(ids), exact(ids), strict=True):
+        with torch.inference_mode():
+            expected = yardstick(torch.tensor([one]), torch.ones(1, len(one), dtype=torch.bool))[0].numpy()
+        np.testing.assert_allclose(hidden, expected, atol=1e-5, rtol=0)
+        cosine = (hidden * fine).sum(1) / np.linalg.norm(hidden, axis=1) / np.linalg.norm(fine, axis=1)
+        assert cosine.min() > 0.999 and np.abs(hidden - fine).max() > 1e-4
+
+
+def test_what_performs_reads_8_bits_where_they_are_and_training_never(
+    folder: Path, eight_bits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "EIGHT_BITS", eight_bits)
+    assert find_encoder(DEFAULT_ENCODER) == folder == TextEncoder.load().folder
+    assert find_encoder(DEFAULT_ENCODER, exact=False) == eight_bits == TextEncoder.load(exact=False).folder
+    assert find_encoder(str(folder), exact=False) == folder
+    monkeypatch.setattr(files, "EIGHT_BITS", tmp_path / "none")
+    assert find_encoder(DEFAULT_ENCODER, exact=False) == folder
+    damaged = Path(shutil.copytree(eight_bits, tmp_path / "damaged"))
+    monkeypatch.setattr(files, "EIGHT_BITS", damaged)
+    for file in EIGHT_BITS_SHA256:
+        kept = (damaged / file).read_bytes()
+        for content, words in ((kept[:-1] + b"?", "is damaged or another"), (None, "is missing")):
+            (damaged / file).unlink()
+            if content is not None:
+                (damaged / file).write_bytes(content)
+            with pytest.raises(
+                EnvironmentProblem, match=rf"{file}, a file of the text encoder.* {words}|{words}"
+            ) as told:
+                find_encoder(DEFAULT_ENCODER, exact=False)
+            assert EIGHT_BITS_SHA256[file] in str(told.value) and str(damaged / file) in str(told.value)
+            (damaged / file).write_bytes(kept)
 
 
 def test_gelu_is_exact() -> None:
