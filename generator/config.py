@@ -74,7 +74,7 @@ class ModelConfig:
     inertia: bool = True
     state_ffn: bool = True
     reconstruction_sigma: float = 0.1
-    velocity_sigma: float = 0.25
+    velocity_sigma: float = 0.15
 
     def __post_init__(self) -> None:
         if self.space not in SPACES:
