@@ -272,8 +272,8 @@ def missing_package_sentence(error: ImportError) -> str:
     if package == __package__.split(".")[-1]:
         return f"A file of the generator is missing ({error.name}); install the CTEG extension again."
     return (
-        f"The Python {sys.executable} has no {package}: install it there, or in the CTEG preferences choose the "
-        "built-in engine, or let Create make a Python that has all it needs."
+        f"The Python {sys.executable} has no {package}: install it there, or choose another Python in the CTEG "
+        "preferences, where Create makes one that has all it needs."
     )
 
 

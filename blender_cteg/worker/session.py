@@ -116,6 +116,7 @@ def start(worker: str | EnvironmentMaker, request: Mapping[str, Any], label: str
     atexit.register(close)
     last_problem = ""
     job = Job(client, client.submit(request), label)
+    job.warnings += filter(None, [inside()])
     return job
 
 

@@ -2,8 +2,8 @@
 """A scripted generator process: speaks docs/protocol.md without torch or numpy, in milliseconds.
 
 It performs smooth made-up ``arkit55`` takes. What goes wrong is asked for: when the line is performed, by a word in
-its text ("crash", "memory", "flood", "garbage", "refuse", "slow", "stubborn", "warn", "log", "surrogate"); at the start, by an
-argument ("hang", "deaf", "exit", "no-numpy", "old", "too-old").
+its text ("crash", "memory", "flood", "garbage", "refuse", "slow", "stubborn", "warn", "log", "surrogate"); at the
+start, by an argument ("hang", "deaf", "exit", "no-numpy", "old", "too-old").
 """
 
 from __future__ import annotations
