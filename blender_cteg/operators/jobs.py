@@ -16,7 +16,6 @@ from ..performance.lines import rendering
 from ..preferences import choices
 from ..sentences import Told, told, translated
 from ..worker import session
-from ..worker.environment import EnvironmentMaker
 from ..worker.locate import LocateError
 from . import Reasoned
 
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from bpy.types import Context, Event, Header
+
+    from ..worker.environment import EnvironmentMaker
 
 #: Seconds between two looks at the generator.
 _INTERVAL: Final = 0.1

@@ -14,12 +14,14 @@ import re
 import subprocess
 import threading
 from collections import deque
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from ..sentences import told
 from . import locate
-from .inside import Inside
 from .protocol import MAX_MESSAGE, shorten
+
+if TYPE_CHECKING:
+    from .inside import Inside
 
 #: How many lines of the process's stderr are kept for diagnosis, and how many characters of each.
 TAIL_LINES: Final = 60
@@ -63,6 +65,8 @@ class WorkerProcess:
                 "stutter while it performs. Allow Blender to start programs in your antivirus or sandbox.",
                 why=error.strerror or error,
             )  # fmt: skip
+            from .inside import Inside
+
             self._popen = Inside()
         serve = ((self._write, self._popen.stdin), (self._read, self._popen.stdout), (self._drain, self._popen.stderr))
         self._threads = [

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 from ..clip import Clip
 from ..sentences import told
 from .client import WorkerClient
-from .environment import EnvironmentMaker
 from .locate import WorkerCommand, worker_command
 from .protocol import Cancelled, Done, Event, Failed, Hello, Performed, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
+
+    from .environment import EnvironmentMaker
 
 
 @dataclass

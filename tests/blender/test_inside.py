@@ -19,9 +19,9 @@ import pytest
 
 from blender_cteg.worker import inside, locate
 from blender_cteg.worker.client import WorkerClient
-from blender_cteg.worker.protocol import Done, Failed, Progress
+from blender_cteg.worker.protocol import Done, Failed, Performed, Progress
 from tests.blender.test_door import trained
-from tests.blender.test_worker_client import events_of, failure_of, generate, takes_of
+from tests.blender.test_worker_client import events_of, failure_of, generate
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,7 +69,10 @@ def test_a_python_that_was_chosen_is_not_replaced_in_silence() -> None:
 
 @trained
 def test_it_performs_and_stops_when_it_is_closed(client: WorkerClient) -> None:
-    (take,) = takes_of(client, generate("I knew it.", seconds=2.0))
+    *events, last = events_of(client, client.submit(generate("I knew it.", seconds=2.0)))
+    if isinstance(last, Failed) and "text encoder" in last.message:
+        pytest.skip("this Python has no text encoder")
+    (take,) = (event.clip for event in events if isinstance(event, Performed))
     assert np.abs(take.values).max() > 0.1
     *_, done = events_of(client, client.submit({"op": "check"}))
     assert isinstance(done, Done) and (done.engine, done.device) == ("numpy", "cpu")
