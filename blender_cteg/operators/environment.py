@@ -78,8 +78,8 @@ class CTEG_OT_create_environment(InPreferences, bpy.types.Operator):
             sentence = "The address {index} does not begin with https://; give a whole address, or none for PyPI."
             raise Refusal(sentence, index=self.index)
         session.close()  # it may be running in the environment that is replaced
-        folder = Path(bpy.utils.extension_path_user(CTEG_Preferences.bl_idname, path="torch"))
-        return EnvironmentMaker(sys.executable, folder / "python", self.index), {}, told("Creating the environment")
+        folder = Path(bpy.utils.extension_path_user(CTEG_Preferences.bl_idname)) / "torch"  # torch has long paths
+        return EnvironmentMaker(sys.executable, folder, self.index), {}, told("Creating the environment")
 
     def complete(self, context: Context, job: session.Job) -> None:
         """See `JobOperator`."""

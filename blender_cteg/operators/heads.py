@@ -136,7 +136,7 @@ class CTEG_FH_flame(bpy.types.FileHandler):
 
 class CTEG_OT_fit_bones(_HeadOperator, bpy.types.Operator):
     bl_idname = "cteg.fit_bones"
-    bl_label = "Fit FLAME Bones to Identity"
+    bl_label = "Fit Bones to Identity"
     bl_description = "Move neck, jaw and eye bones to where they belong after the Shape keys changed who the face is"
 
     @staticmethod

@@ -194,7 +194,7 @@ class CTEG_OT_go_to_line(LineOperator, bpy.types.Operator):
 
 class CTEG_OT_send_to_strip(LineOperator, bpy.types.Operator):
     bl_idname = "cteg.send_to_strip"
-    bl_label = "Send Line to a Strip"
+    bl_label = "Send to a Strip"
     bl_description = "Move the line out of the action into a strip of its own in the Nonlinear Animation editor"
     bl_options = {"REGISTER", "UNDO"}
 
@@ -208,7 +208,7 @@ class CTEG_OT_send_to_strip(LineOperator, bpy.types.Operator):
 
 class CTEG_OT_bring_back(bpy.types.Operator):
     bl_idname = "cteg.bring_back"
-    bl_label = "Bring Lines Back from Strips"
+    bl_label = "Bring Back from Strips"
     bl_description = "Move lines that were sent to strips back into the action of the character"
     bl_options = {"REGISTER", "UNDO"}
 

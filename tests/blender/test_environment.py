@@ -152,7 +152,7 @@ def preferences(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own: str) -> It
     blender_cteg.register()
     chosen = SimpleNamespace(engine="BUILTIN", python="")
     monkeypatch.setattr(operator.sys, "executable", own)
-    monkeypatch.setattr(bpy.utils, "extension_path_user", lambda _name, path, create=False: str(tmp_path / path))
+    monkeypatch.setattr(bpy.utils, "extension_path_user", lambda _name: str(tmp_path / "user"))
     real = operator.CTEG_OT_create_environment.complete
     addons = {CTEG_Preferences.bl_idname: SimpleNamespace(preferences=chosen)}
     context = SimpleNamespace(preferences=SimpleNamespace(addons=addons, is_dirty=False))
@@ -169,7 +169,7 @@ def online(monkeypatch: pytest.MonkeyPatch, allowed: bool) -> None:
 def test_it_is_made_and_chosen(preferences: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     online(monkeypatch, True)
     assert bpy.ops.cteg.create_environment() == {"FINISHED"}
-    assert preferences.engine == "TORCH" and preferences.python == str(tmp_path / "torch" / "python" / "bin" / "python")
+    assert preferences.engine == "TORCH" and preferences.python == str(tmp_path / "user" / "torch" / "bin" / "python")
     assert session.job is None
     with pytest.raises(RuntimeError, match="does not begin with https://"):
         bpy.ops.cteg.create_environment(index="http://example.org")
@@ -181,4 +181,4 @@ def test_nothing_goes_online_unless_blender_may(
     online(monkeypatch, False)
     with pytest.raises(RuntimeError, match="may not go online; allow it in Preferences"):
         bpy.ops.cteg.create_environment()
-    assert not (tmp_path / "torch").exists() and preferences.engine == "BUILTIN"
+    assert not (tmp_path / "user").exists() and preferences.engine == "BUILTIN"
