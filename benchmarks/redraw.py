@@ -107,7 +107,7 @@ class Layout:
 
 
 def redraw(tab: list[Any] | None = None) -> list[str]:
-    """Draw all panels of the CTEG tab, closed ones too, and what was drawn."""
+    """Draw all panels of our tab, closed ones too, and what was drawn."""
     drawn: list[str] = []
     for panel in panels() if tab is None else tab:
         if _polled(panel):
@@ -116,8 +116,12 @@ def redraw(tab: list[Any] | None = None) -> list[str]:
 
 
 def panels() -> list[Any]:
-    """The panels of the CTEG tab."""
-    return [panel for panel in bpy.types.Panel.__subclasses__() if getattr(panel, "bl_category", "") == "CTEG"]
+    """The panels of our tab."""
+    return [
+        panel
+        for panel in bpy.types.Panel.__subclasses__()
+        if panel.__name__.startswith("CTEG_PT_") and hasattr(panel, "bl_category")
+    ]
 
 
 def milliseconds(act: Callable[..., object], *arguments: object, times: int = 30) -> float:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Preferences: which Python performs, on which device, with which checkpoint."""
+"""Preferences: which engine performs, in which Python and on which device, with which checkpoint."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import bpy
 from bpy.props import EnumProperty, StringProperty
 
+from .sentences import told
+from .ui import guide
 from .ui.layouts import sentence
 from .worker import session
 from .worker.locate import whole_path
-from .worker.protocol import Hello
 
 if TYPE_CHECKING:
     from bpy.types import Context
 
+    from .worker.protocol import Done, Hello
 
 #: The environment variable that names a checkpoint folder, as `CTEG_PYTHON` names a Python.
 CHECKPOINT_VARIABLE: Final = "CTEG_CHECKPOINT"
@@ -42,40 +44,61 @@ def choices(context: Context) -> Choices:
         return Choices(checkpoint=named)
     chosen = addon.preferences
     checkpoint = whole_path(chosen.checkpoint, "Checkpoint") or named
+    if chosen.engine == "BUILTIN":
+        return Choices(checkpoint=checkpoint, widen=chosen.widen)
     return Choices(whole_path(chosen.python, "Python"), chosen.device, checkpoint, chosen.widen)
 
 
+def engine(context: Context) -> str:
+    """The engine in use, in a few words: the one that performed last, else the chosen one."""
+    if session.performed is not None:
+        return session.engine(session.performed)
+    addon = context.preferences.addons.get(__package__)
+    torch = addon is not None and addon.preferences is not None and addon.preferences.engine == "TORCH"
+    return told("PyTorch") if torch else told("Built-in engine")
+
+
 def _forget_check(_self: CTEG_Preferences, _context: Context) -> None:
-    session.checked = None
+    session.checked = session.performed = None
 
 
 class CTEG_Preferences(bpy.types.AddonPreferences):
     bl_idname = __package__
 
+    engine: EnumProperty(
+        name="Engine",
+        description="What computes the performances. The same line and seed give the same take on each",
+        items=(
+            ("BUILTIN", "Built-in", "Blender's own Python. Nothing else is needed"),
+            ("TORCH", "A Python with PyTorch", "For a graphics card, and for checkpoints that ask for it"),
+        ),
+        update=_forget_check,
+    )
     python: StringProperty(
         name="Python",
         description=(
-            "The Python that runs the generator, for instance one with CUDA. Empty: the one named by the environment "
-            "variable CTEG_PYTHON, else Blender's own"
+            "The Python with PyTorch, for instance one with CUDA. Empty: the one named by the environment variable "
+            "CTEG_PYTHON"
         ),
         subtype="FILE_PATH",
         update=_forget_check,
     )
     device: EnumProperty(
         name="Device",
-        description="Where the generator computes",
+        description="Where PyTorch computes",
         items=(
-            ("auto", "Automatic", "The fastest device there is"),
+            ("torch", "Automatic", "The fastest device there is"),
             ("cpu", "CPU", "The processor: works everywhere"),
             ("cuda", "CUDA", "An NVIDIA graphics card"),
             ("mps", "Metal", "An Apple graphics processor"),
         ),
-        default="auto",
+        update=_forget_check,
     )
     checkpoint: StringProperty(
         name="Checkpoint",
         description="Folder of a trained model. Empty: the one that comes with CTEG",
         subtype="DIR_PATH",
+        update=_forget_check,
     )
     widen: EnumProperty(
         name="Widen Sliders",
@@ -94,29 +117,41 @@ class CTEG_Preferences(bpy.types.AddonPreferences):
         layout.use_property_split = True
         layout.use_property_decorate = False
         column = layout.column()
-        column.prop(self, "python", placeholder="Blender's own")
-        column.prop(self, "device")
+        column.row().prop(self, "engine", expand=True)
+        if self.engine == "TORCH":
+            row = column.row(align=True)
+            row.prop(self, "python", placeholder="CTEG_PYTHON")
+            row.operator("cteg.create_environment", text="Create…", icon="ADD")
+            column.prop(self, "device")
         column.prop(self, "checkpoint", placeholder="Bundled")
         column.prop(self, "widen")
-        layout.operator("cteg.check_generator", icon="CHECKMARK")
-        if session.job is not None and not session.job.cancelling:
-            row = layout.row()
-            row.label(text=f"{session.job.label}…", icon="SORTTIME")
+        row = layout.row()
+        row.operator("cteg.check_generator", text="Check", icon="CHECKMARK")
+        guide.link(row, text="Guide")
+        job = session.job
+        if job is not None:
+            row = layout.row(align=True)
+            row.progress(factor=job.fraction, text=job.label)
             row.operator("cteg.cancel", text="", icon="X")
-        elif isinstance(session.checked, Hello):
-            _draw_hello(layout.box(), session.checked)
-        elif session.checked:
+            layout.label(text=job.stage)
+        elif isinstance(session.checked, str):
             sentence(layout.box(), context, session.checked, icon="ERROR")
+        elif session.checked is not None:
+            _draw_checked(layout.box(), *session.checked)
+        if session.inside():
+            sentence(layout, context, session.inside(), icon="INFO")
 
 
-def _draw_hello(box: bpy.types.UILayout, hello: Hello) -> None:
+def _draw_checked(box: bpy.types.UILayout, hello: Hello, done: Done) -> None:
     column = box.column(align=True)
     column.label(text="The generator is ready", icon="CHECKMARK")
     for name, value in (
+        ("Engine", session.engine(done)),
+        ("A take of 5 s", told("{seconds:.2f} s", seconds=done.seconds)),
         ("Generator", hello.generator),
         ("Python", hello.python),
-        ("PyTorch", hello.torch or "missing"),
-        ("Devices", ", ".join(hello.devices)),
+        ("NumPy", hello.numpy),
+        ("PyTorch", hello.torch or "not there, and not needed"),
     ):
         split = column.split(factor=0.4)
         for text, alignment in ((name, "RIGHT"), (value, "LEFT")):

@@ -10,7 +10,19 @@ from bpy.app.handlers import persistent
 from bpy.props import PointerProperty
 
 from . import cast, preferences, settings
-from .operators import extend, heads, jobs, lines, mapping, mapping_files, perform, segments, timelines, widen
+from .operators import (
+    environment,
+    extend,
+    heads,
+    jobs,
+    lines,
+    mapping,
+    mapping_files,
+    perform,
+    segments,
+    timelines,
+    widen,
+)
 from .performance import preview
 from .ui import fields, lines_panel, mapping_panel, panels, presets, understood
 from .worker import session
@@ -21,6 +33,7 @@ _CLASSES = (
     preferences.CTEG_Preferences,
     perform.CTEG_OT_perform,
     jobs.CTEG_OT_check_generator,
+    environment.CTEG_OT_create_environment,
     jobs.CTEG_OT_cancel,
     heads.CTEG_OT_add_head,
     heads.CTEG_OT_import_flame,
@@ -57,6 +70,7 @@ _CLASSES = (
     mapping_files.CTEG_OT_mapping_copy,
     presets.CTEG_PT_presets,
     presets.CTEG_OT_add_preset,
+    panels.CTEG_MT_acting,
     panels.CTEG_PT_performance,
     understood.CTEG_PT_understood,
     lines_panel.CTEG_UL_lines,
@@ -73,6 +87,13 @@ _CLASSES = (
 
 #: Properties of Blender's own types: the type, the name, the group.
 _OWNERS: Final = ((bpy.types.Scene, "cteg", settings.CTEG_Settings), *fields.OWNERS)
+
+#: Blender's menus, and what draws ours in them.
+_MENUS: Final = (
+    ("TOPBAR_MT_file_import", heads.draw_in_import_menu),
+    ("VIEW3D_MT_object", panels.draw_menu),
+    ("VIEW3D_MT_pose", panels.draw_menu),
+)
 
 _commands: list[object] = []
 
@@ -101,7 +122,8 @@ def register() -> None:
             bpy.utils.register_class(cls)
         for owner, name, group in _OWNERS:
             setattr(owner, name, PointerProperty(type=group))
-        bpy.types.TOPBAR_MT_file_import.append(heads.draw_in_import_menu)
+        for menu, draw in _MENUS:
+            getattr(bpy.types, menu).append(draw)
         for handlers, function in _HANDLERS:
             getattr(bpy.app.handlers, handlers).append(function)
         _commands.append(bpy.utils.register_cli_command("cteg", _run_command))
@@ -122,7 +144,8 @@ def unregister() -> None:
     for handlers, function in reversed(_HANDLERS):
         if function in getattr(bpy.app.handlers, handlers):
             getattr(bpy.app.handlers, handlers).remove(function)
-    bpy.types.TOPBAR_MT_file_import.remove(heads.draw_in_import_menu)
+    for menu, draw in _MENUS:
+        getattr(bpy.types, menu).remove(draw)
     for owner, name, _ in reversed(_OWNERS):
         if hasattr(owner, name):
             delattr(owner, name)

@@ -84,6 +84,7 @@ SETTINGS: Final = (
         "text", StringProperty, "Line",
         "What the character says. '...' makes a silent reaction. Directions in the line are played, not spoken: "
         "(angrily) Get out.  Or: [joy 0.8 -> sadness] You came back…",
+        options={"ANIMATABLE", "TEXTEDIT_UPDATE"},  # Generate can be clicked while the line is being typed
     ),
     Setting(
         "text_source", PointerProperty, "Text From",

@@ -2,7 +2,7 @@
 """The door to ``generator/shared``: spaces, timelines, how a performance and its speech become a face (no ``bpy``).
 
 The only module of Blender's side that imports from the generator's folder; what lies there is numpy and the standard
-library, no torch.
+library, no torch. The worker is imported where Blender may not start it as a process, and not before.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from generator.shared import articulation, composing, spaces, timeline
+    from generator.worker import Worker
 else:
     try:  # installed, the generator lies inside this package, in a clone beside it
         from .generator.shared import articulation, composing, spaces, timeline
@@ -40,3 +41,12 @@ ARKIT_GROUPS: Final = {ARKIT55.channels[c]: group for group, columns in ARKIT55.
 #: The 50 FLAME expression coefficients and the jaw's axis-angle, the columns of flame53.
 FLAME_EXPRESSIONS: Final = FLAME53.channels[:50]
 JAW_CHANNELS: Final = FLAME53.channels[50:]
+
+
+def worker_class() -> type[Worker]:
+    """The generator's end of the door, for a thread of this process."""
+    if not TYPE_CHECKING and spaces.__name__.startswith(f"{__package__}."):
+        from .generator.worker import Worker
+    else:
+        from generator.worker import Worker
+    return Worker

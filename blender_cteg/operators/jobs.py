@@ -16,7 +16,7 @@ from ..performance.lines import rendering
 from ..preferences import choices
 from ..sentences import Told, told, translated
 from ..worker import session
-from ..worker.locate import LocateError, without_package
+from ..worker.locate import LocateError
 from . import Reasoned
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from bpy.types import Context, Event, Header
+
+    from ..worker.environment import EnvironmentMaker
 
 #: Seconds between two looks at the generator.
 _INTERVAL: Final = 0.1
@@ -64,17 +66,17 @@ class JobOperator(Reasoned):
         """See `Reasoned`."""
         return busy_reason()
 
-    def prepare(self, context: Context) -> tuple[str, Mapping[str, Any], str]:
-        """Interpreter from the preferences ("" for the default), request, and label. `Refusal` when it cannot be."""
+    def prepare(self, context: Context) -> tuple[str | EnvironmentMaker, Mapping[str, Any], str]:
+        """Who works (an interpreter: the generator in it), request, label. `Refusal` when it cannot be."""
         raise NotImplementedError
 
     def complete(self, context: Context, job: session.Job) -> None:
         """Use what arrived. `Refusal` when it cannot be used; then nothing may have changed."""
         raise NotImplementedError
 
-    def conclude(self, problem: str) -> None:
+    def conclude(self, problem: str, kind: str = "") -> None:
         """Forget the job, and keep the sentence it failed with ("" if it did not) where the user looks for it."""
-        session.finish(problem)
+        session.finish(problem, kind)
 
     def invoke(self, context: Context, _event: Event) -> set[str]:
         """Start, and return to Blender's interface."""
@@ -135,7 +137,7 @@ class JobOperator(Reasoned):
         try:
             self._job = session.start(*self.prepare(context))
         except (Refusal, LocateError) as refusal:
-            self.conclude(str(refusal))
+            self.conclude(str(refusal), "environment" if isinstance(refusal, LocateError) else "input")
             redraw_panels(context)
             self.report({"ERROR"}, str(refusal))
             return False
@@ -155,7 +157,7 @@ class JobOperator(Reasoned):
                 self.conclude(told("CTEG failed; nothing may have been written. The reason is in the system console."))
                 redraw_panels(context)
                 raise
-        self.conclude(problem)
+        self.conclude(problem, job.kind)
         redraw_panels(context)
         if problem:
             self.report({"ERROR"}, problem)
@@ -178,35 +180,39 @@ class JobOperator(Reasoned):
         redraw_panels(context)
 
 
-class CTEG_OT_check_generator(JobOperator, bpy.types.Operator):
-    bl_idname = "cteg.check_generator"
-    bl_label = "Check"
-    bl_description = "Start the generator with this Python and show its versions and devices"
-    bl_options = {"INTERNAL"}
+class InPreferences(JobOperator):
+    """Mixin: a job whose outcome is shown in the preferences."""
 
-    def prepare(self, context: Context) -> tuple[str, Mapping[str, Any], str]:
-        session.checked = None
-        return choices(context).python, {"op": "hello"}, told("Starting the generator")
-
-    def complete(self, _context: Context, job: session.Job) -> None:
-        session.checked = job.hello
-        if not job.hello.torch:
-            raise Refusal("{reason}", reason=without_package(job.client.command.python, "torch"))
-        hello, sentence = job.hello, "Generator {generator}, Python {python}, torch {torch}, {devices}"
-        self.report({"INFO"}, told(
-            sentence, generator=hello.generator, python=hello.python, torch=hello.torch,
-            devices=", ".join(hello.devices),
-        ))  # fmt: skip
-
-    def conclude(self, problem: str) -> None:
+    def conclude(self, problem: str, _kind: str = "") -> None:
+        """See `JobOperator`."""
         session.finish()
         session.checked = problem or session.checked
 
 
+class CTEG_OT_check_generator(InPreferences, bpy.types.Operator):
+    bl_idname = "cteg.check_generator"
+    bl_label = "Check Generator"
+    bl_description = "Perform a line as chosen here; show versions, the engine, its device and how long it takes"
+    bl_options = {"INTERNAL"}
+
+    def prepare(self, context: Context) -> tuple[str, Mapping[str, Any], str]:
+        """See `JobOperator`."""
+        session.checked, chosen = None, choices(context)
+        asked = {"op": "check", "checkpoint": chosen.checkpoint, "device": chosen.device}
+        return chosen.python, asked, told("Checking the generator")
+
+    def complete(self, _context: Context, job: session.Job) -> None:
+        """See `JobOperator`."""
+        session.checked = job.client.hello, job.done
+        self.report({"INFO"}, told(
+            "{engine}: a take of 5 s in {seconds:.2f} s", engine=session.engine(job.done), seconds=job.done.seconds,
+        ))  # fmt: skip
+
+
 class CTEG_OT_cancel(Reasoned, bpy.types.Operator):
     bl_idname = "cteg.cancel"
-    bl_label = "Cancel"
-    bl_description = "Stop generating. The scene stays as it was"
+    bl_label = "Stop Working"
+    bl_description = "Stop what is being done. The scene stays as it was"
     bl_options = {"INTERNAL"}
 
     @staticmethod

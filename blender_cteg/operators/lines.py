@@ -130,7 +130,7 @@ class CTEG_OT_change_line(LineOperator, bpy.types.Operator):
 
 class CTEG_OT_change_region(LineOperator, bpy.types.Operator):
     bl_idname = "cteg.change_region"
-    bl_label = "Change Region"
+    bl_label = "Change Region of Line"
     bl_description = "Choose what becomes of a part of the face in this line"
     bl_options = {"REGISTER", "UNDO"}
 
@@ -152,7 +152,7 @@ class CTEG_OT_change_region(LineOperator, bpy.types.Operator):
 
 class CTEG_OT_keep_edit(LineOperator, bpy.types.Operator):
     bl_idname = "cteg.keep_edit"
-    bl_label = "Keep Edit"
+    bl_label = "Keep Edit by Hand"
     bl_description = "Decide what becomes of the keys of this line that were changed by hand"
     bl_options = {"REGISTER", "UNDO"}
 

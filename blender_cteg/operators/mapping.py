@@ -80,7 +80,7 @@ def prepared(character: Character) -> Mapping:
 
 class CTEG_OT_mapping_match(MappingOperator, bpy.types.Operator):
     bl_idname = "cteg.mapping_match"
-    bl_label = "Match Automatically"
+    bl_label = "Match Mapping Automatically"
     bl_description = (
         "Give every channel that moves nothing the shape key or bone with the same name, in any known spelling. "
         "What is mapped already stays as it is"
@@ -106,7 +106,7 @@ class CTEG_OT_mapping_match(MappingOperator, bpy.types.Operator):
 
 class CTEG_OT_mapping_accept(MappingOperator, bpy.types.Operator):
     bl_idname = "cteg.mapping_accept"
-    bl_label = "Accept Suggestions"
+    bl_label = "Accept Mapping Suggestions"
     bl_description = "Use what is suggested for channels that move nothing. Check each with the preview"
 
     channel: StringProperty(name="Channel", description="Empty: all of them", options={"SKIP_SAVE"})
@@ -123,7 +123,7 @@ class CTEG_OT_mapping_accept(MappingOperator, bpy.types.Operator):
 
 class CTEG_OT_mapping_mute(MappingOperator, bpy.types.Operator):
     bl_idname = "cteg.mapping_mute"
-    bl_label = "Mute Channel"
+    bl_label = "Mute Mapping Channel"
     bl_description = "Leave this channel out of takes, or take it in again"
 
     channel: StringProperty(name="Channel", options={"SKIP_SAVE"})
@@ -140,7 +140,7 @@ class CTEG_OT_mapping_mute(MappingOperator, bpy.types.Operator):
 
 class CTEG_OT_mapping_reset(MappingOperator, bpy.types.Operator):
     bl_idname = "cteg.mapping_reset"
-    bl_label = "Reset"
+    bl_label = "Reset Mapping"
     bl_description = "Forget what was edited and find the mapping again by itself, by names or by a fit"
 
     def act(self, context: Context, character: Character) -> str:
@@ -150,7 +150,7 @@ class CTEG_OT_mapping_reset(MappingOperator, bpy.types.Operator):
 
 class CTEG_OT_fit_again(MappingOperator, bpy.types.Operator):
     bl_idname = "cteg.fit_again"
-    bl_label = "Fit Again"
+    bl_label = "Fit Expressions Again"
     bl_description = (
         "Fit the ARKit actions to this FLAME mesh's expression keys anew. The mapping that is kept on the mesh, also "
         "an edited one, is replaced"
@@ -167,7 +167,7 @@ class CTEG_OT_fit_again(MappingOperator, bpy.types.Operator):
 
 class CTEG_OT_mapping_preset(MappingOperator, bpy.types.Operator):
     bl_idname = "cteg.mapping_preset"
-    bl_label = "Use Preset"
+    bl_label = "Use Mapping Preset"
     bl_description = "Use the mapping of a known rig"
 
     preset: StringProperty(name="Preset", description="Name of the preset's file", options={"SKIP_SAVE"})
@@ -218,7 +218,7 @@ def _names(operator: Any, context: Context | None) -> list[tuple[str, str, str]]
 
 class CTEG_OT_mapping_add_target(MappingOperator, bpy.types.Operator):
     bl_idname = "cteg.mapping_add_target"
-    bl_label = "Add Target"
+    bl_label = "Add Mapping Target"
     bl_description = "Let the channel move one more shape key or bone"
     bl_property = "choice"
 
@@ -257,7 +257,7 @@ class CTEG_OT_mapping_add_target(MappingOperator, bpy.types.Operator):
 
 class CTEG_OT_mapping_remove_target(MappingOperator, bpy.types.Operator):
     bl_idname = "cteg.mapping_remove_target"
-    bl_label = "Remove Target"
+    bl_label = "Remove Mapping Target"
     bl_description = "Let the channel no longer move this"
 
     place: IntProperty(name="Place", description="Which of the channel's targets, from 0; -1: all of them", default=-1)

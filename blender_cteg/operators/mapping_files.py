@@ -98,7 +98,7 @@ class CTEG_OT_mapping_save(MappingOperator, bpy.types.Operator, ExportHelper):
 
 class CTEG_OT_mapping_copy(MappingOperator, bpy.types.Operator):
     bl_idname = "cteg.mapping_copy"
-    bl_label = "Copy to Selected"
+    bl_label = "Copy Mapping to Selected"
     bl_description = "Give the mapping of the target to all other selected characters whose names match"
 
     @staticmethod

@@ -131,7 +131,7 @@ class _Order:
 
 class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
     bl_idname = "cteg.perform"
-    bl_label = "Generate Takes"
+    bl_label = "Generate Facial Performance"
     # No REGISTER: adjusting a value in the redo panel would perform everything again and block the interface.
     bl_options = {"UNDO"}
 

@@ -71,7 +71,7 @@ class _SegmentOperator(Reasoned):
 
 class CTEG_OT_go_to_segment(_SegmentOperator, bpy.types.Operator):
     bl_idname = "cteg.go_to_segment"
-    bl_label = "Go to Segment"
+    bl_label = "Go to Part of Line"
     bl_description = "Move the playhead to the first frame of this part of the line"
     bl_options = {"UNDO_GROUPED"}
     bl_undo_group = "Frame Change"
@@ -86,7 +86,7 @@ class CTEG_OT_go_to_segment(_SegmentOperator, bpy.types.Operator):
 
 class CTEG_OT_direct_segment(_SegmentOperator, bpy.types.Operator):
     bl_idname = "cteg.direct_segment"
-    bl_label = "Direct Segment"
+    bl_label = "Direct Part of Line"
     bl_description = "Choose another emotion for this part: a direction is written into the line, ready for Generate"
     bl_options = {"UNDO"}
 

@@ -30,9 +30,11 @@ from ..character.mapping import Adjustment, Control, MappingError
 from ..character.mapping_edits import Target
 from ..character.mapping_rows import swing
 from ..clip import ClipError
+from ..emotions import label
 from ..operators.lines import MODE_ITEMS
 from ..performance import preview
 from ..performance.record import REGIONS, Line, Region
+from ..sentences import told
 
 #: Targets of one channel that can be edited one by one; a fit has more.
 SLOTS: Final = 6
@@ -355,8 +357,40 @@ _PREVIEW: Final = {
 }  # fmt: skip
 
 
+def _index(place: PropertyGroup) -> int:
+    return int(place.path_from_id().rpartition("[")[2].rstrip("]"))
+
+
+def _line_tip(place: PropertyGroup) -> str:
+    for line in cast.character(bpy.context.scene).lines[_index(place) :]:
+        return told("{text}\nFrames {start:.0f} to {end:.0f}", text=line.text, start=line.start, end=line.end)
+    return ""
+
+
+def _take_tip(place: PropertyGroup) -> str:
+    line = cast.active_line(bpy.context.scene)
+    for take in () if line is None else line.takes[_index(place) :]:
+        played = " · ".join(filter(None, (take.origin, label(take.emotion))))
+        return told("{played}\nSeed {seed}. Click to let the character perform it", played=played, seed=take.seed)
+    return ""
+
+
+def _channel_tip(place: PropertyGroup) -> str:
+    for row in cast.character(bpy.context.scene).rows[_index(place) :]:
+        targets = row.label or told("nothing")
+        sentence = (
+            "{channel} does not move anything yet; accept {targets}?" if row.suggested else "{channel} moves {targets}"
+        )
+        return told(sentence, channel=row.channel, targets=targets)
+    return ""
+
+
 class CTEG_Place(PropertyGroup):
     """A place in a list; what is there, the character knows."""
+
+    line_tip: StringProperty(get=_line_tip)
+    take_tip: StringProperty(get=_take_tip)
+    channel_tip: StringProperty(get=_channel_tip)
 
 
 class CTEG_Interface(PropertyGroup):

@@ -36,7 +36,9 @@ class CTEG_PT_lines(Sidebar, bpy.types.Panel):
             return
         interface = context.window_manager.cteg
         row = layout.row()
-        row.template_list("CTEG_UL_lines", "", interface, "places", interface, "line", rows=4)
+        row.template_list(
+            "CTEG_UL_lines", "", interface, "places", interface, "line", item_dyntip_propname="line_tip", rows=4
+        )
         side = row.column(align=True)
         for name, icon in (("delete_line", "REMOVE"), ("go_to_line", "TRIA_RIGHT"), ("rewrite_lines", "FILE_REFRESH")):
             side.operator(f"cteg.{name}", text="", icon=icon)
@@ -66,7 +68,10 @@ class CTEG_PT_line(Sidebar, bpy.types.Panel):
         fields = context.scene.cteg_fields
         if line.takes:
             row = layout.row()
-            row.template_list("CTEG_UL_takes", "", context.window_manager.cteg, "places", fields, "take", rows=3)
+            row.template_list(
+                "CTEG_UL_takes", "", context.window_manager.cteg, "places", fields, "take",
+                item_dyntip_propname="take_tip", rows=3,
+            )  # fmt: skip
             row.column(align=True).operator("cteg.delete_take", text="", icon="REMOVE")
         if line.edited:
             _draw_edit(layout, context, line)

@@ -81,7 +81,7 @@ class CTEG_MT_mapping_presets(bpy.types.Menu):
         layout.operator("cteg.mapping_load", text="Load…", icon="FILE_FOLDER")
         layout.operator("cteg.mapping_save", text="Save…", icon="FILE_TICK")
         layout.separator()
-        layout.operator("cteg.mapping_copy", icon="COPYDOWN")
+        layout.operator("cteg.mapping_copy", text="Copy to Selected", icon="COPYDOWN")
 
 
 class CTEG_PT_mapping(Sidebar, bpy.types.Panel):
@@ -118,7 +118,9 @@ class CTEG_PT_mapping(Sidebar, bpy.types.Panel):
         column = layout.column()
         column.enabled = not character.locked
         interface = context.window_manager.cteg
-        column.template_list("CTEG_UL_mapping", "", interface, "places", interface, "channel", rows=7)
+        column.template_list(
+            "CTEG_UL_mapping", "", interface, "places", interface, "channel", item_dyntip_propname="channel_tip", rows=7
+        )
         _draw_buttons(column, character)
         if 0 <= interface.channel < len(character.rows):
             _draw_channel(column.box(), context, character, character.rows[interface.channel])
@@ -140,13 +142,13 @@ class CTEG_PT_fit(bpy.types.Panel):
             row.label(text=channel, icon="ERROR" if percent > GOOD_PERCENT else "CHECKMARK")
             row.label(text=f"{millimetres:.2f} mm")
             row.label(text=f"{percent:.0f} %")
-        layout.operator("cteg.fit_again", icon="FILE_REFRESH")
+        layout.operator("cteg.fit_again", text="Fit Again", icon="FILE_REFRESH")
 
 
 def _draw_buttons(layout: UILayout, character: Character) -> None:
     column = layout.column(align=True)
     row = column.row(align=True)
-    row.operator("cteg.mapping_match", icon="FILE_REFRESH")
+    row.operator("cteg.mapping_match", text="Match Automatically", icon="FILE_REFRESH")
     row.operator("cteg.mapping_reset", text="", icon="LOOP_BACK")
     suggested = sum(bool(row.suggested) for row in character.rows)
     if suggested:

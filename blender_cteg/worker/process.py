@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One generator process and the threads that serve its pipes (no bpy).
+"""One generator process, or its stand-in on a thread, and the threads that serve its pipes (no bpy).
 
 No call here waits for the process, except `stop` and `obituary`, which wait a bounded time. The threads touch
 nothing but queues.
@@ -8,19 +8,33 @@ nothing but queues.
 from __future__ import annotations
 
 import contextlib
+import errno
 import queue
+import re
 import subprocess
 import threading
 from collections import deque
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from ..sentences import told
 from . import locate
 from .protocol import MAX_MESSAGE, shorten
 
+if TYPE_CHECKING:
+    from .inside import Inside
+
 #: How many lines of the process's stderr are kept for diagnosis, and how many characters of each.
 TAIL_LINES: Final = 60
 TAIL_CHARACTERS: Final = 2000
+
+#: What the last lines of stderr say when memory ran out: Python, torch, the C++ library.
+_NO_MEMORY: Final = re.compile(r"MemoryError|out of memory|bad_alloc", re.IGNORECASE)
+
+#: What a refusal of the generator's command line begins with; a sentence follows.
+_REFUSAL: Final = "error: "
+
+#: A program for another processor: of Linux, of macOS, of Windows (not a program; not of this machine's kind).
+_OTHER_MACHINE: Final = (errno.ENOEXEC, 86, 193, 216)
 
 #: Without this flag a console window opens on Windows.
 _FLAGS: Final = getattr(subprocess, "CREATE_NO_WINDOW", 0)
@@ -30,15 +44,30 @@ class WorkerProcess:
     """A running ``python -m generator serve``."""
 
     def __init__(self, command: locate.WorkerCommand) -> None:
-        """Start the process. OSError when it cannot be started."""
+        """Start the process. `LocateError` when it cannot be started, and not run inside Blender either."""
         self._command = command
+        #: Why the generator runs inside Blender, a sentence; "" where it is a process of its own.
+        self.inside = ""
         self._inbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
-        self._popen = subprocess.Popen(
-            command.argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=command.folder,
-            env=dict(command.environment), creationflags=_FLAGS,
-        )  # fmt: skip
+        self._popen: subprocess.Popen[bytes] | Inside
+        try:
+            self._popen = subprocess.Popen(
+                command.argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=command.folder,
+                env=dict(command.environment), creationflags=_FLAGS,
+            )  # fmt: skip
+        except OSError as error:
+            if not command.own:
+                raise _why_not_started(command.python, error) from error
+            self.inside = told(
+                "Blender may not start a program here ({why}), so the built-in engine runs inside Blender, which may "
+                "stutter while it performs. Allow Blender to start programs in your antivirus or sandbox.",
+                why=error.strerror or error,
+            )  # fmt: skip
+            from .inside import Inside
+
+            self._popen = Inside()
         serve = ((self._write, self._popen.stdin), (self._read, self._popen.stdout), (self._drain, self._popen.stderr))
         self._threads = [
             threading.Thread(target=target, args=(pipe,), daemon=True, name=f"CTEG worker {target.__name__}")
@@ -87,8 +116,12 @@ class WorkerProcess:
             self._popen.wait(patience)
         self._join()
 
-    def obituary(self) -> tuple[str, str]:
-        """Kind and sentence that say why the process ended; kills it should it still be running."""
+    def obituary(self, starting: bool) -> tuple[str, str]:
+        """Kind and sentence that say why the process ended; kills it should it still be running.
+
+        Args:
+            starting: it has not said hello yet, so its Python is to blame.
+        """
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(1.0)
         if self.alive:
@@ -96,20 +129,27 @@ class WorkerProcess:
             self._popen.wait()
         self._outbox.put(None)
         self._join()
-        if missing := locate.missing_package(self._command.python, self.output):
+        python, code, last = self._command.python, self._popen.returncode, [line for line in self._tail if line.strip()]
+        if last and last[-1].startswith(_REFUSAL):
+            return "environment", last[-1].removeprefix(_REFUSAL)
+        if missing := locate.missing_package(python, self.output):
             return "environment", missing
-        code = self._popen.returncode
-        # -9: killed, which on Linux is how the system takes back memory.
-        if code == -9 or "MemoryError" in self.output or "out of memory" in self.output.lower():
+        if starting:
+            message = told(
+                "The Python {python} did not start the generator (exit code {code}); choose another one in the CTEG "
+                "preferences.", python=python, code=code,
+            )  # fmt: skip
+            return "environment", message + self.last_words()
+        if any(_NO_MEMORY.search(line) for line in last[-3:]):
             message = told(
                 "The generator was ended, most likely because it ran out of memory; ask for fewer takes or a shorter "
                 "line, close other programs, or choose the CPU in the CTEG preferences."
             )
             return "memory", message + self.last_words()
-        message = told(
-            "The generator ended unexpectedly (exit code {code}); nothing was changed, and generating again restarts "
-            "it.", code=code,
-        )  # fmt: skip
+        sentence = "The generator ended unexpectedly ({how}); nothing was changed, and generating again restarts it."
+        outside = "ended from outside, signal {code}"  # on Linux the way of the system to get memory, and of others
+        how = told("exit code {code}", code=code) if code >= 0 else told(outside, code=-code)
+        message = told(sentence, how=how)
         return "internal", message + self.last_words()
 
     def last_words(self) -> str:
@@ -141,3 +181,13 @@ class WorkerProcess:
         with contextlib.suppress(OSError, ValueError), pipe:
             while line := pipe.readline(TAIL_CHARACTERS):
                 self._tail.append(line.decode("utf-8", "replace").rstrip())
+
+
+def _why_not_started(python: str, error: OSError) -> locate.LocateError:
+    if {error.errno, getattr(error, "winerror", None)} & set(_OTHER_MACHINE):
+        sentence = "{python} is not a Python for this kind of computer; choose another one in the CTEG preferences."
+        return locate.LocateError(sentence, python=python)
+    return locate.LocateError(
+        "The Python {python} could not be started ({why}); choose another one, or the built-in engine, in the CTEG "
+        "preferences.", python=python, why=error.strerror or error,
+    )  # fmt: skip

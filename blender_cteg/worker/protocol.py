@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The worker protocol, version 2: framing, arrays and messages (docs/protocol.md). No bpy.
+"""The worker protocol, version 3: framing, arrays and messages (docs/protocol.md). No bpy.
 
 Nothing that arrives is trusted: its text is cleaned (`storage`), every field is checked before it is used, and what
 does not fit is a `ProtocolError`.
@@ -25,7 +25,7 @@ from ..shared import Timeline
 from ..storage import StoredError, from_text
 
 #: The version of docs/protocol.md that this module speaks.
-VERSION: Final = 2
+VERSION: Final = 3
 #: Longest message line in bytes that is accepted: an hour of 55 channels at 24 fps, base64, is about 25 MB.
 MAX_MESSAGE: Final = 64 * 1024 * 1024
 #: The kinds of `Failed`.
@@ -40,14 +40,14 @@ class ProtocolError(Told, ValueError):
 
 @dataclass(frozen=True)
 class Hello:
-    """What the generator says about itself; ``torch`` is empty where torch cannot be found."""
+    """What the generator says about itself: versions; ``torch`` is empty where torch cannot be found."""
 
     id: int
     protocol: int
     generator: str
     python: str
+    numpy: str
     torch: str
-    devices: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,18 @@ class Performed:
 
 @dataclass(frozen=True)
 class Done:
-    """The request is over and everything arrived."""
+    """The request is over and everything arrived.
+
+    Attributes:
+        engine: "numpy" or "torch", whichever performed; "" where nothing was.
+        device: where it did, as torch calls it.
+        seconds: how long performing took, without loading.
+    """
 
     id: int
+    engine: str = ""
+    device: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -151,7 +160,9 @@ def parse(line: bytes) -> Event:
             number, min(max(_field(message, "fraction", int, float), 0.0), 1.0), _field(message, "stage", str)
         )
     if event == "done":
-        return Done(number)
+        said = {"engine": "", "device": "", "seconds": 0.0, **message}
+        texts = _field(said, "engine", str), _field(said, "device", str)
+        return Done(number, *texts, float(_field(said, "seconds", int, float)))
     if event == "cancelled":
         return Cancelled(number)
     if event == "clip":
@@ -159,7 +170,7 @@ def parse(line: bytes) -> Event:
     if event == "hello":
         return Hello(
             number, _field(message, "protocol", int), _field(message, "generator", str), _field(message, "python", str),
-            str(message.get("torch") or ""), _texts(message, "devices"),
+            _field(message, "numpy", str), str(message.get("torch") or ""),
         )  # fmt: skip
     raise ProtocolError("a message has the event {event!r}", event=event)
 

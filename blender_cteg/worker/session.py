@@ -13,44 +13,48 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..clip import Clip
+from ..sentences import told
 from .client import WorkerClient
 from .locate import WorkerCommand, worker_command
-from .protocol import Cancelled, Event, Failed, Hello, Performed, Progress
+from .protocol import Cancelled, Done, Event, Failed, Hello, Performed, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
+    from .environment import EnvironmentMaker
+
 
 @dataclass
 class Job:
-    """A request that the generator works on.
+    """A request that is worked on.
 
     Attributes:
-        client: who asked the generator.
+        client: who works on it.
         number: the request's id.
         label: what is done, for the status bar.
         fraction, stage: the latest progress.
         takes, warnings: what arrived so far.
-        hello: the answer, when the request was a hello.
+        done: what was said at its end, when it succeeded.
         over: the final event arrived.
         cancelling: its end was asked for.
         cancelled: it ended after that; what arrived is not used.
-        problem: the sentence it failed with, or "".
+        problem: the sentence it failed with, or ""; ``kind``: what that is about, see `protocol.KINDS`.
     """
 
-    client: WorkerClient
+    client: WorkerClient | EnvironmentMaker
     number: int
     label: str
     fraction: float = 0.0
     stage: str = "starting"
     takes: list[Clip] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    hello: Hello | None = None
+    done: Done | None = None
     over: bool = False
     cancelling: bool = False
     cancelled: bool = False
     problem: str = ""
+    kind: str = ""
 
     def poll(self, timeout: float = 0.0) -> None:
         """Bring the job up to date; waits up to ``timeout`` seconds for news."""
@@ -69,9 +73,10 @@ class Job:
                 self.warnings += event.warnings
             else:
                 self.over = True
-                self.hello = event if isinstance(event, Hello) else None
+                self.done = event if isinstance(event, Done) else None
                 self.cancelled = self.cancelling or isinstance(event, Cancelled)
-                self.problem = event.message if isinstance(event, Failed) else ""
+                if isinstance(event, Failed):
+                    self.problem, self.kind = event.message, event.kind
 
     def cancel(self) -> None:
         """Ask for the end of the job; one whose takes only wait to be written is cancelled at once."""
@@ -82,10 +87,12 @@ class Job:
 
 #: The job under way, or None.
 job: Job | None = None
-#: The sentence the last job ended with, shown in the panel until the next one starts.
-last_problem = ""
-#: What the generator said to the last check in the preferences: its greeting, the problem, or None.
-checked: Hello | str | None = None
+#: The sentence the last job ended with, shown in the panel until the next one starts, and what it is about.
+last_problem = last_kind = ""
+#: What the last check in the preferences brought: versions and what performed how fast, the problem, or None.
+checked: tuple[Hello, Done] | str | None = None
+#: What was said at the end of the last performance: which engine it was.
+performed: Done | None = None
 
 _client: WorkerClient | None = None
 
@@ -95,43 +102,65 @@ def command(python: str) -> WorkerCommand:
     return worker_command(Path(__file__).resolve().parents[1], python)
 
 
-def start(python: str, request: Mapping[str, Any], label: str) -> Job:
-    """Send a request and make it the job under way. LocateError when there is nothing to start."""
+def start(worker: str | EnvironmentMaker, request: Mapping[str, Any], label: str) -> Job:
+    """Send a request and make it the job under way. LocateError when there is nothing to start.
+
+    Args:
+        worker: who does it: the generator in this Python ("" for the default), or another.
+        request: what to do.
+        label: what that is, for the status bar.
+    """
     global job, last_problem
     assert job is None, "one job at a time"
-    client = _client_for(command(python))
+    client = _client_for(command(worker)) if isinstance(worker, str) else worker
+    atexit.unregister(close)
+    atexit.register(close)
     last_problem = ""
     job = Job(client, client.submit(request), label)
+    job.warnings += filter(None, [inside()])
     return job
 
 
-def finish(problem: str = "") -> None:
-    """Forget the job under way; ``problem`` is shown in the panel."""
-    global job, last_problem
+def finish(problem: str = "", kind: str = "") -> None:
+    """Forget the job under way; ``problem`` is shown in the panel, with what helps against its ``kind``."""
+    global job, last_problem, last_kind, performed
     if job is not None and not job.over:
         job.client.cancel(job.number)
-    job, last_problem = None, problem
+    if job is not None and job.done is not None and job.done.engine:
+        performed = job.done
+    job, last_problem, last_kind = None, problem, kind
 
 
 def close() -> None:
-    """Forget everything and end the generator process."""
-    global _client, checked
+    """Forget everything, and end the generator process and whatever else works for a job."""
+    global _client, checked, performed
+    clients = [job.client] if job is not None and job.client is not _client else []
     finish()
-    checked = None
     atexit.unregister(close)
-    client, _client = _client, None
-    if client is not None:
+    clients += [_client] if _client is not None else []
+    _client = checked = performed = None
+    for client in clients:
         client.close()
 
 
+def engine(done: Done) -> str:
+    """Which engine performed, in a few words."""
+    if done.engine == "numpy":
+        return told("Built-in engine, inside Blender") if inside() else told("Built-in engine")
+    return told("PyTorch on {device}", device=done.device.upper())
+
+
+def inside() -> str:
+    """Why the generator runs inside Blender, a sentence; "" where it does not."""
+    return "" if _client is None else _client.inside
+
+
 def _client_for(wanted: WorkerCommand) -> WorkerClient:
-    global _client
+    global _client, performed
     # Variables may come and go, other extensions set some too; that is no reason to load the model again.
     if _client is not None and (_client.command.argv, _client.command.folder) != (wanted.argv, wanted.folder):
         _client.close()
-        _client = None
+        _client = performed = None
     if _client is None:
         _client = WorkerClient(wanted)
-        atexit.unregister(close)
-        atexit.register(close)
     return _client

@@ -2,8 +2,8 @@
 """A scripted generator process: speaks docs/protocol.md without torch or numpy, in milliseconds.
 
 It performs smooth made-up ``arkit55`` takes. What goes wrong is asked for: when the line is performed, by a word in
-its text ("crash", "memory", "garbage", "refuse", "slow", "stubborn", "warn", "log", "surrogate"); at the start, by an
-argument ("hang", "deaf", "exit", "no-torch", "old").
+its text ("crash", "memory", "flood", "garbage", "refuse", "slow", "stubborn", "warn", "log", "surrogate"); at the
+start, by an argument ("hang", "deaf", "exit", "no-numpy", "old", "too-old").
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def clip_message(request: dict[str, Any], index: int, take: int) -> dict[str, An
 def generate(request: dict[str, Any]) -> None:
     number = request["id"]
     send(id=number, event="progress", fraction=0.0, stage="starting")
-    for index, line in enumerate(request["lines"]):
+    for index, line in enumerate(request.get("lines", ())):
         text = line["text"]
         if "refuse" in text:
             send(id=number, event="error", kind="input", message="The line is refused; type another one.")
@@ -170,6 +170,12 @@ def generate(request: dict[str, Any]) -> None:
             sys.stdout.write("Loading weights: 100%\n")
             sys.stdout.flush()
             time.sleep(60)
+        if "flood" in text:
+            for step in range(200_000):
+                send(id=number, event="progress", fraction=step / 200_000, stage="performing")
+        if "log of memory" in text:
+            sys.stderr.write("not out of memory yet\n" + "going on\n" * 5)
+            os._exit(4)
         if "memory" in text:
             sys.stderr.write("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB\n")
             os._exit(1)
@@ -184,7 +190,7 @@ def generate(request: dict[str, Any]) -> None:
                     return
                 time.sleep(0.05)
             send(**clip_message(request, index, take))
-    send(id=number, event="done")
+    send(id=number, event="done", engine="numpy", device="cpu", seconds=0.25)
 
 
 def perform() -> None:
@@ -197,21 +203,22 @@ def main() -> None:
         time.sleep(600)
     if fault == "exit":
         sys.exit("a fatal problem at the start")
-    if fault == "no-torch":
-        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+    if fault == "no-numpy":
+        raise ModuleNotFoundError("No module named 'numpy'", name="numpy")
+    if fault == "too-old":
+        sys.exit("error: Python 3.9.1 is too old for CTEG; choose Python 3.11 or newer.")
     threading.Thread(target=perform, daemon=True).start()
     for text in sys.stdin:
         request = json.loads(text)
         number, op = request["id"], request["op"]
         if op == "hello":
             send(
-                id=number, event="hello", protocol=99 if fault == "old" else 2, generator="0.1.0", python="3.11.7",
-                torch="2.13.0", devices=["cpu"], spaces={"arkit55": {"channels": CHANNELS, "fps": FPS}},
-                emotions=["neutral"], max_seconds=60.0, max_characters=2000,
+                id=number, event="hello", protocol=99 if fault == "old" else 3, generator="0.1.0", python="3.11.7",
+                numpy="2.3.0", torch=None,
             )  # fmt: skip
             if fault == "deaf":
                 time.sleep(600)
-        elif op == "generate":
+        elif op in ("generate", "check"):
             requests.put(request)
         elif op == "cancel":
             cancelled.add(request["target"])

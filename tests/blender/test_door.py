@@ -16,7 +16,6 @@ import blender_cteg
 from blender_cteg.operators import perform
 from blender_cteg.preferences import Choices
 from blender_cteg.worker import session
-from blender_cteg.worker.protocol import Hello
 from tests.blender.fake_worker import CHANNELS
 from tests.blender.test_operators import active, plays, seeds, shown
 
@@ -57,11 +56,13 @@ def refused(sentence: str, **arguments: object) -> None:
     assert session.last_problem
 
 
-def test_check_names_versions_and_devices() -> None:
+@trained
+def test_check_names_versions_the_engine_and_how_long_it_takes() -> None:
     assert bpy.ops.cteg.check_generator() == {"FINISHED"}
-    assert isinstance(session.checked, Hello)
-    assert session.checked.torch
-    assert "cpu" in session.checked.devices
+    assert isinstance(session.checked, tuple)
+    hello, done = session.checked
+    assert hello.numpy and (done.engine, done.device) == ("numpy", "cpu")
+    assert 0.0 < done.seconds < 5.0
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,10 @@ assert bpy.ops.extensions.package_install_files(
 assert "bl_ext.user_default.cteg" in bpy.context.preferences.addons
 heavy = {"torch", "transformers", "generator"} & set(sys.modules)
 assert not heavy, heavy
-assert bpy.context.preferences.addons["bl_ext.user_default.cteg"].preferences.device == "auto"
+chosen = bpy.context.preferences.addons["bl_ext.user_default.cteg"].preferences
+assert (chosen.engine, chosen.device) == ("BUILTIN", "torch")
+from bl_ext.user_default.cteg.ui import guide
+assert guide.GUIDE.is_file()
 
 bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
 assert bpy.ops.cteg.add_head() == {"FINISHED"}

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 
 import blender_cteg
+from benchmarks import redraw
 from blender_cteg import cast, cli
 from blender_cteg.operators import perform, widen
 from blender_cteg.performance.lines import LineError, Lines, lines_of
@@ -348,6 +348,22 @@ def test_a_frame_rate_that_would_fill_the_memory(
     refused("frames per second this line would have .* keys", seconds=30.0, takes=1)
 
 
+def test_rows_of_lists_have_tooltips_and_what_performed_is_named(face: bpy.types.Object) -> None:
+    bpy.ops.cteg.perform(takes=2, seed=7)
+    place = bpy.context.window_manager.cteg.places[0]
+    assert place.line_tip.startswith("Hello there.\nFrames 1 to 25")
+    assert "Seed 7. Click" in place.take_tip
+    assert (session.performed.engine, session.performed.seconds) == ("numpy", 0.25)
+
+
+def test_a_generator_inside_blender_is_said(
+    face: bpy.types.Object, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(session, "inside", lambda: "The generator runs inside Blender.")
+    bpy.ops.cteg.perform(takes=1)
+    assert "Warning: The generator runs inside Blender." in capfd.readouterr().out
+
+
 def test_a_generator_that_is_not_there(face: bpy.types.Object, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(_python: str) -> WorkerCommand:
         raise LocateError("The generator is missing.")
@@ -355,6 +371,7 @@ def test_a_generator_that_is_not_there(face: bpy.types.Object, monkeypatch: pyte
     monkeypatch.setattr(session, "command", missing)
     refused("The generator is missing")
     assert session.last_problem == "The generator is missing."
+    assert "[Open Preferences]" in redraw.redraw()
 
 
 def test_takes_that_cannot_be_written_leave_nothing_behind(
@@ -615,16 +632,17 @@ def test_the_command_names_every_setting(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_checking_the_generator(scene: bpy.types.Scene) -> None:
     assert bpy.ops.cteg.check_generator() == {"FINISHED"}
-    assert session.checked is not None
-    assert json.dumps(session.checked.devices) == '["cpu"]'
+    hello, done = session.checked
+    assert (hello.python, hello.torch, done.engine, done.seconds) == ("3.11.7", "", "numpy", 0.25)
+    assert session.engine(done) == "Built-in engine"
 
 
 def test_a_failed_check_is_kept_for_the_preferences(scene: bpy.types.Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = WorkerCommand((sys.executable, str(FAKE), "no-torch"), str(FAKE.parent), tuple(os.environ.items()))
+    broken = WorkerCommand((sys.executable, str(FAKE), "no-numpy"), str(FAKE.parent), tuple(os.environ.items()))
     monkeypatch.setattr(session, "command", lambda _python: broken)
-    with pytest.raises(RuntimeError, match="has no torch: install it"):
+    with pytest.raises(RuntimeError, match="has no numpy: install it"):
         bpy.ops.cteg.check_generator()
-    assert "has no torch" in session.checked
+    assert "has no numpy" in session.checked
     assert session.last_problem == ""
 
 

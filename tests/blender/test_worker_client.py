@@ -99,8 +99,8 @@ def test_one_process_serves_many_requests_and_ends_with_close(client: WorkerClie
     takes_of(client, generate("One."))
     pid = client.pid
     (hello,) = events_of(client, client.submit({"op": "hello"}))
-    assert isinstance(hello, Hello)
-    assert hello.devices == ("cpu",)
+    assert isinstance(hello, Hello) and client.hello is not None
+    assert (hello.numpy, hello.torch) == ("2.3.0", "") == (client.hello.numpy, client.hello.torch)
     assert client.pid == pid
     assert pid is not None
     client.close()
@@ -220,8 +220,9 @@ def test_failures_are_sentences_and_the_next_request_works(
     ("mode", "sentence"),
     [
         ("exit", r"exit code 1.*a fatal problem at the start"),
-        ("no-torch", r"has no torch: install it with .* -m pip install torch"),
-        ("old", r"speaks protocol 99 and this extension 2"),
+        ("no-numpy", r"has no numpy: install it there, or choose the built-in engine"),
+        ("too-old", r"^Python 3\.9\.1 is too old for CTEG; choose Python 3\.11 or newer\.$"),
+        ("old", r"speaks protocol 99 and this extension 3"),
         ("hang", r"did not start within 0\.5 seconds"),
     ],
 )
@@ -259,7 +260,45 @@ def test_a_program_that_cannot_be_started_is_explained(tmp_path: Path) -> None:
     events = client.poll()
     assert [event.id for event in events] == [number]
     assert isinstance(events[0], Failed)
+    assert events[0].kind == "environment"
     assert "could not be started" in events[0].message
+
+
+def test_a_program_for_another_processor_is_explained(tmp_path: Path) -> None:
+    program = tmp_path / "python"
+    program.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xf3\x7f" + bytes(100))
+    program.chmod(0o755)
+    client = WorkerClient(WorkerCommand((str(program), "-m", "generator"), str(tmp_path), ()))
+    client.submit(generate("Hello."))
+    (failed,) = client.poll()
+    assert isinstance(failed, Failed)
+    assert "is not a Python for this kind of computer; choose another one" in failed.message
+
+
+def test_a_flood_of_progress_does_not_hold_a_poll(client: WorkerClient) -> None:
+    number, longest, seen = client.submit(generate("flood")), 0.0, 0
+    deadline = time.monotonic() + 60
+    while not seen and time.monotonic() < deadline:
+        seen = len(client.poll(0.05))
+    time.sleep(1.0)  # thousands wait
+    for _ in range(20):
+        start = time.thread_time()  # not by the clock: other programs take their share
+        seen += sum(isinstance(event, Progress) and event.id == number for event in client.poll())
+        longest = max(longest, time.thread_time() - start)
+    assert seen > 1000 and longest < 0.2, (seen, longest)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no signals")
+def test_memory_is_blamed_only_where_something_says_so(client: WorkerClient) -> None:
+    failed = failure_of(client, client.submit(generate("log of memory")))
+    assert failed.kind == "internal" and "exit code 4" in failed.message
+    number = client.submit(generate("slow"))
+    wait_for(client, Progress, number)
+    assert client.pid is not None
+    os.kill(client.pid, signal.SIGKILL)
+    failed = failure_of(client, number)
+    assert failed.kind == "internal" and "ended from outside, signal 9" in failed.message
+    assert "memory" not in failed.message
 
 
 def test_numbers_that_json_lacks_are_refused_before_anything_starts(client: WorkerClient) -> None:
@@ -365,9 +404,11 @@ def test_the_preferred_python_goes_before_the_environment_and_blenders_own(packa
     for path in pythons.values():
         path.touch(0o755)
     environment = {"CTEG_PYTHON": str(pythons["environment"])}
+    assert not locate.worker_command(package, "", environment, "/own").own
     assert locate.worker_command(package, str(pythons["preferred"]), environment, "/own").python.endswith("preferred")
     assert locate.worker_command(package, " ", environment, "/own").python.endswith("environment")
     assert locate.worker_command(package, "", {}, "/own").python == "/own"
+    assert locate.worker_command(package, "", {}, "/own").own
 
 
 def test_a_virtual_environments_link_is_not_followed(package: Path, tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from generator.emotions import EMOTION_NAMES
 from generator.shared.spaces import ARKIT55
 from generator.shared.timeline import Timeline
 
@@ -69,19 +68,29 @@ def line(**fields: Any) -> dict[str, Any]:
     return {"text": "I can't believe you did that!", "seconds": 1.5, **fields}
 
 
-def test_hello_names_versions_devices_and_spaces(door: Door) -> None:
-    door.send({"id": 1, "op": "hello"})
-    answer = door.receive()
-    assert (answer["id"], answer["event"], answer["protocol"]) == (1, "hello", 2)
-    assert "cpu" in answer["devices"] and answer["emotions"] == list(EMOTION_NAMES)
-    assert (answer["max_seconds"], answer["max_characters"]) == (60, 2000)
-    assert answer["spaces"]["arkit55"] == {"channels": list(ARKIT55.channels), "fps": 24.0}
+def test_hello_names_versions_and_loads_nothing(root: Path) -> None:
+    script = (
+        "import io, sys\n"
+        "from generator.worker import Worker\n"
+        "answers = io.StringIO()\n"
+        'worker = Worker(io.StringIO(\'{"id": 1, "op": "hello"}\\n\'), answers)\n'
+        "worker.read()\n"
+        "worker.wait()\n"
+        "assert not {'torch', 'scipy', 'generator.engine.builtin'} & set(sys.modules)\n"
+        "print(answers.getvalue())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert (answer["id"], answer["event"], answer["protocol"]) == (1, "hello", 3)
+    assert answer["numpy"] == np.__version__ and set(answer) >= {"generator", "python", "torch"}
 
 
 def test_takes_arrive_whole_and_a_seed_reproduces_its_take(door: Door) -> None:
     door.send({"id": 2, "op": "generate", "lines": [line(takes=2, seed=5, emotion="joy"), line(text="No.", seed=9)]})
     answers = door.until_end(2)
-    assert answers[-1]["event"] == "done"
+    assert (answers[-1]["event"], answers[-1]["engine"], answers[-1]["device"]) == ("done", "numpy", "cpu")
+    assert 0.0 < answers[-1]["seconds"] < 60.0
     clips = [a for a in answers if a["event"] == "clip"]
     assert [(c["line"], c["take"], c["seed"]) for c in clips] == [(0, 0, 5), (0, 1, 6), (1, 0, 9)]
     first, second, _ = (decode(c["values"]) for c in clips)
@@ -159,7 +168,12 @@ def test_refusals_are_sentences_and_the_worker_goes_on(
 
 def test_garbage_is_answered_and_the_worker_goes_on(door: Door) -> None:
     nested = '{"id": 3, "op": "generate", "lines": [{"text": "Hi.", "timeline": ' + "[" * 5000
-    for garbage in ("{", "[1, 2]", '{"op": "dance", "id": 4}', '{"op": "generate", "id": [1]}', nested, b"\xff\xfe{\n"):
+    deep = '{"id": 4, "op": ' + "[" * 900 + "]" * 900 + "}"
+    deeper = '{"id": 4, "op": "generate", "lines": ' + "[" * 1000 + "]" * 1000 + "}"
+    for garbage in (
+        "{", "[1, 2]", '{"op": "dance", "id": 4}', '{"op": "generate", "id": [1]}', nested, deep, deeper,
+        b"\xff\xfe{\n", b'{"id": 4, "op": "\xff"}\n',
+    ):  # fmt: skip
         door.send(garbage)
         assert door.receive()["event"] == "error"
     door.send({"id": 5, "op": "hello"})
@@ -177,12 +191,81 @@ def test_a_job_is_cancelled_and_the_next_one_runs(door: Door) -> None:
     assert [a["event"] for a in door.until_end(22)][-2:] == ["clip", "done"]
 
 
-def test_shutdown_and_the_end_of_stdin_end_the_process(root: Path) -> None:
+@pytest.mark.parametrize("device", ["auto", "torch"])
+def test_a_check_performs_and_says_what_did_it(door: Door, device: str) -> None:
+    door.send({"id": 30, "op": "check", "device": device})
+    answers = door.until_end(30)
+    assert {a["event"] for a in answers} == {"progress", "done"}
+    assert answers[-1]["engine"] == {"auto": "numpy", "torch": "torch"}[device]
+    assert answers[-1]["device"] == "cpu" or device == "torch"
+    assert 0.0 < answers[-1]["seconds"] < 60.0
+    door.send({"id": 31, "op": "check", "checkpoint": "/nowhere"})
+    assert door.until_end(31)[-1]["kind"] == "checkpoint"
+
+
+def test_shutdown_ends_the_process(root: Path) -> None:
     worker = Door(root)
     worker.send({"id": 1, "op": "shutdown"})
     assert worker.receive() == {"id": 1, "event": "done"}
     assert worker.process.wait(timeout=60) == 0
-    worker = Door(root)
-    assert worker.process.stdin is not None
-    worker.process.stdin.close()
-    assert worker.process.wait(timeout=60) == 0
+
+
+#: Runs the worker in a process where loading a model takes a minute, as it may on a cold disk.
+SLOW = """
+import sys, time
+from generator import worker
+worker.Worker._performer = lambda *_: time.sleep(60)
+worker.run(None)
+"""
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_the_end_of_stdin_ends_the_process_whatever_it_does(root: Path, busy: bool) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdin is not None and process.stdout is not None
+    if busy:
+        process.stdin.write(json.dumps({"id": 1, "op": "generate", "lines": [line()]}).encode() + b"\n")
+        process.stdin.flush()
+        process.stdout.readline()
+    # What a Blender that is killed leaves behind.
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        assert pipe is not None
+        pipe.close()
+    assert process.wait(timeout=20) == 0
+
+
+def test_a_fault_of_the_reader_ends_the_process(root: Path) -> None:
+    script = SLOW.replace("worker.run(None)", "worker.Worker._receive = lambda *_: 1 / 0\nworker.run(None)")
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, input=b"{}\n", capture_output=True, timeout=60)
+    assert done.returncode == 1 and b"ZeroDivisionError" in done.stderr
+
+
+def test_a_python_that_is_too_old_is_told_so(root: Path) -> None:
+    script = "import sys; sys.hexversion = 0x3090000; import generator"
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stderr.startswith("error: Python 3.")
+    assert "choose Python 3.11 or newer" in done.stderr
+
+
+def test_a_thread_of_blender_never_imports_torch(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"format": "cteg-paper"}')
+    (tmp_path / "model.safetensors").touch()
+    asked = json.dumps({"id": 1, "op": "check", "checkpoint": str(tmp_path)})
+    script = (
+        "import io, sys\n"
+        "from generator.worker import Worker\n"
+        f"answers, requests = io.StringIO(), io.StringIO({asked!r} + chr(10))\n"
+        "worker = Worker(requests, answers, numpy_only=True)\n"
+        "worker._performing.start, start = (lambda: None), worker._performing.start\n"
+        "worker.read()\n"
+        "worker._cancelled.clear()\n"
+        "start()\n"
+        "worker.wait()\n"
+        "assert 'torch' not in sys.modules\n"
+        "print(answers.getvalue().splitlines()[-1])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["kind"] == "checkpoint"
