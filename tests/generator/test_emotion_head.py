@@ -361,7 +361,7 @@ def test_the_test_lines_are_measured_from_the_command_line(
     assert '"lines": 280' in out and " read as " in out
     save_checkpoint(checkpoint(encoder, None), tmp_path / "without")
     assert implied.main([str(tmp_path / "without")]) == 1
-    assert "has nothing that reads emotions" in capsys.readouterr().err
+    assert "reads no emotions" in capsys.readouterr().err
 
 
 def test_damaged_test_lines_are_a_sentence(tmp_path: Path) -> None:
