@@ -67,6 +67,10 @@ class Asked:
     moments: Moments | None = field(default=None, repr=False)
     given: tuple[bool, bool, bool] = (True, True, True)
 
+    def emphasised(self, by: float) -> Asked:
+        """The same with its emotions told ``by`` times as strongly, the intensity as it is."""
+        return replace(self, emotion=self.emotion * by, towards=None if self.towards is None else self.towards * by)
+
     def features(self) -> Floats:
         """The whole of it, (`DIRECTION`,). Weights are times intensity: calm joy lies between neutral and joy."""
         emotion, strength, energy = self.given
@@ -169,8 +173,3 @@ def _direction(asked: Asked, middle: npt.NDArray[np.float64]) -> Floats:
         count, moved = len(EMOTIONS), turned(middle - asked.turn)[:, None]
         features[:, :count] += moved * (features[:, count : 2 * count] - features[:, :count])
     return features
-
-
-def silent_copy(asked: Asked) -> Asked:
-    """The same without a voice."""
-    return replace(asked, role="silent", moments=None)

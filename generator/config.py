@@ -108,10 +108,13 @@ class PerformConfig:
     Attributes:
         draw_scale: deviation of the draws at temperature 1.
         choice_scale: the same for which component of the mixture is drawn: below 1 rare ones become rarer.
+        emphasis: how much more strongly emotions are told than in training: young weights follow the face that they
+            are on more than what is asked.
     """
 
     draw_scale: float = 1.0
     choice_scale: float = 1.0
+    emphasis: float = 1.0
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():

@@ -115,7 +115,8 @@ def _decoded(
     """One passage of each take, (T_i, C)."""
     passages = [row.passages[part] for row in rows]
     starts = [take[p.start - 1] if part else row.start for row, take, p in zip(rows, takes, passages, strict=True)]
-    asked = [replace(p.asked, start=start) for p, start in zip(passages, starts, strict=True)]
+    emphasis = engine.perform.emphasis
+    asked = [replace(p.asked.emphasised(emphasis), start=start) for p, start in zip(passages, starts, strict=True)]
     draws = [row.draws(engine, part) for row in rows]
     steps = max(len(noise) for noise, _ in draws)
     noise, gumbel = (

@@ -82,7 +82,7 @@ class CtegPerformer(Performer):
         frames = perform_all(self.engine, rows, on_step)
         return [
             Performed(
-                values, lay.parts, tuple(passage.start for passage in lay.passages),
+                values, lay.parts, tuple(passage.start for passage in lay.passages if not passage.turned),
                 lay.timeline if self.layered and take.request.speaking else None, lay.warnings,
             )
             for values, take, lay in zip(frames, takes, laid, strict=True)

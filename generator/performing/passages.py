@@ -8,7 +8,7 @@ over `OVERLAP_SECONDS`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -43,11 +43,13 @@ class Passage:
         text: what the decoder reads; "..." for silence.
         start: frame of the take at which it begins to take over.
         asked: everything but the face that it begins from.
+        turned: it goes on with the part of the one before, after a turn.
     """
 
     text: str
     start: int
     asked: Asked
+    turned: bool = False
 
     @property
     def finish(self) -> int:
@@ -83,32 +85,48 @@ def passages(
     for k, part in enumerate(parts):
         start, last = int(edges[k]), k + 1 == len(parts)
         end = int(edges[k + 1]) + (0 if last else min(overlap, own[k + 1]))
-        asked = _felt(parts, k, edges, (end - start) / fps)
         voiced = part.text != SILENCE and timeline is not None
-        result.append(
-            Passage(
-                part.text,
-                start,
-                replace(
-                    asked,
-                    frames=end - start,
-                    energy=energy,
-                    role=role if part.text != SILENCE else "silent",
-                    ending=ending if last else "held",
-                    moments=_moments(timeline, start / fps, end / fps) if voiced and timeline is not None else None,
-                ),
+        for first, stop, felt in _turned(_felt(parts, k, edges, (end - start) / fps), start, end, fps):
+            result.append(
+                Passage(
+                    part.text,
+                    first,
+                    replace(
+                        felt,
+                        frames=stop - first,
+                        energy=energy,
+                        role=role if part.text != SILENCE else "silent",
+                        ending=ending if last and stop == end else "held",
+                        moments=_moments(timeline, first / fps, stop / fps)
+                        if voiced and timeline is not None
+                        else None,
+                    ),
+                    first > start,
+                )
             )
-        )
     return tuple(result)
+
+
+def _turned(asked: Asked, start: int, end: int, fps: float) -> Iterator[tuple[int, int, Asked]]:
+    """What is felt from which frame to which: before and after it turns.
+
+    Weights that are told of a turn keep to the face that they are on; told of the second emotion alone, from that face,
+    they go there.
+    """
+    if asked.towards is None:
+        yield start, end, asked
+        return
+    middle = start + round(asked.turn * fps)
+    yield start, min(middle + round(OVERLAP_SECONDS * fps), end), replace(asked, towards=None, turn=np.inf)
+    yield middle, end, replace(asked, emotion=asked.towards, towards=None, turn=np.inf)
 
 
 def _felt(parts: tuple[Part, ...], k: int, edges: npt.NDArray[np.int64], seconds: float) -> Asked:
     """What is felt in a part, and what it moves to."""
     part = parts[k]
-    begin = part.weights()
-    if part.emotion_to is None:
+    begin, end = part.weights(), part.weights_to()
+    if np.array_equal(begin, end) and part.intensity == part.intensity_to or part.emotion_to is None:
         return Asked(0, begin, intensity=part.intensity)
-    end = part.weights_to()
     members = [j for j, other in enumerate(parts) if other.span == part.span] if part.span else range(len(parts))
     shares = (0.0, 1.0)
     if len(members) > 1:

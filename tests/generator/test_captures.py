@@ -227,7 +227,7 @@ def test_an_emotion_that_is_not_given_is_read_from_the_words(
     def missing(*_: object) -> None:
         raise EnvironmentProblem("There is no text encoder.")
 
-    monkeypatch.setattr("generator.text.TextEncoder.load", missing)
+    monkeypatch.setattr("generator.performing.load.load_engine", missing)
     one_line(tmp_path, take, "take,I hate you! You make me so furious!,")
     corpus = open_captures(tmp_path, "train")
     assert corpus.lines[0]["emotion"] == "neutral" and "cannot be guessed" in corpus.info["warnings"][0]

@@ -129,13 +129,18 @@ def test_the_worker_never_looks_for_an_encoder_online_and_says_where_to_put_it(
         environment = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{hub.getsockname()[1]}"}
         environment.pop("HF_HUB_OFFLINE", None)
         request = json.dumps({"id": 1, "op": "generate", "lines": [{"text": LINE}], "checkpoint": str(named)})
-        done = subprocess.run(
-            [sys.executable, "-m", "generator", "serve"], cwd=root, env=environment, input=request + "\n",
-            capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+        with subprocess.Popen(
+            [sys.executable, "-m", "generator", "serve"], cwd=root, env=environment, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        ) as worker:  # fmt: skip
+            assert worker.stdin is not None and worker.stdout is not None
+            worker.stdin.write(request + "\n")
+            worker.stdin.flush()
+            answer = {"event": "progress"}
+            while answer["event"] == "progress":
+                answer = json.loads(worker.stdout.readline())
         with pytest.raises(BlockingIOError):
             hub.accept()
-    answer = json.loads(done.stdout.splitlines()[-1])
     assert (answer["event"], answer["kind"]) == ("error", "environment")
     assert str(named / "encoder") in answer["message"]
 
