@@ -125,7 +125,7 @@ def _felt(parts: tuple[Part, ...], k: int, edges: npt.NDArray[np.int64], seconds
     """What is felt in a part, and what it moves to."""
     part = parts[k]
     begin, end = part.weights(), part.weights_to()
-    if np.array_equal(begin, end) and part.intensity == part.intensity_to or part.emotion_to is None:
+    if (np.array_equal(begin, end) and part.intensity == part.intensity_to) or part.emotion_to is None:
         return Asked(0, begin, intensity=part.intensity)
     members = [j for j, other in enumerate(parts) if other.span == part.span] if part.span else range(len(parts))
     shares = (0.0, 1.0)
