@@ -99,7 +99,7 @@ def recorded(folder: Path) -> Iterator[Said]:
         timeline = timeline_of(json.loads(file.read_text("utf-8")))
         for emotion in EMOTIONS:
             intensity = INTENSITIES[number % len(INTENSITIES)]
-            direction = Direction.named(emotion, intensity=intensity, speaking=False)
+            direction = Direction.named(emotion, intensity=intensity, role="silent")
             silent = act_timed(timeline.text, direction, number).performance
             pose = silent[len(silent) // 4 : -len(silent) // 4].mean(0)
             yield Said(np.tile(pose, (round(timeline.seconds * 24), 1)), timeline, 1.0, emotion, intensity)

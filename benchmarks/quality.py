@@ -293,7 +293,7 @@ class Stage:
     def _silent(self, seed: int) -> dict[str, float]:
         texts = self.lines[:60]
         takes = self.perform([LineRequest(text, "surprise", seed=seed, speaking=False) for text in texts])
-        teacher = [act_timed(text, Acting.named("surprise", speaking=False), seed).performance for text in texts]
+        teacher = [act_timed(text, Acting.named("surprise", role="listening"), seed).performance for text in texts]
         return {"silent_jaw": _jaw(takes) / _jaw(teacher)}
 
     def _energy(self, seed: int) -> dict[str, float]:
