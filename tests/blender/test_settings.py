@@ -67,7 +67,9 @@ def test_a_scene_of_the_first_version_keeps_its_settings() -> None:
 
 
 def preferring(**values: str) -> Any:
-    chosen = SimpleNamespace(**{"python": "", "device": "auto", "checkpoint": "", "widen": "ASK", **values})
+    chosen = SimpleNamespace(
+        **{"engine": "TORCH", "python": "", "device": "auto", "checkpoint": "", "widen": "ASK", **values}
+    )
     addon = SimpleNamespace(preferences=chosen)
     return SimpleNamespace(preferences=SimpleNamespace(addons={preferences.__package__: addon}))
 
