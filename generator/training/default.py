@@ -52,8 +52,8 @@ class DefaultSettings:
     kl_weight: float = 1.0
     kl_warmup_share: float = 0.2
     guidance_weight: float = 0.01
-    white_noise: float = 1.0
-    drift_noise: float = 0.3
+    white_noise: float = 0.2
+    drift_noise: float = 0.2
     open_emotion: float = 0.1
     open_intensity: float = 0.15
     open_energy: float = 0.3

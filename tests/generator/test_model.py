@@ -219,6 +219,15 @@ def test_every_part_of_a_direction_is_told() -> None:
     assert len(seen) == 8
 
 
+def test_emphasis_is_told_of_emotions_and_of_nothing_else() -> None:
+    asked = make_asked(24, 0)
+    plain, emphasised = asked.features(), asked.emphasised(1.5).features()
+    count = 2 * len(EMOTIONS)
+    np.testing.assert_allclose(emphasised[:count], 1.5 * plain[:count])
+    np.testing.assert_array_equal(emphasised[count:], plain[count:])
+    assert plain[:count].any()
+
+
 def test_steps_are_told_the_emotion_of_their_moment() -> None:
     joy, fear = np.eye(len(EMOTIONS), dtype=np.float32)[[1, 4]]
     told = make_condition([Asked(72, joy, fear, turn=1.5)])
