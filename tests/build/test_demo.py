@@ -14,7 +14,6 @@ from PIL import Image
 from tools.film.moments import choose_moments
 from tools.film.sheet import Row, draw_sheet
 
-
 #: Read by every Python that starts: what `build.py demo` does not install is not there.
 LIGHT = """
 import sys
