@@ -113,8 +113,8 @@ def _turned(asked: Asked, start: int, end: int, fps: float) -> Iterator[tuple[in
     Weights that are told of a turn keep to the face that they are on; told of the second emotion alone, from that face,
     they go there.
     """
-    if asked.towards is None:
-        yield start, end, asked
+    if asked.towards is None or np.array_equal(asked.towards, asked.emotion):  # or its part of the line does not move
+        yield start, end, replace(asked, towards=None, turn=np.inf)
         return
     middle = start + round(asked.turn * fps)
     yield start, min(middle + round(OVERLAP_SECONDS * fps), end), replace(asked, towards=None, turn=np.inf)
@@ -125,7 +125,7 @@ def _felt(parts: tuple[Part, ...], k: int, edges: npt.NDArray[np.int64], seconds
     """What is felt in a part, and what it moves to."""
     part = parts[k]
     begin, end = part.weights(), part.weights_to()
-    if (np.array_equal(begin, end) and part.intensity == part.intensity_to) or part.emotion_to is None:
+    if part.emotion_to is None:
         return Asked(0, begin, intensity=part.intensity)
     members = [j for j, other in enumerate(parts) if other.span == part.span] if part.span else range(len(parts))
     shares = (0.0, 1.0)

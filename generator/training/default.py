@@ -153,10 +153,11 @@ class DefaultRecipe(Recipe[Batch]):
         decoder = CTEG(self.config).to(device)
         if start is None:
             decoder.scale.copy_(channel_scale(train))
-            _set_in_motion(decoder, *channel_motion(train, decoder.scale.cpu()))
         else:
             take_weights(decoder, start.decoder, start.name)
-        _, rates = channel_motion(train, decoder.scale.cpu())
+        pace, rates = channel_motion(train, decoder.scale.cpu())
+        if start is None:
+            _set_in_motion(decoder, pace, rates)
         self.module = DefaultObjective(decoder, settings, rates.to(device))
         # Processors without instructions for bf16 compute in it three times more slowly than in fp32.
         if device.type == "cpu" and not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):

@@ -10,13 +10,14 @@ import pytest
 
 from generator.conditioning import Asked
 from generator.config import ModelConfig, PerformConfig
+from generator.direction.script import Part
 from generator.emotions import emotion_vector
 from generator.errors import InputError
 from generator.performing.continuity import Performance, perform_all
 from generator.performing.cteg import CtegPerformer
 from generator.performing.draws import Draws, TakeSeed
 from generator.performing.load import load_performer
-from generator.performing.passages import Passage
+from generator.performing.passages import Passage, passages
 from generator.performing.spread import drawn_for, most_different
 from generator.requests import LineRequest
 from generator.shared.composing import whole_face
@@ -326,6 +327,14 @@ def test_a_line_that_turns_is_decoded_beside_a_longer_one_that_stays(performer: 
     turning = {"text": "Yes.", "emotion": "joy", "emotion_to": "fear", "seed": 4, "seconds": 2.0}
     short, _ = performer.perform([ask(**turning), ask(emotion="anger", seconds=6.0)])
     np.testing.assert_allclose(short.take(0), take(performer, **turning), atol=1e-3)
+
+
+def test_a_part_turns_only_where_its_line_moves() -> None:
+    parts = tuple(Part(f"part {k}", "joy", 1.0, emotion_to="fear") for k in range(6))
+    laid = passages(parts, [60] * 6, 24.0)
+    turned = [laid[k - 1].text for k, passage in enumerate(laid) if passage.turned]
+    assert turned and "part 0" not in turned and "part 5" not in turned
+    assert len(passages(parts[:1], [60], 24.0)) == 2 and len(passages((Part("one", "joy", 1.0),), [60], 24.0)) == 1
 
 
 def test_passages_decoded_together_equal_passages_decoded_alone(performer: CtegPerformer) -> None:
