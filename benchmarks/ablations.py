@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from benchmarks.quality import Stage, fit_probe
-from generator.data_source import DataSource
+from generator.training.data_source import DataSource
 from generator.training.loop import Options, Trainer
 from generator.training.models import Choice, make_recipe
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.measure import interleaved, machine
+from generator.direction.requests import LineRequest
 from generator.performing.load import load_performer
-from generator.requests import LineRequest
 
 LINE = "You kept it? After all these years, you actually kept it!"
 

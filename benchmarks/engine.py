@@ -22,17 +22,17 @@ import numpy as np
 import torch
 
 from benchmarks.measure import machine
-from generator.checkpoint import Checkpoint, save_checkpoint
-from generator.conditioning import Asked, condition_of
-from generator.config import ModelConfig
-from generator.emotions import EMOTIONS
+from generator.direction.emotions import EMOTIONS
 from generator.engine import Engine
 from generator.engine.builtin import NumpyEngine
-from generator.engine.torch_engine import TorchEngine
-from generator.heads import EmotionHead, EmotionReader
-from generator.model import CTEG
+from generator.engine.conditioning import Asked, condition_of
+from generator.engine.config import ModelConfig
+from generator.model.checkpoint import Checkpoint, save_checkpoint
+from generator.model.cteg import CTEG
+from generator.model.heads import EmotionHead, EmotionReader
+from generator.model.text import TextEncoder
+from generator.model.torch_engine import TorchEngine
 from generator.shared.spaces import SPACES
-from generator.text import TextEncoder
 
 LINE = "You kept it? After all these years, you actually kept it!"
 #: (takes, seconds of each, rounds in how many of the repeats): milliseconds they may take.

@@ -26,7 +26,7 @@ from generator.captures.resample import to_clip_rate
 from generator.corpus.direction import Direction
 from generator.corpus.teacher import act_timed
 from generator.corpus.texts import builtin_lines
-from generator.emotions import EMOTIONS
+from generator.direction.emotions import EMOTIONS
 from generator.shared.spaces import ARKIT55
 
 Floats = npt.NDArray[np.float64]

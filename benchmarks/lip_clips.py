@@ -23,8 +23,8 @@ from generator.corpus.build import gather_lines
 from generator.corpus.direction import Direction
 from generator.corpus.teacher import act_timed
 from generator.corpus.texts import split_of
-from generator.emotions import EMOTIONS
-from generator.requests import LineRequest
+from generator.direction.emotions import EMOTIONS
+from generator.direction.requests import LineRequest
 from generator.shared.timeline import Timeline
 
 INTENSITIES: Final = (0.5, 1.0, 1.5)

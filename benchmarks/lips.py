@@ -31,7 +31,7 @@ from blender_cteg.clip import Clip
 from blender_cteg.performance.record import Style
 from generator.corpus.direction import Direction
 from generator.corpus.teacher import act_timed
-from generator.emotions import EMOTIONS
+from generator.direction.emotions import EMOTIONS
 from generator.evaluation.lips import lips_of
 from generator.evaluation.speaking import TOLERANCE, Watched, closures, judge_mouths
 from generator.shared.composing import whole_face

@@ -26,12 +26,12 @@ import numpy as np
 
 from generator.captures.live_link import find_recordings, read_recording
 from generator.captures.resample import to_clip_rate
+from generator.corpus.datasets import Direction
 from generator.corpus.direction import Direction as Acting
 from generator.corpus.teacher import act_timed
-from generator.data_source import DataSource
-from generator.datasets import Direction
 from generator.direction.clauses import speech_seconds
-from generator.emotions import EMOTIONS, emotion_vector, full_vector
+from generator.direction.emotions import EMOTIONS, emotion_vector, full_vector
+from generator.direction.requests import LineRequest
 from generator.evaluation import motion
 from generator.evaluation.evaluate import evaluate
 from generator.evaluation.lines import Settings, emotions_of, pure_indices
@@ -41,8 +41,8 @@ from generator.evaluation.systems import Asked
 from generator.evaluation.table import REGION_MEASURES, region_keys
 from generator.evaluation.untrained import StaticPose
 from generator.performing.load import load_performer
-from generator.requests import LineRequest
 from generator.shared.spaces import ARKIT55
+from generator.training.data_source import DataSource
 
 Clip = Any
 #: Clips of the train split that the probes are fitted to.

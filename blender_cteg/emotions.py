@@ -19,7 +19,7 @@ class Emotion(NamedTuple):
 #: Lets the generator read the emotion from the line.
 AUTO: Final = Emotion("auto", "From the Line", "Let the words decide which emotion is performed")
 
-#: Same names and order as `generator.emotions.EMOTION_NAMES`.
+#: Same names and order as `generator.direction.emotions.EMOTION_NAMES`.
 EMOTIONS: Final[tuple[Emotion, ...]] = (
     Emotion("neutral", "Neutral", "Composed: the words are spoken without a strong feeling"),
     Emotion("joy", "Joy", "Raised cheeks and a smile that reaches the eyes"),

@@ -81,7 +81,7 @@ def _evaluate() -> Any:
 
 
 def _convert() -> Any:
-    from .released import command
+    from .paper.released import command
 
     return command
 
@@ -117,7 +117,7 @@ COMMANDS: Final = {
         _refit_emotion, "training", "fit what reads emotions from words again, and leave the rest"
     ),
     "evaluate": Command(_evaluate, "evaluation", "judge a checkpoint's free-running takes on held-out lines", True),
-    "convert": Command(_convert, "released", "read the paper's released checkpoint into safetensors and JSON"),
+    "convert": Command(_convert, "paper", "read the paper's released checkpoint into safetensors and JSON"),
 }
 
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from .clips import Clips, write_whole
-from .conditioning import ENDINGS
-from .emotions import EMOTION_NAMES
+from .direction.emotions import EMOTION_NAMES
+from .direction.requests import LANGUAGE_CODES, Branch, LineRequest, Vary, read_timeline
+from .engine.conditioning import ENDINGS
 from .errors import InputError
-from .requests import LANGUAGE_CODES, Branch, LineRequest, Vary, read_timeline
+from .performing.clips import Clips, write_whole
 from .shared.timeline import Timeline
 
 

@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from . import __version__
+from .direction.requests import LineRequest
 from .errors import GeneratorError, InputError
-from .requests import LineRequest
 
 if TYPE_CHECKING:
     from .performing.performer import Performer

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from blender_cteg import emotions
-from generator import emotions as generator_emotions
+from generator.direction import emotions as generator_emotions
 from generator.shared import spaces
 from tests.blender import fake_worker
 

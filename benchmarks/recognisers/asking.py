@@ -14,8 +14,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from generator.corpus.texts import builtin_lines, everyday_lines, split_of
-from generator.data_source import DataSource
-from generator.requests import LineRequest, clean_text
+from generator.direction.requests import LineRequest, clean_text
+from generator.training.data_source import DataSource
 
 from .pictures import Studio, crops_of, is_blank
 from .protocol import EMOTIONS, INTENSITIES, MOMENTS, PROTOTYPES, TAKE_VIEW, VERSION, VIEWS, pose_of

@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..datasets import Direction, Performances
-from ..emotions import EMOTIONS
-from ..layers import fourier
-from ..line_statistics import FIRST_STATISTICS, line_statistics
-from ..text import TextEncoder
+from ..corpus.datasets import Direction, Performances
+from ..direction.emotions import EMOTIONS
+from ..direction.spelling import FIRST_STATISTICS, line_statistics
+from ..model.layers import fourier
+from ..model.text import TextEncoder
 from ..training.batches import FeatureStore, similar_lengths
 
 #: Width of `Lines.direction`: emotion weights, intensity, and 1 where the data set says what is shown.

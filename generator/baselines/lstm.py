@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..datasets import Performances
-from ..layers import Attention, fourier
+from ..corpus.datasets import Performances
+from ..model.layers import Attention, fourier
 from ..performing.draws import TakeSeed
 from ..shared.spaces import Space
 from ..training.batches import channel_scale

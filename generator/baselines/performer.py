@@ -14,11 +14,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from ..datasets import Direction
+from ..corpus.datasets import Direction
 from ..errors import CheckpointError
+from ..model.text import TextEncoder
 from ..performing.draws import TakeSeed
 from ..shared.spaces import SPACES
-from ..text import TextEncoder
 from .checkpoint import FORMAT, SCHEMA
 from .data import Lines
 from .lstm import LstmRegressor

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from ..datasets import Performances
+from ..corpus.datasets import Performances
 from ..errors import InputError
-from ..text import TextEncoder
+from ..model.text import TextEncoder
 from ..training.batches import FeatureStore, require_clips
 from ..training.recipe import Recipe, warm_cosine
 from .checkpoint import save_baseline

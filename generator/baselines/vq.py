@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..datasets import Performances
+from ..corpus.datasets import Performances
 from ..errors import InputError
-from ..layers import Attention, FeedForward, KeyValueCache, sinusoid
+from ..model.layers import Attention, FeedForward, KeyValueCache, sinusoid
 from ..performing.draws import STREAM_LATENT, TakeSeed
 from ..shared.spaces import Space
 from ..training.batches import channel_scale

@@ -28,7 +28,7 @@ def emotions_of(transcripts: list[Transcript]) -> tuple[list[str], list[str]]:
 
 
 def _read_from_words(lines: list[str]) -> list[str]:
-    from ..emotions import EMOTIONS
+    from ..direction.emotions import EMOTIONS
     from ..performing.load import load_engine
 
     engine, _ = load_engine()

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import PchipInterpolator
 
-from ..clips import write_atomically
 from ..corpus.teacher import perform
-from ..emotions import emotion_weights
+from ..direction.emotions import emotion_weights
+from ..performing.clips import write_atomically
 from ..shared.spaces import ARKIT55, ARKIT_CHANNELS
 
 _ROTATIONS: Final = ("HeadYaw", "HeadPitch", "HeadRoll", "LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll", "RightEyeYaw",

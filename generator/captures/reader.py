@@ -14,12 +14,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ..clips import write_atomically
 from ..corpus.reader import SCHEMA_VERSION, Corpus
 from ..corpus.texts import SPLITS
-from ..emotions import emotion_weights
+from ..direction.emotions import emotion_weights
+from ..direction.requests import MAX_SECONDS, MIN_SECONDS
 from ..errors import DataError
-from ..requests import MAX_SECONDS, MIN_SECONDS
+from ..performing.clips import write_atomically
 from ..shared.easing import minimum_jerk
 from ..shared.spaces import ARKIT55
 from .emotions import emotions_of

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ..emotions import EMOTION_NAMES
+from ..direction.emotions import EMOTION_NAMES
+from ..direction.requests import MAX_INTENSITY, clean_text
 from ..errors import DataError, InputError
-from ..requests import MAX_INTENSITY, clean_text
 from .live_link import TRANSCRIPTS, take_name
 
 _COLUMNS: Final = ("file", "text", "emotion", "intensity", "start", "end")

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ..emotions import BASIC_EMOTIONS, EMOTION_NAMES, EMOTIONS, basic_weights, emotion_vector
+from ..direction.emotions import BASIC_EMOTIONS, EMOTION_NAMES, EMOTIONS, basic_weights, emotion_vector
 from ..errors import DataError
 from ..shared.spaces import ARKIT55
 from ..shared.timeline import Timeline

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ..emotions import EMOTIONS, emotion_vector, full_vector
+from ..direction.emotions import EMOTIONS, emotion_vector, full_vector
 from ..shared.spaces import ARKIT55
 
 MAX_INTENSITY = 1.5
@@ -83,7 +83,7 @@ class Direction:
         start: tuple[float, ...] | None = None,
         ending: Ending = "rest",
     ) -> Direction:
-        """A direction by names of `generator.emotions.EMOTION_NAMES`; KeyError for another name."""
+        """A direction by names of `generator.direction.emotions.EMOTION_NAMES`; KeyError for another name."""
         goal = None if towards is None else tuple(float(w) for w in emotion_vector(towards))
         felt = tuple(float(w) for w in emotion_vector(emotion))
         return cls(felt, goal, intensity, energy, role, seconds, start, ending)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..emotions import EMOTIONS
+from ..direction.emotions import EMOTIONS
 from .curves import Floats
 from .recipes import COMPOUNDS, MANNERS, VARIANTS, Manner, Numbers, Variant
 

@@ -12,12 +12,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ..datasets import Direction
-from ..emotions import full_vector
+from ..direction.emotions import full_vector
+from ..engine.moments import Moments
 from ..errors import DataError
-from ..moments import Moments
 from ..shared.spaces import SPACES, Space
 from ..shared.timeline import Timeline
+from .datasets import Direction
 from .direction import Direction as ActingDirection
 from .teacher import TEACHER_VERSION, Acted, act_timed
 from .texts import SPLITS

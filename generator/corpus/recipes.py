@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..emotions import EMOTIONS
+from ..direction.emotions import EMOTIONS
 
 Track = tuple[tuple[float, float], ...]
 

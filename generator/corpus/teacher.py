@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ..emotions import BASIC_EMOTIONS, EMOTIONS
+from ..direction.emotions import BASIC_EMOTIONS, EMOTIONS
 from ..shared.composing import whole_face
 from ..shared.spaces import ARKIT55
 from ..shared.timeline import Timeline

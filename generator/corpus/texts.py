@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ..emotions import EMOTION_NAMES, EMOTIONS, basic_weights, emotion_vector
+from ..direction.emotions import EMOTION_NAMES, EMOTIONS, basic_weights, emotion_vector
 from ..errors import DataError
 
 SPLITS: Final = ("train", "dev", "test")

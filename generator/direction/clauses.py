@@ -7,7 +7,7 @@ import re
 from itertools import pairwise
 from typing import Final
 
-from ..line_statistics import words_and_syllables
+from .spelling import words_and_syllables
 
 #: Longest speech, in seconds, that is performed in one go (with its silences it fills the ten seconds that checkpoints
 #: have learned); a longer line is cut into passages of at most `PASSAGE_SECONDS`.

@@ -7,15 +7,15 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from ..emotions import EMOTION_NAMES
 from ..errors import InputError
+from .emotions import EMOTION_NAMES
 from .vocabulary import DEGREES, EMOTION_WORDS, MANNERS, mixture_name, stems
 
 _NAME: Final = r"([A-Za-z][A-Za-z_\- ]*?)\s*(-?\d+(?:[.,]\d+)?)?"
 _ARROW: Final = re.compile(rf"\s*{_NAME}\s*(?:(?:->|→)\s*{_NAME}\s*)?")
 _PLUS: Final = re.compile(rf"\s*{_NAME}\s*\+\s*{_NAME}\s*")
 _FRAME: Final = re.compile(r"^(?:with|in|out of|full of|still|now|more)\s+(?:an?\s+)?|\s+(?:voice|tone|look|face)$")
-#: The largest intensity a request may have (`generator.requests.MAX_INTENSITY`).
+#: The largest intensity a request may have (`generator.direction.requests.MAX_INTENSITY`).
 _MAX_INTENSITY: Final = 1.5
 
 

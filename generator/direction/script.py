@@ -11,11 +11,11 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..emotions import EMOTIONS, emotion_vector
-from ..requests import MAX_INTENSITY, LineRequest
 from .brackets import SILENCE, Direction, read_directions
 from .clauses import split_clauses, split_sentences
+from .emotions import EMOTIONS, emotion_vector
 from .notation import Meaning
+from .requests import MAX_INTENSITY, LineRequest
 from .turning import steady_emotions
 
 #: Who decided an emotion: the request, a stage direction, or the words.

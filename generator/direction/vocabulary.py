@@ -10,7 +10,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
-from ..emotions import COMPOUND_EMOTIONS, EMOTION_NAMES
+from .emotions import COMPOUND_EMOTIONS, EMOTION_NAMES
 
 #: Emotion, factor of the intensity, words.
 _EMOTION_ROWS: Final = (

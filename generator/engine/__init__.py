@@ -17,8 +17,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..conditioning import Condition
-from ..config import ModelConfig, PerformConfig
+from .conditioning import Condition
+from .config import ModelConfig, PerformConfig
 
 Floats = npt.NDArray[np.float32]
 #: A condition in arrays of numpy.
@@ -67,7 +67,7 @@ class Engine(Protocol):
         """Features of ``lines``, padded to the longest."""
 
     def emotions(self, lines: list[str]) -> Floats:
-        """Calibrated probabilities of `generator.emotions.EMOTIONS`, (B, 14).
+        """Calibrated probabilities of `generator.direction.emotions.EMOTIONS`, (B, 14).
 
         Raises:
             CheckpointError: the checkpoint reads none.

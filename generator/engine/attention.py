@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Attention one step at a time, and feed-forward: the decoder's blocks, equal to those of `generator.layers`.
+"""Attention one step at a time, and feed-forward: the decoder's blocks, equal to those of `generator.model.layers`.
 
 Shapes: B takes, which are columns, D width, H heads, N steps, S text tokens.
 """

@@ -11,11 +11,11 @@ from typing import Final
 
 import numpy as np
 
-from ..config import ModelConfig, PerformConfig
-from ..emotions import EMOTIONS
+from ..direction.emotions import EMOTIONS
 from ..errors import CheckpointError, EnvironmentProblem
 from . import ArrayCondition, Floats, OnStep, TextFeatures
 from .arrays import Array, check_finite, check_shapes, read_arrays, read_weights
+from .config import ModelConfig, PerformConfig
 from .decoder import Decoder, within
 from .encoder import BertConfig, Encoder, is_bert, tuned_layers
 from .files import (
@@ -128,7 +128,7 @@ class NumpyEngine:
         return TextFeatures(hidden, mask, position)
 
     def emotions(self, lines: list[str]) -> Floats:
-        """Calibrated probabilities of `generator.emotions.EMOTIONS`, (B, 14)."""
+        """Calibrated probabilities of `generator.direction.emotions.EMOTIONS`, (B, 14)."""
         if self._emotion is None:
             raise CheckpointError(
                 f"The checkpoint in {self.settings.folder} reads no emotions from words; name the emotion of each line."

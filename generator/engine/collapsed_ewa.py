@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Expression-wise Attention (paper section 3) in the few numbers that it collapses to; derived in `generator.ewa`.
+"""Expression-wise Attention (paper section 3) in the few numbers that it collapses to, see `generator.model.ewa`.
 
 Shapes: J jaw channels, C channels, D token width, H heads, B takes.
 """
@@ -22,7 +22,7 @@ class CollapsedEwa:
     """The jaw looks at the other channels of its frame and is shifted by what it sees.
 
     Args:
-        weights: those of a `generator.ewa.EwA`.
+        weights: those of a `generator.model.ewa.EwA`.
         jaw: columns of the jaw channels.
         channels: C.
         width, heads: D and H.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The conditional variational autoregressive decoder (paper section 3), performing in NumPy.
 
-Equal to `generator.model.CTEG.decode_step` in a loop, within rounding. What does not change from step to step is
+Equal to `generator.model.cteg.CTEG.decode_step` in a loop, within rounding. What does not change from step to step is
 computed before the first one: what each step is told, positions, keys and values of the text.
 
 Shapes: B takes, which are columns of most arrays, N decoder steps, P frames per step, C channels, D model width, Z
@@ -16,13 +16,13 @@ from typing import Final
 
 import numpy as np
 
-from ..conditioning import DIRECTION, FOURIER, fourier, step_width
-from ..config import ModelConfig
 from ..shared.spaces import SPACES
 from . import ArrayCondition, OnStep, check_draws
 from .arrays import Array, Floats, check_shapes, widened
 from .attention import Attention, FeedForward, Past, Text, attention_shapes, feed_forward_shapes
 from .collapsed_ewa import CollapsedEwa
+from .conditioning import DIRECTION, FOURIER, fourier, step_width
+from .config import ModelConfig
 from .numerics import linear, norm
 
 #: Limits of the prior's log variance.
@@ -100,7 +100,7 @@ class Decoder:
 
     Args:
         config: its shape.
-        weights: those of a `generator.model.CTEG`; what only training needs may be absent.
+        weights: those of a `generator.model.cteg.CTEG`; what only training needs may be absent.
 
     Raises:
         ValueError: a weight is missing or has another shape.

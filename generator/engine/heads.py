@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The emotion that words carry, in NumPy. Equal to `generator.heads.EmotionClassifier` within rounding."""
+"""The emotion that words carry, in NumPy. Equal to `generator.model.heads.EmotionClassifier` within rounding."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class EmotionClassifier:
     """Which emotions the words of a line carry, as calibrated probabilities over K emotions.
 
     Args:
-        weights: those of a `generator.heads.EmotionClassifier`.
+        weights: those of a `generator.model.heads.EmotionClassifier`.
         shape: of the head.
         text_width: W of the text features.
         emotions: K.

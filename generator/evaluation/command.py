@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Write the report and print its tables."""
-    from ..checkpoint import DEFAULT_CHECKPOINT
+    from ..model.checkpoint import DEFAULT_CHECKPOINT
     from ..performing.devices import leave_cores_to_others
     from .evaluate import evaluate
     from .lines import Settings

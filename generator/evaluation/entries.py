@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from ..baselines import load_baseline
 from ..baselines.checkpoint import FORMAT as BASELINE_FORMAT
-from ..data_source import DataSource
-from ..datasets import Performances
+from ..corpus.datasets import Performances
 from ..errors import CheckpointError, InputError
 from ..paper.checkpoint import PAPER_FORMAT
 from ..performing.devices import choose_device
 from ..shared.spaces import ARKIT55
+from ..training.data_source import DataSource
 from .lines import Settings, pure_indices
 from .paper_system import PaperSystem
 from .rollouts import Entry, checkpoint_identity, data_identity
@@ -81,7 +81,7 @@ def checkpoints(folders: Sequence[Path], space: str, settings: Settings) -> Iter
 
 def untrained(train: Performances, settings: Settings, folder: Path) -> Iterator[Entry]:
     """What needs no training, fitted to ``train``; ``folder`` keeps the text features."""
-    from ..text import DEFAULT_ENCODER
+    from ..model.text import DEFAULT_ENCODER
 
     identity, encoder = data_identity(train), settings.text_encoder or DEFAULT_ENCODER
     features = folder / f"text-features-{_digest(identity, encoder)[:16]}.npy"

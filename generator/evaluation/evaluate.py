@@ -12,12 +12,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..clips import write_atomically
-from ..data_source import DataSource
-from ..datasets import Performances
-from ..emotions import full_vector
+from ..corpus.datasets import Performances
+from ..direction.emotions import full_vector
 from ..errors import InputError
-from ..text import DEFAULT_ENCODER
+from ..model.text import DEFAULT_ENCODER
+from ..performing.clips import write_atomically
+from ..training.data_source import DataSource
 from . import entries, rollouts
 from .judge import Reference, frechet_floor, judge, judge_truth
 from .lines import Chosen, Settings, choose_lines, emotions_of, pure_indices, spread

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ..emotions import EMOTIONS
+from ..direction.emotions import EMOTIONS
 from ..engine.files import DEFAULT_CHECKPOINT
 from ..errors import DataError, GeneratorError
 from ..performing.load import load_engine

@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ..datasets import Performances
+from ..corpus.datasets import Performances
+from ..direction.requests import MAX_SEED, MAX_TEMPERATURE, clean_text
 from ..errors import DataError, InputError
-from ..requests import MAX_SEED, MAX_TEMPERATURE, clean_text
 from .systems import Asked
 
 #: Seeds of neighbouring lines lie this far apart, so a line has this many takes at most.

@@ -13,12 +13,12 @@ from typing import Final
 
 import torch
 
+from ..direction.requests import clean_text
 from ..errors import CheckpointError, InputError
 from ..paper.checkpoint import load_paper_checkpoint
 from ..paper.decoding import Stepper, decode, draw_noise
 from ..performing.devices import choose_device
 from ..performing.draws import STREAM_LATENT, TakeSeed
-from ..requests import clean_text
 from ..shared.spaces import FLAME53
 from .distances import Clip
 from .systems import Asked, Take

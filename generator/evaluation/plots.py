@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ..clips import write_atomically
-from ..emotions import EMOTIONS
+from ..direction.emotions import EMOTIONS
+from ..performing.clips import write_atomically
 from . import motion
 from .distances import Clip
 from .judge import Reference

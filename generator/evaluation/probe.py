@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from ..emotions import EMOTIONS
+from ..direction.emotions import EMOTIONS
 from .distances import Clip, mean
 from .motion import motion_features
 

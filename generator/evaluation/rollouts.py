@@ -16,17 +16,18 @@ from typing import IO, Any, Final
 import numpy as np
 from tqdm import tqdm
 
-from .. import __version__
-from ..clips import write_atomically
-from ..datasets import Performances
+from .. import PERFORMS, __version__
+from ..corpus.datasets import Performances
 from ..errors import DataError
+from ..performing.clips import write_atomically
 from ..shared.timeline import Timeline, TimelineError
 from .systems import Asked, System, Take
 
 #: Lines performed together and kept in one file: what an interruption can cost.
 _PART: Final = 16
-#: Folders of the generator that decide what a take looks like, beside the modules at its top.
-_PERFORMING: Final = ("baselines", "corpus", "direction", "paper", "performing", "shared", "speech")
+#: Folders of the generator that decide what a take looks like, beside the modules at its top and the weights, which a
+#: system's identity names.
+_PERFORMING: Final = ("baselines", "corpus", *(room for room in PERFORMS if room not in ("checkpoints", "encoders")))
 #: Performances whose frames go into `data_identity`.
 _SAMPLED: Final = 256
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
-from ..datasets import Direction, Performances
-from ..emotions import EMOTION_NAMES, EMOTIONS, emotion_vector
+from ..corpus.datasets import Direction, Performances
+from ..direction.emotions import EMOTION_NAMES, EMOTIONS, emotion_vector
+from ..direction.requests import MAX_ENERGY, MAX_INTENSITY, MAX_TAKES, MIN_ENERGY, LineRequest
 from ..errors import DataError, InputError
-from ..requests import MAX_ENERGY, MAX_INTENSITY, MAX_TAKES, MIN_ENERGY, LineRequest
 from ..shared.composing import whole_face
 from ..shared.spaces import ARKIT55
 from ..shared.timeline import Timeline
 from .distances import Clip
 
 if TYPE_CHECKING:
-    from ..clips import Clips
+    from ..performing.clips import Clips
 
 
 @dataclass(frozen=True)

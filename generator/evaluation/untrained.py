@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from ..clips import write_atomically
-from ..datasets import Performances
-from ..emotions import EMOTIONS
+from ..corpus.datasets import Performances
+from ..direction.emotions import EMOTIONS
+from ..performing.clips import write_atomically
 from ..shared.easing import minimum_jerk
 from .distances import Clip
 from .lines import emotions_of, pure_indices
@@ -145,8 +145,8 @@ class NearestText:
 
     def __init__(self, train: Performances, encoder: str, cache: Path, device: str = "cpu") -> None:
         """``encoder`` as `TextEncoder.load` takes it; the train lines' features are kept in the file ``cache``."""
+        from ..model.text import TextEncoder
         from ..performing.devices import choose_device
-        from ..text import TextEncoder
 
         self._train = train
         self._encoder = TextEncoder.load(encoder, choose_device(device))

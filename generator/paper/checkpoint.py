@@ -27,12 +27,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ..clips import write_atomically
 from ..errors import CheckpointError, EnvironmentProblem
-from ..pretrained import ENCODER_FILES, SETTINGS_FILE, TOKENIZER_FILE, VOCABULARY_FILE, WEIGHTS_FILE, why
-from ..released.emoava import MEAN_FILE
-from ..text import TextEncoder
+from ..model.pretrained import ENCODER_FILES, SETTINGS_FILE, TOKENIZER_FILE, VOCABULARY_FILE, WEIGHTS_FILE, why
+from ..model.text import TextEncoder
+from ..performing.clips import write_atomically
 from .config import PaperConfig
+from .emoava import MEAN_FILE
 from .model import PaperCTEG
 
 #: What ``config.json`` calls the format, and its version.

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..layers import Attention
+from ..model.layers import Attention
 from .batches import Marker
 from .config import PaperConfig
 from .model import SECOND_SAMPLE_DEVIATION, PaperCTEG, PaperLayer
@@ -366,7 +366,7 @@ class TextAttention:
 
 
 class EwaStepper:
-    """Expression-wise Attention by its collapsed form (`generator.ewa`), for one frame per row.
+    """Expression-wise Attention by its collapsed form (`generator.model.ewa`), for one frame per row.
 
     The variance in it, s^T Q s + eps with s = (x, means of H heads, 1), is the squared length of R s where R^T R is Q
     with eps added to its last entry.

@@ -3,7 +3,7 @@
 
 EwA, then per decoder layer: causal self-attention, text cross-attention and LTA, the recognition and prior
 networks, the latent, a second text cross-attention, a feed-forward network, and the branch of latent
-guidance. It shares its blocks with `generator.model`; what differs and why: docs/model.md.
+guidance. It shares its blocks with `generator.model.cteg`; what differs and why: docs/model.md.
 
 Shapes: B clips, T decoder positions, E channels, D model width, S text tokens, L layers, H heads.
 """
@@ -18,9 +18,9 @@ from typing import Final, Literal
 import torch
 from torch import Tensor, nn
 
-from ..distributions import Gaussian
-from ..ewa import EwA
-from ..layers import Attention, FeedForward, sinusoid
+from ..model.distributions import Gaussian
+from ..model.ewa import EwA
+from ..model.layers import Attention, FeedForward, sinusoid
 from .batches import Marker, PaperBatch
 from .config import PaperConfig
 

@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ..conditioning import condition_of, steps_of
+from ..direction.requests import Origin
 from ..engine import Engine
-from ..requests import Origin
+from ..engine.conditioning import condition_of, steps_of
 from ..shared.easing import minimum_jerk
 from ..shared.spaces import SPACES
 from .draws import Draws, TakeSeed

@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from ..direction.brackets import SILENCE
 from ..direction.nearest import NearestDirection
+from ..direction.requests import MAX_LINE_SECONDS, LineRequest
 from ..direction.script import Part, write_script
 from ..engine import Engine
 from ..errors import InputError
-from ..requests import MAX_LINE_SECONDS, LineRequest
 from ..shared.spaces import SPACES
 from ..shared.timeline import LANGUAGES, Timeline
 from ..speech.language import guess

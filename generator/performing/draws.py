@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ..config import ModelConfig, PerformConfig
+from ..engine.config import ModelConfig, PerformConfig
 
 #: Streams of random numbers that a take's seed opens (see `TakeSeed.rng`).
 STREAM_LATENT, STREAM_LENGTH = 0, 1

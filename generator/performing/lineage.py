@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from ..requests import Origin
+from ..direction.requests import Origin
 
 T = TypeVar("T")
 

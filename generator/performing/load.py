@@ -50,8 +50,8 @@ def load_performer(
             performer = CtegPerformer(engine, folder.name, layered=layered)
         case "cteg-paper":
             from ..paper.checkpoint import load_paper_checkpoint
-            from ..paper.performer import PaperPerformer
             from .devices import choose_device
+            from .paper import PaperPerformer
 
             paper = load_paper_checkpoint(folder, choose_device(device))
             performer = PaperPerformer(paper, precision)
@@ -74,7 +74,7 @@ def load_engine(folder: Path = DEFAULT_CHECKPOINT, device: str = "auto") -> tupl
         except NeedsTorch:
             if find_spec("torch") is None:
                 raise
-    from ..engine.torch_engine import TorchEngine
+    from ..model.torch_engine import TorchEngine
     from .devices import choose_device
 
     engine = TorchEngine.load(folder, choose_device(device))

@@ -15,10 +15,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ..conditioning import Asked
 from ..direction.brackets import SILENCE
 from ..direction.script import Part
-from ..moments import Moments
+from ..engine.conditioning import Asked
+from ..engine.moments import Moments
 from ..shared.easing import minimum_jerk
 from ..shared.timeline import Timeline
 from ..speech.reading import QUESTION_WORDS

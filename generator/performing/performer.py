@@ -12,12 +12,12 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..clips import Clips
+from ..direction.requests import LineRequest
 from ..direction.script import Part
 from ..errors import GeneratorError, InputError
-from ..requests import LineRequest
 from ..shared.spaces import Space
 from ..shared.timeline import Timeline
+from .clips import Clips
 from .draws import TakeSeed
 from .spread import most_different
 

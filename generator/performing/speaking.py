@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 
 from ..direction.brackets import SILENCE
+from ..direction.requests import MAX_LINE_SECONDS, LineRequest, Origin
 from ..direction.script import Part
 from ..errors import InputError
-from ..requests import MAX_LINE_SECONDS, LineRequest, Origin
 from ..shared.timeline import Timeline
 from ..speech.reading import ReadWord, Script, language_of, read_line
 from ..speech.timing import completed, fitted, silent_beat, time_line

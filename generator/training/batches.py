@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..clips import write_atomically
-from ..conditioning import Asked, Condition, condition_of
-from ..config import ModelConfig
-from ..datasets import Performances
-from ..emotions import EMOTIONS
+from ..corpus.datasets import Performances
+from ..direction.emotions import EMOTIONS
+from ..engine.conditioning import Asked, Condition, condition_of
+from ..engine.config import ModelConfig
 from ..errors import DataError
-from ..text import TextEncoder
+from ..model.text import TextEncoder
+from ..performing.clips import write_atomically
 
 #: Where a data set does not say what a performance shows.
 UNKNOWN: Final = np.eye(len(EMOTIONS), dtype=np.float32)[0]

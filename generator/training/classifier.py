@@ -17,12 +17,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from ..checkpoint import read_reader, write_reader
 from ..corpus.texts import WITHHELD, Line, builtin_lines, everyday_lines, split_of, written_lines
-from ..emotions import EMOTIONS
+from ..direction.emotions import EMOTIONS
 from ..errors import DataError
-from ..heads import INNER, MOST_TUNED, EmotionHead, EmotionReader
-from ..text import TextEncoder
+from ..model.checkpoint import read_reader, write_reader
+from ..model.heads import INNER, MOST_TUNED, EmotionHead, EmotionReader
+from ..model.text import TextEncoder
 from .loop import Options, Trainer
 from .recipe import Recipe, Terms, warm_cosine
 

@@ -13,8 +13,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from ..data_source import DataSource
 from ..errors import InputError
+from .data_source import DataSource
 
 #: How long processes wait for the first one, which reads all lines of the data.
 _PATIENCE: Final = timedelta(hours=4)

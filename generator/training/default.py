@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..checkpoint import PERFORMANCE, WHOLE, Checkpoint, load_checkpoint, save_checkpoint
-from ..config import ModelConfig, PerformConfig
+from ..corpus.datasets import Performances
 from ..corpus.reader import Corpus
-from ..datasets import Performances
+from ..engine.config import ModelConfig, PerformConfig
 from ..errors import InputError
-from ..model import CTEG, InputNoise
-from ..text import TextEncoder
+from ..model.checkpoint import PERFORMANCE, WHOLE, Checkpoint, load_checkpoint, save_checkpoint
+from ..model.cteg import CTEG, InputNoise
+from ..model.text import TextEncoder
 from .batches import Batch, Batches, FeatureStore, Whole, channel_motion, channel_scale, require_clips
 from .classifier import Labelled, ReaderSettings, fit_emotion_reader
 from .objective import Weights, compute, input_noise

@@ -13,11 +13,11 @@ from typing import Any, Final, Literal
 
 import torch
 
-from ..checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
-from ..data_source import DataSource, Kind
-from ..datasets import Performances
+from ..corpus.datasets import Performances
 from ..errors import CheckpointError, InputError
-from ..text import DEFAULT_ENCODER, MAX_TOKENS, TextEncoder
+from ..model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+from ..model.text import DEFAULT_ENCODER, MAX_TOKENS, TextEncoder
+from .data_source import DataSource, Kind
 from .recipe import Recipe
 
 ModelName = Literal["default", "paper", "lstm", "vq"]
@@ -51,7 +51,7 @@ def _model(name: ModelName) -> _Model:
     """A model's classes; imported here, so that a run loads what it needs."""
     match name:
         case "default":
-            from ..config import ModelConfig
+            from ..engine.config import ModelConfig
             from .default import FINE_TUNING, DefaultRecipe, DefaultSettings
 
             return _Model(DefaultRecipe, DefaultSettings, ModelConfig, FINE_TUNING)

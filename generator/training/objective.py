@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..model import CTEG, InputNoise, StepOutput
+from ..model.cteg import CTEG, InputNoise, StepOutput
 from .batches import Batch
 
 

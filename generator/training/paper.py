@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..datasets import Performances
+from ..corpus.datasets import Performances
 from ..errors import InputError
+from ..model.text import TextEncoder
 from ..paper.batches import PaperBatch, collate
 from ..paper.config import PaperConfig
 from ..paper.model import PaperCTEG
-from ..paper.objective import learning_rate as noam
-from ..paper.objective import losses, optimiser
 from ..shared.spaces import FLAME53
-from ..text import TextEncoder
 from .batches import FeatureStore, blocks, require_clips, similar_lengths
+from .paper_objective import learning_rate as noam
+from .paper_objective import losses, optimiser
 from .recipe import Precision, Recipe, Terms, take_rows, take_weights
 
 if TYPE_CHECKING:

@@ -41,9 +41,9 @@ def run(options: argparse.Namespace) -> None:
 
     import torch
 
-    from ..checkpoint import load_checkpoint
+    from ..model.checkpoint import load_checkpoint
+    from ..model.text import TextEncoder
     from ..performing.devices import choose_device
-    from ..text import TextEncoder
     from .classifier import Labelled, ReaderSettings
     from .default import refit_emotion
 

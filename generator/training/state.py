@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from ..clips import write_atomically
 from ..errors import CheckpointError, InputError
+from ..performing.clips import write_atomically
 
 #: The state file in a run folder.
 STATE: Final = "state.safetensors"

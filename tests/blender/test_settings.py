@@ -16,7 +16,7 @@ import blender_cteg
 from blender_cteg import preferences
 from blender_cteg.settings import SETTINGS, chosen, request
 from blender_cteg.worker.locate import LocateError
-from generator import requests
+from generator.direction import requests
 
 OLD = Path(__file__).parent / "data" / "scene_0_1_0.blend"
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from generator.clips import write_atomically
-from generator.released.emoava import MEAN_FILE, STD_FILE, frames_file, text_file
+from generator.paper.emoava import MEAN_FILE, STD_FILE, frames_file, text_file
+from generator.performing.clips import write_atomically
 from generator.shared.spaces import FLAME53
 
 #: Few enough for a training step or two.

@@ -18,14 +18,14 @@ from generator.baselines.data import BaselineBatch, Lines
 from generator.baselines.lstm import LstmRecipe, LstmRegressor, LstmSettings
 from generator.baselines.recipe import BaselineRecipe
 from generator.baselines.vq import VqObjective, VqPerformer, VqRecipe, VqSettings, code_perplexity
+from generator.corpus.datasets import Direction
 from generator.corpus.teacher import perform
-from generator.datasets import Direction
-from generator.emotions import emotion_weights, full_vector
+from generator.direction.emotions import emotion_weights, full_vector
 from generator.errors import CheckpointError, DataError, InputError
+from generator.model.text import TextEncoder
+from generator.paper.emoava import open_emoava
 from generator.performing.draws import TakeSeed
-from generator.released.emoava import open_emoava
 from generator.shared.spaces import ARKIT55, FLAME53, Space
-from generator.text import TextEncoder
 from generator.training.loop import Options, Trainer
 from tests.generator.made_emoava import make_emoava_like
 

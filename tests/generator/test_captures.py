@@ -17,12 +17,12 @@ from generator.captures.live_link import Recording, find_recordings, read_record
 from generator.captures.made import MADE_LINES, make_captures, write_recording
 from generator.captures.resample import to_clip_rate
 from generator.captures.splits import assign_splits
-from generator.clips import Clips
 from generator.corpus.teacher import perform
-from generator.data_source import DataSource
-from generator.emotions import emotion_weights
+from generator.direction.emotions import emotion_weights
 from generator.errors import DataError, EnvironmentProblem
+from generator.performing.clips import Clips
 from generator.shared.spaces import ARKIT55
+from generator.training.data_source import DataSource
 
 LABELLED = tuple((text, emotion or "neutral") for text, emotion in MADE_LINES)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from generator.clips import Clips, write_atomically
 from generator.errors import InputError
+from generator.performing.clips import Clips, write_atomically
 from generator.shared.spaces import ARKIT55
 
 #: Of two takes.

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from generator.conditioning import Asked
-from generator.config import ModelConfig, PerformConfig
+from generator.direction.emotions import emotion_vector
+from generator.direction.requests import LineRequest
 from generator.direction.script import Part
-from generator.emotions import emotion_vector
+from generator.engine.conditioning import Asked
+from generator.engine.config import ModelConfig, PerformConfig
 from generator.errors import InputError
 from generator.performing.continuity import Performance, perform_all
 from generator.performing.cteg import CtegPerformer
@@ -19,7 +20,6 @@ from generator.performing.draws import Draws, TakeSeed
 from generator.performing.load import load_performer
 from generator.performing.passages import Passage, passages
 from generator.performing.spread import drawn_for, most_different
-from generator.requests import LineRequest
 from generator.shared.composing import whole_face
 from generator.shared.spaces import ARKIT55
 

@@ -24,7 +24,7 @@ from generator.corpus.texts import (
     split_of,
     unique,
 )
-from generator.emotions import BASIC_EMOTIONS, EMOTIONS
+from generator.direction.emotions import BASIC_EMOTIONS, EMOTIONS
 from generator.errors import DataError
 from generator.shared.spaces import ARKIT55
 

@@ -10,15 +10,15 @@ import pytest
 
 from generator.direction.brackets import read_directions
 from generator.direction.clauses import PASSAGE_SECONDS, speech_seconds, split_clauses, split_sentences
+from generator.direction.emotions import BASIC_EMOTIONS, EMOTION_NAMES, emotion_vector
 from generator.direction.nearest import NearestDirection
 from generator.direction.notation import Meaning, read_notation, read_words
+from generator.direction.requests import LineRequest, clean_text
 from generator.direction.script import write_script
 from generator.direction.turning import steady_emotions
 from generator.direction.vocabulary import EMOTION_WORDS, MANNERS
-from generator.emotions import BASIC_EMOTIONS, EMOTION_NAMES, emotion_vector
 from generator.errors import InputError
-from generator.requests import LineRequest, clean_text
-from generator.text import TextEncoder
+from generator.model.text import TextEncoder
 
 #: Directions that are not in the vocabulary, and the emotions a director would accept.
 UNLISTED = {

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 
 from generator.errors import DataError
-from generator.released.emoava import open_emoava
+from generator.paper.emoava import open_emoava
 from tests.generator.made_emoava import make_emoava_like
 
 

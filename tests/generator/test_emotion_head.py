@@ -15,8 +15,6 @@ from safetensors.torch import load_file, save_file
 from tiny import write_bert
 
 from generator.__main__ import main
-from generator.checkpoint import READER_FILE, Checkpoint, load_checkpoint, save_checkpoint, write_reader
-from generator.config import ModelConfig
 from generator.corpus.build import build_corpus
 from generator.corpus.reader import Corpus
 from generator.corpus.texts import (
@@ -28,12 +26,14 @@ from generator.corpus.texts import (
     split_of,
     written_lines,
 )
-from generator.emotions import EMOTIONS
+from generator.direction.emotions import EMOTIONS
+from generator.engine.config import ModelConfig
 from generator.errors import CheckpointError, DataError
 from generator.evaluation import implied
-from generator.heads import EmotionClassifier, EmotionHead, EmotionReader
-from generator.model import CTEG
-from generator.text import TextEncoder
+from generator.model.checkpoint import READER_FILE, Checkpoint, load_checkpoint, save_checkpoint, write_reader
+from generator.model.cteg import CTEG
+from generator.model.heads import EmotionClassifier, EmotionHead, EmotionReader
+from generator.model.text import TextEncoder
 from generator.training import classifier
 from generator.training.classifier import Labelled, LineBatches, ReaderRecipe, ReaderSettings, fit_emotion_reader, judge
 from generator.training.loop import Options, Trainer

@@ -14,21 +14,21 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from generator.checkpoint import Checkpoint, save_checkpoint
-from generator.conditioning import Asked, condition_of
-from generator.config import ModelConfig
-from generator.emotions import EMOTIONS
+from generator.direction.emotions import EMOTIONS
 from generator.engine import ArrayCondition, Engine, Floats
 from generator.engine.arrays import read_arrays
 from generator.engine.builtin import NumpyEngine
+from generator.engine.conditioning import Asked, condition_of
+from generator.engine.config import ModelConfig
 from generator.engine.decoder import Decoder, within
-from generator.engine.torch_engine import TorchEngine
+from generator.engine.moments import Moments
 from generator.errors import CheckpointError, EnvironmentProblem
-from generator.heads import EmotionHead, EmotionReader
-from generator.model import CTEG
-from generator.moments import Moments
+from generator.model.checkpoint import Checkpoint, save_checkpoint
+from generator.model.cteg import CTEG
+from generator.model.heads import EmotionHead, EmotionReader
+from generator.model.text import TextEncoder
+from generator.model.torch_engine import TorchEngine
 from generator.shared.spaces import ARKIT55
-from generator.text import TextEncoder
 from tests.generator.tiny import WORDS, write_bert
 
 ROOT = Path(__file__).resolve().parents[2]

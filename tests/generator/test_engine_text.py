@@ -20,8 +20,8 @@ from generator.engine.files import DEFAULT_ENCODER, EIGHT_BITS, EIGHT_BITS_SHA25
 from generator.engine.numerics import gelu
 from generator.engine.tokens import WordPiece
 from generator.errors import EnvironmentProblem
-from generator.pretrained import load_model
-from generator.text import TextEncoder
+from generator.model.pretrained import load_model
+from generator.model.text import TextEncoder
 from tools.encoder.quantise import quantised, write
 
 #: Collections of lines that people wrote, beside the repository.

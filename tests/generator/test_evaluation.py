@@ -17,12 +17,10 @@ import torch
 
 from generator.baselines.checkpoint import save_baseline
 from generator.baselines.lstm import LstmRegressor
-from generator.checkpoint import Checkpoint, save_checkpoint
-from generator.config import ModelConfig
 from generator.corpus.build import build_corpus
-from generator.data_source import DataSource
-from generator.datasets import Direction
-from generator.emotions import EMOTIONS, emotion_weights, full_vector
+from generator.corpus.datasets import Direction
+from generator.direction.emotions import EMOTIONS, emotion_weights, full_vector
+from generator.engine.config import ModelConfig
 from generator.errors import CheckpointError, DataError, InputError
 from generator.evaluation import rollouts
 from generator.evaluation.entries import row_names
@@ -33,11 +31,13 @@ from generator.evaluation.rollouts import Entry, checkpoint_identity, data_ident
 from generator.evaluation.systems import Asked, CheckpointSystem, GroundTruth, Take, spoken
 from generator.evaluation.teacher_forced import paper_perplexity
 from generator.evaluation.untrained import CorpusMean, NearestText, RandomSequence, ShuffledFrames, StaticPose
-from generator.heads import EmotionHead, EmotionReader
-from generator.model import CTEG
+from generator.model.checkpoint import Checkpoint, save_checkpoint
+from generator.model.cteg import CTEG
+from generator.model.heads import EmotionHead, EmotionReader
 from generator.shared.spaces import ARKIT55
 from generator.speech.reading import read_line
 from generator.speech.timing import time_line
+from generator.training.data_source import DataSource
 from tests.generator.made_emoava import make_emoava_like
 from tests.generator.tiny import write_bert, write_paper
 

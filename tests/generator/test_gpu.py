@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from generator.direction.requests import LineRequest
 from generator.paper.decoding import Stepper, decode, draw_noise
 from generator.performing.devices import available_devices
 from generator.performing.load import load_performer
-from generator.requests import LineRequest
 from tests.generator.paper_model import SMALL, make_clips, make_line, make_model
 
 GPUS = [device for device in available_devices() if device != "cpu"]

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from generator.conditioning import ENDINGS, ROLES, Asked, Condition, condition_of, step_width
-from generator.config import ModelConfig, PerformConfig
-from generator.distributions import Gaussian, Mixture
-from generator.emotions import EMOTIONS
-from generator.model import CTEG, ExpressionWiseAttention, InputNoise
-from generator.moments import MOMENTS, Moments
+from generator.direction.emotions import EMOTIONS
+from generator.engine.conditioning import ENDINGS, ROLES, Asked, Condition, condition_of, step_width
+from generator.engine.config import ModelConfig, PerformConfig
+from generator.engine.moments import MOMENTS, Moments
+from generator.model.cteg import CTEG, ExpressionWiseAttention, InputNoise
+from generator.model.distributions import Gaussian, Mixture
 from generator.performing.draws import Draws, TakeSeed
 from generator.performing.terminator import end_at_standard_face
 from generator.shared.spaces import ARKIT55

@@ -19,19 +19,19 @@ import torch
 from safetensors.torch import load_file
 
 from generator.__main__ import main
+from generator.direction.requests import Branch, LineRequest, Vary
 from generator.errors import CheckpointError, InputError
+from generator.model.text import TextEncoder
 from generator.paper.checkpoint import PaperCheckpoint, load_paper_checkpoint, save_paper_checkpoint
 from generator.paper.config import PaperConfig
 from generator.paper.decoding import Stepper, decode, draw_noise
 from generator.paper.model import PaperCTEG
-from generator.paper.performer import PaperPerformer
 from generator.performing.cteg import CtegPerformer
 from generator.performing.draws import STREAM_LATENT, TakeSeed
 from generator.performing.load import load_performer
+from generator.performing.paper import PaperPerformer
 from generator.performing.terminator import end_at_standard_face
-from generator.requests import Branch, LineRequest, Vary
 from generator.shared.spaces import FLAME53
-from generator.text import TextEncoder
 from tests.generator.tiny import write_bert, write_paper
 
 LINE = "You kept it?"

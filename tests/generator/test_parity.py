@@ -14,13 +14,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from scipy.stats import norm
 
-from generator.distributions import Gaussian
 from generator.evaluation.perplexity import box_log_probability, corner_probability, cppl, cppl_box
+from generator.model.distributions import Gaussian
 from generator.paper.batches import Marker, PaperBatch, collate
 from generator.paper.config import REFERENCE_QUIRKS, PaperConfig
 from generator.paper.model import PaperCTEG, PaperOutput
-from generator.paper.objective import losses
-from generator.paper.released import from_released_state, our_name, released_text_encoder
+from generator.paper.released.names import from_released_state, our_name, released_text_encoder
+from generator.training.paper_objective import losses
 from tests.generator.paper_model import SMALL, make_clips, make_model, make_text
 from tests.parity import __main__ as command
 from tests.parity.checks import check_folder

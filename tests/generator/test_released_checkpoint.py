@@ -21,7 +21,7 @@ from transformers.models.bert.configuration_bert import BertConfig
 from transformers.models.bert.modeling_bert import BertModel
 
 from generator.errors import CheckpointError
-from generator.released.checkpoint import read_released_checkpoint
+from generator.paper.released.checkpoint import read_released_checkpoint
 
 PARITY = Path(__file__).resolve().parents[3] / "shared" / "parity"
 released_files = pytest.mark.skipif(not (PARITY / "checkpoint").is_dir(), reason="needs ../shared/parity")

@@ -20,7 +20,7 @@ from transformers.models.bert.modeling_bert import BertModel
 
 from generator.errors import CheckpointError, InputError
 from generator.paper.checkpoint import load_paper_checkpoint
-from generator.released import command
+from generator.paper.released import command
 from tests.parity.folder import Folder
 from tests.parity.serial import decode_serial
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from generator.direction.requests import Branch, LineRequest, Vary, clean_text
 from generator.errors import InputError
-from generator.requests import Branch, LineRequest, Vary, clean_text
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from generator.corpus.recipes import (
 )
 from generator.corpus.teacher import perform
 from generator.corpus.texts import builtin_lines
-from generator.emotions import COMPOUND_EMOTIONS, EMOTION_NAMES, EMOTIONS, emotion_vector
+from generator.direction.emotions import COMPOUND_EMOTIONS, EMOTION_NAMES, EMOTIONS, emotion_vector
 from generator.shared.spaces import ARKIT55
 from generator.speech.reading import CUES, INTERJECTIONS
 

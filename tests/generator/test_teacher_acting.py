@@ -14,7 +14,7 @@ from generator.corpus.plan import make_plan
 from generator.corpus.recipes import GESTURES, VARIANTS
 from generator.corpus.teacher import act, perform
 from generator.corpus.texts import builtin_lines
-from generator.emotions import (
+from generator.direction.emotions import (
     BASIC_EMOTIONS,
     EMOTION_NAMES,
     EMOTIONS,

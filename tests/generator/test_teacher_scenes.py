@@ -10,7 +10,7 @@ import pytest
 from generator.corpus.direction import Direction, Ending, Role
 from generator.corpus.teacher import Acted, act_timed
 from generator.corpus.utterance import Utterance
-from generator.emotions import EMOTIONS
+from generator.direction.emotions import EMOTIONS
 from generator.shared.spaces import ARKIT55
 from generator.speech.reading import read_line
 from generator.speech.timing import speak

@@ -21,8 +21,8 @@ from transformers.models.bert.configuration_bert import BertConfig
 from transformers.models.bert.modeling_bert import BertModel
 
 from generator.errors import EnvironmentProblem
-from generator.pretrained import find_encoder, load_model, read_settings
-from generator.text import DEFAULT_ENCODER, TextEncoder
+from generator.model.pretrained import find_encoder, load_model, read_settings
+from generator.model.text import DEFAULT_ENCODER, TextEncoder
 from tests.generator.tiny import WORDS, write_bert
 
 LINE = "You kept it?"
@@ -55,7 +55,8 @@ def test_the_default_encoder_equals_the_librarys() -> None:
 
 def test_the_default_encoder_needs_no_transformers(root: Path) -> None:
     program = (
-        "import sys; from generator.performing.load import load_performer; from generator.requests import LineRequest; "
+        "import sys; from generator.performing.load import load_performer; "
+        "from generator.direction.requests import LineRequest; "
         "load_performer(device='cpu').perform([LineRequest('No.', seconds=0.5).validated()]); "
         "print([name for name in ('transformers', 'huggingface_hub', 'torch._dynamo') if name in sys.modules])"
     )

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from generator.direction.requests import LineRequest, read_timeline
 from generator.direction.script import Part
 from generator.errors import InputError
 from generator.performing.speaking import say_parts
-from generator.requests import LineRequest, read_timeline
 from generator.shared.articulation import articulate
 from generator.shared.timeline import BILABIALS, VOWELS, Timeline, TimelineError
 from generator.speech.reading import read_line

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from generator.checkpoint import load_checkpoint, save_checkpoint
-from generator.config import ModelConfig
 from generator.corpus.build import build_corpus
 from generator.corpus.reader import Corpus
+from generator.direction.requests import LineRequest
+from generator.engine.config import ModelConfig
 from generator.errors import CheckpointError, DataError, InputError
+from generator.model.checkpoint import load_checkpoint, save_checkpoint
+from generator.model.text import TextEncoder
 from generator.performing.load import load_performer
-from generator.requests import LineRequest
-from generator.text import TextEncoder
 from generator.training.default import FINE_TUNING, DefaultRecipe, DefaultSettings
 from generator.training.loop import LOG, Options, Trainer
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from generator.corpus.build import build_corpus
-from generator.data_source import DataSource
+from generator.training.data_source import DataSource
 from generator.training.default import DefaultRecipe
 from generator.training.models import Choice, make_recipe
 from generator.training.paper import PaperRecipe

@@ -15,20 +15,20 @@ import torch
 
 from generator.corpus.build import build_corpus
 from generator.corpus.reader import Corpus
-from generator.data_source import DataSource
+from generator.direction.requests import LineRequest
 from generator.errors import InputError
-from generator.ewa import EwA
+from generator.model.ewa import EwA
+from generator.model.text import TextEncoder
 from generator.paper.checkpoint import load_paper_checkpoint
 from generator.paper.config import REFERENCE_QUIRKS, PaperConfig
-from generator.paper.objective import losses
+from generator.paper.emoava import open_emoava
 from generator.performing.load import load_performer
-from generator.released.emoava import open_emoava
-from generator.requests import LineRequest
-from generator.text import TextEncoder
 from generator.training import paper
+from generator.training.data_source import DataSource
 from generator.training.draws import Draws
 from generator.training.loop import LOG, Options, Trainer
 from generator.training.paper import PaperRecipe, PaperSettings
+from generator.training.paper_objective import losses
 
 CPU = torch.device("cpu")
 SMALL = PaperConfig(n_head=2, d_key=8, d_value=8, d_inner=32, max_positions=32)
@@ -180,7 +180,7 @@ def test_ewa_in_blocks_is_ewa_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(arguments[0]) <= 10
         return original(*arguments)
 
-    monkeypatch.setattr("generator.ewa._BLOCK", 10)
+    monkeypatch.setattr("generator.model.ewa._BLOCK", 10)
     monkeypatch.setattr(ewa, "_means_at_once", counted)
     for block, expected in zip(gradients(), at_once, strict=True):
         torch.testing.assert_close(block, expected)

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from generator.released.numpy_pickles import StoredArray, read_numpy_pickle
-from generator.released.unpickling import Items, Refusal, StandIn, read_pickle
+from generator.paper.released.numpy_pickles import StoredArray, read_numpy_pickle
+from generator.paper.released.unpickling import Items, Refusal, StandIn, read_pickle
 
 #: Like the tables for checkpoints: an ordered dictionary, a function, what may only be mentioned; stand-ins.
 NAMES: dict[str, Any] = {"collections.OrderedDict": Items, "builtins.len": lambda _: 5, "torch.float32": None}
@@ -182,7 +182,7 @@ def test_bombs_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
     read_pickle(PROTO + made + b"h\x00)\x81" * deep + b"b" * deep + b".", NAMES, CLASSES)
     # Doubled seventy times: two references each, never expanded.
     read_pickle(PROTO + b")" + b"q\x00h\x00\x86" * 70 + b".", {})
-    monkeypatch.setattr("generator.released.unpickling.MAX_READS", 1_000)
+    monkeypatch.setattr("generator.paper.released.unpickling.MAX_READS", 1_000)
     with pytest.raises(Refusal, match="more than 1,000 pickle instructions"):
         read_pickle(PROTO + b"K\x01" * 1_000 + b".", {})
 

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from generator.bert import BertConfig, weight_shapes
+from generator.model.bert import BertConfig, weight_shapes
+from generator.model.text import TextEncoder
 from generator.paper.checkpoint import PaperCheckpoint, save_paper_checkpoint
 from generator.paper.config import PaperConfig
 from generator.paper.model import PaperCTEG
-from generator.text import TextEncoder
 
 #: Every English word can be spelled with these.
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"ABC", *string.ascii_lowercase, *(f"##{c}" for c in string.ascii_letters),

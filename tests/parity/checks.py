@@ -15,9 +15,9 @@ from generator.evaluation.perplexity import corner_probability, cppl
 from generator.paper.config import PaperConfig
 from generator.paper.decoding import Stepper, at_standard_face, clip_lengths, decode
 from generator.paper.model import LatentSource, PaperCTEG, PaperOutput
-from generator.paper.objective import PaperLosses, learning_rate, losses, optimiser
-from generator.paper.released import from_released_state, our_name, released_text_encoder
-from generator.released.checkpoint import read_released_checkpoint
+from generator.paper.released.checkpoint import read_released_checkpoint
+from generator.paper.released.names import from_released_state, our_name, released_text_encoder
+from generator.training.paper_objective import PaperLosses, learning_rate, losses, optimiser
 
 from .folder import Folder, Replay, bert, encode
 from .serial import decode_serial

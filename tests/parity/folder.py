@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from generator.paper.batches import PaperBatch, collate, text_ids
 from generator.paper.config import PaperConfig
 from generator.paper.model import PaperCTEG
-from generator.paper.released import from_released_state, released_text_encoder
+from generator.paper.released.names import from_released_state, released_text_encoder
 
 MARKER_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 

@@ -11,15 +11,15 @@ from typing import IO, Final
 from safetensors.torch import save
 from torch import Tensor
 
-from ..bert import BERT_OPTIONS, BERT_SIZES, Bert, BertConfig, is_plain_bert
-from ..clips import write_atomically
-from ..errors import CheckpointError, InputError
-from ..paper.checkpoint import ENCODER_FOLDER, marker_ids, read_mean, write_paper_files
-from ..paper.config import PaperConfig
-from ..paper.model import PaperCTEG
-from ..paper.released import BERT_MARKERS, from_released_state, released_text_encoder
-from ..pretrained import CASE_FILE, SETTINGS_FILE, VOCABULARY_FILE, WEIGHTS_FILE, why
+from ...errors import CheckpointError, InputError
+from ...model.bert import BERT_OPTIONS, BERT_SIZES, Bert, BertConfig, is_plain_bert
+from ...model.pretrained import CASE_FILE, SETTINGS_FILE, VOCABULARY_FILE, WEIGHTS_FILE, why
+from ...performing.clips import write_atomically
+from ..checkpoint import ENCODER_FOLDER, marker_ids, read_mean, write_paper_files
+from ..config import PaperConfig
+from ..model import PaperCTEG
 from .checkpoint import ENCODER_PREFIX, ReleasedCheckpoint
+from .names import BERT_MARKERS, from_released_state, released_text_encoder
 
 #: What else of a stored BERT configuration says how the encoder computes; the rest is about training and versions.
 _BERT_VARIANT: Final = ("pad_token_id", "position_embedding_type", "is_decoder")

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..engine.tokens import MAX_TOKENS as MAX_TOKENS
 from .bert import Bert
-from .engine.tokens import MAX_TOKENS as MAX_TOKENS
 from .pretrained import DEFAULT_ENCODER as DEFAULT_ENCODER
 from .pretrained import LineTokenizer, TextModel, find_encoder, load_model, load_tokenizer, read_settings
 
@@ -103,7 +103,7 @@ class TextEncoder:
 
     @property
     def bert(self) -> Bert | None:
-        """The encoder where it is `generator.bert`'s, whose layers can be run apart; None for other families."""
+        """The encoder where it is `generator.model.bert`'s, whose layers can be run apart; None for other families."""
         return self._model if isinstance(self._model, Bert) else None
 
     def keep_lower(self, layers: int) -> None:

@@ -17,12 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .conditioning import DIRECTION, FOURIER, Condition, step_width
-from .config import ModelConfig
+from ..engine.conditioning import DIRECTION, FOURIER, Condition, step_width
+from ..engine.config import ModelConfig
+from ..shared.spaces import SPACES, Space
 from .distributions import Gaussian, Mixture, gumbel_like
 from .ewa import EwA
 from .layers import Attention, FeedForward, LayerCache, fourier, sinusoid
-from .shared.spaces import SPACES, Space
 
 #: Seconds in which half of an error is made good.
 HALF_RECOVERED: Final = 0.25
@@ -69,7 +69,7 @@ class ExpressionWiseAttention(EwA):
     """EwA (section 3): the jaw looks at the other channels of the frame and is shifted by what it sees.
 
     Each frame is attended by itself (causal, the paper's spatial dependencies), unlike the released code, which
-    averages over time. How it is computed: `generator.ewa`.
+    averages over time. How it is computed: `generator.model.ewa`.
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from .conditioning import ENDINGS
+from ..engine.conditioning import ENDINGS
+from ..errors import InputError
+from ..performing.spread import drawn_for
+from ..shared.timeline import LANGUAGES, Timeline, TimelineError
 from .emotions import EMOTION_NAMES
-from .errors import InputError
-from .performing.spread import drawn_for
-from .shared.timeline import LANGUAGES, Timeline, TimelineError
 
 #: Longest line accepted, in characters.
 MAX_CHARACTERS: Final = 2000

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .engine.encoder import layer_shapes
-from .engine.heads import INNER as INNER
-from .engine.heads import MOST_TUNED as MOST_TUNED
-from .engine.heads import EmotionHead as EmotionHead
+from ..engine.encoder import layer_shapes
+from ..engine.heads import INNER as INNER
+from ..engine.heads import MOST_TUNED as MOST_TUNED
+from ..engine.heads import EmotionHead as EmotionHead
 from .text import TextEncoder
 
 

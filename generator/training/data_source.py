@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .datasets import Performances
-from .errors import InputError
+from ..corpus.datasets import Performances
+from ..errors import InputError
 
 Kind = Literal["corpus", "emoava", "captures"]
 
@@ -37,13 +37,13 @@ class DataSource:
     def open(self, split: str) -> Performances:
         """One split ("train", "dev" or "test"); DataError when the files do not hold what they should."""
         if self.kind == "emoava":
-            from .released.emoava import open_emoava
+            from ..paper.emoava import open_emoava
 
             return open_emoava(self.folder, split)
         if self.kind == "captures":
-            from .captures import open_captures
+            from ..captures import open_captures
 
             return open_captures(self.folder, split)
-        from .corpus.reader import Corpus
+        from ..corpus.reader import Corpus
 
         return Corpus.open(self.folder, split)

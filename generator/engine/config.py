@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Literal
 
-from .shared.spaces import SPACES
+from ..shared.spaces import SPACES
 
 EwaMode = Literal["off", "frame"]
 #: What the recognition network sees of the frames it must explain.
@@ -18,7 +18,7 @@ CONFIG_SCHEMA: Final = 5
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Hyper-parameters of `generator.model.CTEG`.
+    """Hyper-parameters of `generator.model.cteg.CTEG`.
 
     The parts below the line are extensions of the paper; each can be switched off (False, or the paper's choice).
 

@@ -16,10 +16,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from .errors import InputError
-from .shared.composing import whole_face
-from .shared.spaces import ARKIT_CHANNELS, Space
-from .shared.timeline import Timeline
+from ..errors import InputError
+from ..shared.composing import whole_face
+from ..shared.spaces import ARKIT_CHANNELS, Space
+from ..shared.timeline import Timeline
 
 #: Rotation columns that follow the 52 coefficients in a Live Link Face recording.
 _LIVE_LINK_ROTATIONS: Final = (

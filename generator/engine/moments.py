@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from .shared.timeline import Timeline
+from ..shared.timeline import Timeline
 
 Floats = npt.NDArray[np.float32]
 _Times = npt.NDArray[np.float64]

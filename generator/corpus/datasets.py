@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What trains or judges a model reads: lines and how they were performed. Where from: `generator.data_source`."""
+"""What trains or judges a model reads: lines and how they were performed.
+
+Where from: `generator.training.data_source`.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .emotions import basic_weights
-from .moments import Moments
-from .shared.spaces import Space
+from ..direction.emotions import basic_weights
+from ..engine.moments import Moments
+from ..shared.spaces import Space
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..errors import InputError
+from ...errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Convert ``options.file`` into ``options.folder``, say what is in it and what it still needs."""
-    from ..paper.checkpoint import missing_parts
+    from ..checkpoint import missing_parts
     from .checkpoint import read_released_checkpoint
     from .convert import convert, summary
 

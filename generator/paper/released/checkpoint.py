@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 import torch
 
-from ..errors import CheckpointError
+from ...errors import CheckpointError
 from .torch_archive import read_torch_archive
 from .unpickling import Named, Refusal, StandIn
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .batches import PaperBatch
-from .config import PaperConfig
-from .model import PaperOutput
+from ..paper.batches import PaperBatch
+from ..paper.config import PaperConfig
+from ..paper.model import PaperOutput
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from .config import PaperConfig
+from ..config import PaperConfig
 
 #: bert-base-cased's ids of the markers, in the order of `batches.Marker`: [PAD], [UNK], [CLS], [SEP].
 BERT_MARKERS: Final = (0, 100, 101, 102)

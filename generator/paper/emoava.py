@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from ..errors import DataError
 from ..shared.spaces import FLAME53, Space
-from .numpy_pickles import StoredArray, read_numpy_pickle
-from .unpickling import Refusal, read_pickle
+from .released.numpy_pickles import StoredArray, read_numpy_pickle
+from .released.unpickling import Refusal, read_pickle
 
 SPLITS: Final = ("train", "dev", "test")
 MEAN_FILE: Final = "stage1_mean.npy"

@@ -14,12 +14,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from .clips import write_atomically
-from .config import PerformConfig
-from .emotions import EMOTIONS
-from .engine.arrays import read_arrays
-from .engine.files import CHECKPOINT_SCHEMA as CHECKPOINT_SCHEMA
-from .engine.files import (
+from ..direction.emotions import EMOTIONS
+from ..engine.arrays import read_arrays
+from ..engine.config import PerformConfig
+from ..engine.files import CHECKPOINT_SCHEMA as CHECKPOINT_SCHEMA
+from ..engine.files import (
     DECODER,
     SETTINGS_FILE,
     WEIGHTS_FILE,
@@ -27,14 +26,15 @@ from .engine.files import (
     find_reader,
     read_checkpoint_settings,
 )
-from .engine.files import DEFAULT_CHECKPOINT as DEFAULT_CHECKPOINT
-from .engine.files import DEFAULT_ENCODER as DEFAULT_ENCODER
-from .engine.files import PERFORMANCE as PERFORMANCE
-from .engine.files import READER_FILE as READER_FILE
-from .engine.files import WHOLE as WHOLE
-from .errors import CheckpointError
+from ..engine.files import DEFAULT_CHECKPOINT as DEFAULT_CHECKPOINT
+from ..engine.files import DEFAULT_ENCODER as DEFAULT_ENCODER
+from ..engine.files import PERFORMANCE as PERFORMANCE
+from ..engine.files import READER_FILE as READER_FILE
+from ..engine.files import WHOLE as WHOLE
+from ..errors import CheckpointError
+from ..performing.clips import write_atomically
+from .cteg import CTEG
 from .heads import EmotionHead, EmotionReader
-from .model import CTEG
 
 
 @dataclass(frozen=True)

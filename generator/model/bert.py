@@ -18,12 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .engine.encoder import BERT_OPTIONS as BERT_OPTIONS
-from .engine.encoder import BERT_SIZES as BERT_SIZES
-from .engine.encoder import BertConfig as BertConfig
-from .engine.encoder import is_bert, layer_name
-from .engine.encoder import layer_shapes as layer_shapes
-from .engine.encoder import weight_shapes as weight_shapes
+from ..engine.encoder import BERT_OPTIONS as BERT_OPTIONS
+from ..engine.encoder import BERT_SIZES as BERT_SIZES
+from ..engine.encoder import BertConfig as BertConfig
+from ..engine.encoder import is_bert, layer_name
+from ..engine.encoder import layer_shapes as layer_shapes
+from ..engine.encoder import weight_shapes as weight_shapes
 
 _TANH_GELU: Final = partial(F.gelu, approximate="tanh")
 _ACTIVATIONS: Final[Mapping[str, Callable[[Tensor], Tensor]]] = MappingProxyType(

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checkpoint import Checkpoint, load_checkpoint
-from ..conditioning import Condition
-from ..config import ModelConfig, PerformConfig
+from ..engine import ArrayCondition, Floats, OnStep, TextFeatures, check_draws
+from ..engine.arrays import Array
+from ..engine.conditioning import Condition
+from ..engine.config import ModelConfig, PerformConfig
+from ..engine.files import DEFAULT_CHECKPOINT, damaged_checkpoint
 from ..errors import CheckpointError
-from ..text import TextEncoder
-from . import ArrayCondition, Floats, OnStep, TextFeatures, check_draws
-from .arrays import Array
-from .files import DEFAULT_CHECKPOINT, damaged_checkpoint
+from .checkpoint import Checkpoint, load_checkpoint
+from .text import TextEncoder
 
 
 class TorchEngine:
@@ -65,7 +65,7 @@ class TorchEngine:
 
     @torch.inference_mode()
     def emotions(self, lines: list[str]) -> Floats:
-        """Calibrated probabilities of `generator.emotions.EMOTIONS`, (B, 14)."""
+        """Calibrated probabilities of `generator.direction.emotions.EMOTIONS`, (B, 14)."""
         if self.checkpoint.emotion is None:
             raise CheckpointError(
                 f"The checkpoint {self.checkpoint.name!r} reads no emotions from words; name the emotion of each line."

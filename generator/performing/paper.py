@@ -18,18 +18,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ..direction.requests import MIN_SECONDS, LineRequest
 from ..direction.script import Part, spoken
 from ..errors import CheckpointError, InputError
-from ..performing.draws import STREAM_LATENT
-from ..performing.lineage import ancestor, inherited
-from ..performing.performer import Performed, Performer, Take
-from ..performing.terminator import end_at_standard_face
-from ..requests import MIN_SECONDS, LineRequest
+from ..paper.checkpoint import PaperCheckpoint
+from ..paper.config import PaperConfig
+from ..paper.decoding import Stepper, decode, draw_noise
+from ..paper.projections import Precision
 from ..shared.spaces import FLAME53
-from .checkpoint import PaperCheckpoint
-from .config import PaperConfig
-from .decoding import Stepper, decode, draw_noise
-from .projections import Precision
+from .draws import STREAM_LATENT
+from .lineage import ancestor, inherited
+from .performer import Performed, Performer, Take
+from .terminator import end_at_standard_face
 
 #: Columns of the space: expression coefficients and jaw rotations.
 _EXPRESSION, _JAW = (len(FLAME53.groups[group]) for group in ("expression", "jaw"))

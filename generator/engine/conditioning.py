@@ -14,11 +14,11 @@ from typing import Any, Final, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from ..direction.emotions import EMOTIONS
+from ..shared.easing import minimum_jerk
+from ..shared.spaces import SPACES
 from .config import ModelConfig
-from .emotions import EMOTIONS
 from .moments import MOMENTS, Moments
-from .shared.easing import minimum_jerk
-from .shared.spaces import SPACES
 
 Floats = npt.NDArray[np.float32]
 #: Arrays of numpy, or tensors.

@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
+from ..engine.arrays import read_weights, widened
+from ..engine.files import CASE_FILE as CASE_FILE
+from ..engine.files import DEFAULT_ENCODER as DEFAULT_ENCODER
+from ..engine.files import ENCODER_FILES as ENCODER_FILES
+from ..engine.files import SETTINGS_FILE as SETTINGS_FILE
+from ..engine.files import TOKENIZER_FILE as TOKENIZER_FILE
+from ..engine.files import VOCABULARY_FILE as VOCABULARY_FILE
+from ..engine.files import WEIGHTS_FILE as WEIGHTS_FILE
+from ..engine.files import find_encoder as find_encoder
+from ..engine.files import is_uncased
+from ..engine.files import read_settings as read_settings
+from ..engine.files import why as why
+from ..engine.tokens import Tokens, WordPiece
+from ..errors import EnvironmentProblem
 from .bert import Bert, BertConfig, is_plain_bert
-from .engine.arrays import read_weights, widened
-from .engine.files import CASE_FILE as CASE_FILE
-from .engine.files import DEFAULT_ENCODER as DEFAULT_ENCODER
-from .engine.files import ENCODER_FILES as ENCODER_FILES
-from .engine.files import SETTINGS_FILE as SETTINGS_FILE
-from .engine.files import TOKENIZER_FILE as TOKENIZER_FILE
-from .engine.files import VOCABULARY_FILE as VOCABULARY_FILE
-from .engine.files import WEIGHTS_FILE as WEIGHTS_FILE
-from .engine.files import find_encoder as find_encoder
-from .engine.files import is_uncased
-from .engine.files import read_settings as read_settings
-from .engine.files import why as why
-from .engine.tokens import Tokens, WordPiece
-from .errors import EnvironmentProblem
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -61,7 +61,7 @@ class TextModel(Protocol):
 def load_model(folder: Path, settings: Mapping[str, Any]) -> TextModel:
     """The encoder in ``folder``, fp32, on the CPU, frozen.
 
-    BERT is our own (`generator.bert`); other families are built by ``transformers``.
+    BERT is our own (`generator.model.bert`); other families are built by ``transformers``.
 
     Raises:
         EnvironmentProblem: files are damaged or do not fit together, or the family is unknown.
