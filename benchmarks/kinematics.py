@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from generator.captures.live_link import find_recordings, read_recording
 from generator.captures.resample import to_clip_rate
-from generator.corpus.direction import Direction
+from generator.corpus.direction import ActingDirection
 from generator.corpus.teacher import act_timed
 from generator.corpus.texts import builtin_lines
 from generator.direction.emotions import EMOTIONS
@@ -133,7 +133,7 @@ def acted_clips(takes: int, intensity: float) -> list[npt.NDArray[np.float32]]:
     return [
         act_timed(
             lines[(7 * take + 31 * number) % len(lines)],
-            Direction.named(emotion, intensity=intensity, role="speaking" if take % 2 == 0 else "silent"),
+            ActingDirection.named(emotion, intensity=intensity, role="speaking" if take % 2 == 0 else "silent"),
             take,
         ).performance
         for number, emotion in enumerate(EMOTIONS)

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from generator.corpus.build import gather_lines
-from generator.corpus.direction import Direction
+from generator.corpus.direction import ActingDirection
 from generator.corpus.teacher import act_timed
 from generator.corpus.texts import split_of
 from generator.direction.emotions import EMOTIONS
@@ -63,7 +63,7 @@ def main() -> None:
 
 def _acted(_: str, texts: Sequence[str], wanted: Sequence[tuple[str, float]]) -> Iterator[Said]:
     for number, (emotion, intensity) in enumerate(wanted):
-        acted = act_timed(texts[number % len(texts)], Direction.named(emotion, intensity=intensity), number)
+        acted = act_timed(texts[number % len(texts)], ActingDirection.named(emotion, intensity=intensity), number)
         if acted.timeline is not None:
             yield Said(acted.performance, acted.timeline, acted.loudness, emotion, intensity)
 

@@ -29,7 +29,7 @@ from benchmarks.openfacefx import OpenFaceFx
 from benchmarks.wrong_mouths import WRONG
 from blender_cteg.clip import Clip
 from blender_cteg.performance.record import Style
-from generator.corpus.direction import Direction
+from generator.corpus.direction import ActingDirection
 from generator.corpus.teacher import act_timed
 from generator.direction.emotions import EMOTIONS
 from generator.evaluation.lips import lips_of
@@ -99,7 +99,7 @@ def recorded(folder: Path) -> Iterator[Said]:
         timeline = timeline_of(json.loads(file.read_text("utf-8")))
         for emotion in EMOTIONS:
             intensity = INTENSITIES[number % len(INTENSITIES)]
-            direction = Direction.named(emotion, intensity=intensity, role="silent")
+            direction = ActingDirection.named(emotion, intensity=intensity, role="silent")
             silent = act_timed(timeline.text, direction, number).performance
             pose = silent[len(silent) // 4 : -len(silent) // 4].mean(0)
             yield Said(np.tile(pose, (round(timeline.seconds * 24), 1)), timeline, 1.0, emotion, intensity)

@@ -26,8 +26,8 @@ import numpy as np
 
 from generator.captures.live_link import find_recordings, read_recording
 from generator.captures.resample import to_clip_rate
-from generator.corpus.datasets import Direction
-from generator.corpus.direction import Direction as Acting
+from generator.corpus.datasets import Shown
+from generator.corpus.direction import ActingDirection
 from generator.corpus.teacher import act_timed
 from generator.direction.clauses import speech_seconds
 from generator.direction.emotions import EMOTIONS, emotion_vector, full_vector
@@ -37,7 +37,7 @@ from generator.evaluation.evaluate import evaluate
 from generator.evaluation.lines import Settings, emotions_of, pure_indices
 from generator.evaluation.probe import EmotionProbe, balanced_accuracy
 from generator.evaluation.shares import share_of
-from generator.evaluation.systems import Asked
+from generator.evaluation.systems import HeldOutLine
 from generator.evaluation.table import REGION_MEASURES, region_keys
 from generator.evaluation.untrained import StaticPose
 from generator.performing.load import load_performer
@@ -197,7 +197,7 @@ def beside_people(stage: Stage, folder: Path) -> list[str]:
     emotions = [EMOTIONS[k % len(EMOTIONS)] for k in range(len(texts))]
     requests = [LineRequest(text, emotion).validated() for text, emotion in zip(texts, emotions, strict=True)]
     faces = {path.stem: [to_clip_rate(read_recording(path))] for path in find_recordings(folder)}
-    faces["teacher"] = [act_timed(t, Acting.named(e), 0).frames for t, e in zip(texts, emotions, strict=True)]
+    faces["teacher"] = [act_timed(t, ActingDirection.named(e), 0).frames for t, e in zip(texts, emotions, strict=True)]
     faces["checkpoint"] = [clips.take(0) for clips in stage.performer.perform(requests)]
     heads = [f"{region}: speed, jerk, 8–12 Hz" for region in ARKIT55.groups]
     table = ["| whole face | left with right | effective rank | " + " | ".join(heads) + " |"]
@@ -242,10 +242,11 @@ class Stage:
             if emotion != seen:
                 self.misread.append({"text": request.text, "emotion": request.emotion, "seed": request.seed})
         teacher = [
-            act_timed(text, Acting.named(EMOTIONS[k]), 900 * seed + n).performance for n, (k, text) in enumerate(wanted)
+            act_timed(text, ActingDirection.named(EMOTIONS[k]), 900 * seed + n).performance
+            for n, (k, text) in enumerate(wanted)
         ]
         lines = [
-            Asked(0, text, Direction(emotion_vector(EMOTIONS[k]), 1.0), 0, 900 * seed + n)
+            HeldOutLine(0, text, Shown(emotion_vector(EMOTIONS[k]), 1.0), 0, 900 * seed + n)
             for n, (k, text) in enumerate(wanted)
         ]
         poses = [take.acted for (take,) in self.static.perform(lines, 1)]
@@ -278,7 +279,7 @@ class Stage:
             ]
         )
         teacher = [
-            act_timed(text, Acting.named(EMOTIONS[a], EMOTIONS[b]), seed).performance
+            act_timed(text, ActingDirection.named(EMOTIONS[a], EMOTIONS[b]), seed).performance
             for text, (a, b) in zip(texts, pairs, strict=False)
         ]
         # The probe knows whole clips, so halves are harder to read; the teacher's own halves say how much harder.
@@ -293,14 +294,16 @@ class Stage:
     def _silent(self, seed: int) -> dict[str, float]:
         texts = self.lines[:60]
         takes = self.perform([LineRequest(text, "surprise", seed=seed, speaking=False) for text in texts])
-        teacher = [act_timed(text, Acting.named("surprise", role="listening"), seed).performance for text in texts]
+        teacher = [
+            act_timed(text, ActingDirection.named("surprise", role="listening"), seed).performance for text in texts
+        ]
         return {"silent_jaw": _jaw(takes) / _jaw(teacher)}
 
     def _energy(self, seed: int) -> dict[str, float]:
         texts, result = self.lines[:60], {}
         for name, energy in (("energy_low", 0.6), ("energy_high", 1.4)):
             takes = self.perform([LineRequest(text, "joy", seed=seed, energy=energy) for text in texts])
-            teacher = [act_timed(text, Acting.named("joy", energy=energy), seed).performance for text in texts]
+            teacher = [act_timed(text, ActingDirection.named("joy", energy=energy), seed).performance for text in texts]
             result[name] = float(motion.speeds(takes).mean() / motion.speeds(teacher).mean())
         return result
 

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from .direction import ENDINGS
 from .direction.emotions import EMOTION_NAMES
 from .direction.requests import LANGUAGE_CODES, Branch, LineRequest, Vary, read_timeline
-from .engine.conditioning import ENDINGS
 from .errors import InputError
-from .performing.clips import Clips, write_whole
+from .performing.clips import Clips
 from .shared.timeline import Timeline
+from .writing import write_whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 """Two rooms and two doors: Blender's side never imports torch, the generator never imports bpy.
 
 They exchange messages, and share what lies in `generator/shared`, which Blender's side reaches through one module.
+Inside the generator every folder needs those before it alone, so that what performs never imports what trains.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from blender_cteg import emotions
+from generator import PERFORMS
 from generator.direction import emotions as generator_emotions
 from generator.shared import spaces
 from tests.blender import fake_worker
@@ -39,6 +41,13 @@ IN_BLENDER = {
 #: The one module of Blender's side that may import from the generator, and from where.
 DOOR = Path("blender_cteg/shared.py")
 SHARED = {"generator.shared", "generator.worker"}
+
+
+#: The generator's folders, from what needs nothing to what needs everything: from a line to a clip, which ships, and
+#: from a corpus to weights that are judged.
+FOLDERS = (*PERFORMS, "corpus", "captures", "baselines", "training", "evaluation")
+#: Modules beside them that every folder may import, and those that may import every folder that performs.
+BELOW, ABOVE = {"", "errors", "writing"}, {"say", "worker"}
 
 
 def imports(path: Path) -> Iterator[tuple[int, str, int]]:
@@ -79,6 +88,50 @@ def test_the_generator_imports_nothing_of_blender(path: Path) -> None:
     for line, module, _level in imports(path):
         top = module.split(".")[0]
         assert top not in IN_BLENDER - {"numpy"} | {"blender_cteg"}, f"{path}:{line} imports {module}"
+
+
+def steps_back(path: Path, generator: Path) -> Iterator[str]:
+    """Imports of a module of the generator that lead to a folder after its own."""
+    package = path.relative_to(generator).parts[:-1]
+    own = package[0] if package else path.stem
+    allowed = {*BELOW, *(FOLDERS[: FOLDERS.index(own) + 1] if own in FOLDERS else PERFORMS if own in ABOVE else ())}
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom | ast.Import):
+            module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+            names = [name.name for name in node.names]
+            level = getattr(node, "level", 0)
+            assert level or not any(name.split(".")[0] == "generator" for name in (module, *names)), (
+                f"{path} not relative"
+            )
+            start = [*package[: len(package) - level + 1], *(module.split(".") if module else ())]
+            for name in names if level else ():
+                there = start or (
+                    [name] if (generator / name).is_dir() or (generator / f"{name}.py").is_file() else [""]
+                )
+                if there[0] not in allowed:
+                    yield f"{path.name}:{node.lineno} {'.'.join(there)}"
+
+
+def test_every_folder_has_a_place_in_the_order() -> None:
+    assert {path.parent.name for path in (ROOT / "generator").glob("*/__init__.py")} <= set(FOLDERS)
+    assert all((ROOT / "generator" / name).is_dir() for name in FOLDERS)
+
+
+@pytest.mark.parametrize("path", sources("generator"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_import_leads_back_and_what_performs_never_imports_what_trains(path: Path) -> None:
+    if path.name != "__main__.py":  # the table of commands knows them all, and looks whether they are there
+        assert list(steps_back(path, ROOT / "generator")) == []
+
+
+def test_an_import_that_leads_back_is_found(tmp_path: Path) -> None:
+    (tmp_path / "training").mkdir()
+    (tmp_path / "engine").mkdir()
+    wrong = tmp_path / "engine" / "wrong.py"
+    wrong.write_text(
+        "def f():\n    from ..training.loop import Trainer\nfrom .. import training\nfrom ..errors import X\n"
+    )
+    assert sorted(steps_back(wrong, tmp_path)) == ["wrong.py:2 training.loop", "wrong.py:3 training"]
+    assert len(list(steps_back(ROOT / "generator" / "__main__.py", ROOT / "generator"))) > 5
 
 
 @pytest.mark.parametrize("path", sources("generator/shared"), ids=lambda path: path.name)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from safetensors.torch import save
 
-from ..performing.clips import write_atomically
+from ..writing import write_atomically
 from .model import BaselineModel
 
 FORMAT: Final = "cteg-baseline"

@@ -13,17 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..corpus.datasets import Direction, Performances
+from ..corpus.datasets import Shown
 from ..direction.emotions import EMOTIONS
 from ..direction.spelling import FIRST_STATISTICS, line_statistics
 from ..model.layers import fourier
 from ..model.text import TextEncoder
-from ..training.batches import FeatureStore, similar_lengths
 
 #: Width of `Lines.direction`: emotion weights, intensity, and 1 where the data set says what is shown.
 DIRECTION: Final = len(EMOTIONS) + 2
-#: Frame and token counts are rounded up to multiples of this: oneDNN compiles a kernel per shape.
-_ROUND: Final = 8
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class Lines:
         return (self.text * weights).sum(1) / weights.sum(1)
 
     @classmethod
-    def encode(cls, encoder: TextEncoder, texts: Sequence[str], directions: Sequence[Direction | None]) -> Lines:
+    def encode(cls, encoder: TextEncoder, texts: Sequence[str], directions: Sequence[Shown | None]) -> Lines:
         """Lines that are to be performed, on the encoder's device."""
         features = encoder.encode(list(texts))
         direction = torch.from_numpy(np.stack([direction_vector(d) for d in directions]))
@@ -84,50 +81,12 @@ class BaselineBatch:
         return BaselineBatch(self.frames.to(device), self.lengths.to(device), lines)
 
 
-def direction_vector(direction: Direction | None) -> npt.NDArray[np.float32]:
+def direction_vector(direction: Shown | None) -> npt.NDArray[np.float32]:
     """Emotion weights (14), intensity, 1; all zero for None, which is how a model knows that nothing was said."""
     vector = np.zeros(DIRECTION, np.float32)
     if direction is not None:
         vector[:-2], vector[-2], vector[-1] = direction.weights, direction.intensity, 1.0
     return vector
-
-
-class BaselineBatches:
-    """Batches of clips of similar length (`generator.training.recipe.BatchSource`); longer clips are cut."""
-
-    def __init__(self, clips: Performances, features: FeatureStore, size: int, seed: int, max_frames: int) -> None:
-        self.clips, self.features, self.size, self.seed, self.max_frames = clips, features, size, seed, max_frames
-        self._lengths = np.array([min(clips.length(i), max_frames) for i in range(len(clips))])
-
-    def __len__(self) -> int:
-        return -(-len(self.clips) // self.size)
-
-    def order(self, epoch: int) -> list[npt.NDArray[np.int64]]:
-        """Clip indices of every batch of an epoch."""
-        return similar_lengths(self._lengths, self.size, self.seed, epoch)
-
-    def collate(self, indices: list[int]) -> BaselineBatch:
-        """The batch of these clips, on the CPU."""
-        lines = [self.clips.text(i) for i in indices]
-        texts = [self.features.get(line) for line in lines]
-        lengths = [int(self._lengths[i]) for i in indices]
-        tokens, width = _round_up(max(len(h) for h, _ in texts)), texts[0][0].shape[1]
-        frames = np.zeros((len(indices), _round_up(max(lengths)), self.clips.space.size), np.float32)
-        hidden = np.zeros((len(indices), tokens, width), np.float32)
-        place = np.zeros((len(indices), tokens), np.float32)
-        mask = np.zeros((len(indices), tokens), bool)
-        for row, (index, length, (h, q)) in enumerate(zip(indices, lengths, texts, strict=True)):
-            frames[row, :length] = self.clips.frames(index)[:length]
-            hidden[row, : len(h)], place[row, : len(h)], mask[row, : len(h)] = h, q, True
-        directions = np.stack([direction_vector(self.clips.direction(i)) for i in indices])
-        read = Lines(
-            torch.from_numpy(hidden),
-            torch.from_numpy(mask),
-            torch.from_numpy(place),
-            torch.from_numpy(directions),
-            torch.tensor([line_statistics(line)[:FIRST_STATISTICS] for line in lines]),
-        )
-        return BaselineBatch(torch.from_numpy(frames), torch.tensor(lengths), read)
 
 
 class LineMemory(nn.Module):
@@ -173,7 +132,3 @@ class Length(nn.Module):
         """Whole frames, 1 to ``most``."""
         frames = (self(lines).exp() * self.fps).round().clamp(1, most)
         return [int(n) for n in frames.tolist()]
-
-
-def _round_up(count: int) -> int:
-    return -(-count // _ROUND) * _ROUND

@@ -7,49 +7,19 @@ latent variable brings. Every take of a line is the same.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..corpus.datasets import Performances
 from ..model.layers import Attention, fourier
 from ..performing.draws import TakeSeed
 from ..shared.spaces import Space
-from ..training.batches import channel_scale
-from ..training.recipe import Terms
-from .data import DIRECTION, BaselineBatch, Length, LineMemory, Lines
+from .data import DIRECTION, Length, LineMemory, Lines
 from .model import BaselineModel
-from .recipe import BaselineRecipe, BaselineSettings
 
 _TIME_BANDS = 4
-
-
-@dataclass(frozen=True)
-class LstmSettings(BaselineSettings):
-    """Settings of `LstmRecipe`.
-
-    Attributes:
-        width: of the LSTM's state.
-        layers: LSTM layers.
-        heads: of the attention over the text.
-        input_noise: strength of the noise on the frames it reads while training, in standard deviations of a channel:
-            without it the network copies the previous frame and stands still when it runs freely.
-        length_weight: of the length's error in the objective.
-    """
-
-    width: int = 256
-    layers: int = 1
-    heads: int = 4
-    input_noise: float = 0.5
-    length_weight: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require_at_least_one("layers")
-        self.require_heads_fit(self.width, self.heads)
 
 
 class LstmRegressor(BaselineModel):
@@ -117,40 +87,3 @@ class LstmRegressor(BaselineModel):
     def _frames(self, hidden: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
         out: Tensor = self.output(torch.cat([hidden, self.attention(hidden, memory, mask=mask)], -1))
         return out
-
-
-class LstmObjective(nn.Module):
-    """`LstmRegressor` with its objective."""
-
-    def __init__(self, model: LstmRegressor, settings: LstmSettings) -> None:
-        super().__init__()
-        self.model, self.settings = model, settings
-
-    def forward(self, batch: BaselineBatch, step: int) -> Terms:
-        """Means over clips: ``reconstruction``, per value and in units of `scale`; ``length``, squared log seconds."""
-        model, settings = self.model, self.settings
-        target = batch.frames / model.scale
-        previous = F.pad(target[:, :-1], (0, 0, 1, 0))
-        if self.training:
-            strength = torch.rand_like(target[:, :1, :1]) * settings.input_noise
-            previous = previous + strength * torch.randn_like(previous)
-        error = (model(previous, batch.lengths, batch.lines) - target).square().mean(-1)
-        reconstruction = ((error * batch.mask()).sum(1) / batch.lengths).mean()
-        length = model.length.loss(batch.lines, batch.lengths)
-        total = reconstruction + settings.length_weight * length
-        return {"total": total, "reconstruction": reconstruction, "length": length}
-
-
-class LstmRecipe(BaselineRecipe):
-    """How the LSTM regressor is trained."""
-
-    name = "lstm"
-    settings_type = LstmSettings
-
-    def build(self, train: Performances) -> nn.Module:
-        """See `BaselineRecipe.build`."""
-        s = self._settings
-        assert isinstance(s, LstmSettings)
-        model = LstmRegressor(train.space, self.encoder.width, s.width, s.layers, s.heads, s.max_frames)
-        model.scale.copy_(channel_scale(train))
-        return LstmObjective(model, s)

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from ..corpus.datasets import Direction
+from ..corpus.datasets import Shown
 from ..errors import CheckpointError
 from ..model.text import TextEncoder
 from ..performing.draws import TakeSeed
@@ -29,8 +29,8 @@ from .vq import VqPerformer
 _BATCH: Final = 64
 
 
-class Asked(Protocol):
-    """What is asked of a system: `generator.evaluation.systems.Asked` is one."""
+class LineToPerform(Protocol):
+    """What is asked of a system: `generator.evaluation.systems.HeldOutLine` is one."""
 
     @property
     def text(self) -> str:
@@ -38,7 +38,7 @@ class Asked(Protocol):
         ...
 
     @property
-    def direction(self) -> Direction | None:
+    def direction(self) -> Shown | None:
         """The emotion to show, where the data set says."""
         ...
 
@@ -60,7 +60,7 @@ class Baseline:
         return self.model.title
 
     @torch.inference_mode()
-    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[npt.NDArray[np.float32]]]:
+    def perform(self, lines: Sequence[LineToPerform], takes: int) -> list[list[npt.NDArray[np.float32]]]:
         """``takes`` clips (T, C) of each line within the space's limits; take k of a line has the seed + k."""
         wanted = [(line, take) for line in lines for take in range(takes)]
         lower, upper = self.model.space.lower, self.model.space.upper

@@ -10,7 +10,6 @@ Shapes: B clips, T frames, C channels, M codes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,58 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..corpus.datasets import Performances
-from ..errors import InputError
 from ..model.layers import Attention, FeedForward, KeyValueCache, sinusoid
 from ..performing.draws import STREAM_LATENT, TakeSeed
 from ..shared.spaces import Space
-from ..training.batches import channel_scale
-from ..training.recipe import Terms, warm_cosine
 from .autoencoder import Quantised, VqVae
 from .data import DIRECTION, BaselineBatch, LineMemory, Lines
 from .model import BaselineModel
-from .recipe import BaselineRecipe, BaselineSettings
-
-
-@dataclass(frozen=True)
-class VqSettings(BaselineSettings):
-    """Settings of `VqRecipe`.
-
-    Attributes:
-        codes: size of the codebook.
-        code_width: dimensions of a code.
-        window: frames per code.
-        autoencoder_width: channels of the VQ-VAE's convolutions.
-        width, layers, heads, inner: of the transformer.
-        autoencoder_share: share of all steps that train the VQ-VAE; then it is frozen and its codes are learned.
-        commitment: weight of what pulls latents to their codes (van den Oord et al. 2017: 0.25).
-        temperature: of sampling codes.
-        dropout: in the transformer.
-    """
-
-    codes: int = 256
-    code_width: int = 16
-    window: int = 4
-    autoencoder_width: int = 128
-    width: int = 256
-    layers: int = 3
-    heads: int = 4
-    inner: int = 512
-    autoencoder_share: float = 0.4
-    commitment: float = 0.25
-    temperature: float = 1.0
-    dropout: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require_at_least_one("codes", "code_width", "autoencoder_width", "layers", "inner")
-        self.require_heads_fit(self.width, self.heads)
-        if self.window not in (2, 4, 8):
-            raise InputError(f"The setting window must be 2, 4 or 8 frames, not {self.window}.")
-        if not 0 <= self.dropout < 1 or self.temperature < 0:
-            raise InputError("The setting dropout must be from 0 to below 1, and temperature not negative.")
-        if not 0 < self.autoencoder_share < 1:
-            raise InputError(f"The setting autoencoder_share must be between 0 and 1, not {self.autoencoder_share}.")
 
 
 class CodeLayer(nn.Module):
@@ -209,89 +162,3 @@ class VqPerformer(BaselineModel):
 
     def _code_layers(self) -> list[CodeLayer]:
         return [layer for layer in self.layers if isinstance(layer, CodeLayer)]
-
-
-class VqObjective(nn.Module):
-    """`VqPerformer` with its two objectives, one after the other."""
-
-    def __init__(self, model: VqPerformer, settings: VqSettings) -> None:
-        super().__init__()
-        self.model, self.settings = model, settings
-
-    def forward(self, batch: BaselineBatch, step: int) -> Terms:
-        """The VQ-VAE's terms before step ``autoencoder_steps``, then the transformer's; means over clips."""
-        if step < autoencoder_steps(self.settings):
-            return self._autoencoder_terms(batch)
-        return self._code_terms(batch)
-
-    def _autoencoder_terms(self, batch: BaselineBatch) -> Terms:
-        model, target = self.model, batch.frames / self.model.scale
-        mask, code_mask, found = batch.mask(), model.code_mask(batch), model.quantise(batch)
-        # Straight-through: the decoder's gradient passes the choice of a code as if it had not been made.
-        passed = found.latent + (found.nearest - found.latent).detach()
-        error = (model.autoencoder.frames(passed, code_mask) - target).square().mean(-1)
-        reconstruction = ((error * mask).sum(1) / batch.lengths).mean()
-        away = (found.latent - found.nearest.detach()).square().mean(-1)
-        commitment = ((away * code_mask).sum(1) / code_mask.sum(1)).mean()
-        total = reconstruction + self.settings.commitment * commitment
-        if self.training:
-            model.autoencoder.follow(found, code_mask)
-        return {"total": total, "reconstruction": reconstruction, "commitment": commitment}
-
-    def _code_terms(self, batch: BaselineBatch) -> Terms:
-        model = self.model
-        with torch.no_grad():
-            codes = model.quantise(batch).codes
-        counts = model.code_mask(batch).sum(1)
-        place = torch.arange(codes.shape[1] + 1, device=codes.device)
-        target = torch.where(place < counts[:, None], F.pad(codes, (0, 1)), model.end)
-        logits = model.logits(codes, batch.lines)
-        surprise = F.cross_entropy(logits.flatten(0, 1).float(), target.flatten(), reduction="none").view_as(target)
-        read = (place <= counts[:, None]).to(surprise)
-        cross_entropy = ((surprise * read).sum(1) / (counts + 1)).mean()
-        return {"total": cross_entropy, "cross_entropy": cross_entropy}
-
-
-class VqRecipe(BaselineRecipe):
-    """How the discrete baseline is trained: first the VQ-VAE, then the transformer over its codes."""
-
-    name = "vq"
-    settings_type = VqSettings
-
-    def build(self, train: Performances) -> nn.Module:
-        """See `BaselineRecipe.build`."""
-        s = self._vq
-        model = VqPerformer(
-            train.space, self.encoder.width, s.codes, s.code_width, s.window, s.autoencoder_width, s.width, s.layers,
-            s.heads, s.inner, s.max_frames, s.temperature, s.dropout,
-        )  # fmt: skip
-        model.scale.copy_(channel_scale(train))
-        return VqObjective(model, s)
-
-    def learning_rate(self, step: int) -> float:
-        """Each stage has its own warm-up and cosine."""
-        s, first = self._vq, autoencoder_steps(self._vq)
-        stage, length = (step, first) if step < first else (step - first, s.steps - first)
-        return warm_cosine(stage, length, min(s.warmup, length // 4 + 1), s.learning_rate)
-
-    def score(self, terms: dict[str, float], step: int) -> float | None:
-        """The transformer's cross-entropy; the VQ-VAE alone performs nothing."""
-        return terms.get("cross_entropy")
-
-    @property
-    def _vq(self) -> VqSettings:
-        assert isinstance(self._settings, VqSettings)
-        return self._settings
-
-
-def autoencoder_steps(settings: VqSettings) -> int:
-    """Steps of the first stage."""
-    return round(settings.autoencoder_share * settings.steps)
-
-
-@torch.inference_mode()
-def code_perplexity(model: VqPerformer, batch: BaselineBatch) -> float:
-    """Exponential of the entropy of the codes a batch uses: how many of them are in use, 1 to K."""
-    codes = model.quantise(batch).codes[model.code_mask(batch).bool()]
-    share = torch.bincount(codes, minlength=model.end).double() / len(codes)
-    return float(torch.special.entr(share).sum().exp())

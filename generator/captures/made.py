@@ -15,8 +15,8 @@ from scipy.interpolate import PchipInterpolator
 
 from ..corpus.teacher import perform
 from ..direction.emotions import emotion_weights
-from ..performing.clips import write_atomically
 from ..shared.spaces import ARKIT55, ARKIT_CHANNELS
+from ..writing import write_atomically
 
 _ROTATIONS: Final = ("HeadYaw", "HeadPitch", "HeadRoll", "LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll", "RightEyeYaw",
                      "RightEyePitch", "RightEyeRoll")  # fmt: skip

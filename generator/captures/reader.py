@@ -19,9 +19,9 @@ from ..corpus.texts import SPLITS
 from ..direction.emotions import emotion_weights
 from ..direction.requests import MAX_SECONDS, MIN_SECONDS
 from ..errors import DataError
-from ..performing.clips import write_atomically
 from ..shared.easing import minimum_jerk
 from ..shared.spaces import ARKIT55
+from ..writing import write_atomically
 from .emotions import emotions_of
 from .live_link import NEUTRAL, TRANSCRIPTS, find_recordings, read_recording
 from .resample import to_clip_rate

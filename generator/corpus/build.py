@@ -17,11 +17,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from ..direction import ENDINGS, ROLES, Ending, Role
 from ..direction.emotions import BASIC_EMOTIONS, EMOTION_NAMES, EMOTIONS, basic_weights, emotion_vector
 from ..errors import DataError
 from ..shared.spaces import ARKIT55
 from ..shared.timeline import Timeline
-from .direction import ENDINGS, ROLES, Direction, Ending, Role
+from .direction import ActingDirection
 from .reader import SCHEMA_VERSION
 from .teacher import TEACHER_VERSION, Acted, act_timed
 from .texts import (
@@ -92,7 +93,7 @@ class Job:
         text: the line.
         feelings: weights over `EMOTIONS` (14,); towards: those it moves to over the line, or None.
         weights: ``feelings`` as the nearest blend over `BASIC_EMOTIONS` (7,).
-        intensity, energy, role, ending: see `Direction`.
+        intensity, energy, role, ending: see `ActingDirection`.
         seed: of the take.
         emotion: name of the leading feeling.
         labelled: the feeling is the line's own.
@@ -295,7 +296,7 @@ def _forever(lines: list[Line], rng: np.random.Generator) -> Iterator[Line]:
 
 
 def _act(job: Job) -> Acted:
-    direction = Direction(
+    direction = ActingDirection(
         job.feelings, job.towards, job.intensity, job.energy, job.role, start=_start(job.before), ending=job.ending
     )
     return act_timed(job.text, direction, job.seed)
@@ -311,7 +312,9 @@ def _start(before: Before | None) -> tuple[float, ...] | None:
 
 @lru_cache(maxsize=4096)
 def _frames(before: Before) -> npt.NDArray[np.float32]:
-    direction = Direction.named(before.emotion, intensity=before.intensity, role=before.role, ending=before.ending)
+    direction = ActingDirection.named(
+        before.emotion, intensity=before.intensity, role=before.role, ending=before.ending
+    )
     return act_timed(before.text, direction, before.seed).performance
 
 

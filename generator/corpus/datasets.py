@@ -18,7 +18,7 @@ from ..shared.spaces import Space
 
 
 @dataclass(frozen=True)
-class Direction:
+class Shown:
     """What a performance shows beside its words.
 
     Attributes:
@@ -78,6 +78,6 @@ class Performances(Protocol):
         """Its number of frames T."""
         ...
 
-    def direction(self, index: int) -> Direction | None:
+    def direction(self, index: int) -> Shown | None:
         """The emotion it shows; None where the data set does not say."""
         ...

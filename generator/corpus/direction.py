@@ -5,24 +5,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final, Literal
 
+from ..direction import ENDINGS, ROLES, Ending, Role
 from ..direction.emotions import EMOTIONS, emotion_vector, full_vector
 from ..shared.spaces import ARKIT55
 
 MAX_INTENSITY = 1.5
 MIN_ENERGY, MAX_ENERGY = 0.4, 1.6
 
-Role = Literal["speaking", "listening", "silent"]
-Ending = Literal["rest", "trace", "held"]
-#: Who says the line: the actor, somebody else, nobody.
-ROLES: Final[tuple[Role, ...]] = ("speaking", "listening", "silent")
-#: How a performance ends: at the standard face, with less of the feeling, or with all of it.
-ENDINGS: Final[tuple[Ending, ...]] = ("rest", "trace", "held")
-
 
 @dataclass(frozen=True)
-class Direction:
+class ActingDirection:
     """How a line is to be acted.
 
     Attributes:
@@ -82,7 +75,7 @@ class Direction:
         seconds: float | None = None,
         start: tuple[float, ...] | None = None,
         ending: Ending = "rest",
-    ) -> Direction:
+    ) -> ActingDirection:
         """A direction by names of `generator.direction.emotions.EMOTION_NAMES`; KeyError for another name."""
         goal = None if towards is None else tuple(float(w) for w in emotion_vector(towards))
         felt = tuple(float(w) for w in emotion_vector(emotion))

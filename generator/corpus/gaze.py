@@ -13,9 +13,9 @@ from typing import Final
 
 import numpy as np
 
+from ..direction import Role
 from ..shared.easing import minimum_jerk
 from .curves import Floats, track
-from .direction import Role
 from .plan import Plan
 from .recipes import Manner, Numbers
 

@@ -8,9 +8,10 @@ from typing import Final
 
 import numpy as np
 
+from ..direction import Ending, Role
 from ..speech.reading import Script
 from ..speech.timing import fitted, speak
-from .direction import Direction, Ending, Role
+from .direction import ActingDirection
 from .mixture import Acting
 from .recipes import GESTURES, Numbers
 from .utterance import Utterance
@@ -67,7 +68,7 @@ class Plan:
         return self.release if self.rests else self.seconds + 1.0
 
 
-def make_plan(script: Script, acting: Acting, direction: Direction, rng: np.random.Generator) -> Plan:
+def make_plan(script: Script, acting: Acting, direction: ActingDirection, rng: np.random.Generator) -> Plan:
     """Draws a plan; with ``direction.seconds`` words, pauses and holds are fitted to that length (1..10 s)."""
     manner, intensity = acting.manner, direction.intensity
     if direction.role == "silent":

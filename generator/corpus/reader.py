@@ -17,8 +17,8 @@ from ..engine.moments import Moments
 from ..errors import DataError
 from ..shared.spaces import SPACES, Space
 from ..shared.timeline import Timeline
-from .datasets import Direction
-from .direction import Direction as ActingDirection
+from .datasets import Shown
+from .direction import ActingDirection
 from .teacher import TEACHER_VERSION, Acted, act_timed
 from .texts import SPLITS
 
@@ -132,11 +132,11 @@ class Corpus:
         """Number of frames T of one clip."""
         return int(self.offsets[index + 1] - self.offsets[index])
 
-    def direction(self, index: int) -> Direction:
+    def direction(self, index: int) -> Shown:
         """The emotion that was asked of the teacher."""
         line = self.lines[index]
         towards, told = line.get("towards"), line.get("timeline")
-        return Direction(
+        return Shown(
             full_vector(line.get("feelings", line["weights"])),
             float(line["intensity"]),
             None if towards is None else full_vector(towards),

@@ -13,7 +13,7 @@ from ..shared.articulation import columns
 from ..shared.easing import minimum_jerk
 from ..shared.spaces import ARKIT55
 from .curves import Floats, drift, pulses, soft_limit, track
-from .direction import Direction
+from .direction import ActingDirection
 from .envelope import Envelope
 from .face import HEAD, LEFT, LIFT, REST_TONE, RIGHT, SIDEWAYS, UNIT_MATRIX, UNIT_ROWS
 from .gaze import blink_curve, eye_channels, plan_blinks, plan_gaze, world_gaze
@@ -41,10 +41,12 @@ _SLIT: Final = 0.46
 _LEAKS: Final = (("1", 0.3), ("4", 0.35), ("14", 0.35), ("24", 0.35), ("15", 0.3), ("9", 0.25), ("7", 0.35))
 
 
-class Take:
+class ActedTake:
     """A take; every method adds one layer to ``values`` (T, C)."""
 
-    def __init__(self, acting: Acting, plan: Plan, direction: Direction, t: Floats, rng: np.random.Generator) -> None:
+    def __init__(
+        self, acting: Acting, plan: Plan, direction: ActingDirection, t: Floats, rng: np.random.Generator
+    ) -> None:
         self.acting, self.plan, self.t, self.rng = acting, plan, t, rng
         #: Draws of their own: with another beginning the same take goes on.
         self.own_rng = np.random.default_rng(int(rng.integers(2**32)))

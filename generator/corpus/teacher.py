@@ -15,15 +15,16 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from ..direction import Ending, Role
 from ..direction.emotions import BASIC_EMOTIONS, EMOTIONS
 from ..shared.composing import whole_face
 from ..shared.spaces import ARKIT55
 from ..shared.timeline import Timeline
 from ..speech.reading import read_line
-from .direction import Direction, Ending, Role
+from .direction import ActingDirection
 from .mixture import choose
 from .plan import make_plan
-from .take import Take
+from .take import ActedTake
 
 #: Changes whenever the same arguments would give another performance.
 TEACHER_VERSION: Final = "3.1"
@@ -38,7 +39,7 @@ class Acted:
     Attributes:
         performance: everything but its words, (T, 55).
         start: the face just before its first frame, (55,); zeros for a beginning at rest.
-        ending: "rest", "trace" or "held", see `Direction`.
+        ending: "rest", "trace" or "held", see `ActingDirection`.
         role: "speaking", "listening" or "silent".
         turn: seconds at which it is halfway from the first to the second emotion; None where it stays with one.
         timeline: when it says what, or when a listener's partner does; None where nobody says anything.
@@ -84,10 +85,10 @@ def perform(
         raise ValueError(f"weights must be {len(BASIC_EMOTIONS)} or {len(EMOTIONS)} numbers, not {weights!r}")
     if (given < 0.0).any() or not np.isfinite(given).all() or not given.sum():
         raise ValueError(f"weights must be numbers >= 0 with a positive sum, not {weights!r}")
-    return act(text, Direction(tuple(float(w) for w in given), intensity=intensity, seconds=seconds), seed)
+    return act(text, ActingDirection(tuple(float(w) for w in given), intensity=intensity, seconds=seconds), seed)
 
 
-def act(text: str, direction: Direction, seed: int) -> npt.NDArray[np.float32]:
+def act(text: str, direction: ActingDirection, seed: int) -> npt.NDArray[np.float32]:
     """Acts a line as directed.
 
     Args:
@@ -102,7 +103,7 @@ def act(text: str, direction: Direction, seed: int) -> npt.NDArray[np.float32]:
     return act_timed(text, direction, seed).frames
 
 
-def act_timed(text: str, direction: Direction, seed: int) -> Acted:
+def act_timed(text: str, direction: ActingDirection, seed: int) -> Acted:
     """Acts a line as `act` does, and says when it moves on."""
     feelings = np.array(direction.feelings)
     towards = None if direction.towards is None else np.array(direction.towards)
@@ -114,7 +115,7 @@ def act_timed(text: str, direction: Direction, seed: int) -> Acted:
     acting = choose(feelings, towards, rng)
     plan = make_plan(read_line(text), acting, direction, rng)
     frames = max(round(plan.seconds * ARKIT55.fps), _FEWEST_FRAMES)
-    take = Take(acting, plan, direction, np.arange(frames) / ARKIT55.fps, rng)
+    take = ActedTake(acting, plan, direction, np.arange(frames) / ARKIT55.fps, rng)
     said = replace(plan.utterance.timeline, seconds=frames / ARKIT55.fps)
     start = np.zeros(ARKIT55.size, np.float32) if direction.start is None else np.array(direction.start, np.float32)
     return Acted(

@@ -21,7 +21,7 @@ SILENCE: Final = "..."
 
 
 @dataclass(frozen=True)
-class Direction:
+class StageDirection:
     """A stage direction: ``written`` in the text without its brackets, and what it was understood to mean."""
 
     written: str
@@ -33,7 +33,7 @@ class Stretch:
     """Words and the direction they are said under (None before the first one)."""
 
     text: str
-    direction: Direction | None
+    direction: StageDirection | None
 
 
 def read_directions(text: str, nearest: Callable[[str], Meaning | None] | None = None) -> list[Stretch]:
@@ -64,7 +64,7 @@ def read_directions(text: str, nearest: Callable[[str], Meaning | None] | None =
             continue
         if before.strip() or current is not None:
             stretches.append(Stretch(before.strip(), current))
-        begin, current = match.end(), Direction((match[1] or match[2]).strip(), meaning)
+        begin, current = match.end(), StageDirection((match[1] or match[2]).strip(), meaning)
     stretches.append(Stretch(text[begin:].strip(), current))
     return [s if _is_said(s.text) else Stretch(SILENCE, s.direction) for s in _merged(stretches)]
 
@@ -72,7 +72,7 @@ def read_directions(text: str, nearest: Callable[[str], Meaning | None] | None =
 def _merged(stretches: list[Stretch]) -> list[Stretch]:
     """Directions in a row are one: ``(softly) [joy]``; the later one decides what both say."""
     result: list[Stretch] = []
-    carried: Direction | None = None
+    carried: StageDirection | None = None
     for index, stretch in enumerate(stretches):
         direction = stretch.direction
         if carried and direction:
@@ -82,7 +82,7 @@ def _merged(stretches: list[Stretch]) -> list[Stretch]:
                 other.intensity if other.intensity is not None else one.intensity, other.intensity_to,
                 *((other.emotion_with, other.share) if other.emotion else (one.emotion_with, one.share)),
             )  # fmt: skip
-            direction = Direction(f"{carried.written}; {direction.written}", whole)
+            direction = StageDirection(f"{carried.written}; {direction.written}", whole)
         carried = None
         if not _is_said(stretch.text) and direction and index + 1 < len(stretches) and stretches[index + 1].direction:
             carried = direction

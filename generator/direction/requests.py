@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ..engine.conditioning import ENDINGS
 from ..errors import InputError
-from ..performing.spread import drawn_for
 from ..shared.timeline import LANGUAGES, Timeline, TimelineError
+from . import ENDINGS
 from .emotions import EMOTION_NAMES
 
 #: Longest line accepted, in characters.
@@ -35,9 +34,11 @@ MIN_RATE: Final = 0.5
 MAX_RATE: Final = 2.0
 MIN_ENERGY: Final = 0.4
 MAX_ENERGY: Final = 1.6
+#: Seeds drawn for every take that is kept where the most different are, and at most.
+DRAWN_PER_TAKE: Final = 4
+MOST_DRAWN: Final = 64
 #: What a line can be pronounced in; all but English need espeak-ng.
 LANGUAGE_CODES: Final = ("auto", *LANGUAGES)
-
 
 #: A line break that nothing but the next stage direction sets apart from the words before it.
 _BREAK_BEFORE_DIRECTION: Final = re.compile(r"(?<![\s.!?…,;:—–-])[^\S\n\r]*[\n\r]\s*(?=[(\[])")
@@ -301,3 +302,8 @@ def _in_range(name: str, value: Any, low: float, high: float) -> None:
 def _whole_in_range(name: str, value: Any, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise InputError(f"{name} must be a whole number from {low} to {high}, not {value!r}.")
+
+
+def drawn_for(takes: int) -> int:
+    """How many seeds are drawn to choose ``takes`` from."""
+    return max(takes, min(DRAWN_PER_TAKE * takes, MOST_DRAWN))

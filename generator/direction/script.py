@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from .brackets import SILENCE, Direction, read_directions
+from .brackets import SILENCE, StageDirection, read_directions
 from .clauses import split_clauses, split_sentences
 from .emotions import EMOTIONS, emotion_vector
 from .notation import Meaning
@@ -119,7 +119,7 @@ def spoken(text: str) -> str:
     return " ".join(words for words in said if words != SILENCE) or SILENCE
 
 
-def _directed(request: LineRequest, direction: Direction | None, number: int, before: Part | None) -> Part:
+def _directed(request: LineRequest, direction: StageDirection | None, number: int, before: Part | None) -> Part:
     """A passage under ``direction``, its text to be filled in; ``before`` is what held until then."""
     mixed = request.emotion_with, request.share
     base = Part("", request.emotion, request.intensity, request.emotion_to, request.intensity)

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 
-class Part(NamedTuple):
+class Piece(NamedTuple):
     """One character of what a character is normalised to.
 
     Attributes:
@@ -34,7 +34,7 @@ WORD, SPACE, PUNCTUATION = 0, 1, 2
 
 
 @lru_cache(maxsize=4096)
-def normalised(character: str) -> tuple[Part, ...]:
+def normalised(character: str) -> tuple[Piece, ...]:
     """What one character of a line becomes, taken apart, without accents, in lower case; () where it is dropped."""
     if character in _SPACES:
         return (_SPACE,)
@@ -44,9 +44,9 @@ def normalised(character: str) -> tuple[Part, ...]:
     return (_SPACE, *parts, _SPACE) if _CJK.has(character) else parts
 
 
-def _part(character: str) -> Part:
+def _part(character: str) -> Piece:
     kind = SPACE if character in _SPACES else PUNCTUATION if _PUNCTUATION.has(character) else WORD
-    return Part("" if _ACCENTS.has(character) else character.lower(), kind, _class(character))
+    return Piece("" if _ACCENTS.has(character) else character.lower(), kind, _class(character))
 
 
 def _class(character: str) -> int:
@@ -67,7 +67,7 @@ class _Ranges:
         return index >= 0 and ord(character) <= self._last[index]
 
 
-_SPACE: Final = Part(" ", SPACE, 0)
+_SPACE: Final = Piece(" ", SPACE, 0)
 _SPACES: Final = frozenset("\t\n\r \xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B))))
 
 #: Control and format characters, private use, halves of surrogate pairs, the replacement character.

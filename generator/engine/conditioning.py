@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from ..direction import ENDINGS, ROLES
 from ..direction.emotions import EMOTIONS
 from ..shared.easing import minimum_jerk
 from ..shared.spaces import SPACES
@@ -24,10 +25,6 @@ Floats = npt.NDArray[np.float32]
 #: Arrays of numpy, or tensors.
 Array = TypeVar("Array")
 
-#: Whose voice a timeline is: the face's own, that of somebody it listens to, or nobody's.
-ROLES: Final = ("speaking", "listening", "silent")
-#: How a performance ends: at the standard face (the paper's terminator), with a trace of what was felt, or still felt.
-ENDINGS: Final = ("rest", "trace", "held")
 #: How long the decoder is told that an emotion takes to move on; the teacher's takes 0.5 to 0.9 s.
 TURN_SECONDS: Final = 0.8
 #: Width of `Asked.features`: two emotions, intensity, energy, role, ending, and which of them are given.

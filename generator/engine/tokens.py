@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from .characters import PUNCTUATION, SPACE, Part, normalised
+from .characters import PUNCTUATION, SPACE, Piece, normalised
 
 #: Longer lines are cut here; `generator.direction.clauses` keeps passages well below it.
 MAX_TOKENS: Final = 128
@@ -143,7 +143,7 @@ def _words(text: str) -> Iterator[_Word]:
         yield "".join(letters), places
 
 
-def _parts(text: str) -> Iterator[tuple[Part, int]]:
+def _parts(text: str) -> Iterator[tuple[Piece, int]]:
     """What ``text`` is normalised to, and the character that each part is said to come from."""
     if text.isascii():
         yield from ((part, place) for place, character in enumerate(text) for part in normalised(character))
@@ -159,7 +159,7 @@ def _parts(text: str) -> Iterator[tuple[Part, int]]:
         yield part, place
 
 
-def _order(parts: list[tuple[Part, int, bool]]) -> None:
+def _order(parts: list[tuple[Piece, int, bool]]) -> None:
     """Sort runs of combining marks by their class (Unicode's canonical order), in place."""
     edges = [-1, *(i for i, (part, _, _) in enumerate(parts) if not part.combining), len(parts)]
     for before, after in pairwise(edges):

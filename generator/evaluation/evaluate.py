@@ -16,8 +16,8 @@ from ..corpus.datasets import Performances
 from ..direction.emotions import full_vector
 from ..errors import InputError
 from ..model.text import DEFAULT_ENCODER
-from ..performing.clips import write_atomically
 from ..training.data_source import DataSource
+from ..writing import write_atomically
 from . import entries, rollouts
 from .judge import Reference, frechet_floor, judge, judge_truth
 from .lines import Chosen, Settings, choose_lines, emotions_of, pure_indices, spread
@@ -26,7 +26,7 @@ from .plots import Plotted, write_plots
 from .probe import EmotionProbe, balanced_accuracy
 from .report import Report, Row
 from .sounds import can_read
-from .systems import System, Take
+from .systems import JudgedTake, System
 from .teacher_forced import paper_perplexity
 
 #: Clips of the train split the emotion probe is fitted to.
@@ -91,7 +91,7 @@ def evaluate(folders: Sequence[Path], data: str, out: Path, settings: Settings) 
 
 
 def _reference(
-    takes: Sequence[Sequence[Take]], chosen: Chosen, train: Performances, held_out: Performances
+    takes: Sequence[Sequence[JudgedTake]], chosen: Chosen, train: Performances, held_out: Performances
 ) -> Reference:
     """The ground truth's takes and, where the data names emotions, a probe fitted to the train split."""
     firsts = [line[0] for line in takes]

@@ -17,7 +17,7 @@ from .distances import Clip, time_mean
 from .probe import consistency, followed
 from .sounds import can_read
 from .speaking import judge_speech
-from .systems import Take
+from .systems import JudgedTake
 from .table import REGION_MEASURES, region_keys
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Reference:
     """What systems are judged against.
 
     Attributes:
-        clips: the ground truth's performances, one clip per line (`systems.Take.acted`).
+        clips: the ground truth's performances, one clip per line (`systems.JudgedTake.acted`).
         space: what the channels mean.
         emotions: what was asked for, (n,), indices of `EMOTIONS`; None where the data does not say.
         probe: reads emotions; None where the data does not say.
@@ -51,7 +51,7 @@ class Reference:
     frechet_floor: float = float("nan")
 
 
-def judge(performed: Sequence[Sequence[Take]], reference: Reference) -> dict[str, float]:
+def judge(performed: Sequence[Sequence[JudgedTake]], reference: Reference) -> dict[str, float]:
     """Metrics of free-running takes, ``performed[i][k]`` for line i. What cannot be measured is left out.
 
     What looks at one clip per line looks at the first take. Variety, motion and emotion are those of the performance;
@@ -101,7 +101,9 @@ def judge(performed: Sequence[Sequence[Take]], reference: Reference) -> dict[str
     return {key: value for key, value in values.items() if np.isfinite(value)}
 
 
-def judge_truth(takes: Sequence[Sequence[Take]], reference: Reference, others: Sequence[Clip]) -> dict[str, float]:
+def judge_truth(
+    takes: Sequence[Sequence[JudgedTake]], reference: Reference, others: Sequence[Clip]
+) -> dict[str, float]:
     """The ground truth's own row: what a perfect system would get, as far as the data can say.
 
     Args:
@@ -122,7 +124,7 @@ def judge_truth(takes: Sequence[Sequence[Take]], reference: Reference, others: S
     return {k: v for k, v in (values | measured).items() if np.isfinite(v)}
 
 
-def frechet_floor(takes: Sequence[Sequence[Take]]) -> float:
+def frechet_floor(takes: Sequence[Sequence[JudgedTake]]) -> float:
     """Fréchet distance between first and second takes; NaN unless every line has two."""
     if min(map(len, takes)) < 2:
         return float("nan")
@@ -138,7 +140,7 @@ def _regions(clips: Sequence[Clip], reference: Reference) -> dict[str, float]:
     return values
 
 
-def _speech(performed: Sequence[Sequence[Take]], timelines: Sequence[Timeline | None]) -> dict[str, float]:
+def _speech(performed: Sequence[Sequence[JudgedTake]], timelines: Sequence[Timeline | None]) -> dict[str, float]:
     """Of the takes that say something; one that does not know when is judged as if it spoke like the ground truth."""
     lines = []
     for line, timeline in zip(performed, timelines, strict=False):
@@ -148,7 +150,7 @@ def _speech(performed: Sequence[Sequence[Take]], timelines: Sequence[Timeline | 
     return judge_speech(lines, ARKIT55.fps) if lines and can_read() else {}
 
 
-def _over(take: Take, timeline: Timeline | None) -> Timeline | None:
+def _over(take: JudgedTake, timeline: Timeline | None) -> Timeline | None:
     """The ground truth's timeline over the length of a take."""
     if timeline is None:
         return None

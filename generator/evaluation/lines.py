@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ..corpus.datasets import Performances
 from ..direction.requests import MAX_SEED, MAX_TEMPERATURE, clean_text
 from ..errors import DataError, InputError
-from .systems import Asked
+from .systems import HeldOutLine
 
 #: Seeds of neighbouring lines lie this far apart, so a line has this many takes at most.
 _SEED_STEP: Final = 1000
@@ -70,7 +70,7 @@ class Chosen:
         notes: sentences about what was left out.
     """
 
-    lines: list[Asked]
+    lines: list[HeldOutLine]
     emotions: npt.NDArray[np.int64] | None
     notes: list[str]
 
@@ -96,7 +96,8 @@ def choose_lines(held_out: Performances, settings: Settings) -> Chosen:
     if len(chosen) < settings.lines:
         notes.append(f"{settings.lines} lines were asked for and the {settings.split} split has {len(chosen)} to ask.")
     lines = [
-        Asked(i, held_out.text(i), held_out.direction(i), held_out.length(i), _seed(i, settings.seed)) for i in chosen
+        HeldOutLine(i, held_out.text(i), held_out.direction(i), held_out.length(i), _seed(i, settings.seed))
+        for i in chosen
     ]
     return Chosen(lines, emotions_of(held_out, chosen) if pure else None, notes)
 

@@ -21,7 +21,7 @@ from ..performing.devices import choose_device
 from ..performing.draws import STREAM_LATENT, TakeSeed
 from ..shared.spaces import FLAME53
 from .distances import Clip
-from .systems import Asked, Take
+from .systems import HeldOutLine, JudgedTake
 
 #: Takes decoded together at most; more would only cost memory.
 _BATCH: Final = 64
@@ -42,11 +42,11 @@ class PaperSystem:
             raise CheckpointError(f"{name} has not the {FLAME53.size} channels of {FLAME53.name}; choose another.")
         self._stepper = Stepper(self.checkpoint.model)
 
-    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Take]]:
+    def perform(self, lines: Sequence[HeldOutLine], takes: int) -> list[list[JudgedTake]]:
         """See `System.perform`. A take that ends at once keeps one frame."""
         rows = [TakeSeed(line.seed + k, clean_text(line.text)[0]) for line in lines for k in range(takes)]
         parts = (self._decoded(rows[start : start + _BATCH]) for start in range(0, len(rows), _BATCH))
-        flat = [Take(clip) for clips in parts for clip in clips]
+        flat = [JudgedTake(clip) for clips in parts for clip in clips]
         return [flat[i * takes : (i + 1) * takes] for i in range(len(lines))]
 
     @torch.inference_mode()

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..direction.emotions import EMOTIONS
-from ..performing.clips import write_atomically
+from ..writing import write_atomically
 from . import motion
 from .distances import Clip
 from .judge import Reference

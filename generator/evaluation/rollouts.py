@@ -19,9 +19,9 @@ from tqdm import tqdm
 from .. import PERFORMS, __version__
 from ..corpus.datasets import Performances
 from ..errors import DataError
-from ..performing.clips import write_atomically
 from ..shared.timeline import Timeline, TimelineError
-from .systems import Asked, System, Take
+from ..writing import write_atomically
+from .systems import HeldOutLine, JudgedTake, System
 
 #: Lines performed together and kept in one file: what an interruption can cost.
 _PART: Final = 16
@@ -51,7 +51,7 @@ class Entry:
     folder: Path | None = None
 
 
-def perform(entry: Entry, lines: Sequence[Asked], takes: int, folder: Path) -> list[list[Take]]:
+def perform(entry: Entry, lines: Sequence[HeldOutLine], takes: int, folder: Path) -> list[list[JudgedTake]]:
     """Takes of ``lines``, from the files in ``folder`` where they are there, else performed and written.
 
     Returns:
@@ -61,7 +61,7 @@ def perform(entry: Entry, lines: Sequence[Asked], takes: int, folder: Path) -> l
         DataError: takes that are not finite. And whatever loading and performing raise.
     """
     system: System | None = None
-    result: list[list[Take]] = []
+    result: list[list[JudgedTake]] = []
     for start in tqdm(range(0, len(lines), _PART), entry.name, unit="part", dynamic_ncols=True):
         part = lines[start : start + _PART]
         path = folder / f"{_slug(entry.name)}-{_key(entry, part, takes)}.npz"
@@ -107,7 +107,7 @@ def _question(performances: Performances, index: int) -> list[Any]:
     return [performances.text(index), performances.length(index), shown]
 
 
-def _key(entry: Entry, lines: Sequence[Asked], takes: int) -> str:
+def _key(entry: Entry, lines: Sequence[HeldOutLine], takes: int) -> str:
     asked = [
         [a.index, a.text, a.frames, a.seed, a.direction and [*a.direction.weights.tolist(), a.direction.intensity]]
         for a in lines
@@ -129,7 +129,7 @@ def _slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower() or "system"
 
 
-def _write(lines: list[list[Take]], file: IO[bytes]) -> None:
+def _write(lines: list[list[JudgedTake]], file: IO[bytes]) -> None:
     flat = [take for line in lines for take in line]
     np.savez(
         file,
@@ -142,7 +142,7 @@ def _write(lines: list[list[Take]], file: IO[bytes]) -> None:
     )
 
 
-def _read(path: Path) -> list[list[Take]] | None:
+def _read(path: Path) -> list[list[JudgedTake]] | None:
     """The takes in a file; None where there is none or it is damaged, so that they are performed again."""
     try:
         with np.load(path, allow_pickle=False) as data:
@@ -155,7 +155,7 @@ def _read(path: Path) -> list[list[Take]] | None:
         return None
     cuts = np.cumsum(lengths)[:-1]
     flat = [
-        Take(frames, timeline, performance if has else None)
+        JudgedTake(frames, timeline, performance if has else None)
         for frames, performance, has, timeline in zip(
             np.split(values, cuts), np.split(performances, cuts), layered, timelines, strict=True
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
-from ..corpus.datasets import Direction, Performances
+from ..corpus.datasets import Performances, Shown
 from ..direction.emotions import EMOTION_NAMES, EMOTIONS, emotion_vector
 from ..direction.requests import MAX_ENERGY, MAX_INTENSITY, MAX_TAKES, MIN_ENERGY, LineRequest
 from ..errors import DataError, InputError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Asked:
+class HeldOutLine:
     """One held-out line.
 
     Attributes:
@@ -37,7 +37,7 @@ class Asked:
 
     index: int
     text: str
-    direction: Direction | None
+    direction: Shown | None
     frames: int
     seed: int
 
@@ -56,7 +56,7 @@ class Asked:
 
 
 @dataclass(frozen=True, eq=False)
-class Take:
+class JudgedTake:
     """One performance of a line.
 
     Attributes:
@@ -75,11 +75,11 @@ class Take:
         return self.frames if self.performance is None else self.performance
 
 
-def spoken(performance: Clip, timeline: Timeline | None, fps: float, speech_scale: float = 1.0) -> Take:
+def spoken(performance: Clip, timeline: Timeline | None, fps: float, speech_scale: float = 1.0) -> JudgedTake:
     """The take whose face performs ``performance`` (T, 55) and says ``timeline``."""
     if timeline is None or not timeline.words:
-        return Take(performance)
-    return Take(whole_face(performance, timeline, fps, speech_scale), timeline, performance)
+        return JudgedTake(performance)
+    return JudgedTake(whole_face(performance, timeline, fps, speech_scale), timeline, performance)
 
 
 class System(Protocol):
@@ -90,7 +90,7 @@ class System(Protocol):
         """Its row in the report."""
         ...
 
-    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Take]]:
+    def perform(self, lines: Sequence[HeldOutLine], takes: int) -> list[list[JudgedTake]]:
         """``takes`` takes of each line. A line's takes depend on the line alone; the same seed repeats them."""
         ...
 
@@ -101,9 +101,9 @@ class WithoutSpeech:
     def __init__(self, system: PerformsClips) -> None:
         self.name, self._system = system.name, system
 
-    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Take]]:
+    def perform(self, lines: Sequence[HeldOutLine], takes: int) -> list[list[JudgedTake]]:
         """See `System.perform`."""
-        return [[Take(clip) for clip in clips] for clips in self._system.perform(lines, takes)]
+        return [[JudgedTake(clip) for clip in clips] for clips in self._system.perform(lines, takes)]
 
 
 class PerformsClips(Protocol):
@@ -114,13 +114,13 @@ class PerformsClips(Protocol):
         """Its row in the report."""
         ...
 
-    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Clip]]:
+    def perform(self, lines: Sequence[HeldOutLine], takes: int) -> list[list[Clip]]:
         """``takes`` clips (T, C) of each line."""
         ...
 
 
 class CheckpointSystem:
-    """A folder that `load_performer` loads. Lengths are its own; a take's seed is ``Asked.seed`` + k."""
+    """A folder that `load_performer` loads. Lengths are its own; a take's seed is ``HeldOutLine.seed`` + k."""
 
     def __init__(self, folder: Path, name: str, space: str, temperature: float = 1.0, device: str = "auto") -> None:
         """``space`` is the name of the data's space; InputError from `perform` when the checkpoint has another."""
@@ -130,9 +130,9 @@ class CheckpointSystem:
         # Whatever kind of performer this is, all that is used of it is `perform` and, if it has them, its emotions.
         self.performer: Any = load_performer(folder, device)
 
-    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Take]]:
+    def perform(self, lines: Sequence[HeldOutLine], takes: int) -> list[list[JudgedTake]]:
         """See `System.perform`. DataError names a line the checkpoint refuses."""
-        result: list[list[Take]] = [[] for _ in lines]
+        result: list[list[JudgedTake]] = [[] for _ in lines]
         for first in range(0, takes, MAX_TAKES):
             count = min(MAX_TAKES, takes - first)
             requests = [self._request(line, line.seed + first, count) for line in lines]
@@ -150,7 +150,7 @@ class CheckpointSystem:
                 result[row] += [_take_of(clips, k) for k in range(count)]
         return result
 
-    def _request(self, line: Asked, seed: int, takes: int) -> LineRequest:
+    def _request(self, line: HeldOutLine, seed: int, takes: int) -> LineRequest:
         intensity = 1.0 if line.direction is None else min(max(line.direction.intensity, 0.0), MAX_INTENSITY)
         energy = 1.0 if line.direction is None else min(max(line.direction.energy, MIN_ENERGY), MAX_ENERGY)
         request = LineRequest(line.text, line.emotion, intensity, takes, seed, self._temperature, energy=energy)
@@ -173,7 +173,7 @@ class GroundTruth:
         """``has_teacher``: the data is a corpus of `generator.corpus`, so its teacher gives the second take and on."""
         self._performances, self._has_teacher = performances, has_teacher
 
-    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Take]]:
+    def perform(self, lines: Sequence[HeldOutLine], takes: int) -> list[list[JudgedTake]]:
         """The clip of the data set first, then other takes; without a teacher one take however many were asked."""
         return [
             [take_of_data(self._performances, line.index)]
@@ -182,16 +182,16 @@ class GroundTruth:
         ]
 
     @staticmethod
-    def _again(line: Asked, take: int) -> Take:
-        from ..corpus.direction import Direction as Acting
-        from ..corpus.direction import Ending, Role
+    def _again(line: HeldOutLine, take: int) -> JudgedTake:
+        from ..corpus.direction import ActingDirection
         from ..corpus.teacher import act_timed
+        from ..direction import Ending, Role
 
         shown = line.direction
         assert shown is not None  # a corpus always says
         towards = None if shown.towards is None else tuple(shown.towards)
         start = None if shown.start is None or not shown.start.any() else tuple(shown.start.tolist())
-        acting = Acting(
+        acting = ActingDirection(
             tuple(shown.weights), towards, shown.intensity, shown.energy, cast(Role, shown.role),
             start=start, ending=cast(Ending, shown.ending),
         )  # fmt: skip
@@ -199,7 +199,7 @@ class GroundTruth:
         return spoken(acted.performance, acted.said, ARKIT55.fps, acted.loudness)
 
 
-def take_of_data(performances: Performances, index: int) -> Take:
+def take_of_data(performances: Performances, index: int) -> JudgedTake:
     """A performance of a data set; it speaks where the data says when."""
     timeline_of = getattr(performances, "timeline", None)
     timeline = None if timeline_of is None else timeline_of(index)
@@ -208,6 +208,6 @@ def take_of_data(performances: Performances, index: int) -> Take:
     return spoken(performances.frames(index), timeline, performances.space.fps, scale)
 
 
-def _take_of(clips: Clips, index: int) -> Take:
+def _take_of(clips: Clips, index: int) -> JudgedTake:
     timeline = clips.timeline(index)
-    return Take(clips.take(index), timeline, None if timeline is None else clips.performance(index))
+    return JudgedTake(clips.take(index), timeline, None if timeline is None else clips.performance(index))

@@ -19,11 +19,11 @@ from tqdm import tqdm
 
 from ..corpus.datasets import Performances
 from ..direction.emotions import EMOTIONS
-from ..performing.clips import write_atomically
 from ..shared.easing import minimum_jerk
+from ..writing import write_atomically
 from .distances import Clip
 from .lines import emotions_of, pure_indices
-from .systems import Asked, Take, spoken, take_of_data
+from .systems import HeldOutLine, JudgedTake, spoken, take_of_data
 
 #: Lines encoded at once.
 _BATCH: Final = 64
@@ -40,9 +40,9 @@ class CorpusMean:
     def __init__(self, train: Performances) -> None:
         self._train = train
 
-    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Take]]:
+    def perform(self, lines: Sequence[HeldOutLine], takes: int) -> list[list[JudgedTake]]:
         """See `System.perform`."""
-        return [[Take(self._clip)] * takes for _ in lines]
+        return [[JudgedTake(self._clip)] * takes for _ in lines]
 
     @cached_property
     def _clip(self) -> Clip:
@@ -61,11 +61,11 @@ class RandomSequence:
     def __init__(self, train: Performances) -> None:
         self._train = train
 
-    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Take]]:
+    def perform(self, lines: Sequence[HeldOutLine], takes: int) -> list[list[JudgedTake]]:
         """See `System.perform`. Different clips for one line, as far as the split has them."""
         return [[_without_words(self._train, index) for index in self._chosen(line, takes)] for line in lines]
 
-    def _chosen(self, line: Asked, takes: int) -> list[int]:
+    def _chosen(self, line: HeldOutLine, takes: int) -> list[int]:
         count, rng = len(self._train), np.random.default_rng(line.seed)
         return [int(i) for i in rng.choice(count, takes, replace=takes > count)]
 
@@ -78,7 +78,7 @@ class ShuffledFrames(RandomSequence):
 
     name = "shuffled frames"
 
-    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Take]]:
+    def perform(self, lines: Sequence[HeldOutLine], takes: int) -> list[list[JudgedTake]]:
         """See `System.perform`."""
         result = []
         for line, ordered in zip(lines, super().perform(lines, takes), strict=True):
@@ -101,11 +101,11 @@ class StaticPose:
         """``train`` names emotions, in the space arkit55."""
         self._train = train
 
-    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Take]]:
+    def perform(self, lines: Sequence[HeldOutLine], takes: int) -> list[list[JudgedTake]]:
         """See `System.perform`. As long as the line takes to say; takes differ in that alone."""
         return [[self._take(line, line.seed + k) for k in range(takes)] for line in lines]
 
-    def _take(self, line: Asked, seed: int) -> Take:
+    def _take(self, line: HeldOutLine, seed: int) -> JudgedTake:
         from ..speech.reading import read_line
         from ..speech.timing import time_line
 
@@ -117,7 +117,7 @@ class StaticPose:
         held = minimum_jerk(t / _RISE) * (1.0 - minimum_jerk((t - t[-1] + _FALL) / _FALL))
         performance = (held[:, None] * (weights @ self._poses) * size).astype(np.float32)
         performance = np.clip(performance, self._train.space.lower, self._train.space.upper)
-        return spoken(performance, timeline, fps) if self._speaks else Take(performance)
+        return spoken(performance, timeline, fps) if self._speaks else JudgedTake(performance)
 
     @cached_property
     def _poses(self) -> npt.NDArray[np.float64]:
@@ -152,7 +152,7 @@ class NearestText:
         self._encoder = TextEncoder.load(encoder, choose_device(device))
         self._cache = cache
 
-    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Take]]:
+    def perform(self, lines: Sequence[HeldOutLine], takes: int) -> list[list[JudgedTake]]:
         """See `System.perform`. Of train clips with the same line each counts; ties go to the earlier clip."""
         similarity = self._features([line.text for line in lines]) @ self._known.T  # (lines, train clips)
         nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :takes]
@@ -179,11 +179,11 @@ class NearestText:
         return np.asarray(features[[row[line] for line in lines]])
 
 
-def _without_words(train: Performances, index: int) -> Take:
+def _without_words(train: Performances, index: int) -> JudgedTake:
     """A clip of the train split, its lips included; which words they say is not known to a system that repeats it."""
     return replace(take_of_data(train, index), timeline=None)
 
 
-def _shuffled(take: Take, rng: np.random.Generator) -> Take:
+def _shuffled(take: JudgedTake, rng: np.random.Generator) -> JudgedTake:
     order = rng.permutation(len(take.frames))
-    return Take(take.frames[order], None, None if take.performance is None else take.performance[order])
+    return JudgedTake(take.frames[order], None, None if take.performance is None else take.performance[order])

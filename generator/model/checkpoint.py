@@ -32,7 +32,7 @@ from ..engine.files import PERFORMANCE as PERFORMANCE
 from ..engine.files import READER_FILE as READER_FILE
 from ..engine.files import WHOLE as WHOLE
 from ..errors import CheckpointError
-from ..performing.clips import write_atomically
+from ..writing import write_atomically
 from .cteg import CTEG
 from .heads import EmotionHead, EmotionReader
 

@@ -30,7 +30,7 @@ from torch import Tensor
 from ..errors import CheckpointError, EnvironmentProblem
 from ..model.pretrained import ENCODER_FILES, SETTINGS_FILE, TOKENIZER_FILE, VOCABULARY_FILE, WEIGHTS_FILE, why
 from ..model.text import TextEncoder
-from ..performing.clips import write_atomically
+from ..writing import write_atomically
 from .config import PaperConfig
 from .emoava import MEAN_FILE
 from .model import PaperCTEG

@@ -192,7 +192,7 @@ class Stepper:
         # Small, and what they round is seen at once: never in 8 bits.
         self._embed = Projection(weight, None, "fp32")
         self._frames = Projection(model.frames.weight, None, "fp32")
-        self._norm = Norm(model.embedding_norm)
+        self._norm = FixedNorm(model.embedding_norm)
         rows = model.positions + scale * model.frame_embedding.bias
         rows[0] = model.positions[0] + scale * model.markers.weight[Marker.START]
         divisors = [self.config.ewa_divided_by(max(position, 1)) for position in range(len(rows))]
@@ -265,7 +265,7 @@ class LayerStepper:
         self._text_attention_second = TextAttention(layer.text_attention_second, precision)
         self._widen = Projection(layer.ffn.widen.weight, layer.ffn.widen.bias, precision)
         self._narrow = Projection(layer.ffn.narrow.weight, layer.ffn.narrow.bias, precision)
-        self._norm = Norm(layer.ffn.norm)
+        self._norm = FixedNorm(layer.ffn.norm)
         self._latent_widths = [len(prior.mean.weight), len(prior.log_variance.weight)]
         self._second_sample = layer.second_sample
 
@@ -302,7 +302,7 @@ class CausalAttention:
         # Query, key and value of a head side by side, so that its key and value go into the cache in one piece.
         self._project = Projection(torch.cat(parts, 1).flatten(0, 1), None, precision)
         self._output = Projection(block.output.weight, None, precision)
-        self._norm = Norm(block.norm)
+        self._norm = FixedNorm(block.norm)
         self._kept = kept_type(precision)
 
     def new_cache(self, like: Tensor, positions: int) -> Tensor:
@@ -329,7 +329,7 @@ class TextAttention:
         self._precision = precision
         self._query = Projection(block.query.weight, None, precision)
         self._output = Projection(block.output.weight, None, precision)
-        self._norm = Norm(block.norm)
+        self._norm = FixedNorm(block.norm)
 
     def remember(self, memory: Tensor, mask: Tensor, *, same: bool) -> TextMemory | FoldedText:
         """Project the text (B, S, D), ``mask`` (B, S); ``same``: every row is the same line.
@@ -400,7 +400,7 @@ class EwaStepper:
         return torch.addcdiv(self._constant, numerator, deviation).view(rows, -1)
 
 
-class Norm:
+class FixedNorm:
     """Layer normalisation with fixed weights."""
 
     def __init__(self, norm: nn.LayerNorm) -> None:

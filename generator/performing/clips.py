@@ -6,9 +6,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +17,7 @@ from ..errors import InputError
 from ..shared.composing import whole_face
 from ..shared.spaces import ARKIT_CHANNELS, Space
 from ..shared.timeline import Timeline
+from ..writing import write_whole
 
 #: Rotation columns that follow the 52 coefficients in a Live Link Face recording.
 _LIVE_LINK_ROTATIONS: Final = (
@@ -173,24 +171,3 @@ def _timecode(frame: int, fps: float) -> str:
     """``HH:MM:SS:FF.fff``, the timecode of a Live Link Face recording."""
     seconds, rest = divmod(frame, round(fps))
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}:{rest:02d}.000"
-
-
-def write_whole(path: Path, data: bytes) -> Path:
-    """Write ``data`` to ``path``, whole or not at all."""
-    return write_atomically(path, lambda file: file.write(data))
-
-
-def write_atomically(path: Path, write: Callable[[Any], object]) -> Path:
-    """Call ``write`` on a temporary file beside ``path``, then rename it: the file appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return path

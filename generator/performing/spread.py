@@ -4,19 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-
-#: Seeds drawn for every take that is kept, and at most.
-DRAWN_PER_TAKE: Final = 4
-MOST_DRAWN: Final = 64
-
-
-def drawn_for(takes: int) -> int:
-    """How many seeds are drawn to choose ``takes`` from."""
-    return max(takes, min(DRAWN_PER_TAKE * takes, MOST_DRAWN))
 
 
 def most_different(clips: Sequence[npt.NDArray[np.float32]], count: int) -> list[int]:

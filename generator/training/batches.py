@@ -23,7 +23,7 @@ from ..engine.conditioning import Asked, Condition, condition_of
 from ..engine.config import ModelConfig
 from ..errors import DataError
 from ..model.text import TextEncoder
-from ..performing.clips import write_atomically
+from ..writing import write_atomically
 
 #: Where a data set does not say what a performance shows.
 UNKNOWN: Final = np.eye(len(EMOTIONS), dtype=np.float32)[0]
@@ -137,8 +137,8 @@ class Batches:
         """One batch of the given clips."""
         p = self.config.frames_per_step
         clips, texts = [self.clips.frames(i) for i in indices], [self.features.get(self.clips.text(i)) for i in indices]
-        steps = _round_up(-(-max(len(c) for c in clips) // p))
-        tokens = _round_up(max(len(h) for h, _ in texts))
+        steps = round_up(-(-max(len(c) for c in clips) // p))
+        tokens = round_up(max(len(h) for h, _ in texts))
         channels, width = clips[0].shape[1], texts[0][0].shape[1]
         frames = np.zeros((len(clips), steps * p, channels), np.float32)
         hidden = np.zeros((len(clips), tokens, width), np.float32)
@@ -191,7 +191,8 @@ def _save_array(array: npt.NDArray[Any], file: IO[bytes]) -> None:
     np.save(file, array, allow_pickle=False)
 
 
-def _round_up(count: int) -> int:
+def round_up(count: int) -> int:
+    """The next multiple of `_ROUND`."""
     return -(-count // _ROUND) * _ROUND
 
 

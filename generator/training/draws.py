@@ -19,7 +19,7 @@ _DRAWS: Final[Mapping[Any, Callable[..., Tensor]]] = {torch.randn_like: torch.ra
 _PRIME: Final = 15_485_863
 
 
-class Draws:
+class StepDraws:
     """The random numbers of one training step, or of one evaluation: a function of ``seed`` alone."""
 
     def __init__(self, seed: int, device: torch.device) -> None:

@@ -25,7 +25,7 @@ from torch import nn
 from tqdm import tqdm
 
 from ..errors import InputError
-from .draws import Draws
+from .draws import StepDraws
 from .recipe import BatchT, Precision, Recipe, Terms
 from .runlog import FINISH, LOG, RunLog
 from .state import STATE, State, check_settings, write_settings
@@ -175,7 +175,7 @@ class Trainer:
         for group in state.optimizer.param_groups:
             group["lr"] = recipe.learning_rate(state.step)
         # One seed per step: a resumed run draws what the uninterrupted one would have drawn.
-        draws = Draws(recipe.seed * 1_000_003 + state.step, self.device)
+        draws = StepDraws(recipe.seed * 1_000_003 + state.step, self.device)
         state.optimizer.zero_grad(set_to_none=True)
         recipe.module.train()
         terms = self._terms(self._module, recipe.train.collate(indices), draws, learn=True)
@@ -189,7 +189,7 @@ class Trainer:
         state.step += 1
         return terms
 
-    def _terms(self, module: nn.Module, batch: Any, draws: Draws, learn: bool) -> Terms:
+    def _terms(self, module: nn.Module, batch: Any, draws: StepDraws, learn: bool) -> Terms:
         """This process's share of a batch's terms, part by part; with ``learn``, of its gradient too."""
         size, recipe = self.recipe.size(batch), self.recipe
         rank, count, parts = self._processes.process_index, self._processes.num_processes, self.options.accumulate
@@ -227,7 +227,7 @@ class Trainer:
         """Mean terms of the weights that are kept on (at most 16 batches of) the dev split."""
         module = self.state.average or self.recipe.module
         module.eval()
-        draws = Draws(0, self.device)
+        draws = StepDraws(0, self.device)
         order = self.recipe.dev.order(0)[:_DEV_BATCHES]
         sums: Terms = {}
         for indices in order:

@@ -61,11 +61,11 @@ def _model(name: ModelName) -> _Model:
 
             return _Model(PaperRecipe, PaperSettings, PaperConfig, FINE_TUNING, epochs=100)
         case "lstm":
-            from ..baselines.lstm import LstmRecipe, LstmSettings
+            from .baselines import LstmRecipe, LstmSettings
 
             return _Model(LstmRecipe, LstmSettings)
         case "vq":
-            from ..baselines.vq import VqRecipe, VqSettings
+            from .baselines import VqRecipe, VqSettings
 
             return _Model(VqRecipe, VqSettings)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from accelerate import Accelerator
 
-from ..performing.clips import write_atomically
+from ..writing import write_atomically
 
 #: Name of the metrics log in a run folder.
 LOG: Final = "metrics.jsonl"

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from ..errors import CheckpointError, InputError
-from ..performing.clips import write_atomically
+from ..writing import write_atomically
 
 #: The state file in a run folder.
 STATE: Final = "state.safetensors"

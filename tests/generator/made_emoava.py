@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from generator.paper.emoava import MEAN_FILE, STD_FILE, frames_file, text_file
-from generator.performing.clips import write_atomically
 from generator.shared.spaces import FLAME53
+from generator.writing import write_atomically
 
 #: Few enough for a training step or two.
 DRY_RUN_ROWS: Final[Mapping[str, int]] = MappingProxyType({"train": 24, "dev": 6, "test": 6})

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from generator.errors import InputError
-from generator.performing.clips import Clips, write_atomically
+from generator.performing.clips import Clips
 from generator.shared.spaces import ARKIT55
+from generator.writing import write_atomically
 
 #: Of two takes.
 SEGMENTS = (({"text": "Hi «you»", "start": 0, "end": 30},), ({"text": "Hi «you»", "start": 0, "end": 20},))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from generator.direction.emotions import emotion_vector
-from generator.direction.requests import LineRequest
+from generator.direction.requests import LineRequest, drawn_for
 from generator.direction.script import Part
 from generator.engine.conditioning import Asked
 from generator.engine.config import ModelConfig, PerformConfig
@@ -19,7 +19,7 @@ from generator.performing.cteg import CtegPerformer
 from generator.performing.draws import Draws, TakeSeed
 from generator.performing.load import load_performer
 from generator.performing.passages import Passage, passages
-from generator.performing.spread import drawn_for, most_different
+from generator.performing.spread import most_different
 from generator.shared.composing import whole_face
 from generator.shared.spaces import ARKIT55
 

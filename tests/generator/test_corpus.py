@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from generator.corpus.build import build_corpus, choose_jobs, compact
-from generator.corpus.direction import ENDINGS, ROLES
 from generator.corpus.reader import Corpus
 from generator.corpus.teacher import act_timed
 from generator.corpus.texts import (
@@ -24,6 +23,7 @@ from generator.corpus.texts import (
     split_of,
     unique,
 )
+from generator.direction import ENDINGS, ROLES
 from generator.direction.emotions import BASIC_EMOTIONS, EMOTIONS
 from generator.errors import DataError
 from generator.shared.spaces import ARKIT55

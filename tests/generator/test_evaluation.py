@@ -18,7 +18,7 @@ import torch
 from generator.baselines.checkpoint import save_baseline
 from generator.baselines.lstm import LstmRegressor
 from generator.corpus.build import build_corpus
-from generator.corpus.datasets import Direction
+from generator.corpus.datasets import Shown
 from generator.direction.emotions import EMOTIONS, emotion_weights, full_vector
 from generator.engine.config import ModelConfig
 from generator.errors import CheckpointError, DataError, InputError
@@ -28,7 +28,7 @@ from generator.evaluation.evaluate import evaluate
 from generator.evaluation.lines import Settings, choose_lines, pure_indices
 from generator.evaluation.paper_system import PaperSystem
 from generator.evaluation.rollouts import Entry, checkpoint_identity, data_identity, perform
-from generator.evaluation.systems import Asked, CheckpointSystem, GroundTruth, Take, spoken
+from generator.evaluation.systems import CheckpointSystem, GroundTruth, HeldOutLine, JudgedTake, spoken
 from generator.evaluation.teacher_forced import paper_perplexity
 from generator.evaluation.untrained import CorpusMean, NearestText, RandomSequence, ShuffledFrames, StaticPose
 from generator.model.checkpoint import Checkpoint, save_checkpoint
@@ -191,7 +191,7 @@ def test_a_trained_baseline_is_a_row_of_its_own_kind(corpus: Path, emoava: Path,
 
 def test_a_direction_is_asked_by_its_name() -> None:
     def asked(weights: Any) -> str:
-        return Asked(0, "Hi.", None if weights is None else Direction(full_vector(weights), 1.0), 24, 0).emotion
+        return HeldOutLine(0, "Hi.", None if weights is None else Shown(full_vector(weights), 1.0), 24, 0).emotion
 
     assert asked(emotion_weights("fear")) == "fear"
     assert asked(emotion_weights("awed")) == "awed"
@@ -201,7 +201,7 @@ def test_a_direction_is_asked_by_its_name() -> None:
 
 def test_paper_takes_leave_out_the_given_mean_face_and_repeat_by_seed(tmp_path: Path) -> None:
     system = PaperSystem(write_paper(tmp_path / "paper"), "paper", "flame53")
-    line = Asked(0, "We would see this day.", None, 20, 7)
+    line = HeldOutLine(0, "We would see this day.", None, 20, 7)
     first, second = (take.frames for take in system.perform([line], 2)[0])
     mean = system.checkpoint.mean.numpy()
     assert not np.allclose(first[0], mean) and first.shape[1] == 53
@@ -212,20 +212,20 @@ def test_paper_takes_leave_out_the_given_mean_face_and_repeat_by_seed(tmp_path: 
 
 def test_retrieval_finds_the_line_itself_first(corpus: Path, encoder: str, tmp_path: Path) -> None:
     train = DataSource.parse(str(corpus)).open("train")
-    line, cache = Asked(0, train.text(17), None, 1, 0), tmp_path / "features.npy"
+    line, cache = HeldOutLine(0, train.text(17), None, 1, 0), tmp_path / "features.npy"
     (takes,) = NearestText(train, encoder, cache, "cpu").perform([line], 3)
     same = [i for i in range(len(train)) if train.text(i) == train.text(17)]
     assert any(np.array_equal(takes[0].acted, train.frames(i)) for i in same)
     assert (tmp_path / "features.npy").is_file()
     again = NearestText(train, encoder, tmp_path / "features.npy", "cpu").perform(
-        [Asked(0, train.text(17), None, 1, 0)], 3
+        [HeldOutLine(0, train.text(17), None, 1, 0)], 3
     )
     assert all(np.array_equal(a.frames, b.frames) for a, b in zip(takes, again[0], strict=True))
 
 
 def test_shuffled_frames_are_the_random_sequences_in_another_order(corpus: Path) -> None:
     train = DataSource.parse(str(corpus)).open("train")
-    line = Asked(0, "Hi.", None, 1, 3)
+    line = HeldOutLine(0, "Hi.", None, 1, 3)
     ((a, b),), ((c, d),) = RandomSequence(train).perform([line], 2), ShuffledFrames(train).perform([line], 2)
     for ordered, shuffled in ((a, c), (b, d)):
         assert not np.array_equal(ordered.frames, shuffled.frames)
@@ -256,17 +256,18 @@ class Counting:
         self.asked: list[int] = []
         self.fails_at, self.value = fails_at, value
 
-    def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Take]]:
+    def perform(self, lines: Sequence[HeldOutLine], takes: int) -> list[list[JudgedTake]]:
         if any(line.index == self.fails_at for line in lines):
             raise KeyboardInterrupt
         self.asked += [line.index for line in lines]
         return [
-            [Take(np.full((3 + k, 2), self.value * line.index, np.float32)) for k in range(takes)] for line in lines
+            [JudgedTake(np.full((3 + k, 2), self.value * line.index, np.float32)) for k in range(takes)]
+            for line in lines
         ]
 
 
 def test_an_interrupted_evaluation_goes_on_where_it_was(tmp_path: Path) -> None:
-    lines = [Asked(i, f"Line {i}.", None, 5, 1000 * i) for i in range(40)]
+    lines = [HeldOutLine(i, f"Line {i}.", None, 5, 1000 * i) for i in range(40)]
     first, second, third = Counting(fails_at=35), Counting(), Counting()
     with pytest.raises(KeyboardInterrupt):
         perform(Entry("a b", "checkpoint", "x", lambda: first), lines, 2, tmp_path)
@@ -290,18 +291,18 @@ def test_takes_on_disk_keep_their_layers_and_belong_to_the_code(
 ) -> None:
     timeline = time_line(read_line("Maybe not."))
     performance = np.full((round(timeline.seconds * 24), ARKIT55.size), 0.1, np.float32)
-    line, asked = [spoken(performance, timeline, 24.0), Take(performance)], []
+    line, asked = [spoken(performance, timeline, 24.0), JudgedTake(performance)], []
 
     class Speaking:
         name = "speaking"
 
-        def perform(self, lines: Sequence[Asked], takes: int) -> list[list[Take]]:
+        def perform(self, lines: Sequence[HeldOutLine], takes: int) -> list[list[JudgedTake]]:
             asked.append(len(lines))
             return [line for _ in lines]
 
-    def performed() -> list[Take]:
+    def performed() -> list[JudgedTake]:
         entry = Entry("speaking", "checkpoint", "x", Speaking)
-        return perform(entry, [Asked(0, "Maybe not.", None, 5, 0)], 2, tmp_path)[0]
+        return perform(entry, [HeldOutLine(0, "Maybe not.", None, 5, 0)], 2, tmp_path)[0]
 
     for first, second in (performed(), performed()):
         np.testing.assert_array_equal(first.frames, line[0].frames)
@@ -316,8 +317,8 @@ def test_takes_on_disk_keep_their_layers_and_belong_to_the_code(
 
 def test_a_static_pose_is_the_mean_of_its_emotion_and_as_long_as_the_line(corpus: Path) -> None:
     train = DataSource.parse(str(corpus)).open("train")
-    shown = [Direction(full_vector(emotion_weights(emotion)), 1.0) for emotion in ("joy", "fear")]
-    joy, fear = (Asked(0, "What a day that was.", direction, 24, 0) for direction in shown)
+    shown = [Shown(full_vector(emotion_weights(emotion)), 1.0) for emotion in ("joy", "fear")]
+    joy, fear = (HeldOutLine(0, "What a day that was.", direction, 24, 0) for direction in shown)
     ((a, b), (c, _)) = StaticPose(train).perform([joy, fear], 2)
     smile, seconds = ARKIT55.column("mouthSmileLeft"), time_line(read_line(joy.text)).seconds
     assert len(a.frames) == round(seconds * 24) != len(b.frames)

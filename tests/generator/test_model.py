@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from generator.direction import ENDINGS, ROLES
 from generator.direction.emotions import EMOTIONS
-from generator.engine.conditioning import ENDINGS, ROLES, Asked, Condition, condition_of, step_width
+from generator.engine.conditioning import Asked, Condition, condition_of, step_width
 from generator.engine.config import ModelConfig, PerformConfig
 from generator.engine.moments import MOMENTS, Moments
 from generator.model.cteg import CTEG, ExpressionWiseAttention, InputNoise

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from generator.corpus.direction import Direction
+from generator.corpus.direction import ActingDirection
 from generator.corpus.gestures import gesture_motion
 from generator.corpus.mixture import choose
 from generator.corpus.plan import make_plan
@@ -42,7 +42,7 @@ def channel(clip: Clip, name: str) -> Floats:
 
 
 def takes(emotion: str, count: int = 10, line: str = LINE, **how: object) -> list[Clip]:
-    return [act(line, Direction.named(emotion, **how), seed) for seed in range(count)]  # type: ignore[arg-type]
+    return [act(line, ActingDirection.named(emotion, **how), seed) for seed in range(count)]  # type: ignore[arg-type]
 
 
 def level(clips: list[Clip], name: str, quantile: float = 0.85) -> float:
@@ -64,7 +64,7 @@ def test_every_emotion_is_recognised_on_takes_never_seen() -> None:
         rows, labels = [], []
         for label, emotion in enumerate(EMOTIONS):
             for seed in range(count):
-                direction = Direction.named(emotion, intensity=float(rng.uniform(0.6, 1.3)))
+                direction = ActingDirection.named(emotion, intensity=float(rng.uniform(0.6, 1.3)))
                 rows.append(motion_features(act(pool[int(rng.integers(len(pool)))], direction, first_seed + seed)))
                 labels.append(label)
         return np.array(rows), np.array(labels)
@@ -147,7 +147,7 @@ def test_the_face_winds_up_before_it_moves() -> None:
     early = 0
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        direction = Direction.named("surprise")
+        direction = ActingDirection.named("surprise")
         acting = choose(np.array(direction.feelings), None, rng)
         plan = make_plan(read_line(LINE), acting, direction, rng)
         early += plan.wind_up > 0.0
@@ -262,4 +262,4 @@ def test_gestures_begin_and_end_at_rest() -> None:
 )
 def test_nonsense_directions_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"weights|energy|intensity"):
-        Direction(**wrong)  # type: ignore[arg-type]
+        ActingDirection(**wrong)  # type: ignore[arg-type]

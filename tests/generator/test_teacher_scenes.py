@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from generator.corpus.direction import Direction, Ending, Role
+from generator.corpus.direction import ActingDirection, Ending, Role
 from generator.corpus.teacher import Acted, act_timed
 from generator.corpus.utterance import Utterance
 from generator.direction.emotions import EMOTIONS
@@ -21,7 +21,7 @@ STILL = [i for i, name in enumerate(ARKIT55.channels) if not name.startswith(("e
 
 
 def acted(emotion: str, seed: int = 0, line: str = LINE, **how: object) -> Acted:
-    return act_timed(line, Direction.named(emotion, **how), seed)  # type: ignore[arg-type]
+    return act_timed(line, ActingDirection.named(emotion, **how), seed)  # type: ignore[arg-type]
 
 
 def channel(frames: npt.NDArray[np.float32], name: str) -> npt.NDArray[np.float32]:
@@ -186,4 +186,4 @@ def test_what_was_said_before_is_given() -> None:
 @pytest.mark.parametrize("wrong", [{"role": "singing"}, {"ending": "cut"}, {"start": (0.0,) * 54}])
 def test_nonsense_scenes_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"role|ending|start"):
-        Direction.named("joy", **wrong)  # type: ignore[arg-type]
+        ActingDirection.named("joy", **wrong)  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from torch import nn
 
 from generator.__main__ import main
 from generator.training import paper
-from generator.training.draws import Draws
+from generator.training.draws import StepDraws
 from generator.training.loop import LOG
 from generator.training.recipe import take_rows
 from generator.training.runlog import cut_back
@@ -154,13 +154,13 @@ def test_the_log_is_cut_back_to_the_saved_step(tmp_path: Path) -> None:
 
 
 def test_parts_draw_what_the_whole_batch_draws_for_their_clips() -> None:
-    def draw(draws: Draws, rows: slice) -> list[torch.Tensor]:
+    def draw(draws: StepDraws, rows: slice) -> list[torch.Tensor]:
         like = torch.empty(5, 3, 2)[rows]
         with draws.of(rows, 5):
             return [torch.randn_like(like), torch.rand_like(like[:, 0])]
 
     def batches(*parts: slice) -> list[torch.Tensor]:
-        draws, out = Draws(7, torch.device("cpu")), []
+        draws, out = StepDraws(7, torch.device("cpu")), []
         for _ in range(2):
             out += [torch.cat(values) for values in zip(*(draw(draws, rows) for rows in parts), strict=True)]
             draws.next_batch()
@@ -173,7 +173,7 @@ def test_parts_draw_what_the_whole_batch_draws_for_their_clips() -> None:
 
 
 def test_dropout_differs_between_parts() -> None:
-    draws, masks = Draws(7, torch.device("cpu")), []
+    draws, masks = StepDraws(7, torch.device("cpu")), []
     for rows in (slice(0, 2), slice(2, 4)):
         with draws.of(rows, 4):
             masks.append(nn.functional.dropout(torch.ones(2, 50), 0.5))

@@ -25,7 +25,7 @@ from generator.paper.emoava import open_emoava
 from generator.performing.load import load_performer
 from generator.training import paper
 from generator.training.data_source import DataSource
-from generator.training.draws import Draws
+from generator.training.draws import StepDraws
 from generator.training.loop import LOG, Options, Trainer
 from generator.training.paper import PaperRecipe, PaperSettings
 from generator.training.paper_objective import losses
@@ -114,7 +114,7 @@ def test_parts_of_a_batch_add_up_to_its_terms_and_gradient(
 ) -> None:
     recipe = make(made_emoava, encoder, tmp_path, replace(config, dropout=0.0, max_positions=32))
     batch = recipe.train.collate([0, 1, 2, 3, 4])  # clips of 6 to 40 frames
-    draws = Draws(3, CPU)  # all parts are computed with the whole batch's latents
+    draws = StepDraws(3, CPU)  # all parts are computed with the whole batch's latents
     whole = recipe.module(batch, 0)
     whole["total"].backward()
     gradients = {name: p.grad.clone() for name, p in recipe.module.named_parameters() if p.grad is not None}

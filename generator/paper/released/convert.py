@@ -14,7 +14,7 @@ from torch import Tensor
 from ...errors import CheckpointError, InputError
 from ...model.bert import BERT_OPTIONS, BERT_SIZES, Bert, BertConfig, is_plain_bert
 from ...model.pretrained import CASE_FILE, SETTINGS_FILE, VOCABULARY_FILE, WEIGHTS_FILE, why
-from ...performing.clips import write_atomically
+from ...writing import write_atomically
 from ..checkpoint import ENCODER_FOLDER, marker_ids, read_mean, write_paper_files
 from ..config import PaperConfig
 from ..model import PaperCTEG
