@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from ..direction.emotions import EMOTIONS
+from ..speech.timing import RATES
 
 Track = tuple[tuple[float, float], ...]
 
@@ -202,7 +203,9 @@ def _gesture(row: Mapping[str, Any]) -> Gesture:
 #: Action unit -> ARKit coefficients at full strength. A name that ends in "*" stands for its Left and Right channels.
 ACTION_UNITS: Final[Mapping[str, Mapping[str, float]]] = table("action_units")
 #: Emotion of `EMOTIONS` -> how it moves, and the patterns it shows.
-MANNERS: Final[Mapping[str, Manner]] = {name: _manner(table("emotions")[name]["manner"]) for name in EMOTIONS}
+MANNERS: Final[Mapping[str, Manner]] = {
+    name: _manner({"rate": RATES[name], **table("emotions")[name]["manner"]}) for name in EMOTIONS
+}
 VARIANTS: Final[Mapping[str, tuple[Variant, ...]]] = {
     name: tuple(_variant(row) for row in table("emotions")[name]["variants"]) for name in EMOTIONS
 }

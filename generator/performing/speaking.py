@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from ..direction.brackets import SILENCE
 from ..direction.requests import MAX_LINE_SECONDS, LineRequest, Origin
@@ -19,7 +20,7 @@ from ..direction.script import Part
 from ..errors import InputError
 from ..shared.timeline import Timeline
 from ..speech.reading import ReadWord, Script, language_of, read_line
-from ..speech.timing import completed, fitted, silent_beat, time_line
+from ..speech.timing import completed, fitted, silent_beat, speaking_rate, time_line
 
 #: A passage's emotion begins so many seconds before its first word.
 _AHEAD: Final = 0.3
@@ -89,7 +90,8 @@ def say_parts(request: LineRequest, parts: tuple[Part, ...], seed: int, fps: flo
         for part, first in zip(parts, firsts, strict=True):
             if part.text == SILENCE:
                 beats[first] = beats.get(first, 0.0) + silent_beat()
-        timeline = natural = time_line(script, seed, request.rate * request.energy**0.3, beats)
+        rates = request.rate * request.energy**0.3 * _felt_rates(script, parts, firsts, request.speaking)
+        timeline = natural = time_line(script, seed, rates, beats)
         wanted = request.seconds or min(natural.seconds, MAX_LINE_SECONDS)
         if wanted != natural.seconds:
             timeline = fitted(natural, wanted)
@@ -103,6 +105,18 @@ def say_parts(request: LineRequest, parts: tuple[Part, ...], seed: int, fps: flo
     frames = max(round(timeline.seconds * fps), len(parts))
     edges = _edges(starts, frames, fps)
     return Spoken(timeline, *_filled(parts, edges, fps, script, timeline), tuple(warnings))
+
+
+def _felt_rates(script: Script, parts: Sequence[Part], firsts: Sequence[int], speaks: bool) -> npt.NDArray[np.float64]:
+    """How fast each word is said for what is felt at it, 1 natural; a listener changes nothing of it."""
+    rates = np.ones(len(script.words))
+    for part, begin, end in zip(parts, firsts, [*firsts[1:], len(rates)], strict=True) if speaks else ():
+        felt = speaking_rate(part.emotion, part.intensity)
+        if part.emotion_with is not None:
+            felt += part.share * (speaking_rate(part.emotion_with, part.intensity) - felt)
+        then = felt if part.emotion_to is None else speaking_rate(part.emotion_to, part.intensity_to)
+        rates[begin:end] = np.linspace(felt, then, max(end - begin, 0))
+    return rates
 
 
 def _first_words(script: Script, parts: Sequence[Part]) -> Iterator[int]:

@@ -201,9 +201,32 @@ def test_passages_begin_with_their_words_and_none_is_too_long() -> None:
     assert sum(slow.own) == 960 and max(slow.own) <= 8.5 * 24 and {p.text for p in slow.parts[3:]} == {"..."}
 
 
-def test_directions_do_not_change_when_words_are_said() -> None:
+def test_a_direction_by_itself_does_not_change_when_words_are_said() -> None:
     whole = say_parts(LineRequest("-"), (Part("You came back! But he is gone.", "joy", 1.0),), 0, 24.0)
     cut = say_parts(
-        LineRequest("-"), (Part("You came back!", "joy", 1.0), Part("But he is gone.", "fear", 1.0)), 0, 24.0
+        LineRequest("-"), (Part("You came back!", "joy", 1.0), Part("But he is gone.", "joy", 1.0)), 0, 24.0
     )
     assert whole.timeline == cut.timeline
+
+
+def test_what_is_felt_at_a_word_is_heard_in_how_fast_it_is_said() -> None:
+    def said(*parts: Part, speaking: bool = True) -> Timeline:
+        return say_parts(LineRequest("-", speaking=speaking), parts, 0, 24.0).timeline
+
+    def halves(timeline: Timeline) -> tuple[float, float]:
+        first, second = timeline.words[:3], timeline.words[3:]
+        return first[-1].end - first[0].start, second[-1].end - second[0].start
+
+    first, second = "You came back!", "But he is gone."
+    plain = halves(said(Part(first, "neutral", 1.0), Part(second, "neutral", 1.0)))
+    sad = halves(said(Part(first, "neutral", 1.0), Part(second, "sadness", 1.0)))
+    assert sad[0] == pytest.approx(plain[0], abs=0.01) and sad[1] == pytest.approx(plain[1] / 0.82, rel=0.01)
+    angry = halves(said(Part(first, "anger", 1.0), Part(second, "anger", 1.0)))
+    assert angry == pytest.approx((plain[0] / 1.13, plain[1] / 1.13), rel=0.01)
+    whole = f"{first} {second}"
+    moving = halves(said(Part(whole, "neutral", 1.0, emotion_to="sadness")))
+    assert plain[0] < moving[0] and plain[1] < moving[1] < sad[1]
+    mixed = halves(said(Part(whole, "neutral", 1.0, emotion_with="sadness", share=0.5)))
+    assert mixed == pytest.approx((plain[0] / 0.91, plain[1] / 0.91), rel=0.01)
+    listening = said(Part(first, "sadness", 1.0), Part(second, "sadness", 1.0), speaking=False)
+    assert halves(listening) == pytest.approx(plain, abs=0.01)  # nobody's voice but the partner's
