@@ -73,6 +73,8 @@ class DefaultObjective(nn.Module):
     def __init__(self, decoder: CTEG, settings: DefaultSettings, rates: Tensor) -> None:
         super().__init__()
         self.decoder, self.settings = decoder, settings
+        #: Noise is drawn on the CPU; read back from a device, these would be waited for at every step.
+        self._drawn_in = rates
         self.rates: Tensor
         self.register_buffer("rates", rates, persistent=False)
 
@@ -95,7 +97,7 @@ class DefaultObjective(nn.Module):
         settings, (clips, *rest) = self.settings, batch.frames.shape
         whole = batch.whole or Whole(clips, 0, 0.0)
         rng = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-        noise = input_noise((whole.clips, *rest), rng, settings.white_noise, settings.drift_noise, self.rates.cpu())
+        noise = input_noise((whole.clips, *rest), rng, settings.white_noise, settings.drift_noise, self._drawn_in)
         rows, device = slice(whole.first, whole.first + clips), batch.frames.device
         return InputNoise(noise.values[rows].to(device), noise.level[rows].to(device))
 
@@ -158,7 +160,7 @@ class DefaultRecipe(Recipe[Batch]):
         pace, rates = channel_motion(train, decoder.scale.cpu())
         if start is None:
             _set_in_motion(decoder, pace, rates)
-        self.module = DefaultObjective(decoder, settings, rates.to(device))
+        self.module = DefaultObjective(decoder, settings, rates).to(device)
         # Processors without instructions for bf16 compute in it three times more slowly than in fp32.
         if device.type == "cpu" and not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
             self.precision = "fp32"
