@@ -150,7 +150,7 @@ SETTINGS: Final = (
     ),
     Setting(
         "rate", FloatProperty, "Speaking Rate",
-        "How fast the line is spoken: 1 as it comes, 2 twice as fast. A given length goes before it",
+        "How fast the line is spoken: 1 as the emotion has it, 2 twice as fast. A given length goes before it",
         default=1.0, soft_min=0.5, soft_max=2.0, step=5, precision=2,
     ),
     Setting(
