@@ -26,6 +26,12 @@ def told(sentence: str, /, **values: object) -> str:
         return sentence.format(**values)
 
 
+def shorten(text: str, limit: int = 160) -> str:
+    """``text`` on one line of at most ``limit`` characters, for quoting in a sentence."""
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
 class Told(Exception):
     """Says why something cannot be done, made like `told` from a text and its values."""
 

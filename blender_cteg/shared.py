@@ -7,28 +7,30 @@ library, no torch. The worker is imported where Blender may not start it as a pr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from generator.shared import articulation, composing, spaces, timeline
+    import numpy as np
+    import numpy.typing as npt
+
+    from generator.shared import spaces, timeline
     from generator.worker import Worker
 else:
     try:  # installed, the generator lies inside this package, in a clone beside it
-        from .generator.shared import articulation, composing, spaces, timeline
+        from .generator.shared import spaces, timeline
     except ModuleNotFoundError as error:
         if error.name != f"{__package__}.generator":
             raise
-        from generator.shared import articulation, composing, spaces, timeline
+        from generator.shared import spaces, timeline
 
 Timeline = timeline.Timeline
 TimelineError = timeline.TimelineError
 #: What a line can be pronounced in, by ISO 639-1 code.
 LANGUAGES: Final = timeline.LANGUAGES
-seal_frames = articulation.seal_frames
-whole_face = composing.whole_face
 
 #: Largest size of a layer, 1 natural.
-MAX_SCALE: Final = composing.MAX_SCALE
+MAX_SCALE: Final = spaces.MAX_SCALE
 ARKIT55: Final = spaces.ARKIT55
 FLAME53: Final = spaces.FLAME53
 #: Spaces by name.
@@ -41,6 +43,27 @@ ARKIT_GROUPS: Final = {ARKIT55.channels[c]: group for group, columns in ARKIT55.
 #: The 50 FLAME expression coefficients and the jaw's axis-angle, the columns of flame53.
 FLAME_EXPRESSIONS: Final = FLAME53.channels[:50]
 JAW_CHANNELS: Final = FLAME53.channels[50:]
+
+
+def whole_face(
+    performance: npt.NDArray[np.floating[Any]], timeline: Timeline | None, fps: float, speech_scale: float = 1.0
+) -> npt.NDArray[np.float32]:
+    """See `generator.shared.composing.whole_face`."""
+    return _speech()[1].whole_face(performance, timeline, fps, speech_scale)
+
+
+def seal_frames(timeline: Timeline, fps: float) -> npt.NDArray[np.int64]:
+    """See `generator.shared.articulation.seal_frames`."""
+    return _speech()[0].seal_frames(timeline, fps)
+
+
+def _speech() -> tuple[ModuleType, ModuleType]:
+    """How timelines move a face; loaded when one does, because enabling the extension needs none of it."""
+    if not TYPE_CHECKING and spaces.__name__.startswith(f"{__package__}."):
+        from .generator.shared import articulation, composing
+    else:
+        from generator.shared import articulation, composing
+    return articulation, composing
 
 
 def worker_class() -> type[Worker]:

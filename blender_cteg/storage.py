@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -87,6 +85,9 @@ def write_file(path: Path, text: str) -> None:
 
 
 def _write(path: Path, text: str) -> None:
+    import shutil  # here, because enabling the extension needs neither
+    import tempfile
+
     handle = tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False)  # noqa: SIM115
     try:
         with handle:

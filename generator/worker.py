@@ -205,22 +205,16 @@ class Worker:
     def _performer(self, checkpoint: str | None, device: str, progress: _Progress) -> Performer:
         key = (checkpoint, device)
         if key not in self._performers:
-            from .engine.builtin import NumpyEngine
-            from .engine.files import DEFAULT_CHECKPOINT
-            from .performing.cteg import CtegPerformer
             from .performing.load import load_performer
 
             progress.enter(0.05, 0.6)
-            folder = Path(checkpoint) if checkpoint else DEFAULT_CHECKPOINT
             if self._numpy_only:
-                engine = NumpyEngine.load(folder)
-                performer: Performer = CtegPerformer(engine, folder.name, layered=engine.settings.layered)
-            else:
-                if device == "torch":
-                    from .performing.devices import available_devices
+                device = "numpy"
+            elif device == "torch":
+                from .performing.devices import available_devices
 
-                    device = available_devices()[0]
-                performer = load_performer(folder, device, progress.report)
+                device = available_devices()[0]
+            performer = load_performer(Path(checkpoint) if checkpoint else None, device, progress.report)
             self._performers = {key: performer}  # only the newest stays: memory belongs to the animator
         return self._performers[key]
 

@@ -13,8 +13,7 @@ from ..shared import ARKIT55, FLAME53, FLAME_EXPRESSIONS
 from .detection.detect import detect_rig
 from .detection.eyes import eyes_on_bones
 from .direct import arkit_mapping, flame_mapping
-from .fitting.convert import to_arkit
-from .fitting.fit import FLAME_VERTICES, NoPoints, face_points
+from .fitting import FLAME_VERTICES
 from .fitting.fitted import check_edited, fitted_mapping, is_fitted
 from .geometry import face_geometry
 from .mapping import Mapping, MappingError, stored_mapping
@@ -116,6 +115,9 @@ def _read_as_arkit(rig: Rig, clips: Sequence[Clip]) -> list[Clip]:
     mapping = own if own is not None and not is_fitted(flame.object.data) else fitted_mapping(flame)
     face = face_geometry(flame)
     expressions = {key: c for c, keys in flame.shape_keys.items() if c in FLAME_EXPRESSIONS for key in keys}
+    from .fitting.convert import to_arkit  # here, because enabling the extension does not need it
+    from .fitting.fit import NoPoints, face_points
+
     try:
         points = face_points(face)
         return [to_arkit(clip, face, points, mapping, expressions) for clip in clips]

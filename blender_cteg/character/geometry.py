@@ -11,13 +11,14 @@ import numpy.typing as npt
 
 from ..shared import FLAME_EXPRESSIONS
 from .axes import Axes, axes_from_eyes, axes_from_up
-from .fitting.actions import LANDMARKS
-from .fitting.fit import FLAME_VERTICES, FaceGeometry, flame_landmarks
+from .fitting import FLAME_VERTICES
 from .rig import BLENDER_AXES, Rig
 
 if TYPE_CHECKING:
     import bpy
     from mathutils import Matrix
+
+    from .fitting.fit import FaceGeometry
 
 Floats = npt.NDArray[np.float64]
 
@@ -52,6 +53,9 @@ def find_axes(obj: bpy.types.Object, armature: bpy.types.Object | None, bones: M
 
 def mesh_landmarks(mesh: Any) -> npt.NDArray[np.intp] | None:
     """The 68 landmarks a mesh has as vertex indices: listed in `LANDMARKS_PROPERTY`, else FLAME's by its topology."""
+    from .fitting.actions import LANDMARKS  # here, because enabling the extension does not need it
+    from .fitting.fit import flame_landmarks
+
     count = len(mesh.vertices)
     try:
         listed = [int(index) for index in mesh.get(LANDMARKS_PROPERTY, ())]
@@ -64,6 +68,8 @@ def mesh_landmarks(mesh: Any) -> npt.NDArray[np.intp] | None:
 
 def face_geometry(rig: Rig) -> FaceGeometry:
     """The arrays `fit.fit_mapping` needs, in FLAME axes. ``rig`` is a FLAME rig; being linked does not matter."""
+    from .fitting.fit import FaceGeometry
+
     obj, armature = rig.object, rig.armature
     assert obj is not None
     space = armature if armature is not None else obj

@@ -15,14 +15,13 @@ from ..clip import Clip
 from ..sentences import Told, told
 from ..shared import HEAD_CHANNELS
 from ..storage import StoredError, from_text, to_text
+from ..versions import CURRENT, NewerError, upgraded
 from .rig import ROLES
 
 Floats = npt.NDArray[np.float32]
 Property = Literal["ROTATION", "LOCATION"]
 Axis = Literal["X", "Y", "Z"]
 
-#: Version of the mapping's JSON. Version 1 had no controls, channels and origin.
-SCHEMA_VERSION: Final = 2
 #: Numbers of a mapping beyond this are mistakes: the largest that make sense are a few hundred.
 _LARGEST: Final = 1e6
 _PROPERTIES: Final[tuple[Property, ...]] = ("ROTATION", "LOCATION")
@@ -165,7 +164,7 @@ class Mapping:
     def to_json(self) -> str:
         """The mapping as JSON text, as `from_json` reads it. MappingError for numbers that it would not read again."""
         data = {
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": CURRENT["mapping"],
             "source_space": self.source_space,
             "origin": self.origin,
             "shape_keys": {key: dict(gains) for key, gains in self.shape_keys.items()},
@@ -196,7 +195,14 @@ class Mapping:
             raise MappingError("This mapping is damaged: {why}. Load the mapping again.", why=error) from None
         if not isinstance(data, dict):
             raise MappingError("This mapping is not a JSON object. Load the mapping again.")
-        data = _migrated(data)
+        try:
+            data = upgraded("mapping", data)
+        except NewerError as error:
+            raise MappingError("This mapping cannot be read: {why}.", why=error) from None
+        except StoredError as error:
+            raise MappingError(
+                "This mapping cannot be read: {why}. Load a mapping that CTEG saved.", why=error
+            ) from None
         space = data.get("source_space")
         if not isinstance(space, str) or not space:
             sentence = "This mapping's source_space is {value}; write a name such as 'arkit55' there."
@@ -252,24 +258,6 @@ def head_rotation_vectors(
     angle = 2 * np.arctan2(length, w)
     scaled: npt.NDArray[np.float64] = vector * np.where(length > 1e-9, angle / np.maximum(length, 1e-9), 2.0)[:, None]
     return scaled
-
-
-def _migrated(data: dict[str, Any]) -> dict[str, Any]:
-    """The same mapping as this version writes it."""
-    version = data.get("schema_version")
-    if version == 1 and version is not True:
-        # A fit is told by its residuals; anything else of version 1 was written by hand.
-        return data | {"schema_version": SCHEMA_VERSION, "origin": "fit" if data.get("residual_mm") else "edited"}
-    if version == SCHEMA_VERSION:
-        return data
-    newer = isinstance(version, int) and version > SCHEMA_VERSION
-    raise MappingError(
-        "This mapping has schema_version {version} and this CTEG reads up to {most}. It was made by a newer CTEG: "
-        "update this one."
-        if newer
-        else "This mapping has schema_version {version} and this CTEG reads up to {most}. Load a mapping that CTEG "
-        "saved.", version=_short(version), most=SCHEMA_VERSION,
-    )  # fmt: skip
 
 
 def _object(data: dict[str, Any], name: str) -> dict[str, Any]:

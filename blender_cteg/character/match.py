@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping as MappingABC
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Final, Literal
@@ -163,6 +162,8 @@ def _share(words: frozenset[str], others: frozenset[str]) -> float:
 def _same(word: str, other: str) -> bool:
     if word == other:
         return True
+    from difflib import SequenceMatcher  # here, because enabling the extension needs none of it
+
     return min(len(word), len(other)) >= 4 and SequenceMatcher(None, word, other).ratio() >= _SAME_WORD
 
 

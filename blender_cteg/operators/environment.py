@@ -14,13 +14,14 @@ from ..preferences import CTEG_Preferences
 from ..sentences import told
 from ..ui.layouts import wrapped
 from ..worker import session
-from ..worker.environment import PACKAGES, SIZES, EnvironmentMaker
 from .jobs import InPreferences, Refusal, busy_reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bpy.types import Context, Event
+
+    from ..worker.environment import EnvironmentMaker
 
 _WIDTH: Final = 380
 
@@ -54,6 +55,8 @@ class CTEG_OT_create_environment(InPreferences, bpy.types.Operator):
 
     def draw(self, _context: Context) -> None:
         """The question."""
+        from ..worker.environment import PACKAGES, SIZES  # here, because enabling the extension does not need it
+
         source = self.index or told("PyPI, the Python Package Index")
         text = told(
             "Download {packages} and what they need from {source}? About {download:g} GB are downloaded; they take "
@@ -74,6 +77,8 @@ class CTEG_OT_create_environment(InPreferences, bpy.types.Operator):
 
     def prepare(self, _context: Context) -> tuple[EnvironmentMaker, Mapping[str, Any], str]:
         """See `JobOperator`."""
+        from ..worker.environment import EnvironmentMaker
+
         if self.index and not self.index.startswith("https://"):
             sentence = "The address {index} does not begin with https://; give a whole address, or none for PyPI."
             raise Refusal(sentence, index=self.index)

@@ -9,7 +9,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from .. import cast
-from ..performance import migration, strips
+from ..performance import migration
 from ..performance.lines import LineError, Lines
 from ..performance.record import REGIONS, Region, Style
 from ..sentences import told
@@ -201,6 +201,8 @@ class CTEG_OT_send_to_strip(LineOperator, bpy.types.Operator):
     all: BoolProperty(name="All", description="All lines of the character, in place of one", options={"SKIP_SAVE"})
 
     def act(self, context: Context, lines: Lines, line: Line) -> None:
+        from ..performance import strips  # here, because enabling the extension does not need it
+
         character = cast.character(context.scene)
         for one in [one for one in character.lines if one.take is not None] if self.all else [line]:
             strips.send(context.scene, character.rig, lines, one)
@@ -213,6 +215,8 @@ class CTEG_OT_bring_back(bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context: Context) -> set[str]:
+        from ..performance import strips  # here, because enabling the extension does not need it
+
         return _report(self, context, lambda scene, now: strips.bring_back(scene, now.rig, now.mapping))
 
 

@@ -27,10 +27,9 @@ from ..performance.lines import LineError, Lines, clip_of, lines_of
 from ..performance.owners import owners_of, why_not_writable
 from ..performance.record import Line, Style, Take
 from ..preferences import choices
-from ..sentences import told, translated
+from ..sentences import shorten, told, translated
 from ..settings import SETTINGS, Arguments, chosen, request
 from ..shared import Timeline, TimelineError
-from ..worker.protocol import last_seed, shorten
 from .jobs import JobOperator, Refusal, busy_reason
 from .timelines import read_timeline, timeline_in
 
@@ -177,6 +176,8 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
         asked = self._asked({**values, "text": text}, line, at)
         if not again:
             asked["begin"] = _face_before(scene, performer, start, preferred.checkpoint)
+        from ..worker.protocol import last_seed  # here, because enabling the extension does not need it
+
         if not 0.0 <= values["reduction"] <= 100.0:
             raise Refusal("Reduction must be from 0 to 100 percent, not {value:g}.", value=values["reduction"])
         take = line.take if again and line is not None else None

@@ -13,9 +13,8 @@ from ..cast import redraw_panels
 from ..emotions import EMOTIONS, NAMES, label
 from ..performance.directing import directed, is_line_of
 from ..segments import Segment, SegmentError
-from ..sentences import told
+from ..sentences import shorten, told
 from ..ui.layouts import emotion_icon
-from ..worker.protocol import shorten
 from . import Reasoned
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from ..segments import Segment, SegmentError
 from ..sentences import told
 from ..shared import ARKIT55
 from ..storage import StoredError, from_text
+from ..versions import upgraded
 from .lines import LineError, Lines
 from .owners import Owner, curves_in, owners_of
 from .record import Line, Style
@@ -99,18 +100,15 @@ def _usual_mapping(rig: Rig) -> Mapping | None:
 def _made(action: bpy.types.Action) -> dict[str, Any] | None:
     """What a take was made from; None where that is damaged, or of a version that never was."""
     try:
-        data = from_text(action[_TAKE_PROPERTY])
-        version = data.get("schema_version")
+        data = upgraded("take", from_text(action[_TAKE_PROPERTY]))
     except (StoredError, AttributeError):
         return None
-    if version == 1:
-        data = {**data, "segments": [], "last_seed": data.get("seed")}
     wanted = {
         "number": int, "start_frame": int, "text": str, "seed": int, "last_seed": int, "settings": dict,
         "segments": list,
     }  # fmt: skip
     sound = all(isinstance(data.get(name), kind) and data.get(name) is not True for name, kind in wanted.items())
-    return data if sound and version in (1, 2, 3) else None
+    return data if sound else None
 
 
 def _clip(action: bpy.types.Action, made: dict[str, Any], fps: float) -> Clip:

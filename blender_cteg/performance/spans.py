@@ -17,13 +17,13 @@ import numpy as np
 
 from ..sentences import told
 from ..storage import from_text, to_text
+from ..versions import CURRENT
 from .patch import WROTE, Kept, PatchError, Record, pack, unpack
 
 #: Slot handle, data path, array index.
 Address = tuple[int, str, int]
 
 GROUP: Final = "cteg_patch"
-_VERSION: Final = 1
 
 
 @dataclass(eq=False)
@@ -80,10 +80,10 @@ class Store:
     @cached_property
     def _group(self) -> Any:
         """Everything stored, as ID properties or an empty dictionary."""
-        group = self.action.get(GROUP, {"version": _VERSION, "curves": "[]", "spans": {}, "records": {}})
+        group = self.action.get(GROUP, {"version": CURRENT["spans"], "curves": "[]", "spans": {}, "records": {}})
         with self._read():
             version, _, _ = group["version"], group["spans"].keys(), group["records"].keys()
-        if version != _VERSION:
+        if version != CURRENT["spans"]:
             sentence = "Another version of CTEG wrote the lines on {name}. Update the extension."
             raise PatchError(sentence, name=self.action.name)
         return group

@@ -22,14 +22,13 @@ from ..segments import Segment, SegmentError
 from ..sentences import told
 from ..shared import SPACES, Timeline, TimelineError
 from ..storage import StoredError, from_text, to_text
+from ..versions import CURRENT, upgraded
 from .record import REGIONS, Line, Region, Style, Take
 
 #: The custom property of an action that holds its lines.
 LINES_PROPERTY: Final = "cteg_lines"
 #: The space of takes whose numbers are those of shape keys and bones themselves, not of a face's channels.
 TARGETS: Final = "targets"
-#: Version of a stored line.
-SCHEMA_VERSION: Final = 1
 #: The layer of hand edits over all takes of a line.
 ALL_TAKES: Final = "*"
 
@@ -163,7 +162,7 @@ def _text(line: Line) -> str:
     ]
     return to_text(
         {
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": CURRENT["line"],
             **{name: getattr(line, name) for name in _LINE},
             "regions": {name: vars(region) for name, region in line.regions.items() if region != Region()},
             "style": vars(line.style),
@@ -201,9 +200,7 @@ def check(line: Line) -> None:
 
 @lru_cache(maxsize=1024)  # asked at every refresh
 def _line(name: str, text: object) -> Line:
-    data = _mapping(from_text(text), "record")
-    if (version := data.get("schema_version")) != SCHEMA_VERSION:
-        raise StoredError("its version is {version!r} and this CTEG reads {own}", version=version, own=SCHEMA_VERSION)
+    data = upgraded("line", _mapping(from_text(text), "record"))
     try:
         timelines = [Timeline.from_json(timeline) for timeline in data["timelines"]]
         takes = tuple(_take(_mapping(take, "takes"), timelines) for take in data["takes"])

@@ -10,10 +10,9 @@ import bpy
 from .. import cast, preferences
 from ..heads.flame_file.joints import joints_problem
 from ..operators import perform
-from ..sentences import told, translated
+from ..sentences import shorten, told, translated
 from ..settings import NOWHERE
 from ..worker import session
-from ..worker.protocol import shorten
 from . import guide
 from .layouts import sentence
 from .presets import CTEG_PT_presets

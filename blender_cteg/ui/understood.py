@@ -10,8 +10,7 @@ import bpy
 from .. import cast
 from ..emotions import label
 from ..operators import segments as operators
-from ..sentences import told
-from ..worker.protocol import shorten
+from ..sentences import shorten, told
 from .layouts import emotion_icon, fitting
 from .panels import Sidebar
 

@@ -11,7 +11,6 @@ import contextlib
 import os
 import queue
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -19,9 +18,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ..sentences import Told, told
+from ..sentences import Told, shorten, told
 from .locate import without_leaks
-from .protocol import Cancelled, Done, Event, Failed, Progress, shorten
+from .protocol import Cancelled, Done, Event, Failed, Progress
 
 #: What performing with torch imports beyond the standard library and what the extension brings along.
 PACKAGES: Final = ("torch", "numpy", "safetensors", "tokenizers")
@@ -168,5 +167,7 @@ def _python_in(folder: Path) -> Path:
 
 
 def _remove(folder: Path) -> None:
+    import shutil  # here, because enabling the extension does not need it
+
     # What another program still holds open on Windows goes away the next time.
     shutil.rmtree(folder, ignore_errors=True)

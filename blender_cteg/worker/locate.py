@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -138,6 +137,8 @@ def _checked(python: str, *, chosen: bool) -> str:
     path = Path(python).expanduser()
     if path.name == python:
         # A bare name such as "python3" is looked up as a terminal would, not beside the file that is open.
+        import shutil  # here, because enabling the extension does not need it
+
         path = Path(shutil.which(python) or "")
     elif path.is_dir():
         raise LocateError(

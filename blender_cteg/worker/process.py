@@ -16,9 +16,9 @@ import threading
 from collections import deque
 from typing import IO, TYPE_CHECKING, Final
 
-from ..sentences import told
+from ..sentences import shorten, told
 from . import locate
-from .protocol import MAX_MESSAGE, shorten
+from .protocol import MAX_MESSAGE
 
 if TYPE_CHECKING:
     from .inside import Inside

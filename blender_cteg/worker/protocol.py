@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ..clip import Clip
 from ..segments import Segment
-from ..sentences import Told
+from ..sentences import Told, shorten
 from ..shared import Timeline
 from ..storage import StoredError, from_text
 
@@ -173,12 +173,6 @@ def parse(line: bytes) -> Event:
             _field(message, "numpy", str), str(message.get("torch") or ""),
         )  # fmt: skip
     raise ProtocolError("a message has the event {event!r}", event=event)
-
-
-def shorten(text: str, limit: int = 160) -> str:
-    """``text`` on one line of at most ``limit`` characters, for quoting in a sentence."""
-    text = " ".join(text.split())
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _clip(message: Mapping[str, Any]) -> Clip:

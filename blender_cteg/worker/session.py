@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 
 from ..clip import Clip
 from ..sentences import told
-from .client import WorkerClient
 from .locate import WorkerCommand, worker_command
-from .protocol import Cancelled, Done, Event, Failed, Hello, Performed, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
+    from .client import WorkerClient
     from .environment import EnvironmentMaker
+    from .protocol import Done, Event, Hello
 
 
 @dataclass
@@ -62,6 +62,14 @@ class Job:
 
     def take_in(self, events: Iterable[Event]) -> None:
         """Note what happened; events of other requests are late news and dropped."""
+        from .protocol import (  # here, because enabling the extension does not need it
+            Cancelled,
+            Done,
+            Failed,
+            Performed,
+            Progress,
+        )
+
         for event in events:
             if event.id != self.number or self.over:
                 continue
@@ -162,5 +170,7 @@ def _client_for(wanted: WorkerCommand) -> WorkerClient:
         _client.close()
         _client = performed = None
     if _client is None:
+        from .client import WorkerClient  # here, because enabling the extension does not need it
+
         _client = WorkerClient(wanted)
     return _client

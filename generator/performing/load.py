@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..engine import Engine
 from ..engine.files import DEFAULT_CHECKPOINT
-from ..errors import CheckpointError, InputError
+from ..errors import CheckpointError, EnvironmentProblem, InputError
 from .cteg import CtegPerformer
 from .performer import Performer, Progress
 
@@ -28,14 +28,16 @@ def load_performer(
 
     Args:
         checkpoint: the folder.
-        device: "auto" performs with NumPy where the checkpoint can; else, and for "cpu", "cuda" and "mps", with torch.
+        device: "numpy" performs with NumPy alone; "auto" too, where the checkpoint can; else, and for "cpu", "cuda" and
+            "mps", with torch.
         progress: called with a fraction 0..1 and what is being done.
         precision: "int8" decodes faster on a CPU and a little less exactly; for the paper's model.
 
     Raises:
         InputError: the checkpoint, device or torch has no such precision.
         CheckpointError: missing, incomplete or damaged checkpoint.
-        EnvironmentProblem: missing text encoder, or a device this Python cannot use.
+        EnvironmentProblem: missing text encoder, or a device this Python cannot use; for "numpy" a checkpoint that
+            only torch performs.
     """
     report = progress or (lambda fraction, stage: None)
     report(0.0, "loading the model")
@@ -48,6 +50,11 @@ def load_performer(
             engine, layered = load_engine(folder, device)
             report(0.9, "loading the model")
             performer = CtegPerformer(engine, folder.name, layered=layered)
+        case "cteg-paper" if device == "numpy":
+            raise EnvironmentProblem(
+                f"The checkpoint in {folder} is the paper's model, which the built-in engine cannot perform; choose a "
+                "Python with PyTorch in the CTEG preferences."
+            )
         case "cteg-paper":
             from ..paper.checkpoint import load_paper_checkpoint
             from .devices import choose_device
@@ -65,14 +72,14 @@ def load_performer(
 
 def load_engine(folder: Path = DEFAULT_CHECKPOINT, device: str = "auto") -> tuple[Engine, bool]:
     """What performs a checkpoint, and whether it performs under a computed speech. See `load_performer`."""
-    if device == "auto":
+    if device in ("auto", "numpy"):
         from ..engine.builtin import NeedsTorch, NumpyEngine
 
         try:
             builtin = NumpyEngine.load(folder)
             return builtin, builtin.settings.layered
         except NeedsTorch:
-            if find_spec("torch") is None:
+            if device == "numpy" or find_spec("torch") is None:
                 raise
     from ..model.torch_engine import TorchEngine
     from .devices import choose_device

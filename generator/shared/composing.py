@@ -19,9 +19,6 @@ from .articulation import Speech, articulate, channel_row, columns, mouth_table
 from .spaces import ARKIT55
 from .timeline import Timeline
 
-#: Largest scale of a layer.
-MAX_SCALE: Final = 1.5
-
 _SHARES: Final[Mapping[str, float]] = mouth_table()["composing"]
 _YIELDS: Final = channel_row(mouth_table()["yields"])
 _BENT: Final = channel_row(mouth_table()["rounding"])

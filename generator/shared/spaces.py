@@ -27,6 +27,9 @@ ARKIT_CHANNELS: Final[tuple[str, ...]] = (
     "cheekSquintRight", "noseSneerLeft", "noseSneerRight", "tongueOut",
 )  # fmt: skip
 
+#: Largest size of a layer of a clip, 1 natural.
+MAX_SCALE: Final = 1.5
+
 #: Head rotation in radians, FLAME axes (see docs/architecture.md, Axes and signs).
 HEAD_CHANNELS: Final[tuple[str, ...]] = ("headPitch", "headYaw", "headRoll")
 

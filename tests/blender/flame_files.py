@@ -17,8 +17,9 @@ import numpy.typing as npt
 import scipy.sparse
 from scipy.spatial.transform import Rotation
 
+from blender_cteg.character.fitting import FLAME_VERTICES
 from blender_cteg.character.fitting.actions import template
-from blender_cteg.character.fitting.fit import FLAME_VERTICES, flame_landmarks
+from blender_cteg.character.fitting.fit import flame_landmarks
 from blender_cteg.heads.demo_head.assemble import load_head, locate_head_asset
 
 Floats = npt.NDArray[np.float64]

@@ -11,8 +11,9 @@ import bpy
 import numpy as np
 from mathutils import Matrix, Vector
 
+from blender_cteg.character.fitting import FLAME_VERTICES
 from blender_cteg.character.fitting.actions import template
-from blender_cteg.character.fitting.fit import FLAME_VERTICES, flame_landmarks
+from blender_cteg.character.fitting.fit import flame_landmarks
 from blender_cteg.clip import Clip
 from blender_cteg.shared import ARKIT_CHANNELS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS, Timeline
 

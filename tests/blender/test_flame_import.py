@@ -15,8 +15,8 @@ from mathutils import Matrix, Vector
 import blender_cteg
 from blender_cteg.character.choose import mapping_for
 from blender_cteg.character.detection.detect import detect_rig
-from blender_cteg.heads.flame_file import FlameFileError, build
-from blender_cteg.heads.flame_file.read import JOINTS, FlameModel, read_flame
+from blender_cteg.heads.flame_file import JOINTS, FlameFileError, build
+from blender_cteg.heads.flame_file.read import FlameModel, read_flame
 from blender_cteg.heads.flame_file.template import read_uv
 from blender_cteg.performance.lines import Lines, Style
 

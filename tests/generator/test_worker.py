@@ -268,4 +268,5 @@ def test_a_thread_of_blender_never_imports_torch(root: Path, tmp_path: Path) -> 
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["kind"] == "checkpoint"
+    said = json.loads(done.stdout)
+    assert said["kind"] == "environment" and "choose a Python with PyTorch" in said["message"], said

@@ -28,7 +28,6 @@ from .surface import Points, at_vertices, find_points
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
 
-FLAME_VERTICES: Final = 5023
 #: Residuals are reported for a face whose eye centres are this far apart (a human mean), whatever the mesh's unit.
 EYE_DISTANCE_MM: Final = 63.0
 #: The ridge as a prior: how far a landmark may be off between two faces, in eye distances ...

@@ -13,7 +13,6 @@ from ...storage import StoredError, from_text, to_text
 from ..geometry import face_geometry
 from ..mapping import MESH_PROPERTY, Mapping, MappingError, stored_mapping
 from ..rig import Rig, shorten
-from .fit import NoPoints, fit_mapping, residual_percent
 
 #: The custom property beside the mapping that says which keys it was fitted to: its absence, or a mapping that is no
 #: longer the fitted one, makes the mapping the animator's.
@@ -33,6 +32,8 @@ def fitted_mapping(rig: Rig) -> Mapping:
     kept, print_now = stored_mapping(mesh), fingerprint(rig)
     if kept is not None and is_fitted(mesh) and _record(mesh).get("keys") == print_now:
         return kept
+    from .fit import NoPoints, fit_mapping  # here, because enabling the extension does not need it
+
     try:
         mapping = fit_mapping(face_geometry(rig))
     except NoPoints as error:
@@ -140,6 +141,8 @@ def residual_table(mapping: Mapping) -> list[tuple[str, float, float]]:
 
 def _percent_on_skin(mapping: Mapping) -> dict[str, float]:
     """Per cent left over per action, without the looks that eye bones show: the lids' part of them says little."""
+    from .fit import residual_percent  # here, because enabling the extension does not need it
+
     turned = {channel for role in ("left_eye", "right_eye") for channel in mapping.bones.get(role, {})}
     return {
         c: percent for c, percent in residual_percent(mapping).items() if not (c in turned and c.startswith("eyeLook"))

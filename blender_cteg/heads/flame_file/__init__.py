@@ -7,7 +7,12 @@ turns the model into objects.
 
 from __future__ import annotations
 
+from typing import Final
+
 from ...sentences import Told
+
+#: FLAME's joints, in the order of its files.
+JOINTS: Final = ("root", "neck", "jaw", "left_eye", "right_eye")
 
 
 class FlameFileError(Told, ValueError):

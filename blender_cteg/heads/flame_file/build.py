@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..assembly import add_key, add_objects, all_or_nothing, bind, make_bones, select_only, to_blender
-from . import FlameFileError
+from . import JOINTS, FlameFileError
 from .correctives import drive_correctives
 from .joints import remember_joints
-from .read import JOINTS, FlameModel
+from .read import FlameModel
 
 Floats = npt.NDArray[np.float64]
 

@@ -14,7 +14,7 @@ import bpy
 import numpy as np
 
 from ...character.rig import BLENDER_AXES
-from .read import JOINTS
+from . import JOINTS
 
 #: R - I of a unit quaternion (w, x, y, z) row by row: the sum of two products, each a sign and two parts, times two.
 _ELEMENTS: Final = (

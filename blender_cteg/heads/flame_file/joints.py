@@ -7,7 +7,7 @@ bones can be moved to where jaw, neck and eyes of this person turn.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import bpy
 import numpy as np
@@ -15,8 +15,10 @@ from mathutils import Vector
 
 from ...sentences import told
 from ..assembly import to_blender
-from . import FlameFileError
-from .read import JOINTS, FlameModel
+from . import JOINTS, FlameFileError
+
+if TYPE_CHECKING:
+    from .read import FlameModel
 
 #: The custom property of a mesh: "Basis" and the name of each identity key -> 15 numbers, x, y, z of each joint in the
 #: armature's space; for a key, how far it moves them per unit.

@@ -17,14 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ...sentences import told
-from . import FlameFileError, Refusal, shown
+from . import JOINTS, FlameFileError, Refusal, shown
 from .arrays import dense, read_npz
 from .unpickle import read_pickle
 
 Floats = npt.NDArray[np.float64]
 
-#: FLAME's joints, in the order of its files.
-JOINTS: Final = ("root", "neck", "jaw", "left_eye", "right_eye")
 #: Identity and expression directions in the ``shapedirs`` of every release.
 IDENTITY: Final = 300
 EXPRESSION: Final = 100
