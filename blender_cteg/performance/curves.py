@@ -188,10 +188,8 @@ class ActionPatch:
                 self._check(name)
         number, rest = self._numbers.get(address), None
         if number is not None:
-            rest, record = self._store.curves[number][1], self._store.record(number)
-            alone = rest is not None and not len(record.base)  # made for spans, and has no keys but theirs
-            alone = alone and len(curve.keyframe_points) == self._store.counts.get(number)
-            if alone and set(self._spans_on(number, start, end)) <= set(ignoring):
+            rest = self._store.curves[number][1]
+            if self._is_bare(number, curve) and set(self._spans_on(number, start, end)) <= set(ignoring):
                 return Base(rest=rest)
         view = _View(number, self._points(address), _shape(curve), ignoring)
         window = self._window(view, start, end)
@@ -546,8 +544,8 @@ class ActionPatch:
         if plan.curve is None:
             window = _Window(0, NO_ROWS, NO_ROWS, [], -np.inf, np.inf)
             return self._fill(plan, window, writing, Shape(False, False, played))
-        if plan.last and plan.rest is not None and self._has_only(plan):
-            plan.drop = True
+        if not plan.new and self._is_alone(plan, []):
+            plan.drop = plan.points.count == len(plan.old)
             return None
         ends = [(writing[name].start, writing[name].end) for name in plan.new]
         ends += [end for n in plan.gone for end in (self._places[n], self._store.span(n).stayed) if end is not None]
@@ -556,12 +554,27 @@ class ActionPatch:
         window = self._window(view, min(start for start, _ in ends), max(end for _, end in ends))
         return self._fill(plan, window, writing, view.shape)
 
-    def _has_only(self, plan: _Plan) -> bool:
-        """Whether a curve has keys only where the one span is that goes, and no base."""
-        span, points = self._store.span(plan.gone[0]), plan.points
-        if span.settled or len(plan.gone) != 1 or len(self._store.record(plan.number).base):
+    def _is_alone(self, plan: _Plan, new: Sequence[Span]) -> bool:
+        """Whether a change is on a curve without a base, apart from spans that stay; plans which keys go then."""
+        if plan.curve is None:
+            plan.record = Record()
+            return True
+        gone = [self._store.span(name) for name in plan.gone]
+        if not self._is_bare(plan.number, plan.curve) or any(span.settled for span in gone):
             return False
-        return bool(points.frame(0) > span.start - NEAR and points.frame(points.count - 1) < span.end + NEAR)
+        low, high = min(one.start for one in (*gone, *new)) - NEAR, max(one.end for one in (*gone, *new)) + NEAR
+        first, last = plan.points.index(low), plan.points.index(high)
+        if last - first != sum(len(span.of(plan.number)) for span in gone):
+            return False
+        if set(self._spans_on(plan.number, low, high)) - set(plan.gone):
+            return False
+        plan.start, plan.old = first, plan.points.rows(first, last)
+        return True
+
+    def _is_bare(self, number: int, curve: bpy.types.FCurve) -> bool:
+        """Whether a curve was made for spans and has no keys but theirs."""
+        made = self._store.curves.get(number, (None, None))[1] is not None and not len(self._store.record(number).base)
+        return made and len(curve.keyframe_points) == self._store.counts.get(number)
 
     def _refill(self, span: Span, plans: Sequence[_Plan]) -> None:
         """Plan a span's keys on those curves where nothing but what is between its borders changes."""
@@ -576,20 +589,20 @@ class ActionPatch:
 
     def _borders(self, plan: _Plan, span: Span) -> Rows | None:
         """Keys of which the first and the last are the borders of a span, if they stay as they are; else None."""
-        if plan.curve is None:
-            plan.record = Record()
-            return patch.resting(span.start, span.end, plan.rest)
-        old = self._store.span(span.id) if plan.gone == [span.id] else None
-        if old is None or old.settled or (old.start, old.end) != (span.start, span.end):
-            return None
-        if len(self._spans_on(plan.number, old.start + 2 * NEAR, old.end - 2 * NEAR)) != 1:
-            return None
-        ends = [key[:2] for key in old.of(plan.number)[[0, -1]].tolist()]
-        first, last = (plan.points.index(frame - SAME) for frame, _ in ends)
-        if last >= plan.points.count or [plan.points.co(first), plan.points.co(last)] != ends:
-            return None
-        plan.start, plan.old = first, plan.points.rows(first, last + 1)
-        return plan.old
+        old, points = self._store.span(span.id) if plan.gone == [span.id] else None, plan.points
+        if (
+            old is not None
+            and points is not None
+            and not old.settled
+            and (old.start, old.end) == (span.start, span.end)
+        ):
+            ends = [key[:2] for key in old.of(plan.number)[[0, -1]].tolist()]
+            first, last = (points.index(frame - SAME) for frame, _ in ends)
+            same = last < points.count and [points.co(first), points.co(last)] == ends
+            if same and len(self._spans_on(plan.number, old.start + 2 * NEAR, old.end - 2 * NEAR)) == 1:
+                plan.start, plan.old = first, points.rows(first, last + 1)
+                return plan.old
+        return patch.resting(span.start, span.end, plan.rest) if self._is_alone(plan, [span]) else None
 
     def _fill(self, plan: _Plan, window: _Window, writing: Mapping[str, Span], shape: Shape) -> None:
         """Plan the new keys of a window."""

@@ -16,7 +16,7 @@ import bpy
 import numpy as np
 import numpy.typing as npt
 
-from .patch import FRAME, NEAR, NO_ROWS, POINT, WIDTH, Floats, Rows, nearest
+from .patch import FRAME, LEFT, NEAR, NO_ROWS, POINT, RIGHT, WIDTH, Floats, Rows, nearest, single
 
 #: With more keys a curve is not read and written as a whole.
 FEW: Final = 400
@@ -40,6 +40,8 @@ _NUMBERS: Final = {
 }
 #: A key as Blender adds it (measured, 4.5 to 5.3).
 _ADDED: Final = np.array([[*[0.0] * 9, 4, 4, 2, 0, 0, 1, 1, 1]])
+#: One as it inserts it on a frame, and not a number what depends on preferences, or on the keys beside it.
+_INSERTED: Final = np.array([*[np.nan] * 6, *np.float32([1.70158, 0.8, 4.1]), *[np.nan] * 3, 0, 5, *[np.nan] * 3])
 _WORDS: Final = {name: {number: word for word, number in numbers.items()} for name, numbers in _NUMBERS.items()}
 
 
@@ -126,11 +128,11 @@ class Points:
         return np.concatenate([self._all[:count], np.repeat(_ADDED, max(count - self.count, 0), 0)])
 
     def _inserted(self, start: int, old: Rows, new: Rows) -> tuple[int, Rows, Rows]:
-        """Insert as many keys as there will be more; Blender changes handles beside a new key."""
+        """Insert as many keys as there will be more; handles that Blender changes with them are not numbers."""
         first, last = max(start - 1, 0), min(start + len(old) + 1, self.count)
         before, after = self.rows(first, start), self.rows(start + len(old), last)
-        new, x = np.concatenate([before, new, after]), np.concatenate([before, old, after])[:, FRAME]
-        count = len(new) - len(x)
+        new, there = np.concatenate([before, new, after]), np.concatenate([before, old, after])
+        x, count = there[:, FRAME], len(new) - len(there)
         points = new[nearest(new[:, FRAME], x)[1] > NEAR][:, POINT].tolist()
         if len(points) != count:  # not where they belong, then where there is most room
             x = np.append(x, x[-1] + count + 1.0) if last == self.count else x
@@ -139,11 +141,14 @@ class Points:
         for frame, value in points:
             self._points.insert(frame, value, options={"FAST"}, keyframe_type="GENERATED")
         added, self.count, self._known = len(self._points) - self.count, len(self._points), (0, NO_ROWS)
-        if added == count:
-            return first, new, self.rows(first, first + len(new))
-        # There was no room: Blender took one key for another.
-        self._all = _all_keys([self._points])[0]
-        return self.resized(first, self._all[first : first + len(new) - count + added], new)
+        if added != count:  # there was no room: Blender took one key for another
+            self._all = _all_keys([self._points])[0]
+            return self.resized(first, self._all[first : first + len(there) + added], new)
+        there = np.insert(there, np.searchsorted(there[:, FRAME], [frame for frame, _ in points]), _INSERTED, 0)
+        made = np.flatnonzero(np.isnan(there[:, FRAME]))
+        there[made, POINT] = single(np.array(points))
+        there[np.append(made - 1, np.minimum(made + 1, len(there) - 1)), LEFT.start : RIGHT.stop] = np.nan
+        return first, new, there
 
 
 def read(curves: Sequence[bpy.types.FCurve], few: float = FEW) -> list[Points]:
@@ -156,18 +161,18 @@ def read(curves: Sequence[bpy.types.FCurve], few: float = FEW) -> list[Points]:
 def write(changes: Sequence[tuple[Points, int, Rows, Rows]]) -> None:
     """Put keys in the place of others: of each curve the index from which on they were read, they, and the new ones."""
     whole: list[tuple[Any, Rows, Rows]] = []
-    single: list[tuple[Any, Rows, Rows]] = []
+    parts: list[tuple[Any, Rows, Rows]] = []
     for points, start, old, new in changes:
         first, rows, there = points.resized(start, old, new)
         if len(rows) and points._all is not None:
             whole.append((points._points, rows, there))
         elif len(rows):
-            single.append((points._points[first : first + len(rows)], rows, there))
-    for some in filter(None, (whole, single)):
+            parts.append((points._points[first : first + len(rows)], rows, there))
+    for some in filter(None, (whole, parts)):
         new, there = (np.concatenate([change[k] for change in some]) for k in (1, 2))
         stops = np.cumsum([len(rows) for _, rows, _ in some])
         starts = np.append(0, stops[:-1])
-        differs, keys = new != there, [key for points, _, _ in single for key in points] if some is single else []
+        differs, keys = new != there, [key for points, _, _ in parts for key in points] if some is parts else []
         for name, columns, width, kind in _FIELDS:
             changed = differs[:, columns].any(1)
             if keys:

@@ -104,12 +104,13 @@ def _located(lines: Mapping[str, Line], patch: ActionPatch, wanted: Collection[s
         wanted: ids of the lines to look for, None for all, and for keys whose line is not known; others stay.
     """
     located, spans = dict(lines), patch.spans
-    members: dict[str, list[Line]] = {} if wanted is not None else {span: [] for span in spans}
+    members: dict[str, list[Line]] = {span: [] for span in spans}
     for line in lines.values():
-        if wanted is None or line.id in wanted:
-            members.setdefault(line.span, []).append(line)
-    for span in members:
-        there = [line for line in lines.values() if line.span == span] or [Line(span, "", shown=0, span=span)]
+        members.setdefault(line.span, []).append(line)
+    for span, there in members.items():
+        if wanted is not None and not any(line.id in wanted for line in there):
+            continue
+        there = there or [Line(span, "", shown=0, span=span)]
         found = patch.found(span) if span in spans else None
         if found is None or found.share < _FOUND:
             # Keys that were deleted by hand: the line is there and shows nothing. One without a span moves nothing.
@@ -123,7 +124,8 @@ def _located(lines: Mapping[str, Line], patch: ActionPatch, wanted: Collection[s
         slower = (end - start) / (last - first)
         for line in there:
             begin, stop = (start + slower * (frame - first) for frame in (line.start, line.end))
-            located[line.id] = replace(line, start=begin, end=stop, stretch=line.stretch * slower)
+            if lines.get(line.id) is not line or (begin, stop) != (line.start, line.end):
+                located[line.id] = replace(line, start=begin, end=stop, stretch=line.stretch * slower)
     return located
 
 
