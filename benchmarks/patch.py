@@ -18,7 +18,7 @@ import bpy
 import numpy as np
 
 from blender_cteg.performance.curves import ActionPatch, Address, Span, slot_curves
-from blender_cteg.performance.fcurves import Points
+from blender_cteg.performance.fcurves import read, write
 from blender_cteg.performance.reduction import Keys
 
 CHANNELS, LENGTH, APART = 55, 120, 150
@@ -60,9 +60,8 @@ def reference(scene: Scene) -> Callable[[], object]:
     curves = list(slot_curves(scene.action, scene.slot))
 
     def run() -> None:
-        for curve in curves:
-            points = Points(curve)
-            points.put(0, points.rows(0, points.count), points.rows(0, points.count) + 1e-3)
+        keys = [(points, points.rows(0, points.count)) for points in read(curves)]
+        write([(points, 0, rows, rows + 1e-3) for points, rows in keys])
 
     return run
 

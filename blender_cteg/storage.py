@@ -48,7 +48,9 @@ def from_text(text: object) -> Any:
     if not isinstance(text, str | bytes):
         raise StoredError("it is not text")
     try:
-        return _cleaned(json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_refuse))
+        data = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_refuse)
+        plain = isinstance(text, str) and text.isascii() and "\\ud" not in text.lower()  # no surrogate is in it
+        return data if plain else _cleaned(data)
     except RecursionError:
         raise StoredError("it is nested too deeply") from None
     except StoredError:

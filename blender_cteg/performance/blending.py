@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,20 +19,23 @@ Floats = npt.NDArray[np.float64]
 _STILL: Final = 1e-6
 
 
-class Ground(Protocol):
+@dataclass(frozen=True, eq=False)
+class Ground:
     """What a property does without lines, over a span of frames.
 
     Attributes:
         values: one per frame, (T,).
+        rest: what it is where no curve moves it.
         exists: whether there is a curve of the animator's.
         changes: whether it moves there.
         kept: who else decides about it, in a word, "" for nobody; "noise" is a modifier that may be put aside.
     """
 
     values: Floats
-    exists: bool
-    changes: bool
-    kept: str
+    rest: float
+    exists: bool = False
+    changes: bool = False
+    kept: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import patch
-from .fcurves import FEW, Points, co, index, played, slot_curves
+from .fcurves import FEW, Points, co, index, played, read, slot_curves, write
 from .patch import FRAME, NEAR, NO_ROWS, POINT, SAME, VALUE, Floats, Kept, Mask, PatchError, Place, Record, Rows, Shape
 from .reduction import Keys
 from .spans import Address, Store, Written
@@ -178,15 +178,21 @@ class ActionPatch:
     def base(self, address: Address, start: float, end: float, ignoring: Collection[str] = ()) -> Base:
         """A curve from one frame to another without the spans to be ignored."""
         curve = self._curves.get(address)
-        if curve is None:
-            return Base()
-        # What is ignored may have been moved to here from anywhere.
-        self._steadily(lambda: [self._check(name) for name in ignoring if name in self._store.ids])
-        number = self._numbers.get(address)
-        if number is not None and self._is_alone(number, curve, start, end, ignoring):
-            return Base(rest=self._store.curves[number][1])
+        return Base() if curve is None else self._steadily(lambda: self._base(address, curve, start, end, ignoring))
+
+    def _base(
+        self, address: Address, curve: bpy.types.FCurve, start: float, end: float, ignoring: Collection[str]
+    ) -> Base:
+        for name in ignoring:  # it may have been moved to here from anywhere
+            if name in self._store.ids:
+                self._check(name)
+        number, rest = self._numbers.get(address), None
+        if number is not None:
+            rest = self._store.curves[number][1]
+            if self._is_bare(number, curve) and set(self._spans_on(number, start, end)) <= set(ignoring):
+                return Base(rest=rest)
         view = _View(number, self._points(address), _shape(curve), ignoring)
-        window = self._steadily(lambda: self._window(view, start, end))
+        window = self._window(view, start, end)
         staying = [place.rows for place in window.staying if len(place.rows) > 1]
         moving = any(np.ptp(keys[:, VALUE]) > 1e-6 for keys in staying)
         groups = [curve] if curve.group is None else [curve, curve.group]
@@ -194,7 +200,7 @@ class ActionPatch:
             exists=bool(len(window.base)),
             changes=moving or patch.changes(window.base, start, end, view.shape.linear),
             keys=len(patch.within(window.base, start - NEAR, end + NEAR)),
-            rest=None if view.number is None else self._store.curves[view.number][1],
+            rest=rest,
             modifiers=tuple(modifier.type for modifier in curve.modifiers if modifier.active and not modifier.mute),
             muted=any(group.mute for group in groups),
             locked=any(group.lock for group in groups),
@@ -203,15 +209,6 @@ class ActionPatch:
             _shape=view.shape,
         )
 
-    def _is_alone(
-        self, number: int, curve: bpy.types.FCurve, start: float, end: float, ignoring: Collection[str]
-    ) -> bool:
-        """Whether a curve was made for spans, has no keys but theirs, and between two frames those of ignored ones."""
-        if self._store.curves[number][1] is None or len(curve.keyframe_points) != self._store.counts.get(number):
-            return False
-        reaching = self._steadily(lambda: self._spans_on(number, start, end))
-        return set(reaching) <= set(ignoring) and not len(self._store.record(number).base)
-
     def edits(self, name: str) -> dict[Address, Edit]:
         """The curves of a span that were edited by hand since it was written, and how."""
         span, edits = self._store.span(name), {}
@@ -219,9 +216,10 @@ class ActionPatch:
         counts = [part.stop - part.start for part in span.parts.values()]
         written = patch.as_written(span.keys, counts, found.a, found.b, span.linear)
         there: dict[int, tuple[Rows, Rows]] = {}  # of each curve the keys of the span, and with those beside them
+        addresses = self.addresses(name)
         for number, was in zip(span.parts, written, strict=True):
             if number in self._there:
-                points = self._points(self._there[number])
+                points = self._points(self._there[number], *addresses)
                 first, last = points.index(was[0, FRAME] - NEAR), points.index(was[-1, FRAME] + NEAR)
                 around = points.rows(max(first - 1, 0), min(last + 1, points.count))
                 there[number] = around[min(first, 1) :][: last - first], around
@@ -265,15 +263,15 @@ class ActionPatch:
         if swept:
             self._forget()
 
-    def replace(self, remove: Collection[str], write: Sequence[Span]) -> list[tuple[Address, float]]:
+    def replace(self, remove: Collection[str], spans: Sequence[Span]) -> list[tuple[Address, float]]:
         """Take spans out and write others, each curve in one go; nothing else changes.
 
         Spans that were moved by hand count as written where they are from now on.
 
         Args:
             remove: ids; those that are not there are ignored.
-            write: spans, apart from each other and from those that stay, where they share curves. One with the id of
-                a span that is there takes its place.
+            spans: to be written, apart from each other and from those that stay, where they share curves. One with
+                the id of a span that is there takes its place.
 
         Returns:
             The curves that were made for spans and went with the last of them, and the values that their properties had
@@ -282,11 +280,10 @@ class ActionPatch:
         Raises:
             PatchError: it cannot be done; nothing has changed.
         """
-        writing = {span.id: span for span in write}
+        writing = {span.id: span for span in spans}
         gone = [name for name in self._store.ids if name in writing or name in remove]
         plans = self._steadily(lambda: self._plans(gone, writing))
-        for plan in plans:
-            self._carry_out(plan, writing)
+        write(list(filter(None, [self._prepared(plan, writing) for plan in plans])))
         self._save(gone, writing, plans)
         self.action.update_tag()
         self._forget()
@@ -311,17 +308,19 @@ class ActionPatch:
         """All curves of the action."""
         return {(slot, c.data_path, c.array_index): c for slot, bag in self._bags.items() for c in bag.fcurves}
 
-    def _points(self, address: Address) -> Points:
-        """The keys of a curve, read once."""
+    def _points(self, address: Address, *more: Address) -> Points:
+        """The keys of a curve, read once; those of more with it, if they will be wanted."""
         if address not in self._read:
-            self._read[address] = Points(self._curves[address], self.few)
+            wanted = [one for one in dict.fromkeys((address, *more)) if one not in self._read and one in self._curves]
+            self._read |= zip(wanted, read([self._curves[one] for one in wanted], self.few), strict=True)
         return self._read[address]
 
     @cached_property
     def _there(self) -> dict[int, Address]:
         """Where the curves with spans are now, by number. One whose key or bone was renamed is known by its keys."""
         known, curves = self._store.curves, self._curves
-        there = {number: address for number, (address, _) in known.items() if address in curves}
+        latest = {address: number for number, (address, _) in known.items()}  # a curve was deleted, and made anew
+        there = {number: address for address, number in latest.items() if address in curves}
         lost = [number for number in known if number not in there]
         free = set(curves) - set(there.values()) if lost else set()
         for number in lost if free else ():
@@ -359,12 +358,16 @@ class ActionPatch:
         """The spans of a curve that reach between two frames, in order. _MovedError if one of them is elsewhere."""
         if number is None:
             return []
-        names, starts, longest = self._layout
-        near = names[bisect_left(starts, low - longest) : bisect_right(starts, high)]
-        found = [name for name in near if self._places[name][1] >= low and number in self._store.span(name).parts]
+        found = [name for name in self._reaching(low, high) if number in self._store.span(name).parts]
         for name in found:
             self._check(name)
         return found
+
+    def _reaching(self, low: float, high: float) -> list[str]:
+        """The spans that reach between two frames as far as they are settled, on any curve, in order."""
+        names, starts, longest = self._layout
+        near = names[bisect_left(starts, low - longest) : bisect_right(starts, high)]
+        return [name for name in near if self._places[name][1] >= low]
 
     def _check(self, name: str) -> None:
         """_MovedError for a span that was moved and is not settled."""
@@ -524,10 +527,16 @@ class ActionPatch:
                     number = fresh[address] = max(known, default=-1) + 1 + len(fresh)
                 rest = known[number][1] if number in known else rest
                 plans.setdefault(number, _Plan(number, address, curve, rest)).new[span.id] = rows
+        addresses = [plan.address for plan in plans.values()]
         for plan in plans.values():
             others = (self._store.span(name).parts for name in self._store.ids if name not in gone)
             plan.last = not plan.new and not any(plan.number in parts for parts in others)
-            self._plan(plan, writing)
+            plan.points = None if plan.curve is None else self._points(plan.address, *addresses)
+        for name, span in writing.items():
+            self._refill(span, [plan for plan in plans.values() if [*plan.new] == [name]])
+        for plan in plans.values():
+            if not plan.wrote:
+                self._plan(plan, writing)
         return list(plans.values())
 
     def _plan(self, plan: _Plan, writing: Mapping[str, Span]) -> None:
@@ -535,8 +544,8 @@ class ActionPatch:
         if plan.curve is None:
             window = _Window(0, NO_ROWS, NO_ROWS, [], -np.inf, np.inf)
             return self._fill(plan, window, writing, Shape(False, False, played))
-        plan.points = self._points(plan.address)
-        if len(plan.gone) == 1 and [*plan.new] == plan.gone and self._refill(plan, writing[plan.gone[0]]):
+        if not plan.new and self._is_alone(plan, []):
+            plan.drop = plan.points.count == len(plan.old)
             return None
         ends = [(writing[name].start, writing[name].end) for name in plan.new]
         ends += [end for n in plan.gone for end in (self._places[n], self._store.span(n).stayed) if end is not None]
@@ -545,22 +554,55 @@ class ActionPatch:
         window = self._window(view, min(start for start, _ in ends), max(end for _, end in ends))
         return self._fill(plan, window, writing, view.shape)
 
-    def _refill(self, plan: _Plan, span: Span) -> bool:
-        """Plan new keys between the borders of the old, where they are the same. False where they are not."""
-        old, points = self._store.span(span.id), plan.points
-        ends = old.start, old.end
-        others = len(self._spans_on(plan.number, old.start + 2 * NEAR, old.end - 2 * NEAR)) != 1
-        if others or old.settled or ends != (span.start, span.end):
+    def _is_alone(self, plan: _Plan, new: Sequence[Span]) -> bool:
+        """Whether a change is on a curve without a base, apart from spans that stay; plans which keys go then."""
+        if plan.curve is None:
+            plan.record = Record()
+            return True
+        gone = [self._store.span(name) for name in plan.gone]
+        if not self._is_bare(plan.number, plan.curve) or any(span.settled for span in gone):
             return False
-        borders = old.of(plan.number)[[0, -1]].tolist()
-        first, last = (points.index(frame - SAME) for frame, _, _ in borders)
-        if last >= points.count or any(
-            points.co(k) != border[:2] for k, border in zip((first, last), borders, strict=True)
-        ):
+        low, high = min(one.start for one in (*gone, *new)) - NEAR, max(one.end for one in (*gone, *new)) + NEAR
+        first, last = plan.points.index(low), plan.points.index(high)
+        if last - first != sum(len(span.of(plan.number)) for span in gone):
             return False
-        plan.start, plan.old = first, points.rows(first, last + 1)
-        plan.put = plan.wrote[span.id] = patch.filled(plan.new[span.id], plan.old[0], plan.old[-1])
+        if set(self._spans_on(plan.number, low, high)) - set(plan.gone):
+            return False
+        plan.start, plan.old = first, plan.points.rows(first, last)
         return True
+
+    def _is_bare(self, number: int, curve: bpy.types.FCurve) -> bool:
+        """Whether a curve was made for spans and has no keys but theirs."""
+        made = self._store.curves.get(number, (None, None))[1] is not None and not len(self._store.record(number).base)
+        return made and len(curve.keyframe_points) == self._store.counts.get(number)
+
+    def _refill(self, span: Span, plans: Sequence[_Plan]) -> None:
+        """Plan a span's keys on those curves where nothing but what is between its borders changes."""
+        borders = [self._borders(plan, span) for plan in plans]
+        same = [(plan, rows) for plan, rows in zip(plans, borders, strict=True) if rows is not None]
+        if not same:
+            return
+        firsts, lasts = (np.array([rows[k] for _, rows in same]) for k in (0, -1))
+        filled = patch.filled([plan.new[span.id] for plan, _ in same], firsts, lasts)
+        for (plan, _), rows in zip(same, filled, strict=True):
+            plan.put = plan.wrote[span.id] = rows
+
+    def _borders(self, plan: _Plan, span: Span) -> Rows | None:
+        """Keys of which the first and the last are the borders of a span, if they stay as they are; else None."""
+        old, points = self._store.span(span.id) if plan.gone == [span.id] else None, plan.points
+        if (
+            old is not None
+            and points is not None
+            and not old.settled
+            and (old.start, old.end) == (span.start, span.end)
+        ):
+            ends = [key[:2] for key in old.of(plan.number)[[0, -1]].tolist()]
+            first, last = (points.index(frame - SAME) for frame, _ in ends)
+            same = last < points.count and [points.co(first), points.co(last)] == ends
+            if same and len(self._spans_on(plan.number, old.start + 2 * NEAR, old.end - 2 * NEAR)) == 1:
+                plan.start, plan.old = first, points.rows(first, last + 1)
+                return plan.old
+        return patch.resting(span.start, span.end, plan.rest) if self._is_alone(plan, [span]) else None
 
     def _fill(self, plan: _Plan, window: _Window, writing: Mapping[str, Span], shape: Shape) -> None:
         """Plan the new keys of a window."""
@@ -582,20 +624,21 @@ class ActionPatch:
         whole = plan.points is not None and plan.points.count == len(plan.old)
         plan.drop = plan.rest is not None and whole and not len(plan.put)
 
-    def _carry_out(self, plan: _Plan, writing: Mapping[str, Span]) -> None:
+    def _prepared(self, plan: _Plan, writing: Mapping[str, Span]) -> tuple[Points, int, Rows, Rows] | None:
+        """What is to be written of a plan, into a curve that is there by then."""
         slot, path, array_index = plan.address
         if plan.drop:
             self._bags[slot].fcurves.remove(plan.curve)
-        elif plan.curve is not None:
-            plan.points.put(plan.start, plan.old, plan.put)
-        elif plan.new:
+            return None
+        if plan.curve is None and plan.new:
             slots = {one.handle: one for one in self.action.slots}
             curve = slot_curves(self.action, slots[slot]).new(path, index=array_index)
             group = next((g for name in plan.new if (g := writing[name].groups.get(plan.address))), None)
             if group:
                 groups = self.action.layers[0].strips[0].channelbag(slots[slot]).groups
                 curve.group = groups.get(group) or groups.new(group)
-            Points(curve).put(0, NO_ROWS, plan.put)
+            plan.points = Points(curve, NO_ROWS)
+        return None if plan.points is None else (plan.points, plan.start, plan.old, plan.put)
 
     def _save(self, gone: Sequence[str], writing: Mapping[str, Span], plans: Sequence[_Plan]) -> None:
         """Store what is known after a change."""

@@ -8,13 +8,15 @@ Nothing here lets Blender sort keys or calculate handles.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import bpy
 import numpy as np
 import numpy.typing as npt
 
-from .patch import FRAME, NEAR, NO_ROWS, POINT, WIDTH, Floats, Rows, nearest
+from .patch import FRAME, LEFT, NEAR, NO_ROWS, POINT, RIGHT, WIDTH, Floats, Rows, nearest, single
 
 #: With more keys a curve is not read and written as a whole.
 FEW: Final = 400
@@ -25,7 +27,7 @@ _NAMES: Final = (
 ).split()
 _ENDS: Final = [2, 4, 6, *range(7, WIDTH + 1)]
 _RNA: Final = bpy.types.Keyframe.bl_rna.properties
-_BUFFERS: Final[dict[str, Any]] = {"FLOAT": np.float32, "ENUM": np.int32, "BOOLEAN": np.bool_}
+_BUFFERS: Final[dict[str, Any]] = {"FLOAT": np.float32, "ENUM": np.uint8, "BOOLEAN": np.bool_}
 #: Name, columns, their number, and what foreach_get and foreach_set take.
 _FIELDS: Final = [
     (name, slice(start, end), end - start, _BUFFERS[_RNA[name].type])
@@ -37,7 +39,9 @@ _NUMBERS: Final = {
     if _RNA[name].type == "ENUM"
 }
 #: A key as Blender adds it (measured, 4.5 to 5.3).
-_ADDED: Final = np.array([*[0.0] * 9, 4, 4, 2, 0, 0, 1, 1, 1])
+_ADDED: Final = np.array([[*[0.0] * 9, 4, 4, 2, 0, 0, 1, 1, 1]])
+#: One as it inserts it on a frame, and not a number what depends on preferences, or on the keys beside it.
+_INSERTED: Final = np.array([*[np.nan] * 6, *np.float32([1.70158, 0.8, 4.1]), *[np.nan] * 3, 0, 5, *[np.nan] * 3])
 _WORDS: Final = {name: {number: word for word, number in numbers.items()} for name, numbers in _NUMBERS.items()}
 
 
@@ -49,19 +53,19 @@ def slot_curves(action: bpy.types.Action, slot: bpy.types.ActionSlot) -> Any:
 
 
 class Points:
-    """The keys of an F-curve by index, as they are when it is made.
+    """The keys of an F-curve by index, as they are when they are read.
 
     Attributes:
         count: how many.
     """
 
-    def __init__(self, curve: bpy.types.FCurve, few: float = FEW) -> None:
-        """Read them: all at once where they are few, else where they are asked for."""
+    def __init__(self, curve: bpy.types.FCurve, rows: Rows | None) -> None:
+        """Of a curve; with all its keys where they were read at once, else they are read where they are asked for."""
         self._points = curve.keyframe_points
         self.count = len(self._points)
-        self._all = self._read() if self.count <= few else None
-        self._known: tuple[int, Rows] = (0, np.zeros((0, WIDTH)))  # what was read last
-        self._frames: list[float] = [] if self._all is None else self._all[:, FRAME].tolist()
+        self._all = rows
+        self._known: tuple[int, Rows] = (0, NO_ROWS)  # what was read last
+        self._frames: list[float] = [] if rows is None else rows[:, FRAME].tolist()
 
     def frame(self, k: int) -> float:
         """Frame of a key."""
@@ -99,38 +103,36 @@ class Points:
         self._known = start, np.array(keys, np.float64).reshape(-1, WIDTH)
         return self._known[1]
 
-    def put(self, start: int, old: Rows, new: Rows) -> None:
-        """Put keys in the place of some that were read from an index on."""
-        there, self._known = old[: len(new)], (0, new[:0])
-        if self._all is None and len(new) > len(old):
-            start, new, there = self._inserted(start, old, new)
-        elif self._all is None:
-            for _ in range(len(old) - len(new)):
-                self._points.remove(self._points[start + len(new)], fast=True)
-        else:
-            there = old
-        if self._all is not None:
-            self._write(np.concatenate([self._all[:start], new, self._all[start + len(there) :]]))
-            return
-        points, differs = self._points[start : start + len(new)], there != new
-        for name, columns, width, kind in _FIELDS:
-            changed = np.flatnonzero(differs[:, columns].any(1))
-            values = new[changed][:, columns].astype(kind).tolist()
-            for k, value in zip(changed.tolist(), values, strict=True):
-                word = _WORDS[name][value[0]] if name in _WORDS else value[0]
-                setattr(points[k], name, value if width > 1 else word)
-
-    def _inserted(self, start: int, old: Rows, new: Rows) -> tuple[int, Rows, Rows]:
-        """Insert as many keys as there will be more.
+    def resized(self, start: int, old: Rows, new: Rows) -> tuple[int, Rows, Rows]:
+        """Make room for keys in the place of some that were read from an index on.
 
         Returns:
-            The index from which on keys are other now (Blender changes handles beside a new key), the keys to be put
-            there, and those that are there.
+            The index from which on keys are other now, the keys to be put there, and those that are there.
         """
+        if self._all is not None:
+            target = np.concatenate([self._all[:start], new, self._all[start + len(old) :]])
+            return 0, target, self._stretched(len(target))
+        if len(new) > len(old):
+            return self._inserted(start, old, new)
+        for _ in range(len(old) - len(new)):
+            self._points.remove(self._points[start + len(new)], fast=True)
+        return start, new, old[: len(new)]
+
+    def _stretched(self, count: int) -> Rows:
+        """So many keys, added or removed at the end; they."""
+        assert self._all is not None
+        if count > self.count:
+            self._points.add(count - self.count)
+        for _ in range(self.count - count):
+            self._points.remove(self._points[-1], fast=True)
+        return np.concatenate([self._all[:count], np.repeat(_ADDED, max(count - self.count, 0), 0)])
+
+    def _inserted(self, start: int, old: Rows, new: Rows) -> tuple[int, Rows, Rows]:
+        """Insert as many keys as there will be more; handles that Blender changes with them are not numbers."""
         first, last = max(start - 1, 0), min(start + len(old) + 1, self.count)
         before, after = self.rows(first, start), self.rows(start + len(old), last)
-        new, x = np.concatenate([before, new, after]), np.concatenate([before, old, after])[:, FRAME]
-        count = len(new) - len(x)
+        new, there = np.concatenate([before, new, after]), np.concatenate([before, old, after])
+        x, count = there[:, FRAME], len(new) - len(there)
         points = new[nearest(new[:, FRAME], x)[1] > NEAR][:, POINT].tolist()
         if len(points) != count:  # not where they belong, then where there is most room
             x = np.append(x, x[-1] + count + 1.0) if last == self.count else x
@@ -138,31 +140,63 @@ class Points:
             points = [(frame, 0.0) for frame in np.linspace(x[most], x[most + 1], count + 2)[1:-1]]
         for frame, value in points:
             self._points.insert(frame, value, options={"FAST"}, keyframe_type="GENERATED")
-        added, self.count = len(self._points) - self.count, len(self._points)
-        self._known = 0, new[:0]
+        added, self.count, self._known = len(self._points) - self.count, len(self._points), (0, NO_ROWS)
         if added != count:  # there was no room: Blender took one key for another
-            self._all = self._read()
-        return first, new, self.rows(first, first + len(new) - count + added)
+            self._all = _all_keys([self._points])[0]
+            return self.resized(first, self._all[first : first + len(there) + added], new)
+        there = np.insert(there, np.searchsorted(there[:, FRAME], [frame for frame, _ in points]), _INSERTED, 0)
+        made = np.flatnonzero(np.isnan(there[:, FRAME]))
+        there[made, POINT] = single(np.array(points))
+        there[np.append(made - 1, np.minimum(made + 1, len(there) - 1)), LEFT.start : RIGHT.stop] = np.nan
+        return first, new, there
 
-    def _read(self) -> Rows:
-        rows = np.empty((self.count, WIDTH))
-        buffers = {kind: np.empty(2 * self.count, kind) for kind in _BUFFERS.values()}
+
+def read(curves: Sequence[bpy.types.FCurve], few: float = FEW) -> list[Points]:
+    """The keys of F-curves: of those that have few all at once, of others where they are asked for."""
+    whole = [curve for curve in curves if len(curve.keyframe_points) <= few]
+    rows = iter(_all_keys([curve.keyframe_points for curve in whole]))
+    return [Points(curve, next(rows) if len(curve.keyframe_points) <= few else None) for curve in curves]
+
+
+def write(changes: Sequence[tuple[Points, int, Rows, Rows]]) -> None:
+    """Put keys in the place of others: of each curve the index from which on they were read, they, and the new ones."""
+    whole: list[tuple[Any, Rows, Rows]] = []
+    parts: list[tuple[Any, Rows, Rows]] = []
+    for points, start, old, new in changes:
+        first, rows, there = points.resized(start, old, new)
+        if len(rows) and points._all is not None:
+            whole.append((points._points, rows, there))
+        elif len(rows):
+            parts.append((points._points[first : first + len(rows)], rows, there))
+    for some in filter(None, (whole, parts)):
+        new, there = (np.concatenate([change[k] for change in some]) for k in (1, 2))
+        stops = np.cumsum([len(rows) for _, rows, _ in some])
+        starts = np.append(0, stops[:-1])
+        differs, keys = new != there, [key for points, _, _ in parts for key in points] if some is parts else []
         for name, columns, width, kind in _FIELDS:
-            flat = buffers[kind][: width * self.count]
-            self._points.foreach_get(name, flat)
-            rows[:, columns] = flat.reshape(-1, width)
-        return rows
+            changed = differs[:, columns].any(1)
+            if keys:
+                values, words = new[changed][:, columns].astype(kind).tolist(), _WORDS.get(name)
+                for k, value in zip(np.flatnonzero(changed).tolist(), values, strict=True):
+                    setattr(keys[k], name, value if width > 1 else words[value[0]] if words else value[0])
+                continue
+            flat = new[:, columns].astype(kind).ravel()
+            for k in np.flatnonzero(np.logical_or.reduceat(changed, starts)).tolist():
+                some[k][0].foreach_set(name, flat[width * starts[k] : width * stops[k]])
 
-    def _write(self, rows: Rows) -> None:
-        if len(rows) > self.count:
-            self._points.add(len(rows) - self.count)
-        for _ in range(self.count - len(rows)):
-            self._points.remove(self._points[-1], fast=True)
-        there = np.concatenate([self._all[: len(rows)], np.tile(_ADDED, (max(len(rows) - self.count, 0), 1))])
-        differs = (rows != there).any(0).tolist()
-        for name, columns, _, kind in _FIELDS:
-            if any(differs[columns]):
-                self._points.foreach_set(name, rows[:, columns].astype(kind).ravel())
+
+def _all_keys(curves: Sequence[Any]) -> list[Rows]:
+    """All keys of curves, which are read field by field: Blender copies one field of a curve at a time."""
+    stops = np.cumsum([0, *map(len, curves)]).tolist()
+    rows = np.empty((stops[-1], WIDTH))
+    fields = [(name, width, np.empty(width * stops[-1], kind)) for name, _, width, kind in _FIELDS]
+    for points, (first, last) in zip(curves, pairwise(stops), strict=True):
+        get = points.foreach_get
+        for name, width, flat in fields:
+            get(name, flat[width * first : width * last])
+    for (_, columns, width, _), (_, _, flat) in zip(_FIELDS, fields, strict=True):
+        rows[:, columns] = flat.reshape(-1, width)
+    return [rows[first:last] for first, last in pairwise(stops)]
 
 
 def index(points: Any, frame: float) -> int:
@@ -187,7 +221,7 @@ def played(a: Floats, b: Floats, wanted: Floats) -> Floats:
     try:
         slot = action.slots.new(id_type="OBJECT", name="CTEG")
         curve = slot_curves(action, slot).new("location", index=0)
-        Points(curve).put(0, NO_ROWS, np.stack([a, b]))
+        write([(Points(curve, NO_ROWS), 0, NO_ROWS, np.stack([a, b]))])
         return np.array([curve.evaluate(frame) for frame in wanted])
     finally:
         bpy.data.actions.remove(action)

@@ -21,14 +21,15 @@ from ..clip import Clip
 from ..sentences import Told, told
 from ..storage import StoredError, clean
 from . import ranges
-from .blending import Mixed, Passage, mixed, moving
-from .curves import ActionPatch, Base, Span
-from .layers import MOST_FRAMES, face_of, frames_at, without_muted
+from .blending import Ground, Mixed, Passage, mixed, moving
+from .curves import ActionPatch, Base
+from .layers import MOST_FRAMES, face_of, without_muted
 from .owners import Owner, home_of, owners_of, prepare, tidy, why_not_writable
 from .patch import PatchError
+from .planning import Plan, frames_of, ground_of, groups_of, meet, resampled
 from .preview import end_preview
 from .record import Line, Style, Take
-from .reduction import Keys, every_frame, exact_frames, remembered
+from .reduction import exact_frames
 from .store import ALL_TAKES, LINES_PROPERTY, TARGETS, Edit, Store, as_stored, check, take_of, unused_key
 from .targets import Address, Others, Target, targets_of
 
@@ -103,12 +104,13 @@ def _located(lines: Mapping[str, Line], patch: ActionPatch, wanted: Collection[s
         wanted: ids of the lines to look for, None for all, and for keys whose line is not known; others stay.
     """
     located, spans = dict(lines), patch.spans
-    members: dict[str, list[Line]] = {} if wanted is not None else {span: [] for span in spans}
+    members: dict[str, list[Line]] = {span: [] for span in spans}
     for line in lines.values():
-        if wanted is None or line.id in wanted:
-            members.setdefault(line.span, []).append(line)
-    for span in members:
-        there = [line for line in lines.values() if line.span == span] or [Line(span, "", shown=0, span=span)]
+        members.setdefault(line.span, []).append(line)
+    for span, there in members.items():
+        if wanted is not None and not any(line.id in wanted for line in there):
+            continue
+        there = there or [Line(span, "", shown=0, span=span)]
         found = patch.found(span) if span in spans else None
         if found is None or found.share < _FOUND:
             # Keys that were deleted by hand: the line is there and shows nothing. One without a span moves nothing.
@@ -122,7 +124,8 @@ def _located(lines: Mapping[str, Line], patch: ActionPatch, wanted: Collection[s
         slower = (end - start) / (last - first)
         for line in there:
             begin, stop = (start + slower * (frame - first) for frame in (line.start, line.end))
-            located[line.id] = replace(line, start=begin, end=stop, stretch=line.stretch * slower)
+            if lines.get(line.id) is not line or (begin, stop) != (line.start, line.end):
+                located[line.id] = replace(line, start=begin, end=stop, stretch=line.stretch * slower)
     return located
 
 
@@ -282,6 +285,7 @@ class _Change:
         said += filter(None, reasons.values())
         self._writable = [owner for owner in owners if not reasons[owner.name]]
         self._patches = {action: ActionPatch(action) for o in self._writable if (action := o.action) is not None}
+        self._curves = {o.name: (self._patches[o.action], o.slot.handle) for o in self._writable if o.action and o.slot}
         home = home_of(owners)
         self._store = None if home is None else Store(home)
         self._stored = {} if self._store is None else self._store.lines()
@@ -363,7 +367,7 @@ class _Change:
         written: dict[str, set[str]] = {}
         for line in self.lines.values():
             written.setdefault(line.span, set()).add(line.id)
-        groups = _groups(lines.values())
+        groups = groups_of(lines.values())
         ids = {span: {line.id for line in group} for span, group in groups.items()}
         stale = {span for span in there if written.get(span) != ids.get(span) or touched & written.get(span, set())}
         if len(stale) > _MANY:  # sooner done with whole curves
@@ -376,7 +380,7 @@ class _Change:
             if until is not None:
                 for name in touched:
                     self._split(lines, name, until, {take.key for line, take, _ in puts if line == name})
-            groups = _groups(lines.values())
+            groups = groups_of(lines.values())
             fresh = {span: group for span, group in groups.items() if span in stale or span not in there}
             plans = [self._plan(span, group, clips, stale) for span, group in fresh.items()]
         except (PatchError, MappingError) as error:
@@ -399,7 +403,7 @@ class _Change:
             return replace(line, span="")  # it has no part in the keys of those that it met
         self._check(line)
         start = float(round(line.start))
-        return replace(line, start=start, end=start + _frames(line, self._fps) - 1, fps=self._fps)
+        return replace(line, start=start, end=start + frames_of(line, self._fps) - 1, fps=self._fps)
 
     def _check(self, line: Line) -> None:
         take = line.take
@@ -438,7 +442,7 @@ class _Change:
                         delta = np.where(here, edit.delta(frames), 0.0).astype(np.float32)
                         address = names.get(handle, "face"), path, index
                         old = kept.get(address)
-                        kept[address] = delta if old is None else delta + _resampled(old, len(delta))
+                        kept[address] = delta if old is None else delta + resampled(old, len(delta))
                     self._edits[name, into] = kept
                     if into == ALL_TAKES and not lines[name].layer:
                         sentence = "What was changed by hand in “{text}” is kept as a layer over its takes."
@@ -463,7 +467,7 @@ class _Change:
                 passed = np.arange(len(delta)) + round(line.start) > until
                 part = np.where(passed, 0.0, delta).astype(np.float32) if take.key in new else delta
                 old = edit.get(address)
-                edit[address] = part if old is None else part + _resampled(old, len(part))
+                edit[address] = part if old is None else part + resampled(old, len(part))
             self._edits[name, take.key] = edit
             takes.append(replace(take, edit=True))
         self._edits[name, ALL_TAKES] = {}
@@ -471,12 +475,12 @@ class _Change:
 
     # ------------------------------------------------------------------------------------------------ curves
 
-    def _plan(self, span: str, group: list[Line], clips: Mapping[tuple[str, str], Clip], stale: set[str]) -> _Plan:
+    def _plan(self, span: str, group: list[Line], clips: Mapping[tuple[str, str], Clip], stale: set[str]) -> Plan:
         """What a span becomes on the curves; nothing is written yet."""
         lines = [self._placed(line) for line in group]
         start, end = min(line.start for line in lines), max(line.end for line in lines)
         count = round(end - start) + 1
-        grounds: dict[Address, _Ground] = {}
+        grounds: dict[Address, Ground] = {}
         near = {
             name
             for patch in self._patches.values()
@@ -484,13 +488,13 @@ class _Change:
             if patch.found(name).at(patch.spans[name][0]) <= end and start <= patch.found(name).at(patch.spans[name][1])
         }
 
-        def ground(target: Target, passage: Passage | None = None) -> _Ground:
-            first, last = (start, end) if passage is None else (passage.line.start, passage.line.end)
-            own = grounds.get(target.address)
-            if own is None:
-                own = grounds[target.address] = _Ground(target, self._patches, start, count, near)
-            own.look(first, last)
-            return own
+        frames = start + np.arange(count, dtype=np.float64)
+
+        def ground(target: Target, passage: Passage) -> Ground:
+            if target.address not in grounds:
+                grounds[target.address] = ground_of(target, self._base(target, start, end, near), frames)
+            own, ends = grounds[target.address], (passage.line.start, passage.line.end)
+            return own if ends == (start, end) else replace(own, changes=self._base(target, *ends, near).changes)
 
         passages, last = [], -np.inf
         for line in lines:
@@ -504,7 +508,14 @@ class _Change:
             self._lay_edits(passage, mix)
         mix = moving(mix, [grounds[target.address] for target in mix.targets])
         lines = [replace(line, theirs=mix.theirs[line.id], span=span if mix.targets else "") for line in lines]
-        return _Plan(span, start, end, lines, mix, {t.address: grounds[t.address].rest for t in mix.targets}, reach)
+        return Plan(span, start, end, lines, mix, {t.address: grounds[t.address].rest for t in mix.targets}, reach)
+
+    def _base(self, target: Target, first: float, last: float, stale: set[str]) -> Base:
+        """The curve of a property from one frame to another without the spans that are written again."""
+        if target.owner.name not in self._curves:
+            return Base()
+        patch, slot = self._curves[target.owner.name]
+        return patch.base((slot, target.path, target.index), first, last, stale)
 
     def _passage(self, line: Line, first: int, fade: int, clips: Mapping[tuple[str, str], Clip]) -> Passage:
         take = line.take
@@ -539,9 +550,9 @@ class _Change:
         for key in (ALL_TAKES, line.take.key if line.take is not None else ""):
             for address, delta in self._edit(line.id, key).items():
                 if address in columns:
-                    mix.values[passage.first : passage.first + count, columns[address]] += _resampled(delta, count)
+                    mix.values[passage.first : passage.first + count, columns[address]] += resampled(delta, count)
 
-    def _patch(self, plans: Sequence[_Plan], stale: set[str]) -> None:
+    def _patch(self, plans: Sequence[Plan], stale: set[str]) -> None:
         """Write the curves, one edit for each action."""
         name = self._rig.object.name if self._rig.object is not None else "Face"
         moved = {target.owner.name for plan in plans for target in plan.mix.targets}
@@ -559,13 +570,14 @@ class _Change:
         for owner, path, index, rest in (rest for found in rests.values() for rest in found):
             set_value(owner, path, index, rest)
 
-    def _widen(self, plans: Sequence[_Plan], undo: ExitStack, widen: bool) -> None:
+    def _widen(self, plans: Sequence[Plan], undo: ExitStack, widen: bool) -> None:
         extremes: dict[str, tuple[float, float]] = {}
         for plan in plans:  # as performed: an edit that a slider cuts off stays cut off
             for target in plan.mix.targets:
                 if (reach := plan.reach.get(target.address)) is not None:
-                    low, high = extremes.get(target.label, reach)
-                    extremes[target.label] = min(low, reach[0]), max(high, reach[1])
+                    name = target.label
+                    low, high = extremes.get(name, reach)
+                    extremes[name] = min(low, reach[0]), max(high, reach[1])
         try:
             ranges.widen(self._rig, extremes, undo, all_keys=widen)
         except ranges.RangeError as error:
@@ -597,116 +609,11 @@ class _Change:
                 store.put_edit(name, take, edit)
 
 
-class _Plan:
-    """A span as it will be written."""
-
-    def __init__(
-        self, name: str, start: float, end: float, lines: list[Line], mix: Mixed, rest: dict[Address, float],
-        reach: dict[Address, list[float]],
-    ) -> None:  # fmt: skip
-        self.name, self.start, self.end, self.lines = name, start, end, lines
-        self.mix, self.rest, self.reach = mix, rest, reach
-        self._linear = lines[0].style.interpolation == "LINEAR"
-        self._keys = self._reduced() if mix.targets else []
-
-    def _reduced(self) -> list[Keys]:
-        style, mix = self.lines[0].style, self.mix
-        if style.reduction <= 0 or len(mix.values) < 3:
-            keys = every_frame(mix.values, straight=self._linear)
-        else:
-            errors = np.array([0.01 * style.reduction * target.span for target in mix.targets])
-            keep = np.zeros(mix.values.shape, bool)
-            for column, frames in zip(keep.T, mix.keep, strict=True):
-                for some in frames:
-                    column[some[some < len(column)]] = True
-            keys = remembered(mix.values, keep, errors, self._linear)
-        return [Keys(one.frames + self.start, one.values, one.slopes) for one in keys]
-
-    def span_of(
-        self, places: Mapping[str, tuple[bpy.types.Action, bpy.types.ActionSlot]], action: bpy.types.Action
-    ) -> Span:
-        """What of it goes into an action."""
-        curves, groups, rest = {}, {}, {}
-        for target, keys in zip(self.mix.targets, self._keys, strict=True):
-            there, slot = places[target.owner.name]
-            if there == action:
-                at = slot.handle, target.path, target.index
-                curves[at], groups[at], rest[at] = keys, target.group, self.rest[target.address]
-        return Span(self.name, self.start, self.end, curves, groups, rest, self._linear)
-
-
-class _Ground:
-    """What a property does without lines: of the curve the animator made, or what it is set to. See `Ground`."""
-
-    def __init__(
-        self, target: Target, patches: Mapping[bpy.types.Action, ActionPatch], start: float, count: int, stale: set[str]
-    ) -> None:
-        owner = target.owner
-        patch = None if owner.action is None or owner.slot is None else patches.get(owner.action)
-        self._asked = None if patch is None else (patch, (owner.slot.handle, target.path, target.index), stale)
-        self._ends = start, start + count - 1
-        self._whole = base = self._base(*self._ends)
-        self.exists, self.changes, self.kept = base.exists, False, ""
-        if base.exists:
-            noise = base.modifiers and set(base.modifiers) <= {"NOISE"}
-            self.kept = "muted" if base.muted else "locked" if base.locked else "noise" if noise else ""
-            self.kept = self.kept or ("modifier" if base.modifiers else "")
-            self.rest = 0.0 if base.rest is None else base.rest
-            self.values = base.values(start + np.arange(count, dtype=np.float64))
-        else:
-            self.rest = target.rest() if base.rest is None else base.rest
-            self.values = np.full(count, self.rest)
-
-    def look(self, first: float, last: float) -> None:
-        """Ask whether it changes between two frames."""
-        base = self._whole if (first, last) == self._ends else self._base(first, last)
-        self.changes = base.changes
-
-    def _base(self, first: float, last: float) -> Base:
-        if self._asked is None:
-            return Base()
-        patch, address, stale = self._asked
-        return patch.base(address, first, last, stale)
-
-
-def _groups(lines: Iterable[Line]) -> dict[str, list[Line]]:
-    """Lines that overlap, by the id of the span they are; lines that show nothing are in none."""
-    groups: list[list[Line]] = []
-    end = -np.inf
-    for line in sorted((line for line in lines if line.take is not None), key=lambda line: (line.start, line.id)):
-        if line.start <= end:
-            groups[-1].append(line)
-        else:
-            groups.append([line])
-        end = max(end, line.end)
-    return {group[0].id: group for group in groups}
-
-
 def _is_met(patch: ActionPatch, span: str) -> bool:
     """Whether another span is now where this one is."""
     places = {name: [patch.found(name).at(frame) for frame in ends] for name, ends in patch.spans.items()}
     start, end = places.pop(span)
     return any(start <= stop and begin <= end for begin, stop in places.values())
-
-
-def meet(one: Line, other: Line) -> bool:
-    """Whether two lines share a frame."""
-    return one.start <= other.end and other.start <= one.end
-
-
-def _frames(line: Line, fps: float) -> int:
-    """How many frames of the scene the shown take has."""
-    take = line.take
-    assert take is not None
-    return frames_at((take.frames - 1) / take.fps, fps, line.stretch)
-
-
-def _resampled(delta: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.float32]:
-    """A hand edit on another number of frames."""
-    if len(delta) == count or not len(delta):
-        return delta if len(delta) else np.zeros(count, np.float32)
-    at = np.linspace(0, len(delta) - 1, count)
-    return np.interp(at, np.arange(len(delta)), delta).astype(np.float32)
 
 
 def set_value(owner: Owner, path: str, index: int, value: float) -> None:

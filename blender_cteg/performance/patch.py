@@ -257,8 +257,14 @@ def changes(rows: Rows, start: float, end: float, linear: bool) -> bool:
 # ---- Cutting a base ----------------------------------------------------------------------------------------
 
 
+def _handles(keys: Rows, lengths: Floats, slopes: Floats) -> Floats:
+    """Handles along slopes, (K, 2); their frames are rounded first, so that slopes survive single precision."""
+    x = (keys[:, FRAME] + lengths).astype(np.float32)
+    return np.stack([x, keys[:, VALUE] + slopes * (x - keys[:, FRAME])], 1)
+
+
 def _handle(key: Floats, side: slice, length: float, slope: float) -> None:
-    """Set a handle along a slope; its frame is rounded first, so that the slope survives single precision."""
+    """Set a handle along a slope, like `_handles`."""
     x = float(np.float32(key[FRAME] + length))
     key[side] = x, key[VALUE] + slope * (x - key[FRAME])
 
@@ -394,7 +400,7 @@ def performed(curves: Sequence[Keys], linear: bool) -> list[Rows]:
     rows[:, LEFT_TYPE] = rows[:, RIGHT_TYPE] = free
     rows[:, INTERPOLATION], rows[:, KIND] = LINEAR if linear else BEZIER, GENERATED
     rows[:, OVERSHOOT : PERIOD + 1] = 1.70158, 0.8, 4.1  # as Blender has them
-    return np.split(single(rows), stops[:-1])
+    return _parted(single(rows), stops)
 
 
 def wrote(rows: Rows) -> Kept:
@@ -415,7 +421,7 @@ def as_written(kept: Kept, counts: Sequence[int], a: float, b: float, linear: bo
     stops = np.cumsum(counts)
     rows[:, INTERPOLATION] = LINEAR if linear else BEZIER
     rows[stops - counts, INTERPOLATION] = BEZIER  # see `filled`
-    return np.split(rows, stops[:-1])
+    return _parted(rows, stops)
 
 
 def patched(base: Rows, places: Sequence[Place], shape: Shape, rest: float) -> tuple[Rows, Record]:
@@ -456,10 +462,19 @@ def patched(base: Rows, places: Sequence[Place], shape: Shape, rest: float) -> t
         if j == len(rows) - 1:
             _handle(rows[j], RIGHT, 1.0, outer[1])
             rows[j, INTERPOLATION] = CONSTANT if rows[j, INTERPOLATION] == CONSTANT else BEZIER
-        blocks.append(filled(place.rows, rows[i], rows[j]) if place.new else _shown(place, rows[i], rows[j]))
+        blocks.append(filled([place.rows], rows[[i]], rows[[j]])[0] if place.new else _shown(place, rows[i], rows[j]))
     gone = among(base[:, FRAME], x[inside | holds])
     record = Record(base[gone], single(rows[~inside & (holds | ~theirs)]))
     return _joined(single(ordered([rows[~inside], *blocks]))), record
+
+
+def resting(start: float, end: float, rest: float) -> Rows:
+    """The borders of a span on a curve that has no base, as `patched` makes them."""
+    rows = np.array([_free(np.zeros(WIDTH), (np.float32(frame), rest)) for frame in (start, end)])
+    rows[:, INTERPOLATION] = BEZIER
+    for side, length in ((LEFT, -1.0), (RIGHT, 1.0)):
+        rows[:, side] = _handles(rows, np.full(2, length), np.zeros(2))
+    return rows
 
 
 def _border(x: Floats, frame: float, outermost: int, borders: Sequence[float]) -> int:
@@ -498,21 +513,31 @@ def _shown(place: Place, first: Floats, last: Floats) -> Rows:
     return rows
 
 
-def filled(rows: Rows, first: Floats, last: Floats) -> Rows:
-    """New keys between two borders, which keep their values and what they show to the outside."""
-    start, end = first[FRAME], last[FRAME]
-    if start >= end:
+def filled(curves: Sequence[Rows], firsts: Rows, lasts: Rows) -> list[Rows]:
+    """New keys of curves, each between two borders, which keep their values and what they show to the outside."""
+    if (firsts[:, FRAME] >= lasts[:, FRAME]).any():
         raise PatchError("The line is shorter than the distance between keys at its start. Move them, or the line.")
-    inner = rows[1:-1]
-    if len(inner) and (inner[0, FRAME] <= start + NEAR or inner[-1, FRAME] >= end - NEAR):
-        inner = within(inner, start + NEAR, end - NEAR)
-    block = np.concatenate([first[None], inner, last[None]])
-    for key, like, side, other in ((block[0], rows[0], RIGHT, block[1]), (block[-1], rows[-1], LEFT, block[-2])):
-        run, rise = like[side] - like[POINT]
-        _handle(key, side, (other[FRAME] - key[FRAME]) / 3, rise / run)
-        key[KIND], key[SELECTED] = GENERATED, 0
-    block[0, INTERPOLATION] = BEZIER  # also where lines follow: a first key that is LINEAR goes on before it
-    return single(block)
+    rows, counts = np.concatenate(curves), [len(one) for one in curves]
+    starts, ends = np.repeat(firsts[:, FRAME], counts), np.repeat(lasts[:, FRAME], counts)
+    stops = np.cumsum(counts)
+    keep = (rows[:, FRAME] >= starts + NEAR) & (rows[:, FRAME] <= ends - NEAR)
+    keep[stops - counts] = keep[stops - 1] = True
+    counts = np.add.reduceat(keep, stops - counts)
+    rows, stops = rows[keep], np.cumsum(counts)
+    borders = (stops - counts, firsts, RIGHT, 1), (stops - 1, lasts, LEFT, -1)
+    tilts = [(rows[at, side] - rows[at, POINT]).T for at, _, side, _ in borders]
+    for at, border, _, _ in borders:
+        rows[at] = border
+    for (at, border, side, step), (run, rise) in zip(borders, tilts, strict=True):
+        rows[at, side] = _handles(border, (rows[at + step, FRAME] - border[:, FRAME]) / 3, rise / run)
+        rows[at, KIND], rows[at, SELECTED] = GENERATED, 0
+    rows[stops - counts, INTERPOLATION] = BEZIER  # also where lines follow: a first LINEAR key goes on before it
+    return _parted(single(rows), stops)
+
+
+def _parted(rows: Rows, stops: npt.NDArray[np.int64]) -> list[Rows]:
+    """The rows of several curves, each by itself."""
+    return [rows[first:last] for first, last in pairwise([0, *stops.tolist()])]
 
 
 def _joined(rows: Rows) -> Rows:

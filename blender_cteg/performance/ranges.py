@@ -109,15 +109,15 @@ def widen(rig: Rig, extremes: Extremes, undo: ExitStack, *, all_keys: bool) -> N
                     name=obj.name, keys=shorten(tight, 3),
                 )  # fmt: skip
             continue
-        for name, (low, high) in extremes.items():
-            block = key.key_blocks.get(name)
-            if block is None or not (all_keys or name in expressions):
+        for block in key.key_blocks:
+            name, whole = block.name, (-SLIDER_LIMIT, SLIDER_LIMIT)
+            if name not in extremes or not (all_keys or name in expressions):
                 continue
-            if name in expressions:
-                low, high = -SLIDER_LIMIT, SLIDER_LIMIT
+            low, high = whole if name in expressions else np.clip(extremes[name], *whole).tolist()
             before = block.slider_min, block.slider_max
-            undo.callback(_set, block, *before)
-            _set(block, min(before[0], max(low, -SLIDER_LIMIT)), max(before[1], min(high, SLIDER_LIMIT)))
+            if low < before[0] or high > before[1]:
+                undo.callback(_set, block, *before)
+                _set(block, min(before[0], low), max(before[1], high))
 
 
 def why_not_wider(rig: Rig, names: Iterable[str]) -> str:

@@ -19,9 +19,10 @@ from ..clip import Clip
 from ..sentences import told
 from ..storage import StoredError
 from .curves import ActionPatch
-from .lines import LineError, Lines, lines_of, meet, set_value
+from .lines import LineError, Lines, lines_of, set_value
 from .owners import Owner, curves_in, home_of, owners_of
 from .patch import PatchError
+from .planning import meet
 from .record import Line
 from .store import ALL_TAKES, LINES_PROPERTY, Edit, Store
 from .targets import name_in

@@ -157,7 +157,7 @@ class Others:
             return "driver"
         if (target.path, target.index) in self._strips[where]:
             return "NLA"
-        if target.label in self._constrained[where] and target.path.endswith(("quaternion", "euler", "angle")):
+        if target.path.endswith(("quaternion", "euler", "angle")) and target.label in self._constrained[where]:
             return "constraint"
         return ""
 

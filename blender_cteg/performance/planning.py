@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Planning: which lines are written together, over what, and what a span of them becomes on the curves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import bpy
+import numpy as np
+import numpy.typing as npt
+
+from .blending import Ground, Mixed
+from .curves import Base, Span
+from .layers import frames_at
+from .record import Line
+from .reduction import Keys, every_frame, remembered
+from .targets import Address, Target
+
+
+class Plan:
+    """A span as it will be written."""
+
+    def __init__(
+        self, name: str, start: float, end: float, lines: list[Line], mix: Mixed, rest: dict[Address, float],
+        reach: dict[Address, list[float]],
+    ) -> None:  # fmt: skip
+        self.name, self.start, self.end, self.lines = name, start, end, lines
+        self.mix, self.rest, self.reach = mix, rest, reach
+        self._linear = lines[0].style.interpolation == "LINEAR"
+        self._keys = self._reduced() if mix.targets else []
+
+    def _reduced(self) -> list[Keys]:
+        style, mix = self.lines[0].style, self.mix
+        if style.reduction <= 0 or len(mix.values) < 3:
+            keys = every_frame(mix.values, straight=self._linear)
+        else:
+            errors = np.array([0.01 * style.reduction * target.span for target in mix.targets])
+            keep = np.zeros(mix.values.shape, bool)
+            for column, frames in zip(keep.T, mix.keep, strict=True):
+                for some in frames:
+                    column[some[some < len(column)]] = True
+            keys = remembered(mix.values, keep, errors, self._linear)
+        return [Keys(one.frames + self.start, one.values, one.slopes) for one in keys]
+
+    def span_of(
+        self, places: Mapping[str, tuple[bpy.types.Action, bpy.types.ActionSlot]], action: bpy.types.Action
+    ) -> Span:
+        """What of it goes into an action."""
+        curves, groups, rest = {}, {}, {}
+        for target, keys in zip(self.mix.targets, self._keys, strict=True):
+            there, slot = places[target.owner.name]
+            if there == action:
+                at = slot.handle, target.path, target.index
+                curves[at], groups[at], rest[at] = keys, target.group, self.rest[target.address]
+        return Span(self.name, self.start, self.end, curves, groups, rest, self._linear)
+
+
+def ground_of(target: Target, base: Base, frames: npt.NDArray[np.float64]) -> Ground:
+    """What a property does without lines on frames: the curve that the animator made, or what it is set to."""
+    if not base.exists:
+        rest = target.rest() if base.rest is None else base.rest
+        return Ground(np.full(len(frames), rest), rest, changes=base.changes)
+    kept = "muted" if base.muted else "locked" if base.locked else ""
+    if base.modifiers and not kept:
+        kept = "noise" if set(base.modifiers) <= {"NOISE"} else "modifier"
+    return Ground(base.values(frames), 0.0 if base.rest is None else base.rest, True, base.changes, kept)
+
+
+def groups_of(lines: Iterable[Line]) -> dict[str, list[Line]]:
+    """Lines that overlap, by the id of the span they are; lines that show nothing are in none."""
+    groups: list[list[Line]] = []
+    end = -np.inf
+    for line in sorted((line for line in lines if line.take is not None), key=lambda line: (line.start, line.id)):
+        if line.start <= end:
+            groups[-1].append(line)
+        else:
+            groups.append([line])
+        end = max(end, line.end)
+    return {group[0].id: group for group in groups}
+
+
+def meet(one: Line, other: Line) -> bool:
+    """Whether two lines share a frame."""
+    return one.start <= other.end and other.start <= one.end
+
+
+def frames_of(line: Line, fps: float) -> int:
+    """How many frames of the scene the shown take has."""
+    take = line.take
+    assert take is not None
+    return frames_at((take.frames - 1) / take.fps, fps, line.stretch)
+
+
+def resampled(delta: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.float32]:
+    """A hand edit on another number of frames."""
+    if len(delta) == count or not len(delta):
+        return delta if len(delta) else np.zeros(count, np.float32)
+    at = np.linspace(0, len(delta) - 1, count)
+    return np.interp(at, np.arange(len(delta)), delta).astype(np.float32)
