@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from blender_cteg.shared import ARKIT_CHANNELS
 
-from . import expressions, parts
+from . import expressions, folds, parts
 from .correctives import correctives
 from .expressions import Rigid
 from .geometry import Floats, Geometry, Ints
@@ -35,6 +36,11 @@ _OVERLAP: Final = 0.008
 _LIPS: Final = 10
 _CLEAR: Final = 0.01
 _MEET: Final = 0.012
+#: Actions that draw the lips wide, and how much thinner that makes each half of them; and those that leave them shut.
+_THINNED: Final = {"mouthSmile": 0.22, "mouthStretch": 0.15, "mouthDimple": 0.1}
+_SHUT: Final = (
+    "mouthSmile", "mouthStretch", "mouthDimple", "mouthFrown", "mouthPress", "mouth", "cheekSquint", "cheekPuff",
+)
 #: The cornea stands out from the eyeball by this part of its radius; lids keep off it.
 _CORNEA: Final = 0.036
 
@@ -108,6 +114,8 @@ def dress(head: Geometry, mesh: BaseMesh, eyes: list[parts.Eye], rigid: Rigid, c
         moved[blink] *= 1 + rim * (meeting(head, columns, eye, head.rest[outer]) - 1)
     moved = keep_off(head.rest[outer], moved, eyes)
     lips = np.flatnonzero(head.masks[outer, parts.MOUTH_RING] <= _LIPS)
+    thinned(head, outer[lips], moved, lips)
+    shut(head, outer[lips], moved, lips)
     rolled(head.rest[outer[lips]], head.masks[outer[lips], parts.MOUTH_RING], moved, lips)
     before_teeth(head, mesh, outer[lips], moved, lips)
     for side in ("Left", "Right"):  # one component of the basis, forwards and backwards
@@ -115,6 +123,7 @@ def dress(head: Geometry, mesh: BaseMesh, eyes: list[parts.Eye], rigid: Rigid, c
         moved[outward] = (moved[outward] - moved[inward]) / 2
         moved[inward] = -moved[outward]
     columns[outer] = moved.transpose(1, 0, 2)
+    folds.carve(head, outer, columns)
     weights = parts.bone_weights(head, columns[:, ARKIT_CHANNELS.index("jawOpen")], rigid)
     teeth, tongue = (np.unique(mesh.faces[f"helper-{name}"]) for name in ("lower-teeth", "tongue"))
     weights[inside, 2] = fade(head.faces, weights[:, 2:3], inside, 0.001)[:, 0]
@@ -170,6 +179,66 @@ def rolled(points: Floats, ring: Floats, deltas: Floats, lips: Ints) -> None:
     near = _MEET * (1 - parts.smoothstep(4.0, 9.0, ring)) * (1 - parts.smoothstep(0.15, 0.24, np.abs(points[:, 0])))
     deltas[upper, lips, 1] -= near * inwards
     deltas[lower, lips, 1] += near * ~inwards
+
+
+def seam(head: Geometry, vertices: Ints) -> Floats:
+    """(n,) the height of the lips' seam on the base mesh where ``vertices`` (n,) are."""
+    rim = np.flatnonzero(head.masks[:, parts.MOUTH_RING] == 0)
+    x, y = head.base[rim, 0], head.base[rim, 1]
+    places = np.linspace(x.min(), x.max(), 25)
+    middle = [(y[near].min() + y[near].max()) / 2 for near in (np.abs(x - place) < 0.016 for place in places)]
+    height: Floats = np.interp(head.base[vertices, 0], places, middle)
+    return height
+
+
+def upper_lip(head: Geometry, vertices: Ints, opened: Floats) -> npt.NDArray[np.bool_]:
+    """(n,) which ``vertices`` of the lips an open jaw, (n, 3), leaves above: near the seam, height does not tell."""
+    x = head.base[vertices, 0]
+    places = np.linspace(x.min(), x.max(), 25)
+    near = [opened[np.abs(x - place) < 0.03, 1] for place in places]
+    result: npt.NDArray[np.bool_] = opened[:, 1] > np.interp(x, places, [(y.min() + y.max()) / 2 for y in near])
+    return result
+
+
+def thinned(head: Geometry, vertices: Ints, deltas: Floats, lips: Ints) -> None:
+    """Thin lips that are drawn wide: as much red in a longer band."""
+    above = (head.base[vertices, 1] - seam(head, vertices)) * (1 - parts.smoothstep(parts.LIP_RING - 1.0, _LIPS, _ring(head, vertices)))
+    for name, part in _THINNED.items():
+        for side, sign in (("Left", 1), ("Right", -1)):
+            half = parts.smoothstep(-0.12, 0.12, sign * head.base[vertices, 0])
+            deltas[ARKIT_CHANNELS.index(name + side), lips, 1] -= part * half * above
+
+
+def shut(head: Geometry, vertices: Ints, deltas: Floats, lips: Ints) -> None:
+    """Let no action press the lips into each other more than they are at rest, nor part them if it is of `_SHUT`."""
+    upper = upper_lip(head, vertices, deltas[ARKIT_CHANNELS.index("jawOpen"), lips])
+    ring, rest = _ring(head, vertices), head.rest[vertices]
+    weight = 1 - parts.smoothstep(4.0, 9.0, ring)
+    arcs = [[np.flatnonzero((ring == value) & side) for value in range(1, 6)] for side in (upper, ~upper)]
+    shares = np.linspace(-1.0, 1.0, 31)
+
+    def gaps(points: Floats) -> tuple[Floats, Floats]:
+        """Heights between the lips, seen from the front, at places (31,) from corner to corner, and those places."""
+        ends = [points[arc, 0] for arc in arcs[0]]
+        places = np.interp(shares, (-1.0, 1.0), (max(x.min() for x in ends), min(x.max() for x in ends)))
+        edges = [[np.interp(places, *points[arc[points[arc, 0].argsort()], :2].T) for arc in lip] for lip in arcs]
+        return np.min(edges[0], axis=0) - np.max(edges[1], axis=0), places
+
+    before, _ = gaps(rest)
+    for action, name in enumerate(ARKIT_CHANNELS):
+        if not name.startswith(("jaw", "mouthClose", "tongue")):
+            moved = rest + deltas[action, lips]
+            now, places = gaps(moved)
+            opened = now - before
+            if name.removesuffix("Left").removesuffix("Right") not in _SHUT:
+                opened = np.minimum(opened, 0.0)
+            close = np.interp(moved[:, 0], places, opened) / 2
+            deltas[action, lips, 1] += np.where(upper, -close, close) * weight
+
+
+def _ring(head: Geometry, vertices: Ints) -> Floats:
+    ring: Floats = head.masks[vertices, parts.MOUTH_RING]
+    return ring
 
 
 def before_teeth(head: Geometry, mesh: BaseMesh, vertices: Ints, deltas: Floats, lips: Ints) -> None:

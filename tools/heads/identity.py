@@ -30,6 +30,7 @@ class Person:
         brows: how thick the brows' hairs are, 1 as usual.
         lashes: how long the lashes are, 1 as usual.
         stubble, freckles, age: strengths 0..1 of what is painted.
+        wrinkles: how deep the folds of the acting face are, 1 at forty.
     """
 
     macros: Mapping[str, float]
@@ -48,6 +49,7 @@ class Person:
     stubble: float = 0.0
     freckles: float = 1.0
     age: float = 0.0
+    wrinkles: float = 1.0
 
 
 #: The first is the default, and owns what is shared.
@@ -67,6 +69,7 @@ PEOPLE: Final[Mapping[str, Person]] = {
         },
         tone=(0.885, 0.695, 0.595), lip=(0.70, 0.36, 0.35), hair_dark=(0.115, 0.075, 0.055),
         hair_light=(0.34, 0.225, 0.15), iris=(0.50, 0.33, 0.14), brow=(0.020, 0.011, 0.007), shirt=(0.055, 0.10, 0.13),
+        wrinkles=0.6,
     ),
     "tomas": Person(
         macros={
@@ -75,7 +78,7 @@ PEOPLE: Final[Mapping[str, Person]] = {
             "universal-male-old-averagemuscle-averageweight": 0.3,
         },
         details={
-            "eyes/?-eye-height2-incr": 0.35, "mouth/mouth-angles-up": 0.5,
+            "mouth/mouth-angles-up": 0.5,
             "chin/chin-width-incr": 0.3, "chin/chin-prominent-incr": 0.2,
             "head/head-rectangular": 0.35,
             "nose/nose-hump-incr": 0.25, "nose/nose-scale-vert-incr": 0.2, "neck/neck-scale-horiz-incr": 0.4,
@@ -83,7 +86,7 @@ PEOPLE: Final[Mapping[str, Person]] = {
         },
         tone=(0.86, 0.66, 0.55), lip=(0.68, 0.42, 0.38), hair_dark=(0.20, 0.18, 0.165), hair_light=(0.50, 0.47, 0.44),
         iris=(0.36, 0.46, 0.52), brow=(0.045, 0.034, 0.026), shirt=(0.10, 0.105, 0.12),
-        knot=0.15, volume=0.75, brows=1.25, lashes=0.7, stubble=0.7, freckles=0.0, age=0.5,
+        knot=0.15, volume=0.75, brows=1.25, lashes=0.7, stubble=0.7, freckles=0.0, age=0.5, wrinkles=1.2,
     ),
     "ama": Person(
         macros={
@@ -99,7 +102,7 @@ PEOPLE: Final[Mapping[str, Person]] = {
         tone=(0.47, 0.305, 0.225), lip=(0.43, 0.22, 0.205), hair_dark=(0.25, 0.245, 0.24),
         hair_light=(0.66, 0.65, 0.63),
         iris=(0.26, 0.155, 0.08), brow=(0.012, 0.010, 0.009), shirt=(0.30, 0.085, 0.035),
-        knot=1.25, volume=1.15, brows=0.85, freckles=0.0, age=0.8,
+        knot=1.25, volume=1.15, brows=0.85, freckles=0.0, age=0.8, wrinkles=1.3,
     ),
 }  # fmt: skip
 

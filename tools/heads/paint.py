@@ -10,13 +10,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from blender_cteg.heads.demo_head.materials import MATERIALS
+from blender_cteg.heads.demo_head.materials import MATERIALS, WRINKLES
 
+from . import folds
 from .geometry import Floats, Geometry, Ints, normals
 from .grooming import brow_distance
 from .hair import hairline_level
 from .identity import Person
-from .parts import EYE_RING, LIP_RING, MOUTH_RING, smoothstep
+from .parts import EYE_RING, LIMBUS, LIP_RING, MOUTH_RING, PUPIL, smoothstep
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -117,6 +118,14 @@ def skin_map(head: Geometry) -> SkinMap:
     return SkinMap(where, weight, covered)
 
 
+def wrinkles(head: Geometry, place: SkinMap) -> dict[str, Bytes]:
+    """Images of the layers of `WRINKLES`, three each, ``image_wrinkles0`` and so on: depth, 0 flat to 255."""
+    points = place.of(head.base)[place.covered]
+    depth = np.zeros((*place.covered.shape, -(-len(WRINKLES) // 3) * 3), np.uint8)
+    depth[place.covered, : len(WRINKLES)] = folds.maps(head, points, noise(points, 0.04, 40))
+    return {f"image_wrinkles{i}": depth[..., 3 * i : 3 * i + 3] for i in range(depth.shape[-1] // 3)}
+
+
 def _spread(image: Floats, covered: npt.NDArray[np.bool_], steps: int) -> Floats:
     """Fill uncovered pixels from their neighbours, ``steps`` pixels far, so that no seam shows when filtered."""
     for _ in range(steps):
@@ -197,7 +206,7 @@ def _eye_colour(colour: Floats, p: Floats, ring: Floats) -> Floats:
     """Lids a little darker and warmer, a dark lash line above, a pink waterline; sockets dark."""
     upper = smoothstep(7.27, 7.31, p[..., 1])
     lid = 1 - smoothstep(4.0, 13.0, ring)
-    colour = _mix(colour, np.array([0.60, 0.39, 0.34]), 0.50 * lid * (0.45 + 0.55 * upper))
+    colour = _mix(colour, np.array([0.60, 0.39, 0.34]), 0.26 * lid * (0.45 + 0.55 * upper))
     line = np.exp(-(((ring - 3.6) / 1.1) ** 2))
     colour = _mix(colour, np.array([0.12, 0.07, 0.06]), line * (0.25 + 0.65 * upper))
     water = 1 - smoothstep(1.6, 2.6, ring)
@@ -228,14 +237,14 @@ def eye(person: Person) -> Bytes:
     veins = smoothstep(0.55, 0.9, noise(np.stack([x * 3, y], axis=-1), 0.05, 20)) * smoothstep(34, 60, polar)
     colour = _mix(colour, np.array([0.72, 0.36, 0.34]), 0.30 * veins)
     fibres = noise(ring * 1.0, 0.035, 21) * 0.6 + noise(ring, 0.09, 22) * 0.4
-    depth = (polar - 10) / 18
+    depth = (polar - PUPIL) / (LIMBUS - PUPIL)
     iris = np.broadcast_to(person.iris, colour.shape)
     iris = _mix(iris, 0.62 * np.array(person.iris) + (0.0, 0.06, 0.09), smoothstep(0.1, 0.75, depth))
     iris = iris * (1 + 0.32 * fibres * smoothstep(0.0, 0.3, depth))[..., None]
     iris = _mix(iris, np.array([0.05, 0.04, 0.035]), smoothstep(0.70, 1.0, depth))
-    iris = iris * (0.82 + 0.36 * smoothstep(0.3, -0.6, y / 0.28))[..., None]  # lit from above: brighter below
-    colour = _mix(colour, iris, 1 - smoothstep(27.0, 29.0, polar))
-    colour = _mix(colour, np.array([0.012, 0.01, 0.01]), 1 - smoothstep(9.6, 10.9, polar))
+    iris = iris * (0.82 + 0.36 * smoothstep(0.3, -0.6, y * 100 / LIMBUS))[..., None]  # lit from above: brighter below
+    colour = _mix(colour, iris, 1 - smoothstep(LIMBUS - 1.0, LIMBUS + 1.0, polar))
+    colour = _mix(colour, np.array([0.012, 0.01, 0.01]), 1 - smoothstep(PUPIL - 0.7, PUPIL + 0.6, polar))
     return _bytes(colour)
 
 
@@ -243,12 +252,12 @@ def mouth() -> Bytes:
     """The mouth image: teeth along the arch in the left half, then the tongue and the cavity by depth."""
     u, v = np.meshgrid((np.arange(_MOUTH_SIZE) + 0.5) / _MOUTH_SIZE, (np.arange(_MOUTH_SIZE) + 0.5) / _MOUTH_SIZE)
     tooth = np.abs(((np.abs(u - 0.25) / 0.24 * 1.9) / 0.27) % 1 - 0.5) * 2  # 1 between teeth
-    between = smoothstep(0.84, 1.0, tooth)
-    enamel = _mix(np.broadcast_to([0.95, 0.925, 0.87], (*u.shape, 3)), np.array([0.62, 0.50, 0.42]), 0.5 * between)
+    between = smoothstep(0.80, 0.98, tooth)
+    enamel = _mix(np.broadcast_to([0.95, 0.925, 0.87], (*u.shape, 3)), np.array([0.42, 0.28, 0.23]), 0.8 * between)
     enamel = _mix(enamel, np.array([0.86, 0.79, 0.68]), smoothstep(0.35, 0.7, v) * 0.6)
     gum = smoothstep(0.62, 0.74, v + 0.09 * (1 - tooth**2) - 0.05)
     colour = _mix(enamel, np.array([0.66, 0.33, 0.33]), gum)
-    shade = smoothstep(0.35, 0.95, np.abs(u - 0.25) / 0.24)  # no light reaches the back of the arch
+    shade = smoothstep(0.55, 1.0, np.abs(u - 0.25) / 0.24)  # no light reaches the back of the arch
     colour = _mix(colour, np.array([0.16, 0.07, 0.06]), 0.92 * shade)
     back = smoothstep(0.25, 0.95, v)
     tongue = _mix(np.broadcast_to([0.20, 0.06, 0.06], colour.shape), np.array([0.66, 0.34, 0.34]), back)

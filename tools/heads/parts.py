@@ -23,6 +23,12 @@ LASH_RING = 3
 _RING_LIMIT = 15
 #: The arch of the teeth is this much narrower than as made.
 TEETH_NARROWER = 0.90
+#: Edge of the pupil and of the iris, degrees from the middle of the pupil: an iris of 6 mm and a pupil of 2.2 mm on
+#: eyeballs that are a quarter larger than people's.
+PUPIL, LIMBUS = 8.2, 22.5
+#: How far open the lids rest above and below the middle of the pupil, in radii of the iris: in people the upper lid
+#: covers 1 to 2 of the iris's 6 mm, the lower one about half a millimetre.
+_LIDS_REST = (0.72, 0.9)
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,29 @@ def base_geometry(mesh: BaseMesh, offsets: Floats, deltas: Floats) -> Geometry:
     return subdivide(coarse, acting(coarse))
 
 
+def rest_lids(geometry: Geometry, eyes: list[Eye]) -> Geometry:
+    """``geometry`` with its lids where they rest in people (`_LIDS_REST`), moved along the eyeballs."""
+    rest, ring = geometry.rest.copy(), geometry.masks[:, EYE_RING]
+    for eye in eyes:
+        arm = geometry.rest - eye.centre
+        reach = np.linalg.norm(arm, axis=1)
+        rim = np.flatnonzero((ring == LASH_RING) & (reach < 1.5 * eye.radius))
+        corners = arm[[rim[arm[rim, 0].argmin()], rim[arm[rim, 0].argmax()]]]
+        above = arm[:, 1] - np.interp(arm[:, 0], corners[:, 0], corners[:, 1])
+        middle, half = corners[:, 0].mean(), np.ptp(corners[:, 0]) / 2
+        weight = np.maximum(1 - ((arm[:, 0] - middle) / half) ** 2, 0.0)
+        weight *= np.where(ring < 0, smoothstep(0.2, 0.7, arm[:, 2] / eye.radius), 1 - smoothstep(4.0, 13.0, ring))
+        weight *= reach < 2.5 * eye.radius
+        shift = np.zeros(geometry.size)
+        for sign, want in zip((1, -1), _LIDS_REST, strict=True):
+            lid = (ring >= 0) & (ring <= 6) & (np.abs(arm[:, 0]) < 0.02) & (sign * above > 0) & (reach < 1.5 * eye.radius)
+            edge = (sign * arm[lid, 1]).min()
+            shift[sign * above > 0] = sign * (want * eye.radius * np.sin(np.radians(LIMBUS)) - edge)
+        moved = arm + np.stack([0 * reach, shift * weight, 0 * reach], axis=1)
+        rest += moved * (reach / np.linalg.norm(moved, axis=1))[:, None] - arm
+    return replace(geometry, rest=rest)
+
+
 def acting(geometry: Geometry) -> Bools:
     """(F,) the faces that expressions fold and stretch: from hairline to throat, without ears and inner parts."""
     middle, inner = geometry.base[geometry.faces].mean(axis=1), geometry.masks[geometry.faces, INNER].max(axis=1)
@@ -96,7 +125,7 @@ def seal_lips(mesh: BaseMesh, rest: Floats, ring: Floats) -> Floats:
     for i, x in enumerate(places):
         near = np.abs(rest[:, 0] - x) < 0.016
         if (upper & near).any() and (lower & near).any():
-            overlap = 0.006 + 0.018 * smoothstep(0.12, 0.26, np.abs(x))  # teeth stand close behind the corners
+            overlap = 0.012 + 0.012 * smoothstep(0.12, 0.26, np.abs(x))  # teeth stand close behind the corners
             gap[i + 1] = max(rest[upper & near, 1].min() - rest[lower & near, 1].max() + overlap, 0.0)
     close = np.interp(rest[:, 0], np.concatenate([[-0.33], places, [0.33]]), gap) / 2
     weight = np.where(ring >= 0, 1 - smoothstep(4.0, 9.0, ring), 0.0)
@@ -182,7 +211,7 @@ def eyeball(eye: Eye, name_index: tuple[int, int, int], columns: int, rotations:
 
     Texture coordinates are azimuthal: the middle of the image is the pupil, half its width is 100 degrees.
     """
-    rims = np.radians([0, 5, 10.5, 14, 18, 22, 25.5, 28, 31, 36, 43, 52, 64, 78, 95, 115])
+    rims = np.radians([0, 4, PUPIL, 11, 14, 17.5, 20.2, LIMBUS, 25.5, 31, 38, 48, 62, 77, 95, 115])
     segments = 32
     phi = np.arange(segments) * 2 * np.pi / segments
     theta = np.repeat(rims[1:], segments)
@@ -190,7 +219,7 @@ def eyeball(eye: Eye, name_index: tuple[int, int, int], columns: int, rotations:
     direction = np.stack([np.sin(theta) * np.cos(around), np.sin(theta) * np.sin(around), np.cos(theta)], axis=1)
     direction = np.concatenate([[[0.0, 0.0, 1.0]], direction])
     polar = np.concatenate([[0.0], theta])
-    bulge = 1 + 0.035 * (1 - smoothstep(0.0, np.radians(33), polar))
+    bulge = 1 + 0.035 * (1 - smoothstep(0.0, np.radians(LIMBUS + 5), polar))
     points = eye.centre + eye.radius * bulge[:, None] * direction
     faces, kinds = [], []
     for ring in range(len(rims) - 1):

@@ -5,18 +5,25 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 import bpy
 import numpy as np
+from mathutils import Vector
 
 from ..assembly import add_key, add_objects, all_or_nothing, bind, make_bones, select_only, to_blender
 from . import PEOPLE, SCHEMA_VERSION, DemoHeadError
-from .materials import LOOKS
+from .materials import LOOKS, WRINKLES
 
 #: Who is added unless somebody else is asked for.
 DEFAULT: Final = next(iter(PEOPLE))
+#: What the eyes follow, when they are told to: a bone this far before the middle of the eyes, metres, and its property.
+GAZE, FOLLOW = "gaze", "follow"
+_GAZE_AWAY: Final = 0.4
+#: Depth of the deepest wrinkle, metres, of a person whose wrinkles are 1.
+_WRINKLE: Final = 0.0009
 #: Radius of a bone's ring and where it is along the bone's own axes, metres: y up for root and neck, forwards and z
 #: down for the others.
 _RINGS: Final = {
@@ -25,6 +32,7 @@ _RINGS: Final = {
     "jaw": (0.02, (0.0, 0.14, 0.075)),
     "left_eye": (0.012, (0.0, 0.05, 0.0)),
     "right_eye": (0.012, (0.0, 0.05, 0.0)),
+    GAZE: (0.03, (0.0, 0.0, 0.0)),
 }
 #: Mapping entries smaller than this are left out.
 _SMALLEST: Final = 1e-5
@@ -69,7 +77,8 @@ def add_demo_head(context: bpy.types.Context, name: str = "CTEG Head", person: s
 
     Returns:
         The mesh object: shape keys Basis, Exp1..Exp50, child of an armature with bones root, neck, jaw, left_eye
-        and right_eye. ``mesh.data["cteg_mapping"]`` holds the mapping from arkit55 as JSON.
+        and right_eye, and `GAZE`, which the eyes follow as far as its property `FOLLOW` says (0 to 1, at first 0: what
+        is keyed on the eyes is what they do). ``mesh.data["cteg_mapping"]`` holds the mapping from arkit55 as JSON.
 
     Raises:
         DemoHeadError: the baked head is missing or damaged, or the scene cannot take objects; nothing is added.
@@ -95,15 +104,55 @@ def _add(
     face, rig = add_objects(context, name, mesh, made)
     joints, names = head["J_regressor"] @ head["v_template"], head["joint_names"].tolist()
     make_bones(context, rig, joints, head["kintree_table"][0].tolist(), names)
+    _add_gaze(context, rig, to_blender(joints))
     _out_of_the_skin(rig, made)
     _add_shape_keys(face, head)
+    _add_wrinkles(face, head, made)
     bind(face, rig, head["weights"], names)
     face.asset_mark()
     face.use_fake_user = False  # marking sets it, and a deleted head would stay in the file
     face.asset_data.description = PEOPLE[person][1]
     face.asset_data.license = "CC0 1.0 (mesh), MIT (expressions)"
+    _show_in_assets(face, Path(__file__).with_name(f"{person}.jpg"))
     select_only(context, face)
     return face
+
+
+def _add_gaze(context: bpy.types.Context, rig: bpy.types.Object, joints: np.ndarray) -> None:
+    """A target before the eyes that stays where it is when the head turns, and constraints that are off."""
+    context.view_layer.objects.active = rig
+    bpy.ops.object.mode_set(mode="EDIT")
+    target = rig.data.edit_bones.new(GAZE)
+    target.head = Vector(joints[3:].mean(axis=0)) + Vector((0.0, -_GAZE_AWAY, 0.0))
+    target.tail = target.head + Vector((0.0, -0.03, 0.0))
+    target.align_roll(Vector((0.0, 0.0, -1.0)))
+    target.parent = rig.data.edit_bones["root"]
+    target.use_deform = False
+    bpy.ops.object.mode_set(mode="OBJECT")
+    bone = rig.pose.bones[GAZE]
+    bone[FOLLOW] = 0.0
+    bone.id_properties_ui(FOLLOW).update(min=0.0, max=1.0, description="How far both eyes follow this bone")
+    for eye in ("left_eye", "right_eye"):
+        constraint = rig.pose.bones[eye].constraints.new("DAMPED_TRACK")
+        constraint.target, constraint.subtarget, constraint.track_axis = rig, GAZE, "TRACK_Y"
+        driver = constraint.driver_add("influence").driver
+        _read(driver, "a", "OBJECT", rig, f'pose.bones["{GAZE}"]["{FOLLOW}"]')
+        driver.expression = "a"
+    for bone in rig.pose.bones:
+        bone.lock_location = (bone.name not in ("root", GAZE),) * 3
+        bone.color.palette = "THEME03" if bone.name == GAZE else "THEME04"
+
+
+def _show_in_assets(face: bpy.types.Object, portrait: Path) -> None:
+    """Give the asset its picture; it does without where that cannot be read."""
+    try:
+        picture = bpy.data.images.load(str(portrait))
+    except RuntimeError:
+        return
+    preview = face.preview_ensure()
+    preview.image_size = picture.size
+    preview.image_pixels_float.foreach_set(np.array(picture.pixels, np.float32))
+    bpy.data.images.remove(picture)
 
 
 def _out_of_the_skin(rig: bpy.types.Object, made: list[bpy.types.ID]) -> None:
@@ -148,7 +197,8 @@ def _add_shape_keys(face: bpy.types.Object, head: dict[str, np.ndarray]) -> None
         add_key(face, f"Exp{index + 1}", points + directions[:, :, index])
     for pair, fix in zip(head["corrective_pairs"].tolist(), head["correctives"], strict=True):
         key = add_key(face, f"Fix_{pair[0]}_{pair[1]}", points + fix.astype(np.float32))
-        _drive(key, [_strength(head, action) for action in pair])
+        driver = key.driver_add("value").driver
+        driver.expression = " * ".join(_strengths(driver, face, head, pair))
     face.active_shape_key_index = 0
 
 
@@ -158,17 +208,84 @@ def _strength(head: dict[str, np.ndarray], action: str) -> tuple[int, float]:
     return int(np.abs(gains).argmax()), float(gains[np.abs(gains).argmax()])
 
 
-def _drive(key: bpy.types.ShapeKey, factors: list[tuple[int, float]]) -> None:
-    """Let ``key`` be the product of the strengths, each 0 to 1, of other keys."""
-    driver = key.driver_add("value").driver
-    for letter, (index, _) in zip("ab", factors, strict=True):
-        variable = driver.variables.new()
-        variable.name = letter
-        variable.targets[0].id_type = "KEY"
-        variable.targets[0].id = key.id_data
-        variable.targets[0].data_path = f'key_blocks["Exp{index + 1}"].value'
-    terms = [f"min(max({letter} / {full:g}, 0), 1)" for letter, (_, full) in zip("ab", factors, strict=True)]
-    driver.expression = " * ".join(terms)
+def _strengths(
+    driver: bpy.types.Driver, face: bpy.types.Object, head: dict[str, np.ndarray], actions: Iterable[str]
+) -> list[str]:
+    """How strong each action is, 0 to 1, as terms of the driver's expression; they read the keys of ``face``."""
+    terms = []
+    for letter, action in zip("abcdef", actions, strict=False):
+        index, full = _strength(head, action)
+        _read(driver, letter, "KEY", face.data.shape_keys, f'key_blocks["Exp{index + 1}"].value')
+        terms.append(f"min(max({letter} / {full:g}, 0), 1)")
+    return terms
+
+
+def _read(driver: bpy.types.Driver, name: str, kind: str, block: bpy.types.ID, path: str) -> None:
+    """Let a driver know a property of a datablock by a name."""
+    variable = driver.variables.new()
+    variable.name = name
+    variable.targets[0].id_type, variable.targets[0].id, variable.targets[0].data_path = kind, block, path
+
+
+def _add_wrinkles(face: bpy.types.Object, head: dict[str, np.ndarray], made: list[bpy.types.ID]) -> None:
+    """A node group whose height is the wrinkles that the face makes now, bumping the skin under its pores.
+
+    Every layer of `WRINKLES` is one channel of an image and as deep as the actions that it answers to are strong, on
+    each half of the face by itself. Workbench shows no such detail; folds that it shows are in the shapes.
+    """
+    group = bpy.data.node_groups.new(f"{face.name} Wrinkles", "ShaderNodeTree")
+    made.append(group)
+    group.interface.new_socket("Height", in_out="OUTPUT", socket_type="NodeSocketFloat")
+    place, split = (group.nodes.new(f"ShaderNode{kind}") for kind in ("UVMap", "SeparateXYZ"))
+    group.links.new(place.outputs["UV"], split.inputs[0])
+    left = _math(group, "MULTIPLY_ADD", split.outputs["X"], 50.0, -24.5)  # the character's left half, softly
+    left.use_clamp = True
+    total: bpy.types.NodeSocket | float = 0.0
+    for number, (layer, sources) in enumerate(WRINKLES.items()):
+        if number % 3 == 0:
+            texture, channels = (group.nodes.new(f"ShaderNode{kind}") for kind in ("TexImage", "SeparateColor"))
+            name = f"wrinkles{number // 3}"
+            texture.image = _image(f"{face.name} {name}", head[f"image_{name}"], made)
+            texture.image.colorspace_settings.name = "Non-Color"
+            group.links.new(texture.outputs["Color"], channels.inputs[0])
+        sides = ("Right", "Left") if any(source.endswith("*") for source in sources) else ("",)
+        weights = [_math(group, "MULTIPLY", 0.0, 1.0) for _ in sides]
+        for side, weight in zip(sides, weights, strict=True):
+            weight.label = f"{layer} {side}".strip()
+            driver = weight.inputs[0].driver_add("default_value").driver
+            terms = _strengths(driver, face, head, [source.replace("*", side) for source in sources])
+            shares = [f"{share:g} * {term}" for share, term in zip(sources.values(), terms, strict=True)]
+            driver.expression = shares[0] if len(shares) == 1 else f"max({', '.join(shares)})"
+        strength = weights[0].outputs[0]
+        if len(weights) == 2:  # right + left half * (left - right)
+            apart = _math(group, "SUBTRACT", weights[1].outputs[0], strength)
+            strength = _math(group, "MULTIPLY_ADD", left.outputs[0], apart.outputs[0], strength).outputs[0]
+        total = _math(group, "MULTIPLY_ADD", channels.outputs[number % 3], strength, total).outputs[0]
+    group.links.new(total, group.nodes.new("NodeGroupOutput").inputs[0])
+    for material in face.data.materials:
+        tree = material.node_tree
+        pores = next((node for node in tree.nodes if node.type == "BUMP"), None)
+        if pores is not None:
+            folded, bump = tree.nodes.new("ShaderNodeGroup"), tree.nodes.new("ShaderNodeBump")
+            folded.node_tree, bump.invert = group, True
+            folded.location, bump.location = (-720, -420), (-520, -420)
+            bump.inputs["Distance"].default_value = _WRINKLE * float(head["wrinkles"])
+            tree.links.new(folded.outputs[0], bump.inputs["Height"])
+            tree.links.new(bump.outputs["Normal"], pores.inputs["Normal"])
+
+
+def _math(
+    group: bpy.types.NodeTree, operation: str, *values: bpy.types.NodeSocket | float
+) -> bpy.types.ShaderNodeMath:
+    """A node that computes with numbers and the outputs of other nodes."""
+    node = group.nodes.new("ShaderNodeMath")
+    node.operation = operation
+    for socket, value in zip(node.inputs, values, strict=False):
+        if isinstance(value, bpy.types.NodeSocket):
+            group.links.new(value, socket)
+        else:
+            socket.default_value = value
+    return node
 
 
 def mapping_from_head(head: dict[str, np.ndarray]) -> dict[str, Any]:

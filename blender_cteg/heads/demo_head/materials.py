@@ -44,5 +44,18 @@ LOOKS: Final = {
     "Hair": Look((0.035, 0.018, 0.011), 0.58, "hair", specular=0.2),
     "Shirt": Look((0.055, 0.10, 0.13), 0.9, specular=0.2),
 }
+#: Layers of the wrinkle maps, three to an image, and the actions that deepen each, with shares: the largest counts.
+#: "*" stands for Left and Right, each on its own half of the face.
+WRINKLES: Final = {
+    "forehead": {"browInnerUp": 1.0},
+    "temple": {"browOuterUp*": 1.0},
+    "glabella": {"browDown*": 1.0},
+    "nose": {"noseSneer*": 1.0},
+    "crow": {"cheekSquint*": 1.0, "eyeSquint*": 0.5},
+    "smile": {"mouthSmile*": 1.0, "noseSneer*": 0.6, "mouthUpperUp*": 0.5},
+    "frown": {"mouthFrown*": 1.0},
+    "chin": {"mouthShrugLower": 1.0},
+    "pucker": {"mouthPucker": 1.0},
+}
 #: Material slots in order.
 MATERIALS: Final = tuple(LOOKS)
