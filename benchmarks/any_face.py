@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("LIBGL_ALWAYS_SOFTWARE", "1")
@@ -52,7 +53,8 @@ def main() -> None:
         command = [sys.executable, "-m", "generator", "say", options.line, "--seed", "4", "-o", str(work / "take.npz")]
         subprocess.run(command, check=True, capture_output=True)
         clip = read_clip(work / "take.npz")
-        rows, moments = [], None
+        rows: list[sheet.Row] = []
+        moments: list[int] | None = None
         for title, make in (
             ("FLAME-layout head, its keys fitted to the ARKit actions", flame_head),
             ("ARKit head: the same head with its own ARKit shapes as keys", arkit_head),
@@ -117,7 +119,9 @@ def paint(face: bpy.types.Object) -> None:
             polygon.material_index = 1
 
 
-def pictures(make, clip: Clip, title: str, folder: Path, moments: list[int] | None) -> tuple[sheet.Row, list[int]]:
+def pictures(
+    make: Callable[[], bpy.types.Object], clip: Clip, title: str, folder: Path, moments: list[int] | None
+) -> tuple[sheet.Row, list[int]]:
     """A row of the sheet; the moments are those of the first face."""
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     scene = bpy.context.scene

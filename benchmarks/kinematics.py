@@ -67,7 +67,9 @@ def moves_of(clips: Sequence[npt.NDArray[Any]], columns: Sequence[int], least: f
     ``smooth`` both sides alike: what a tracker adds from frame to frame would count as acceleration.
     """
     fps = ARKIT55.fps
-    rises, falls, speeds, accelerations = [], [], [], []
+    rises: list[float] = []
+    falls: list[float] = []
+    speeds, accelerations = [], []
     for clip in clips:
         for column in columns:
             values = clip[:, column].astype(np.float64)

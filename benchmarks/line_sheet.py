@@ -156,7 +156,7 @@ def render_mouths(clip: Path, frames: list[int], ict: Path | None, work: Path) -
     take = take.with_values(still)
     faces = [("FLAME layout, fitted", flame_head), ("ARKit keys", arkit_head)]
     faces += [("ICT FaceKit", lambda: ict_arkit_face(ict))] if ict else []
-    rows = []
+    rows: list[tuple[str, list[Path]]] = []
     for name, make in faces:
         bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
         scene = bpy.context.scene

@@ -174,7 +174,8 @@ def _sides(mouths: Sequence[Watched], takes: Sequence[Said]) -> float:
         lips_of(whole_face(said.performance, said.timeline, ARKIT55.fps, said.scale), "ict").tilt for said in takes
     ]
     pairs = [(m.lips.tilt[m.speech], w[: len(m.speech)][m.speech]) for m, w in zip(mouths, wanted, strict=True)]
-    return float(np.corrcoef(*(np.concatenate(side) for side in zip(*pairs, strict=True)))[0, 1])
+    ours, theirs = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    return float(np.corrcoef(ours, theirs)[0, 1])
 
 
 #: A key on every frame.

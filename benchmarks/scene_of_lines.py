@@ -57,8 +57,9 @@ def milliseconds(act: Callable[[], object]) -> float:
 def empty() -> bpy.types.Scene:
     """A fresh scene at 24 frames per second."""
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-    bpy.context.scene.render.fps = 24
-    return bpy.context.scene
+    scene: bpy.types.Scene = bpy.context.scene
+    scene.render.fps = 24
+    return scene
 
 
 def character() -> bpy.types.Object:

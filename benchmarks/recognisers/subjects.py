@@ -124,7 +124,7 @@ def _ict(name: str, path: Path, identity: str) -> Subject:
     face = ict_arkit_face(path)
     face.data.shade_smooth()
     paint(face)
-    balls = np.zeros((2, len(face.data.vertices)), bool)
+    balls = np.zeros((2, len(face.data.vertices)), np.bool_)
     balls[0, LEFT_EYE], balls[1, RIGHT_EYE] = True, True
     return _subject(name, identity, face, np.arange(balls.shape[1]) < Ict.skin, balls)
 
@@ -153,7 +153,7 @@ def vertices_of(face: bpy.types.Object) -> Array:
 
 def _of_materials(face: bpy.types.Object, slots: list[str], wanted: tuple[str, ...]) -> Array:
     """Vertices of polygons with certain materials, (V,) bool."""
-    chosen = np.zeros(len(face.data.vertices), bool)
+    chosen = np.zeros(len(face.data.vertices), np.bool_)
     for polygon in face.data.polygons:
         if slots[polygon.material_index] in wanted:
             chosen[list(polygon.vertices)] = True

@@ -19,7 +19,7 @@ from torch import Tensor
 from .config import PaperConfig
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    pass
 
 
 class Marker(IntEnum):
@@ -82,19 +82,3 @@ def collate(clips: Sequence[Tensor], mean: Tensor, config: PaperConfig) -> Paper
     else:
         target_mask[:, -1] = False  # the last position has no latent; only a cut clip has a target there
     return PaperBatch(frames[:, :-1], is_frame, markers[:, :-1], used[:, :-1], frames[:, 1:], target_mask)
-
-
-def text_ids(tokenizer: Tokenizer, lines: Sequence[str], config: PaperConfig) -> tuple[Tensor, Tensor]:
-    """Token ids (B, S) and their mask (B, S), True where a token is real; S as `PaperConfig.pad_text` says.
-
-    ``tokenizer`` is a BERT WordPiece tokenizer; a line longer than ``config.max_text`` tokens is cut.
-    """
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(config.max_text)
-    encoded = [tokenizer.encode(line).ids for line in lines]
-    length = config.max_text if config.pad_text else max(map(len, encoded))
-    ids = torch.zeros(len(lines), length, dtype=torch.long)
-    for row, tokens in enumerate(encoded):
-        ids[row, : len(tokens)] = torch.tensor(tokens)
-    mask = torch.arange(length) < torch.tensor([len(tokens) for tokens in encoded])[:, None]
-    return ids, mask

@@ -20,7 +20,7 @@ import threading
 import time
 from typing import Any
 
-#: The columns of `generator.spaces.ARKIT55` (a test compares them).
+#: The columns of `generator.shared.spaces.ARKIT55` (a test compares them).
 CHANNELS = [
     "eyeBlinkLeft", "eyeLookDownLeft", "eyeLookInLeft", "eyeLookOutLeft", "eyeLookUpLeft", "eyeSquintLeft",
     "eyeWideLeft", "eyeBlinkRight", "eyeLookDownRight", "eyeLookInRight", "eyeLookOutRight", "eyeLookUpRight",

@@ -14,7 +14,6 @@ import pytest
 from generator.captures import open_captures
 from generator.captures import reader as captures_reader
 from generator.captures.live_link import Recording, find_recordings, read_recording
-from generator.captures.made import MADE_LINES, make_captures, write_recording
 from generator.captures.resample import to_clip_rate
 from generator.captures.splits import assign_splits
 from generator.corpus.teacher import perform
@@ -23,6 +22,7 @@ from generator.errors import DataError, EnvironmentProblem
 from generator.performing.clips import Clips
 from generator.shared.spaces import ARKIT55
 from generator.training.data_source import DataSource
+from tests.generator.made_captures import MADE_LINES, make_captures, write_recording
 
 LABELLED = tuple((text, emotion or "neutral") for text, emotion in MADE_LINES)
 

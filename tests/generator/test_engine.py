@@ -269,7 +269,7 @@ for name in ("torch", "tokenizers", "safetensors", "scipy", "transformers", "hug
     sys.modules[name] = None  # an import fails
 import numpy as np
 from pathlib import Path
-from generator.conditioning import Asked, condition_of
+from generator.engine.conditioning import Asked, condition_of
 from generator.engine.builtin import NumpyEngine
 engine = NumpyEngine.load(Path(sys.argv[1]))
 text = engine.encode(["no."])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from safetensors import safe_open
 from tokenizers import BertWordPieceTokenizer, Tokenizer
 from torch import Tensor, nn
 
-from generator.paper.batches import PaperBatch, collate, text_ids
+from generator.paper.batches import PaperBatch, collate
 from generator.paper.config import PaperConfig
 from generator.paper.model import PaperCTEG
 from generator.paper.released.names import from_released_state, released_text_encoder
@@ -161,3 +161,19 @@ def encode(encoder: nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
     """Last hidden states (B, S, D)."""
     hidden: Tensor = encoder(ids, attention_mask=mask.long()).last_hidden_state
     return hidden
+
+
+def text_ids(tokenizer: Tokenizer, lines: Sequence[str], config: PaperConfig) -> tuple[Tensor, Tensor]:
+    """Token ids (B, S) and their mask (B, S), True where a token is real; S as `PaperConfig.pad_text` says.
+
+    ``tokenizer`` is a BERT WordPiece tokenizer; a line longer than ``config.max_text`` tokens is cut.
+    """
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(config.max_text)
+    encoded = [tokenizer.encode(line).ids for line in lines]
+    length = config.max_text if config.pad_text else max(map(len, encoded))
+    ids = torch.zeros(len(lines), length, dtype=torch.long)
+    for row, tokens in enumerate(encoded):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+    mask = torch.arange(length) < torch.tensor([len(tokens) for tokens in encoded])[:, None]
+    return ids, mask

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Made-up recordings in the layout of Live Link Face, for tests and dry runs. They hold nobody's face."""
+"""Made-up recordings in the layout of Live Link Face. They hold nobody's face."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import PchipInterpolator
 
-from ..corpus.teacher import perform
-from ..direction.emotions import emotion_weights
-from ..shared.spaces import ARKIT55, ARKIT_CHANNELS
-from ..writing import write_atomically
+from generator.corpus.teacher import perform
+from generator.direction.emotions import emotion_weights
+from generator.shared.spaces import ARKIT55, ARKIT_CHANNELS
+from generator.writing import write_atomically
 
 _ROTATIONS: Final = ("HeadYaw", "HeadPitch", "HeadRoll", "LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll", "RightEyeYaw",
                      "RightEyePitch", "RightEyeRoll")  # fmt: skip
