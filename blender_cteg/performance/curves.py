@@ -18,9 +18,10 @@ import bpy
 import numpy as np
 import numpy.typing as npt
 
-from . import patch
+from . import patch, playing
 from .fcurves import FEW, Points, co, index, played, read, slot_curves, write
-from .patch import FRAME, NEAR, NO_ROWS, POINT, SAME, VALUE, Floats, Kept, Mask, PatchError, Place, Record, Rows, Shape
+from .patch import Kept, PatchError, Place, Record
+from .playing import FRAME, NEAR, NO_ROWS, POINT, SAME, VALUE, Floats, Mask, Rows, Shape
 from .reduction import Keys
 from .spans import Address, Store, Written
 
@@ -101,10 +102,10 @@ class Base:
         at = np.asarray(wanted, np.float64)
         values = np.full(len(at), np.nan if self.rest is None else self.rest)
         if self._shape is not None and len(self._rows):
-            values = patch.evaluated(self._rows, at, self._shape)
+            values = playing.evaluated(self._rows, at, self._shape)
         for keys in self._staying:
             inside = (at >= keys[0, FRAME]) & (at <= keys[-1, FRAME])
-            values[inside] = patch.evaluated(keys, at[inside], self._shape)
+            values[inside] = playing.evaluated(keys, at[inside], self._shape)
         return values
 
 
@@ -127,7 +128,7 @@ class Edit:
         values = np.zeros(len(at))
         if self._shape is not None and len(self._now):
             inside = (at >= self._written[0, FRAME]) & (at <= self._written[-1, FRAME])
-            now, then = (patch.evaluated(rows, at[inside], self._shape) for rows in (self._now, self._written))
+            now, then = (playing.evaluated(rows, at[inside], self._shape) for rows in (self._now, self._written))
             values[inside] = now - then
         return values
 
@@ -198,8 +199,8 @@ class ActionPatch:
         groups = [curve] if curve.group is None else [curve, curve.group]
         return Base(
             exists=bool(len(window.base)),
-            changes=moving or patch.changes(window.base, start, end, view.shape.linear),
-            keys=len(patch.within(window.base, start - NEAR, end + NEAR)),
+            changes=moving or playing.changes(window.base, start, end, view.shape.linear),
+            keys=len(playing.within(window.base, start - NEAR, end + NEAR)),
             rest=rest,
             modifiers=tuple(modifier.type for modifier in curve.modifiers if modifier.active and not modifier.mute),
             muted=any(group.mute for group in groups),
@@ -237,7 +238,7 @@ class ActionPatch:
             if len(now) == len(was) and patch.unedited(now, was, found.a != 1.0).all():
                 continue
             if len(now):
-                at, _ = patch.nearest(now[:, FRAME], was[:, FRAME])
+                at, _ = playing.nearest(now[:, FRAME], was[:, FRAME])
                 same = patch.unedited(now, was[at], found.a != 1.0)
                 was[at[same]] = now[same]
             edits[self._there[number]] = Edit(False, around, was, _shape(self._curves[self._there[number]]))
@@ -434,7 +435,7 @@ class ActionPatch:
                 i = points.index(x - SAME)
                 if i < points.count and abs(points.frame(i) - x) < SAME:
                     bases.append(before)
-        return Record(patch.ordered(bases), patch.ordered(helds))
+        return Record(playing.ordered(bases), playing.ordered(helds))
 
     # ---- What is around a change ----
 
@@ -501,7 +502,7 @@ class ActionPatch:
                 own = rows[inside][None if outer[0] else -1 : None if outer[1] else 1]
                 places.append(Place(float(own[0, FRAME]), float(own[-1, FRAME]), own, False, outer))
         for name in insides.keys() & set(view.gone) if mixed else ():  # their keys that were shifted by hand
-            taken |= insides[name] & (rows[:, patch.KIND] == patch.GENERATED)
+            taken |= insides[name] & (rows[:, playing.KIND] == playing.GENERATED)
         return places, ~taken
 
     # ---- Changing curves ----
@@ -616,10 +617,10 @@ class ActionPatch:
         if places:
             rest = places[0].rows[0, VALUE] if plan.rest is None else plan.rest
             rows, part = patch.patched(rows, places, shape, rest)
-        plan.start, plan.old, plan.put = window.start, window.old, patch.within(rows, window.low, window.high)
+        plan.start, plan.old, plan.put = window.start, window.old, playing.within(rows, window.low, window.high)
         plan.record = self._store.record(plan.number).replaced(window.low, window.high, part)
         for name in plan.new:
-            (first, last), _ = patch.nearest(np.array([writing[name].start, writing[name].end]), rows[:, FRAME])
+            (first, last), _ = playing.nearest(np.array([writing[name].start, writing[name].end]), rows[:, FRAME])
             plan.wrote[name] = rows[first : last + 1]
         whole = plan.points is not None and plan.points.count == len(plan.old)
         plan.drop = plan.rest is not None and whole and not len(plan.put)
@@ -736,7 +737,7 @@ def _co(keys: Kept) -> npt.NDArray[np.float32]:
 def _at(written: npt.NDArray[np.float32], there: npt.NDArray[np.float32], found: Found) -> list[int]:
     """Indices of the keys there, (K, 2), that are written ones, found where they are."""
     off, like = np.abs(found.at(written[:, None, 0].astype(np.float64)) - there[None, :, 0]), there[None, :, 1]
-    return np.flatnonzero(((off < patch.MOVED) & (written[:, None, 1] == like)).any(0)).tolist()
+    return np.flatnonzero(((off < playing.MOVED) & (written[:, None, 1] == like)).any(0)).tolist()
 
 
 def _unmoved(points: Any, keys: Kept) -> bool:

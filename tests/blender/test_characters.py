@@ -258,7 +258,7 @@ def test_overridden_parts_follow_and_linked_ones_are_named(scene: bpy.types.Scen
 def test_an_override_keeps_its_lines_when_file_and_library_are_loaded_again(
     scene: bpy.types.Scene, tmp_path: Path
 ) -> None:
-    """A hero that already says something in its library says more in a shot, which is saved, and the library changes."""
+    """A hero that already says something in its library says more in a shot that is saved; the library is reloaded."""
     armature = characters.arkit_character()
     perform(bpy.data.objects["Head"])
     hero = bpy.data.collections.new("Hero")
