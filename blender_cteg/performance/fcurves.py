@@ -16,7 +16,7 @@ import bpy
 import numpy as np
 import numpy.typing as npt
 
-from .patch import FRAME, LEFT, NEAR, NO_ROWS, POINT, RIGHT, WIDTH, Floats, Rows, nearest, single
+from .playing import FRAME, LEFT, NEAR, NO_ROWS, POINT, RIGHT, WIDTH, Floats, Rows, nearest, single
 
 #: With more keys a curve is not read and written as a whole.
 FEW: Final = 400

@@ -11,67 +11,63 @@ All of it works on windows: the keys of a curve around a change, and what the re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from ..sentences import Told, told
+from ..sentences import Told
+from .cutting import cut, free_key, handles, set_handle
+from .playing import (
+    ALIGNED,
+    BEZIER,
+    CONSTANT,
+    FRAME,
+    FREE,
+    GENERATED,
+    INTERPOLATION,
+    KIND,
+    LEFT,
+    LEFT_TYPE,
+    LINEAR,
+    MOVED,
+    NEAR,
+    NO_ROWS,
+    OVERSHOOT,
+    PERIOD,
+    POINT,
+    RIGHT,
+    RIGHT_TYPE,
+    SAME,
+    SELECTED,
+    VALUE,
+    VECTOR,
+    WIDTH,
+    Floats,
+    Mask,
+    Rows,
+    Shape,
+    among,
+    nearest,
+    ordered,
+    single,
+    slopes,
+    within,
+)
 from .reduction import Keys
 
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
-#: Keys of a curve in order, (K, WIDTH): a key a row, all its fields as columns, whole numbers too.
-Rows = npt.NDArray[np.float64]
 #: Keys of a span as they are stored, (K,) of `WROTE`.
 Kept = npt.NDArray[np.void]
 
-FRAME, VALUE, OVERSHOOT, AMPLITUDE, PERIOD, LEFT_TYPE, RIGHT_TYPE, INTERPOLATION, EASING, KIND = 0, 1, *range(6, 14)
-POINT, LEFT, RIGHT, SELECTED = slice(0, 2), slice(2, 4), slice(4, 6), slice(14, 17)
-WIDTH: Final = 17
-#: Handle types, interpolations and the key type "generated" in numbers (measured, 4.5 to 5.3).
-FREE, AUTO, VECTOR, ALIGNED = range(4)
-CONSTANT, LINEAR, BEZIER, BACK, BOUNCE, CIRC, _, ELASTIC = range(8)
-GENERATED: Final = 5
-#: Blender's own threshold for a key on this frame.
-NEAR: Final = 0.01
-#: How exactly a key that nobody moved is on its frame, and one that was moved with its line where it should be.
-SAME, MOVED = 2e-3, 2e-2
-#: Under continuous acceleration a key changes handles many keys away; the influence falls by about 0.27 a key.
-_RUN: Final = 16
 #: A key as CTEG wrote it: how much higher its handles are; they reach a third of the way to the next keys.
 WROTE: Final = np.dtype([("frame", "<f4"), ("value", "<f4"), ("rise", "<f2", (2,))])
-NO_ROWS: Final = np.zeros((0, WIDTH))
-
-#: Values on frames of the segment between two keys, asked of Blender.
-Oracle = Callable[[Floats, Floats, Floats], Floats]
 
 
 class PatchError(Told, RuntimeError):
     """Curves cannot be patched; the message is a sentence, and nothing has changed."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a curve is besides its keys.
-
-    Attributes:
-        linear: it goes on along its slopes, else it holds its first and last value.
-        smooth: Blender calculates its handles with continuous acceleration.
-        oracle: plays easings.
-    """
-
-    linear: bool
-    smooth: bool
-    oracle: Oracle
-
-    @property
-    def reach(self) -> int:
-        """How many base keys beside a span are held at most; of a slope to go on along, both keys that make it."""
-        return _RUN if self.smooth else 1 + self.linear
 
 
 @dataclass(eq=False)
@@ -131,245 +127,6 @@ class Place:
     rows: Rows
     new: bool
     outer: tuple[bool, bool] = (True, True)
-
-
-def ordered(parts: Sequence[Rows]) -> Rows:
-    """All keys in the order of their frames."""
-    rows = np.concatenate(parts)
-    return rows[np.argsort(rows[:, FRAME], kind="stable")]
-
-
-def within(rows: Rows, low: float, high: float) -> Rows:
-    """The keys from one frame to another."""
-    return rows[(rows[:, FRAME] >= low) & (rows[:, FRAME] <= high)]
-
-
-def single(rows: Rows) -> Rows:
-    """The keys as single precision keeps them."""
-    return rows.astype(np.float32).astype(np.float64)
-
-
-def pack(rows: Rows) -> bytes:
-    """Keys as they are stored, with all their fields: 44 bytes a key."""
-    return rows[:, :LEFT_TYPE].astype("<f4").tobytes() + rows[:, LEFT_TYPE:].astype(np.uint8).tobytes()
-
-
-def unpack(data: bytes) -> Rows:
-    """What `pack` made. ValueError for anything else."""
-    count, rest = divmod(len(data), 4 * LEFT_TYPE + WIDTH - LEFT_TYPE)
-    rows = np.zeros((count, WIDTH))
-    rows[:, :LEFT_TYPE] = np.frombuffer(data, "<f4", count * LEFT_TYPE).reshape(count, LEFT_TYPE)
-    rows[:, LEFT_TYPE:] = np.frombuffer(data, np.uint8)[count * LEFT_TYPE * 4 :].reshape(count, WIDTH - LEFT_TYPE)
-    good = np.isfinite(rows).all() and (rows[:, LEFT_TYPE : KIND + 1] <= (4, 4, 12, 3, 5)).all()
-    if rest or not good:
-        raise ValueError(told("keys put aside are no keys"))
-    return rows
-
-
-def among(wanted: Floats, there: Floats) -> Mask:
-    """Which frames are exactly among others, which are in order."""
-    if not len(there):
-        return np.zeros(len(wanted), np.bool_)
-    return np.asarray(there[np.minimum(there.searchsorted(wanted), len(there) - 1)] == wanted)
-
-
-def nearest(wanted: Floats, there: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
-    """For each frame the index of the nearest of ``there`` (in order, not empty), and how far it is."""
-    after = np.minimum(np.searchsorted(there, wanted), len(there) - 1)
-    before = np.maximum(after - 1, 0)
-    best = np.where(np.abs(there[before] - wanted) <= np.abs(there[after] - wanted), before, after)
-    return best, np.abs(there[best] - wanted)
-
-
-# ---- Playing a curve ---------------------------------------------------------------------------------------
-
-
-def _controls(a: Floats, b: Floats) -> tuple[Any, Any, Any]:
-    """Bézier points of segments a-b after the first, relative to it; no handle is longer than its segment (Blender)."""
-    whole = b[..., POINT] - a[..., POINT]
-    q, r = a[..., RIGHT] - a[..., POINT], b[..., LEFT] - b[..., POINT]
-    for handle in (q, r):
-        reach = np.maximum(np.abs(handle[..., 0]), 1e-30)
-        handle *= np.minimum(whole[..., 0] / reach, 1.0)[..., None]
-    return q, whole + r, whole
-
-
-def _time(x1: Any, x2: Any, x3: Any, x: Any) -> Any:
-    """Where along a cubic from 0 its frame is x: by bisection, which no vertical tangent disturbs. Floats or arrays."""
-    c1, c2, c3 = 3 * x1, 3 * (x2 - 2 * x1), x3 + 3 * (x1 - x2)
-    t, step = 0.5 + 0 * x, 0.25
-    for _ in range(54):
-        t, step = t + step * (2 * (((c3 * t + c2) * t + c1) * t < x) - 1), step / 2
-    return t
-
-
-def slopes(rows: Rows, linear: bool) -> tuple[float, float]:
-    """Slopes per frame before the first and after the last key, as Blender extrapolates."""
-    if not linear or not len(rows):
-        return 0.0, 0.0
-    runs = []
-    for key, other, side in ((rows[0], rows[1:2], LEFT), (rows[-1], rows[-2:-1], RIGHT)):
-        line = key[INTERPOLATION] == LINEAR
-        run, rise = key[POINT] - other[0, POINT] if line and len(other) else key[side] - key[POINT]
-        runs.append(0.0 if key[INTERPOLATION] == CONSTANT or (line and not len(other)) or not run else rise / run)
-    return float(runs[0]), float(runs[1])
-
-
-def evaluated(rows: Rows, wanted: npt.ArrayLike, shape: Shape) -> Floats:
-    """What keys play on frames, without modifiers; NaN of no keys."""
-    at = np.asarray(wanted, np.float64)
-    if not len(rows):
-        return np.full(len(at), np.nan)
-    k = np.searchsorted(rows[:, FRAME], at, "right") - 1
-    first, last, (before, after) = rows[0], rows[-1], slopes(rows, shape.linear)
-    values = np.where(k < 0, first[VALUE] + before * (at - first[FRAME]), last[VALUE] + after * (at - last[FRAME]))
-    inside = np.flatnonzero((k >= 0) & (k < len(rows) - 1))
-    a, b, k = rows[k[inside]], rows[k[inside] + 1], k[inside]
-    kind, past = a[:, INTERPOLATION], at[inside] - a[:, FRAME]
-    played, line, curve = a[:, VALUE].copy(), kind == LINEAR, kind == BEZIER
-    played[line] += past[line] * ((b - a)[line, VALUE] / (b - a)[line, FRAME])
-    if curve.any():
-        q, r, s = _controls(a[curve], b[curve])
-        t = _time(q[:, 0], r[:, 0], s[:, 0], past[curve])
-        played[curve] += 3 * (1 - t) * t * ((1 - t) * q[:, 1] + t * r[:, 1]) + t**3 * s[:, 1]
-    for segment in np.unique(k[kind > BEZIER]):
-        played[k == segment] = shape.oracle(rows[segment], rows[segment + 1], at[inside[k == segment]])
-    values[inside] = played
-    return values
-
-
-def changes(rows: Rows, start: float, end: float, linear: bool) -> bool:
-    """Whether keys play more than one value between two frames."""
-    if not len(rows):
-        return False
-    x, (before, after) = rows[:, FRAME], slopes(rows, linear)
-    if (before and start < x[0] - NEAR) or (after and end > x[-1] + NEAR):
-        return True
-    first, last = max(int(np.searchsorted(x, start + NEAR)) - 1, 0), int(np.searchsorted(x, end - NEAR))
-    a, b = rows[first : min(last, len(rows) - 1)], rows[first + 1 : last + 1]
-    kind, curve = a[:, INTERPOLATION], a[:, INTERPOLATION] == BEZIER
-    seen = (kind != CONSTANT) | (b[:, FRAME] < end - NEAR)
-    levels = rows[first : first + 1, VALUE], b[seen, VALUE], a[curve, RIGHT][:, 1], b[curve, LEFT][:, 1]
-    level = np.concatenate(levels)
-    return bool(np.ptp(level) > 1e-6 * max(1.0, np.abs(level).max()) or (kind == ELASTIC).any())
-
-
-# ---- Cutting a base ----------------------------------------------------------------------------------------
-
-
-def _handles(keys: Rows, lengths: Floats, slopes: Floats) -> Floats:
-    """Handles along slopes, (K, 2); their frames are rounded first, so that slopes survive single precision."""
-    x = (keys[:, FRAME] + lengths).astype(np.float32)
-    return np.stack([x, keys[:, VALUE] + slopes * (x - keys[:, FRAME])], 1)
-
-
-def _handle(key: Floats, side: slice, length: float, slope: float) -> None:
-    """Set a handle along a slope, like `_handles`."""
-    x = float(np.float32(key[FRAME] + length))
-    key[side] = x, key[VALUE] + slope * (x - key[FRAME])
-
-
-def _split(a: Floats, b: Floats, frame: float) -> tuple[Floats, ...] | float:
-    """A Bézier segment in two: a's new handle, the left handle, point and right handle between, b's new handle.
-
-    Where Blender would shorten the new handles, because they overlap: the frame to cut first, where it is steepest.
-    """
-    q, r, s = _controls(a, b)
-    u, v, w = q[0], r[0] - q[0], s[0] - r[0]
-    if v < 0 and u - 2 * v + w:
-        t = (u - v) / (u - 2 * v + w)
-        top = float(a[FRAME] + 3 * (1 - t) ** 2 * t * q[0] + 3 * (1 - t) * t * t * r[0] + t**3 * s[0])
-        if 0 < t < 1 and abs(top - frame) > NEAR and a[FRAME] + NEAR < top < b[FRAME] - NEAR:
-            return top
-    t = _time(float(q[0]), float(r[0]), float(s[0]), frame - float(a[FRAME]))
-    pq, qr, rs = q * t, q + (r - q) * t, r + (s - r) * t
-    left, right = pq + (qr - pq) * t, qr + (rs - qr) * t
-    return tuple(a[POINT] + point for point in (pq, left, left + (right - left) * t, right, rs))
-
-
-#: Bézier points from values at 0, 1/3, 2/3 and 1.
-_THROUGH: Final = np.array([[6, 0, 0, 0], [-5, 18, -9, 2], [2, -9, 18, -5], [0, 0, 0, 6]]) / 6
-#: Time, by the direction of the easing, under which CIRC, upright at an end, is smooth.
-_ROUND: Final[dict[int, Callable[[Floats], Floats]]] = {
-    1: lambda share: 1 - (1 - share) ** 2,
-    2: lambda share: share**2,
-    3: lambda share: np.where(share < 0.5, 1 - (1 - 2 * share) ** 2, 1 + (2 * share - 1) ** 2) / 2,
-}
-
-
-def _eased(a: Floats, b: Floats, oracle: Oracle) -> Rows:
-    """A segment with an easing as Bézier keys: cubics through four points of a stretch, halved where they are off."""
-    kind, mode, length = a[INTERPOLATION], int(a[EASING]), b[FRAME] - a[FRAME]
-    mode = mode or (2 if kind in (BACK, BOUNCE, ELASTIC) else 1)  # in, out, both
-    corners = [7 / 11, 3 / 11, 1 / 11] if kind == BOUNCE else []
-    if kind == ELASTIC:
-        corners = [1 - (a[PERIOD] or length * (0.45 if mode == 3 else 0.3)) / 4 / length]
-    corners = [corner if mode != 2 else 1 - corner for corner in corners if 0 < corner < 1]
-    if mode == 3:
-        corners = [*(corner / 2 for corner in corners), 0.5, *(1 - corner / 2 for corner in corners)]
-    warp = _ROUND[mode] if kind == CIRC else lambda share: share
-    keys, todo = [a.copy()], list(pairwise([0.0, *sorted(corners), 1.0]))[::-1]
-    while todo:
-        low, high = todo.pop()
-        share = np.array([0, 1, 2, 3, 0.5, 1.5, 2.5]) / 3
-        x = a[FRAME] + length * warp(low + (high - low) * share)
-        y = oracle(a, b, x)
-        points, t = _THROUGH @ np.stack([x[:4], y[:4]], 1), share[4:, None]
-        cubic = np.hstack([(1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3]) @ points[:, 1]
-        if np.abs(cubic - y[4:]).max() > 5e-6 * max(1.0, abs(b[VALUE] - a[VALUE])) and x[3] - x[0] > 4 * NEAR:
-            todo += [((low + high) / 2, high), (low, (low + high) / 2)]
-            continue
-        keys[-1][RIGHT], keys[-1][INTERPOLATION] = points[1], BEZIER
-        keys.append(b.copy() if high == 1.0 else _free(a, points[3]))
-        keys[-1][LEFT] = points[2]
-    return np.array(keys)
-
-
-def _free(like: Floats, point: npt.ArrayLike) -> Floats:
-    """A new key with free handles, the rest as of another."""
-    key = like.copy()
-    key[POINT], key[LEFT_TYPE], key[RIGHT_TYPE], key[KIND], key[SELECTED] = point, FREE, FREE, GENERATED, 0
-    return key
-
-
-def _cut(rows: Rows, frame: float, outer: tuple[float, float], oracle: Oracle) -> Rows:
-    """The keys with one on the frame, if none is near; they play as before."""
-    if np.abs(rows[:, FRAME] - frame).min() <= NEAR:
-        return rows
-    rows, i, count = rows.copy(), int(np.searchsorted(rows[:, FRAME], frame)), len(rows)
-    a, b, inside = rows[max(i - 1, 0)], rows[min(i, count - 1)], 0 < i < count
-    if inside and a[INTERPOLATION] > BEZIER:
-        eased = np.concatenate([rows[: i - 1], _eased(a, b, oracle), rows[i + 1 :]])
-        return _cut(eased, frame, outer, oracle)
-    if inside and a[INTERPOLATION] == BEZIER:
-        parts = _split(a, b, frame)
-        if isinstance(parts, float):
-            return _cut(_cut(rows, parts, outer, oracle), frame, outer, oracle)
-        key = _free(a, (frame, parts[2][1]))
-        for target, side, k in ((a, RIGHT, 0), (key, LEFT, 1), (key, RIGHT, 3), (b, LEFT, 4)):
-            run, rise = parts[k] - target[POINT]
-            if abs(run) > 1e-4:
-                _handle(target, side, run, rise / run)
-            else:
-                target[side] = parts[k]
-        return np.concatenate([rows[:i], key[None], rows[i:]])
-    run, slope = frame - a[FRAME], outer[i > 0]
-    if inside:
-        slope = 0.0 if a[INTERPOLATION] == CONSTANT else (b[VALUE] - a[VALUE]) / (b[FRAME] - a[FRAME])
-    key, reach = _free(a, (frame, a[VALUE] + slope * run)), run / 3 if i == count else 1.0
-    _handle(key, LEFT, -reach, slope)
-    _handle(key, RIGHT, 1.0, slope)
-    if i == 0:
-        key[INTERPOLATION] = LINEAR
-    elif i == count and a[INTERPOLATION] != CONSTANT:
-        a[INTERPOLATION] = key[INTERPOLATION] = BEZIER
-        _handle(a, RIGHT, reach, slope)
-        if count == 1:
-            _handle(a, LEFT, -1.0, outer[0])
-    return np.concatenate([rows[:i], key[None], rows[i:]])
-
-
-# ---- Spans in and out --------------------------------------------------------------------------------------
 
 
 def _thirds(x: Floats, counts: Sequence[int]) -> Floats:
@@ -438,14 +195,14 @@ def patched(base: Rows, places: Sequence[Place], shape: Shape, rest: float) -> t
     """
     rows, outer = base.copy(), slopes(base, shape.linear)
     if not len(base):
-        rows = _free(np.zeros(WIDTH), (np.float32(places[0].start), rest))[None]
+        rows = free_key(np.zeros(WIDTH), (np.float32(places[0].start), rest))[None]
         rows[0, INTERPOLATION] = BEZIER
     elif len(rows) > 1 and shape.linear and rows[-1, INTERPOLATION] == LINEAR and places[-1].end > rows[-2, FRAME]:
         rows[-1, INTERPOLATION] = BEZIER  # LINEAR goes on from the neighbour, which will be another
-        _handle(rows[-1], RIGHT, 1.0, outer[1])
+        set_handle(rows[-1], RIGHT, 1.0, outer[1])
     for place in places:
         for frame in (place.start, place.end):
-            rows = _cut(rows, float(np.float32(frame)), outer, shape.oracle)
+            rows = cut(rows, float(np.float32(frame)), outer, shape.oracle)
     x = rows[:, FRAME]
     borders = [frame for place in places for frame in (place.start, place.end)]
     ends = [(_border(x, place.start, 0, borders), _border(x, place.end, -1, borders)) for place in places]
@@ -458,9 +215,9 @@ def patched(base: Rows, places: Sequence[Place], shape: Shape, rest: float) -> t
     blocks = []
     for place, (i, j) in zip(places, ends, strict=True):
         if i == 0:
-            _handle(rows[i], LEFT, -1.0, outer[0])
+            set_handle(rows[i], LEFT, -1.0, outer[0])
         if j == len(rows) - 1:
-            _handle(rows[j], RIGHT, 1.0, outer[1])
+            set_handle(rows[j], RIGHT, 1.0, outer[1])
             rows[j, INTERPOLATION] = CONSTANT if rows[j, INTERPOLATION] == CONSTANT else BEZIER
         blocks.append(filled([place.rows], rows[[i]], rows[[j]])[0] if place.new else _shown(place, rows[i], rows[j]))
     gone = among(base[:, FRAME], x[inside | holds])
@@ -470,10 +227,10 @@ def patched(base: Rows, places: Sequence[Place], shape: Shape, rest: float) -> t
 
 def resting(start: float, end: float, rest: float) -> Rows:
     """The borders of a span on a curve that has no base, as `patched` makes them."""
-    rows = np.array([_free(np.zeros(WIDTH), (np.float32(frame), rest)) for frame in (start, end)])
+    rows = np.array([free_key(np.zeros(WIDTH), (np.float32(frame), rest)) for frame in (start, end)])
     rows[:, INTERPOLATION] = BEZIER
     for side, length in ((LEFT, -1.0), (RIGHT, 1.0)):
-        rows[:, side] = _handles(rows, np.full(2, length), np.zeros(2))
+        rows[:, side] = handles(rows, np.full(2, length), np.zeros(2))
     return rows
 
 
@@ -529,7 +286,7 @@ def filled(curves: Sequence[Rows], firsts: Rows, lasts: Rows) -> list[Rows]:
     for at, border, _, _ in borders:
         rows[at] = border
     for (at, border, side, step), (run, rise) in zip(borders, tilts, strict=True):
-        rows[at, side] = _handles(border, (rows[at + step, FRAME] - border[:, FRAME]) / 3, rise / run)
+        rows[at, side] = handles(border, (rows[at + step, FRAME] - border[:, FRAME]) / 3, rise / run)
         rows[at, KIND], rows[at, SELECTED] = GENERATED, 0
     rows[stops - counts, INTERPOLATION] = BEZIER  # also where lines follow: a first LINEAR key goes on before it
     return _parted(single(rows), stops)

@@ -18,7 +18,8 @@ import numpy as np
 from ..sentences import told
 from ..storage import from_text, to_text
 from ..versions import CURRENT
-from .patch import WROTE, Kept, PatchError, Record, pack, unpack
+from .patch import WROTE, Kept, PatchError, Record
+from .playing import pack, unpack
 
 #: Slot handle, data path, array index.
 Address = tuple[int, str, int]

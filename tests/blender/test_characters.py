@@ -255,6 +255,51 @@ def test_overridden_parts_follow_and_linked_ones_are_named(scene: bpy.types.Scen
     assert values["tongueOut"].value == pytest.approx(column("tongueOut"), abs=1e-3)
 
 
+def test_an_override_keeps_its_lines_when_file_and_library_are_loaded_again(
+    scene: bpy.types.Scene, tmp_path: Path
+) -> None:
+    """A hero that already says something in its library says more in a shot that is saved; the library is reloaded."""
+    armature = characters.arkit_character()
+    perform(bpy.data.objects["Head"])
+    hero = bpy.data.collections.new("Hero")
+    for obj in (armature, bpy.data.objects["Head"]):
+        hero.objects.link(obj)
+    library, shot = str(tmp_path / "hero.blend"), str(tmp_path / "shot.blend")
+    bpy.data.libraries.write(library, {hero})
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    with bpy.data.libraries.load(library, link=True) as (_, wanted):
+        wanted.collections = ["Hero"]
+    bpy.context.scene.collection.children.link(wanted.collections[0])
+    head = scenes.override(wanted.collections[0].objects["Head"])
+    head.data.override_create(remap_local_usages=True)
+    assert [line.text for line in lines_of(detect_rig(head))] == [scenes.arkit_clip().text]  # the library's
+    with pytest.raises(LineError, match="linked from another file"):
+        perform(head)
+    face = head.data.shape_keys.animation_data
+    face.action = face.action.copy()  # as the sentence says
+    first, clip = lines_of(detect_rig(head))[0], scenes.arkit_clip()
+    lines = Lines(bpy.context.scene, detect_rig(head))
+    second = lines.add([clip], 60, Style("BEZIER", 0.0), text="More.")
+    bpy.ops.wm.save_as_mainfile(filepath=shot)
+    for reload in (False, True):
+        bpy.ops.wm.open_mainfile(filepath=shot)
+        if reload:
+            bpy.data.libraries["hero.blend"].reload()
+        head = next(obj for obj in bpy.data.objects if obj.name == "Head" and obj.library is None)
+        rig = detect_rig(head)
+        assert [line.id for line in lines_of(rig)] == [first.id, second.id]
+        lines = Lines(bpy.context.scene, rig)
+        lines.add([replace(clip, seed=clip.seed + 1)], 60, Style("BEZIER", 0.0), text="More.", line=second.id)
+        assert len(lines_of(rig)[1].takes) == 2
+        lines.show(second.id, 0)
+        bpy.context.scene.frame_set(60 + FRAME - 1)
+        value = scenes.evaluated(head).data.shape_keys.key_blocks["jawOpen"].value
+        assert value == pytest.approx(column("jawOpen"), abs=1e-3)
+        lines.remove(second.id)
+        lines.remove(first.id)
+        assert lines_of(rig) == ()
+
+
 # ------------------------------------------------------------------------------------------ as they are imported
 
 

@@ -23,6 +23,8 @@ from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.mapping import MESH_PROPERTY, Adjustment, Control, Mapping, MappingError
 from blender_cteg.character.match import SURE, candidates, suggestion
 from blender_cteg.character.presets import presets
+from blender_cteg.operators.heads import CTEG_FH_flame
+from blender_cteg.operators.mapping_files import CTEG_FH_mapping
 from blender_cteg.performance.diagnosis import diagnose
 from blender_cteg.performance.lines import Lines, Style, lines_of
 from blender_cteg.performance.preview import PREVIEW_PROPERTY
@@ -614,3 +616,21 @@ def test_linked_faces_say_what_to_do(editor: bpy.types.Scene, tmp_path: Path) ->
     assert "linked" in cast.character(scene).refusal
     interface().strength = 1.0
     assert linked.data.shape_keys.key_blocks["jawOpen"].value == 0.0
+
+
+def test_a_dropped_mapping_is_put_on(editor: bpy.types.Scene, tmp_path: Path) -> None:
+    """What Blender does with a file that is dropped on a view: it asks the handler, then invokes its operator."""
+    face, path = own_face(editor), tmp_path / "dropped.json"
+    bpy.ops.cteg.mapping_accept()
+    bpy.ops.cteg.mapping_save(filepath=str(path))
+    saved = mapping(face)
+    bpy.ops.cteg.mapping_reset()
+    window = bpy.context.window_manager.windows[0]
+    places = {area.type: area for area in window.screen.areas}
+    for kind, wanted in (("VIEW_3D", True), ("OUTLINER", False)):
+        with bpy.context.temp_override(window=window, area=places[kind]):
+            assert CTEG_FH_mapping.poll_drop(bpy.context) is wanted
+            assert CTEG_FH_flame.poll_drop(bpy.context) is wanted
+    with bpy.context.temp_override(window=window, area=places["VIEW_3D"]):
+        assert bpy.ops.cteg.mapping_load("INVOKE_DEFAULT", filepath=str(path)) == {"FINISHED"}
+    assert mapping(face) == saved

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from blender_cteg.performance import curves
+from blender_cteg.performance import whereabouts
 from blender_cteg.performance.curves import ActionPatch, Address, PatchError, Span, slot_curves
 from blender_cteg.performance.reduction import Keys
 
@@ -178,7 +178,7 @@ def fuzz(seed: int, eased: bool) -> tuple[float, float, int]:
 def test_outside_nothing_changes_and_everything_comes_back(
     monkeypatch: pytest.MonkeyPatch, first: int, count: int, eased: bool, few: int
 ) -> None:
-    monkeypatch.setattr(curves, "FEW", few)  # both ways to read and write keys
+    monkeypatch.setattr(whereabouts, "FEW", few)  # both ways to read and write keys
     off, updated, wrong = np.array([fuzz(seed, eased) for seed in range(first, first + count)]).T
     assert off.max() <= 1e-5 and not wrong.any()
     # Blender opens vertical tangents by 0.001 frames: handles as long as the way to the next key, on both sides.
@@ -188,7 +188,7 @@ def test_outside_nothing_changes_and_everything_comes_back(
 @pytest.mark.parametrize("few", [400, 0])
 def test_two_keys_at_one_border_both_come_back(monkeypatch: pytest.MonkeyPatch, few: int) -> None:
     """Nearer to each other than Blender inserts keys, as scaling makes them: a step, at either end of a line."""
-    monkeypatch.setattr(curves, "FEW", few)
+    monkeypatch.setattr(whereabouts, "FEW", few)
     sheet = Sheet()
     curve = sheet.new(0, [(0, 0.1), (10, 0.3), (30, 0.6), (50, 0.4), (70, 0.9)])
     points, steps = curve.keyframe_points, [(19.991, 0.2), (20.004, 0.8), (50.006, 0.7)]

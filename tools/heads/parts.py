@@ -97,7 +97,9 @@ def rest_lids(geometry: Geometry, eyes: list[Eye]) -> Geometry:
         weight *= reach < 2.5 * eye.radius
         shift = np.zeros(geometry.size)
         for sign, want in zip((1, -1), _LIDS_REST, strict=True):
-            lid = (ring >= 0) & (ring <= 6) & (np.abs(arm[:, 0]) < 0.02) & (sign * above > 0) & (reach < 1.5 * eye.radius)
+            lid = (
+                (ring >= 0) & (ring <= 6) & (np.abs(arm[:, 0]) < 0.02) & (sign * above > 0) & (reach < 1.5 * eye.radius)
+            )
             edge = (sign * arm[lid, 1]).min()
             shift[sign * above > 0] = sign * (want * eye.radius * np.sin(np.radians(LIMBUS)) - edge)
         moved = arm + np.stack([0 * reach, shift * weight, 0 * reach], axis=1)

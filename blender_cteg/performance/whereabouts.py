@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the spans of an action are: found again from their keys, wherever these were moved by hand."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import bpy
+import numpy as np
+import numpy.typing as npt
+
+from . import patch, playing
+from .fcurves import FEW, Points, co, index, read
+from .patch import Kept, Record
+from .playing import FRAME, NEAR, NO_ROWS, POINT, SAME, VALUE, Rows
+from .spans import Address, Store
+
+#: So many of a span's curves, the most varied ones, say where it is.
+_WITNESSES: Final = 4
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where the keys of a span are now: on frame = a * old frame + b, and which share of them is there, 0 to 1."""
+
+    a: float = 1.0
+    b: float = 0.0
+    share: float = 1.0
+
+    def at(self, frame: Any) -> Any:
+        """Where a frame of the span is now."""
+        return self.a * frame + self.b
+
+    @property
+    def same(self) -> bool:
+        """Whether it is where it was."""
+        return self.a == 1.0 and self.b == 0.0
+
+
+class Whereabouts:
+    """The spans of one action, and where they are.
+
+    It reads what it is asked for and remembers it: make a new one for every task.
+
+    Attributes:
+        action: the action.
+        few: curves with more keys than that are read only where they are asked for.
+    """
+
+    def __init__(self, action: bpy.types.Action) -> None:
+        self.action = action
+        self.few: float = FEW
+        self._store = Store(action)
+        self._where: dict[str, Found] = {}
+        self._settled: set[str] = set()  # moved, and in memory everything known of them with them
+        self._steady: set[str] = set()  # those, and the ones that were not moved
+        self._intact: set[str] = set()  # nobody edited a key of them
+        self._searched = False
+        self._read: dict[Address, Points] = {}
+
+    @property
+    def spans(self) -> dict[str, tuple[float, float]]:
+        """Id -> first and last frame as written, in order. PatchError where the record is damaged."""
+        return dict(self._store.ids)
+
+    def addresses(self, name: str) -> tuple[Address, ...]:
+        """The curves of a span as they are addressed now, without those that were deleted."""
+        return tuple(self._there[number] for number in self._store.span(name).parts if number in self._there)
+
+    def found(self, name: str) -> Found:
+        """Where the keys of a span are now. Of one whose keys are all gone the share is 0: remove it."""
+        if name not in self._where:
+            span, unmoved = self._store.span(name), 0
+            seen = [number for number in span.parts if number in self._there][:_WITNESSES]
+            for number in seen:
+                unmoved += is_unmoved(self._curves[self._there[number]].keyframe_points, span.of(number))
+                if 2 * unmoved >= len(seen):
+                    return self._where.setdefault(name, Found())
+            pairs = [(points_of(span.of(number)), co(self._curves[self._there[number]])) for number in seen]
+            self._where[name] = Found(*patch.vote(pairs))
+        return self._where[name]
+
+    def _forget(self) -> None:
+        """Forget what was read: the curves have changed."""
+        action, few = self.action, self.few
+        vars(self).clear()
+        Whereabouts.__init__(self, action)
+        self.few = few
+
+    # ---- Where everything is ----
+
+    @cached_property
+    def _bags(self) -> dict[int, Any]:
+        strips = [strip for layer in self.action.layers for strip in layer.strips]
+        return {bag.slot_handle: bag for strip in strips[:1] for bag in strip.channelbags}
+
+    @cached_property
+    def _curves(self) -> dict[Address, bpy.types.FCurve]:
+        """All curves of the action."""
+        return {(slot, c.data_path, c.array_index): c for slot, bag in self._bags.items() for c in bag.fcurves}
+
+    def _points(self, address: Address, *more: Address) -> Points:
+        """The keys of a curve, read once; those of more with it, if they will be wanted."""
+        if address not in self._read:
+            wanted = [one for one in dict.fromkeys((address, *more)) if one not in self._read and one in self._curves]
+            self._read |= zip(wanted, read([self._curves[one] for one in wanted], self.few), strict=True)
+        return self._read[address]
+
+    @cached_property
+    def _there(self) -> dict[int, Address]:
+        """Where the curves with spans are now, by number. One whose key or bone was renamed is known by its keys."""
+        known, curves = self._store.curves, self._curves
+        latest = {address: number for number, (address, _) in known.items()}  # a curve was deleted, and made anew
+        there = {number: address for address, number in latest.items() if address in curves}
+        lost = [number for number in known if number not in there]
+        free = set(curves) - set(there.values()) if lost else set()
+        for number in lost if free else ():
+            slot, path, array_index = known[number][0]
+            spans = (self._store.span(name) for name in self._store.ids)
+            keys = next((span.of(number) for span in spans if number in span.parts), None)
+            tail = path.rpartition("]")[2]
+            alike = [
+                a for a in curves if a in free and (a[0], a[2], a[1].rpartition("]")[2]) == (slot, array_index, tail)
+            ]
+            shares = [0.0 if keys is None else patch.vote([(points_of(keys), co(curves[a]))])[2] for a in alike]
+            if max(shares, default=0.0) >= 0.5:
+                there[number] = alike[int(np.argmax(shares))]
+                free.remove(there[number])
+        return there
+
+    @cached_property
+    def _numbers(self) -> dict[Address, int]:
+        return {address: number for number, address in self._there.items()}
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[float, float]]:
+        """Where all spans start and end, as far as they are settled; in order."""
+        span, ids = self._store.span, self._store.ids
+        places = {n: (span(n).start, span(n).end) if n in self._settled else ends for n, ends in ids.items()}
+        return dict(sorted(places.items(), key=lambda item: item[1]))
+
+    @cached_property
+    def _layout(self) -> tuple[list[str], list[float], float]:
+        """The names of all spans in order, where they start, and the length of the longest."""
+        longest = max((end - start for start, end in self._places.values()), default=0.0)
+        return list(self._places), [start for start, _ in self._places.values()], longest
+
+    def _spans_on(self, number: int | None, low: float, high: float) -> list[str]:
+        """The spans of a curve that reach between two frames, in order. _MovedError if one of them is elsewhere."""
+        if number is None:
+            return []
+        found = [name for name in self._reaching(low, high) if number in self._store.span(name).parts]
+        for name in found:
+            self._check(name)
+        return found
+
+    def _reaching(self, low: float, high: float) -> list[str]:
+        """The spans that reach between two frames as far as they are settled, on any curve, in order."""
+        names, starts, longest = self._layout
+        near = names[bisect_left(starts, low - longest) : bisect_right(starts, high)]
+        return [name for name in near if self._places[name][1] >= low]
+
+    def _check(self, name: str) -> None:
+        """_MovedError for a span that was moved and is not settled."""
+        if name not in self._steady:
+            if not self.found(name).same:
+                raise _MovedError
+            self._steady.add(name)
+
+    def _steadily(self, run: Callable[[], Any]) -> Any:
+        """Run; again where spans turn out to have been moved, after everything known of them is where they are."""
+        try:
+            return run()
+        except _MovedError:
+            self._settle()
+            return run()
+
+    def _settle(self) -> None:
+        """Move what is known of spans to where their keys were moved, in memory."""
+        moves = {name: found for name in self._store.ids if not (found := self.found(name)).same}
+        went: dict[str, Found] = {}
+        aside: dict[int, Rows] = {}
+        for number in {number for name in moves for number in self._store.span(name).parts if number in self._there}:
+            record = self._store.record(number)
+            aside[number] = record.base[record.aside]
+            near = {name: found for name, found in moves.items() if number in self._store.span(name).parts}
+            self._store.records[number] = self._settled_held(number, near, went)
+        for name, found in moves.items():
+            span, base = self._store.span(name), went.get(name, Found())
+            for number in aside.keys() & span.parts.keys():
+                start, end = span.of(number)["frame"][[0, -1]].astype(np.float64)
+                inside = (aside[number][:, FRAME] > start - NEAR) & (aside[number][:, FRAME] < end + NEAR)
+                if inside.any() and base != found:
+                    span.stayed = (base.at(span.start), base.at(span.end))
+                self._store.records[number].put_aside(patch.moved(aside[number][inside], base.a, base.b))
+                aside[number] = aside[number][~inside]
+            span.keys = span.keys.copy()
+            span.keys["frame"] = found.at(span.keys["frame"].astype(np.float64))
+            span.start, span.end, span.settled = found.at(span.start), found.at(span.end), True
+        for number, rows in aside.items():
+            self._store.records[number].put_aside(rows)
+        self._settled |= moves.keys()
+        self._steady |= moves.keys()
+        for name in ("_places", "_layout"):
+            vars(self).pop(name, None)
+
+    def _settled_held(self, number: int, moves: Mapping[str, Found], went: dict[str, Found]) -> Record:
+        """What is known of held keys on a curve, where they are now; how they moved goes to ``went``, by span."""
+        record, points = self._store.record(number), self._points(self._there[number])
+        bases, helds, there = [NO_ROWS], [NO_ROWS], co(self._curves[self._there[number]])
+        values, times = np.unique(there[:, 1], return_counts=True)
+        sure = record.held[np.isin(record.held[:, VALUE], values[times == 1]), POINT]
+        together = Found(*patch.vote([(sure.astype(np.float32), there)]))  # as everything around it was moved
+        for k, (x, y) in enumerate(record.held[:, POINT]):
+            beside = sorted(moves, key=lambda name: min(abs(end - x) for end in self._store.ids[name]))
+            before = record.base[record.base[:, FRAME] == x]
+            for found in (Found(), *(moves[name] for name in beside), together):
+                i = points.index(found.at(x) - SAME)
+                if i < points.count and abs(points.frame(i) - found.at(x)) < SAME and points.co(i)[1] == y:
+                    went |= {beside[0]: found} if len(before) and not found.same else {}
+                    helds.append(patch.moved(record.held[k : k + 1], found.a, found.b))
+                    bases.append(patch.moved(before, found.a, found.b))
+                    break
+            else:  # it was deleted, or a key of ours was dragged onto it
+                i = points.index(x - SAME)
+                if i < points.count and abs(points.frame(i) - x) < SAME:
+                    bases.append(before)
+        return Record(playing.ordered(bases), playing.ordered(helds))
+
+
+class _MovedError(Exception):
+    """A span is not where it was written."""
+
+
+def points_of(keys: Kept) -> npt.NDArray[np.float32]:
+    """Frames and values of stored keys, (K, 2)."""
+    return np.stack([keys["frame"], keys["value"]], 1)
+
+
+def is_unmoved(points: Any, keys: Kept) -> bool:
+    """Whether the first, the last and a key between are where they were written."""
+    first, last = index(points, float(keys["frame"][0]) - SAME), len(keys) - 1
+    if first + last >= len(points):
+        return False
+    for k in (0, last // 2, last):
+        x, y = points[first + k].co
+        if abs(x - keys["frame"][k]) > SAME or y != keys["value"][k]:
+            return False
+    return True
