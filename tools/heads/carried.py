@@ -39,7 +39,14 @@ _MEET: Final = 0.012
 #: Actions that draw the lips wide, and how much thinner that makes each half of them; and those that leave them shut.
 _THINNED: Final = {"mouthSmile": 0.22, "mouthStretch": 0.15, "mouthDimple": 0.1}
 _SHUT: Final = (
-    "mouthSmile", "mouthStretch", "mouthDimple", "mouthFrown", "mouthPress", "mouth", "cheekSquint", "cheekPuff",
+    "mouthSmile",
+    "mouthStretch",
+    "mouthDimple",
+    "mouthFrown",
+    "mouthPress",
+    "mouth",
+    "cheekSquint",
+    "cheekPuff",
 )
 #: The cornea stands out from the eyeball by this part of its radius; lids keep off it.
 _CORNEA: Final = 0.036
@@ -202,7 +209,9 @@ def upper_lip(head: Geometry, vertices: Ints, opened: Floats) -> npt.NDArray[np.
 
 def thinned(head: Geometry, vertices: Ints, deltas: Floats, lips: Ints) -> None:
     """Thin lips that are drawn wide: as much red in a longer band."""
-    above = (head.base[vertices, 1] - seam(head, vertices)) * (1 - parts.smoothstep(parts.LIP_RING - 1.0, _LIPS, _ring(head, vertices)))
+    above = (head.base[vertices, 1] - seam(head, vertices)) * (
+        1 - parts.smoothstep(parts.LIP_RING - 1.0, _LIPS, _ring(head, vertices))
+    )
     for name, part in _THINNED.items():
         for side, sign in (("Left", 1), ("Right", -1)):
             half = parts.smoothstep(-0.12, 0.12, sign * head.base[vertices, 0])
