@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How deep lids press into eyeballs, lips into each other, and teeth through lips: ``python -m benchmarks.penetration``.
+"""How deep lids press into eyeballs, lips into each other, and teeth through lips.
 
 Every channel at 1, and frames of takes with head and gaze as performed. Depths are in percent of the eye distance and
 count what a pose adds to the head at rest, where inner rims of the lids lie behind the eyeball and lips overlap so that
 no gap shows. Measured at vertices:
 
 - **lids**: of the skin around an eye, inside the eyeball (as it is turned, with its cornea);
-- **lips**: of one lip's red, inside the other lip, within 4 mm of its surface; which lip a vertex is of, the open jaw says;
+- **lips**: of one lip's red, inside the other lip, within 4 mm of its surface; which lip it is of, the open jaw says;
 - **teeth**: before the skin that lies before them at rest: straight behind, within 8 mm, is skin that faces forwards.
 """
 
@@ -65,11 +65,11 @@ class Meter:
         near = [down[lips[np.abs(x - place) < 0.003]] for place in places]
         lower = down[lips] > np.interp(x, places, [(way.min() + way.max()) / 2 for way in near])
         self._lips = [lips[~lower], lips[lower]]
-        self._lip_faces = [
-            [face for face in self._polygons["Lips"] if np.isin(face, lip).all()] for lip in self._lips
-        ]
+        self._lip_faces = [[face for face in self._polygons["Lips"] if np.isin(face, lip).all()] for lip in self._lips]
         outer = self._polygons["Skin"] + self._polygons["Lips"]
-        self._before_teeth = [face for face in outer if abs(subject.rest[face[0], 2] - subject.rest[lips, 2].mean()) < 0.03]
+        self._before_teeth = [
+            face for face in outer if abs(subject.rest[face[0], 2] - subject.rest[lips, 2].mean()) < 0.03
+        ]
         self._rest = {kind: self._depths(kind, subject.rest) for kind in KINDS}
 
     def _of(self, material: str) -> Array:
@@ -135,6 +135,8 @@ def middle_of(points: Array) -> Array:
 def channels(meter: Meter) -> dict[str, dict[str, float]]:
     """Channel at 1 -> its deepest of each kind."""
     poses = np.stack([channel_pose(channel) for channel in ARKIT_CHANNELS])
+    close = ARKIT_CHANNELS.index("mouthClose")
+    poses[close] += channel_pose("jawOpen")  # without it, lips that close have nowhere to go
     return {ARKIT_CHANNELS[row]: meter.now() for row in meter.subject.play(poses, list(range(len(poses))))}
 
 

@@ -55,7 +55,8 @@ def bake(source: Path | None, out: Path, progress: Progress | None = None) -> Pa
         For all it holds FLAME's ``f`` (F, 3) triangles, ``shapedirs`` (V, 3, 50), ``weights`` (V, 5) and
         ``kintree_table`` (2, 5; root's parent is -1) with ``joint_names`` (5,);
         for each of ``people``, after its name and "/", ``v_template`` (V, 3), ``J_regressor`` (5, V), ``colours``
-        (M, 3), ``wrinkles`` (how deep they are, 1 at forty) and its images; for all but the first ``blinks`` (V, 3, 2), what replaces the two blinks at 1;
+        (M, 3), ``wrinkles`` (how deep they are, 1 at forty) and its images; for all but the first ``blinks``
+        (V, 3, 2), what replaces the two blinks at 1;
         for the maps of wrinkles ``image_wrinkles0`` and so on (H, W, 3) uint8, a layer of `WRINKLES` each;
         for the mesh ``polygons`` (P, 4; -1 pads triangles), ``uv`` (P, 4, 2), ``material_index`` (P,), ``materials``
         (M,) and the images ``image_skin``, ``image_eye``, ``image_mouth``, ``image_hair`` (H, W, 3) uint8 sRGB, first

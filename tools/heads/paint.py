@@ -251,7 +251,7 @@ def eye(person: Person) -> Bytes:
 def mouth() -> Bytes:
     """The mouth image: teeth along the arch in the left half, then the tongue and the cavity by depth."""
     u, v = np.meshgrid((np.arange(_MOUTH_SIZE) + 0.5) / _MOUTH_SIZE, (np.arange(_MOUTH_SIZE) + 0.5) / _MOUTH_SIZE)
-    tooth = np.abs(((np.abs(u - 0.25) / 0.24 * 1.9) / 0.27) % 1 - 0.5) * 2  # 1 between teeth
+    tooth = np.abs(((np.abs(u - 0.25) / 0.24 * 1.9) / 0.235) % 1 - 0.5) * 2  # 1 between teeth
     between = smoothstep(0.80, 0.98, tooth)
     enamel = _mix(np.broadcast_to([0.95, 0.925, 0.87], (*u.shape, 3)), np.array([0.42, 0.28, 0.23]), 0.8 * between)
     enamel = _mix(enamel, np.array([0.86, 0.79, 0.68]), smoothstep(0.35, 0.7, v) * 0.6)

@@ -11,7 +11,7 @@ from blender_cteg.heads.demo_head.materials import MATERIALS
 from blender_cteg.shared import ARKIT_CHANNELS
 
 from . import expressions
-from .geometry import Bools, Floats, Geometry, Ints, clip, compact, rings, subdivide
+from .geometry import Bools, Floats, Geometry, Ints, clip, compact, normals, rings, subdivide
 from .source import BaseMesh
 
 #: Masks: rings of faces from the lip seam and from the lid seam, and 1 in the mouth cavity and eye sockets.
@@ -26,9 +26,9 @@ TEETH_NARROWER = 0.90
 #: Edge of the pupil and of the iris, degrees from the middle of the pupil: an iris of 6 mm and a pupil of 2.2 mm on
 #: eyeballs that are a quarter larger than people's.
 PUPIL, LIMBUS = 8.2, 22.5
-#: How far open the lids rest above and below the middle of the pupil, in radii of the iris: in people the upper lid
-#: covers 1 to 2 of the iris's 6 mm, the lower one about half a millimetre.
-_LIDS_REST = (0.72, 0.9)
+#: How far open the lids rest above and below the middle of the pupil, in radii of the iris: 3.6 and 4.6 mm. In people
+#: the upper lid rests 3 to 5 mm above it; higher, and a blink would go more than 1.6 times as far as ICT FaceKit's.
+_LIDS_REST = (0.60, 0.78)
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,10 @@ def teeth(geometry: Geometry, mesh: BaseMesh, name: str) -> Geometry:
     height = (part.base[:, 1] - low) / (high - low)
     if "lower" in name:
         height = 1 - height
-    uv = np.stack([0.25 + 0.24 * np.clip(arch / 1.9, -1, 1), height], axis=-1)
+    radial = np.stack([np.sin(arch), 0 * arch, np.cos(arch)], axis=1)
+    within = (normals(part.base, part.faces) * radial).sum(axis=1) < -0.2  # as dark as the back of the arch
+    place = np.where(within, np.where(arch < 0, -0.97, 0.97), np.clip(arch / 1.9, -1, 1))
+    uv = np.stack([0.25 + 0.24 * place, height], axis=-1)
     return with_material(part, "Teeth", uv[np.where(part.faces < 0, part.faces[:, :1], part.faces)])
 
 

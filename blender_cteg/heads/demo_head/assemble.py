@@ -43,6 +43,11 @@ def locate_head_asset() -> Path:
     return Path(__file__).with_name("head.npz")
 
 
+def portrait_of(person: str) -> Path:
+    """The picture that the asset browser shows, drawn by `tools.heads.portraits`."""
+    return Path(__file__).with_name(f"{person}.jpg")
+
+
 def load_head(path: Path, person: str = DEFAULT) -> dict[str, np.ndarray]:
     """The arrays of one person's baked head, in FLAME's layout (see `bake.bake`).
 
@@ -87,6 +92,9 @@ def add_demo_head(context: bpy.types.Context, name: str = "CTEG Head", person: s
     try:
         with all_or_nothing(context) as made:
             return _add(context, name, person, head, made)
+    except KeyError as error:  # an array that the file lacks
+        sentence = "The demo head {file} is damaged; run `python3.11 build.py head` to bake it again."
+        raise DemoHeadError(sentence, file=locate_head_asset().name) from error
     except RuntimeError as error:  # what Blender's operators raise
         raise DemoHeadError("The demo head cannot be added to this scene: {why}", why=error) from error
 
@@ -113,7 +121,7 @@ def _add(
     face.use_fake_user = False  # marking sets it, and a deleted head would stay in the file
     face.asset_data.description = PEOPLE[person][1]
     face.asset_data.license = "CC0 1.0 (mesh), MIT (expressions)"
-    _show_in_assets(face, Path(__file__).with_name(f"{person}.jpg"))
+    _show_in_assets(face, portrait_of(person))
     select_only(context, face)
     return face
 
@@ -135,6 +143,7 @@ def _add_gaze(context: bpy.types.Context, rig: bpy.types.Object, joints: np.ndar
     for eye in ("left_eye", "right_eye"):
         constraint = rig.pose.bones[eye].constraints.new("DAMPED_TRACK")
         constraint.target, constraint.subtarget, constraint.track_axis = rig, GAZE, "TRACK_Y"
+        constraint.influence = 0.0  # what the driver says only once the scene has been evaluated
         driver = constraint.driver_add("influence").driver
         _read(driver, "a", "OBJECT", rig, f'pose.bones["{GAZE}"]["{FOLLOW}"]')
         driver.expression = "a"
@@ -274,9 +283,7 @@ def _add_wrinkles(face: bpy.types.Object, head: dict[str, np.ndarray], made: lis
             tree.links.new(bump.outputs["Normal"], pores.inputs["Normal"])
 
 
-def _math(
-    group: bpy.types.NodeTree, operation: str, *values: bpy.types.NodeSocket | float
-) -> bpy.types.ShaderNodeMath:
+def _math(group: bpy.types.NodeTree, operation: str, *values: bpy.types.NodeSocket | float) -> bpy.types.ShaderNodeMath:
     """A node that computes with numbers and the outputs of other nodes."""
     node = group.nodes.new("ShaderNodeMath")
     node.operation = operation

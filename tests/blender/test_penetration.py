@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Depths of lids, lips and teeth: the measure finds what is wrong, and the heads at rest and in speech are not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks import penetration
+from benchmarks.recognisers import subjects
+from benchmarks.recognisers.protocol import channel_pose
+from blender_cteg.heads.demo_head import assemble
+
+pytestmark = pytest.mark.skipif(not assemble.locate_head_asset().is_file(), reason="the demo head is not baked")
+
+
+@pytest.fixture(scope="module")
+def meter() -> penetration.Meter:
+    return penetration.Meter(subjects.load("demo"))
+
+
+def at_rest(meter: penetration.Meter) -> np.ndarray:
+    return meter.subject.rest.copy()
+
+
+def test_rest_is_where_depth_begins(meter: penetration.Meter) -> None:
+    assert meter.of(at_rest(meter)) == dict.fromkeys(penetration.KINDS, 0.0)
+
+
+def test_a_lid_pushed_into_its_eye_is_found(meter: penetration.Meter) -> None:
+    points = at_rest(meter)
+    _, _, near, _, _ = meter._eyes[0]
+    points[near, 1] += 0.002  # backwards
+    found = meter.of(points)
+    assert found["lids"] == pytest.approx(100 * 0.002 / meter.subject.unit, rel=0.4)
+    assert found["teeth"] == 0.0
+
+
+def test_a_lip_pushed_into_the_other_is_found(meter: penetration.Meter) -> None:
+    points = at_rest(meter)
+    points[meter._lips[1], 2] += 0.002  # upwards
+    assert meter.of(points)["lips"] == pytest.approx(100 * 0.002 / meter.subject.unit, rel=0.4)
+    points = at_rest(meter)
+    points[meter._lips[1], 2] -= 0.005  # apart
+    assert meter.of(points)["lips"] == 0.0
+
+
+def test_teeth_before_the_lips_are_found(meter: penetration.Meter) -> None:
+    points = at_rest(meter)
+    points[meter._teeth, 1] -= 0.016  # forwards
+    assert meter.of(points)["teeth"] > 5.0
+
+
+def test_an_open_jaw_and_a_blink_press_nothing_in(meter: penetration.Meter) -> None:
+    pose = channel_pose("jawOpen") + channel_pose("eyeBlinkLeft") + channel_pose("eyeBlinkRight")
+    (found,) = penetration.frames(meter, pose[None])
+    assert found["teeth"] == 0.0 and found["lids"] <= penetration.ALLOWED and found["lips"] <= penetration.ALLOWED
+
+
+def test_a_turned_head_is_measured_upright(meter: penetration.Meter) -> None:
+    (found,) = penetration.frames(meter, 0.5 * channel_pose("headYaw")[None])
+    assert max(found.values()) < 0.1
