@@ -185,6 +185,28 @@ def test_outside_nothing_changes_and_everything_comes_back(
     assert np.quantile(updated, 0.98) <= 1e-5 and updated.max() <= 1e-3
 
 
+def test_late_in_a_scene_a_line_adds_less_than_single_precision_takes() -> None:
+    """A frame is 0.001 wide at frame 9,000: a curve drawn there is not the one drawn at 0."""
+    late, takes, adds = 9_000.0, [], []
+    for seed in range(80):
+        rng, sheet = np.random.default_rng(seed), Sheet()
+        curve = random_curve(sheet, rng, False)
+        keyed = [point.co[0] for point in curve.keyframe_points]
+        frames = np.arange(int(min(keyed)) - 20, int(max(keyed)) + 21, 0.5)
+        early, (start, end) = played(curve, frames), random_spans(rng, keyed)[0]
+        for point in curve.keyframe_points:
+            for name in ("co", "handle_left", "handle_right"):
+                x, y = getattr(point, name)
+                setattr(point, name, (x + late, y))
+        before, where = played(curve, frames + late), (np.float32(start + late), np.float32(end + late))
+        takes.append(np.abs(before - early).max() / max(1.0, float(np.ptp(before))))
+        span = Span("line", *map(float, where), {(sheet.slot.handle, curve.data_path, 0): keys(*where, seed)})
+        sheet.patch().replace([], [span])
+        adds.append(deviation(curve, before, frames + late, [where]))
+    assert np.quantile(adds, 0.95) <= np.quantile(takes, 0.95) and np.median(adds) <= 1e-5
+    assert np.quantile(takes, 0.95) > 1e-4, "without any line"
+
+
 @pytest.mark.parametrize("few", [400, 0])
 def test_two_keys_at_one_border_both_come_back(monkeypatch: pytest.MonkeyPatch, few: int) -> None:
     """Nearer to each other than Blender inserts keys, as scaling makes them: a step, at either end of a line."""
