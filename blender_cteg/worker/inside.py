@@ -11,6 +11,8 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterable
+from importlib.metadata import Distribution, DistributionFinder, MetadataPathFinder
 from importlib.util import module_from_spec
 from pathlib import Path
 from typing import IO
@@ -64,6 +66,21 @@ class Inside:
             self.returncode = 0
 
 
+class _Metadata(DistributionFinder):
+    """What a wheel says of itself: a package may ask for its own version when it is imported."""
+
+    def __init__(self, wheel: Path) -> None:
+        self._path = [str(wheel)]
+
+    def find_spec(self, *_arguments: object) -> None:
+        """Packages are found elsewhere."""
+
+    def find_distributions(self, context: DistributionFinder.Context | None = None) -> Iterable[Distribution]:
+        """Those in the wheel."""
+        name = None if context is None else context.name
+        return MetadataPathFinder.find_distributions(DistributionFinder.Context(name=name, path=self._path))
+
+
 def _bring_wheels() -> None:
     """Make what the extension brings along importable, without a change to `sys.path`."""
     for wheel in wheels_in(Path(__file__).resolve().parents[1]):
@@ -71,4 +88,9 @@ def _bring_wheels() -> None:
         spec = zipimporter(str(wheel)).find_spec(name)
         if name not in sys.modules and spec is not None and spec.loader is not None:
             sys.modules[name] = module = module_from_spec(spec)
-            spec.loader.exec_module(module)
+            metadata = _Metadata(wheel)
+            sys.meta_path.append(metadata)
+            try:
+                spec.loader.exec_module(module)
+            finally:
+                sys.meta_path.remove(metadata)

@@ -104,14 +104,21 @@ def test_it_performs_and_stops_when_it_is_closed(client: WorkerClient) -> None:
 def test_wheels_are_importable_without_a_change_to_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wheel = tmp_path / "cteg_carried-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("cteg_carried/__init__.py", "from .part import VALUE\n")
+        archive.writestr(
+            "cteg_carried/__init__.py",
+            "from importlib.metadata import version\nfrom .part import VALUE\nVERSION = version('cteg-carried')\n",
+        )
+        archive.writestr(
+            "cteg_carried-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: cteg-carried\nVersion: 1.0\n"
+        )
         archive.writestr("cteg_carried/part.py", "VALUE = 5\n")
     path = list(sys.path)
     monkeypatch.setattr(inside, "wheels_in", lambda _package: [wheel])
     inside._bring_wheels()
     import cteg_carried
 
-    assert (cteg_carried.VALUE, sys.path) == (5, path)
+    assert (cteg_carried.VALUE, cteg_carried.VERSION, sys.path) == (5, "1.0", path)
+    assert not any(isinstance(finder, inside._Metadata) for finder in sys.meta_path)
     found = importlib.util.find_spec("cteg_carried")
     assert found is not None and found.origin == str(wheel / "cteg_carried" / "__init__.py")
     monkeypatch.delitem(sys.modules, "cteg_carried")
