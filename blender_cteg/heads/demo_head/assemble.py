@@ -44,7 +44,7 @@ def locate_head_asset() -> Path:
 
 
 def portrait_of(person: str) -> Path:
-    """The picture that the asset browser shows, drawn by `tools.heads.portraits`."""
+    """The picture that the asset browser shows, drawn by `benchmarks.portraits`."""
     return Path(__file__).with_name(f"{person}.jpg")
 
 
@@ -283,7 +283,7 @@ def _add_wrinkles(face: bpy.types.Object, head: dict[str, np.ndarray], made: lis
             tree.links.new(bump.outputs["Normal"], pores.inputs["Normal"])
 
 
-def _math(group: bpy.types.NodeTree, operation: str, *values: bpy.types.NodeSocket | float) -> bpy.types.ShaderNodeMath:
+def _math(group: bpy.types.NodeTree, operation: str, *values: bpy.types.NodeSocket | float) -> bpy.types.Node:
     """A node that computes with numbers and the outputs of other nodes."""
     node = group.nodes.new("ShaderNodeMath")
     node.operation = operation
