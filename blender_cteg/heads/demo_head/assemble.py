@@ -242,7 +242,7 @@ def _add_wrinkles(face: bpy.types.Object, head: dict[str, np.ndarray], made: lis
     Every layer of `WRINKLES` is one channel of an image and as deep as the actions that it answers to are strong, on
     each half of the face by itself. Workbench shows no such detail; folds that it shows are in the shapes.
     """
-    group = bpy.data.node_groups.new(f"{face.name} Wrinkles", "ShaderNodeTree")
+    group = bpy.data.node_groups.new(f"{face.name}_Wrinkles", "ShaderNodeTree")
     made.append(group)
     group.interface.new_socket("Height", in_out="OUTPUT", socket_type="NodeSocketFloat")
     place, split = (group.nodes.new(f"ShaderNode{kind}") for kind in ("UVMap", "SeparateXYZ"))
