@@ -44,7 +44,7 @@ def locate_head_asset() -> Path:
 
 
 def portrait_of(person: str) -> Path:
-    """The picture that the asset browser shows, drawn by `tools.heads.portraits`."""
+    """The picture that the asset browser shows, drawn by `benchmarks.portraits`."""
     return Path(__file__).with_name(f"{person}.jpg")
 
 
@@ -242,7 +242,7 @@ def _add_wrinkles(face: bpy.types.Object, head: dict[str, np.ndarray], made: lis
     Every layer of `WRINKLES` is one channel of an image and as deep as the actions that it answers to are strong, on
     each half of the face by itself. Workbench shows no such detail; folds that it shows are in the shapes.
     """
-    group = bpy.data.node_groups.new(f"{face.name} Wrinkles", "ShaderNodeTree")
+    group = bpy.data.node_groups.new(f"{face.name}_Wrinkles", "ShaderNodeTree")
     made.append(group)
     group.interface.new_socket("Height", in_out="OUTPUT", socket_type="NodeSocketFloat")
     place, split = (group.nodes.new(f"ShaderNode{kind}") for kind in ("UVMap", "SeparateXYZ"))
@@ -283,7 +283,7 @@ def _add_wrinkles(face: bpy.types.Object, head: dict[str, np.ndarray], made: lis
             tree.links.new(bump.outputs["Normal"], pores.inputs["Normal"])
 
 
-def _math(group: bpy.types.NodeTree, operation: str, *values: bpy.types.NodeSocket | float) -> bpy.types.ShaderNodeMath:
+def _math(group: bpy.types.NodeTree, operation: str, *values: bpy.types.NodeSocket | float) -> bpy.types.Node:
     """A node that computes with numbers and the outputs of other nodes."""
     node = group.nodes.new("ShaderNodeMath")
     node.operation = operation

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Draws the pictures by which the demo heads are chosen in the asset browser: ``python -m tools.heads.portraits``.
+"""Draws the pictures by which the demo heads are chosen in the asset browser: ``python -m benchmarks.portraits``.
 
 Run it again when a head has changed. They are in Workbench, like what the viewport shows of the heads at first.
 """
