@@ -108,7 +108,7 @@ def _face(obj: bpy.types.Object, keyed: list[bpy.types.Object]) -> Rig:
         or (why_broken(obj) if obj.data.shape_keys is not None else None)
         or why_linked(obj, armature)
         or _leads_nowhere(obj, armature, mapping, kind),
-        axes=find_axes(obj, armature, bones),
+        axes=find_axes(obj, armature, bones, joined.keys if kind != "FLAME" else {}),
     )
 
 
