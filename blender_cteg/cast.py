@@ -17,7 +17,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from .character import mapping_rows
-from .character.choose import resolved
+from .character.choose import doubts, resolved
 from .character.detection.detect import detect_rig
 from .character.fitting.fitted import fit_lines
 from .character.mapping import MESH_PROPERTY, Mapping, MappingError, stored_mapping
@@ -175,7 +175,7 @@ def found(scene: bpy.types.Scene, target: bpy.types.Object | None, active: str =
             "Again puts their keys where they belong."
         )
         notes.append(told(sentence, fps=fps))
-    notes += [*diagnose(rig, mapping, lines, tight), *_shared(rig)]
+    notes += [*diagnose(rig, mapping, lines, tight), *_shared(rig), *doubts(rig, mapping)]
     return Character(
         scene, target, rig, problem, mapping, mapping_problem, _why_locked(rig), lines, tuple(rig.summary()),
         tuple(notes), tuple(fit_lines(rig, mapping)), tuple(tight), rows, 0 if problem else len(old_takes(rig)),

@@ -93,6 +93,13 @@ def without_target(mapping: Mapping, channel: str, target: Target) -> Mapping:
     return replace(mapping, controls=changed, origin=EDITED)
 
 
+def without(mapping: Mapping, channel: str) -> Mapping:
+    """With no target for a channel."""
+    for target in reversed(targets_of(mapping, channel)):  # from the last, so that places of the others stay
+        mapping = without_target(mapping, channel, target)
+    return mapping
+
+
 def moved(mapping: Mapping, channel: str, target: Target, name: str) -> Mapping:
     """With a target of another name in its place, of the same value."""
     if name == target.name:

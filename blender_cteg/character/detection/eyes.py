@@ -38,7 +38,7 @@ def eyes_on_bones(rig: Rig) -> frozenset[str]:
 
 def _hangs(obj: bpy.types.Object, rig: Rig, role: str) -> bool:
     """Whether a part of this mesh turns with the eye bone and is left alone by the eyeLook keys of its side."""
-    own = _vertices_of(obj, rig.bones[role])
+    own = vertices_of(obj, rig.bones[role])
     if not own.size:
         return False
     key = obj.data.shape_keys
@@ -52,7 +52,7 @@ def _hangs(obj: bpy.types.Object, rig: Rig, role: str) -> bool:
     return moved < _STILL * size
 
 
-def _vertices_of(obj: bpy.types.Object, bone: str) -> npt.NDArray[np.intp]:
+def vertices_of(obj: bpy.types.Object, bone: str) -> npt.NDArray[np.intp]:
     """The vertices that follow a bone most; all of them when the object hangs on it."""
     if obj.parent_type == "BONE" and obj.parent_bone == bone:
         return np.arange(len(obj.data.vertices))
