@@ -131,7 +131,7 @@ def _verdict(channel: str, effect: Effect, alike: MappingABC[str, float] | None)
         wanted = np.array(EYE_TURNS[role][channel])
         if looks:
             others = [look for look in looks if look not in (channel, _together(channel))]
-            return says("WRONG", others[0]) if others or channel not in looks else says("RIGHT")
+            return says("WRONG", (others or looks)[0]) if others or channel not in looks else says("RIGHT")
         if alike is not None and own < _ALIKE and max(alike.values()) > 2 * _ALIKE:
             return says("WRONG", max(alike, key=lambda c: alike[c]))
         return says("PART") if wanted.any() else says("UNKNOWN")
@@ -247,9 +247,9 @@ def _copies(effects: MappingABC[str, Effect]) -> list[tuple[str, str]]:
 def _likeness(field: Floats) -> dict[str, float]:
     """Cosine of a movement with each action, on that of the two faces that is more alike."""
     length = float(np.linalg.norm(field))
-    if length < 1e-9:
-        return dict.fromkeys(ARKIT_CHANNELS, 0.0)
     names, table = _table()
+    if length < 1e-9:
+        return dict.fromkeys(names, 0.0)
     return dict(zip(names, (table @ (field.ravel() / length)).max(0).tolist(), strict=True))
 
 

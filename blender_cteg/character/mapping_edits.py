@@ -131,11 +131,19 @@ def first_turn(role: str, channel: str) -> Vector:
 def only(mapping: Mapping, rig: Rig) -> tuple[Mapping, tuple[str, ...]]:
     """The part of a mapping that a character has, and the names of the targets it lacks.
 
-    A head that turns becomes a neck that turns where there is only a neck bone.
+    A head that turns becomes a neck that turns where there is only a neck bone. A preset knows keys alone: eye and jaw
+    bones that its rig has besides take what no key of it does.
     """
     keys, bones, turning = frozenset(rig.keys), frozenset(rig.bone_names), dict(mapping.bones)
     if "head" in turning and "neck" not in turning and "head" not in rig.bones:
         turning = {("neck" if role == "head" else role): row for role, row in turning.items()}
+    if mapping.origin.startswith("preset:"):
+        moved_by_keys = {c for key, row in mapping.shape_keys.items() if key in keys for c in row}
+        turning = {
+            role: turns
+            for role, turns in {**EYE_TURNS, "jaw": JAW_TURNS}.items()
+            if role in rig.bones and moved_by_keys.isdisjoint(turns)
+        } | turning
     lacking = [key for key in mapping.shape_keys if key not in keys]
     lacking += [bone_label(role) for role in ROLES if role in turning and role not in rig.bones]
     lacking += [bone for bone in mapping.controls if bone not in bones]
