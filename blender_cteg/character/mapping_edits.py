@@ -93,6 +93,14 @@ def without_target(mapping: Mapping, channel: str, target: Target) -> Mapping:
     return replace(mapping, controls=changed, origin=EDITED)
 
 
+def turned_round(target: Target) -> Target:
+    """The same target, the other way."""
+    value = target.value
+    if isinstance(value, tuple):
+        return replace(target, value=(-value[0], -value[1], -value[2]))
+    return replace(target, value=replace(value, amount=-value.amount) if isinstance(value, Control) else -value)
+
+
 def without(mapping: Mapping, channel: str) -> Mapping:
     """With no target for a channel."""
     for target in reversed(targets_of(mapping, channel)):  # from the last, so that places of the others stay

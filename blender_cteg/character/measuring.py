@@ -55,6 +55,8 @@ _SLIDER_LIMIT: Final = 10.0
 _MOST_VERTICES: Final = 200_000
 #: Skin vertices that the template is drawn to, at most: more would take seconds and be no better.
 _SKIN: Final = 1500
+#: How far a face may be from an ordinary one, in eye distances: drawn ones are far, and comparing needs no fit.
+_BENT: Final = 0.18
 #: An eyeball: at most so much longer one way than another; so far from where eyes are, in eye distances.
 _ROUND: Final = 1.8
 _NEAR_EYE: Final = 0.35
@@ -416,7 +418,9 @@ class _Face:
                 balls = np.concatenate(list(self._balls.values())) if self._balls else np.empty(0, np.intp)
                 motion = self._motion.copy()
                 motion[balls] = 0.0
-                self._points = find_points(self._rest, self._triangles, motion, template(), eyes=eyes, most=_SKIN)
+                self._points = find_points(
+                    self._rest, self._triangles, motion, template(), eyes=eyes, most=_SKIN, bent=_BENT
+                )
                 if self._points is not None:
                     self.unit = eye_distance(self._points.of(self._rest))
         except (ValueError, ArithmeticError, np.linalg.LinAlgError):  # a shape that no arithmetic stands on

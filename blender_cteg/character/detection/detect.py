@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import bpy
 
@@ -90,7 +90,7 @@ def _face(obj: bpy.types.Object, keyed: list[bpy.types.Object]) -> Rig:
     joined, driven = _join(kind, names, mapping, others)
     followers, notes = _split([mesh for mesh, moves in zip(others, driven, strict=True) if moves])
     armature = armature_of(obj)
-    bones = bones_by_role(tuple(armature.data.bones.keys())) if armature is not None else {}
+    bones = _held(armature, bones_by_role(tuple(armature.data.bones.keys()))) if armature is not None else {}
     used = {name for keys in (*joined.keys.values(), mapping.shape_keys) for name in keys}
     return Rig(
         object=obj,
@@ -110,6 +110,44 @@ def _face(obj: bpy.types.Object, keyed: list[bpy.types.Object]) -> Rig:
         or _leads_nowhere(obj, armature, mapping, kind),
         axes=find_axes(obj, armature, bones, joined.keys if kind != "FLAME" else {}),
     )
+
+
+#: Constraints by which a bone does what another one does.
+_COPYING: Final = ("ARMATURE", "COPY_ROTATION", "COPY_TRANSFORMS")
+
+
+def _held(armature: bpy.types.Object, bones: dict[str, str]) -> dict[str, str]:
+    """The bones that an animator holds instead of those that copy them."""
+    pose: Any = armature.pose
+    return {role: _control_of(armature, pose.bones[name]) if pose else name for role, name in bones.items()}
+
+
+def _control_of(armature: bpy.types.Object, bone: bpy.types.PoseBone) -> str:
+    """The bone in the same place that a bone copies, or that one copies; itself where none is, or they go round."""
+    at, seen = bone, {bone.name}
+    while True:
+        sources = [name for constraint in at.constraints for name in _copied(armature, constraint)]
+        near = [armature.pose.bones[name] for name in sources if _same_place(bone, armature.pose.bones[name])]
+        if not near:
+            return at.name
+        at = near[0]
+        if at.name in seen:
+            return bone.name
+        seen.add(at.name)
+
+
+def _copied(armature: bpy.types.Object, constraint: Any) -> list[str]:
+    """The bones of the armature that a constraint copies a rotation from."""
+    if constraint.type not in _COPYING or constraint.mute or constraint.influence < 0.5:
+        return []
+    if constraint.type == "COPY_ROTATION" and not (constraint.use_x and constraint.use_y and constraint.use_z):
+        return []
+    targets = constraint.targets if constraint.type == "ARMATURE" else [constraint]
+    return [t.subtarget for t in targets if t.target == armature and t.subtarget in armature.pose.bones]
+
+
+def _same_place(bone: bpy.types.PoseBone, other: bpy.types.PoseBone) -> bool:
+    return (bone.bone.head_local - other.bone.head_local).length < 0.5 * bone.bone.length
 
 
 def _names(obj: bpy.types.Object) -> tuple[str, ...]:

@@ -76,6 +76,7 @@ def find_points(
     eyes: Floats | None = None,
     landmarks: Ints | None = None,
     most: int | None = None,
+    bent: float = _MOST_BENT,
 ) -> Points | None:
     """Where the template's points are on this mesh.
 
@@ -87,6 +88,7 @@ def find_points(
         eyes: centres of the left and the right eyeball, shape (2, 3), or None.
         landmarks: the mesh's own 68 landmarks as vertex indices, or None.
         most: draw the template to so many vertices at most, evenly chosen; all by default.
+        bent: how far from an affine map the template may be bent, in eye distances.
 
     Returns:
         The template's P places, or None when the template comes to lie on no face: nothing to start from (neither
@@ -114,7 +116,7 @@ def find_points(
     places, toward = _drawn(moved[thin], normals[thin], template, known)
     points = _mixed(places, toward, moved, normals, skin)
     distance = np.sqrt(((points.of(moved) - places) ** 2).sum(1).mean())
-    if not distance < _FARTHEST or not _plausible(template.positions, places):
+    if not distance < _FARTHEST or not _plausible(template.positions, places, bent):
         return None
     if landmarks is not None:  # known exactly
         points.vertices[:68], points.weights[:68] = landmarks[:, None], np.eye(_MIXED)[0]
@@ -157,13 +159,13 @@ def _skin(moved: Floats, triangles: Ints, motion: Floats, template: Template) ->
     return chosen
 
 
-def _plausible(rest: Floats, places: Floats) -> bool:
+def _plausible(rest: Floats, places: Floats, most_bent: float) -> bool:
     """Whether ``places`` are a face like ``rest``, shape (P, 3) each: stretched and bent, but not torn to shreds."""
     with_one = np.c_[rest, np.ones(len(rest))]
     affine = np.linalg.lstsq(with_one, places, rcond=None)[0]
     bent = np.sqrt(((with_one @ affine - places) ** 2).sum(1).mean())
     squeezed = np.linalg.svd(affine[:3], compute_uv=False)[-1]
-    return bool(bent < _MOST_BENT and squeezed > _MOST_SQUEEZED and np.linalg.det(affine[:3]) > 0)
+    return bool(bent < most_bent and squeezed > _MOST_SQUEEZED and np.linalg.det(affine[:3]) > 0)
 
 
 def _squared_distances(one: Floats, other: Floats) -> Floats:
