@@ -8,7 +8,9 @@ and selection stay the animator's. It is done once, in slices, by operators; who
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -40,8 +42,9 @@ Ints = npt.NDArray[np.intp]
 #: What one channel moves, and how far the channel goes.
 Pose = tuple[tuple[Target, ...], float]
 
-#: Seconds that a slice takes, about.
+#: Seconds that a slice takes, about, and between two of them.
 _SLICE: Final = 0.03
+_PAUSE: Final = 0.02
 #: Modifiers that make many vertices of few, or take their time, and say nothing about what moves.
 _LEFT_OUT: Final = frozenset(
     {"SUBSURF", "MULTIRES", "CLOTH", "SOFT_BODY", "DYNAMIC_PAINT", "OCEAN", "REMESH", "DECIMATE"}
@@ -86,6 +89,8 @@ class Measured:
     told: dict[object, Any] = field(default_factory=dict)
 
 
+#: What `begin` began: the character, and the rest of the work.
+_begun: tuple[object, Iterator[float]] | None = None
 #: Character (`_fingerprint`) -> what is known of it.
 _known: dict[object, Measured] = {}
 
@@ -132,10 +137,34 @@ def key_pose(name: str) -> Pose:
     return (Target("KEY", name, 1.0),), 1.0
 
 
+def begin(scene: bpy.types.Scene, rig: Rig, mapping: FaceMapping | None) -> None:
+    """Begin to measure, a slice whenever Blender's interface has a moment; `measure` does what is left of it."""
+    global _begun
+    if known(rig) is None and not bpy.app.background:
+        _begun = _fingerprint(rig), measuring(scene, rig, mapping)
+        if not bpy.app.timers.is_registered(_go_on):
+            bpy.app.timers.register(_go_on, first_interval=_PAUSE)
+
+
+def _go_on() -> float | None:
+    global _begun
+    try:
+        if _begun is not None and next(_begun[1], None) is not None:
+            return _PAUSE
+    except ReferenceError:  # the face was deleted, or another file was loaded
+        pass
+    _begun = None
+    return None
+
+
 def measure(scene: bpy.types.Scene, rig: Rig, mapping: FaceMapping | None) -> Measured:
     """Measure what a mapping does on a character, at once. Never raises for what a character is like."""
-    for _ in measuring(scene, rig, mapping):
-        pass
+    global _begun
+    begun, _begun = _begun, None
+    if begun is not None and begun[0] == _fingerprint(rig):
+        with contextlib.suppress(ReferenceError):
+            deque(begun[1], maxlen=0)
+    deque(measuring(scene, rig, mapping), maxlen=0)
     return known(rig) or Measured()
 
 

@@ -186,6 +186,7 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
             asked["branch"]["frame"] if take and asked["branch"] else None,
             Style(values["interpolation"], values["reduction"]), values["blend"], last_seed(asked), preferred.widen,
         )  # fmt: skip
+        measuring.begin(scene, performer.rig, unverified(performer.rig))
         message = {"lines": [asked], "checkpoint": preferred.checkpoint, "device": preferred.device}
         title = next(translated(title) for mode, title, _ in MODES if mode == self.mode)
         return preferred.python, {"op": "generate", **message}, title
@@ -235,7 +236,7 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
             until = old.scene_frame(order.branch)
         before = ranges.sliders(rig)
         try:
-            measuring.measure(scene, rig, unverified(rig))  # the rest of it, where it was begun
+            measuring.measure(scene, rig, unverified(rig))  # what is left of it
             clips, mapping = brought_to(rig, job.takes)
             lines = Lines(scene, rig, mapping)
             line = lines.add(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import bpy
@@ -216,6 +217,21 @@ def test_once_measured_asking_costs_nothing(rig: rigs.Spoilt) -> None:
     assert list(measuring.measuring(bpy.context.scene, found, mapping)) == [], "nothing is left to measure"
     rig.face.data.shape_keys.key_blocks["jawOpen"].name = "mouthWideOpen"
     assert measuring.known(detect_rig(rig.face)) is None, "another name is another face"
+
+
+def test_what_was_begun_is_finished(rig: rigs.Spoilt, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, slices = detect_rig(rig.face), []
+    monkeypatch.setattr(measuring.bpy, "app", SimpleNamespace(background=False, timers=bpy.app.timers))
+    measuring.begin(bpy.context.scene, found, unverified(found))
+    bpy.app.timers.unregister(measuring._go_on)
+    for _ in range(3):
+        assert measuring._go_on() is not None
+    moved = measuring._Stage.moved
+    monkeypatch.setattr(measuring._Stage, "moved", lambda stage, pose: (slices.append(pose), moved(stage, pose))[1])
+    assert len(measuring.measure(bpy.context.scene, found, unverified(found)).effects) > len(slices)
+    bpy.data.objects.remove(rig.face)
+    measuring.forget()
+    assert measuring._go_on() is None
 
 
 # ------------------------------------------------------------------------------------------------ where it stands
