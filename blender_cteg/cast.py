@@ -198,7 +198,7 @@ def _mapping(rig: Rig, lines: tuple[Line, ...]) -> Mapping | None:
 
 
 def _why_locked(rig: Rig) -> str:
-    if rig.object is None or not rig.keys:
+    if rig.object is None or not (rig.keys or rig.kind in ("BONES", "CUSTOM")):
         return told("Choose a target with shape keys first: a mesh, or the armature that deforms it.")
     if not rig.object.data.is_editable:
         name, advice = rig.object.name, rig.problem or told("Make it a library override.")

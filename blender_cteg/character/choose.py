@@ -18,6 +18,7 @@ from .detection.eyes import eyes_on_bones
 from .direct import arkit_mapping, flame_mapping
 from .effects import Verdict, shown_by
 from .effects import sentence as sentence_of
+from .fitting.bones import fitted_bones
 from .fitting.convert import to_arkit
 from .fitting.fit import FLAME_VERTICES, NoPoints, face_points
 from .fitting.fitted import check_edited, fitted_mapping, is_fitted
@@ -81,7 +82,11 @@ def by_names(rig: Rig, space: str = ARKIT55.name) -> Mapping | None:
         return None
     if rig.kind == "FLAME":
         return flame_mapping(rig) if space == FLAME53.name else None
-    return arkit_mapping(rig, eyes_on_bones(rig)) if rig.kind != "CUSTOM" and space == ARKIT55.name else None
+    return (
+        arkit_mapping(rig, eyes_on_bones(rig))
+        if rig.kind not in ("BONES", "CUSTOM") and space == ARKIT55.name
+        else None
+    )
 
 
 def _is_stored(rig: Rig) -> bool:
@@ -210,6 +215,8 @@ def mapping_for(rig: Rig, clip: Clip) -> Mapping:
     mapping = resolved(rig, clip.space)
     if rig.kind == "FLAME" and clip.space == ARKIT55.name and (mapping is None or is_fitted(rig.object.data)):
         return fitted_mapping(rig)
+    if rig.kind == "BONES" and clip.space == ARKIT55.name:
+        return fitted_bones(rig)
     if mapping is not None:
         check_edited(rig)
         return mapping

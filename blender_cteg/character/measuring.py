@@ -26,7 +26,7 @@ from ..performance.controls import bone_channels
 from ..sentences import told
 from ..shared import ARKIT55
 from .detection.character import armature_of, belongs
-from .detection.eyes import vertices_of
+from .detection.eyes import carried, vertices_of
 from .detection.naming import is_modelling
 from .direct import EYE_TURNS, JAW_TURNS
 from .effects import STILL, Effect, Verdict, verdicts
@@ -97,7 +97,7 @@ _known: dict[object, Measured] = {}
 
 def known(rig: Rig) -> Measured | None:
     """What was measured on a character as it is now; None where that was not done. Takes less than a millisecond."""
-    return _known.get(_fingerprint(rig)) if rig.object is not None and rig.keys else None
+    return _known.get(_fingerprint(rig)) if rig.object is not None else None
 
 
 def verdicts_of(rig: Rig, mapping: FaceMapping) -> dict[str, Verdict]:
@@ -173,14 +173,14 @@ def measuring(scene: bpy.types.Scene, rig: Rig, mapping: FaceMapping | None) -> 
 
     Between two slices the character is as the animator left it.
     """
-    if rig.object is None or rig.problem is not None or not rig.keys:
+    if rig.object is None or rig.problem is not None:
         return
     print_now = _fingerprint(rig)
     measured = _known.get(print_now) or Measured()
     wanted = [pose for pose in _poses(rig, mapping) if pose not in measured.effects]
     if not wanted:
         return
-    stage = _Stage(scene, rig)
+    stage = Stage(scene, rig)
     measured.problem = stage.problem
     if not stage.problem:
         yield from _measured(stage, measured, wanted)
@@ -200,7 +200,7 @@ def _poses(rig: Rig, mapping: FaceMapping | None) -> list[Pose]:
     return list(dict.fromkeys([*poses, *lids]))
 
 
-def _measured(stage: _Stage, measured: Measured, wanted: list[Pose]) -> Iterator[float]:
+def _measured(stage: Stage, measured: Measured, wanted: list[Pose]) -> Iterator[float]:
     seen: dict[Pose, _Moved] = {}
     queue = list(wanted)
     while queue:
@@ -211,7 +211,7 @@ def _measured(stage: _Stage, measured: Measured, wanted: list[Pose]) -> Iterator
                 seen[pose] = stage.moved(pose)
         yield 0.8 * len(seen) / len(wanted)
     stage.view_layer.update()
-    face = _Face(stage, seen)
+    face = Face(stage, seen)
     thread = Thread(target=face.find, daemon=True)  # numbers alone: nothing of Blender is touched
     thread.start()
     while thread.is_alive():
@@ -235,7 +235,7 @@ class _Moved:
     by: npt.NDArray[np.float32]
 
 
-class _Stage:
+class Stage:
     """A character at rest for a moment.
 
     Attributes:
@@ -390,7 +390,7 @@ def _rest(undo: ExitStack, bone: bpy.types.PoseBone) -> None:
         _set(undo, bone, "rotation_euler", (0.0, 0.0, 0.0))
 
 
-class _Face:
+class Face:
     """Where the parts of a face are, found from what moves.
 
     Attributes:
@@ -398,13 +398,13 @@ class _Face:
         aside: why nothing can be compared with a face, a sentence; "" where it can.
     """
 
-    def __init__(self, stage: _Stage, seen: Mapping[Pose, _Moved]) -> None:
+    def __init__(self, stage: Stage, seen: Mapping[Pose, _Moved]) -> None:
         self._rest, self._rig = stage.rest.astype(np.float64), stage.rig
         self._triangles, begin = stage.triangles()
         self._owned = {  # reads vertex groups, so it is done here and not beside Blender
             role: np.concatenate(
                 [
-                    vertices_of(obj, stage.rig.bones[role]) + start
+                    vertices_of(obj, carried(stage.rig.armature, stage.rig.bones[role])) + start
                     for obj, start in zip(stage.meshes, begin, strict=False)
                 ]
             )
@@ -414,7 +414,7 @@ class _Face:
         if begin[-1] != len(self._rest):  # a modifier that changes how many vertices there are
             self._triangles, self._owned = np.empty((0, 3), np.intp), {}
         self._heads = self._bone_heads()
-        keyed = [moved for (targets, _), moved in seen.items() if all(target.kind == "KEY" for target in targets)]
+        keyed = [moved for (targets, _), moved in seen.items() if any(target.kind != "ROLE" for target in targets)]
         self._motion = np.zeros(len(self._rest))
         for moved in keyed:
             squared = (moved.by.astype(np.float64) ** 2).sum(1)

@@ -92,7 +92,9 @@ class CTEG_PT_mapping(Sidebar, bpy.types.Panel):
     @classmethod
     def poll(cls, context: Context) -> bool:
         character = cast.character(context.scene)
-        return character.mapping is not None or character.rig.kind == "FLAME" or bool(character.mapping_problem)
+        return (
+            character.mapping is not None or character.rig.kind in ("BONES", "FLAME") or bool(character.mapping_problem)
+        )
 
     def draw(self, context: Context) -> None:
         layout, character = self.layout, cast.character(context.scene)

@@ -190,8 +190,8 @@ def test_nothing_is_changed_when_looking_fails(rig: rigs.Spoilt, monkeypatch: py
             raise RuntimeError("a driver of a stranger")
         return read(stage)
 
-    read = measuring._Stage._read
-    monkeypatch.setattr(measuring._Stage, "_read", fails)
+    read = measuring.Stage._read
+    monkeypatch.setattr(measuring.Stage, "_read", fails)
     with pytest.raises(RuntimeError):
         looked_at(rig)
     assert everything(rig.face) == before
@@ -226,8 +226,8 @@ def test_what_was_begun_is_finished(rig: rigs.Spoilt, monkeypatch: pytest.Monkey
     bpy.app.timers.unregister(measuring._go_on)
     for _ in range(3):
         assert measuring._go_on() is not None
-    moved = measuring._Stage.moved
-    monkeypatch.setattr(measuring._Stage, "moved", lambda stage, pose: (slices.append(pose), moved(stage, pose))[1])
+    moved = measuring.Stage.moved
+    monkeypatch.setattr(measuring.Stage, "moved", lambda stage, pose: (slices.append(pose), moved(stage, pose))[1])
     assert len(measuring.measure(bpy.context.scene, found, unverified(found)).effects) > len(slices)
     bpy.data.objects.remove(rig.face)
     measuring.forget()

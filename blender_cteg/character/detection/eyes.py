@@ -7,6 +7,7 @@ bones. On others the keys turn the eyeballs, and turning the bones as well would
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 import bpy
@@ -38,7 +39,7 @@ def eyes_on_bones(rig: Rig) -> frozenset[str]:
 
 def _hangs(obj: bpy.types.Object, rig: Rig, role: str) -> bool:
     """Whether a part of this mesh turns with the eye bone and is left alone by the eyeLook keys of its side."""
-    own = vertices_of(obj, rig.bones[role])
+    own = vertices_of(obj, carried(rig.armature, rig.bones[role]))
     if not own.size:
         return False
     key = obj.data.shape_keys
@@ -52,14 +53,20 @@ def _hangs(obj: bpy.types.Object, rig: Rig, role: str) -> bool:
     return moved < _STILL * size
 
 
-def vertices_of(obj: bpy.types.Object, bone: str) -> npt.NDArray[np.intp]:
-    """The vertices that follow a bone most; all of them when the object hangs on it."""
-    if obj.parent_type == "BONE" and obj.parent_bone == bone:
+def carried(armature: bpy.types.Object | None, bone: str) -> tuple[str, ...]:
+    """A bone, and those that it carries along."""
+    assert armature is not None
+    return bone, *(child.name for child in armature.data.bones[bone].children_recursive)
+
+
+def vertices_of(obj: bpy.types.Object, bones: Collection[str]) -> npt.NDArray[np.intp]:
+    """The vertices that follow one of these bones most; all of them when the object hangs on one."""
+    if obj.parent_type == "BONE" and obj.parent_bone in bones:
         return np.arange(len(obj.data.vertices))
-    if bone not in obj.vertex_groups or not any(modifier.type == "ARMATURE" for modifier in obj.modifiers):
+    groups = {obj.vertex_groups[bone].index for bone in bones if bone in obj.vertex_groups}
+    if not groups or not any(modifier.type == "ARMATURE" for modifier in obj.modifiers):
         return np.empty(0, np.intp)
-    index = obj.vertex_groups[bone].index
-    found = [v.index for v in obj.data.vertices if any(g.group == index and g.weight > _OWN for g in v.groups)]
+    found = [v.index for v in obj.data.vertices if any(g.group in groups and g.weight > _OWN for g in v.groups)]
     return np.array(found, np.intp)
 
 

@@ -266,7 +266,7 @@ _BONE_WORDS: Final = MappingProxyType(
         "necklower": ("neck", 1),
         "necktwist1": ("neck", 2),
         "jaw": ("jaw", 0),
-        "jawmaster": ("jaw", 1),
+        "jawmaster": ("jaw", -1),  # beside it, Rigify's jaw moves the chin alone
         "jawbone": ("jaw", 1),
         "jawroot": ("jaw", 1),
         "lowerjaw": ("jaw", 1),
