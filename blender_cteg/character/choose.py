@@ -172,6 +172,8 @@ def doubts(rig: Rig, mapping: Mapping | None) -> list[str]:
         )
         if _is_stored(rig):
             said.append(told(sentence, name=rig.object.name, targets=shorten(sorted(lost), 3)))
+    if (measured := known(rig)) is not None and measured.problem:
+        said.append(measured.problem)
     found = judged(rig, mapping)
     still = [channel for channel, verdict in found.items() if verdict.kind == "STILL"]
     kept = _is_stored(rig)

@@ -28,6 +28,8 @@ Kind = Literal["RIGHT", "WEAK", "PART", "STILL", "WRONG", "DOUBT", "UNKNOWN"]
 
 #: Less than this is no movement: a quarter of a millimetre on a face of ordinary size.
 STILL: Final = 0.004
+#: Skin that goes this far is seen to move.
+_SEEN: Final = 0.03
 #: Less than this share of what the actions do on either face can hardly be seen.
 _WEAK: Final = 0.1
 #: Cosine of what a channel does with what it should do. Two artists' actions of one name have 0.42 and more.
@@ -133,8 +135,12 @@ def _verdict(channel: str, effect: Effect, alike: MappingABC[str, float] | None)
         if looks and ([look for look in looks if look not in (channel, _together(channel))] or channel not in looks):
             return says("WRONG", next((look for look in looks if look != _together(channel)), looks[0]))
         # Lids may stay where they are, but not do something else.
-        if alike is not None and own < _ALIKE and max(alike.values()) > 2 * _ALIKE:
-            return says("WRONG", max(alike, key=lambda c: alike[c]))
+        if alike is not None and effect.skin is not None and own < _ALIKE:
+            best = max(alike, key=lambda c: alike[c])
+            if alike[best] > 2 * _ALIKE:
+                return says("WRONG", best)
+            if own < _UNLIKE and float(np.linalg.norm(effect.skin, axis=1).max()) > _SEEN:
+                return says("WRONG")
         return says("RIGHT" if looks else "PART")
     if looks and channel != "tongueOut":
         return says("WRONG", looks[0])

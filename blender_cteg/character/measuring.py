@@ -60,6 +60,8 @@ _MOST_VERTICES: Final = 200_000
 _SKIN: Final = 1500
 #: How far a face may be from an ordinary one, in eye distances: drawn ones are far, and comparing needs no fit.
 _BENT: Final = 0.18
+#: Radians by which a face may be held aslant, by a constraint on its head, without being set upright first.
+_ASLANT: Final = 0.15
 #: An eyeball: at most so much longer one way than another; so far from where eyes are, in eye distances.
 _ROUND: Final = 1.8
 _NEAR_EYE: Final = 0.35
@@ -422,6 +424,7 @@ class Face:
         lids = {key_pose(name) for channel in _LIDS for name in stage.rig.shape_keys.get(channel, ())}
         self._lids = [moved for pose, moved in seen.items() if pose in lids and len(moved.vertices)]
         self._points: Points | None = None
+        self._upright = np.eye(3)
         self._balls: dict[str, Ints] = {}
         self.unit, self.aside = self._rough_unit(), ""
 
@@ -451,7 +454,8 @@ class Face:
                     self._rest, self._triangles, motion, template(), eyes=eyes, most=_SKIN, bent=_BENT
                 )
                 if self._points is not None:
-                    self.unit = eye_distance(self._points.of(self._rest))
+                    places = self._points.of(self._rest)
+                    self.unit, self._upright = eye_distance(places), _upright(places)
         except (ValueError, ArithmeticError, np.linalg.LinAlgError):  # a shape that no arithmetic stands on
             self._points = None
         if self._points is None:
@@ -532,6 +536,7 @@ class Face:
         if self._points is not None:
             shown = self._points.of(full)
             turns["head"] = _turn(self._points.of(self._rest) / self.unit, shown)
+            shown = shown @ self._upright
         way = squared @ by / squared.sum()
         return Effect(float(np.sqrt(squared.max())), shown, turns, place, way)
 
@@ -561,6 +566,15 @@ class Face:
 _EYES_APART: Final = float(np.linalg.norm(template().eyes[0] - template().eyes[1]))
 #: From the middle of what closes an eye to its centre, in eye distances.
 _FROM_LIDS: Final = (0.0, -0.04, -0.15)
+
+
+def _upright(places: Floats) -> Floats:
+    """The rotation by which a face is held aslant, 3x3; none where it is about as the template is."""
+    rest = template().positions
+    affine = np.linalg.lstsq(rest - rest.mean(0), places - places.mean(0), rcond=None)[0].T
+    u, _, v = np.linalg.svd(affine)
+    turned: Floats = u @ v
+    return turned if np.trace(turned) < 1 + 2 * np.cos(_ASLANT) else np.eye(3)
 
 
 def _middle(points: Floats) -> Floats:

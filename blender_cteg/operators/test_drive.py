@@ -57,6 +57,7 @@ class CTEG_OT_test_drive(Reasoned, bpy.types.Operator):
     _drawing: Any = None
     _text: str = ""
     _channels: tuple[str, ...] = ()
+    _mapping: Any = None
     _since: float = 0.0
 
     def execute(self, context: Context) -> set[str]:
@@ -69,10 +70,7 @@ class CTEG_OT_test_drive(Reasoned, bpy.types.Operator):
         """Measure and show, while Blender's interface goes on."""
         if bpy.app.background or context.window is None:
             return self.execute(context)
-        character = cast.refresh(context.scene)
-        self._work, mapping = self._measuring(context), character.mapping
-        self._channels = tuple(c for c in channels_of(mapping) if c in mapping.driving())
-        self._since, self._text = 0.0, told("Looking at the face")
+        self._work, self._channels, self._text = self._measuring(context), (), told("Looking at the face")
         self._drawing = bpy.types.SpaceView3D.draw_handler_add(self._draw, (), "WINDOW", "POST_PIXEL")
         self._timer = context.window_manager.event_timer_add(_STEP, window=context.window)
         context.window_manager.modal_handler_add(self)
@@ -86,9 +84,11 @@ class CTEG_OT_test_drive(Reasoned, bpy.types.Operator):
         if event.type != "TIMER":
             return {"PASS_THROUGH"}
         try:
-            if self._work is not None and next(self._work, None) is not None:
+            if self._work is not None:
+                if next(self._work, None) is None:
+                    self._work = None
+                    self._begin(cast.refresh(context.scene))
                 return {"PASS_THROUGH"}
-            self._work = None
             going = self._show(context)
         except (ReferenceError, MappingError, ClipError) as error:  # the face was deleted or changed meanwhile
             self._leave(context)
@@ -110,19 +110,23 @@ class CTEG_OT_test_drive(Reasoned, bpy.types.Operator):
         measuring.forget(rig)
         yield from measuring.measuring(context.scene, rig, unverified(rig))
 
+    def _begin(self, character: Character) -> None:
+        """What is shown: also channels that are not keyed."""
+        self._mapping = unverified(character.rig) or character.mapping
+        driving = self._mapping.driving() if self._mapping is not None else frozenset()
+        self._channels = tuple(c for c in channels_of(self._mapping) if c in driving) if driving else ()
+        self._since = time.perf_counter()
+
     def _show(self, context: Context) -> bool:
         """Pose the face as the channel whose turn it is does now; False when all were shown."""
-        self._since = self._since or time.perf_counter()
         number, share = divmod((time.perf_counter() - self._since) / _SECONDS, 1.0)
         if number >= len(self._channels):
             return False
         character, channel = cast.character(context.scene), self._channels[int(number)]
-        if character.mapping is None:
-            return False
         row = next((row for row in character.rows if row.channel == channel), None)
         self._text = row.doubt if row is not None and row.doubt else channel
         value = swing(channel)[0] * math.sin(math.pi * share)
-        preview.show_pose(character.rig, character.mapping, channel, value)
+        preview.show_pose(character.rig, self._mapping, channel, value)
         _redraw(context)
         return True
 

@@ -337,6 +337,7 @@ def test_strange_rigs_are_looked_at_without_an_error(rig: rigs.Spoilt, how: Call
     measured = measuring.measure(bpy.context.scene, found, unverified(found))
     if how in (_hidden, _edited):
         assert rig.face.name in measured.problem
+        assert measured.problem in doubts(found, resolved(found)), "and nobody learns it by chance"
         assert len(resolved(found).driving()) == 54, "names are believed where nobody can look"
     else:
         assert measured.problem == ""
