@@ -19,9 +19,10 @@ import numpy as np
 from benchmarks import rigs
 from blender_cteg.character import effects, measuring
 from blender_cteg.character import mapping_edits as edits
-from blender_cteg.character.choose import resolved, unverified
+from blender_cteg.character.choose import doubts, resolved, unverified
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.fitting import actions
+from blender_cteg.character.rig import Rig
 
 #: The maker whose actions a blind face is not compared with.
 _OWN = {"ict": "ict", "demo": "ict", "makehuman": "makehuman", "plain": ""}
@@ -65,7 +66,8 @@ def looked_at(rig: rigs.Spoilt) -> Counter[str]:
     plain, mapping = unverified(found), resolved(found)
     if plain is None or mapping is None:
         return Counter(refused=1)
-    judged = measuring.verdicts_of(found, plain)
+    judged, aside = measuring.verdicts_of(found, plain), bool(doubts(found, mapping)) and not _compared(found)
+    count["not compared"] += aside
     for key, row in plain.shape_keys.items():
         for channel in row:
             verdict, shown = judged.get(channel), rig.shows(key)
@@ -73,11 +75,11 @@ def looked_at(rig: rigs.Spoilt) -> Counter[str]:
             if channel.startswith("eyeLook") and verdict is not None and verdict.kind == "PART":
                 said = shown != channel
             # A key that moves nothing, beside a bone that does, is named by Generate as one like the Basis.
-            said |= not shown and len(edits.targets_of(plain, channel)) > 1
+            said |= aside or (not shown and len(edits.targets_of(plain, channel)) > 1)
             keyed = channel in mapping.shape_keys.get(key, {})
             if shown == channel:
                 count["right"] += keyed and not said
-                if said or not keyed:
+                if (said and not aside) or not keyed:
                     count["doubted"] += 1
                     print("      doubted:", channel, verdict)
             elif not keyed or said:
@@ -94,6 +96,11 @@ def looked_at(rig: rigs.Spoilt) -> Counter[str]:
                 print("      BONE", role, {c: judged.get(c) for c in channels})
     count["ms"] += round(1000 * (time.process_time() - start))
     return count
+
+
+def _compared(rig: Rig) -> bool:
+    measured = measuring.known(rig)
+    return measured is not None and not measured.problem and not measured.aside
 
 
 def _compare_with(sources: tuple[str, ...]) -> None:

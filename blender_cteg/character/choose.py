@@ -62,11 +62,11 @@ def resolved(rig: Rig, space: str = ARKIT55.name) -> Mapping | None:
         MappingError: the stored mapping is damaged.
     """
     mapping, measured = unverified(rig, space), known(rig)
-    if mapping is None or measured is None or mapping.origin != "names" or _is_stored(rig):
+    if mapping is None or measured is None or _is_stored(rig):
         return mapping
-    if space not in measured.told:
-        measured.told[space] = _verified(rig, mapping, measured)
-    verified: Mapping = measured.told[space]
+    if ("verified", space) not in measured.told:
+        measured.told["verified", space] = _verified(rig, mapping, measured)
+    verified: Mapping = measured.told["verified", space]
     return verified
 
 
@@ -80,13 +80,17 @@ def by_names(rig: Rig, space: str = ARKIT55.name) -> Mapping | None:
     """The mapping that names alone lead to; None where they lead to none."""
     if rig.object is None:
         return None
+    measured = known(rig)
+    if measured is not None and (space, rig.kind) in measured.told:
+        return measured.told[space, rig.kind]
+    found = None
     if rig.kind == "FLAME":
-        return flame_mapping(rig) if space == FLAME53.name else None
-    return (
-        arkit_mapping(rig, eyes_on_bones(rig))
-        if rig.kind not in ("BONES", "CUSTOM") and space == ARKIT55.name
-        else None
-    )
+        found = flame_mapping(rig) if space == FLAME53.name else None
+    elif rig.kind not in ("BONES", "CUSTOM") and space == ARKIT55.name:
+        found = arkit_mapping(rig, eyes_on_bones(rig))
+    if measured is not None:
+        measured.told[space, rig.kind] = found
+    return found
 
 
 def _is_stored(rig: Rig) -> bool:
@@ -172,8 +176,8 @@ def doubts(rig: Rig, mapping: Mapping | None) -> list[str]:
         )
         if _is_stored(rig):
             said.append(told(sentence, name=rig.object.name, targets=shorten(sorted(lost), 3)))
-    if (measured := known(rig)) is not None and measured.problem:
-        said.append(measured.problem)
+    if (measured := known(rig)) is not None and rig.kind == "ARKIT":
+        said += filter(None, (measured.problem or measured.aside,))
     found = judged(rig, mapping)
     still = [channel for channel, verdict in found.items() if verdict.kind == "STILL"]
     kept = _is_stored(rig)

@@ -125,11 +125,20 @@ def _axes_by_keys(
     pairs = [places[c] - places[c[:-4] + "Right"] for c in places if c.endswith("Left") and c[:-4] + "Right" in places]
     if {"left_eye", "right_eye"} <= heads.keys():
         pairs.append(heads["left_eye"] - heads["right_eye"])
-    lines = np.array(pairs).reshape(-1, 3)
-    across = np.linalg.svd(lines)[2][0] if lines.any() else np.zeros(3)
+    lines = _agreeing(np.array([pair / length for pair in pairs if (length := np.linalg.norm(pair)) > 0.1 * size]))
+    across = np.linalg.svd(lines)[2][0] if len(lines) else np.zeros(3)
     length = float(np.linalg.norm(neck))
     up = up / size + (neck / length if length > 0 else 0.0)
     return axes_from_evidence(across, up, middle - head.mean(0), lines.sum(0) if len(lines) else np.zeros(3))
+
+
+def _agreeing(lines: Floats) -> Floats:
+    """Those of unit vectors (L, 3) that lie along the line that most of them lie along: a misnamed key lies aslant."""
+    if not len(lines):
+        return lines
+    alike = np.abs(lines @ lines.T)
+    agreeing: Floats = lines[alike[alike.sum(1).argmax()] > 0.9]
+    return agreeing
 
 
 def mesh_landmarks(mesh: Any) -> npt.NDArray[np.intp] | None:

@@ -26,7 +26,7 @@ from ..performance.controls import bone_channels
 from ..sentences import told
 from ..shared import ARKIT55
 from .detection.character import armature_of, belongs
-from .detection.eyes import carried, vertices_of
+from .detection.eyes import vertices_of
 from .detection.naming import is_modelling
 from .direct import EYE_TURNS, JAW_TURNS
 from .effects import STILL, Effect, Verdict, verdicts
@@ -402,15 +402,14 @@ class Face:
 
     def __init__(self, stage: Stage, seen: Mapping[Pose, _Moved]) -> None:
         self._rest, self._rig = stage.rest.astype(np.float64), stage.rig
-        self._triangles, begin = stage.triangles()
+        with stage.at_rest():
+            stage.view_layer.update()
+            self._triangles, begin = stage.triangles()
         self._owned = {  # reads vertex groups, so it is done here and not beside Blender
             role: np.concatenate(
-                [
-                    vertices_of(obj, carried(stage.rig.armature, stage.rig.bones[role])) + start
-                    for obj, start in zip(stage.meshes, begin, strict=False)
-                ]
+                [vertices_of(obj, stage.rig, role) + at for obj, at in zip(stage.meshes, begin, strict=False)]
             )
-            for role in ("left_eye", "right_eye", "jaw")
+            for role in EYE_TURNS
             if role in stage.rig.bones
         }
         if begin[-1] != len(self._rest):  # a modifier that changes how many vertices there are
