@@ -159,7 +159,7 @@ def _looking(armature: bpy.types.Object | None, bones: dict[str, str]) -> dict[s
     roles = {bones[role]: role for role in ("left_eye", "right_eye") if role in bones}
     if armature is None or armature.pose is None or not roles:
         return {}
-    found = {}
+    found: dict[str, tuple[str, str]] = {}
     for bone in armature.pose.bones:
         for constraint in bone.constraints:
             if constraint.type in _TRACKING and not constraint.mute and constraint.influence > 0.5:

@@ -62,7 +62,8 @@ def fitted_bones(rig: Rig, source: Source = "ict") -> Mapping:
             "{name} has no shape keys, and on its skin no face was found that its bones could move. Choose another "
             "mesh, or give its channels bones in the Mapping panel.", name=rig.object.name,
         )  # fmt: skip
-    effects = {pose: face.effect(moved).skin for pose, moved in seen.items()}
+    found = {pose: face.effect(moved).skin for pose, moved in seen.items()}
+    effects = {pose: skin for pose, skin in found.items() if skin is not None}  # all of them: there is a face
     used = [pose for pose in steps if _reaches(effects[pose])]
     mapping = _fitted(source, dict(zip(JAW_TURNS, (effects[pose] for pose in jaw), strict=True)), effects, used, unit)
     mapping = replace(
@@ -80,19 +81,19 @@ def _eye_distance(rig: Rig) -> float:
     return float((bones[rig.bones["left_eye"]].head_local - bones[rig.bones["right_eye"]].head_local).length)
 
 
-def _reaches(skin: Floats | None) -> bool:
-    return skin is not None and float(np.linalg.norm(skin, axis=1).max()) > _MOVES * _STEP
+def _reaches(skin: Floats) -> bool:
+    return float(np.linalg.norm(skin, axis=1).max()) > _MOVES * _STEP
 
 
 def _fitted(
-    source: Source, jaw: dict[str, Floats | None], effects: dict[Any, Floats | None], used: list[Any], unit: float
+    source: Source, jaw: dict[str, Floats], effects: dict[Any, Floats], used: list[Any], unit: float
 ) -> Mapping:
     basis = np.stack([effects[pose].ravel() for pose in used], axis=1) / _STEP if used else np.zeros((1, 0))
     ridge = (LANDMARK_NOISE / _ORDINARY) ** 2 * template().positions.shape[0] / 68
     gram = basis.T @ basis + ridge * np.eye(len(used))
     controls: dict[str, dict[str, tuple[Control, ...]]] = {}
     for channel, wanted in action_displacements(source).items():
-        left = wanted - jaw[channel] if jaw.get(channel) is not None else wanted
+        left = wanted - jaw[channel] if channel in jaw else wanted
         amounts = np.linalg.solve(gram, basis.T @ left.ravel())
         most = float(np.abs(amounts).max(initial=0.0))
         for pose, amount in zip(used, amounts, strict=True):
