@@ -17,7 +17,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from .character import mapping_rows
-from .character.choose import resolved
+from .character.choose import doubts, judged, resolved
 from .character.detection.detect import detect_rig
 from .character.fitting.fitted import fit_lines
 from .character.mapping import MESH_PROPERTY, Mapping, MappingError, stored_mapping
@@ -163,7 +163,7 @@ def found(scene: bpy.types.Scene, target: bpy.types.Object | None, active: str =
     try:
         tight = tight_keys(rig, extremes_of(rig)) if lines else []
         mapping = _mapping(rig, lines)
-        rows = () if mapping is None else mapping_rows.rows(mapping, rig)
+        rows = () if mapping is None else mapping_rows.rows(mapping, rig, judged(rig, mapping))
     except MappingError as error:
         mapping_problem = str(error)
     except PatchError as error:
@@ -175,7 +175,7 @@ def found(scene: bpy.types.Scene, target: bpy.types.Object | None, active: str =
             "Again puts their keys where they belong."
         )
         notes.append(told(sentence, fps=fps))
-    notes += [*diagnose(rig, mapping, lines, tight), *_shared(rig)]
+    notes += [*diagnose(rig, mapping, lines, tight), *_shared(rig), *doubts(rig, mapping)]
     return Character(
         scene, target, rig, problem, mapping, mapping_problem, _why_locked(rig), lines, tuple(rig.summary()),
         tuple(notes), tuple(fit_lines(rig, mapping)), tuple(tight), rows, 0 if problem else len(old_takes(rig)),
@@ -198,7 +198,7 @@ def _mapping(rig: Rig, lines: tuple[Line, ...]) -> Mapping | None:
 
 
 def _why_locked(rig: Rig) -> str:
-    if rig.object is None or not rig.keys:
+    if rig.object is None or not (rig.keys or rig.kind in ("BONES", "CUSTOM")):
         return told("Choose a target with shape keys first: a mesh, or the armature that deforms it.")
     if not rig.object.data.is_editable:
         name, advice = rig.object.name, rig.problem or told("Make it a library override.")

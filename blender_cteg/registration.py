@@ -20,6 +20,7 @@ from .operators import (
     mapping_files,
     perform,
     segments,
+    test_drive,
     timelines,
     widen,
 )
@@ -64,6 +65,9 @@ _CLASSES = (
     mapping.CTEG_OT_mapping_preset,
     mapping.CTEG_OT_mapping_add_target,
     mapping.CTEG_OT_mapping_remove_target,
+    test_drive.CTEG_OT_test_drive,
+    test_drive.CTEG_OT_mapping_mend,
+    test_drive.CTEG_OT_mapping_trust,
     mapping_files.CTEG_OT_mapping_load,
     mapping_files.CTEG_FH_mapping,
     mapping_files.CTEG_OT_mapping_save,

@@ -4,20 +4,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 import bpy
+import numpy as np
 
 from ..clip import Clip
+from ..sentences import told
 from ..shared import ARKIT55, FLAME53, FLAME_EXPRESSIONS
 from .detection.detect import detect_rig
 from .detection.eyes import eyes_on_bones
 from .direct import arkit_mapping, flame_mapping
+from .effects import Verdict, shown_by
+from .effects import sentence as sentence_of
 from .fitting import FLAME_VERTICES
 from .fitting.fitted import check_edited, fitted_mapping, is_fitted
 from .geometry import face_geometry
-from .mapping import Mapping, MappingError, stored_mapping
-from .rig import Rig
+from .mapping import MESH_PROPERTY, Mapping, MappingError, stored_mapping
+from .mapping_edits import Target, targets_of, turned_round, with_target, without
+from .measuring import Measured, key_pose, known, verdicts_of
+from .rig import Rig, shorten
+
+#: A channel that never goes further is not missed.
+_SEEN: Final = 0.02
+#: Sentences about single channels, at most: the test drive lists them all.
+_MOST_SENTENCES: Final = 4
 
 
 def brought_to(rig: Rig, clips: Sequence[Clip]) -> tuple[list[Clip], Mapping]:
@@ -39,21 +51,157 @@ def brought_to(rig: Rig, clips: Sequence[Clip]) -> tuple[list[Clip], Mapping]:
 def resolved(rig: Rig, space: str = ARKIT55.name) -> Mapping | None:
     """The mapping that brings clips of a space to ``rig``, as far as that is known without fitting anything.
 
-    The one stored on the mesh, else that of its own names (ARKit keys, FLAME coefficients). None where there is none,
-    and for ARKit actions on a FLAME face that was not fitted yet: `mapping_for` fits it. Detection, the mapping editor,
-    diagnosis and takes all use this mapping. Where the eyes hang on bones, weights are read: not for panels.
+    The one stored on the mesh, else that of its own names (ARKit keys, FLAME coefficients), without what was measured
+    to move nothing or something else (`measuring`). None where there is none, and for ARKit actions on a FLAME face
+    that was not fitted yet: `mapping_for` fits it. Detection, the mapping editor, diagnosis and takes all use this
+    mapping. Where the eyes hang on bones, weights are read: not for panels.
 
     Raises:
         MappingError: the stored mapping is damaged.
     """
+    mapping, measured = unverified(rig, space), known(rig)
+    if mapping is None or measured is None or _is_stored(rig):
+        return mapping
+    if ("verified", space) not in measured.told:
+        measured.told["verified", space] = _verified(rig, mapping, measured)
+    verified: Mapping = measured.told["verified", space]
+    return verified
+
+
+def unverified(rig: Rig, space: str = ARKIT55.name) -> Mapping | None:
+    """The same, whatever was measured."""
+    stored = stored_mapping(rig.object.data) if rig.object is not None else None
+    return stored if stored is not None and stored.source_space == space else by_names(rig, space)
+
+
+def by_names(rig: Rig, space: str = ARKIT55.name) -> Mapping | None:
+    """The mapping that names alone lead to; None where they lead to none."""
     if rig.object is None:
         return None
-    stored = stored_mapping(rig.object.data)
-    if stored is not None and stored.source_space == space:
-        return stored
+    measured = known(rig)
+    if measured is not None and (space, rig.kind) in measured.told:
+        return measured.told[space, rig.kind]
+    found = None
     if rig.kind == "FLAME":
-        return flame_mapping(rig) if space == FLAME53.name else None
-    return arkit_mapping(rig, eyes_on_bones(rig)) if rig.kind != "CUSTOM" and space == ARKIT55.name else None
+        found = flame_mapping(rig) if space == FLAME53.name else None
+    elif rig.kind not in ("BONES", "CUSTOM") and space == ARKIT55.name:
+        found = arkit_mapping(rig, eyes_on_bones(rig))
+    if measured is not None:
+        measured.told[space, rig.kind] = found
+    return found
+
+
+def _is_stored(rig: Rig) -> bool:
+    return rig.object is not None and MESH_PROPERTY in rig.object.data
+
+
+def _verified(rig: Rig, mapping: Mapping, measured: Measured) -> Mapping:
+    """Only the channels that do what they are called, and the jaw bone where teeth hang on it alone."""
+    for channel, verdict in verdicts_of(rig, mapping).items():
+        if not verdict.holds:
+            mapping = without(mapping, channel)
+    if measured.teeth and "jawOpen" in mapping.driving() and "jaw" not in mapping.bones:
+        mapping = replace(mapping, bones={**mapping.bones, "jaw": {"jawOpen": (measured.teeth, 0.0, 0.0)}})
+    return replace(mapping, origin="names")
+
+
+def judged(rig: Rig, mapping: Mapping | None) -> dict[str, Verdict]:
+    """What is to be thought of each channel of a character, as far as it was measured: of a mapping by names also of
+    the channels that it is without.
+    """
+    plain = mapping if mapping is None or _is_stored(rig) else unverified(rig, mapping.source_space)
+    return verdicts_of(rig, plain) if plain is not None else {}
+
+
+def mended(rig: Rig, mapping: Mapping, channel: str) -> tuple[Mapping, str] | None:
+    """A mapping on which a channel that does something else does what it is called, and what was done, a sentence.
+
+    The key that shows it goes in place of the one that does not, or the one that does the opposite goes the other way.
+    None where the channel does what it should, or nothing helps.
+    """
+    found, measured = judged(rig, mapping), known(rig)
+    verdict = found.get(channel)
+    if measured is None or (verdict is not None and verdict.kind in ("RIGHT", "UNKNOWN", "WEAK")):
+        return None
+    if verdict is not None and verdict.seems == f"-{channel}":
+        plain = mapping if _is_stored(rig) else unverified(rig, mapping.source_space)
+        assert plain is not None
+        targets = targets_of(plain, channel)
+        mapping = without(mapping, channel)
+        for target in targets:
+            mapping = with_target(mapping, channel, turned_round(target))
+        return mapping, told("{channel} goes the other way now", channel=channel)
+    right = {t.name for c in found if found[c].kind == "RIGHT" for t in targets_of(mapping, c) if t.kind == "KEY"}
+    alone = {name: measured.effects[key_pose(name)] for name in rig.keys if key_pose(name) in measured.effects}
+    name = shown_by(channel, {name: effect for name, effect in alone.items() if name not in right})
+    if not name or [target.name for target in targets_of(mapping, channel)] == [name]:
+        return None
+    mapping = with_target(without(mapping, channel), channel, Target("KEY", name, 1.0))
+    return mapping, told("{channel} moves {name}", channel=channel, name=name)
+
+
+def lacking(rig: Rig, mapping: Mapping, clips: Sequence[Clip]) -> list[str]:
+    """Channels that takes move and nothing on the character shows, in the order of their space."""
+    driving = {c for c in mapping.driving() if any(_has(rig, target) for target in targets_of(mapping, c))}
+    muted = {channel for channel, adjustment in mapping.channels.items() if adjustment.mute}
+    moving = [c for clip in clips for c in moving_channels(clip)]
+    return [channel for channel in dict.fromkeys(moving) if channel not in driving | muted]
+
+
+def moving_channels(clip: Clip) -> list[str]:
+    """The channels of a take that can be seen to move."""
+    return [
+        c
+        for c, column in zip(clip.channels, clip.values.T, strict=True)
+        if float(np.abs(column).max(initial=0.0)) > _SEEN
+    ]
+
+
+def doubts(rig: Rig, mapping: Mapping | None) -> list[str]:
+    """Sentences about channels that do not do what they are called, and about targets that are not there.
+
+    A mapping by names is without those that move nothing or something else; one that an animator made is kept.
+    """
+    if mapping is None or rig.object is None or rig.problem is not None:
+        return []
+    said = []
+    if lost := list(
+        dict.fromkeys(t.name for c in mapping.driving() for t in targets_of(mapping, c) if not _has(rig, t))
+    ):
+        sentence = (
+            "The mapping kept on {name} moves {targets}, which it does not have. Reset the mapping, or choose targets "
+            "that are there."
+        )
+        if _is_stored(rig):
+            said.append(told(sentence, name=rig.object.name, targets=shorten(sorted(lost), 3)))
+    if (measured := known(rig)) is not None and rig.kind == "ARKIT":
+        said += filter(None, (measured.problem or measured.aside,))
+    found = judged(rig, mapping)
+    still = [channel for channel, verdict in found.items() if verdict.kind == "STILL"]
+    kept = _is_stored(rig)
+    if still:
+        said.append(
+            told("{names} move nothing.", names=shorten(still))
+            if kept
+            else told("{names} move nothing, and are not keyed.", names=shorten(still))
+        )
+    wrong = {c: verdict for c, verdict in found.items() if verdict.kind not in ("STILL", "PART")}
+    sentences = list(dict.fromkeys(filter(None, (sentence_of(c, verdict) for c, verdict in wrong.items()))))
+    said += sentences[:_MOST_SENTENCES]
+    if len(sentences) > _MOST_SENTENCES:
+        said.append(
+            told("{count} more channels do not do what they are called.", count=len(sentences) - _MOST_SENTENCES)
+        )
+    if any(not verdict.holds and verdict.kind == "WRONG" for verdict in found.values()) and not kept:
+        said.append(told("What does not do what it is called is not keyed. The test drive shows each channel."))
+    if parts := [c for c, verdict in found.items() if verdict.kind == "PART"]:
+        said.append(told("{names} move lids alone: the eyes do not turn.", names=shorten(parts, 3)))
+    return said
+
+
+def _has(rig: Rig, target: Target) -> bool:
+    names = rig.keys if target.kind == "KEY" else rig.bones if target.kind == "ROLE" else rig.bone_names
+    return target.name in names
 
 
 def mapping_for(rig: Rig, clip: Clip) -> Mapping:
@@ -71,6 +219,10 @@ def mapping_for(rig: Rig, clip: Clip) -> Mapping:
     mapping = resolved(rig, clip.space)
     if rig.kind == "FLAME" and clip.space == ARKIT55.name and (mapping is None or is_fitted(rig.object.data)):
         return fitted_mapping(rig)
+    if rig.kind == "BONES" and clip.space == ARKIT55.name:
+        from .fitting.bones import fitted_bones  # here, because enabling the extension does not need it
+
+        return fitted_bones(rig)
     if mapping is not None:
         check_edited(rig)
         return mapping

@@ -7,13 +7,14 @@ from types import MappingProxyType
 from typing import Final
 
 from ..shared import FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
-from .mapping import Mapping
+from .mapping import Axis, Control, Mapping
 from .rig import Rig
 
 Vector = tuple[float, float, float]
 X: Final[Vector] = (1.0, 0.0, 0.0)
 Y: Final[Vector] = (0.0, 1.0, 0.0)
 Z: Final[Vector] = (0.0, 0.0, 1.0)
+_AXES: Final[tuple[Axis, ...]] = ("X", "Y", "Z")
 
 #: How far an eye turns at full strength, radians. About 30 degrees sideways and down, 25 up: the range people use
 #: before they turn the head. FLAME axes: x looks down, y looks to the character's left.
@@ -62,10 +63,28 @@ def arkit_mapping(rig: Rig, eyes_on_bones: frozenset[str] = frozenset()) -> Mapp
     # A key that joins both sides shows their mean.
     shape_keys = {key: {c: 1.0 / len(row) for c in row} for key, row in shape_keys.items()}
     bones = head_turns(rig)
+    aims = aim_controls(rig)
     for role, turns in {**EYE_TURNS, "jaw": JAW_TURNS}.items():
         if role in rig.bones and (role in eyes_on_bones or not any(channel in rig.shape_keys for channel in turns)):
             bones[role] = dict(turns)
-    return Mapping("arkit55", shape_keys, bones)
+    moved = [rig.aims[role][0] for role in rig.aims if role in bones]
+    bones = {role: turns for role, turns in bones.items() if role not in rig.aims}
+    return Mapping("arkit55", shape_keys, bones, controls={bone: aims[bone] for bone in moved})
+
+
+def aim_controls(rig: Rig) -> dict[str, dict[str, tuple[Control, ...]]]:
+    """What each look does to the bones that the eyes look at: bone -> {channel: moves along its own axes}."""
+    controls = {}
+    for role, (bone, rows) in rig.aims.items():
+        moves = {
+            c: [sum(r * t for r, t in zip(row, turn, strict=True)) for row in rows]
+            for c, turn in EYE_TURNS[role].items()
+        }
+        controls[bone] = {
+            channel: tuple(Control("LOCATION", axis, round(by, 6)) for axis, by in zip(_AXES, move, strict=True) if by)
+            for channel, move in moves.items()
+        }
+    return controls
 
 
 def flame_mapping(rig: Rig) -> Mapping:

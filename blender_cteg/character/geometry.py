@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from ..shared import FLAME_EXPRESSIONS
-from .axes import Axes, axes_from_eyes, axes_from_up
+from .axes import Axes, axes_from_evidence, axes_from_eyes
 from .fitting import FLAME_VERTICES
 from .rig import BLENDER_AXES, Rig
 
@@ -24,15 +25,33 @@ Floats = npt.NDArray[np.float64]
 
 #: Multi-PIE landmarks: outer corners of the eyes, and the jaw below the ears, which is lower and further back.
 _RIGHT_EYE, _LEFT_EYE, _JAW_CORNERS = 36, 45, [3, 13]
+#: Channels that move the upper and the lower part of a face.
+_ABOVE: Final = (
+    "browInnerUp", "browDownLeft", "browDownRight", "eyeBlinkLeft", "eyeBlinkRight", "eyeWideLeft", "eyeWideRight",
+)  # fmt: skip
+_BELOW: Final = (
+    "jawOpen", "mouthClose", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel", "mouthPucker", "mouthSmileLeft",
+    "mouthSmileRight",
+)  # fmt: skip
 #: The custom property of a mesh of another topology that lists the vertices of its 68 Multi-PIE landmarks.
 LANDMARKS_PROPERTY: Final = "cteg_landmarks"
 
 
-def find_axes(obj: bpy.types.Object, armature: bpy.types.Object | None, bones: Mapping[str, str]) -> Axes:
+#: What `_axes_from_keys` found, by all that it depends on but the shapes themselves.
+_known_axes: dict[object, Axes | None] = {}
+
+
+def find_axes(
+    obj: bpy.types.Object,
+    armature: bpy.types.Object | None,
+    bones: Mapping[str, str],
+    keys: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+) -> Axes:
     """FLAME's axes in the armature's space (the mesh's without one), for `Rig.axes`.
 
-    From the landmarks of the mesh where it has them, else from the eye bones and the neck or head bone, else from the
-    world: z up, looking along -y.
+    All of it is about the character at rest, in its own data: the landmarks of the mesh where it has them; else where
+    its shape keys (channel -> names) move it, brows and lids above, mouth below, both in front of the head; else its
+    eye bones and the neck or head bone; else the bones along its neck. How it stands in the scene says nothing.
     """
     space = armature if armature is not None else obj
     axes = None
@@ -41,14 +60,86 @@ def find_axes(obj: bpy.types.Object, armature: bpy.types.Object | None, bones: M
         points = _moved(_coordinates(obj.data.vertices), space.matrix_world.inverted_safe() @ obj.matrix_world)
         marks = points[landmarks]
         axes = axes_from_eyes(marks[_LEFT_EYE], marks[_RIGHT_EYE], marks[_JAW_CORNERS].mean(0))
-    base = bones.get("neck") or bones.get("head")
-    if axes is None and armature is not None and base and "left_eye" in bones and "right_eye" in bones:
-        heads = {name: np.array(armature.data.bones[name].head_local) for name in (*bones.values(), base)}
-        axes = axes_from_eyes(heads[bones["left_eye"]], heads[bones["right_eye"]], heads[base])
+    heads = {role: np.array(armature.data.bones[name].head_local) for role, name in bones.items()} if armature else {}
+    neck = _along_neck(armature, bones)
+    if axes is None and keys:
+        axes = _axes_from_keys(obj, space, keys, heads, neck)
+    base = "neck" if "neck" in heads else "head"
+    if axes is None and {base, "left_eye", "right_eye"} <= heads.keys():
+        axes = axes_from_eyes(heads["left_eye"], heads["right_eye"], heads[base])
     if axes is None:
-        from_world = np.array(space.matrix_world.inverted_safe().to_3x3())
-        axes = axes_from_up(from_world[:, 2], -from_world[:, 1])
+        axes = axes_from_evidence(np.zeros(3), neck, np.zeros(3), np.zeros(3))
     return axes or BLENDER_AXES
+
+
+def _along_neck(armature: bpy.types.Object | None, bones: Mapping[str, str]) -> Floats:
+    """From the bone at the bottom of the character, or its neck, to its head; zero without a head bone."""
+    if armature is None or "head" not in bones:
+        return np.zeros(3)
+    head = armature.data.bones[bones["head"]]
+    below = armature.data.bones[bones["neck"]] if "neck" in bones else (head.parent_recursive or [head])[-1]
+    return np.array(head.head_local - below.head_local)
+
+
+def _axes_from_keys(
+    obj: bpy.types.Object,
+    space: bpy.types.Object,
+    keys: Mapping[str, tuple[str, ...]],
+    heads: Mapping[str, Floats],
+    neck: Floats,
+) -> Axes | None:
+    """The axes by where the shape keys move the mesh: which of a few is misnamed does not matter."""
+    mesh: Any = obj.data
+    here = space.matrix_world.inverted_safe() @ obj.matrix_world
+    used = tuple((channel, keys[channel][0]) for channel in (*_ABOVE, *_BELOW) if keys.get(channel))
+    bones = tuple((role, *map(float, head)) for role, head in heads.items())
+    print_now = (mesh.session_uid, len(mesh.vertices), used, bones, *(round(v, 3) for row in here for v in row))
+    if print_now not in _known_axes:  # reading keys takes a while, and panels ask
+        if len(_known_axes) > 64:
+            _known_axes.clear()
+        _known_axes[print_now] = _axes_by_keys(mesh, here, dict(used), heads, neck)
+    return _known_axes[print_now]
+
+
+def _axes_by_keys(
+    mesh: Any, here: Matrix, keys: Mapping[str, str], heads: Mapping[str, Floats], neck: Floats
+) -> Axes | None:
+    blocks, basis = mesh.shape_keys.key_blocks, mesh.shape_keys.reference_key
+    places: dict[str, Floats] = {}
+    rest = _coordinates(basis.data)
+    for channel, name in keys.items():
+        block = blocks.get(name)
+        if block is not None and len(block.data) == len(rest):
+            moved = ((_coordinates(block.data) - rest) ** 2).sum(1)
+            if (total := moved.sum()) > 0:
+                places[channel] = _moved((moved @ rest / total)[None], here)[0]
+    above, below = ([places[c] for c in group if c in places] for group in (_ABOVE, _BELOW))
+    if not above or not below:
+        return None
+    up = np.median(above, axis=0) - np.median(below, axis=0)
+    middle, size = np.median([*above, *below], axis=0), float(np.linalg.norm(up))
+    points = _moved(rest, here)
+    head = points[((points - middle) ** 2).sum(1) < (3.0 * size) ** 2]
+    # Where keys move everything alike they say nothing about where things are.
+    if len(head) < 4 or size < 0.02 * float(np.ptp(head, axis=0).max()):
+        return None
+    pairs = [places[c] - places[c[:-4] + "Right"] for c in places if c.endswith("Left") and c[:-4] + "Right" in places]
+    if {"left_eye", "right_eye"} <= heads.keys():
+        pairs.append(heads["left_eye"] - heads["right_eye"])
+    lines = _agreeing(np.array([pair / length for pair in pairs if (length := np.linalg.norm(pair)) > 0.1 * size]))
+    across = np.linalg.svd(lines)[2][0] if len(lines) else np.zeros(3)
+    length = float(np.linalg.norm(neck))
+    up = up / size + (neck / length if length > 0 else 0.0)
+    return axes_from_evidence(across, up, middle - head.mean(0), lines.sum(0) if len(lines) else np.zeros(3))
+
+
+def _agreeing(lines: Floats) -> Floats:
+    """Those of unit vectors (L, 3) that lie along the line that most of them lie along: a misnamed key lies aslant."""
+    if not len(lines):
+        return lines
+    alike = np.abs(lines @ lines.T)
+    agreeing: Floats = lines[alike[alike.sum(1).argmax()] > 0.9]
+    return agreeing
 
 
 def mesh_landmarks(mesh: Any) -> npt.NDArray[np.intp] | None:

@@ -93,6 +93,21 @@ def without_target(mapping: Mapping, channel: str, target: Target) -> Mapping:
     return replace(mapping, controls=changed, origin=EDITED)
 
 
+def turned_round(target: Target) -> Target:
+    """The same target, the other way."""
+    value = target.value
+    if isinstance(value, tuple):
+        return replace(target, value=(-value[0], -value[1], -value[2]))
+    return replace(target, value=replace(value, amount=-value.amount) if isinstance(value, Control) else -value)
+
+
+def without(mapping: Mapping, channel: str) -> Mapping:
+    """With no target for a channel."""
+    for target in reversed(targets_of(mapping, channel)):  # from the last, so that places of the others stay
+        mapping = without_target(mapping, channel, target)
+    return mapping
+
+
 def moved(mapping: Mapping, channel: str, target: Target, name: str) -> Mapping:
     """With a target of another name in its place, of the same value."""
     if name == target.name:
@@ -124,11 +139,19 @@ def first_turn(role: str, channel: str) -> Vector:
 def only(mapping: Mapping, rig: Rig) -> tuple[Mapping, tuple[str, ...]]:
     """The part of a mapping that a character has, and the names of the targets it lacks.
 
-    A head that turns becomes a neck that turns where there is only a neck bone.
+    A head that turns becomes a neck that turns where there is only a neck bone. A preset knows keys alone: eye and jaw
+    bones that its rig has besides take what no key of it does.
     """
     keys, bones, turning = frozenset(rig.keys), frozenset(rig.bone_names), dict(mapping.bones)
     if "head" in turning and "neck" not in turning and "head" not in rig.bones:
         turning = {("neck" if role == "head" else role): row for role, row in turning.items()}
+    if mapping.origin.startswith("preset:"):
+        moved_by_keys = {c for key, row in mapping.shape_keys.items() if key in keys for c in row}
+        turning = {
+            role: turns
+            for role, turns in {**EYE_TURNS, "jaw": JAW_TURNS}.items()
+            if role in rig.bones and moved_by_keys.isdisjoint(turns)
+        } | turning
     lacking = [key for key in mapping.shape_keys if key not in keys]
     lacking += [bone_label(role) for role in ROLES if role in turning and role not in rig.bones]
     lacking += [bone for bone in mapping.controls if bone not in bones]

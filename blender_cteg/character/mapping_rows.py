@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from collections.abc import Mapping as MappingABC
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, Final, Literal
 
 from ..sentences import told
 from ..shared import ARKIT_GROUPS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS, SPACES
+from .effects import Verdict, sentence
+from .fitting.fit import EYE_DISTANCE_MM
 from .mapping import Mapping
 from .mapping_edits import Target, accepted, targets_of
 from .match import SURE, Candidate, candidates, suggestion
@@ -37,6 +41,8 @@ class Row:
         targets: what it moves.
         suggested: candidates to accept, where it moves nothing.
         lost: names of targets that the character does not have.
+        doubt: what is wrong with what it does, a sentence; "" where nothing is, or it was not measured.
+        reach: how far what moves most goes, in millimetres on a face of ordinary size; NaN where it was not measured.
     """
 
     channel: str
@@ -45,6 +51,8 @@ class Row:
     targets: tuple[Target, ...] = ()
     suggested: tuple[Candidate, ...] = ()
     lost: tuple[str, ...] = ()
+    doubt: str = ""
+    reach: float = float("nan")
 
 
 def channels_of(mapping: Mapping) -> tuple[str, ...]:
@@ -64,18 +72,28 @@ def swing(channel: str) -> tuple[float, bool]:
     return _SWINGS.get(channel, 1.0), channel in _SWINGS
 
 
-def rows(mapping: Mapping, rig: Rig) -> tuple[Row, ...]:
-    """The list of channels as it is shown: those that move nothing first, then by region."""
+def rows(mapping: Mapping, rig: Rig, judged: MappingABC[str, Verdict] = MappingProxyType({})) -> tuple[Row, ...]:
+    """The list of channels as it is shown: those that move nothing or something else first, then by region.
+
+    Args:
+        mapping, rig: the character's.
+        judged: what was measured of its channels.
+    """
     channels, keys, bones = channels_of(mapping), rig.keys, rig.bone_names
     found = candidates(channels, keys, bones)
     there = {"KEY": frozenset(keys), "BONE": frozenset(bones), "ROLE": frozenset(rig.bones)}
     made = [_row(mapping, rig, channel, found.get(channel, ()), there) for channel in channels]
+    made = [replace(row, **_doubt(row.channel, judged.get(row.channel))) for row in made]
 
     def place(row: Row) -> tuple[bool, int]:
         group = ARKIT_GROUPS.get(row.channel, "")
-        return row.standing in ("SURE", "MADE"), _GROUPS.index(group) if group in _GROUPS else 0
+        return row.standing in ("SURE", "MADE") and not row.doubt, _GROUPS.index(group) if group in _GROUPS else 0
 
     return tuple(sorted(made, key=place))
+
+
+def _doubt(channel: str, verdict: Verdict | None) -> dict[str, Any]:
+    return {} if verdict is None else {"doubt": sentence(channel, verdict), "reach": verdict.reach * EYE_DISTANCE_MM}
 
 
 def _row(

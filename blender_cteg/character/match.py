@@ -172,7 +172,10 @@ def _said(name: str) -> tuple[frozenset[str], str]:
     """The words of a name in the words of the channels, and its side ("" without one)."""
     table = _load_words()
     parts = [word.lower() for word in _WORD.findall(name)]
-    side = next((_SIDES[word] for word in reversed(parts) if word in _SIDES), "")
+    sides = [_SIDES[word] for word in parts if word in _SIDES]
+    side = sides[-1] if sides else ""
+    if len(sides) == 2 and not {"eye", "eyes"}.isdisjoint(parts):  # which eye, and where it looks
+        side, parts = sides[0], [*parts, "out" if sides[0] == sides[1] else "in"]
     words = {table.words.get(word, word) for word in parts if word not in _SIDES and word not in table.noise}
     for region, meanings in table.in_region.items():
         for word, meaning in meanings.items():

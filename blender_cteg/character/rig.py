@@ -12,7 +12,7 @@ from ..sentences import told, translated
 if TYPE_CHECKING:
     import bpy
 
-Kind = Literal["FLAME", "ARKIT", "CUSTOM", "NONE"]
+Kind = Literal["FLAME", "ARKIT", "BONES", "CUSTOM", "NONE"]
 
 #: Bone roles a mapping may drive, in the order they are reported.
 ROLES: Final[tuple[str, ...]] = ("head", "neck", "jaw", "left_eye", "right_eye")
@@ -28,7 +28,8 @@ class Rig:
     Attributes:
         object: the mesh object of the face, or None when there is none.
         armature: the armature object that deforms it, or None.
-        kind: which names its shape keys follow; CUSTOM: names of their own, and a mapping stored on the mesh.
+        kind: which names its shape keys follow; BONES: it has no keys, and bones all over its face; CUSTOM: names of
+            their own, and a mapping stored on the mesh.
         shape_keys: channel (``mouthSmileLeft``, ``exp1``) -> names of the keys it drives on the face and its
             followers. FLAME's are all on the face itself.
         bones: role (one of `ROLES`) -> bone name.
@@ -39,6 +40,8 @@ class Rig:
         channels: how many channels a stored mapping leads somewhere; only for CUSTOM.
         notes: sentences about parts that stay as they are and why: linked followers, keys of the same meaning.
         problem: a sentence that says what to do when this face cannot be driven, else None.
+        aims: eye roles whose eyes look at a bone -> that bone, and, as 3x3 rows, how far along its own axes it moves
+            per rotation vector of the eye (FLAME axes, radians).
         axes: 3x3 rows; its columns are FLAME's x (character's left), y (up) and z (forward) in the armature's
             space (the mesh's when there is no armature).
     """
@@ -55,6 +58,7 @@ class Rig:
     channels: int = 0
     notes: tuple[str, ...] = ()
     problem: str | None = None
+    aims: Mapping[str, tuple[str, tuple[tuple[float, ...], ...]]] = field(default_factory=dict)
     axes: tuple[tuple[float, ...], ...] = BLENDER_AXES
 
     @property
@@ -104,6 +108,8 @@ class Rig:
         if self.kind == "CUSTOM":
             one = self.channels == 1
             found = [told("mapping with {n} channel" if one else "mapping with {n} channels", n=self.channels)]
+        elif self.kind == "BONES":
+            found = [told("a face made of bones")]
         elif self.kind == "FLAME":
             count = sum(name.startswith("exp") for name in self.shape_keys)
             found = [told("{count} of 50 expression keys", count=count)]

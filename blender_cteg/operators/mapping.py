@@ -157,6 +157,10 @@ class CTEG_OT_fit_again(MappingOperator, bpy.types.Operator):
     )
 
     def act(self, context: Context, character: Character) -> str:
+        if not character.problem and character.rig.kind == "BONES":
+            mapping = prepared(character)
+            self.store(context, character.rig, mapping)
+            return told("Fitted {count} controls of the face.", count=len(mapping.controls))
         if character.problem or character.rig.kind != "FLAME":
             own = told("Only FLAME faces are fitted; this one has keys of its own.")
             raise MappingError("{reason}", reason=character.problem or own)

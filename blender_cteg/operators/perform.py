@@ -15,7 +15,8 @@ import bpy
 from bpy.props import EnumProperty, FloatProperty
 
 from .. import cast
-from ..character.choose import brought_to
+from ..character import measuring
+from ..character.choose import brought_to, doubts, lacking, unverified
 from ..character.detection.detect import detect_rig
 from ..character.mapping import MappingError
 from ..character.rig import shorten as names
@@ -186,6 +187,7 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
             asked["branch"]["frame"] if take and asked["branch"] else None,
             Style(values["interpolation"], values["reduction"]), values["blend"], last_seed(asked), preferred.widen,
         )  # fmt: skip
+        measuring.begin(scene, performer.rig, unverified(performer.rig))
         message = {"lines": [asked], "checkpoint": preferred.checkpoint, "device": preferred.device}
         title = next(translated(title) for mode, title, _ in MODES if mode == self.mode)
         return preferred.python, {"op": "generate", **message}, title
@@ -235,6 +237,7 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
             until = old.scene_frame(order.branch)
         before = ranges.sliders(rig)
         try:
+            measuring.measure(scene, rig, unverified(rig))  # what is left of it
             clips, mapping = brought_to(rig, job.takes)
             lines = Lines(scene, rig, mapping)
             line = lines.add(
@@ -248,6 +251,7 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
             cast.choose_line(scene, line.id)
         performer = cast.character(scene) if own else cast.found(scene, target)
         said, warned = list(lines.said), [*performer.notes, *job.warnings, *_differences(order.take, job.takes[0])]
+        warned += [*doubts(rig, mapping), *_not_keyed(lacking(rig, mapping, clips[:1]))]
         if still := keys_without_shape(performer.rig, performer.mapping):
             warned.append(told("These shape keys move nothing, they are like the Basis: {names}", names=names(still)))
         if order.line and old is None:
@@ -282,6 +286,15 @@ def _face_before(scene: Scene, performer: Character, start: float, checkpoint: s
     made = last.take.settings.get("checkpoint")
     clip = clip_of(performer.rig, last) if made == (Path(checkpoint).name if checkpoint else "default") else None
     return None if clip is None else [round(float(value), 4) for value in clip.values[-1]]
+
+
+def _not_keyed(channels: list[str]) -> list[str]:
+    """What of a take nothing shows."""
+    if not channels:
+        return []
+    count, shown = len(channels), names(channels)
+    sentence = "{count} channels of the take move nothing here: {names}. Give them targets in the Mapping panel."
+    return [told(sentence, count=count, names=shown)]
 
 
 def _asked_for(take: Take) -> dict[str, Any]:

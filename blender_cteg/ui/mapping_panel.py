@@ -54,7 +54,7 @@ class CTEG_UL_mapping(bpy.types.UIList):
         names = layout.split(factor=0.52 if wide else 0.8, align=True)
         name = names.row(align=True)
         name.active = not muted and row.standing != "NOTHING"
-        name.label(text=row.channel, icon=_ICONS[row.standing])
+        name.label(text=row.channel, icon="ERROR" if row.doubt else _ICONS[row.standing])
         rest = names.row(align=True)
         rest.active = not muted and bool(row.targets)
         if wide:  # else there is room for the channel alone, and its targets are below the list
@@ -92,7 +92,9 @@ class CTEG_PT_mapping(Sidebar, bpy.types.Panel):
     @classmethod
     def poll(cls, context: Context) -> bool:
         character = cast.character(context.scene)
-        return character.mapping is not None or character.rig.kind == "FLAME" or bool(character.mapping_problem)
+        return (
+            character.mapping is not None or character.rig.kind in ("BONES", "FLAME") or bool(character.mapping_problem)
+        )
 
     def draw(self, context: Context) -> None:
         layout, character = self.layout, cast.character(context.scene)
@@ -150,6 +152,11 @@ def _draw_buttons(layout: UILayout, character: Character) -> None:
     row = column.row(align=True)
     row.operator("cteg.mapping_match", text="Match Automatically", icon="FILE_REFRESH")
     row.operator("cteg.mapping_reset", text="", icon="LOOP_BACK")
+    drive = column.row(align=True)
+    drive.operator_context = "INVOKE_DEFAULT"
+    drive.operator("cteg.test_drive", icon="PLAY")
+    if any(row.doubt for row in character.rows):
+        drive.operator("cteg.mapping_mend", text="", icon="TOOL_SETTINGS")
     suggested = sum(bool(row.suggested) for row in character.rows)
     if suggested:
         column.operator(
@@ -167,6 +174,14 @@ def _draw_channel(layout: UILayout, context: Context, character: Character, row:
     elif row.standing == "MADE" and row.channel in mapping.residual_mm:
         rest = mapping.residual_mm[row.channel]
         sentence(layout, context, told("Fitted; {rest:.1f} mm remain.", rest=rest), icon="BLANK1")
+    if row.doubt:
+        sentence(layout, context, row.doubt, icon="ERROR")
+        mend = layout.row(align=True)
+        mend.operator("cteg.mapping_mend", text="Mend", icon="TOOL_SETTINGS").channel = row.channel
+        if not row.targets:
+            mend.operator("cteg.mapping_trust", text="Use Anyway").channel = row.channel
+    elif row.reach > 0:
+        sentence(layout, context, told("Moves {reach:.1f} mm.", reach=row.reach), icon="BLANK1")
     targets = targets_of(mapping, row.channel)
     _draw_values(layout, context, character, row.channel, targets)
     for place, target in enumerate(targets[:SLOTS]):

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import bpy
+import numpy as np
 
 from ...sentences import told, translated
 from ...shared import ARKIT_CHANNELS, FLAME_EXPRESSIONS
+from ..axes import Axes, to_rows
 from ..geometry import find_axes
 from ..mapping import Mapping, MappingError, stored_mapping
 from ..rig import Kind, Rig, bone_label, role_label, shorten
+from .bones import FEWEST_BONES, face_bones
 from .character import armature_of, belongs, keyed_meshes, meshes_under
 from .editable import override_advice, why_broken, why_linked
 from .naming import KeyNames, is_modelling
@@ -48,7 +51,7 @@ def _detect(obj: bpy.types.Object | None) -> Rig:
         kind = translated(obj.bl_rna.properties["type"].enum_items[obj.type].name)
         return Rig(problem=told("{name} ({kind}) is not a mesh. {advice}", name=obj.name, kind=kind, advice=_advice()))
     keyed = keyed_meshes()
-    meshes = meshes_under(obj, keyed)
+    meshes = meshes_under(obj, keyed) or _made_of_bones(obj)
     if not meshes and obj.parent is not None:  # importers hang Empties on characters: sockets, names that were taken
         return _detect(obj.parent)
     if not meshes and obj.type == "EMPTY":
@@ -68,16 +71,30 @@ def _detect(obj: bpy.types.Object | None) -> Rig:
     return _face(face, keyed)
 
 
+def _made_of_bones(top: bpy.types.Object) -> list[bpy.types.Object]:
+    """The mesh with most vertices that an armature with bones all over its face moves, where none has shape keys."""
+    meshes = meshes_under(top, [obj for obj in bpy.data.objects if obj.type == "MESH"])
+    rigs = [mesh for mesh in meshes if _face(mesh, []).kind in ("BONES", "CUSTOM")]
+    return [max(rigs, key=lambda mesh: len(mesh.data.vertices))] if rigs else []
+
+
 def _face(obj: bpy.types.Object, keyed: list[bpy.types.Object]) -> Rig:
     """The rig of this mesh and of those of the keyed meshes of the file that follow it."""
     names = _names(obj)
     stored, damage = _stored(obj.data)
-    if not names and stored is None:
+    armature = armature_of(obj)
+    bones = _held(armature, bones_by_role(tuple(armature.data.bones.keys()))) if armature is not None else {}
+    seen_from = _looking(armature, bones)
+    bones |= {role: eye for role, (eye, _) in seen_from.items()}
+    made_of_bones = not names and stored is None and len(face_bones(armature, bones)) >= FEWEST_BONES
+    if not names and stored is None and not made_of_bones:
         problem = told("{name} has no shape keys. {advice}", name=obj.name, advice=_advice())
         return Rig(object=obj, problem=problem)
     found = recognise(names)
     kind, label, problem = found.kind, found.label, ""
-    if kind == "NONE" and stored is not None:
+    if made_of_bones:
+        kind, label = "BONES", told("Bones")
+    elif kind == "NONE" and stored is not None:
         kind, label = "CUSTOM", told("Own names")
     elif kind == "NONE":  # what of it is known is a start for the mapping editor
         problem = damage or told(
@@ -89,8 +106,7 @@ def _face(obj: bpy.types.Object, keyed: list[bpy.types.Object]) -> Rig:
     others = [mesh for mesh in keyed if mesh != obj and belongs(obj, mesh)]
     joined, driven = _join(kind, names, mapping, others)
     followers, notes = _split([mesh for mesh, moves in zip(others, driven, strict=True) if moves])
-    armature = armature_of(obj)
-    bones = bones_by_role(tuple(armature.data.bones.keys())) if armature is not None else {}
+    axes = find_axes(obj, armature, bones, joined.keys if kind != "FLAME" else {})
     used = {name for keys in (*joined.keys.values(), mapping.shape_keys) for name in keys}
     return Rig(
         object=obj,
@@ -104,12 +120,75 @@ def _face(obj: bpy.types.Object, keyed: list[bpy.types.Object]) -> Rig:
         label=label,
         channels=len(used_channels(mapping)) if kind == "CUSTOM" else 0,
         notes=(*_doubles(found.keys if kind != "CUSTOM" else None), *notes),
+        aims={role: (aim, _aimed(armature, eye, aim, axes)) for role, (eye, aim) in seen_from.items()},
         problem=problem
         or (why_broken(obj) if obj.data.shape_keys is not None else None)
         or why_linked(obj, armature)
         or _leads_nowhere(obj, armature, mapping, kind),
-        axes=find_axes(obj, armature, bones),
+        axes=axes,
     )
+
+
+#: Constraints by which a bone does what another one does.
+_TRACKING: Final = ("DAMPED_TRACK", "LOCKED_TRACK", "TRACK_TO")
+_COPYING: Final = ("ARMATURE", "COPY_ROTATION", "COPY_TRANSFORMS")
+
+
+def _held(armature: bpy.types.Object, bones: dict[str, str]) -> dict[str, str]:
+    """The bones that an animator holds instead of those that copy them."""
+    pose: Any = armature.pose
+    return {role: _control_of(armature, pose.bones[name]) if pose else name for role, name in bones.items()}
+
+
+def _control_of(armature: bpy.types.Object, bone: bpy.types.PoseBone) -> str:
+    """The bone in the same place that a bone copies, or that one copies; itself where none is, or they go round."""
+    at, seen = bone, {bone.name}
+    while True:
+        sources = [name for constraint in at.constraints for name in _copied(armature, constraint)]
+        near = [armature.pose.bones[name] for name in sources if _same_place(bone, armature.pose.bones[name])]
+        if not near:
+            return at.name
+        at = near[0]
+        if at.name in seen:
+            return bone.name
+        seen.add(at.name)
+
+
+def _looking(armature: bpy.types.Object | None, bones: dict[str, str]) -> dict[str, tuple[str, str]]:
+    """Eye roles whose eyes look at a bone of their own: role -> the eye's bone, and the one that it looks at."""
+    roles = {bones[role]: role for role in ("left_eye", "right_eye") if role in bones}
+    if armature is None or armature.pose is None or not roles:
+        return {}
+    found: dict[str, tuple[str, str]] = {}
+    for bone in armature.pose.bones:
+        for constraint in bone.constraints:
+            if constraint.type in _TRACKING and not constraint.mute and constraint.influence > 0.5:
+                role = roles.get(constraint.subtarget) or roles.get(bone.name)
+                if role and constraint.target == armature and constraint.subtarget in armature.pose.bones:
+                    found[role] = bone.name, constraint.subtarget
+    return found if len({aim for _, aim in found.values()}) == len(found) else {}
+
+
+def _aimed(armature: Any, eye: str, aim: str, axes: Axes) -> Axes:
+    """How far a bone that an eye looks at moves along its own axes, per rotation vector of the eye; see `Rig.aims`."""
+    bones, frame = armature.data.bones, np.array(axes)
+    x, y, z = frame.T @ np.array(bones[aim].head_local - bones[eye].head_local)
+    turned = np.array([[0.0, z, -y], [-z, 0.0, x], [y, -x, 0.0]])  # a rotation vector, times the way to the aim
+    return to_rows(np.array(bones[aim].matrix_local.to_3x3()).T @ frame @ turned)
+
+
+def _copied(armature: bpy.types.Object, constraint: Any) -> list[str]:
+    """The bones of the armature that a constraint copies a rotation from."""
+    if constraint.type not in _COPYING or constraint.mute or constraint.influence < 0.5:
+        return []
+    if constraint.type == "COPY_ROTATION" and not (constraint.use_x and constraint.use_y and constraint.use_z):
+        return []
+    targets = constraint.targets if constraint.type == "ARMATURE" else [constraint]
+    return [t.subtarget for t in targets if t.target == armature and t.subtarget in armature.pose.bones]
+
+
+def _same_place(bone: bpy.types.PoseBone, other: bpy.types.PoseBone) -> bool:
+    return (bone.bone.head_local - other.bone.head_local).length < 0.5 * bone.bone.length
 
 
 def _names(obj: bpy.types.Object) -> tuple[str, ...]:
@@ -177,7 +256,7 @@ def _doubles(keys: KeyNames | None) -> list[str]:
 
 
 def _missing(kind: Kind, keys: dict[str, tuple[str, ...]], bones: dict[str, str]) -> tuple[str, ...]:
-    if kind in ("CUSTOM", "NONE"):
+    if kind in ("BONES", "CUSTOM", "NONE"):
         return ()
     if kind == "FLAME":
         holes = [f"Exp{i}" for i, channel in enumerate(FLAME_EXPRESSIONS, 1) if channel not in keys]

@@ -7,7 +7,7 @@ bones. On others the keys turn the eyeballs, and turning the bones as well would
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import bpy
 import numpy as np
@@ -38,7 +38,7 @@ def eyes_on_bones(rig: Rig) -> frozenset[str]:
 
 def _hangs(obj: bpy.types.Object, rig: Rig, role: str) -> bool:
     """Whether a part of this mesh turns with the eye bone and is left alone by the eyeLook keys of its side."""
-    own = _vertices_of(obj, rig.bones[role])
+    own = vertices_of(obj, rig, role)
     if not own.size:
         return False
     key = obj.data.shape_keys
@@ -52,15 +52,34 @@ def _hangs(obj: bpy.types.Object, rig: Rig, role: str) -> bool:
     return moved < _STILL * size
 
 
-def _vertices_of(obj: bpy.types.Object, bone: str) -> npt.NDArray[np.intp]:
-    """The vertices that follow a bone most; all of them when the object hangs on it."""
-    if obj.parent_type == "BONE" and obj.parent_bone == bone:
+def vertices_of(obj: bpy.types.Object, rig: Rig, role: str) -> npt.NDArray[np.intp]:
+    """The vertices that follow an eye's bone, or one that it carries, most; all of them when the object hangs on it."""
+    armature: Any = rig.armature
+    bone = armature.data.bones[rig.bones[role]]
+    bones = {bone.name, *(child.name for child in bone.children_recursive)}
+    if obj.parent_type == "BONE" and obj.parent_bone in bones:
         return np.arange(len(obj.data.vertices))
-    if bone not in obj.vertex_groups or not any(modifier.type == "ARMATURE" for modifier in obj.modifiers):
+    groups = {obj.vertex_groups[name].index for name in bones if name in obj.vertex_groups}
+    if not groups or not any(modifier.type == "ARMATURE" for modifier in obj.modifiers):
         return np.empty(0, np.intp)
-    index = obj.vertex_groups[bone].index
-    found = [v.index for v in obj.data.vertices if any(g.group == index and g.weight > _OWN for g in v.groups)]
+    vertices = obj.data.vertices
+    near = [vertices[index] for index in _around(obj, rig, bone)]  # asking each for its weights takes a while
+    found = [v.index for v in near if any(g.group in groups and g.weight > _OWN for g in v.groups)]
     return np.array(found, np.intp)
+
+
+def _around(obj: bpy.types.Object, rig: Rig, bone: bpy.types.Bone) -> list[int]:
+    """Vertices within half the way from an eye's bone to the other's; all of them where there is one eye alone."""
+    armature: Any = rig.armature
+    other = next((rig.bones[r] for r in _CHANNELS if r in rig.bones and rig.bones[r] != bone.name), None)
+    if other is None:
+        return list(range(len(obj.data.vertices)))
+    flat = np.empty(3 * len(obj.data.vertices), np.float32)
+    obj.data.vertices.foreach_get("co", flat)
+    into = obj.matrix_world.inverted_safe() @ armature.matrix_world
+    here, there = (np.array(into @ head) for head in (bone.head_local, armature.data.bones[other].head_local))
+    squared = ((flat.reshape(-1, 3) - here) ** 2).sum(1)
+    return np.flatnonzero(squared < 0.25 * ((here - there) ** 2).sum()).tolist()
 
 
 def _points(block: bpy.types.ShapeKey) -> npt.NDArray[np.float32]:

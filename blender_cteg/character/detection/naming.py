@@ -2,14 +2,18 @@
 """Names: which channel a shape key stands for, and which role a bone plays (no ``bpy``).
 
 Names are compared by their words: ``A24_Mouth_Smile_Left``, ``MouthSmile_L`` and ``!ex-mouthSmileLeft`` all say
-*mouth, smile, left*. A name that says anything else is not matched; nothing is guessed from geometry or order.
+*mouth, smile, left*. Words or numbers that several names of a mesh have before or after such a name are its exporter's
+and say nothing. Where rigs of a kind have names of their own, a preset says what they mean. Any other name is not
+matched; nothing is guessed from order, and what a name says is a hint of where to look (`..measuring`).
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable
+from collections.abc import Mapping as MappingABC
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -57,6 +61,16 @@ _SIDES: Final = MappingProxyType(
 )
 
 
+#: So many names with the same words around what they say are no coincidence.
+_SEVERAL: Final = 3
+#: What is shorter and has words around it may be anything, but for what longer ones beside it say.
+_SHORTEST: Final = 5
+#: A preset is meant where a mesh has this share of its names.
+_MOST_OF_IT: Final = 0.5
+#: Words that are never an exporter's: a corrective of two shapes has them around each.
+_PARTS: Final = frozenset("brow brows cheek eye eyes jaw lip lips mouth nose tongue corrective fix not".split())
+
+
 def _words(name: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(name)]
 
@@ -65,10 +79,50 @@ def _comparable(name: str) -> str:
     """The words of ``name`` in lower case, its side written out and put last."""
     name = _COPY_NUMBER.sub("", name.strip())
     name = _NAMESPACE.sub("", name)
-    name = _PREFIX.sub("", name)
-    words = _words(name)
-    side = next((_SIDES[w] for w in reversed(words) if w in _SIDES), "")
-    return "".join(w for w in words if w not in _SIDES) + side
+    return _said(_words(_PREFIX.sub("", name)))
+
+
+def _said(words: Iterable[str]) -> str:
+    """Words as they are compared. Two sides are two things: which eye, and where it looks."""
+    words = tuple(words)
+    sides = [_SIDES[word] for word in words if word in _SIDES]
+    return "".join(word for word in words if word not in _SIDES) + "".join(sides)
+
+
+def _spoken(names: Iterable[str]) -> dict[str, str]:
+    """What each name of a mesh says, without what several of them have before or after what they say."""
+    known = _vocabulary()
+    spoken, around = {name: _comparable(name) for name in names}, defaultdict[object, dict[str, str]](dict)
+    for name in [name for name, said in spoken.items() if said not in known]:
+        words = _words(_COPY_NUMBER.sub("", name))
+        windows = [(i, j) for i in range(len(words)) for j in range(i + 1, len(words) + 1)]
+        for i, j in sorted(windows, key=lambda window: window[0] - window[1])[1:]:
+            said, rest = _said(words[i:j]), (*words[:i], "…", *words[j:])
+            if said in known and _PARTS.isdisjoint(rest):
+                around[tuple("#" if word.isdigit() else word for word in rest)].setdefault(said, name)
+                break
+    for names_of in around.values():
+        if sum(len(said) >= _SHORTEST for said in names_of) >= _SEVERAL:
+            spoken |= {name: said for said, name in names_of.items()}
+    return spoken
+
+
+@cache
+def _vocabulary() -> frozenset[str]:
+    """Everything that a name may say."""
+    own = {words for s in _arkit_spellings().values() for words in (*s.whole, *s.halves, *s.joined)}
+    return frozenset(own.union(*(convention for convention in _conventions())))
+
+
+@cache
+def _conventions() -> tuple[dict[str, tuple[str, ...]], ...]:
+    """For each preset of ARKit's channels: what a name says -> the channels that it stands for."""
+    tables = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((_DATA / "presets").glob("*.json"))]
+    return tuple(
+        {_comparable(key): tuple(row) for key, row in table["shape_keys"].items()}
+        for table in tables
+        if table["source_space"] == "arkit55"
+    )
 
 
 @dataclass(frozen=True)
@@ -101,9 +155,10 @@ def match_arkit(names: Iterable[str]) -> KeyNames:
     the same words the one spelled like the channel wins.
     """
     names = list(names)
+    spoken = _spoken(names)
     by_words: dict[str, str] = {}
     for name in sorted(names, key=lambda n: n not in ARKIT_CHANNELS):
-        by_words.setdefault(_comparable(name), name)
+        by_words.setdefault(spoken[name], name)
     spellings = _arkit_spellings()
     matched: dict[str, tuple[str, ...]] = {}
     for channel, spelling in spellings.items():
@@ -116,7 +171,27 @@ def match_arkit(names: Iterable[str]) -> KeyNames:
         joined = [by_words[w] for w in spelling.joined if w in by_words and w not in sides_with_keys][:1]
         if joined and channel not in matched:
             matched[channel] = tuple(joined)
-    return _key_names(names, {c: matched[c] for c in ARKIT_CHANNELS if c in matched}, _comparable)
+    matched |= _by_convention(by_words, matched)
+    return _key_names(names, {c: matched[c] for c in ARKIT_CHANNELS if c in matched}, lambda name: spoken[name])
+
+
+def _by_convention(by_words: MappingABC[str, str], matched: MappingABC[str, object]) -> dict[str, tuple[str, ...]]:
+    """Channels that nothing stands for yet, by the preset whose names are most of all there.
+
+    Args:
+        by_words: what a name says -> the name.
+        matched: the channels that have their keys.
+    """
+    best = max(_conventions(), key=lambda table: len(table.keys() & by_words.keys()))
+    there = {words: channels for words, channels in best.items() if words in by_words}
+    if len(there) < max(_SEVERAL, _MOST_OF_IT * len(best)):
+        return {}
+    found: dict[str, tuple[str, ...]] = {}
+    for words, channels in there.items():
+        for channel in channels:
+            if channel not in matched and channel in ARKIT_CHANNELS:
+                found[channel] = (*found.get(channel, ()), by_words[words])
+    return found
 
 
 def _key_names(names: list[str], matched: dict[str, tuple[str, ...]], meaning: Callable[[str], object]) -> KeyNames:
@@ -178,7 +253,7 @@ def is_makehuman(names: Iterable[str]) -> bool:
 # ---------------------------------------------------------------------------------------------- bones
 
 _BONE_PREFIX = re.compile(
-    r"^(?:.*[:|]|mixamorig\d*_?|def[-_]|org[-_]|mch[-_]|ctrl[-_]|bip0*1[ _]|valvebiped\.bip01_|cc_base_|"
+    r"^(?:.*[:|]|facial_(?:c_)?|mixamorig\d*_?|def[-_]|org[-_]|mch[-_]|ctrl[-_]|bip0*1[ _]|valvebiped\.bip01_|cc_base_|"
     r"j_(?:bip|adj|sec)_(?:c_)?|c_|b_)",
     re.IGNORECASE,
 )
@@ -191,7 +266,7 @@ _BONE_WORDS: Final = MappingProxyType(
         "necklower": ("neck", 1),
         "necktwist1": ("neck", 2),
         "jaw": ("jaw", 0),
-        "jawmaster": ("jaw", 1),
+        "jawmaster": ("jaw", -1),  # beside it, Rigify's jaw moves the chin alone
         "jawbone": ("jaw", 1),
         "jawroot": ("jaw", 1),
         "lowerjaw": ("jaw", 1),

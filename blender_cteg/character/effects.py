@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Effects: what a channel does to a face, and whether that is what its name says (numpy only).
+
+A channel is compared with what the actions do on two faces of different artists (`fitting/actions.py`), at the same
+few hundred places of the skin. Lengths are in distances between the eyes, axes are FLAME's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingABC
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ..sentences import told
+from ..shared import ARKIT_CHANNELS, HEAD_CHANNELS
+from .direct import EYE_TURNS
+from .fitting.actions import SOURCES, action_displacements, template
+
+Floats = npt.NDArray[np.float64]
+
+#: RIGHT: the right part moves the right way. WEAK: so it does, but hardly. PART: the lids of a look move and its eye
+#: does not. STILL: nothing moves. WRONG: something else does. DOUBT: something like it does. UNKNOWN: nobody can tell.
+Kind = Literal["RIGHT", "WEAK", "PART", "STILL", "WRONG", "DOUBT", "UNKNOWN"]
+
+#: Less than this is no movement: a quarter of a millimetre on a face of ordinary size.
+STILL: Final = 0.004
+#: Skin that goes this far is seen to move.
+_SEEN: Final = 0.03
+#: Less than this share of what the actions do on either face can hardly be seen.
+_WEAK: Final = 0.1
+#: Cosine of what a channel does with what it should do. Two artists' actions of one name have 0.42 and more.
+_ALIKE: Final = 0.3
+_UNLIKE: Final = 0.1
+#: Of what a channel does, another channel leaves so much less than its own unexplained: it is that one.
+_OTHER: Final = 0.4
+#: The same where two channels would each explain what the other does.
+_SWAPPED: Final = 0.5
+#: Radians that an eye turns at least when it looks somewhere, and at most when it does not.
+_TURNS: Final = 0.05
+#: How far from the wanted direction a turn may lie, as a cosine.
+_AIMED: Final = 0.8
+#: Cosine from which on a key that nobody named so shows an action.
+_SURELY: Final = 0.7
+#: Two channels whose effects are as alike as this are one.
+_SAME: Final = 0.999
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one channel at full strength does.
+
+    Attributes:
+        reach: how far what moves most goes.
+        skin: how the template's places move, shape (P, 3); None where they were not found.
+        turns: part (``left_eye``, ``right_eye``, ``head``) -> rotation vector, radians; without what was not found.
+        place: the middle of what moves, from between the eyes.
+        way: the mean displacement there.
+    """
+
+    reach: float
+    skin: Floats | None = None
+    turns: MappingABC[str, Floats] = field(default_factory=dict)
+    place: Floats = field(default_factory=lambda: np.zeros(3))
+    way: Floats = field(default_factory=lambda: np.zeros(3))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a channel does what its name says.
+
+    Attributes:
+        kind: see `Kind`.
+        seems: what it does instead: a channel; ``-CHANNEL`` for the opposite of one; "" where that is not known.
+        swapped: whether that channel does what this one should do.
+        reach: how far what moves most goes, in eye distances.
+        alike: cosine with what it should do; NaN where it was not compared.
+    """
+
+    kind: Kind
+    seems: str = ""
+    swapped: bool = False
+    reach: float = 0.0
+    alike: float = float("nan")
+
+    @property
+    def holds(self) -> bool:
+        """Whether the channel counts as found."""
+        return self.kind not in ("STILL", "WRONG")
+
+
+def other_side(channel: str) -> str:
+    """The same channel of the other side; itself without one."""
+    for side, other in (("Left", "Right"), ("Right", "Left")):
+        if channel.endswith(side):
+            return channel.removesuffix(side) + other
+    return channel
+
+
+def verdicts(effects: MappingABC[str, Effect]) -> dict[str, Verdict]:
+    """What is to be thought of each channel of arkit55 that moves something.
+
+    Args:
+        effects: channel -> what its targets do together.
+    """
+    alike = {channel: _likeness(effect.skin) for channel, effect in effects.items() if effect.skin is not None}
+    found = {channel: _verdict(channel, effect, alike.get(channel)) for channel, effect in effects.items()}
+    for one, other in _swaps({c: row for c, row in alike.items() if found[c].kind not in ("STILL", "UNKNOWN")}):
+        for channel, instead in ((one, other), (other, one)):
+            before = found[channel]
+            found[channel] = Verdict("WRONG", instead, True, before.reach, before.alike)
+    for one, other in _copies(effects):  # of two that do the same, the one it is meant for
+        for channel, instead in ((one, other), (other, one)):
+            if found[channel].kind == "RIGHT" and found[channel].alike < found[instead].alike - 1e-3:
+                found[channel] = Verdict("WRONG", instead, False, found[channel].reach, found[channel].alike)
+    return found
+
+
+def _verdict(channel: str, effect: Effect, alike: MappingABC[str, float] | None) -> Verdict:
+    own = alike.get(channel, float("nan")) if alike is not None else float("nan")
+    if effect.reach < STILL:
+        return Verdict("STILL", reach=effect.reach, alike=own)
+
+    def says(kind: Kind, seems: str = "") -> Verdict:
+        return Verdict(kind, seems, False, effect.reach, own)
+
+    if channel in HEAD_CHANNELS:
+        return says(*_turned(channel, effect.turns.get("head"), _HEAD[channel], HEAD_CHANNELS))
+    role = next((role for role, turns in EYE_TURNS.items() if channel in turns), None)
+    looks = _looks(effect)
+    if role is not None and role in effect.turns:
+        if looks and ([look for look in looks if look not in (channel, _together(channel))] or channel not in looks):
+            return says("WRONG", next((look for look in looks if look != _together(channel)), looks[0]))
+        # Lids may stay where they are, but not do something else.
+        if alike is not None and effect.skin is not None and own < _ALIKE:
+            best = max(alike, key=lambda c: alike[c])
+            if alike[best] > 2 * _ALIKE:
+                return says("WRONG", best)
+            if own < _UNLIKE and float(np.linalg.norm(effect.skin, axis=1).max()) > _SEEN:
+                return says("WRONG")
+        return says("RIGHT" if looks else "PART")
+    if looks and channel != "tongueOut":
+        return says("WRONG", looks[0])
+    if channel == "tongueOut":
+        return says(*_tongue(effect))
+    if alike is None or effect.skin is None or channel not in alike:
+        return says("UNKNOWN")
+    best = max(alike, key=lambda c: alike[c])
+    if own < -_ALIKE and own < -max(alike.values()) + 0.2:
+        return says("WRONG", f"-{channel}")
+    if own < _UNLIKE or (own < _ALIKE and alike[best] > own + 0.15):
+        return says("WRONG", best if alike[best] > 1.5 * _ALIKE else "")
+    if own < _ALIKE:
+        return says("DOUBT")
+    if best != channel and _left(alike[best]) < _OTHER * _left(own):
+        return says("WRONG", best)
+    size = float(np.linalg.norm(effect.skin))
+    if size < _WEAK * min(float(np.linalg.norm(moves[channel])) for moves in _actions() if channel in moves):
+        return says("WEAK")
+    return says("RIGHT")
+
+
+_HEAD: Final = dict(zip(HEAD_CHANNELS, np.eye(3), strict=True))
+
+
+def _turned(channel: str, turn: Floats | None, wanted: Floats, others: tuple[str, ...]) -> tuple[Kind, str]:
+    """Whether a head that should turn about ``wanted`` does."""
+    if turn is None:
+        return "UNKNOWN", ""
+    angle = float(np.linalg.norm(turn))
+    if angle < _TURNS / 2:
+        return "STILL", ""
+    aimed = {name: float(turn @ _HEAD[name]) / angle for name in others}
+    if aimed[channel] >= _AIMED:
+        return "RIGHT", ""
+    best = max(aimed, key=lambda name: abs(aimed[name]))
+    return "WRONG", best if aimed[best] > 0 else f"-{best}"
+
+
+def _looks(effect: Effect) -> list[str]:
+    """The looks that eyes do, the farthest first."""
+    found: dict[str, float] = {}
+    for role, turns in EYE_TURNS.items():
+        turn = effect.turns.get(role)
+        if turn is None or (angle := float(np.linalg.norm(turn))) < _TURNS:
+            continue
+        aimed = {
+            c: float(np.array(wanted) @ turn) / (angle * float(np.linalg.norm(wanted))) for c, wanted in turns.items()
+        }
+        found |= {channel: angle * cosine for channel, cosine in aimed.items() if cosine > 0.6}
+    most = max(found.values(), default=0.0)
+    return sorted((c for c in found if found[c] > 0.3 * most), key=lambda c: -found[c])
+
+
+def _together(channel: str) -> str:
+    """What the other eye does when both look there, as keys of both eyes make them."""
+    if "In" in channel or "Out" in channel:
+        channel = channel.replace("In", "*").replace("Out", "In").replace("*", "Out")
+    return other_side(channel)
+
+
+def _tongue(effect: Effect) -> tuple[Kind, str]:
+    mouth = template().positions[60:68].mean(0)
+    near = abs(effect.place[0]) < 0.3 and abs(effect.place[1] - mouth[1]) < 0.7
+    length = float(np.linalg.norm(effect.way))
+    if not near:
+        return "WRONG", ""
+    return ("RIGHT", "") if length > 1e-6 and effect.way[2] > 0.2 * length else ("DOUBT", "")
+
+
+def _left(cosine: float) -> float:
+    """How much of a movement one at this cosine to it leaves unexplained, 0..1."""
+    return 1.0 - max(cosine, 0.0) ** 2
+
+
+def _swaps(alike: MappingABC[str, MappingABC[str, float]]) -> list[tuple[str, str]]:
+    """Pairs of channels that would explain each other's effects better than their own."""
+    channels = [c for c, row in alike.items() if c in row]
+    pairs = []
+    for i, one in enumerate(channels):
+        for other in channels[i + 1 :]:
+            own = _left(alike[one][one]) + _left(alike[other][other])
+            crossed = _left(alike[one][other]) + _left(alike[other][one])
+            if crossed < _SWAPPED * own:
+                pairs.append((crossed - own, one, other))
+    taken: set[str] = set()
+    found = []
+    for _, one, other in sorted(pairs):
+        if one not in taken and other not in taken:
+            taken |= {one, other}
+            found.append((one, other))
+    return found
+
+
+def _copies(effects: MappingABC[str, Effect]) -> list[tuple[str, str]]:
+    """Pairs of channels of other names that do the same: both sides of a key that has none are no such pair."""
+    fields = {c: e.skin.ravel() for c, e in effects.items() if e.skin is not None and e.reach >= STILL}
+    names = [c for c, field in fields.items() if field.any()]
+    if not names:
+        return []
+    units = np.stack([fields[c] / np.linalg.norm(fields[c]) for c in names])
+    same = np.argwhere(np.triu(units @ units.T, 1) > _SAME)
+    return [(names[i], names[j]) for i, j in same if names[j] != other_side(names[i])]
+
+
+def shown_by(channel: str, effects: MappingABC[str, Effect]) -> str:
+    """Which of these effects is a channel's, by name; "" where none surely is."""
+    found: dict[str, float] = {}
+    for name, effect in effects.items():
+        if effect.reach < STILL:
+            continue
+        if looks := _looks(effect):
+            if channel in (looks[0], *([_together(looks[0])] if len(looks) > 1 else [])):
+                found[name] = 1.0
+        elif effect.skin is not None:
+            alike = _likeness(effect.skin)
+            if alike.get(channel, 0.0) > max(_SURELY, max(alike.values()) - 0.02):
+                found[name] = alike[channel]
+    return max(found, key=lambda name: found[name], default="")
+
+
+def _likeness(field: Floats) -> dict[str, float]:
+    """Cosine of a movement with each action, on that of the two faces that is more alike."""
+    length = float(np.linalg.norm(field))
+    names, table = _table()
+    if length < 1e-9:
+        return dict.fromkeys(names, 0.0)
+    return dict(zip(names, (table @ (field.ravel() / length)).max(0).tolist(), strict=True))
+
+
+@cache
+def _actions() -> tuple[MappingABC[str, Floats], ...]:
+    return tuple(action_displacements(source) for source in SOURCES)
+
+
+@cache
+def _table() -> tuple[tuple[str, ...], Floats]:
+    """The channels that move skin, and each as a unit vector on both faces, shape (2, C, 3 P)."""
+    names = tuple(c for c in ARKIT_CHANNELS if all(c in moves for moves in _actions()))
+    table = np.array([[moves[c].ravel() / np.linalg.norm(moves[c]) for c in names] for moves in _actions()])
+    return names, table
+
+
+def sentence(channel: str, verdict: Verdict) -> str:
+    """What is wrong with a channel, for a list; "" where nothing is."""
+    if verdict.kind in ("RIGHT", "UNKNOWN"):
+        return ""
+    if verdict.kind == "STILL":
+        return told("{channel} moves nothing.", channel=channel)
+    if verdict.kind == "WEAK":
+        return told("{channel} hardly moves anything.", channel=channel)
+    if verdict.kind == "PART":
+        return told("{channel} moves the lids, and the eye does not turn.", channel=channel)
+    if verdict.kind == "DOUBT" or not verdict.seems:
+        return told("{channel} moves something else than its name says.", channel=channel)
+    if verdict.seems.startswith("-"):
+        return told("{channel} does the opposite of {seems}.", channel=channel, seems=verdict.seems[1:])
+    if verdict.swapped:
+        return told("{channel} and {seems} are swapped.", channel=channel, seems=verdict.seems)
+    if verdict.seems == other_side(channel):
+        return told("{channel} moves the other side.", channel=channel)
+    return told("{channel} moves like {seems}.", channel=channel, seems=verdict.seems)

@@ -1,0 +1,429 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What channels do is looked at on the face: names that lie, rigs that hold still, and faces that stand anywhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import bpy
+import numpy as np
+import pytest
+from mathutils import Matrix
+
+import blender_cteg
+from benchmarks import rigs
+from blender_cteg import cast
+from blender_cteg.character import measuring
+from blender_cteg.character.choose import doubts, judged, lacking, resolved, unverified
+from blender_cteg.character.detection.detect import detect_rig
+from blender_cteg.character.effects import Verdict, sentence
+from blender_cteg.character.mapping_edits import targets_of
+from blender_cteg.performance.controls import bone_channels
+
+from . import ict, scenes
+
+SOURCE = rigs.plain_source()
+
+
+@pytest.fixture
+def rig(scene: bpy.types.Scene) -> rigs.Spoilt:
+    """A sound ARKit face with eye bones, drawn by formulas."""
+    measuring.forget()
+    return rigs.sound(SOURCE)
+
+
+def looked_at(rig: rigs.Spoilt) -> dict[str, Verdict]:
+    found = detect_rig(rig.face)
+    measuring.measure(bpy.context.scene, found, unverified(found))
+    return judged(found, resolved(found))
+
+
+def complaints(rig: rigs.Spoilt) -> dict[str, str]:
+    return {channel: said for channel, verdict in looked_at(rig).items() if (said := sentence(channel, verdict))}
+
+
+def keyed(rig: rigs.Spoilt) -> dict[str, list[str]]:
+    found = detect_rig(rig.face)
+    mapping = resolved(found)
+    return {c: [target.name for target in targets_of(mapping, c)] for c in mapping.driving()}
+
+
+def called(rig: rigs.Spoilt, one: str, other: str) -> None:
+    """Swap the names of two keys."""
+    blocks = rig.face.data.shape_keys.key_blocks
+    blocks[one].name, blocks[other].name = "…", one
+    blocks["…"].name = other
+
+
+def everything(face: bpy.types.Object) -> list[Any]:
+    """All of a character that measuring could leave changed."""
+    key, armature = face.data.shape_keys, face.parent
+    bones = [[tuple(getattr(b, n)) for n in ("location", "rotation_quaternion", "rotation_euler", "scale")]
+             for b in armature.pose.bones]  # fmt: skip
+    return [
+        [(b.name, b.value, b.slider_min, b.slider_max, b.mute) for b in key.key_blocks], bones,
+        face.show_only_shape_key, armature.data.pose_position, [m.show_viewport for m in face.modifiers],
+        [scenes.describe_action(action) for action in bpy.data.actions], [o.name for o in bpy.context.selected_objects],
+    ]  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------ names that lie
+
+
+def test_a_sound_face_gives_no_reason_to_complain(rig: rigs.Spoilt) -> None:
+    found = looked_at(rig)
+    assert {verdict.kind for verdict in found.values()} == {"RIGHT"}
+    assert len(found) == 54, "51 keys and the head"
+    assert found["jawOpen"].reach == pytest.approx(2.9 / 6.0, abs=0.08), "in distances between the eyes"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("mouthSmileLeft", "mouthSmileRight"),
+        ("mouthSmileLeft", "browDownLeft"),
+        ("jawOpen", "mouthPucker"),
+        ("eyeBlinkLeft", "mouthFrownRight"),
+        ("browInnerUp", "mouthShrugLower"),
+    ],
+)
+def test_swapped_names_are_not_believed(rig: rigs.Spoilt, one: str, other: str) -> None:
+    called(rig, one, other)
+    assert set(complaints(rig)) == {one, other}
+    assert not {one, other} & keyed(rig).keys()
+    assert len(keyed(rig)) == 52
+
+
+def test_the_other_side_is_named(rig: rigs.Spoilt) -> None:
+    called(rig, "mouthSmileLeft", "mouthSmileRight")
+    assert complaints(rig)["mouthSmileLeft"] in (
+        "mouthSmileLeft moves the other side.", "mouthSmileLeft and mouthSmileRight are swapped.",
+    )  # fmt: skip
+
+
+def test_what_goes_the_other_way_is_not_keyed(rig: rigs.Spoilt) -> None:
+    rigs._changed(rig, "browDownLeft", -1.0)
+    assert complaints(rig) == {"browDownLeft": "browDownLeft does the opposite of browDownLeft."}
+    assert "browDownLeft" not in keyed(rig)
+
+
+def test_what_does_not_move_is_not_keyed_and_named(rig: rigs.Spoilt) -> None:
+    rigs._changed(rig, "cheekPuff", 0.0)
+    block = rig.face.data.shape_keys.key_blocks["jawOpen"]
+    block.driver_add("value").driver.expression = "0.0"
+    assert complaints(rig) == {c: f"{c} moves nothing." for c in ("cheekPuff", "jawOpen")}
+    assert not {"cheekPuff", "jawOpen"} & keyed(rig).keys()
+    found = detect_rig(rig.face)
+    assert "cheekPuff, jawOpen move nothing, and are not keyed." in doubts(found, resolved(found)) or (
+        "jawOpen, cheekPuff move nothing, and are not keyed." in doubts(found, resolved(found))
+    )
+
+
+def test_a_key_that_is_turned_off_is_no_key_that_lies(rig: rigs.Spoilt) -> None:
+    rig.face.data.shape_keys.key_blocks["jawOpen"].mute = True
+    assert complaints(rig) == {}
+    assert rig.face.data.shape_keys.key_blocks["jawOpen"].mute
+
+
+def test_a_bone_that_a_constraint_holds_turns_nothing(rig: rigs.Spoilt) -> None:
+    constraint = rig.face.parent.pose.bones["eye.L"].constraints.new("LIMIT_ROTATION")
+    constraint.use_limit_x = constraint.use_limit_y = constraint.use_limit_z = True
+    constraint.owner_space = "LOCAL"
+    said = complaints(rig)
+    assert set(said) == {f"eyeLook{way}Left" for way in ("In", "Out", "Up", "Down")}
+    assert said["eyeLookUpLeft"] == "eyeLookUpLeft moves the lids, and the eye does not turn."
+
+
+def test_a_copied_bone_leads_to_its_control(rig: rigs.Spoilt) -> None:
+    armature = rig.face.parent
+    bpy.context.view_layer.objects.active = armature
+    bpy.ops.object.mode_set(mode="EDIT")
+    for name, new in (("head", "zz_c_head"), ("eye.L", "gaze_l")):
+        bones = armature.data.edit_bones
+        control = bones.new(new)
+        control.head, control.tail, control.roll = bones[name].head, bones[name].tail, bones[name].roll
+        control.parent = bones[name].parent
+    bpy.ops.object.mode_set(mode="OBJECT")
+    for name, new in (("head", "zz_c_head"), ("eye.L", "gaze_l")):
+        constraint = armature.pose.bones[name].constraints.new("COPY_TRANSFORMS")
+        constraint.target, constraint.subtarget = armature, new
+    found = detect_rig(rig.face)
+    assert (found.bones["head"], found.bones["left_eye"]) == ("zz_c_head", "gaze_l")
+    round_ = armature.pose.bones["gaze_l"].constraints.new("COPY_TRANSFORMS")
+    round_.target, round_.subtarget = armature, "eye.L"
+    assert detect_rig(rig.face).bones["left_eye"] == "eye.L", "bones that copy each other lead nowhere"
+    assert {c for c, said in complaints(rig).items() if not c.startswith("eyeLook")} == set()
+
+
+# ------------------------------------------------------------------------------------------------ what is left alone
+
+
+def test_nothing_of_the_animators_is_changed(rig: rigs.Spoilt) -> None:
+    face, armature = rig.face, rig.face.parent
+    scenes.animate_by_hand(face.data.shape_keys, 'key_blocks["jawOpen"].value', {1: 0.0, 10: 1.0})
+    scenes.animate_by_hand(armature, 'pose.bones["head"].location', {1: 0.0, 10: 1.0})
+    armature.pose.bones["head"].rotation_quaternion = (0.9, 0.1, 0.3, 0.2)
+    armature.pose.bones["eye.L"].rotation_mode = "XYZ"
+    armature.pose.bones["eye.L"].rotation_euler = (0.1, 0.2, 0.3)
+    face.data.shape_keys.key_blocks["browDownLeft"].value = 0.4
+    face.data.shape_keys.key_blocks["browDownRight"].mute = True
+    face.modifiers.new("Smooth", "SUBSURF")
+    face.select_set(True)
+    bpy.context.scene.frame_set(6)
+    before = everything(face)
+    assert {verdict.kind for verdict in looked_at(rig).values()} == {"RIGHT"}, "what it shows now says nothing"
+    assert everything(face) == before
+    bpy.context.view_layer.update()
+    assert everything(face) == before
+
+
+def test_nothing_is_changed_when_looking_fails(rig: rigs.Spoilt, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.face.data.shape_keys.key_blocks["browDownLeft"].value = 0.4
+    before, calls = everything(rig.face), []
+
+    def fails(stage: Any) -> None:
+        calls.append(stage)
+        if len(calls) > 5:
+            raise RuntimeError("a driver of a stranger")
+        return read(stage)
+
+    read = measuring.Stage._read
+    monkeypatch.setattr(measuring.Stage, "_read", fails)
+    with pytest.raises(RuntimeError):
+        looked_at(rig)
+    assert everything(rig.face) == before
+
+
+def test_between_two_slices_the_face_is_the_animators(rig: rigs.Spoilt) -> None:
+    rig.face.data.shape_keys.key_blocks["jawOpen"].value = 0.7
+    found, before = detect_rig(rig.face), everything(rig.face)
+    for done in measuring.measuring(bpy.context.scene, found, unverified(found)):
+        assert everything(rig.face) == before
+        assert 0.0 <= done <= 1.0
+
+
+def test_once_measured_asking_costs_nothing(rig: rigs.Spoilt) -> None:
+    looked_at(rig)
+    found, times = detect_rig(rig.face), []
+    mapping = resolved(found)
+    for _ in range(20):
+        start = time.perf_counter()
+        measuring.known(found)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 1e-3
+    assert list(measuring.measuring(bpy.context.scene, found, mapping)) == [], "nothing is left to measure"
+    rig.face.data.shape_keys.key_blocks["jawOpen"].name = "mouthWideOpen"
+    assert measuring.known(detect_rig(rig.face)) is None, "another name is another face"
+
+
+def test_what_was_begun_is_finished(rig: rigs.Spoilt, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, slices = detect_rig(rig.face), []
+    monkeypatch.setattr(measuring.bpy, "app", SimpleNamespace(background=False, timers=bpy.app.timers))
+    measuring.begin(bpy.context.scene, found, unverified(found))
+    bpy.app.timers.unregister(measuring._go_on)
+    for _ in range(3):
+        assert measuring._go_on() is not None
+    moved = measuring.Stage.moved
+    monkeypatch.setattr(measuring.Stage, "moved", lambda stage, pose: (slices.append(pose), moved(stage, pose))[1])
+    assert len(measuring.measure(bpy.context.scene, found, unverified(found)).effects) > len(slices)
+    bpy.data.objects.remove(rig.face)
+    measuring.forget()
+    assert measuring._go_on() is None
+
+
+# ------------------------------------------------------------------------------------------------ where it stands
+
+
+def placed(how: str, rig: rigs.Spoilt) -> None:
+    face, armature = rig.face, rig.face.parent
+    if how == "turned":
+        armature.rotation_euler = (0, 0, np.pi)
+    elif how == "lying":
+        armature.rotation_euler = (np.pi / 2, 0.3, 1.0)
+    elif how == "small":
+        armature.scale = (0.01,) * 3
+    elif how == "huge":
+        armature.scale = (100.0,) * 3
+    elif how == "mirrored":
+        armature.scale = (-1.0, 1.0, 1.0)
+    elif how == "animated":
+        scenes.animate_by_hand(armature, "rotation_euler", {1: 0.0, 50: 6.0}, 2)
+        bpy.context.scene.frame_set(30)
+    elif how == "parented":
+        empty = bpy.data.objects.new("Above", None)
+        bpy.context.scene.collection.objects.link(empty)
+        empty.matrix_world = Matrix.Rotation(1.2, 4, "X") @ Matrix.Scale(3.0, 4)
+        armature.parent = empty
+    bpy.context.view_layer.update()
+    assert face.parent == armature
+
+
+@pytest.mark.parametrize("how", ["turned", "lying", "small", "huge", "mirrored", "animated", "parented"])
+def test_a_character_moves_alike_wherever_it_stands(rig: rigs.Spoilt, how: str) -> None:
+    placed(how, rig)
+    assert detect_rig(rig.face).axes == ((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0))
+    assert complaints(rig) == {}
+
+
+@pytest.mark.parametrize("eyes", [True, False], ids=["eye bones", "no eye bones"])
+@pytest.mark.parametrize("turn", [0, 1, 2, 3])
+@pytest.mark.parametrize("up", [np.eye(3), rigs.Z_UP], ids=["y up", "z up"])
+def test_axes_are_those_of_the_data(scene: bpy.types.Scene, up: np.ndarray, turn: int, eyes: bool) -> None:
+    about = np.array([[0, 0, 1], [0, 1, 0], [-1, 0, 0]])
+    axes = up @ np.linalg.matrix_power(about, turn)
+    rig = rigs.sound(SOURCE, axes=axes)
+    if not eyes:
+        for name in ("eye.L", "eye.R"):
+            rig.face.parent.data.bones[name].name = f"{name}.spare"
+    # Somebody rotated the data and not the object: what the world says is wrong.
+    np.testing.assert_array_equal(np.array(detect_rig(rig.face).axes), axes)
+    called(rig, "eyeBlinkLeft", "eyeBlinkRight")
+    called(rig, "jawOpen", "browInnerUp")
+    np.testing.assert_array_equal(np.array(detect_rig(rig.face).axes), axes)
+
+
+def test_data_that_lies_aslant_is_measured_as_it_lies(scene: bpy.types.Scene) -> None:
+    aslant = np.array(Matrix.Rotation(0.7, 3, "Z")) @ rigs.Z_UP
+    found = np.array(detect_rig(rigs.sound(SOURCE, axes=aslant).face).axes)
+    np.testing.assert_allclose(found[:, 0], aslant[:, 0], atol=0.02)
+    assert (found * aslant).sum(0).min() > 0.9
+
+
+# ------------------------------------------------------------------------------------------------ strange rigs
+
+
+def _without_bones(rig: rigs.Spoilt) -> None:
+    rig.face.modifiers.clear()
+    rig.face.parent = None
+
+
+def _mirror_modifier(rig: rigs.Spoilt) -> None:
+    rig.face.modifiers.new("Decimate", "DECIMATE").ratio = 0.5
+    rig.face.modifiers.new("Mirror", "MIRROR").use_axis = (False, False, True)
+
+
+def _hidden(rig: rigs.Spoilt) -> None:
+    rig.face.hide_set(True)
+
+
+def _cycle(rig: rigs.Spoilt) -> None:
+    bones = rig.face.parent.pose.bones
+    for one, other in (("eye.L", "eye.R"), ("eye.R", "eye.L")):
+        constraint = bones[one].constraints.new("COPY_ROTATION")
+        constraint.target, constraint.subtarget = rig.face.parent, other
+
+
+def _raising_driver(rig: rigs.Spoilt) -> None:
+    rig.face.data.shape_keys.key_blocks["jawOpen"].driver_add("value").driver.expression = "1 / 0"
+
+
+def _edited(rig: rigs.Spoilt) -> None:
+    bpy.context.view_layer.objects.active = rig.face
+    bpy.ops.object.mode_set(mode="EDIT")
+
+
+def _posed(rig: rigs.Spoilt) -> None:
+    bpy.context.view_layer.objects.active = rig.face.parent
+    bpy.ops.object.mode_set(mode="POSE")
+
+
+@pytest.mark.parametrize("how", [_without_bones, _mirror_modifier, _hidden, _cycle, _raising_driver, _edited, _posed])
+def test_strange_rigs_are_looked_at_without_an_error(rig: rigs.Spoilt, how: Callable[[rigs.Spoilt], None]) -> None:
+    how(rig)
+    found = detect_rig(rig.face)
+    measured = measuring.measure(bpy.context.scene, found, unverified(found))
+    if how in (_hidden, _edited):
+        assert rig.face.name in measured.problem
+        assert measured.problem in doubts(found, resolved(found)), "and nobody learns it by chance"
+        assert len(resolved(found).driving()) == 54, "names are believed where nobody can look"
+    else:
+        assert measured.problem == ""
+        assert "mouthSmileLeft" in resolved(found).driving()
+    if how is _edited:
+        bpy.ops.object.mode_set(mode="OBJECT")
+
+
+def test_keys_of_a_mapping_that_are_gone_are_named(rig: rigs.Spoilt) -> None:
+    blender_cteg.register()
+    try:
+        found = detect_rig(rig.face)
+        cast.store_mapping(bpy.context.scene, found, resolved(found))
+        for block in rig.face.data.shape_keys.key_blocks[1:]:
+            block.name = f"Head_GEO__{block.name}"
+        found = detect_rig(rig.face)
+        mapping = resolved(found)
+        assert any("which it does not have" in said for said in doubts(found, mapping))
+        assert set(lacking(found, mapping, [scenes.arkit_clip()])) >= {"jawOpen", "mouthSmileLeft", "browInnerUp"}
+    finally:
+        blender_cteg.unregister()
+
+
+# ------------------------------------------------------------------------------------------------ teeth, test drive
+
+
+def test_a_jaw_bone_that_carries_the_teeth_opens_with_the_key(rig: rigs.Spoilt) -> None:
+    face, armature = rig.face, rig.face.parent
+    bpy.context.view_layer.objects.active = armature
+    bpy.ops.object.mode_set(mode="EDIT")
+    jaw = armature.data.edit_bones.new("jaw")
+    jaw.head, jaw.tail = (0, 0.05, -0.03), (0, -0.01, -0.1)
+    jaw.parent = armature.data.edit_bones["head"]
+    bpy.ops.object.mode_set(mode="OBJECT")
+    teeth = bpy.data.objects.new("Teeth", bpy.data.meshes.new("Teeth"))
+    places = [(0.01 * x, -0.003 * z, -0.07 - 0.004 * y) for x in (-2, -1, 0, 1, 2) for y in (0, 1) for z in (0, 1)]
+    teeth.data.from_pydata(places, [], [(i, i + 1, i + 3, i + 2) for i in range(0, 16, 2)])
+    bpy.context.scene.collection.objects.link(teeth)
+    scenes.skin(teeth, armature)
+    teeth.vertex_groups.new(name="jaw").add(range(len(places)), 1.0, "REPLACE")
+    assert "jaw" not in resolved(detect_rig(face)).bones
+    assert complaints(rig) == {}
+    found = detect_rig(face)
+    turn = resolved(found).bones["jaw"]["jawOpen"]
+    assert 0.1 < turn[0] < 0.7
+    assert turn[1:] == (0.0, 0.0)
+    performance = resolved(found).apply(scenes.arkit_clip())
+    assert {bone.name for bone, *_ in bone_channels(found, performance)} >= {"jaw", "head"}
+
+
+def test_the_test_drive_lists_and_mends(rig: rigs.Spoilt) -> None:
+    blender_cteg.register()
+    try:
+        called(rig, "mouthSmileLeft", "mouthSmileRight")
+        rigs._changed(rig, "browDownLeft", -1.0)
+        rigs._changed(rig, "cheekPuff", 0.0)
+        bpy.context.scene.cteg.target = rig.face
+        before = everything(rig.face)
+        assert bpy.ops.cteg.test_drive() == {"FINISHED"}
+        assert everything(rig.face) == before
+        rows = {row.channel: row for row in cast.refresh(bpy.context.scene).rows}
+        wrong = {"mouthSmileLeft", "mouthSmileRight", "browDownLeft", "cheekPuff"}
+        assert {channel for channel, row in rows.items() if row.doubt} == wrong
+        assert rows["jawOpen"].reach == pytest.approx(30.0, abs=5.0), "millimetres"
+        assert bpy.ops.cteg.mapping_mend() == {"FINISHED"}
+        targets = keyed(rig)
+        assert targets["mouthSmileLeft"] == ["mouthSmileRight"]
+        assert targets["mouthSmileRight"] == ["mouthSmileLeft"]
+        assert "cheekPuff" not in targets, "nothing on this face puffs its cheeks"
+        assert resolved(detect_rig(rig.face)).shape_keys["browDownLeft"] == {"browDownLeft": -1.0}
+        bpy.ops.cteg.mapping_trust(channel="cheekPuff")
+        assert keyed(rig)["cheekPuff"] == ["cheekPuff"]
+        assert {row.channel for row in cast.refresh(bpy.context.scene).rows if row.doubt} == {"cheekPuff"}
+    finally:
+        blender_cteg.unregister()
+
+
+# ------------------------------------------------------------------------------------------------ a real face
+
+
+def test_icts_own_shapes_are_recognised(scene: bpy.types.Scene) -> None:
+    path = ict.ict_file()
+    if path is None:
+        pytest.skip("ICT FaceKit is not here")
+    measuring.forget()
+    rig = rigs.sound(rigs.ict_source(path))
+    assert complaints(rig) == {}
+    called(rig, "mouthDimpleLeft", "mouthSmileLeft")
+    assert set(complaints(rig)) == {"mouthDimpleLeft", "mouthSmileLeft"}
