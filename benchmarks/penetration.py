@@ -43,7 +43,7 @@ class Meter:
         self.subject = subject
         mesh = subject.face.data
         names = [material.name.rpartition(" ")[2] for material in mesh.materials]
-        self._polygons = {name: [] for name in names}
+        self._polygons: dict[str, list[tuple[int, ...]]] = {name: [] for name in names}
         for polygon in mesh.polygons:
             self._polygons[names[polygon.material_index]].append(tuple(polygon.vertices))
         self._teeth, lips = self._of("Teeth"), self._of("Lips")
