@@ -42,8 +42,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from generator import PERFORMS
-
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 #: Written first: this environment is ours, so it may be repaired or replaced.
@@ -528,6 +526,8 @@ def blender_ext() -> Path:
 
 def stage_extension(stage: Path) -> None:
     """Lay out the extension as it is installed: flat, `generator/` beside the Blender side, dates all the same."""
+    from generator import PERFORMS  # here, because a set-up needs nothing but this script and pyproject.toml
+
     skip = shutil.ignore_patterns("__pycache__", ".*")
     shutil.copytree(ROOT / "blender_cteg", stage, ignore=skip)
     for room in PERFORMS:
