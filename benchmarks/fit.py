@@ -20,9 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.faces import Head, Ict, read_head
+from blender_cteg.character.axes import rotation_matrix
 from blender_cteg.character.detection.naming import ARKIT_CHANNELS
 from blender_cteg.character.fitting.actions import SOURCES, action_displacements
-from blender_cteg.character.fitting.fit import FaceGeometry, face_points, fit_mapping, rotation_matrix
+from blender_cteg.character.fitting.fit import FaceGeometry, face_points, fit_mapping
 from blender_cteg.character.mapping import Performance
 from blender_cteg.clip import Clip
 

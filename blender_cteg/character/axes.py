@@ -102,3 +102,14 @@ def _snapped(vector: Floats) -> Floats | None:
     axis = np.zeros(3)
     axis[index] = np.sign(vector[index])
     return axis
+
+
+def rotation_matrix(vector: Floats) -> Floats:
+    """The 3x3 matrix of a rotation vector (Rodrigues' formula)."""
+    angle = float(np.linalg.norm(vector))
+    if angle < 1e-12:
+        return np.eye(3)
+    x, y, z = vector / angle
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    result: Floats = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
+    return result

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from ..sentences import told
 from ..shared import ARKIT_GROUPS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS, SPACES
 from .effects import Verdict, sentence
-from .fitting.fit import EYE_DISTANCE_MM
+from .fitting import EYE_DISTANCE_MM
 from .mapping import Mapping
 from .mapping_edits import Target, accepted, targets_of
 from .match import SURE, Candidate, candidates, suggestion

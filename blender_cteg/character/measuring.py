@@ -25,13 +25,13 @@ from ..clip import Clip
 from ..performance.controls import bone_channels
 from ..sentences import told
 from ..shared import ARKIT55
+from .axes import rotation_matrix
 from .detection.character import armature_of, belongs
 from .detection.eyes import vertices_of
 from .detection.naming import is_modelling
 from .direct import EYE_TURNS, JAW_TURNS
 from .effects import STILL, Effect, Verdict, verdicts
-from .fitting.actions import template
-from .fitting.fit import eye_distance, rotation_matrix
+from .fitting.actions import eye_distance, template
 from .fitting.surface import Points, find_points, islands
 from .mapping import Mapping as FaceMapping
 from .mapping_edits import Target, targets_of
@@ -444,7 +444,9 @@ class Face:
         try:
             eyes, part = self._eyes()
             if eyes is not None:
-                self.unit = float(np.linalg.norm(eyes[0] - eyes[1])) / _EYES_APART
+                self.unit = float(np.linalg.norm(eyes[0] - eyes[1])) / float(
+                    np.linalg.norm(np.subtract(*template().eyes))
+                )
                 self._balls = self._eyeballs(eyes, part)
                 balls = np.concatenate(list(self._balls.values())) if self._balls else np.empty(0, np.intp)
                 motion = self._motion.copy()
@@ -562,7 +564,6 @@ class Face:
         return round(min(1.5, max(0.0, float(by_key[8, 1]) / drop)) * full_turn, 3) if drop < 0 else 0.0
 
 
-_EYES_APART: Final = float(np.linalg.norm(template().eyes[0] - template().eyes[1]))
 #: From the middle of what closes an eye to its centre, in eye distances.
 _FROM_LIDS: Final = (0.0, -0.04, -0.15)
 

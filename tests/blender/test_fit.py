@@ -7,6 +7,7 @@ import bpy
 import numpy as np
 import pytest
 
+from blender_cteg.character.axes import rotation_matrix
 from blender_cteg.character.choose import mapping_for, resolved
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.fitting.actions import SOURCES, action_displacements
@@ -16,7 +17,6 @@ from blender_cteg.character.fitting.fit import (
     fit_mapping,
     flame_landmarks,
     residual_percent,
-    rotation_matrix,
 )
 from blender_cteg.character.fitting.fitted import FIT_PROPERTY, fit_lines, fit_summary, refit, residual_table
 from blender_cteg.character.geometry import LANDMARKS_PROPERTY, face_geometry

@@ -7,3 +7,5 @@ from typing import Final
 
 #: Vertices of the FLAME topology, in every release.
 FLAME_VERTICES: Final = 5023
+#: Residuals are reported for a face whose eye centres are this far apart (a human mean), whatever the mesh's unit.
+EYE_DISTANCE_MM: Final = 63.0

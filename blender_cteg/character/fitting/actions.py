@@ -25,6 +25,8 @@ SOURCES: Final[tuple[Source, ...]] = ("makehuman", "ict")
 #: Made by benchmarks/face_points.py.
 _FILE: Final = Path(__file__).parents[1] / "data" / "face_points.npz"
 LANDMARKS: Final = 68
+#: Those around the eyes.
+RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
 
 
 @dataclass(frozen=True)
@@ -60,3 +62,8 @@ def action_displacements(source: Source = "ict") -> MappingABC[str, Floats]:
         values = table[source].astype(np.float64) * 1e-4
         channels = table["channels"].tolist()
     return MappingProxyType({c: v for c, v in zip(channels, values, strict=True) if v.any()})
+
+
+def eye_distance(places: Floats) -> float:
+    """The distance between the eye centres of ``places``, shape (P, 3), whose first 68 are the landmarks."""
+    return float(np.linalg.norm(places[LEFT_EYE].mean(0) - places[RIGHT_EYE].mean(0)))

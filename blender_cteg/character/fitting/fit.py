@@ -19,24 +19,23 @@ import numpy.typing as npt
 
 from ...sentences import Told, told
 from ...shared import HEAD_CHANNELS
+from ..axes import rotation_matrix
 from ..detection.naming import load_table
 from ..direct import EYE_TURNS, Vector, X, Y, Z
 from ..mapping import Mapping
-from .actions import LANDMARKS, Source, action_displacements, template
+from .actions import LANDMARKS, Source, action_displacements, eye_distance, template
 from .surface import Points, at_vertices, find_points
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
 
-#: Residuals are reported for a face whose eye centres are this far apart (a human mean), whatever the mesh's unit.
-EYE_DISTANCE_MM: Final = 63.0
 #: The ridge as a prior: how far a landmark may be off between two faces, in eye distances ...
 LANDMARK_NOISE: Final = 0.02
 #: ... and the standard deviation of a coefficient (FLAME scales its expression basis to 1).
 COEFFICIENT_STD: Final = 1.5
 #: The face contour slides over the skin between topologies, so it counts for less.
 CONTOUR_WEIGHT: Final = 0.3
-_CONTOUR, _RIGHT_EYE, _LEFT_EYE = slice(0, 17), slice(36, 42), slice(42, 48)
+_CONTOUR = slice(0, 17)
 #: Coefficients below this are left out of the mapping: they move nothing one could see.
 _SMALLEST: Final = 1e-3
 
@@ -111,11 +110,6 @@ def face_points(face: FaceGeometry) -> Points:
         raise NoPoints("has no landmarks and no eye bones to find them by", advice)
     advice = told("List the vertices of its 68 landmarks in the mesh's custom property 'cteg_landmarks'")
     raise NoPoints("has a skin on which no face was found around its eye bones", advice)
-
-
-def eye_distance(places: Floats) -> float:
-    """The distance between the eye centres of ``places``, shape (P, 3), whose first 68 are the landmarks."""
-    return float(np.linalg.norm(places[_LEFT_EYE].mean(0) - places[_RIGHT_EYE].mean(0)))
 
 
 def fit_mapping(
@@ -270,14 +264,3 @@ class Jaw:
             )
             turn = turn + np.linalg.lstsq(slope, ((displacement - here) * root).ravel(), rcond=None)[0]
         return turn
-
-
-def rotation_matrix(vector: Floats) -> Floats:
-    """The 3x3 matrix of a rotation vector (Rodrigues' formula)."""
-    angle = float(np.linalg.norm(vector))
-    if angle < 1e-12:
-        return np.eye(3)
-    x, y, z = vector / angle
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    result: Floats = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
-    return result
