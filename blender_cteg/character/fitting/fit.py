@@ -23,6 +23,7 @@ from ..axes import rotation_matrix
 from ..detection.naming import load_table
 from ..direct import EYE_TURNS, Vector, X, Y, Z
 from ..mapping import Mapping
+from . import EYE_DISTANCE_MM
 from .actions import LANDMARKS, Source, action_displacements, eye_distance, template
 from .surface import Points, at_vertices, find_points
 
