@@ -17,11 +17,11 @@ Engine = Literal["BLENDER_WORKBENCH", "CYCLES"]
 
 #: Workbench's studio lights for a portrait: direction, diffuse colour, specular colour, smoothness.
 _STUDIO: Final = (
-    ((-0.55, 0.45, 0.70), (2.1, 1.9, 1.72), (0.20, 0.19, 0.18), 0.25),
-    ((0.75, 0.05, 0.66), (0.60, 0.68, 0.82), (0.04, 0.04, 0.05), 0.40),
-    ((0.75, 0.40, -0.52), (1.6, 1.75, 2.0), (0.25, 0.26, 0.30), 0.10),
+    ((-0.55, 0.45, 0.70), (0.95, 0.87, 0.80), (0.14, 0.13, 0.12), 0.25),
+    ((0.75, 0.05, 0.66), (0.24, 0.28, 0.36), (0.03, 0.03, 0.04), 0.40),
+    ((0.75, 0.40, -0.52), (0.75, 0.82, 0.95), (0.18, 0.19, 0.22), 0.10),
 )
-_AMBIENT: Final = (0.22, 0.22, 0.25)
+_AMBIENT: Final = (0.10, 0.10, 0.12)
 #: Renders one small picture with Workbench; run in a process of its own, because a missing EGL can end it.
 _PROBE: Final = """
 import sys, bpy
@@ -77,7 +77,7 @@ def _light_workbench(scene: bpy.types.Scene) -> None:
     """A portrait light for Workbench, which ignores the scene's lamps."""
     scene.view_settings.view_transform = "Standard"
     scene.view_settings.look = "None"
-    scene.view_settings.exposure = 0.35
+    scene.view_settings.exposure = 0.0
     scene.display.render_aa = "8"
     shading = scene.display.shading
     shading.light = "STUDIO"
