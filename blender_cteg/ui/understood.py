@@ -90,7 +90,8 @@ def understanding(segment: Segment) -> str:
     if segment.emotion_to:
         played += f" → {label(segment.emotion_to)}"
     if segment.source == "words":
-        share = segment.alternatives.get(segment.emotion)
+        # Shares are of one emotion for all the words; where they move on, neither of the two has one.
+        share = None if segment.emotion_to else segment.alternatives.get(segment.emotion)
         share_of = "" if share is None else f" {share:.0%}"
         played = told("{emotion}, from words", emotion=played + share_of)
     written = (segment.direction or "").strip("()[] ")

@@ -16,6 +16,7 @@ import blender_cteg
 from benchmarks import redraw
 from blender_cteg import preferences, registration
 from blender_cteg.operators import perform
+from blender_cteg.segments import Segment
 from blender_cteg.ui import fields, guide, panels
 from blender_cteg.worker import session
 from blender_cteg.worker.protocol import Done
@@ -150,3 +151,13 @@ def test_rows_of_lists_have_tooltips(scene: bpy.types.Scene) -> None:
     assert places[12].channel_tip.startswith(row.channel) and " moves " in places[12].channel_tip
     assert places[3].line_tip == places[3].take_tip == ""
     assert fields.CTEG_Place.bl_rna.properties["line_tip"] is not None
+
+
+def test_a_share_of_the_words_is_said_of_one_emotion_and_not_of_a_movement() -> None:
+    from blender_cteg.ui.understood import understanding
+
+    words = {"sadness": 0.58, "joy": 0.08}
+    one = Segment("I lost it.", "sadness", source="words", alternatives=words)
+    assert understanding(one) == "Sadness 58%, from words"
+    moving = Segment("I found it! It is broken.", "joy", emotion_to="sadness", source="words", alternatives=words)
+    assert understanding(moving) == "Joy → Sadness, from words"
