@@ -45,9 +45,11 @@ Pose = tuple[tuple[Target, ...], float]
 #: Seconds that a slice takes, about, and between two of them.
 _SLICE: Final = 0.03
 _PAUSE: Final = 0.02
-#: Modifiers that make many vertices of few, or take their time, and say nothing about what moves.
+#: Modifiers that make other vertices of a mesh's own, as many as the pose has it, or take their time. They say nothing
+#: about what moves.
 _LEFT_OUT: Final = frozenset(
-    {"SUBSURF", "MULTIRES", "CLOTH", "SOFT_BODY", "DYNAMIC_PAINT", "OCEAN", "REMESH", "DECIMATE"}
+    "SUBSURF MULTIRES CLOTH SOFT_BODY DYNAMIC_PAINT OCEAN REMESH DECIMATE WELD BEVEL TRIANGULATE WEIGHTED_NORMAL ARRAY "
+    "EDGE_SPLIT SOLIDIFY WIREFRAME SKIN BOOLEAN BUILD EXPLODE PARTICLE_SYSTEM".split()
 )
 #: Radians, and strength of what is no angle.
 _HEAD_ANGLE: Final = 0.3
@@ -231,10 +233,14 @@ def _measured(stage: Stage, measured: Measured, wanted: list[Pose]) -> Iterator[
 
 @dataclass(frozen=True)
 class _Moved:
-    """Which vertices of the character a pose moves, and by how much: shape (M,), and (M, 3) in FLAME axes."""
+    """Which vertices of the character a pose moves, and by how much: shape (M,), and (M, 3) in FLAME axes.
+
+    Not ``compared``: there were more or fewer vertices than at rest, so nobody can tell.
+    """
 
     vertices: Ints
     by: npt.NDArray[np.float32]
+    compared: bool = True
 
 
 class Stage:
@@ -281,6 +287,8 @@ class Stage:
                 for modifier in obj.modifiers:
                     if modifier.type in _LEFT_OUT:
                         _set(undo, modifier, "show_viewport", False)
+                    elif modifier.type == "MIRROR":  # what meets in the middle depends on the pose
+                        _set(undo, modifier, "use_mirror_merge", False)
             names = set(self.rig.keys)
             for key, _ in self.rig.keyed_meshes:
                 for block in key.key_blocks:
@@ -306,7 +314,7 @@ class Stage:
             self.view_layer.update()
             now = self._read()
         if len(now) != len(self.rest):
-            return _Moved(np.empty(0, np.intp), np.empty((0, 3), np.float32))
+            return _Moved(np.empty(0, np.intp), np.empty((0, 3), np.float32), compared=False)
         by = now - self.rest
         vertices: Ints = np.flatnonzero(np.einsum("vi,vi->v", by, by) > self._still**2)
         return _Moved(vertices, by[vertices])
@@ -405,10 +413,14 @@ class Face:
         with stage.at_rest():
             stage.view_layer.update()
             self._triangles, begin = stage.triangles()
+        # Where a modifier makes other vertices, groups do not say whose they are.
+        own = [
+            (obj, at)
+            for obj, at, count in zip(stage.meshes, begin, np.diff(begin), strict=False)
+            if count == len(obj.data.vertices)
+        ]
         self._owned = {  # reads vertex groups, so it is done here and not beside Blender
-            role: np.concatenate(
-                [vertices_of(obj, stage.rig, role) + at for obj, at in zip(stage.meshes, begin, strict=False)]
-            )
+            role: np.concatenate([np.empty(0, np.intp), *(vertices_of(obj, stage.rig, role) + at for obj, at in own)])
             for role in EYE_TURNS
             if role in stage.rig.bones
         }
@@ -523,6 +535,8 @@ class Face:
 
     def effect(self, moved: _Moved) -> Effect:
         """What these displacements are, in eye distances."""
+        if not moved.compared:
+            return Effect(float("nan"))
         if not len(moved.vertices):
             none = np.zeros((self._points.size, 3)) if self._points is not None else None
             return Effect(0.0, none, {role: np.zeros(3) for role in self._balls})

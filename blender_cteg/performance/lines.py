@@ -369,7 +369,11 @@ class _Change:
             written.setdefault(line.span, set()).add(line.id)
         groups = groups_of(lines.values())
         ids = {span: {line.id for line in group} for span, group in groups.items()}
-        stale = {span for span in there if written.get(span) != ids.get(span) or touched & written.get(span, set())}
+        # Keys of a line that cannot be read stay as they are: nobody could write them again.
+        unread = {line.span for line in self.lines.values() if not line.takes and changed.get(line.id, line)}
+        stale = {
+            span for span in there - unread if written.get(span) != ids.get(span) or touched & written.get(span, set())
+        }
         if len(stale) > _MANY:  # sooner done with whole curves
             for patch in self._patches.values():
                 patch.few = np.inf
@@ -429,17 +433,15 @@ class _Change:
                 if changed and _is_met(patch, span):
                     continue  # lines were dragged onto each other: nobody can tell their keys apart
                 ids = [name for name, line in self.lines.items() if line.span == span and name in lines]
-                for name in ids if changed else ():
+                deltas = {name: self._deltas(name, ids, changed) for name in ids} if changed else {}
+                # Where lines overlap, an edit is of those in which it lies.
+                own_edit = [name for name, delta in deltas.items() if any(d.any() for d in delta.values())]
+                for name in own_edit or deltas:
                     if name in discard:
                         continue
-                    line = self.lines[name]
-                    frames = np.arange(round(line.start), round(line.end) + 1, dtype=np.float64)
-                    later = [start for other in ids if (start := self.lines[other].start) > line.start]
-                    here = frames < min(later, default=np.inf)
                     into = own.get(name, ALL_TAKES)
                     kept = self._edit(name, into)
-                    for (handle, path, index), edit in changed.items():
-                        delta = np.where(here, edit.delta(frames), 0.0).astype(np.float32)
+                    for (handle, path, index), delta in deltas[name].items():
                         address = names.get(handle, "face"), path, index
                         old = kept.get(address)
                         kept[address] = delta if old is None else delta + resampled(old, len(delta))
@@ -448,6 +450,16 @@ class _Change:
                         sentence = "What was changed by hand in “{text}” is kept as a layer over its takes."
                         self._said.append(told(sentence, text=lines[name].text))
                     lines[name] = replace(lines[name], edited=False, layer=lines[name].layer or into == ALL_TAKES)
+
+    def _deltas(self, name: str, ids: Sequence[str], changed: Mapping[Any, Any]) -> dict[Any, npt.NDArray[np.float32]]:
+        """What was changed by hand in a line, frame by frame, up to the line after it of those in one span."""
+        line = self.lines[name]
+        frames = np.arange(round(line.start), round(line.end) + 1, dtype=np.float64)
+        later = [start for other in ids if (start := self.lines[other].start) > line.start]
+        here = frames < min(later, default=np.inf)
+        return {
+            address: np.where(here, edit.delta(frames), 0.0).astype(np.float32) for address, edit in changed.items()
+        }
 
     def _edit(self, line: str, take: str) -> dict[Address, npt.NDArray[np.float32]]:
         """What is kept of hand edits, changed now or before."""

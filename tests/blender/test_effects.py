@@ -80,6 +80,25 @@ def test_a_sound_face_gives_no_reason_to_complain(rig: rigs.Spoilt) -> None:
     assert found["jawOpen"].reach == pytest.approx(2.9 / 6.0, abs=0.08), "in distances between the eyes"
 
 
+@pytest.mark.parametrize("kind", ["WELD", "MIRROR", "BEVEL", "NODES"])
+def test_a_modifier_that_merges_as_the_pose_has_it_is_no_reason_to_complain(rig: rigs.Spoilt, kind: str) -> None:
+    modifier = rig.face.modifiers.new("M", kind)
+    if kind == "WELD":
+        modifier.merge_threshold = 0.02 * max(rig.face.dimensions)
+    if kind == "NODES":  # nobody can leave these out: what cannot be compared is believed
+        group = bpy.data.node_groups.new("Merge", "GeometryNodeTree")
+        for side in ("INPUT", "OUTPUT"):
+            group.interface.new_socket("Geometry", in_out=side, socket_type="NodeSocketGeometry")
+        first, merge, last = (
+            group.nodes.new(name) for name in ("NodeGroupInput", "GeometryNodeMergeByDistance", "NodeGroupOutput")
+        )
+        merge.inputs["Distance"].default_value = 0.02 * max(rig.face.dimensions)
+        group.links.new(first.outputs[0], merge.inputs[0])
+        group.links.new(merge.outputs[0], last.inputs[0])
+        modifier.node_group = group
+    assert not [c for c, verdict in looked_at(rig).items() if verdict.kind == "STILL"]
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

@@ -307,6 +307,17 @@ def test_a_hand_edit_stays_as_a_layer_or_becomes_a_take(scene: bpy.types.Scene) 
     np.testing.assert_allclose(key_values(scene, face, "noseSneerLeft", range(100, 131)), plain, atol=0.012)
 
 
+def test_a_hand_edit_is_of_the_line_in_which_it_lies(scene: bpy.types.Scene) -> None:
+    face = character()
+    first = add(scene, face, takes=2)
+    second = add(scene, face, takes=2, start=int(first.end) - 4)
+    edit(face, "noseSneerLeft", 0.3)
+    lines = lines_for(scene, face)
+    lines.show(first.id, 1)
+    assert sum("by hand" in sentence for sentence in lines.said) == 1
+    assert {line.id: line.layer for line in lines_of(detect_rig(face))} == {first.id: True, second.id: False}
+
+
 def test_takes_that_go_on_from_a_frame_keep_the_edit_until_there(scene: bpy.types.Scene) -> None:
     face = character()
     line = add(scene, face)

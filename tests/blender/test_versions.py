@@ -113,8 +113,10 @@ def test_what_a_newer_cteg_stored_in_a_scene_is_named_and_stays(face: bpy.types.
     assert (line.text, line.takes, line.start) == ("", (), 20)
     (said,) = damaged_lines(rig)
     assert "newer CTEG" in said and action.name in said
+    before = played(bpy.context.scene, face, range(20, 51))
     Lines(bpy.context.scene, rig).rewrite()
     assert json.loads(action[LINES_PROPERTY][name]["record"]) == record
+    np.testing.assert_array_equal(played(bpy.context.scene, face, range(20, 51)), before)  # its keys as well
     action[GROUP]["version"] = CURRENT["spans"] + 1
     with pytest.raises(LineError, match="Update the extension"):
         Lines(bpy.context.scene, rig).rewrite()

@@ -17,11 +17,11 @@ Engine = Literal["BLENDER_WORKBENCH", "CYCLES"]
 
 #: Workbench's studio lights for a portrait: direction, diffuse colour, specular colour, smoothness.
 _STUDIO: Final = (
-    ((-0.55, 0.45, 0.70), (0.95, 0.87, 0.80), (0.14, 0.13, 0.12), 0.25),
-    ((0.75, 0.05, 0.66), (0.24, 0.28, 0.36), (0.03, 0.03, 0.04), 0.40),
+    ((-0.70, 0.50, 0.50), (1.05, 0.96, 0.86), (0.20, 0.19, 0.18), 0.15),
+    ((0.75, 0.05, 0.66), (0.13, 0.16, 0.22), (0.03, 0.03, 0.04), 0.40),
     ((0.75, 0.40, -0.52), (0.75, 0.82, 0.95), (0.18, 0.19, 0.22), 0.10),
 )
-_AMBIENT: Final = (0.10, 0.10, 0.12)
+_AMBIENT: Final = (0.07, 0.07, 0.09)
 #: Renders one small picture with Workbench; run in a process of its own, because a missing EGL can end it.
 _PROBE: Final = """
 import sys, bpy
