@@ -243,7 +243,7 @@ def linked_scene(scene: bpy.types.Scene, tmp_path: Path) -> Iterator[bpy.types.S
         pytest.skip("this Blender has no window")
     other = bpy.data.scenes.new("Other")
     path = tmp_path / "other.blend"
-    bpy.data.libraries.write(str(path), {other})
+    bpy.ops.wm.save_as_mainfile(filepath=str(path), copy=True)  # writing a scene alone crashes Blender 5.2.3
     bpy.data.scenes.remove(other)
     with bpy.data.libraries.load(str(path), link=True) as (_, into):
         into.scenes = ["Other"]
