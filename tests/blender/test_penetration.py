@@ -57,6 +57,20 @@ def test_an_open_jaw_and_a_blink_press_nothing_in(meter: penetration.Meter) -> N
     assert found["teeth"] == 0.0 and found["lids"] <= penetration.ALLOWED and found["lips"] <= penetration.ALLOWED
 
 
+def test_lids_go_around_the_eyeball_on_their_way(meter: penetration.Meter) -> None:
+    blink, wide = (channel_pose(f"eye{what}Left") + channel_pose(f"eye{what}Right") for what in ("Blink", "Wide"))
+    ways = np.stack([share * blink + more * wide for share in (0.25, 0.5, 0.75) for more in (0.0, 0.7)])
+    assert max(found["lids"] for found in penetration.frames(meter, ways)) <= penetration.ALLOWED
+    keys = meter.subject.face.data.shape_keys.key_blocks
+    halves = [key for key in keys if key.name in ("Fix_eyeBlinkLeft_eyeBlinkLeft", "Fix_eyeBlinkRight_eyeBlinkRight")]
+    assert len(halves) == 2
+    for key in halves:
+        key.mute = True
+    assert max(found["lids"] for found in penetration.frames(meter, ways)) > 2 * penetration.ALLOWED
+    for key in halves:
+        key.mute = False
+
+
 def test_a_turned_head_is_measured_upright(meter: penetration.Meter) -> None:
     (found,) = penetration.frames(meter, 0.5 * channel_pose("headYaw")[None])
     assert max(found.values()) < 0.1

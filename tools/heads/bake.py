@@ -63,7 +63,8 @@ def bake(source: Path | None, out: Path, progress: Progress | None = None) -> Pa
         row at the bottom;
         for the mapping ``arkit_channels`` (52,), ``arkit_to_exp`` (52, 50), ``arkit_to_jaw``, ``arkit_to_left_eye``,
         ``arkit_to_right_eye`` (52, 3), ``residual_mm`` (the largest vertex error) and ``residual_percent`` (52,), and
-        ``corrective_pairs`` (P, 2) actions and ``correctives`` (P, V, 3) float16, what is added where both are at 1;
+        ``corrective_pairs`` (P, 2) actions and ``correctives`` (P, V, 3) float16, what is added where both are at 1 (of
+        one with itself: where it is half-way);
         ``arkit_deltas`` (52, V, 3) float16, the displacement each action should have; and ``schema_version``.
 
     Raises:

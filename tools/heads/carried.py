@@ -16,7 +16,7 @@ import numpy.typing as npt
 from blender_cteg.shared import ARKIT_CHANNELS
 
 from . import expressions, folds, parts
-from .correctives import correctives
+from .correctives import correctives, keep_off
 from .expressions import Rigid
 from .geometry import Floats, Geometry, Ints
 from .source import BaseMesh
@@ -48,8 +48,6 @@ _SHUT: Final = (
     "cheekSquint",
     "cheekPuff",
 )
-#: The cornea stands out from the eyeball by this part of its radius; lids keep off it.
-_CORNEA: Final = 0.036
 
 
 def mirrored(name: str) -> str:
@@ -146,7 +144,7 @@ def dress(head: Geometry, mesh: BaseMesh, eyes: list[parts.Eye], rigid: Rigid, c
         columns[part, ARKIT_CHANNELS.index("tongueOut")] = out
     for part in (teeth, tongue):
         columns[part, ARKIT_CHANNELS.index("jawForward")] += carried.jaw["jawForward"][0] * eye_distance(eyes)
-    columns = np.concatenate([columns, correctives(columns, head.masks[:, parts.EYE_RING])], axis=1)
+    columns = np.concatenate([columns, correctives(columns, head.masks[:, parts.EYE_RING], head.rest, eyes)], axis=1)
     return replace(head, deltas=columns.reshape(head.size, -1), weights=weights)
 
 
@@ -163,19 +161,6 @@ def meeting(head: Geometry, columns: Floats, eye: parts.Eye, points: Floats) -> 
     gap = head.rest[upper, 1] - head.rest[other, 1] + _OVERLAP
     needed = gap / (blink[other, 1] - blink[upper, 1])
     result: Floats = np.interp(points[:, 0], head.rest[upper, 0], needed)[:, None]
-    return result
-
-
-def keep_off(points: Floats, deltas: Floats, eyes: list[parts.Eye]) -> Floats:
-    """``deltas`` (52, n, 3) of skin ``points`` (n, 3) that press none of them into an eyeball."""
-    result = deltas.copy()
-    for eye in eyes:
-        near = np.flatnonzero(np.linalg.norm(points - eye.centre, axis=1) < 1.8 * eye.radius)
-        arm = points[near] - eye.centre
-        least = np.minimum(np.linalg.norm(arm, axis=1), eye.radius * (1 + _CORNEA) + 0.003)[:, None]
-        moved = arm + deltas[:, near]
-        length = np.linalg.norm(moved, axis=2, keepdims=True)
-        result[:, near] = moved * (np.maximum(length, least) / length) - arm
     return result
 
 

@@ -207,7 +207,8 @@ def _add_shape_keys(face: bpy.types.Object, head: dict[str, np.ndarray]) -> None
     for pair, fix in zip(head["corrective_pairs"].tolist(), head["correctives"], strict=True):
         key = add_key(face, f"Fix_{pair[0]}_{pair[1]}", points + fix.astype(np.float32))
         driver = key.driver_add("value").driver
-        driver.expression = " * ".join(_strengths(driver, face, head, pair))
+        one, other = _strengths(driver, face, head, pair)
+        driver.expression = f"4 * {one} * (1 - {other})" if pair[0] == pair[1] else f"{one} * {other}"
     face.active_shape_key_index = 0
 
 
