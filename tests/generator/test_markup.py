@@ -144,7 +144,6 @@ KEPT = (
     "The ratio was 3:1.",
     "(Thanks.) You are welcome.",
     "Mission accomplished; the OS (the old one) is gone.",
-    "Café: I'd love one.",
     "So {this} stays.",
     "Mark my words: You will regret it.",
     "P.S.: I love you.",
