@@ -254,9 +254,9 @@ def read_timeline(fields: Any) -> Timeline:
 def clean_text(text: str) -> tuple[str, tuple[str, ...]]:
     """The line as the text encoder will read it, and warnings about what it will not read.
 
-    What scripts and subtitles write around the words goes (`generator.shared.scripts.clean`). Line breaks and tabs become
-    spaces; a line break before a stage direction is a pause. Control characters, an empty line, a line that is too
-    long, and a line with nothing the English encoder can read are refused with `InputError`.
+    What scripts and subtitles write around the words goes (`generator.shared.scripts.clean`). Line breaks and tabs
+    become spaces; a line break before a stage direction is a pause. Control characters, an empty line, a line that is
+    too long, and a line with nothing the English encoder can read are refused with `InputError`.
     """
     given = text
     for position, character in enumerate(text):

@@ -56,9 +56,11 @@ _BRACKETED: Final = r"(?:\([^()\n]{1,60}\)|\[[^\[\]\n]{1,60}\])"
 _NAME: Final = r"[^\W\d_][\w.'’&/#-]{0,39}(?: [\w.'’&/#-]{1,40}){0,4}"
 #: A name with what is said of the voice; a colon, or, where an extension or a direction follows, none.
 _LABEL: Final = re.compile(
-    rf"(?P<name>{_NAME})(?P<notes>(?: ?{_BRACKETED}){{0,3}})(?: ?(?P<colon>:)(?=[\s\"“«‘'(\[]|$)|(?P<direction>\n(?=\())|"
-    r"(?=\s|$))"
+    rf"(?P<name>{_NAME})(?P<notes>(?: ?{_BRACKETED}){{0,3}})"
+    r"(?: ?(?P<colon>:)(?=[\s\"“«‘'(\[]|$)|(?P<direction>\n(?=\())|(?=\s|$))"
 )
+#: The same with emphasis: **Anna:** Yes.
+_STRONG_LABEL: Final = re.compile(r"([*_]{1,3})([^*_:\n]{1,40})(?::\1|\1:)(?=\s|$)")
 #: Small words within a name.
 _PARTICLES: Final = frozenset("and at de der di from in la le of on the to van von with".split())
 #: Words that lead into what follows a colon, or begin such a phrase ("Listen: ...", "One more thing: ...").
@@ -141,6 +143,7 @@ def _peeled(text: str) -> tuple[str, str]:
 
 def _labelled(text: str) -> tuple[str, str] | None:
     """The name that a line begins with and the rest; None for a sentence."""
+    text = _STRONG_LABEL.sub(r"\2:", text, count=1) if text[:1] in ("*", "_") else text
     found = _LABEL.match(text)
     if found is None or len(found["name"]) > MAX_NAME:
         return None
@@ -156,17 +159,19 @@ def _labelled(text: str) -> tuple[str, str] | None:
     return name, f"{kept} {rest}".strip()
 
 
-def _is_name(name: str) -> bool:
-    """Whether these words before a colon are a name: written as one, and not as something that leads to what follows."""
-    words = name.lower().replace("’", "'").split()
-    if _CONTRACTION.search(name) or words[-1] in _INTRODUCES:
-        return False
-    if words[0] in _INTRODUCES and words[0] not in _BEFORE_NAMES:
-        return False
-    return name.upper() == name or (
-        not name[0].islower()
-        and all(word in _PARTICLES or not word[0].islower() for word in name.split())
-    )  # fmt: skip
+def leads_on(words: str) -> bool:
+    """Whether words before a colon lead to what follows it, as "Listen" and "One more thing" do."""
+    plain = words.lower().replace("’", "'").split()
+    if _CONTRACTION.search(words) or plain[-1] in _INTRODUCES:
+        return True
+    return plain[0] in _INTRODUCES and plain[0] not in _BEFORE_NAMES
+
+
+def _is_name(words: str) -> bool:
+    """Whether words before a colon are written as a name is, and do not just lead to what follows."""
+    small = [word for word in words.split()[1:] if word[0].islower()]
+    large = words.upper() == words or (not words[0].islower() and _PARTICLES.issuperset(small))
+    return large and not leads_on(words)
 
 
 def _unwrapped(text: str) -> str:
