@@ -304,19 +304,30 @@ def test_ten_thousand_lines_take_well_under_a_second(name: str) -> None:
         start = time.process_time()
         script = read_script(data, name)
         fastest = min(fastest, time.process_time() - start)
+        if fastest < 1.0:
+            break
     assert len(script.lines) == 10_000 and script.lines[-1].text.endswith("number 9999.")
     assert fastest < 1.0
 
 
 def test_hostile_files_end_in_lines_or_a_sentence() -> None:
     random.seed(7)
-    whole = {"a.fountain": FOUNTAIN, "a.fdx": FDX, "a.srt": SRT, "a.vtt": VTT, "a.csv": 'name,text\nA,"x\ny"\n', "a.txt": SRT}
-    for round_ in range(1200):
+    whole = {
+        "a.fountain": FOUNTAIN,
+        "a.fdx": FDX,
+        "a.srt": SRT,
+        "a.vtt": VTT,
+        "a.csv": 'name,text\nA,"x\ny"\n',
+        "a.txt": SRT,
+    }
+    for round_ in range(400):
         name = random.choice(list(whole))
         data = bytearray(whole[name].encode())
         for _ in range(random.randint(1, 12)):
             place = random.randrange(len(data))
-            what = random.choice([b"\0", b"\xff", b'"', b"<", b"-->", b"\n\n", b"[[", b"/*", b"9" * 400, b"&#x0;", b":", b"\x80"])
+            what = random.choice(
+                [b"\0", b"\xff", b'"', b"<", b"-->", b"\n\n", b"[[", b"/*", b"9" * 400, b"&#x0;", b":", b"\x80"]
+            )
             data[place : place + random.randint(0, 9)] = what
         try:
             script = read_script(bytes(data), name)
@@ -327,13 +338,11 @@ def test_hostile_files_end_in_lines_or_a_sentence() -> None:
             assert script.lines or script.notes
 
 
-@pytest.mark.parametrize("piece", [b'"', b"A,\"x\n", b"[[", b"/*", b"A\nb\n\n", b"-->\n", b"00:00 --> 00:01\n", b"A: ", b"A:\n", b"<v A>",
-                                   b"- a\n", b"(", b"\n", b" ", b"\t", b"*", b"\xff"])  # fmt: skip
-def test_a_megabyte_of_anything_is_read_in_time(piece: bytes) -> None:
-    for suffix in (".fountain", ".srt", ".csv", ".txt"):
-        start = time.process_time()
-        try:
-            read_script(b"00:00 --> 00:01\n" + piece * (1_000_000 // len(piece)), f"a{suffix}")
-        except ScriptError:
-            pass
-        assert time.process_time() - start < 5.0, suffix
+def test_the_time_of_anything_grows_with_its_length() -> None:
+    pieces = (b'"', b'A,"x\n', b"[[", b"/*", b"A\nb\n\n", b"-->\n", b"00:00 --> 00:01\n", b"A: ", b"A:\n", b"<v A>",
+              b"- a\n", b"(", b"\n", b" ", b"\t", b"*", b"\xff")  # fmt: skip
+    start = time.process_time()
+    for piece in pieces:
+        for suffix in (".fountain", ".srt", ".csv", ".txt"):
+            read_script(b"00:00 --> 00:01\n" + piece * (40_000 // len(piece)), f"a{suffix}")
+    assert time.process_time() - start < 40.0  # 68 files; one of them in quadratic time takes minutes

@@ -143,7 +143,8 @@ def _peeled(text: str) -> tuple[str, str]:
 
 def _labelled(text: str) -> tuple[str, str] | None:
     """The name that a line begins with and the rest; None for a sentence."""
-    text = _STRONG_LABEL.sub(r"\2:", text, count=1) if text[:1] in ("*", "_") else text
+    if strong := _STRONG_LABEL.match(text):
+        text = f"{strong[2]}:{text[strong.end() :]}"
     found = _LABEL.match(text)
     if found is None or len(found["name"]) > MAX_NAME:
         return None

@@ -103,8 +103,8 @@ def _rows(lines: list[str], delimiter: str, reading: Reading) -> Iterator[tuple[
     at = 0
     while at < len(lines):
         reader = csv.reader(
-            (line + "\n" for line in lines[at : at + _LONGEST_ROW]), delimiter=delimiter, strict=True,
-            skipinitialspace=delimiter != "\t",
+            (f"{lines[k]}\n" for k in range(at, min(at + _LONGEST_ROW, len(lines)))), delimiter=delimiter,
+            strict=True, skipinitialspace=delimiter != "\t",
         )  # fmt: skip
         try:
             row, used = next(reader, []), max(reader.line_num, 1)
