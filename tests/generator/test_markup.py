@@ -88,7 +88,9 @@ LINES = (
 
 #: Each kind of markup as it can be put around any line.
 AROUND: dict[str, tuple[Callable[[str], str], ...]] = {
-    "label": (lambda s: f"ANNA: {s}", lambda s: f"Mr. Brown: {s}", lambda s: f"MAN ON TV:\t{s}", lambda s: f"**Zoë:** {s}"),
+    "label": (
+        lambda s: f"ANNA: {s}", lambda s: f"Mr. Brown: {s}", lambda s: f"MAN ON TV:\t{s}", lambda s: f"**Zoë:** {s}",
+    ),
     "tags": (lambda s: f"<i>{s}</i>", lambda s: f"<v.loud Mary Ann>{s}</v>", lambda s: f"<b><u>{s}</u></b>"),
     "overrides": (lambda s: rf"{{\an8}}{s}", lambda s: rf"{{\i1\b1}}{s}{{\r}}", lambda s: rf"{{\an8}}{s}\N"),
     "timecode": (
