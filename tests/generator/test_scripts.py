@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from generator.shared.scripts import MAX_BYTES, SUFFIXES, Script, ScriptError, read_script
+from generator.shared.scripts import SUFFIXES, Script, ScriptError, read_script
+from generator.shared.scripts.decoding import MAX_BYTES
 
 FOUNTAIN = """Title: The Kitchen
 Author: Nobody

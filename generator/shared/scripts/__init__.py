@@ -3,22 +3,16 @@
 
 `read_script` takes the bytes of a file and its name, whose suffix (`SUFFIXES`) says what it is; a ``.txt`` is looked
 into. What cannot be read becomes a `Note` with the number of its line; a file that is none of it a `ScriptError`.
+The readers are imported when a script is read: enabling the extension needs none of them.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from .decoding import MAX_BYTES, check_size, decode
-from .final_draft import read_final_draft
-from .fountain import looks_like_fountain, read_fountain
-from .markup import clean
-from .plain import read_plain
 from .script import Note, Reading, Script, ScriptError, ScriptLine
-from .subtitles import looks_like_subtitles, read_subtitles
-from .table import read_table
 
-__all__ = ["MAX_BYTES", "SUFFIXES", "Note", "Script", "ScriptError", "ScriptLine", "clean", "read_script"]
+__all__ = ["SUFFIXES", "Note", "Script", "ScriptError", "ScriptLine", "clean", "read_script"]
 
 #: What can be read, and what each is called in `Script.format`.
 _FORMATS: Final = {
@@ -26,6 +20,13 @@ _FORMATS: Final = {
     ".tsv": "tsv", ".txt": "text",
 }  # fmt: skip
 SUFFIXES: Final = tuple(_FORMATS)
+
+
+def clean(text: str) -> str:
+    """See `generator.shared.scripts.markup.clean`."""
+    from .markup import clean as cleaned
+
+    return cleaned(text)
 
 
 def read_script(data: bytes, name: str) -> Script:
@@ -36,8 +37,10 @@ def read_script(data: bytes, name: str) -> Script:
         name: its name, for its suffix and for what is said about it.
 
     Raises:
-        ScriptError: a suffix that is not in `SUFFIXES`; more than `MAX_BYTES`; a file that is not what its suffix says.
+        ScriptError: a suffix that is not in `SUFFIXES`; more than `decoding.MAX_BYTES`; a file that is not what its suffix says.
     """
+    from .decoding import check_size, decode
+
     suffix = f".{name.rpartition('.')[2].lower()}" if "." in name else ""
     if suffix not in _FORMATS:
         raise ScriptError(f"{name} is no script that can be read; choose a {', '.join(SUFFIXES[:-1])} or .txt file.")
@@ -51,14 +54,24 @@ def read_script(data: bytes, name: str) -> Script:
             form = _look_into(text)
         match form:
             case "fountain":
+                from .fountain import read_fountain
+
                 read_fountain(text, reading)
             case "fdx":
+                from .final_draft import read_final_draft
+
                 read_final_draft(data, name, reading)
             case "srt" | "vtt":
+                from .subtitles import read_subtitles
+
                 read_subtitles(text, name, reading)
             case "csv" | "tsv":
+                from .table import read_table
+
                 read_table(text, name, form == "tsv", reading)
             case _:
+                from .plain import read_plain
+
                 read_plain(text, reading)
     except ScriptError:
         raise
@@ -73,6 +86,9 @@ def read_script(data: bytes, name: str) -> Script:
 
 def _look_into(text: str) -> str:
     """What a text of unknown form is."""
+    from .fountain import looks_like_fountain
+    from .subtitles import looks_like_subtitles
+
     if text.lstrip().startswith(("<?xml", "<FinalDraft")):
         return "fdx"
     if looks_like_subtitles(text):
