@@ -37,7 +37,7 @@ def read_script(data: bytes, name: str) -> Script:
         name: its name, for its suffix and for what is said about it.
 
     Raises:
-        ScriptError: a suffix that is not in `SUFFIXES`; more than `decoding.MAX_BYTES`; a file that is not what its suffix says.
+        ScriptError: a suffix not in `SUFFIXES`; more than `decoding.MAX_BYTES`; not what the suffix says.
     """
     from .decoding import check_size, decode
 
