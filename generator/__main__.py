@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,6 +49,14 @@ def _say() -> Any:
     from . import say
 
     return say
+
+
+def _batch() -> Any:
+    # One thread, said before NumPy is loaded: how sums are split among threads moves their last bits (docs/batch.md).
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from .batch import command
+
+    return command
 
 
 def _serve() -> Any:
@@ -110,6 +119,7 @@ class Command:
 
 COMMANDS: Final = {
     "say": Command(_say, "performing", "perform a line and write the takes to a file", True),
+    "batch": Command(_batch, "batch", "perform a whole script; run again to go on where it stopped"),
     "serve": Command(_serve, "performing", "answer requests on stdin (docs/protocol.md)", True),
     "corpus": Command(_corpus, "corpus", "write a corpus of teacher performances"),
     "train": Command(_train, "training", "train a model on a corpus, EmoAva or captures; run again to resume"),

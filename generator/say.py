@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from .direction import ENDINGS
-from .direction.emotions import EMOTION_NAMES
-from .direction.requests import LANGUAGE_CODES, Branch, LineRequest, Vary, read_timeline
+from .direction.arguments import add_performance_arguments, performance_settings
+from .direction.requests import Branch, LineRequest, Vary, read_timeline
 from .errors import InputError
 from .performing.clips import Clips
 from .shared.timeline import Timeline
@@ -23,39 +22,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
     parser.add_argument("text", help="the line; directions may stand in it: '(angrily) Get out. [joy -> fear] Oh.'")
     parser.add_argument("--out", "-o", type=Path, required=True, help="clip.npz, .json, or .csv (Live Link Face)")
-    parser.add_argument("--takes", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0, help="take k uses seed + k (default 0)")
-    parser.add_argument("--emotion", default="auto", metavar="NAME", help=f"auto, {', '.join(EMOTION_NAMES)}")
-    parser.add_argument("--intensity", type=float, default=1.0, help="0 (calm) to 1.5 (extreme), default 1")
-    parser.add_argument("--temperature", type=float, default=1.0, help="0 (likeliest) to 2, default 1")
-    parser.add_argument("--emotion-to", metavar="NAME", help="move to this emotion over the line")
-    parser.add_argument("--emotion-with", metavar="NAME", help="mix this emotion in over the whole line")
-    parser.add_argument("--share", type=float, default=0.5, help="how much of the mixture it is, default 0.5")
-    parser.add_argument("--energy", type=float, default=1.0, help="tempo and size of movement, 0.4 to 1.6, default 1")
-    parser.add_argument("--silent", action="store_true", help="the line is heard and reacted to, not spoken")
-    parser.add_argument("--seconds", type=float, help="length, up to 60; by default the line decides")
-    parser.add_argument("--rate", type=float, default=1.0, help="speaking rate, 0.5 (slow) to 2, default 1")
-    parser.add_argument("--timing", type=int, default=0, metavar="SEED", help="of the words' timing, default 0")
-    parser.add_argument("--vary-timing", action="store_true", help="every take has a timing of its own")
+    add_performance_arguments(parser)
     parser.add_argument(
         "--timeline", type=Path, metavar="FILE.json",
         help="when each sound is made: read where the file is there, else written (docs/timeline.md)",
     )  # fmt: skip
-    parser.add_argument("--language", default="auto", metavar="CODE", help=f"{', '.join(LANGUAGE_CODES)}")
-    parser.add_argument(
-        "--ending", choices=ENDINGS, default="rest", help="how it ends: at rest, with a trace of what is felt, or held"
-    )
-    parser.add_argument("--spread", action="store_true", help="the most different takes of four times as many")
     parser.add_argument(
         "--branch", type=_branch, metavar="SEED:FRAME", help="begin like the take of SEED, leave it after FRAME frames"
     )
     parser.add_argument(
         "--vary", type=_vary, metavar="SEED:AMOUNT", help="stay near the take of SEED; 0 is that take, 1 a new one"
-    )
-    parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="by default the bundled one")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument(
-        "--precision", default="fp32", choices=("fp32", "int8"), help="int8: the paper's model faster on a CPU"
     )
 
 
@@ -67,10 +43,8 @@ def run(options: argparse.Namespace) -> None:
         CheckpointError, EnvironmentProblem: from what is loaded. OSError: the file cannot be written.
     """
     request = LineRequest(
-        options.text, options.emotion, options.intensity, options.takes, options.seed, options.temperature,
-        options.seconds, options.emotion_to, options.rate, options.spread, options.branch, options.vary,
-        options.emotion_with, options.share, options.energy, not options.silent, options.timing, options.vary_timing,
-        _given_timeline(options.timeline), options.language, options.ending,
+        options.text, branch=options.branch, vary=options.vary, timeline=_given_timeline(options.timeline),
+        **performance_settings(options),
     ).validated()  # fmt: skip
     if options.timeline is not None:
         _check_timeline(options.timeline, options.out, request)

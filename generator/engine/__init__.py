@@ -79,6 +79,9 @@ class Engine(Protocol):
     def unknown_share(self, line: str) -> float:
         """Share of the line's tokens that the vocabulary does not have, 0..1."""
 
+    def forget(self) -> None:
+        """Forget the lines that were read: what is remembered was computed among others, which moves its last bits."""
+
     def is_cut(self, line: str) -> bool:
         """Whether the line has more tokens than the encoder reads."""
 

@@ -143,6 +143,10 @@ class NumpyEngine:
         """Share of the line's tokens that the vocabulary does not have, 0..1."""
         return self._tokens.unknown_share(line)
 
+    def forget(self) -> None:
+        """Forget the lines that were read."""
+        self._lines.clear()
+
     def is_cut(self, line: str) -> bool:
         """Whether the line has more tokens than the encoder reads."""
         return self._tokens(line).cut

@@ -27,7 +27,8 @@ from .systems import HeldOutLine, JudgedTake, System
 _PART: Final = 16
 #: Folders of the generator that decide what a take looks like, beside the modules at its top and the weights, which a
 #: system's identity names.
-_PERFORMING: Final = ("baselines", "corpus", *(room for room in PERFORMS if room not in ("checkpoints", "encoders")))
+_OTHERS: Final = ("batch", "checkpoints", "encoders")
+_PERFORMING: Final = ("baselines", "corpus", *(room for room in PERFORMS if room not in _OTHERS))
 #: Performances whose frames go into `data_identity`.
 _SAMPLED: Final = 256
 

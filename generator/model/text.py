@@ -134,6 +134,10 @@ class TextEncoder:
         mask = torch.arange(position.shape[1], device=self.device) < counts[:, None]
         return TextFeatures(hidden, mask, position, *lower)
 
+    def forget(self) -> None:
+        """Forget the lines that were read."""
+        self._cache.clear()
+
     def unknown_share(self, line: str) -> float:
         """Share of the line's tokens that the vocabulary does not have, 0..1."""
         return self._tokenizer.unknown_share(line)

@@ -80,6 +80,10 @@ class TorchEngine:
         """Share of the line's tokens that the vocabulary does not have, 0..1."""
         return self.text.unknown_share(line)
 
+    def forget(self) -> None:
+        """Forget the lines that were read."""
+        self.text.forget()
+
     def is_cut(self, line: str) -> bool:
         """Whether the line has more tokens than the encoder reads."""
         return self.text.is_cut(line)

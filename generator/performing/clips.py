@@ -79,11 +79,15 @@ class Clips:
             InputError: unknown suffix, or the space has no such layout.
             OSError: the folder cannot be written.
         """
+        return [write_whole(file, data) for file, data in self.files(path)]
+
+    def files(self, path: Path) -> list[tuple[Path, bytes]]:
+        """What `write` would write, file by file."""
         match path.suffix.lower():
             case ".npz":
-                return [write_whole(path, self._npz_bytes())]
+                return [(path, self._npz_bytes())]
             case ".json":
-                return [write_whole(path, json.dumps(self._as_json(), ensure_ascii=False, indent=1).encode())]
+                return [(path, json.dumps(self._as_json(), ensure_ascii=False, indent=1).encode())]
             case ".csv":
                 if self.space.name != "arkit55":
                     raise InputError(
@@ -92,7 +96,7 @@ class Clips:
                     )
                 count = len(self.lengths)
                 paths = [path] if count == 1 else [path.with_stem(f"{path.stem}_{i + 1}") for i in range(count)]
-                return [write_whole(p, self._live_link_csv(i).encode()) for i, p in enumerate(paths)]
+                return [(p, self._live_link_csv(i).encode()) for i, p in enumerate(paths)]
             case suffix:
                 raise InputError(f"Clips are written as .npz, .json or .csv, not {suffix or 'without a suffix'!r}.")
 

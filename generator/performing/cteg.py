@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..direction.brackets import SILENCE
+from ..direction.emotions import EMOTIONS
 from ..direction.nearest import NearestDirection
 from ..direction.requests import MAX_LINE_SECONDS, LineRequest
 from ..direction.script import Part, write_script
@@ -68,7 +69,26 @@ class CtegPerformer(Performer):
                     f"The face to begin from has {len(request.begin)} numbers and {self.name} speaks "
                     f"{self.space.name}, which has {self.space.size}; take it from a take of the same checkpoint."
                 )
-        return [write_script(request, self.emotion_probabilities, self._nearest.find) for request in requests]
+        # Written once to learn which passages have to be read, so that those of all lines are read together.
+        passages: dict[str, int] = {}
+
+        def gather(texts: list[str]) -> npt.NDArray[np.float32]:
+            for text in texts:
+                passages.setdefault(text, len(passages))
+            return np.zeros((len(texts), len(EMOTIONS)), np.float32)
+
+        for request in requests:
+            write_script(request, gather, self._nearest.find)
+        read = self.emotion_probabilities(list(passages)) if passages else np.zeros((0, len(EMOTIONS)), np.float32)
+
+        def classify(texts: list[str]) -> npt.NDArray[np.float32]:
+            return read[[passages[text] for text in texts]]
+
+        return [write_script(request, classify, self._nearest.find) for request in requests]
+
+    def forget(self) -> None:
+        """Forget the lines that were read before."""
+        self.engine.forget()
 
     def _decode(self, takes: list[Take], on_step: Callable[[int, int], None]) -> list[Performed]:
         laid = self._laid(takes)

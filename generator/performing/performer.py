@@ -133,6 +133,9 @@ class Performer(ABC):
             raise OutOfMemory("The device ran out of memory; ask for fewer takes or choose the cpu device.") from error
         return self._collect(requests, takes, performed)
 
+    def forget(self) -> None:
+        """Forget the lines that were read before; what is remembered of them depends on what they were read with."""
+
     @abstractmethod
     def _scripts(self, requests: list[LineRequest]) -> list[tuple[Part, ...]]:
         """The passages each request is performed in; InputError where one cannot be performed at all."""

@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Scripts are performed whole: together, resumed byte for byte, shared out; what is wrong is reported by its number."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from generator.__main__ import main
+from generator.batch import Job, JobChanged, Report, perform, running
+from generator.batch import job as job_module
+from generator.batch.command import Shown
+from generator.batch.running import Batch, Progress, perform_batch
+from generator.direction.requests import LineRequest
+from generator.errors import EnvironmentProblem, InputError
+from generator.performing.clips import Clips
+from generator.shared.scripts import ScriptLine
+from generator.shared.spaces import ARKIT55
+
+SCENE = """INT. KITCHEN
+
+ANNA
+I told you not to come back here.
+
+TOM (V.O.)
+(angrily)
+Get out of my house!
+
+EVE
+[joy 9] No.
+
+ANNA
+Yes.
+
+TOM
+Как дела сегодня?
+
+ANNA
+I never said that you could stay, did I?
+
+ZOË
+What a beautiful morning it is.
+"""
+
+
+class Fast:
+    """Performs lines at once: numbers that depend on the line, its seed and those before it in its batch."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds, self.batches, self._seen = seconds, 0, 0.0
+
+    def forget(self) -> None:
+        self._seen = 0.0
+
+    def perform(self, requests: list[LineRequest], progress: Callable[[float, str], None] | None = None) -> list[Clips]:
+        for request in requests:
+            if "crash" in request.text:
+                raise ZeroDivisionError("as it does")
+            if "refuse" in request.text:
+                raise InputError("This line is refused.")
+        if progress is not None:
+            progress(0.1, "performing")
+        time.sleep(self.seconds)
+        self.batches += 1
+        made = []
+        for request in requests:
+            digest = hashlib.sha256(f"{request.text}{request.seed}{self._seen}".encode()).digest()
+            self._seen += digest[0]
+            values = np.random.default_rng(list(digest)).random((request.takes, 12, ARKIT55.size), np.float32)
+            seeds = np.arange(request.seed, request.seed + request.takes)
+            lengths = np.full(request.takes, 12)
+            made.append(Clips(values, lengths, seeds, ARKIT55, request.text, "joy", {}, ("A warning.",)))
+        return made
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> Fast:
+    performer = Fast()
+    monkeypatch.setattr(running, "load", lambda job: performer)
+    return performer
+
+
+def lines_of(count: int) -> Job:
+    return Job.from_lines([f"This is line {k}{', and it is longer' * (k % 3)}." for k in range(count)], {"takes": 16})
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_a_script_is_performed_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_module, "_TOGETHER", 3)
+    script = tmp_path / "scene.fountain"
+    script.write_text(SCENE, "utf-8")
+    job = Job.from_file(script, {"seed": 7})
+    assert len(job.batches) == 3 and sorted(sum(job.batches, ())) == list(range(7))
+    whole = perform(job, tmp_path / "whole")
+    assert whole == Report(5, 2, 0, tmp_path / "whole" / "report.json") and whole.code == 3
+    told = json.loads((tmp_path / "whole" / "report.json").read_text("utf-8"))
+    lines = {line["line"]: line for line in told["lines"]}
+    assert [line["place"] for line in told["lines"]] == list(range(1, 8))
+    assert lines[4]["files"] == ["00001_anna.npz"] and lines[23]["files"] == ["00007_zoe.npz"]
+    assert lines[11]["status"] == "skipped" and "from 0 to 1.5, not 9" in lines[11]["why"]
+    assert lines[17]["status"] == "skipped" and "Latin letters" in lines[17]["why"]
+    assert lines[7]["emotion"] == "anger" and len(lines[7]["seconds"]) == 1
+    with np.load(tmp_path / "whole" / "00002_tom.npz", allow_pickle=False) as clip:
+        assert clip["text"] == "(angrily) Get out of my house!" and clip["seeds"].tolist() == [7]
+    # Interrupted after its first batch, it goes on, and nobody can tell.
+    with pytest.raises(KeyboardInterrupt):
+        perform(job, tmp_path / "again", on_batch=_interrupt)
+    assert (tmp_path / "again" / "progress.jsonl").is_file()
+    assert perform(job, tmp_path / "again") == Report(5, 2, 0, tmp_path / "again" / "report.json")
+    assert content(tmp_path / "again") == content(tmp_path / "whole")
+
+
+def _interrupt(progress: Progress) -> None:
+    raise KeyboardInterrupt
+
+
+def test_lines_are_performed_together_as_they_are_alone(tmp_path: Path) -> None:
+    from generator.performing.load import load_performer
+
+    job = Job.from_lines(["I told you so.", "Get out!", "What a beautiful morning it is, don't you think?"])
+    performer = load_performer(device="numpy")
+    batch = perform_batch(job, 0, performer)
+    again = perform_batch(job, 0, performer)
+    assert batch.files == again.files, "what was performed before must not matter"
+    performer.perform([LineRequest("Get out!").validated(), LineRequest("Something else, my dear.").validated()])
+    assert perform_batch(job, 0, performer).files == batch.files
+    for name, data in batch.files:
+        (tmp_path / name).write_bytes(data)
+    for place in range(3):
+        performer.forget()
+        (alone,) = performer.perform([job.request(place)])
+        with np.load(tmp_path / job.file(place), allow_pickle=False) as together:
+            np.testing.assert_allclose(together["values"][0], alone.take(0), atol=2e-3)
+
+
+def test_what_is_done_is_not_done_again(tmp_path: Path, fast: Fast) -> None:
+    job = lines_of(40)
+    assert len(job.batches) == 10
+    seen: list[Progress] = []
+    perform(job, tmp_path, on_batch=seen.append)
+    assert fast.batches == 10 and (seen[-1].done, seen[-1].lines, seen[-1].before) == (40, 40, 0)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert perform(job, tmp_path) == Report(40, 0, 0, tmp_path / "report.json")
+    assert fast.batches == 10 and {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+    (tmp_path / job.file(3)).unlink()
+    perform(job, tmp_path)
+    assert fast.batches == 11, "the batch of the file that is missing is done again, and no other"
+    assert {path for path, time_ in before.items() if path.stat().st_mtime_ns != time_} == {tmp_path / job.file(3)}
+
+
+def test_batches_are_of_like_length_and_the_script_alone_decides_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = lines_of(100)
+    spread = [max(len(job.lines[k].text) for k in batch) - min(len(job.lines[k].text) for k in batch)
+              for batch in job.batches]  # fmt: skip
+    assert sorted(sum(job.batches, ())) == list(range(100)) and sum(spread) < 60
+    assert job.batches == lines_of(100).batches and job.identity == lines_of(100).identity
+    assert job.identity != lines_of(99).identity
+    assert job.identity != Job(job.lines, {"takes": 16, "seed": 1}).identity
+
+
+def test_a_line_that_fails_costs_nobody_else_anything(tmp_path: Path, fast: Fast) -> None:
+    job = Job.from_lines(["One.", "This must crash.", "Two.", "", "This is to refuse.", "Three."])
+    report = perform(job, tmp_path)
+    assert (report.done, report.skipped) == (3, 3)
+    whys = [line["why"] for line in json.loads((tmp_path / "report.json").read_text())["lines"]]
+    assert whys == [
+        "", "The generator failed (ZeroDivisionError: as it does); report it.", "",
+        "The line is empty; type what the character says.", "This line is refused.", "",
+    ]  # fmt: skip
+
+
+def test_what_fails_for_every_line_ends_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: Fast) -> None:
+    def lost(*_: Any) -> None:
+        raise EnvironmentProblem("The text encoder is missing.")
+
+    monkeypatch.setattr(fast, "perform", lost)
+    with pytest.raises(EnvironmentProblem, match="missing"):
+        perform(lines_of(3), tmp_path)
+
+
+def test_another_job_does_not_mix_with_the_first(tmp_path: Path, fast: Fast) -> None:
+    perform(lines_of(5), tmp_path)
+    before = content(tmp_path)
+    with pytest.raises(JobChanged, match="another folder"):
+        perform(lines_of(6), tmp_path)
+    assert content(tmp_path) == before
+    (tmp_path / "report.json").write_text("{}")
+    with pytest.raises(JobChanged, match="no report"):
+        perform(lines_of(5), tmp_path)
+
+
+def test_parts_make_the_whole(tmp_path: Path, fast: Fast) -> None:
+    job = lines_of(41)
+    perform(job, tmp_path / "whole")
+    for k in (3, 1):
+        report = perform(job, tmp_path / "parts", part=(k, 3))
+        assert report.missing and report.path is None
+    assert perform(job, tmp_path / "parts", part=(2, 3)).path is not None
+    assert content(tmp_path / "parts") == content(tmp_path / "whole")
+    with pytest.raises(InputError, match="no part 4 of 3"):
+        perform(job, tmp_path / "parts", part=(4, 3))
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path, fast: Fast, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = lines_of(40)
+    perform(job, tmp_path / "whole")
+    written = running.write_whole
+    for room in (1, 9, 17):
+        budget = iter(range(room))
+
+        def full(path: Path, data: bytes, budget: Any = budget) -> Path:
+            if next(budget, None) is None:
+                raise OSError(errno.ENOSPC, "No space left on device", str(path))
+            return written(path, data)
+
+        monkeypatch.setattr(running, "write_whole", full)
+        with pytest.raises(OSError, match="No space"):
+            perform(job, tmp_path / "full")
+    with (tmp_path / "full" / "progress.jsonl").open("a") as file:
+        file.write('{"job":"' + job.identity + '","batch":9,"ent')  # a row that found no room
+    monkeypatch.setattr(running, "write_whole", written)
+    perform(job, tmp_path / "full")
+    assert content(tmp_path / "full") == content(tmp_path / "whole")
+
+
+#: A job of `Fast`'s in a process of its own, to be killed.
+RUN = """
+import sys
+from pathlib import Path
+from generator.batch import perform, running
+from tests.generator.test_batch import Fast, lines_of
+running.load = lambda job: Fast(0.01)
+perform(lines_of(60), Path(sys.argv[1]), on_batch=lambda _: print("batch", flush=True))
+print("done", flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills as POSIX does")
+def test_a_job_that_is_killed_goes_on_where_it_stopped(tmp_path: Path, root: Path, fast: Fast) -> None:
+    perform(lines_of(60), tmp_path / "whole")
+    random.seed(3)
+    killed = 0
+    for _ in range(16):
+        command = [sys.executable, "-c", RUN, str(tmp_path / "killed")]
+        with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            seen = [process.stdout.readline() for _ in range(random.randint(1, 4))]
+            time.sleep(random.uniform(0.0, 0.05))
+            process.send_signal(signal.SIGKILL)
+            over = "done\n" in (*seen, *process.stdout)
+        if over:
+            break
+        killed += 1
+    assert over and killed >= 3, killed
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
+
+
+def test_the_command_says_what_it_does(tmp_path: Path, fast: Fast, capsys: pytest.CaptureFixture[str]) -> None:
+    script = tmp_path / "lines.csv"
+    script.write_text("speaker,text\nANNA,Yes.\nTOM,\nTOM,This must crash.\n")
+    assert main(["batch", str(script), str(tmp_path / "out"), "--takes", "2", "--seed", "5"]) == 3
+    told = capsys.readouterr()
+    entries = [json.loads(line) for line in told.out.splitlines()]
+    assert {entry["speaker"]: entry["status"] for entry in entries} == {"ANNA": "done", "TOM": "skipped"}
+    assert "lines.csv:3: This row has no words" in told.err and "1 lines done, 1 skipped" in told.err
+    assert main(["batch", str(script), str(tmp_path / "out")]) == 1
+    assert "of another job" in capsys.readouterr().err
+    assert main(["batch", str(tmp_path / "none.csv"), str(tmp_path / "out")]) == 1
+    assert main(["batch", str(script), str(tmp_path / "b"), "--emotion", "rage9"]) == 1
+    assert "no emotion called 'rage9'" in capsys.readouterr().err
+    for wrong in (["--part", "3/2"], ["--format", "fbx"]):
+        with pytest.raises(SystemExit) as end:
+            main(["batch", str(script), str(tmp_path / "b"), *wrong])
+        assert end.value.code == 2
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["batch", "--help"])
+    assert "python -m generator batch film.srt out --fit-times" in capsys.readouterr().out
+
+
+def test_times_of_a_script_can_decide_how_long_lines_last(tmp_path: Path) -> None:
+    lines = (ScriptLine(1, "", "Yes.", 1.0, 4.25), ScriptLine(2, "", "No."), ScriptLine(3, "", "Oh.", 0.0, 0.1))
+    assert [Job(lines, fit_times=True).request(k).seconds for k in range(3)] == [3.25, None, 0.5]
+    assert Job(lines).request(0).seconds is None
+
+
+def test_settings_that_no_line_has_are_refused() -> None:
+    for settings, words in (({"takse": 2}, "'takse'"), ({"text": "Hi"}, "'text'"), ({"takes": 0}, "takes must be")):
+        with pytest.raises(InputError, match=words):
+            Job.from_lines(["Hi."], settings)
+    with pytest.raises(InputError, match="no format 'fbx'"):
+        Job.from_lines(["Hi."], form="fbx")
+
+
+def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    import io
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for stream, ends in ((Terminal(), "\r["), (io.StringIO(), "")):
+        shown = Shown(stream)
+        for done in (2, 4):
+            shown(Progress(4, 6, done, 0, 20.0))
+        shown.end()
+        text = stream.getvalue()
+        assert text.count("\r") == (2 if ends else 0) and text.endswith("left" + text.rpartition("left")[2])
+        assert "10 of 10 lines" in text and text.count("\n") == 1
+
+
+def test_an_engine_may_be_anything_that_performs_batches(tmp_path: Path, fast: Fast) -> None:
+    job = lines_of(20)
+    perform(job, tmp_path / "here")
+
+    def backwards(job: Job, numbers: Any) -> Any:
+        for number in reversed(list(numbers)):
+            yield Batch(number, *_parts(perform_batch(job, number, Fast())))
+
+    perform(job, tmp_path / "backwards", engine=backwards)
+    assert content(tmp_path / "backwards") == content(tmp_path / "here")
+
+
+def _parts(batch: Batch) -> tuple[Any, Any]:
+    return batch.entries, batch.files
+
+
+@pytest.mark.parametrize("example", ["perform_a_scene", "choose_takes", "direct_by_table"])
+def test_examples_run(example: str, root: Path, tmp_path: Path) -> None:
+    script = tmp_path / "scene.txt"
+    script.write_text("ANNA: I told you.\nTOM: (angrily) Get out!\n", "utf-8")
+    arguments = [] if example == "direct_by_table" else [script]
+    done = subprocess.run(
+        [sys.executable, root / "examples" / f"{example}.py", *arguments, tmp_path / "out"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == (6 if example == "direct_by_table" else 2), done.stdout
+    assert list((tmp_path / "out").rglob("*.npz")) or list((tmp_path / "out").glob("*.csv"))
+
+
+@pytest.mark.slow
+def test_a_cluster_gives_the_same_bytes_though_a_worker_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = pytest.importorskip("ray")
+    from generator.batch.cluster import OnRay
+
+    job = Job.from_lines([f"This is line {k}, and I mean it." for k in range(24)], {"takes": 16, "seconds": 1.0})
+    perform(job, tmp_path / "here")
+    engine = OnRay(2)
+    killed: list[int] = []
+
+    def kill(progress: Progress) -> None:
+        if not killed:
+            killed.append(ray.get(engine.actors[1].process.remote()))
+            os.kill(killed[0], signal.SIGKILL)
+
+    perform(job, tmp_path / "cluster", engine=engine, on_batch=kill)
+    assert killed and content(tmp_path / "cluster") == content(tmp_path / "here")
