@@ -80,6 +80,13 @@ def targets_of(rig: Rig, owners: tuple[Owner, ...], mapping: FaceMapping, face: 
     return [*_keys(owners, mapping, performance), *_bones(rig, owners, mapping, performance)]
 
 
+def names_in(rig: Rig, mapping: FaceMapping, face: Clip) -> set[str]:
+    """Names of all shape keys and bones that a face is meant to move, whether they are there or not."""
+    if face.space == TARGETS:
+        return {channel.split("\t")[1] for channel in face.channels}
+    return {*mapping.shape_keys, *mapping.controls, *(rig.bones[role] for role in mapping.bones if role in rig.bones)}
+
+
 def _keys(owners: tuple[Owner, ...], mapping: FaceMapping, performance: Performance) -> Iterator[Target]:
     for owner in owners:
         blocks = owner.datablock.key_blocks if owner.kind == "KEY" else ()
@@ -150,10 +157,14 @@ class Others:
         self._strips = {owner.name: set(_in_strips(owner.data, beside)) for owner in owners}
         self._constrained = {owner.name: set(_constrained(owner)) for owner in owners}
 
+    def drives(self, owner: Owner, path: str) -> bool:
+        """Whether a driver decides about a property."""
+        return path in self._driven[owner.name]
+
     def why(self, target: Target) -> str:
         """Who decides about a target, in a few words for a list; "" where the curves of the action do."""
         where = target.owner.name
-        if target.path in self._driven[where]:
+        if self.drives(target.owner, target.path):
             return "driver"
         if (target.path, target.index) in self._strips[where]:
             return "NLA"

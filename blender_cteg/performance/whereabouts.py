@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -70,6 +70,12 @@ class Whereabouts:
     def addresses(self, name: str) -> tuple[Address, ...]:
         """The curves of a span as they are addressed now, without those that were deleted."""
         return tuple(self._there[number] for number in self._store.span(name).parts if number in self._there)
+
+    def moved(self, name: str) -> Iterator[tuple[Address, Address]]:
+        """The curves of a span as they were addressed when it was written, and as they are now."""
+        for number in self._store.span(name).parts:
+            then = self._store.curves[number][0]
+            yield then, self._there.get(number, then)
 
     def found(self, name: str) -> Found:
         """Where the keys of a span are now. Of one whose keys are all gone the share is 0: remove it."""

@@ -380,6 +380,124 @@ def test_renamed_keys_and_bones_keep_their_lines(scene: bpy.types.Scene) -> None
     assert not bpy.data.actions
 
 
+def _remove_bone(face: bpy.types.Object) -> None:
+    bpy.context.view_layer.objects.active = face.parent
+    bpy.ops.object.mode_set(mode="EDIT")
+    bones = face.parent.data.edit_bones
+    bones.remove(bones["Head"])
+    bpy.ops.object.mode_set(mode="OBJECT")
+
+
+def _blocks(face: bpy.types.Object) -> Any:
+    return face.data.shape_keys.key_blocks
+
+
+def _rename_keys(face: bpy.types.Object) -> None:
+    for block in (_blocks(face)["jawOpen"], _blocks(face)["mouthClose"]):
+        block.name = f"My {block.name}"
+
+
+#: What was done to a character since -> what the next write says of it.
+SINCE: dict[str, tuple[Callable[[bpy.types.Object], object], str]] = {
+    "key renamed": (
+        lambda face: setattr(_blocks(face)["jawOpen"], "name", "Kiefer"),
+        "jawOpen (now Kiefer) was renamed, and the mapping does not lead there. Give it back its name, or choose it as "
+        "a target in the Mapping panel; then write the lines again.",
+    ),
+    "keys renamed": (
+        _rename_keys,
+        "jawOpen (now My jawOpen), mouthClose (now My mouthClose) were renamed, and the mapping does not lead there. "
+        "Give them back their names, or choose them as targets in the Mapping panel; then write the lines again.",
+    ),
+    "key removed": (
+        lambda face: face.shape_key_remove(_blocks(face)["jawOpen"]),
+        "jawOpen was removed, and the lines play without it. Bring it back or choose another target in the Mapping "
+        "panel; then write the lines again.",
+    ),
+    "keys removed": (
+        lambda face: [face.shape_key_remove(_blocks(face)[name]) for name in ("jawOpen", "mouthClose")],
+        "jawOpen, mouthClose were removed, and the lines play without them. Bring them back or choose other targets in "
+        "the Mapping panel; then write the lines again.",
+    ),
+    "key driven": (
+        lambda face: _blocks(face)["jawOpen"].driver_add("value"),
+        "jawOpen is driven by a driver and keeps it. Delete the driver to let takes move it.",
+    ),
+    "bone renamed": (
+        lambda face: setattr(face.parent.pose.bones["Head"], "name", "Other"),
+        "Head (now Other) was renamed, and the mapping does not lead there. Give it back its name, or choose it as a "
+        "target in the Mapping panel; then write the lines again.",
+    ),
+    "bone removed": (
+        _remove_bone,
+        "Head was removed, and the lines play without it. Bring it back or choose another target in the Mapping panel; "
+        "then write the lines again.",
+    ),
+    "bone driven": (
+        lambda face: face.parent.pose.bones["Head"].driver_add("rotation_quaternion"),
+        "Head is driven by a driver and keeps it. Delete the driver to let takes move it.",
+    ),
+}  # fmt: skip
+WRITES: dict[str, Callable[[Lines, Line], object]] = {
+    "show": lambda lines, line: lines.show(line.id, 1),
+    "mute": lambda lines, line: lines.change(line.id, regions={"eyes": Region(mute=True)}),
+    "scale": lambda lines, line: lines.change(line.id, regions={"mouth": Region(scale=0.5)}),
+    "intensity": lambda lines, line: lines.change(line.id, intensity=0.7),
+    "move": lambda lines, line: lines.change(line.id, start=110),
+    "stretch": lambda lines, line: lines.change(line.id, end=145),
+    "style": lambda lines, line: lines.change(line.id, style=Style("LINEAR", 0.0)),
+    "rewrite": lambda lines, _line: lines.rewrite(),
+    "another take": lambda lines, line: lines.add([clip(9)], 100, STYLE, text=line.text, line=line.id),
+    "the take removed": lambda lines, line: lines.remove_take(line.id, 0),
+}
+
+
+@pytest.mark.parametrize("what", SINCE)
+def test_each_write_says_what_was_renamed_removed_or_driven_since(scene: bpy.types.Scene, what: str) -> None:
+    do, sentence = SINCE[what]
+    for write in WRITES if what == "key renamed" else ("show", "rewrite"):
+        bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+        scene = bpy.context.scene
+        scene.render.fps = 24
+        face = character()
+        line, _ = add(scene, face, takes=2), add(scene, face, 200)  # a sentence for both
+        unchanged = lines_for(scene, face)
+        WRITES[write](unchanged, line)
+        assert not unchanged.said, (write, "nothing had changed")
+        lines_for(scene, face).rewrite()
+        do(face)
+        bpy.context.view_layer.update()
+        line = next(one for one in lines_of(detect_rig(face)) if one.start < 200)
+        lines = lines_for(scene, face)
+        WRITES["intensity" if write == "the take removed" else write](lines, line)
+        assert lines.said == [sentence], write
+        again = lines_for(scene, face)
+        again.change(line.id, intensity=0.9)
+        assert not again.said, (write, "it was said")
+
+
+def test_what_was_renamed_moves_again_with_its_old_name_and_its_hand_edits(scene: bpy.types.Scene) -> None:
+    face = character()
+    line = add(scene, face)
+    edit(face, "jawOpen", 0.3)
+    lines_for(scene, face).rewrite()
+    edit(face, "jawOpen", 0.1)
+    before = key_values(scene, face, "jawOpen", range(100, 131))
+    keys = _blocks(face)
+    keys["jawOpen"].name = "Kiefer"
+    lines_for(scene, face).rewrite()
+    assert np.ptp(key_values(scene, face, "Kiefer", range(95, 135))) == 0
+    keys["Kiefer"].name = "jawOpen"
+    lines_for(scene, face).rewrite()
+    np.testing.assert_allclose(key_values(scene, face, "jawOpen", range(100, 131)), before, atol=0.02)
+    keys["jawOpen"].name = "JawOpen"  # a name that is known
+    for _ in range(2):
+        lines = lines_for(scene, face)
+        lines.rewrite([line.id])
+        assert not lines.said
+        np.testing.assert_allclose(key_values(scene, face, "JawOpen", range(100, 131)), before, atol=0.02)
+
+
 def test_another_frame_rate(scene: bpy.types.Scene) -> None:
     face = character()
     line = add(scene, face)
