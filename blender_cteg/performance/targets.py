@@ -155,7 +155,17 @@ class Others:
         """Tracks whose names begin with ``beside`` do not count."""
         self._driven = {owner.name: set(_driven(owner.data)) for owner in owners}
         self._strips = {owner.name: set(_in_strips(owner.data, beside)) for owner in owners}
-        self._constrained = {owner.name: set(_constrained(owner)) for owner in owners}
+        self._constrained = {owner.name: self._held(owner) for owner in owners}
+
+    def _held(self, owner: Owner) -> set[str]:
+        """Bones that a constraint holds. One that is driven or keyed comes and goes over the keys of its bone."""
+        constrained = _constrained(owner)
+        if not constrained:
+            return set()
+        curves = curves_in(owner.action, owner.slot) if owner.action is not None and owner.slot is not None else ()
+        varying = {curve.data_path for curve in curves} | {path for path, _ in self._strips[owner.name]}
+        varying |= self._driven[owner.name]
+        return {name for name, influences in constrained.items() if not varying.issuperset(influences)}
 
     def drives(self, owner: Owner, path: str) -> bool:
         """Whether a driver decides about a property."""
@@ -196,10 +206,13 @@ def _all_strips(strips: Any) -> Iterator[Any]:
         yield from _all_strips(strip.strips)
 
 
-def _constrained(owner: Owner) -> Iterator[str]:
-    for bone in owner.datablock.pose.bones if owner.kind == "OBJECT" else ():
-        if any(c.type in _DECIDING and c.enabled and c.influence > 0 for c in bone.constraints):
-            yield bone.name
+def _constrained(owner: Owner) -> dict[str, list[str]]:
+    """Bones with constraints that decide now where they point; data paths of how much each of these does."""
+    bones = owner.datablock.pose.bones if owner.kind == "OBJECT" else ()
+    deciding = {
+        b.name: [c for c in b.constraints if c.type in _DECIDING and c.enabled and c.influence > 0] for b in bones
+    }
+    return {name: [c.path_from_id("influence") for c in found] for name, found in deciding.items() if found}
 
 
 @lru_cache(maxsize=4096)

@@ -593,6 +593,23 @@ def test_curves_with_modifiers_drivers_and_mutes_are_theirs(scene: bpy.types.Sce
     assert "browInnerUp (noise)" not in line.theirs and "jawOpen (modifier)" in line.theirs
 
 
+@pytest.mark.parametrize("how", ["constant", "driven", "keyed"])
+def test_a_constraint_that_comes_and_goes_leaves_the_keys_beneath_it(scene: bpy.types.Scene, how: str) -> None:
+    face = character()
+    constraint = face.parent.pose.bones["Head"].constraints.new("DAMPED_TRACK")
+    constraint.target = face
+    if how == "driven":
+        constraint.driver_add("influence").driver.expression = "0.5"
+    elif how == "keyed":
+        constraint.keyframe_insert("influence", frame=50)
+    bpy.context.view_layer.update()
+    assert constraint.influence > 0
+    line = add(scene, face)
+    assert ("Head (constraint)" in line.theirs) == (how == "constant")
+    paths = {c.data_path for action in bpy.data.actions for slot in action.slots for c in curves_in(action, slot)}
+    assert (bone_path("Head") + "rotation_quaternion" in paths) == (how != "constant")
+
+
 def test_an_action_with_several_slots_and_one_that_was_swapped(scene: bpy.types.Scene) -> None:
     face = character()
     key, armature = face.data.shape_keys, face.parent
