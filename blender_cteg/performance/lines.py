@@ -93,7 +93,37 @@ def damaged_lines(rig: Rig) -> list[str]:
         return []
     store = Store(home)
     store.lines()
-    return store.damaged
+    return list(store.damaged.values())
+
+
+def in_the_way(rig: Rig, first: float, last: float) -> str:
+    """Why nothing can be written between two frames: a line there cannot be read. A sentence, or ""."""
+    home = home_of(owners_of(rig))
+    if home is None:
+        return ""
+    store = Store(home)
+    try:
+        return _in_the_way(store.lines(), store.damaged, ActionPatch(home), first, last)
+    except PatchError as error:
+        return str(error)
+
+
+def _in_the_way(
+    lines: Mapping[str, Line], damaged: Mapping[str, str], patch: ActionPatch, first: float, last: float
+) -> str:
+    known = {line.span for line in lines.values()}
+    for span, ends in patch.spans.items():
+        if span in known or (found := patch.found(span)).share < _FOUND:
+            continue
+        start, end = (found.at(frame) for frame in ends)
+        if start <= last and first <= end:
+            damage = damaged.get(span) or told("What is known of the line {name} was deleted.", name=span)
+            sentence = (
+                "{damage} It is on frames {start:.0f} to {end:.0f}, where its keys stay as they are. Choose other "
+                "frames for this line, or delete that one in the list of lines first."
+            )
+            return told(sentence, damage=damage, start=start, end=end)
+    return ""
 
 
 def _located(lines: Mapping[str, Line], patch: ActionPatch, wanted: Collection[str] | None = None) -> dict[str, Line]:
@@ -362,6 +392,9 @@ class _Change:
             if line.id not in self._looked and line.take is not None and any(meet(line, o) for o in placed.values())
         }:
             self._locate(self._looked | met)
+        for line in placed.values():
+            if line.take is not None and (reason := self._in_the_way(line)):
+                raise LineError("{reason}", reason=reason)
         clips = {(line, take.key): clip for line, take, clip in puts}
         there = {span for patch in self._patches.values() for span in patch.spans}
         lines = {name: line for name, line in {**self.lines, **placed}.items() if changed.get(name, line) is not None}
@@ -403,6 +436,11 @@ class _Change:
             undo.pop_all()
         self._keep(lines, {*changed, *planned}, puts)
         return lines
+
+    def _in_the_way(self, line: Line) -> str:
+        if self._store is None or self._patch_of_home is None:
+            return ""
+        return _in_the_way(self._stored, self._store.damaged, self._patch_of_home, line.start, line.end)
 
     def _placed(self, line: Line) -> Line:
         """A line on whole frames, as long as its take. LineError where that is longer than anything."""

@@ -37,13 +37,13 @@ Edit = Mapping[tuple[str, str, int], npt.NDArray[np.float32]]
 
 
 class Store:
-    """The lines of one action. Reads whatever is there; what is damaged is left out and named in `damaged`."""
+    """The lines of one action. Reads whatever is there; what cannot be is left out, and told in `damaged`, by id."""
 
     def __init__(self, action: bpy.types.Action) -> None:
         self._action = action
         group = action.get(LINES_PROPERTY)
         self._group: Any = group if hasattr(group, "keys") else None
-        self.damaged: list[str] = []
+        self.damaged: dict[str, str] = {}
 
     def lines(self) -> dict[str, Line]:
         """Every line that can be read, by its id; start and end as they were written."""
@@ -56,7 +56,7 @@ class Store:
                 found[name] = _line(name, stored.get("record"))
             except StoredError as error:
                 sentence = "The line {name} stored in {action} cannot be read ({why})."
-                self.damaged.append(told(sentence, name=name, action=self._action.name, why=error))
+                self.damaged[name] = told(sentence, name=name, action=self._action.name, why=error)
         return found
 
     def put(self, line: Line) -> None:

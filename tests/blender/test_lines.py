@@ -674,6 +674,40 @@ def test_damaged_records_are_named_and_harm_nothing(scene: bpy.types.Scene, dama
     assert np.ptp(played(scene, face, range(95, 135)), axis=0).max() == 0
 
 
+@pytest.mark.parametrize("damage", ["newer", "text", "record deleted"])
+def test_a_line_that_cannot_be_read_is_named_where_another_would_be_written_over_it(
+    scene: bpy.types.Scene, damage: str
+) -> None:
+    face = character()
+    bad, good = add(scene, face, 100), add(scene, face, 200, takes=2)
+    action = face.data.shape_keys.animation_data.action
+    stored = action[LINES_PROPERTY]
+    if damage == "record deleted":
+        del stored[bad.id]
+    else:
+        record = stored[bad.id]["record"]
+        newer = record.replace('"schema_version":1', '"schema_version":99')
+        stored[bad.id]["record"] = newer if damage == "newer" else "{"
+    before, said = rows_of(action), []
+    for write in (
+        lambda lines: lines.add([clip(3)], 110, STYLE, text="New"),
+        lambda lines: lines.change(good.id, start=120),
+        lambda lines: lines.change(good.id, start=125, end=300),
+    ):
+        with pytest.raises(LineError, match=f"{bad.id}.* It is on frames 100 to 130, .* delete that one") as refused:
+            write(lines_for(scene, face))
+        said.append(str(refused.value))
+    assert all(("update this one" in one) == (damage == "newer") and one.endswith(".") for one in said)
+    assert rows_of(action) == before
+    lines_for(scene, face).show(good.id, 1)
+    lines_for(scene, face).add([clip(3)], 140, STYLE, text="Beside it")
+    move_keys(action, lambda frame: frame + 40, after=-100)
+    with pytest.raises(LineError, match="on frames 140 to 170"):
+        lines_for(scene, face).add([clip(3)], 150, STYLE, text="Where it is now")
+    lines_for(scene, face).remove(bad.id)
+    lines_for(scene, face).add([clip(3)], 150, STYLE, text="In its place")
+
+
 # ------------------------------------------------------------------------------------------------- between jobs
 
 
