@@ -188,8 +188,8 @@ class ActionPatch(Whereabouts):
         for name in set(names) - self._intact:
             span, found = self._store.span(name), Found() if name in self._settled else self.found(name)
             for number in [number for number in span.parts if number in self._there]:
-                kept, points = span.of(number), self._curves[self._there[number]].keyframe_points
-                if found.same and is_unmoved(points, kept):
+                kept, (points, count) = span.of(number), self._witnesses[number]
+                if found.same and is_unmoved(points, count, span, number):
                     continue
                 written, there = points_of(kept), co(self._curves[self._there[number]])
                 if 2 * len(_at(written, there, found)) >= len(kept):

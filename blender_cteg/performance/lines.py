@@ -139,7 +139,7 @@ def _located(lines: Mapping[str, Line], patch: ActionPatch, wanted: Collection[s
     for line in lines.values():
         members.setdefault(line.span, []).append(line)
     for span, there in members.items():
-        if wanted is not None and not any(line.id in wanted for line in there):
+        if wanted is not None and not any([line.id in wanted for line in there]):
             continue
         there = there or [Line(span, "", shown=0, span=span)]
         found = patch.found(span) if span in spans else None
@@ -147,7 +147,9 @@ def _located(lines: Mapping[str, Line], patch: ActionPatch, wanted: Collection[s
             # Keys that were deleted by hand: the line is there and shows nothing. One without a span moves nothing.
             located |= {line.id: replace(line, shown=-1) for line in there if line.span and line.takes}
             continue
-        first, last = min(line.start for line in there), max(line.end for line in there)
+        first, last = min([line.start for line in there]), max([line.end for line in there])
+        if found.same and spans[span] == (first, last) and there[0].takes:
+            continue
         if last <= first:  # without a record
             first, last = spans[span]
             there = [replace(line, start=first, end=last) for line in there]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any, Final
 
 import bpy
@@ -36,6 +35,11 @@ ALL_TAKES: Final = "*"
 Edit = Mapping[tuple[str, str, int], npt.NDArray[np.float32]]
 
 
+#: Action (its session_uid) and id of a line -> its record and what that says: asked at every refresh.
+_read: Final[dict[tuple[int, str], tuple[object, Line]]] = {}
+_MOST: Final = 4096
+
+
 class Store:
     """The lines of one action. Reads whatever is there; what cannot be is left out, and told in `damaged`, by id."""
 
@@ -52,8 +56,16 @@ class Store:
             stored = self._group[name]
             if not hasattr(stored, "get"):
                 continue
+            text = stored.get("record")
+            known = _read.get((self._action.session_uid, name))
+            if known is not None and known[0] == text:
+                found[name] = known[1]
+                continue
             try:
-                found[name] = _line(name, stored.get("record"))
+                found[name] = _line(name, text)
+                if len(_read) >= _MOST:
+                    _read.clear()
+                _read[self._action.session_uid, name] = text, found[name]
             except StoredError as error:
                 sentence = "The line {name} stored in {action} cannot be read ({why})."
                 self.damaged[name] = told(sentence, name=name, action=self._action.name, why=error)
@@ -198,7 +210,6 @@ def check(line: Line) -> None:
         _fields(vars(region), _REGION)
 
 
-@lru_cache(maxsize=1024)  # asked at every refresh
 def _line(name: str, text: object) -> Line:
     data = upgraded("line", _mapping(from_text(text), "record"))
     try:
