@@ -139,7 +139,7 @@ def _located(lines: Mapping[str, Line], patch: ActionPatch, wanted: Collection[s
     for line in lines.values():
         members.setdefault(line.span, []).append(line)
     for span, there in members.items():
-        if wanted is not None and not any([line.id in wanted for line in there]):
+        if wanted is not None and not any(line.id in wanted for line in there):
             continue
         there = there or [Line(span, "", shown=0, span=span)]
         found = patch.found(span) if span in spans else None

@@ -62,7 +62,9 @@ class Written:
         """The first, a middle and the last key of a curve: which one it is of its keys, its frame and its value."""
         if number not in self._corners:
             keys, last = self.of(number), self.parts[number].stop - self.parts[number].start - 1
-            self._corners[number] = [(k, float(keys["frame"][k]), float(keys["value"][k])) for k in (0, last // 2, last)]
+            self._corners[number] = [
+                (k, float(keys["frame"][k]), float(keys["value"][k])) for k in (0, last // 2, last)
+            ]
         return self._corners[number]
 
 

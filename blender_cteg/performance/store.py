@@ -62,10 +62,7 @@ class Store:
                 found[name] = known[1]
                 continue
             try:
-                found[name] = _line(name, text)
-                if len(_read) >= _MOST:
-                    _read.clear()
-                _read[self._action.session_uid, name] = text, found[name]
+                found[name] = self._remember(text, _line(name, text))
             except StoredError as error:
                 sentence = "The line {name} stored in {action} cannot be read ({why})."
                 self.damaged[name] = told(sentence, name=name, action=self._action.name, why=error)
@@ -79,11 +76,19 @@ class Store:
         if any(self._part(line.id, part) is None for part in ("clips", "edits")):
             self._group[line.id] = {"record": "", "clips": {}, "edits": {}}
         stored = self._group[line.id]
-        stored["record"] = _text(line)
+        line = replace(line, regions={name: region for name, region in line.regions.items() if region != Region()})
+        stored["record"] = text = _text(line)
+        self._remember(text, line)
         keys = {take.key for take in line.takes}
         for part, kept in (("clips", keys), ("edits", keys | {ALL_TAKES})):
             for name in [name for name in tuple(stored[part].keys()) if name.partition(":")[0] not in kept]:
                 del stored[part][name]
+
+    def _remember(self, text: object, line: Line) -> Line:
+        if len(_read) >= _MOST:
+            _read.clear()
+        _read[self._action.session_uid, line.id] = text, line
+        return line
 
     def forget(self, line: str) -> None:
         """Remove a line with everything it has; the property goes with the last one."""
@@ -176,7 +181,7 @@ def _text(line: Line) -> str:
         {
             "schema_version": CURRENT["line"],
             **{name: getattr(line, name) for name in _LINE},
-            "regions": {name: vars(region) for name, region in line.regions.items() if region != Region()},
+            "regions": {name: vars(region) for name, region in line.regions.items()},
             "style": vars(line.style),
             "theirs": list(line.theirs),
             "timelines": [timeline.to_json() for timeline in timelines],

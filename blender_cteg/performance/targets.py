@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import bpy
@@ -56,7 +56,7 @@ class Target:
     span: float
     channels: frozenset[str]
 
-    @property
+    @cached_property
     def address(self) -> Address:
         """What stored data knows it by."""
         return self.owner.name, self.path, self.index
@@ -88,25 +88,37 @@ def names_in(rig: Rig, mapping: FaceMapping, face: Clip) -> set[str]:
 
 
 def _keys(owners: tuple[Owner, ...], mapping: FaceMapping, performance: Performance) -> Iterator[Target]:
+    names = list(performance.shape_keys)
+    if not names:
+        return
+    values = np.stack([performance.shape_keys[name] for name in names]).astype(np.float64)
+    keys = list(zip(names, values, np.ptp(values, axis=1).tolist(), strict=True))
     for owner in owners:
         blocks = owner.datablock.key_blocks if owner.kind == "KEY" else ()
-        for name, values in performance.shape_keys.items():
+        for name, row, reach in keys:
             if name in blocks:
-                yield _key(owner, name, mapping, values)
+                yield _key(owner, name, mapping, row, reach)
 
 
-def _key(owner: Owner, name: str, mapping: FaceMapping, values: npt.NDArray[Any]) -> Target:
+def _key(owner: Owner, name: str, mapping: FaceMapping, values: npt.NDArray[np.float64], reach: float) -> Target:
     gains = mapping.shape_keys.get(name, {})
-    region = region_of(max(gains, key=lambda channel: abs(gains[channel]))) if gains else "expression"
-    # Several regions on one key: the keys of a basis, each of which moves the whole face.
-    basis = len({region_of(channel) for channel in gains}) > 1 or (region == "expression" and bool(gains))
+    most = max(gains, key=lambda channel: abs(gains[channel])) if len(gains) > 1 else next(iter(gains), "")
+    region, channels = _moved_by(tuple(gains), most)
+    basis = region == "expression" and bool(gains)
     return Target(
-        owner, key_path(name), 0, np.asarray(values, np.float64), "expression" if basis else region,
-        "Expression" if basis else region.capitalize(),
+        owner, key_path(name), 0, values, region, "Expression" if basis else region.capitalize(),
         (owner.name, "expressions" if basis else name),
-        max(1.0, float(np.ptp(values)) if len(values) else 0.0),  # a slider's range is 1; only FLAME's go on
-        frozenset(gains),
+        max(1.0, reach),  # a slider's range is 1; only FLAME's go on
+        channels,
     )  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def _moved_by(channels: tuple[str, ...], most: str) -> tuple[str, frozenset[str]]:
+    """The region of a key that channels drive, one of them the most, and those channels."""
+    # Several regions on one key: the keys of a basis, each of which moves the whole face.
+    several = len({region_of(channel) for channel in channels}) > 1
+    return "expression" if several else region_of(most), frozenset(channels)
 
 
 def _bones(
@@ -136,7 +148,8 @@ def _stored_targets(owners: tuple[Owner, ...], mapping: FaceMapping, face: Clip)
         kind, name, *rest = channel.split("\t")
         for owner in owners:
             if kind == "key" and owner.kind == "KEY" and name in owner.datablock.key_blocks:
-                yield _key(owner, name, mapping, column)
+                values = column.astype(np.float64)
+                yield _key(owner, name, mapping, values, float(np.ptp(values)))
             elif kind == "bone" and owner.kind == "OBJECT" and name in owner.datablock.pose.bones:
                 path = bone_path(name) + rest[0]
                 values = column.astype(np.float64)

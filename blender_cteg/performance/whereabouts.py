@@ -61,6 +61,7 @@ class Whereabouts:
         self._steady: set[str] = set()  # those, and the ones that were not moved
         self._intact: set[str] = set()  # nobody edited a key of them
         self._searched = False
+        self._near: dict[tuple[float, float], list[str]] = {}  # what reaches between two frames
         self._read: dict[Address, Points] = {}
 
     @property
@@ -81,10 +82,10 @@ class Whereabouts:
     def found(self, name: str) -> Found:
         """Where the keys of a span are now. Of one whose keys are all gone the share is 0: remove it."""
         if name not in self._where:
-            span, unmoved, witnesses = self._store.span(name), 0, self._witnesses
-            seen = [*islice(filter(witnesses.__contains__, span.parts), _WITNESSES)]
+            span, unmoved, keys = self._store.span(name), 0, self._keys
+            seen = [*islice(filter(keys.__contains__, span.parts), _WITNESSES)]
             for number in seen:
-                unmoved += is_unmoved(*witnesses[number], span, number)
+                unmoved += is_unmoved(*keys[number], span, number)
                 if 2 * unmoved >= len(seen):
                     return self._where.setdefault(name, Found())
             pairs = [(points_of(span.of(number)), co(self._curves[self._there[number]])) for number in seen]
@@ -140,10 +141,10 @@ class Whereabouts:
         return there
 
     @cached_property
-    def _witnesses(self) -> dict[int, tuple[Any, int]]:
+    def _keys(self) -> dict[int, tuple[Any, int]]:
         """By number the keys of the curves with spans, and how many they are."""
-        keys = ((number, self._curves[address].keyframe_points) for number, address in self._there.items())
-        return {number: (points, len(points)) for number, points in keys}
+        found = ((number, self._curves[address].keyframe_points) for number, address in self._there.items())
+        return {number: (points, len(points)) for number, points in found}
 
     @cached_property
     def _numbers(self) -> dict[Address, int]:
@@ -173,9 +174,11 @@ class Whereabouts:
 
     def _reaching(self, low: float, high: float) -> list[str]:
         """The spans that reach between two frames as far as they are settled, on any curve, in order."""
-        names, starts, longest = self._layout
-        near = names[bisect_left(starts, low - longest) : bisect_right(starts, high)]
-        return [name for name in near if self._places[name][1] >= low]
+        if (low, high) not in self._near:
+            names, starts, longest = self._layout
+            near = names[bisect_left(starts, low - longest) : bisect_right(starts, high)]
+            self._near[low, high] = [name for name in near if self._places[name][1] >= low]
+        return self._near[low, high]
 
     def _check(self, name: str) -> None:
         """_MovedError for a span that was moved and is not settled."""
@@ -218,6 +221,7 @@ class Whereabouts:
             self._store.records[number].put_aside(rows)
         self._settled |= moves.keys()
         self._steady |= moves.keys()
+        self._near.clear()
         for name in ("_places", "_layout"):
             vars(self).pop(name, None)
 
