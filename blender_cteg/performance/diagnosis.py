@@ -117,7 +117,9 @@ def lost(moved: Iterable[tuple[Owner, str, str]], known: Collection[str], others
         known: names of shape keys and bones that the mapping leads to.
         others: who else decides about properties.
     """
-    renamed, removed, driven = set(), set(), set()
+    renamed: set[str] = set()
+    removed: set[str] = set()
+    driven: set[str] = set()
     for owner, then, now in moved:
         was, name = name_in(then), name_in(now)
         if name not in (owner.datablock.key_blocks if owner.kind == "KEY" else owner.datablock.pose.bones):

@@ -260,10 +260,10 @@ def points_of(keys: Kept) -> npt.NDArray[np.float32]:
 
 def is_unmoved(points: Any, count: int, span: Written, number: int) -> bool:
     """Whether the first, the last and a key between of a span on a curve are where they were written."""
-    corners, seen = span.corners(number), span.seen.get(number)
+    corners = span.corners(number)
     last = corners[-1][0]
-    for first in (seen, None):
-        if first is None:
+    for first in (span.seen.get(number, count), -1):
+        if first < 0:
             first = index(points, corners[0][1] - SAME)
         if first + last >= count:
             continue
