@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What lines cost in a scene: swapping a take, re-mapping, muting; then 200 lines with 3 takes each in one file.
 
-Run from the repository: ``.venv/bin/python -m benchmarks.scene_of_lines [--lines 200]``. The takes last five seconds
-and move all 55 channels; medians of nine runs, in milliseconds. Sizes are of the saved file, uncompressed.
+Run from the repository: ``.venv/bin/python -m benchmarks.scene_of_lines [--lines 200]``. It prints the tables of
+docs/lines.md. The takes last five seconds and move all 55 channels; milliseconds are those of `patch.quiet`, of every
+change a median of nine, and of what changes back and forth the mean. Sizes are of the saved file, uncompressed.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import bpy
 import numpy as np
 
+from benchmarks.patch import quiet
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.clip import Clip
 from blender_cteg.performance.lines import Lines, lines_of
@@ -44,16 +46,6 @@ def takes(count: int, seed: int) -> list[Clip]:
     return made
 
 
-def milliseconds(act: Callable[[], object]) -> float:
-    """The median of some runs."""
-    found = []
-    for _ in range(RUNS):
-        before = time.perf_counter()
-        act()
-        found.append(1000 * (time.perf_counter() - before))
-    return statistics.median(found)
-
-
 def empty() -> bpy.types.Scene:
     """A fresh scene at 24 frames per second."""
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
@@ -69,20 +61,24 @@ def character() -> bpy.types.Object:
     return face
 
 
-def edits(scene: bpy.types.Scene, face: bpy.types.Object, line: str, what: str) -> None:
-    """Time what animators do with one line."""
-    lines, turn = Lines(scene, detect_rig(face)), [0]
-
-    def swap() -> None:
-        turn[0] += 1
-        lines.show(line, turn[0] % 3)
-
-    def mute() -> None:
-        turn[0] += 1
-        lines.change(line, regions={"mouth": Region(mute=bool(turn[0] % 2))})
-
-    print(f"{what}: swap a take {milliseconds(swap):.1f}, mute a region {milliseconds(mute):.1f}, "
-          f"write again {milliseconds(lambda: lines.rewrite([line])):.1f}")  # fmt: skip
+def edits(scene: bpy.types.Scene, face: bpy.types.Object, line: str) -> dict[str, float]:
+    """What animators do with one line, and milliseconds of each."""
+    rig = detect_rig(face)
+    lines = Lines(scene, rig)
+    turns: dict[str, list[Callable[[], object]]] = {
+        "another take": [partial(lines.show, line, take) for take in (1, 2, 0)],
+        "a region muted, or back": [
+            partial(lines.change, line, regions={"mouth": Region(mute=mute)}) for mute in (True, False)
+        ],
+        "all written again": [partial(lines.rewrite, [line])],
+        "the list looked through": [partial(lines_of, rig)],
+        "the same, and one line for hand edits": [partial(lines_of, rig, line)],
+    }
+    runs = {f"{k} {what}": run for what, some in turns.items() for k, run in enumerate(some)}
+    for run in runs.values():  # the first time everything is read
+        run()
+    took = quiet(runs, RUNS)
+    return {what: statistics.mean(took[f"{k} {what}"] for k in range(len(some))) for what, some in turns.items()}
 
 
 def main() -> None:
@@ -90,12 +86,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scene_of_lines")
     parser.add_argument("--lines", type=int, default=200)
     count = parser.parse_args().lines
-    scene, face = empty(), None
+    scene = empty()
     face = character()
     line = Lines(scene, detect_rig(face)).add(takes(3, 0), 10, Style(), text="The first line.")
     keys = sum(len(c.keyframe_points) for o in owners_of(detect_rig(face)) for c in curves_in(o.action, o.slot))
-    print(f"one line: {keys} keys for {55 * 121} values, {55 * 121 / keys:.1f} times fewer")
-    edits(scene, face, line.id, "one line")
+    alone = edits(scene, face, line.id)
 
     scene = empty()
     face = character()
@@ -104,23 +99,23 @@ def main() -> None:
         path = Path(folder) / "a.blend"
         bpy.ops.wm.save_as_mainfile(filepath=str(path), compress=False)
         bare = path.stat().st_size
-        before = time.perf_counter()
         made = [lines.add(takes(3, 10 * k), 10 + 130 * k, Style(), text=f"Line number {k}.") for k in range(count)]
-        print(f"{count} lines written in {1000 * (time.perf_counter() - before) / count:.0f} ms each")
-        edits(scene, face, made[count // 2].id, f"{count} lines")
-        rig = detect_rig(face)
-        print(f"the list of lines answers in {milliseconds(lambda: lines_of(rig)):.1f}")
+        among = edits(scene, face, made[count // 2].id)
         frames = iter(range(100, 10_000))
-        print(f"one frame change {milliseconds(lambda: scene.frame_set(next(frames))):.2f}")
-        saving = milliseconds(lambda: bpy.ops.wm.save_as_mainfile(filepath=str(path), compress=False))
+        save = partial(bpy.ops.wm.save_as_mainfile, filepath=str(path), compress=False)
+        rest = quiet({"save": save, "frame": lambda: scene.frame_set(next(frames))}, RUNS)
         size = path.stat().st_size - bare
         stored = sum(len(clip) for _, clip in _clips(face))
-        print(
-            f"file {size / 1e6:.1f} MB: {size / count / 1e3:.0f} kB a line, of which clips "
-            f"{stored / count / 3e3:.1f} kB a take"
-        )
-        opening = milliseconds(lambda: bpy.ops.wm.open_mainfile(filepath=str(path)))
-        print(f"save {saving:.0f}, open {opening:.0f}: {saving / count / 3:.2f} and {opening / count / 3:.2f} a take")
+        rest |= quiet({"open": partial(bpy.ops.wm.open_mainfile, filepath=str(path))}, 1)
+    print(f"bpy {bpy.app.version_string}\n\n| milliseconds | one line | among {count} lines |\n|---|---|---|")
+    for what, took in alone.items():
+        print(f"| {what} | {took:.1f} | {among[what]:.1f} |")
+    print(f"| one frame change | | {rest['frame']:.2f} |")
+    print(
+        f"| saved, a take | | {rest['save'] / count / 3:.2f} |\n| opened, a take | | {rest['open'] / count / 3:.2f} |"
+    )
+    print(f"\n| size | |\n|---|---|\n| keys of one line | {keys}, {55 * 121 / keys:.1f} times fewer than frames |")
+    print(f"| a line in the file | {size / count / 1e3:.0f} kB, of it {stored / count / 3e3:.1f} kB a take |")
 
 
 def _clips(face: bpy.types.Object) -> list[tuple[str, bytes]]:

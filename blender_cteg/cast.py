@@ -316,7 +316,7 @@ def store_mapping(scene: bpy.types.Scene, rig: Rig, mapping: Mapping | None, *, 
         dragged: a slider is being dragged: the line that is seen is written now, others when the mouse rests.
 
     Returns:
-        Why the lines were not written again, or "".
+        What is said of the lines that were written again, or why they were not; or "".
 
     Raises:
         MappingError: the mapping cannot be changed, or could not be read again; nothing has changed.
@@ -337,13 +337,15 @@ def store_mapping(scene: bpy.types.Scene, rig: Rig, mapping: Mapping | None, *, 
     return _rewrite(now, [now.line.id])
 
 
-def _rewrite(now: Character, lines: list[str] | None) -> str:
+def _rewrite(now: Character, wanted: list[str] | None) -> str:
+    """Write lines again; what is said of it, or why that was refused."""
     try:
+        lines = Lines(now.scene, now.rig, now.mapping)
         if now.lines:
-            Lines(now.scene, now.rig, now.mapping).rewrite(lines)
+            lines.rewrite(wanted)
     except (LineError, MappingError) as error:
         return str(error)
-    return ""
+    return " ".join(lines.said)
 
 
 def retarget(settings: Any, _context: bpy.types.Context) -> None:

@@ -24,7 +24,7 @@ from ..clip import Clip, ClipError
 from ..emotions import label
 from ..performance import ranges
 from ..performance.diagnosis import keys_without_shape
-from ..performance.lines import LineError, Lines, clip_of, lines_of
+from ..performance.lines import LineError, Lines, clip_of, in_the_way, lines_of
 from ..performance.owners import owners_of, why_not_writable
 from ..performance.record import Line, Style, Take
 from ..preferences import choices
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from bpy.types import Context, Object, Scene
 
     from ..cast import Character
+    from ..character.rig import Rig
     from ..worker.session import Job
 
 #: How far takes go that are varied a little and a lot: 0 is the same take, 1 an unrelated one.
@@ -174,6 +175,8 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
             line = _saying(text, performer, line) if self.mode == "RESAMPLE" else None
         start = values["start_frame"] if "start_frame" in given or scene.cteg.start == "FRAME" else at
         start = start if line is None else round(line.start)
+        if reason := in_the_way(performer.rig, start, start):
+            raise Refusal("{reason}", reason=reason)
         asked = self._asked({**values, "text": text}, line, at)
         if not again:
             asked["begin"] = _face_before(scene, performer, start, preferred.checkpoint)
@@ -237,7 +240,7 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
             until = old.scene_frame(order.branch)
         before = ranges.sliders(rig)
         try:
-            measuring.measure(scene, rig, unverified(rig))  # what is left of it
+            unmeasured = _measured(scene, rig)
             clips, mapping = brought_to(rig, job.takes)
             lines = Lines(scene, rig, mapping)
             line = lines.add(
@@ -251,7 +254,7 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
             cast.choose_line(scene, line.id)
         performer = cast.character(scene) if own else cast.found(scene, target)
         said, warned = list(lines.said), [*performer.notes, *job.warnings, *_differences(order.take, job.takes[0])]
-        warned += [*doubts(rig, mapping), *_not_keyed(lacking(rig, mapping, clips[:1]))]
+        warned += [*unmeasured, *doubts(rig, mapping), *_not_keyed(lacking(rig, mapping, clips[:1]))]
         if still := keys_without_shape(performer.rig, performer.mapping):
             warned.append(told("These shape keys move nothing, they are like the Basis: {names}", names=names(still)))
         if order.line and old is None:
@@ -268,6 +271,21 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
         if performer.tight and asking:
             with contextlib.suppress(RuntimeError):  # its poll says why sliders cannot be widened
                 bpy.ops.cteg.widen_sliders("INVOKE_DEFAULT")
+
+
+def _measured(scene: Scene, rig: Rig) -> list[str]:
+    """Measure what is left of a character. Where that fails names decide, and a sentence says so. MappingError."""
+    mapping = unverified(rig)
+    try:
+        measuring.measure(scene, rig, mapping)
+    except Exception as error:  # whatever a character is like, the takes that were waited for are not lost
+        assert rig.object is not None
+        sentence = (
+            "Nobody could look at what the channels of {name} do ({why}), so the takes go by their names alone. Check "
+            "them on the face."
+        )
+        return [told(sentence, name=rig.object.name, why=error)]
+    return []
 
 
 def _face_before(scene: Scene, performer: Character, start: float, checkpoint: str | None) -> list[float] | None:

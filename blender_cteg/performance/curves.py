@@ -128,7 +128,7 @@ class ActionPatch(Whereabouts):
         number, rest = self._numbers.get(address), None
         if number is not None:
             rest = self._store.curves[number][1]
-            if self._is_bare(number, curve) and set(self._spans_on(number, start, end)) <= set(ignoring):
+            if self._is_bare(number) and set(self._spans_on(number, start, end)) <= set(ignoring):
                 return Base(rest=rest)
         view = _View(number, self._points(address), _shape(curve), ignoring)
         window = self._window(view, start, end)
@@ -188,8 +188,8 @@ class ActionPatch(Whereabouts):
         for name in set(names) - self._intact:
             span, found = self._store.span(name), Found() if name in self._settled else self.found(name)
             for number in [number for number in span.parts if number in self._there]:
-                kept, points = span.of(number), self._curves[self._there[number]].keyframe_points
-                if found.same and is_unmoved(points, kept):
+                kept, points = span.of(number), self._keys[number][0]
+                if found.same and is_unmoved(points, len(points), span, number):
                     continue
                 written, there = points_of(kept), co(self._curves[self._there[number]])
                 if 2 * len(_at(written, there, found)) >= len(kept):
@@ -352,7 +352,7 @@ class ActionPatch(Whereabouts):
             plan.record = Record()
             return True
         gone = [self._store.span(name) for name in plan.gone]
-        if not self._is_bare(plan.number, plan.curve) or any(span.settled for span in gone):
+        if not self._is_bare(plan.number) or any(span.settled for span in gone):
             return False
         low, high = min(one.start for one in (*gone, *new)) - NEAR, max(one.end for one in (*gone, *new)) + NEAR
         first, last = plan.points.index(low), plan.points.index(high)
@@ -363,10 +363,10 @@ class ActionPatch(Whereabouts):
         plan.start, plan.old = first, plan.points.rows(first, last)
         return True
 
-    def _is_bare(self, number: int, curve: bpy.types.FCurve) -> bool:
+    def _is_bare(self, number: int) -> bool:
         """Whether a curve was made for spans and has no keys but theirs."""
         made = self._store.curves.get(number, (None, None))[1] is not None and not len(self._store.record(number).base)
-        return made and len(curve.keyframe_points) == self._store.counts.get(number)
+        return made and self._keys[number][1] == self._store.counts.get(number)
 
     def _refill(self, span: Span, plans: Sequence[_Plan]) -> None:
         """Plan a span's keys on those curves where nothing but what is between its borders changes."""
@@ -388,9 +388,9 @@ class ActionPatch(Whereabouts):
             and not old.settled
             and (old.start, old.end) == (span.start, span.end)
         ):
-            ends = [key[:2] for key in old.of(plan.number)[[0, -1]].tolist()]
-            first, last = (points.index(frame - SAME) for frame, _ in ends)
-            same = last < points.count and [points.co(first), points.co(last)] == ends
+            (_, *start), _, (_, *end) = old.corners(plan.number)
+            first, last = points.index(start[0] - SAME), points.index(end[0] - SAME)
+            same = last < points.count and [*points.co(first), *points.co(last)] == [*start, *end]
             if same and len(self._spans_on(plan.number, old.start + 2 * NEAR, old.end - 2 * NEAR)) == 1:
                 plan.start, plan.old = first, points.rows(first, last + 1)
                 return plan.old

@@ -6,7 +6,7 @@ Drivers, locks and switches of the animator's are respected, and named.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import bpy
@@ -19,7 +19,7 @@ from . import ranges
 from .owners import Owner, curves_in, owners_of, why_not_writable
 from .record import Line
 from .rotations import rotation_property
-from .targets import bone_path, key_path, name_in
+from .targets import Others, bone_path, key_path, name_in
 
 
 def diagnose(rig: Rig, mapping: Mapping | None, lines: Sequence[Line], tight: Sequence[str] = ()) -> list[str]:
@@ -97,14 +97,57 @@ def _drivers(rig: Rig, keys: Collection[str]) -> Iterator[str]:
         # Drivers that hand the face's values on are how many characters move their teeth and lashes.
         if not held or (key != face_key and _hands_on(key, face_key)):
             continue
-        names = shorten(held)
-        if key != face_key:
-            names = told("{names} of {object}", names=names, object=obj.name)
-        yield told(
-            "{names} is driven by a driver and keeps it. Delete the driver to let takes move it."
-            if len(held) == 1
-            else "{names} are driven by drivers and keep them. Delete the drivers to let takes move them.", names=names,
-        )  # fmt: skip
+        yield _driven(held, "" if key == face_key else obj.name)
+
+
+def _driven(held: Sequence[str], of: str = "") -> str:
+    names = told("{names} of {object}", names=shorten(held), object=of) if of else shorten(held)
+    return told(
+        "{names} is driven by a driver and keeps it. Delete the driver to let takes move it."
+        if len(held) == 1
+        else "{names} are driven by drivers and keep them. Delete the drivers to let takes move them.", names=names,
+    )  # fmt: skip
+
+
+def lost(moved: Iterable[tuple[Owner, str, str]], known: Collection[str], others: Others) -> list[str]:
+    """Sentences about what a line moved when it was written last and moves no more, because the character has changed.
+
+    Args:
+        moved: properties, each with its owner and its data path at that time and now.
+        known: names of shape keys and bones that the mapping leads to.
+        others: who else decides about properties.
+    """
+    renamed: set[str] = set()
+    removed: set[str] = set()
+    driven: set[str] = set()
+    for owner, then, now in moved:
+        was, name = name_in(then), name_in(now)
+        if name not in (owner.datablock.key_blocks if owner.kind == "KEY" else owner.datablock.pose.bones):
+            removed.add(was)
+        elif name != was and name not in known:
+            renamed.add(told("{old} (now {new})", old=was, new=name))
+        elif others.drives(owner, now):
+            driven.add(name)
+    said = []
+    if renamed:
+        sentence = (
+            "{names} was renamed, and the mapping does not lead there. Give it back its name, or choose it as a target "
+            "in the Mapping panel; then write the lines again."
+            if len(renamed) == 1
+            else "{names} were renamed, and the mapping does not lead there. Give them back their names, or choose "
+            "them as targets in the Mapping panel; then write the lines again."
+        )
+        said.append(told(sentence, names=shorten(sorted(renamed))))
+    if removed:
+        sentence = (
+            "{names} was removed, and the lines play without it. Bring it back or choose another target in the Mapping "
+            "panel; then write the lines again."
+            if len(removed) == 1
+            else "{names} were removed, and the lines play without them. Bring them back or choose other targets in "
+            "the Mapping panel; then write the lines again."
+        )
+        said.append(told(sentence, names=shorten(sorted(removed))))
+    return said + ([_driven(sorted(driven))] if driven else [])
 
 
 def _hands_on(key: Any, face_key: Any) -> bool:

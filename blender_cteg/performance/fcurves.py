@@ -16,7 +16,7 @@ import bpy
 import numpy as np
 import numpy.typing as npt
 
-from .playing import FRAME, LEFT, NEAR, NO_ROWS, POINT, RIGHT, WIDTH, Floats, Rows, nearest, single
+from .playing import FRAME, LEFT, NEAR, NO_ROWS, POINT, RIGHT, USUAL, WIDTH, Floats, Rows, nearest, single
 
 #: With more keys a curve is not read and written as a whole.
 FEW: Final = 400
@@ -41,7 +41,7 @@ _NUMBERS: Final = {
 #: A key as Blender adds it (measured, 4.5 to 5.3).
 _ADDED: Final = np.array([[*[0.0] * 9, 4, 4, 2, 0, 0, 1, 1, 1]])
 #: One as it inserts it on a frame, and not a number what depends on preferences, or on the keys beside it.
-_INSERTED: Final = np.array([*[np.nan] * 6, *np.float32([1.70158, 0.8, 4.1]), *[np.nan] * 3, 0, 5, *[np.nan] * 3])
+_INSERTED: Final = np.array([*[np.nan] * 6, *USUAL, *[np.nan] * 3, 0, 5, *[np.nan] * 3])
 _WORDS: Final = {name: {number: word for word, number in numbers.items()} for name, numbers in _NUMBERS.items()}
 
 
@@ -64,16 +64,18 @@ class Points:
         self._points = curve.keyframe_points
         self.count = len(self._points)
         self._all = rows
-        self._known: tuple[int, Rows] = (0, NO_ROWS)  # what was read last
-        self._frames: list[float] = [] if rows is None else rows[:, FRAME].tolist()
+        self._known: tuple[int, Rows] = (0, NO_ROWS if rows is None else rows)  # what was read last
+        self._frames: list[float] = [] if rows is None else rows[:, FRAME].tolist()  # of it
 
     def frame(self, k: int) -> float:
         """Frame of a key."""
-        return self._points[k].co[0] if self._all is None else self._frames[k]
+        first = self._known[0]
+        return self._frames[k - first] if 0 <= k - first < len(self._frames) else self._points[k].co[0]
 
     def co(self, k: int) -> tuple[float, float]:
         """Frame and value of a key."""
-        x, y = self._points[k].co if self._all is None else self._all[k, POINT].tolist()
+        first, known = self._known
+        x, y = known[k - first, POINT].tolist() if 0 <= k - first < len(known) else self._points[k].co
         return x, y
 
     def generated(self, k: int) -> bool:
@@ -82,7 +84,10 @@ class Points:
 
     def index(self, frame: float) -> int:
         """Of the first key that is not before a frame."""
-        return index(self._points, frame) if self._all is None else bisect_left(self._frames, frame)
+        first, frames = self._known[0], self._frames
+        if self._all is not None or (frames and frames[0] < frame <= frames[-1]):
+            return first + bisect_left(frames, frame)
+        return index(self._points, frame)
 
     def rows(self, start: int, end: int) -> Rows:
         """Keys by their indices."""
@@ -100,8 +105,11 @@ class Points:
             )
             for p in self._points[start:end]
         ]  # fmt: skip
-        self._known = start, np.array(keys, np.float64).reshape(-1, WIDTH)
-        return self._known[1]
+        return self._remember(start, np.array(keys, np.float64).reshape(-1, WIDTH))
+
+    def _remember(self, start: int, rows: Rows) -> Rows:
+        self._known, self._frames = (start, rows), rows[:, FRAME].tolist()
+        return rows
 
     def resized(self, start: int, old: Rows, new: Rows) -> tuple[int, Rows, Rows]:
         """Make room for keys in the place of some that were read from an index on.
@@ -140,7 +148,8 @@ class Points:
             points = [(frame, 0.0) for frame in np.linspace(x[most], x[most + 1], count + 2)[1:-1]]
         for frame, value in points:
             self._points.insert(frame, value, options={"FAST"}, keyframe_type="GENERATED")
-        added, self.count, self._known = len(self._points) - self.count, len(self._points), (0, NO_ROWS)
+        added, self.count = len(self._points) - self.count, len(self._points)
+        self._remember(0, NO_ROWS)
         if added != count:  # there was no room: Blender took one key for another
             self._all = _all_keys([self._points])[0]
             return self.resized(first, self._all[first : first + len(there) + added], new)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -23,6 +23,7 @@ from ..storage import StoredError, clean
 from . import ranges
 from .blending import Ground, Mixed, Passage, mixed, moving
 from .curves import ActionPatch, Base
+from .diagnosis import lost
 from .layers import MOST_FRAMES, face_of, without_muted
 from .owners import Owner, home_of, owners_of, prepare, tidy, why_not_writable
 from .patch import PatchError
@@ -31,7 +32,7 @@ from .preview import end_preview
 from .record import Line, Style, Take
 from .reduction import exact_frames
 from .store import ALL_TAKES, LINES_PROPERTY, TARGETS, Edit, Store, as_stored, check, take_of, unused_key
-from .targets import Address, Others, Target, targets_of
+from .targets import Address, Others, Target, names_in, targets_of
 
 __all__ = ["Line", "LineError", "Lines", "Style", "lines_of"]
 
@@ -92,7 +93,37 @@ def damaged_lines(rig: Rig) -> list[str]:
         return []
     store = Store(home)
     store.lines()
-    return store.damaged
+    return list(store.damaged.values())
+
+
+def in_the_way(rig: Rig, first: float, last: float) -> str:
+    """Why nothing can be written between two frames: a line there cannot be read. A sentence, or ""."""
+    home = home_of(owners_of(rig))
+    if home is None:
+        return ""
+    store = Store(home)
+    try:
+        return _in_the_way(store.lines(), store.damaged, ActionPatch(home), first, last)
+    except PatchError as error:
+        return str(error)
+
+
+def _in_the_way(
+    lines: Mapping[str, Line], damaged: Mapping[str, str], patch: ActionPatch, first: float, last: float
+) -> str:
+    known = {line.span for line in lines.values()}
+    for span, ends in patch.spans.items():
+        if span in known or (found := patch.found(span)).share < _FOUND:
+            continue
+        start, end = (found.at(frame) for frame in ends)
+        if start <= last and first <= end:
+            damage = damaged.get(span) or told("What is known of the line {name} was deleted.", name=span)
+            sentence = (
+                "{damage} It is on frames {start:.0f} to {end:.0f}, where its keys stay as they are. Choose other "
+                "frames for this line, or delete that one in the list of lines first."
+            )
+            return told(sentence, damage=damage, start=start, end=end)
+    return ""
 
 
 def _located(lines: Mapping[str, Line], patch: ActionPatch, wanted: Collection[str] | None = None) -> dict[str, Line]:
@@ -116,7 +147,9 @@ def _located(lines: Mapping[str, Line], patch: ActionPatch, wanted: Collection[s
             # Keys that were deleted by hand: the line is there and shows nothing. One without a span moves nothing.
             located |= {line.id: replace(line, shown=-1) for line in there if line.span and line.takes}
             continue
-        first, last = min(line.start for line in there), max(line.end for line in there)
+        first, last = min([line.start for line in there]), max([line.end for line in there])
+        if found.same and spans[span] == (first, last) and there[0].takes:
+            continue
         if last <= first:  # without a record
             first, last = spans[span]
             there = [replace(line, start=first, end=last) for line in there]
@@ -293,6 +326,7 @@ class _Change:
         self.lines: dict[str, Line] = dict(self._stored)
         self._locate(wanted)
         self._edits: dict[tuple[str, str], dict[Address, npt.NDArray[np.float32]]] = {}
+        self._leads_to: set[str] = set()  # names of the keys and bones that mappings of what is written lead to
 
     def line(self, name: str, take: int | None = None) -> Line:
         """A line that is there, and has a take of this number. LineError when it has not."""
@@ -360,6 +394,9 @@ class _Change:
             if line.id not in self._looked and line.take is not None and any(meet(line, o) for o in placed.values())
         }:
             self._locate(self._looked | met)
+        for line in placed.values():
+            if line.take is not None and (reason := self._in_the_way(line)):
+                raise LineError("{reason}", reason=reason)
         clips = {(line, take.key): clip for line, take, clip in puts}
         there = {span for patch in self._patches.values() for span in patch.spans}
         lines = {name: line for name, line in {**self.lines, **placed}.items() if changed.get(name, line) is not None}
@@ -391,6 +428,7 @@ class _Change:
             raise LineError("{reason}", reason=error) from None
         planned = {line.id: line for plan in plans for line in plan.lines}
         lines |= planned
+        self._said += lost(self._dropped(plans, stale), self._leads_to, self._others)
         with ExitStack() as undo:
             self._widen(plans, undo, widen)
             try:
@@ -400,6 +438,11 @@ class _Change:
             undo.pop_all()
         self._keep(lines, {*changed, *planned}, puts)
         return lines
+
+    def _in_the_way(self, line: Line) -> str:
+        if self._store is None or self._patch_of_home is None:
+            return ""
+        return _in_the_way(self._stored, self._store.damaged, self._patch_of_home, line.start, line.end)
 
     def _placed(self, line: Line) -> Line:
         """A line on whole frames, as long as its take. LineError where that is longer than anything."""
@@ -427,12 +470,14 @@ class _Change:
         for name in set(discard) & set(lines):
             self._edits[name, ALL_TAKES] = {}
         for action, patch in self._patches.items():
-            names = {o.slot.handle: o.name for o in reversed(self._writable) if o.action == action and o.slot}
+            names = {handle: owner.name for handle, owner in self._playing(action).items()}
             for span in stale & set(patch.spans):
                 changed = {address: edit for address, edit in patch.edits(span).items() if not edit.gone}
                 if changed and _is_met(patch, span):
-                    continue  # lines were dragged onto each other: nobody can tell their keys apart
+                    changed = {}  # lines were dragged onto each other: nobody can tell their keys apart
                 ids = [name for name, line in self.lines.items() if line.span == span and name in lines]
+                before = self._renamed(patch, span, names)
+                self._follow(ids, before)
                 deltas = {name: self._deltas(name, ids, changed) for name in ids} if changed else {}
                 # Where lines overlap, an edit is of those in which it lies.
                 own_edit = [name for name, delta in deltas.items() if any(d.any() for d in delta.values())]
@@ -443,13 +488,32 @@ class _Change:
                     kept = self._edit(name, into)
                     for (handle, path, index), delta in deltas[name].items():
                         address = names.get(handle, "face"), path, index
-                        old = kept.get(address)
-                        kept[address] = delta if old is None else delta + resampled(old, len(delta))
+                        for known in {address, before.get(address, address)}:
+                            old = kept.get(known)
+                            kept[known] = delta if old is None else delta + resampled(old, len(delta))
                     self._edits[name, into] = kept
                     if into == ALL_TAKES and not lines[name].layer:
                         sentence = "What was changed by hand in “{text}” is kept as a layer over its takes."
                         self._said.append(told(sentence, text=lines[name].text))
                     lines[name] = replace(lines[name], edited=False, layer=lines[name].layer or into == ALL_TAKES)
+
+    @staticmethod
+    def _renamed(patch: ActionPatch, span: str, owners: Mapping[int, str]) -> dict[Address, Address]:
+        """What a span moves that was renamed since it was written: as it is called now -> as it was called."""
+        return {
+            (owners[slot], now, index): (owners[slot], then, index)
+            for (slot, then, index), (_, now, _) in patch.moved(span)
+            if then != now and slot in owners
+        }
+
+    def _follow(self, lines: Iterable[str], before: Mapping[Address, Address]) -> None:
+        """What is kept of hand edits is known by the new names as well as by the old ones."""
+        for name in lines if before else ():
+            for take in (ALL_TAKES, *(take.key for take in self.lines[name].takes if take.edit)):
+                edit = self._edit(name, take)
+                new = {now: edit[then] for now, then in before.items() if then in edit and now not in edit}
+                if new:
+                    self._edits[name, take] = edit | new
 
     def _deltas(self, name: str, ids: Sequence[str], changed: Mapping[Any, Any]) -> dict[Any, npt.NDArray[np.float32]]:
         """What was changed by hand in a line, frame by frame, up to the line after it of those in one span."""
@@ -534,6 +598,7 @@ class _Change:
         assert take is not None
         clip = clips.get((line.id, take.key)) or self.clip(line, take)
         mapping, face = self._mapping(clip), face_of(clip, self._fps, line)
+        self._leads_to |= names_in(self._rig, mapping, face)
         targets = targets_of(self._rig, self._writable, without_muted(mapping, line), face)
         if not targets and not any(region.mute for region in line.regions.values()):
             assert self._rig.object is not None
@@ -542,6 +607,22 @@ class _Change:
                 "face or another mapping.", name=self._rig.object.name,
             )  # fmt: skip
         return Passage(line, first, targets, fade, exact_frames(face, clip.timeline))
+
+    def _dropped(self, plans: Sequence[Plan], stale: set[str]) -> Iterator[tuple[Owner, str, str]]:
+        """What lines that are written again moved until now and do not any more: see `lost`."""
+        written = {target.address for plan in plans for target in plan.mix.targets}
+        spans = {self.lines[line.id].span for plan in plans for line in plan.lines if line.id in self.lines}
+        for action, patch in self._patches.items():
+            owners = self._playing(action)
+            for span in spans & stale & set(patch.spans):
+                for (handle, then, _), (_, now, index) in patch.moved(span):
+                    owner = owners.get(handle)
+                    if owner is not None and (owner.name, now, index) not in written:
+                        yield owner, then, now
+
+    def _playing(self, action: bpy.types.Action) -> dict[int, Owner]:
+        """Handles of an action's slots -> who plays them; of several the first."""
+        return {o.slot.handle: o for o in reversed(self._writable) if o.action == action and o.slot}
 
     def _mapping(self, clip: Clip) -> FaceMapping:
         """How a clip reaches the character; for one of targets, what tells to which region they belong."""
@@ -577,7 +658,7 @@ class _Change:
             patch = self._patches.get(action) or ActionPatch(action)
             spans = [plan.span_of(places, action) for plan in plans]
             gone = patch.replace(stale & set(patch.spans), [span for span in spans if span.curves])
-            owners = {o.slot.handle: o for o in reversed(self._writable) if o.action == action and o.slot}
+            owners = self._playing(action)
             rests[action] = [(owners[h], path, i, rest) for (h, path, i), rest in gone if h in owners]
         for owner, path, index, rest in (rest for found in rests.values() for rest in found):
             set_value(owner, path, index, rest)

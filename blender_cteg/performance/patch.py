@@ -43,6 +43,7 @@ from .playing import (
     RIGHT_TYPE,
     SAME,
     SELECTED,
+    USUAL,
     VALUE,
     VECTOR,
     WIDTH,
@@ -156,7 +157,7 @@ def performed(curves: Sequence[Keys], linear: bool) -> list[Rows]:
     free = VECTOR if linear else np.where(tilt[:, 0] == tilt[:, 1], ALIGNED, FREE)
     rows[:, LEFT_TYPE] = rows[:, RIGHT_TYPE] = free
     rows[:, INTERPOLATION], rows[:, KIND] = LINEAR if linear else BEZIER, GENERATED
-    rows[:, OVERSHOOT : PERIOD + 1] = 1.70158, 0.8, 4.1  # as Blender has them
+    rows[:, OVERSHOOT : PERIOD + 1] = USUAL
     return _parted(single(rows), stops)
 
 
@@ -195,8 +196,7 @@ def patched(base: Rows, places: Sequence[Place], shape: Shape, rest: float) -> t
     """
     rows, outer = base.copy(), slopes(base, shape.linear)
     if not len(base):
-        rows = free_key(np.zeros(WIDTH), (np.float32(places[0].start), rest))[None]
-        rows[0, INTERPOLATION] = BEZIER
+        rows = _key(places[0].start, rest)[None]
     elif len(rows) > 1 and shape.linear and rows[-1, INTERPOLATION] == LINEAR and places[-1].end > rows[-2, FRAME]:
         rows[-1, INTERPOLATION] = BEZIER  # LINEAR goes on from the neighbour, which will be another
         set_handle(rows[-1], RIGHT, 1.0, outer[1])
@@ -225,10 +225,16 @@ def patched(base: Rows, places: Sequence[Place], shape: Shape, rest: float) -> t
     return _joined(single(ordered([rows[~inside], *blocks]))), record
 
 
+def _key(frame: float, value: float) -> Floats:
+    """A key with free handles on it."""
+    key = free_key(np.zeros(WIDTH), (np.float32(frame), value))
+    key[INTERPOLATION], key[OVERSHOOT : PERIOD + 1] = BEZIER, USUAL
+    return key
+
+
 def resting(start: float, end: float, rest: float) -> Rows:
     """The borders of a span on a curve that has no base, as `patched` makes them."""
-    rows = np.array([free_key(np.zeros(WIDTH), (np.float32(frame), rest)) for frame in (start, end)])
-    rows[:, INTERPOLATION] = BEZIER
+    rows = np.array([_key(frame, rest) for frame in (start, end)])
     for side, length in ((LEFT, -1.0), (RIGHT, 1.0)):
         rows[:, side] = handles(rows, np.full(2, length), np.zeros(2))
     return rows

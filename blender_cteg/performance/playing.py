@@ -18,6 +18,8 @@ Mask = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.float64]
 
 FRAME, VALUE, OVERSHOOT, AMPLITUDE, PERIOD, LEFT_TYPE, RIGHT_TYPE, INTERPOLATION, EASING, KIND = 0, 1, *range(6, 14)
+#: Overshoot, amplitude and period as Blender has them.
+USUAL: Final = np.float32([1.70158, 0.8, 4.1])
 POINT, LEFT, RIGHT, SELECTED = slice(0, 2), slice(2, 4), slice(4, 6), slice(14, 17)
 WIDTH: Final = 17
 #: Handle types, interpolations and the key type "generated" in numbers (measured, 4.5 to 5.3).

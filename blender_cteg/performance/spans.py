@@ -6,11 +6,13 @@ Keys are bytes: of spans, 12 a key; of the base, 44. Whatever a file holds here,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Any, Final
+from uuid import uuid4
 
 import bpy
 import numpy as np
@@ -27,7 +29,7 @@ Address = tuple[int, str, int]
 GROUP: Final = "cteg_patch"
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Written:
     """A span as stored.
 
@@ -39,6 +41,7 @@ class Written:
         parts: where the keys of a curve are, by its number.
         stayed: the frames of the keys put aside for it, if it was moved away from them.
         settled: it was moved, so that keys of others may be among its own.
+        seen: at which index the first key of a curve was seen last, by the curve's number: where to look first.
     """
 
     start: float
@@ -48,10 +51,36 @@ class Written:
     parts: dict[int, slice]
     stayed: tuple[float, float] | None = None
     settled: bool = False
+    seen: dict[int, int] = field(default_factory=dict, repr=False)
+    _corners: dict[int, list[Corner]] = field(default_factory=dict, repr=False)
 
     def of(self, number: int) -> Kept:
         """The keys of a curve."""
         return self.keys[self.parts[number]]
+
+    def corners(self, number: int) -> list[Corner]:
+        """The first, a middle and the last key of a curve: which one it is of its keys, its frame and its value."""
+        if number not in self._corners:
+            keys, last = self.of(number), self.parts[number].stop - self.parts[number].start - 1
+            self._corners[number] = [
+                (k, float(keys["frame"][k]), float(keys["value"][k])) for k in (0, last // 2, last)
+            ]
+        return self._corners[number]
+
+
+#: Which key of a curve, its frame and its value.
+Corner = tuple[int, float, float]
+#: What was read of spans: by the stamp of each, which is another whenever it is written, and what is said of curves.
+_read: dict[tuple[str, str], Written] = {}
+_MOST: Final = 2048
+
+
+@lru_cache(maxsize=16)
+def _curves_in(text: str) -> dict[int, tuple[Address, float | None]]:
+    return {
+        int(number): ((int(slot), str(path), int(index)), None if rest is None else float(rest))
+        for number, slot, path, index, rest in from_text(text)
+    }
 
 
 class Store:
@@ -59,13 +88,16 @@ class Store:
 
     Attributes:
         action: the action.
-        records: what is known of the bases of curves, as far as it was read or changed.
+        spans: what is known of spans, as far as it was read or changed.
+        records: the same of the bases of curves.
     """
 
     def __init__(self, action: bpy.types.Action) -> None:
         self.action = action
         self.records: dict[int, Record] = {}
-        self._spans: dict[str, Written] = {}
+        self.spans: dict[str, Written] = {}
+        self._stamps: dict[str, str] = {}
+        self._text = ""
 
     @contextmanager
     def _read(self) -> Iterator[None]:
@@ -94,21 +126,20 @@ class Store:
         """The spans and where they were written, in order."""
         found = {}
         with self._read():
-            for name in self._group["spans"].keys():  # noqa: SIM118  (ID properties)
-                start, end = (float(frame) for frame in self._group["spans"][name]["at"])
-                if not -np.inf < start < end < np.inf:
+            for name, stored in self._group["spans"].items():
+                start, end = stored["at"]
+                if not -math.inf < start < end < math.inf:
                     raise ValueError(told("a line from {start} to {end}", start=start, end=end))
-                found[name] = (start, end)
+                found[name] = (float(start), float(end))
+                self._stamps[name] = str(stored.get("stamp", ""))  # earlier versions had none
+            self._text = str(self._group["curves"])
         return dict(sorted(found.items(), key=lambda item: item[1]))
 
     @cached_property
     def curves(self) -> dict[int, tuple[Address, float | None]]:
         """By number the curves that have spans: where they are, and what the property is without, if made for them."""
         with self._read():
-            return {
-                int(number): ((int(slot), str(path), int(index)), None if rest is None else float(rest))
-                for number, slot, path, index, rest in from_text(self._group["curves"])
-            }
+            return _curves_in(str(self._group["curves"]))
 
     @cached_property
     def counts(self) -> dict[int, int]:
@@ -123,10 +154,18 @@ class Store:
         """A span by its id."""
         if name not in self.ids:
             raise PatchError("The action {action} has no line {name!r} any more.", action=self.action.name, name=name)
-        if name not in self._spans:
-            with self._read():
-                self._spans[name] = self._span(self._group["spans"][name], *self.ids[name])
-        return self._spans[name]
+        if name not in self.spans:
+            known = self._stamps[name], self._text
+            span = _read.get(known)
+            if span is None:
+                with self._read():
+                    span = self._span(self._group["spans"][name], *self.ids[name])
+                if len(_read) >= _MOST:
+                    _read.clear()
+                if known[0]:
+                    _read[known] = span
+            self.spans[name] = span
+        return self.spans[name]
 
     def _span(self, stored: Any, start: float, end: float) -> Written:
         numbers, counts = np.frombuffer(stored["curves"], "<i4").reshape(-1, 2).T
@@ -173,6 +212,7 @@ class Store:
             if span is not None:
                 table = np.array([(number, part.stop - part.start) for number, part in span.parts.items()], "<i4")
                 stored = {"at": [span.start, span.end], "linear": span.linear, "settled": span.settled}
+                stored["stamp"] = uuid4().hex
                 stored |= {"curves": table.tobytes(), "keys": span.keys.tobytes()}
                 group["spans"][name] = stored if span.stayed is None else stored | {"stayed": list(span.stayed)}
         for number, record in records.items():

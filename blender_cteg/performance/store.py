@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any, Final
 
 import bpy
@@ -36,14 +35,19 @@ ALL_TAKES: Final = "*"
 Edit = Mapping[tuple[str, str, int], npt.NDArray[np.float32]]
 
 
+#: Action (its session_uid) and id of a line -> its record and what that says: asked at every refresh.
+_read: Final[dict[tuple[int, str], tuple[object, Line]]] = {}
+_MOST: Final = 4096
+
+
 class Store:
-    """The lines of one action. Reads whatever is there; what is damaged is left out and named in `damaged`."""
+    """The lines of one action. Reads whatever is there; what cannot be is left out, and told in `damaged`, by id."""
 
     def __init__(self, action: bpy.types.Action) -> None:
         self._action = action
         group = action.get(LINES_PROPERTY)
         self._group: Any = group if hasattr(group, "keys") else None
-        self.damaged: list[str] = []
+        self.damaged: dict[str, str] = {}
 
     def lines(self) -> dict[str, Line]:
         """Every line that can be read, by its id; start and end as they were written."""
@@ -52,11 +56,16 @@ class Store:
             stored = self._group[name]
             if not hasattr(stored, "get"):
                 continue
+            text = stored.get("record")
+            known = _read.get((self._action.session_uid, name))
+            if known is not None and known[0] == text:
+                found[name] = known[1]
+                continue
             try:
-                found[name] = _line(name, stored.get("record"))
+                found[name] = self._remember(text, _line(name, text))
             except StoredError as error:
                 sentence = "The line {name} stored in {action} cannot be read ({why})."
-                self.damaged.append(told(sentence, name=name, action=self._action.name, why=error))
+                self.damaged[name] = told(sentence, name=name, action=self._action.name, why=error)
         return found
 
     def put(self, line: Line) -> None:
@@ -67,11 +76,19 @@ class Store:
         if any(self._part(line.id, part) is None for part in ("clips", "edits")):
             self._group[line.id] = {"record": "", "clips": {}, "edits": {}}
         stored = self._group[line.id]
-        stored["record"] = _text(line)
+        line = replace(line, regions={name: region for name, region in line.regions.items() if region != Region()})
+        stored["record"] = text = _text(line)
+        self._remember(text, line)
         keys = {take.key for take in line.takes}
         for part, kept in (("clips", keys), ("edits", keys | {ALL_TAKES})):
             for name in [name for name in tuple(stored[part].keys()) if name.partition(":")[0] not in kept]:
                 del stored[part][name]
+
+    def _remember(self, text: object, line: Line) -> Line:
+        if len(_read) >= _MOST:
+            _read.clear()
+        _read[self._action.session_uid, line.id] = text, line
+        return line
 
     def forget(self, line: str) -> None:
         """Remove a line with everything it has; the property goes with the last one."""
@@ -164,7 +181,7 @@ def _text(line: Line) -> str:
         {
             "schema_version": CURRENT["line"],
             **{name: getattr(line, name) for name in _LINE},
-            "regions": {name: vars(region) for name, region in line.regions.items() if region != Region()},
+            "regions": {name: vars(region) for name, region in line.regions.items()},
             "style": vars(line.style),
             "theirs": list(line.theirs),
             "timelines": [timeline.to_json() for timeline in timelines],
@@ -198,7 +215,6 @@ def check(line: Line) -> None:
         _fields(vars(region), _REGION)
 
 
-@lru_cache(maxsize=1024)  # asked at every refresh
 def _line(name: str, text: object) -> Line:
     data = upgraded("line", _mapping(from_text(text), "record"))
     try:

@@ -137,7 +137,9 @@ def _check(action: bpy.types.Action) -> None:
     except PatchError as error:
         raise LineError("{reason}", reason=error) from None
     if store.damaged:
-        raise LineError("{damage} Its strip goes on playing; remove it by hand.", damage=store.damaged[0])
+        raise LineError(
+            "{damage} Its strip goes on playing; remove it by hand.", damage=next(iter(store.damaged.values()))
+        )
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import bpy
@@ -56,7 +56,7 @@ class Target:
     span: float
     channels: frozenset[str]
 
-    @property
+    @cached_property
     def address(self) -> Address:
         """What stored data knows it by."""
         return self.owner.name, self.path, self.index
@@ -80,26 +80,45 @@ def targets_of(rig: Rig, owners: tuple[Owner, ...], mapping: FaceMapping, face: 
     return [*_keys(owners, mapping, performance), *_bones(rig, owners, mapping, performance)]
 
 
+def names_in(rig: Rig, mapping: FaceMapping, face: Clip) -> set[str]:
+    """Names of all shape keys and bones that a face is meant to move, whether they are there or not."""
+    if face.space == TARGETS:
+        return {channel.split("\t")[1] for channel in face.channels}
+    return {*mapping.shape_keys, *mapping.controls, *(rig.bones[role] for role in mapping.bones if role in rig.bones)}
+
+
 def _keys(owners: tuple[Owner, ...], mapping: FaceMapping, performance: Performance) -> Iterator[Target]:
+    names = list(performance.shape_keys)
+    if not names:
+        return
+    values = np.stack([performance.shape_keys[name] for name in names]).astype(np.float64)
+    keys = list(zip(names, values, np.ptp(values, axis=1).tolist(), strict=True))
     for owner in owners:
         blocks = owner.datablock.key_blocks if owner.kind == "KEY" else ()
-        for name, values in performance.shape_keys.items():
+        for name, row, reach in keys:
             if name in blocks:
-                yield _key(owner, name, mapping, values)
+                yield _key(owner, name, mapping, row, reach)
 
 
-def _key(owner: Owner, name: str, mapping: FaceMapping, values: npt.NDArray[Any]) -> Target:
+def _key(owner: Owner, name: str, mapping: FaceMapping, values: npt.NDArray[np.float64], reach: float) -> Target:
     gains = mapping.shape_keys.get(name, {})
-    region = region_of(max(gains, key=lambda channel: abs(gains[channel]))) if gains else "expression"
-    # Several regions on one key: the keys of a basis, each of which moves the whole face.
-    basis = len({region_of(channel) for channel in gains}) > 1 or (region == "expression" and bool(gains))
+    most = max(gains, key=lambda channel: abs(gains[channel])) if len(gains) > 1 else next(iter(gains), "")
+    region, channels = _moved_by(tuple(gains), most)
+    basis = region == "expression" and bool(gains)
     return Target(
-        owner, key_path(name), 0, np.asarray(values, np.float64), "expression" if basis else region,
-        "Expression" if basis else region.capitalize(),
+        owner, key_path(name), 0, values, region, "Expression" if basis else region.capitalize(),
         (owner.name, "expressions" if basis else name),
-        max(1.0, float(np.ptp(values)) if len(values) else 0.0),  # a slider's range is 1; only FLAME's go on
-        frozenset(gains),
+        max(1.0, reach),  # a slider's range is 1; only FLAME's go on
+        channels,
     )  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def _moved_by(channels: tuple[str, ...], most: str) -> tuple[str, frozenset[str]]:
+    """The region of a key that channels drive, one of them the most, and those channels."""
+    # Several regions on one key: the keys of a basis, each of which moves the whole face.
+    several = len({region_of(channel) for channel in channels}) > 1
+    return "expression" if several else region_of(most), frozenset(channels)
 
 
 def _bones(
@@ -129,7 +148,8 @@ def _stored_targets(owners: tuple[Owner, ...], mapping: FaceMapping, face: Clip)
         kind, name, *rest = channel.split("\t")
         for owner in owners:
             if kind == "key" and owner.kind == "KEY" and name in owner.datablock.key_blocks:
-                yield _key(owner, name, mapping, column)
+                values = column.astype(np.float64)
+                yield _key(owner, name, mapping, values, float(np.ptp(values)))
             elif kind == "bone" and owner.kind == "OBJECT" and name in owner.datablock.pose.bones:
                 path = bone_path(name) + rest[0]
                 values = column.astype(np.float64)
@@ -148,12 +168,26 @@ class Others:
         """Tracks whose names begin with ``beside`` do not count."""
         self._driven = {owner.name: set(_driven(owner.data)) for owner in owners}
         self._strips = {owner.name: set(_in_strips(owner.data, beside)) for owner in owners}
-        self._constrained = {owner.name: set(_constrained(owner)) for owner in owners}
+        self._constrained = {owner.name: self._held(owner) for owner in owners}
+
+    def _held(self, owner: Owner) -> set[str]:
+        """Bones that a constraint holds. One that is driven or keyed comes and goes over the keys of its bone."""
+        constrained = _constrained(owner)
+        if not constrained:
+            return set()
+        curves = curves_in(owner.action, owner.slot) if owner.action is not None and owner.slot is not None else ()
+        varying = {curve.data_path for curve in curves} | {path for path, _ in self._strips[owner.name]}
+        varying |= self._driven[owner.name]
+        return {name for name, influences in constrained.items() if not varying.issuperset(influences)}
+
+    def drives(self, owner: Owner, path: str) -> bool:
+        """Whether a driver decides about a property."""
+        return path in self._driven[owner.name]
 
     def why(self, target: Target) -> str:
         """Who decides about a target, in a few words for a list; "" where the curves of the action do."""
         where = target.owner.name
-        if target.path in self._driven[where]:
+        if self.drives(target.owner, target.path):
             return "driver"
         if (target.path, target.index) in self._strips[where]:
             return "NLA"
@@ -185,10 +219,13 @@ def _all_strips(strips: Any) -> Iterator[Any]:
         yield from _all_strips(strip.strips)
 
 
-def _constrained(owner: Owner) -> Iterator[str]:
-    for bone in owner.datablock.pose.bones if owner.kind == "OBJECT" else ():
-        if any(c.type in _DECIDING and c.enabled and c.influence > 0 for c in bone.constraints):
-            yield bone.name
+def _constrained(owner: Owner) -> dict[str, list[str]]:
+    """Bones with constraints that decide now where they point; data paths of how much each of these does."""
+    bones = owner.datablock.pose.bones if owner.kind == "OBJECT" else ()
+    deciding = {
+        b.name: [c for c in b.constraints if c.type in _DECIDING and c.enabled and c.influence > 0] for b in bones
+    }
+    return {name: [c.path_from_id("influence") for c in found] for name, found in deciding.items() if found}
 
 
 @lru_cache(maxsize=4096)

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any, Final
 
 import bpy
@@ -17,7 +18,7 @@ from . import patch, playing
 from .fcurves import FEW, Points, co, index, read
 from .patch import Kept, Record
 from .playing import FRAME, NEAR, NO_ROWS, POINT, SAME, VALUE, Rows
-from .spans import Address, Store
+from .spans import Address, Store, Written
 
 #: So many of a span's curves, the most varied ones, say where it is.
 _WITNESSES: Final = 4
@@ -60,6 +61,7 @@ class Whereabouts:
         self._steady: set[str] = set()  # those, and the ones that were not moved
         self._intact: set[str] = set()  # nobody edited a key of them
         self._searched = False
+        self._near: dict[tuple[float, float], list[str]] = {}  # what reaches between two frames
         self._read: dict[Address, Points] = {}
 
     @property
@@ -71,13 +73,19 @@ class Whereabouts:
         """The curves of a span as they are addressed now, without those that were deleted."""
         return tuple(self._there[number] for number in self._store.span(name).parts if number in self._there)
 
+    def moved(self, name: str) -> Iterator[tuple[Address, Address]]:
+        """The curves of a span as they were addressed when it was written, and as they are now."""
+        for number in self._store.span(name).parts:
+            then = self._store.curves[number][0]
+            yield then, self._there.get(number, then)
+
     def found(self, name: str) -> Found:
         """Where the keys of a span are now. Of one whose keys are all gone the share is 0: remove it."""
         if name not in self._where:
-            span, unmoved = self._store.span(name), 0
-            seen = [number for number in span.parts if number in self._there][:_WITNESSES]
+            span, unmoved, keys = self._store.span(name), 0, self._keys
+            seen = [*islice(filter(keys.__contains__, span.parts), _WITNESSES)]
             for number in seen:
-                unmoved += is_unmoved(self._curves[self._there[number]].keyframe_points, span.of(number))
+                unmoved += is_unmoved(*keys[number], span, number)
                 if 2 * unmoved >= len(seen):
                     return self._where.setdefault(name, Found())
             pairs = [(points_of(span.of(number)), co(self._curves[self._there[number]])) for number in seen]
@@ -133,6 +141,12 @@ class Whereabouts:
         return there
 
     @cached_property
+    def _keys(self) -> dict[int, tuple[Any, int]]:
+        """By number the keys of the curves with spans, and how many they are."""
+        found = ((number, self._curves[address].keyframe_points) for number, address in self._there.items())
+        return {number: (points, len(points)) for number, points in found}
+
+    @cached_property
     def _numbers(self) -> dict[Address, int]:
         return {address: number for number, address in self._there.items()}
 
@@ -160,9 +174,11 @@ class Whereabouts:
 
     def _reaching(self, low: float, high: float) -> list[str]:
         """The spans that reach between two frames as far as they are settled, on any curve, in order."""
-        names, starts, longest = self._layout
-        near = names[bisect_left(starts, low - longest) : bisect_right(starts, high)]
-        return [name for name in near if self._places[name][1] >= low]
+        if (low, high) not in self._near:
+            names, starts, longest = self._layout
+            near = names[bisect_left(starts, low - longest) : bisect_right(starts, high)]
+            self._near[low, high] = [name for name in near if self._places[name][1] >= low]
+        return self._near[low, high]
 
     def _check(self, name: str) -> None:
         """_MovedError for a span that was moved and is not settled."""
@@ -190,21 +206,22 @@ class Whereabouts:
             near = {name: found for name, found in moves.items() if number in self._store.span(name).parts}
             self._store.records[number] = self._settled_held(number, near, went)
         for name, found in moves.items():
-            span, base = self._store.span(name), went.get(name, Found())
+            span, base, stayed = self._store.span(name), went.get(name, Found()), None
             for number in aside.keys() & span.parts.keys():
                 start, end = span.of(number)["frame"][[0, -1]].astype(np.float64)
                 inside = (aside[number][:, FRAME] > start - NEAR) & (aside[number][:, FRAME] < end + NEAR)
                 if inside.any() and base != found:
-                    span.stayed = (base.at(span.start), base.at(span.end))
+                    stayed = (base.at(span.start), base.at(span.end))
                 self._store.records[number].put_aside(patch.moved(aside[number][inside], base.a, base.b))
                 aside[number] = aside[number][~inside]
-            span.keys = span.keys.copy()
-            span.keys["frame"] = found.at(span.keys["frame"].astype(np.float64))
-            span.start, span.end, span.settled = found.at(span.start), found.at(span.end), True
+            keys, start, end = span.keys.copy(), found.at(span.start), found.at(span.end)
+            keys["frame"] = found.at(keys["frame"].astype(np.float64))
+            self._store.spans[name] = Written(start, end, span.linear, keys, span.parts, stayed or span.stayed, True)
         for number, rows in aside.items():
             self._store.records[number].put_aside(rows)
         self._settled |= moves.keys()
         self._steady |= moves.keys()
+        self._near.clear()
         for name in ("_places", "_layout"):
             vars(self).pop(name, None)
 
@@ -241,13 +258,20 @@ def points_of(keys: Kept) -> npt.NDArray[np.float32]:
     return np.stack([keys["frame"], keys["value"]], 1)
 
 
-def is_unmoved(points: Any, keys: Kept) -> bool:
-    """Whether the first, the last and a key between are where they were written."""
-    first, last = index(points, float(keys["frame"][0]) - SAME), len(keys) - 1
-    if first + last >= len(points):
-        return False
-    for k in (0, last // 2, last):
-        x, y = points[first + k].co
-        if abs(x - keys["frame"][k]) > SAME or y != keys["value"][k]:
-            return False
-    return True
+def is_unmoved(points: Any, count: int, span: Written, number: int) -> bool:
+    """Whether the first, the last and a key between of a span on a curve are where they were written."""
+    corners = span.corners(number)
+    last = corners[-1][0]
+    for first in (span.seen.get(number, count), -1):
+        if first < 0:
+            first = index(points, corners[0][1] - SAME)
+        if first + last >= count:
+            continue
+        for k, frame, value in corners:
+            x, y = points[first + k].co
+            if y != value or not -SAME <= x - frame <= SAME:
+                break
+        else:
+            span.seen[number] = first
+            return True
+    return False

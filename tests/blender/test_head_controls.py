@@ -21,6 +21,7 @@ from blender_cteg.heads.demo_head.assemble import FOLLOW, GAZE
 from blender_cteg.heads.demo_head.materials import WRINKLES
 from blender_cteg.performance.diagnosis import diagnose
 from blender_cteg.performance.lines import Lines, Style, lines_of
+from blender_cteg.performance.owners import curves_in
 from generator.shared.spaces import ARKIT55
 
 pytestmark = pytest.mark.skipif(not assemble.locate_head_asset().is_file(), reason="the demo head is not baked")
@@ -99,6 +100,31 @@ def test_a_performance_finds_the_eyes_and_says_who_holds_them(face: bpy.types.Ob
     assert "left_eye" not in said()
     follow(face, 1.0)
     assert "Constraints act on top of the keys of left_eye" in said()
+
+
+def test_eyes_are_keyed_whether_they_follow_or_not(face: bpy.types.Object) -> None:
+    rig, scene = detect_rig(face), bpy.context.scene
+    values = np.zeros((20, ARKIT55.size), np.float32)
+    values[:, ARKIT55.channels.index("eyeLookOutLeft")] = 0.8
+    clip = Clip(values, ARKIT55.channels, ARKIT55.fps, ARKIT55.name)
+
+    def keys() -> dict[str, list[tuple[float, float]]]:
+        data = face.parent.animation_data
+        curves = curves_in(data.action, data.action_slot) if data is not None and data.action is not None else []
+        return {f"{c.data_path} {c.array_index}": [tuple(p.co) for p in c.keyframe_points] for c in curves}
+
+    line = Lines(scene, rig).add([clip], 1, Style("LINEAR", 0.0), text="look", blend=0)
+    free = keys()
+    assert any("left_eye" in path for path in free)
+    follow(face, 1.0)
+    for change in (lambda: Lines(scene, rig).rewrite(), lambda: Lines(scene, rig).change(line.id, intensity=1.0)):
+        change()
+        assert keys() == free
+        assert not lines_of(rig)[0].theirs
+    scene.frame_set(10)
+    assert eye_axis(face, "left").angle(to_target(face, "left")) < 1e-3
+    follow(face, 0.0)
+    assert eye_axis(face, "left").angle(Vector((0, -1, 0))) > 0.2, "what was written while they followed is played"
 
 
 def test_bones_that_only_turn_cannot_be_dragged_off(face: bpy.types.Object) -> None:

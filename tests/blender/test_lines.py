@@ -380,6 +380,124 @@ def test_renamed_keys_and_bones_keep_their_lines(scene: bpy.types.Scene) -> None
     assert not bpy.data.actions
 
 
+def _remove_bone(face: bpy.types.Object) -> None:
+    bpy.context.view_layer.objects.active = face.parent
+    bpy.ops.object.mode_set(mode="EDIT")
+    bones = face.parent.data.edit_bones
+    bones.remove(bones["Head"])
+    bpy.ops.object.mode_set(mode="OBJECT")
+
+
+def _blocks(face: bpy.types.Object) -> Any:
+    return face.data.shape_keys.key_blocks
+
+
+def _rename_keys(face: bpy.types.Object) -> None:
+    for block in (_blocks(face)["jawOpen"], _blocks(face)["mouthClose"]):
+        block.name = f"My {block.name}"
+
+
+#: What was done to a character since -> what the next write says of it.
+SINCE: dict[str, tuple[Callable[[bpy.types.Object], object], str]] = {
+    "key renamed": (
+        lambda face: setattr(_blocks(face)["jawOpen"], "name", "Kiefer"),
+        "jawOpen (now Kiefer) was renamed, and the mapping does not lead there. Give it back its name, or choose it as "
+        "a target in the Mapping panel; then write the lines again.",
+    ),
+    "keys renamed": (
+        _rename_keys,
+        "jawOpen (now My jawOpen), mouthClose (now My mouthClose) were renamed, and the mapping does not lead there. "
+        "Give them back their names, or choose them as targets in the Mapping panel; then write the lines again.",
+    ),
+    "key removed": (
+        lambda face: face.shape_key_remove(_blocks(face)["jawOpen"]),
+        "jawOpen was removed, and the lines play without it. Bring it back or choose another target in the Mapping "
+        "panel; then write the lines again.",
+    ),
+    "keys removed": (
+        lambda face: [face.shape_key_remove(_blocks(face)[name]) for name in ("jawOpen", "mouthClose")],
+        "jawOpen, mouthClose were removed, and the lines play without them. Bring them back or choose other targets in "
+        "the Mapping panel; then write the lines again.",
+    ),
+    "key driven": (
+        lambda face: _blocks(face)["jawOpen"].driver_add("value"),
+        "jawOpen is driven by a driver and keeps it. Delete the driver to let takes move it.",
+    ),
+    "bone renamed": (
+        lambda face: setattr(face.parent.pose.bones["Head"], "name", "Other"),
+        "Head (now Other) was renamed, and the mapping does not lead there. Give it back its name, or choose it as a "
+        "target in the Mapping panel; then write the lines again.",
+    ),
+    "bone removed": (
+        _remove_bone,
+        "Head was removed, and the lines play without it. Bring it back or choose another target in the Mapping panel; "
+        "then write the lines again.",
+    ),
+    "bone driven": (
+        lambda face: face.parent.pose.bones["Head"].driver_add("rotation_quaternion"),
+        "Head is driven by a driver and keeps it. Delete the driver to let takes move it.",
+    ),
+}  # fmt: skip
+WRITES: dict[str, Callable[[Lines, Line], object]] = {
+    "show": lambda lines, line: lines.show(line.id, 1),
+    "mute": lambda lines, line: lines.change(line.id, regions={"eyes": Region(mute=True)}),
+    "scale": lambda lines, line: lines.change(line.id, regions={"mouth": Region(scale=0.5)}),
+    "intensity": lambda lines, line: lines.change(line.id, intensity=0.7),
+    "move": lambda lines, line: lines.change(line.id, start=110),
+    "stretch": lambda lines, line: lines.change(line.id, end=145),
+    "style": lambda lines, line: lines.change(line.id, style=Style("LINEAR", 0.0)),
+    "rewrite": lambda lines, _line: lines.rewrite(),
+    "another take": lambda lines, line: lines.add([clip(9)], 100, STYLE, text=line.text, line=line.id),
+    "the take removed": lambda lines, line: lines.remove_take(line.id, 0),
+}
+
+
+@pytest.mark.parametrize("what", SINCE)
+def test_each_write_says_what_was_renamed_removed_or_driven_since(scene: bpy.types.Scene, what: str) -> None:
+    do, sentence = SINCE[what]
+    for write in WRITES if what == "key renamed" else ("show", "rewrite"):
+        bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+        scene = bpy.context.scene
+        scene.render.fps = 24
+        face = character()
+        line, _ = add(scene, face, takes=2), add(scene, face, 200)  # a sentence for both
+        unchanged = lines_for(scene, face)
+        WRITES[write](unchanged, line)
+        assert not unchanged.said, (write, "nothing had changed")
+        lines_for(scene, face).rewrite()
+        do(face)
+        bpy.context.view_layer.update()
+        line = next(one for one in lines_of(detect_rig(face)) if one.start < 200)
+        lines = lines_for(scene, face)
+        WRITES["intensity" if write == "the take removed" else write](lines, line)
+        assert lines.said == [sentence], write
+        again = lines_for(scene, face)
+        again.change(line.id, intensity=0.9)
+        assert not again.said, (write, "it was said")
+
+
+def test_what_was_renamed_moves_again_with_its_old_name_and_its_hand_edits(scene: bpy.types.Scene) -> None:
+    face = character()
+    line = add(scene, face)
+    edit(face, "jawOpen", 0.3)
+    lines_for(scene, face).rewrite()
+    edit(face, "jawOpen", 0.1)
+    before = key_values(scene, face, "jawOpen", range(100, 131))
+    keys = _blocks(face)
+    keys["jawOpen"].name = "Kiefer"
+    lines_for(scene, face).rewrite()
+    assert np.ptp(key_values(scene, face, "Kiefer", range(95, 135))) == 0
+    keys["Kiefer"].name = "jawOpen"
+    lines_for(scene, face).rewrite()
+    np.testing.assert_allclose(key_values(scene, face, "jawOpen", range(100, 131)), before, atol=0.02)
+    keys["jawOpen"].name = "JawOpen"  # a name that is known
+    for _ in range(2):
+        lines = lines_for(scene, face)
+        lines.rewrite([line.id])
+        assert not lines.said
+        np.testing.assert_allclose(key_values(scene, face, "JawOpen", range(100, 131)), before, atol=0.02)
+
+
 def test_another_frame_rate(scene: bpy.types.Scene) -> None:
     face = character()
     line = add(scene, face)
@@ -475,6 +593,23 @@ def test_curves_with_modifiers_drivers_and_mutes_are_theirs(scene: bpy.types.Sce
     assert "browInnerUp (noise)" not in line.theirs and "jawOpen (modifier)" in line.theirs
 
 
+@pytest.mark.parametrize("how", ["constant", "driven", "keyed"])
+def test_a_constraint_that_comes_and_goes_leaves_the_keys_beneath_it(scene: bpy.types.Scene, how: str) -> None:
+    face = character()
+    constraint = face.parent.pose.bones["Head"].constraints.new("DAMPED_TRACK")
+    constraint.target = face
+    if how == "driven":
+        constraint.driver_add("influence").driver.expression = "0.5"
+    elif how == "keyed":
+        constraint.keyframe_insert("influence", frame=50)
+    bpy.context.view_layer.update()
+    assert constraint.influence > 0
+    line = add(scene, face)
+    assert ("Head (constraint)" in line.theirs) == (how == "constant")
+    paths = {c.data_path for action in bpy.data.actions for slot in action.slots for c in curves_in(action, slot)}
+    assert (bone_path("Head") + "rotation_quaternion" in paths) == (how != "constant")
+
+
 def test_an_action_with_several_slots_and_one_that_was_swapped(scene: bpy.types.Scene) -> None:
     face = character()
     key, armature = face.data.shape_keys, face.parent
@@ -537,6 +672,40 @@ def test_damaged_records_are_named_and_harm_nothing(scene: bpy.types.Scene, dama
     lines_for(scene, face).remove(bad.id)
     np.testing.assert_array_equal(played(scene, face, range(195, 235)), before)
     assert np.ptp(played(scene, face, range(95, 135)), axis=0).max() == 0
+
+
+@pytest.mark.parametrize("damage", ["newer", "text", "record deleted"])
+def test_a_line_that_cannot_be_read_is_named_where_another_would_be_written_over_it(
+    scene: bpy.types.Scene, damage: str
+) -> None:
+    face = character()
+    bad, good = add(scene, face, 100), add(scene, face, 200, takes=2)
+    action = face.data.shape_keys.animation_data.action
+    stored = action[LINES_PROPERTY]
+    if damage == "record deleted":
+        del stored[bad.id]
+    else:
+        record = stored[bad.id]["record"]
+        newer = record.replace('"schema_version":1', '"schema_version":99')
+        stored[bad.id]["record"] = newer if damage == "newer" else "{"
+    before, said = rows_of(action), []
+    for write in (
+        lambda lines: lines.add([clip(3)], 110, STYLE, text="New"),
+        lambda lines: lines.change(good.id, start=120),
+        lambda lines: lines.change(good.id, start=125, end=300),
+    ):
+        with pytest.raises(LineError, match=f"{bad.id}.* It is on frames 100 to 130, .* delete that one") as refused:
+            write(lines_for(scene, face))
+        said.append(str(refused.value))
+    assert all(("update this one" in one) == (damage == "newer") and one.endswith(".") for one in said)
+    assert rows_of(action) == before
+    lines_for(scene, face).show(good.id, 1)
+    lines_for(scene, face).add([clip(3)], 140, STYLE, text="Beside it")
+    move_keys(action, lambda frame: frame + 40, after=-100)
+    with pytest.raises(LineError, match="on frames 140 to 170"):
+        lines_for(scene, face).add([clip(3)], 150, STYLE, text="Where it is now")
+    lines_for(scene, face).remove(bad.id)
+    lines_for(scene, face).add([clip(3)], 150, STYLE, text="In its place")
 
 
 # ------------------------------------------------------------------------------------------------- between jobs

@@ -15,9 +15,11 @@ import pytest
 import blender_cteg
 from benchmarks import redraw
 from blender_cteg import cast, cli
+from blender_cteg.character import measuring
 from blender_cteg.operators import perform, widen
 from blender_cteg.performance.lines import LineError, Lines, lines_of
 from blender_cteg.performance.record import Line, Take
+from blender_cteg.performance.store import LINES_PROPERTY
 from blender_cteg.preferences import Choices
 from blender_cteg.worker import session
 from blender_cteg.worker.locate import LocateError, WorkerCommand
@@ -374,6 +376,19 @@ def test_a_generator_that_is_not_there(face: bpy.types.Object, monkeypatch: pyte
     assert "[Open Preferences]" in redraw.redraw()
 
 
+def test_a_line_that_cannot_be_read_is_told_before_anything_is_generated(
+    scene: bpy.types.Scene, face: bpy.types.Object
+) -> None:
+    bpy.ops.cteg.perform(start_frame=50)
+    stored = face.data.shape_keys.animation_data.action[LINES_PROPERTY][active().id]
+    stored["record"] = stored["record"].replace('"schema_version":1', '"schema_version":99')
+    before = frames_of(face)
+    with pytest.raises(RuntimeError, match=r"update this one\)\. It is on frames 50 to 74, .* Choose other frames"):
+        bpy.ops.cteg.perform(start_frame=60)
+    assert frames_of(face) == before
+    assert bpy.ops.cteg.perform(start_frame=90) == {"FINISHED"}
+
+
 def test_takes_that_cannot_be_written_leave_nothing_behind(
     face: bpy.types.Object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -384,6 +399,20 @@ def test_takes_that_cannot_be_written_leave_nothing_behind(
 
     monkeypatch.setattr(Lines, "add", fails)
     refused("takes do not fit")
+
+
+def test_names_decide_where_the_face_cannot_be_looked_at(
+    face: bpy.types.Object, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_args: object) -> None:
+        raise ZeroDivisionError("a fault of ours")
+
+    monkeypatch.setattr(measuring, "measure", fails)
+    assert bpy.ops.cteg.perform() == {"FINISHED"}
+    assert shown().seed == 0 and plays(face, 1, 25) == pytest.approx(drawn(0), abs=0.3)
+    said = capfd.readouterr()
+    assert "Nobody could look at what the channels of Face do (a fault of ours)" in said.out + said.err
+    assert "Traceback" not in said.out + said.err
 
 
 def test_an_error_on_completion_does_not_leave_the_extension_busy(
