@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Actions in a direction: "(nods slowly, then smiles)", "(a long sigh)", "[she gets up]". Their table: ``actions.toml``."""
+"""Actions in a direction: "(nods slowly, then smiles)", "(a long sigh)", "[she gets up]"; ``actions.toml`` has them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _SUBJECTS: Final = frozenset("he she they it we everyone everybody both all some
 _DEGREES: Final[Mapping[str, tuple[float, float]]] = {
     **dict.fromkeys(("slowly", "slow", "longer"), (1.0, 0.72)),
     **dict.fromkeys(("long", "lengthy", "endless"), (1.0, 0.5)),
-    **dict.fromkeys(("quickly", "quick", "briefly", "brief", "short", "sharp", "sharply", "fast", "abruptly"), (1.0, 1.4)),
+    **dict.fromkeys(("quickly", "quick", "briefly", "brief", "short", "sharp", "sharply", "abruptly"), (1.0, 1.4)),
     **dict.fromkeys(("slightly", "slight", "little", "small", "tiny", "faint", "faintly", "bit", "barely"), (0.6, 1.0)),
     **dict.fromkeys(("softly", "soft", "quietly", "quiet", "gently", "gentle", "lightly", "subtly"), (0.75, 0.9)),
     **dict.fromkeys(("deeply", "deep", "heavily", "heavy", "big", "loudly", "loud", "hard", "vigorously", "violently",
@@ -70,21 +70,26 @@ _DEGREES: Final[Mapping[str, tuple[float, float]]] = {
 }  # fmt: skip
 #: What may follow an action without making it another one.
 _FOLLOW: Final = frozenset(
-    "at to with in into from for of as like through toward towards against over around on by behind across beside under "
+    "at to with in into from for of as like through toward towards against over around on by behind across beside "
+    "under "
     "between but so before after while until".split()
 )
 #: Words that end in s and are no verbs.
 _NO_VERBS: Final = frozenset(
-    "this his its hers yours ours theirs as is was yes thanks us always perhaps sometimes besides plus unless afterwards "
-    "towards minus ladies guys folks congratulations sorry news years days words keys means says thinks knows wants likes "
+    "this his its hers yours ours theirs as is was yes thanks us always perhaps sometimes besides plus unless "
+    "afterwards "
+    "towards minus ladies guys folks congratulations sorry news years days words keys means says thinks knows wants "
+    "likes "
     "loves hates needs has does seems hours minutes pounds dollars times".split()
 )
 _NO_GERUNDS: Final = frozenset(
-    "nothing anything something everything during morning evening wedding building spring string according thing".split()
+    "nothing anything something everything during morning evening wedding building spring string according "
+    "thing".split()
 )
 #: What follows a verb: "his coat", "up", "for the door", "slowly".
 _AFTER_VERB: Final = frozenset(
-    "a an the his her their its my your up down out off away back in into on onto over to toward towards at around about "
+    "a an the his her their its my your up down out off away back in into on onto over to toward towards at around "
+    "about "
     "through from with for by past along across behind him them it himself herself themselves each one another and "
     "something everyone under against between outside inside together forward closer".split()
 )
@@ -166,7 +171,9 @@ def _may_precede(words: list[str]) -> bool:
 #: Words of the table that are an action without being inflected, beside the names of actions.
 _NOUNS: Final = frozenset("moment then breath laughter silent ahem".split())
 #: Who speaks of these is speaking.
-_SPEAKERS: Final = frozenset("without i you we i'm you're i'll let's don't please no not never why what who how if when".split())
+_SPEAKERS: Final = frozenset(
+    "without i you we i'm you're i'll let's don't please no not never why what who how if when".split()
+)
 
 
 @cache
@@ -177,14 +184,11 @@ def _starts() -> frozenset[tuple[str, ...]]:
 def _matched(words: list[str], plainly: bool) -> Action | None:
     if not words:
         return None
+    first = words[0]
     for phrase, name in _phrases():
         rest = words[len(phrase) :]
-        if len(words) < len(phrase) or tuple(words[1 : len(phrase)]) != phrase[1:]:
-            # Nouns of a phrase may be inflected as well: "eyes closing".
-            if len(words) < len(phrase) or not all(p in _plain(w) for w, p in zip(words, phrase, strict=False)):
-                continue
-        first, plain = words[0], _plain(words[0])
-        if phrase[0] not in plain:
+        # Any word of a phrase may be inflected: "eyes closing".
+        if len(words) < len(phrase) or not all(p in _plain(w) for w, p in zip(words, phrase, strict=False)):
             continue
         if not plainly and first == phrase[0] and len(phrase) == 1 and first != name and first not in _NOUNS:
             continue  # "wait", "look": said, rather

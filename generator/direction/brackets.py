@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stage directions in a text: which brackets are one, the words each of them holds for, and what stands between words."""
+"""Stage directions in a text: which brackets are one, the words each of them holds for, what stands between words."""
 
 from __future__ import annotations
 

@@ -17,20 +17,25 @@ _ARROW: Final = re.compile(rf"\s*{_NAME}\s*(?:(?:->|→)\s*{_NAME}\s*)?")
 _PLUS: Final = re.compile(rf"\s*{_NAME}\s*\+\s*{_NAME}\s*")
 #: What stands around an emotion's word without changing it.
 _FRAME: Final = re.compile(
-    r"^(?:(?:with|in|out of|full of|still|now|more|growing|getting|becoming|turning|sounding|sounds|looking|looks|feeling|"
+    r"^(?:(?:with|in|out of|full of|still|now|more|growing|getting|becoming|turning|sounding|sounds|looking|looks|"
+    r"feeling|"
     r"trying to be|is|are|suddenly|clearly|increasingly|sudden|mounting|rising|great|forced|fake|feigned|genuine|mock|"
     r"an?|she|he|they|her|his|voice)\s+)+"
     r"|\s+(?:voice|tone|look|face|expression|smile|now|again|all of a sudden|suddenly|to herself|to himself)$"
 )
 #: What denies the rest, words that weaken that, and words that keep back what they name.
 _NOT: Final = re.compile(
-    r"(?:not|never|no longer|no more|without|without sounding|devoid of|lacking|no|isn't|doesn't|don't|n't|neither|nor)\s+"
+    r"(?:not|never|no longer|no more|without|without sounding|devoid of|lacking|no|isn't|doesn't|don't|n't|neither|"
+    r"nor)\s+"
     r"((?:(?:at all|any|an?|the|a trace of|a hint of|a bit|even|exactly|really|trace of|hint of|sign of|being|"
-    r"sounding|looking|feeling)\s+)*)(?:(too|so|very|overly|quite|that|entirely|completely)\s+)?(.+?)(?:\s+(?:any ?more|at all|now))?"
+    r"sounding|looking|feeling)\s+)*)(?:(too|so|very|overly|quite|that|entirely|completely)\s+)?(.+?)(?:\s+(?:any "
+    r"?more|at all|now))?"
 )
 _KEPT_BACK: Final = re.compile(
-    r"(?:trying|tries|struggling|struggles|doing (?:her|his) best|fighting|attempting)(?: hard| desperately)? not to (.+)"
-    r"|(?:holding back|holds back|fighting back|fights back|fighting|fights|choking back|chokes back|suppressing|suppresses|"
+    r"(?:trying|tries|struggling|struggles|doing (?:her|his) best|fighting|attempting)(?: hard| desperately)? not to "
+    r"(.+)"
+    r"|(?:holding back|holds back|fighting back|fights back|fighting|fights|choking back|chokes back|suppressing|"
+    r"suppresses|"
     r"stifling|stifles|hiding|hides|masking|concealing|swallowing|biting back|trying to hide|barely concealing|"
     r"barely containing|controlling)(?: (?:her|his|their|an?|the))? (.+)"
 )
@@ -127,8 +132,7 @@ def _mixture(match: re.Match[str], words: str) -> Meaning | None:
 
 
 def read_words(words: str) -> Meaning | None:
-    """Known words: ``angrily``, ``very softly``, ``with anger``, ``not angry``, ``sad and angry``, ``joyful, then sad``;
-    else None."""
+    """Known words: ``angrily``, ``very softly``, ``not angry``, ``sad and angry``, ``joyful, then sad``; else None."""
     words = plain(words)
     if (found := _known(words)) is not None:
         return found
@@ -210,8 +214,8 @@ def _single(words: str) -> Meaning | None:
             if rest is not None and rest.emotion is None:  # "very softly" is softer still
                 return Meaning(None, rest.factor**factor, rate=rest.rate**factor, energy=rest.energy**factor)
             return rest and replace(rest, factor=rest.factor * factor)
-    manner, _, rest = words.partition(" ")
-    if manner.endswith("ly") and rest and (said := _single(manner)) and (felt := _single(rest)) and felt.emotion:
+    manner, _, what = words.partition(" ")
+    if manner.endswith("ly") and what and (said := _single(manner)) and (felt := _single(what)) and felt.emotion:
         return _both(said, felt)  # "quietly furious"
     return None
 

@@ -15,7 +15,9 @@ from .notation import Meaning, plain, read_notation, read_words
 #: Longest direction, in words: one that is played, and one that is not.
 _MAX_WORDS, _MAX_NOTE = 6, 20
 #: What parts a direction into pieces.
-_PIECES: Final = re.compile(r"\s*[,;/]\s*(?:(?:and|then|but|yet)\s+)*|\s+(?:and|but|then|while)\s+(?:then\s+)?", re.IGNORECASE)
+_PIECES: Final = re.compile(
+    r"\s*[,;/]\s*(?:(?:and|then|but|yet)\s+)*|\s+(?:and|but|then|while)\s+(?:then\s+)?", re.IGNORECASE
+)
 #: Who speaks of these is speaking.
 _SPEAKS: Final = re.compile(
     r"\b(?:i|you|we|me|us|my|your|our|mine|yours|i'm|i've|i'll|i'd|you're|you've|we're|let's|don't|didn't|can't|won't|"
@@ -23,11 +25,13 @@ _SPEAKS: Final = re.compile(
 )
 #: How spoken words begin.
 _SAID: Final = re.compile(
-    r"(?:and|or|but|because|if|so|well|oh|no|what|why|who|how|when|where|which|that|this|these|those|not (?!\w+ing\b)|thank|sorry|"
+    r"(?:and|or|but|because|if|so|well|oh|no|what|why|who|how|when|where|which|that|this|these|those|not (?!\w+ing\b)|"
+    r"thank|sorry|"
     r"maybe|perhaps|please|ok|okay|hey|hello|of course|at least|for example|for instance|by the way|in fact|to be|"
     r"to tell|to say|in case|as if|as though|as usual|like|just|about time|see|thank god|no offence|twice|once|again|"
     r"whatever|obviously|actually|really|exactly|absolutely|definitely|certainly|probably|apparently|unfortunately|"
-    r"hopefully|finally|seriously|honestly|luckily|mostly|possibly|usually|always|never|sometimes|the|an?|my|our|your)\b"
+    r"hopefully|finally|seriously|honestly|luckily|mostly|possibly|usually|always|never|sometimes|the|an?|my|our|"
+    r"your)\b"
 )
 _LANGUAGES: Final = "|".join(
     [*(name.lower() for name in LANGUAGES.values()), "mandarin", "cantonese", "chinese", "japanese", "korean", "arabic",
@@ -38,28 +42,37 @@ _LANGUAGES: Final = "|".join(
 )  # fmt: skip
 #: Whole directions that are for somebody else: where the voice is, how it is recorded, cut or shown.
 _NOTES: Final = re.compile(
-    r"o\.?\s?[sc]\.?|v\.?\s?o\.?|off(?:[- ]?(?:screen|camera|stage|mic))?|on[- ]?(?:screen|camera)|voice[- ]?over|cont(?:'d|d|\.)?|"
-    r"continu(?:ing|es|ed|ous)|more|subtitled?|with subtitles|aside|filtered|pre-?lap|overlapping|simultaneous(?:ly)?|together|"
+    r"o\.?\s?[sc]\.?|v\.?\s?o\.?|off(?:[- ]?(?:screen|camera|stage|mic))?|on[- ]?(?:screen|camera)|voice[- ]?over|"
+    r"cont(?:'d|d|\.)?|"
+    r"continu(?:ing|es|ed|ous)|more|subtitled?|with subtitles|aside|filtered|pre-?lap|overlapping|simultaneous(?:ly)?|"
+    r"together|"
     r"ad[- ]?libs?|same|resum(?:ing|es)|interrupt(?:ing|s)(?: .+)?|cutting (?:in|.+ off)|cuts (?:in|.+ off)|flashback|"
     r"recorded|distorted|muffled|unseen|out of (?:view|sight|shot)|pre-?recorded|translat(?:ing|es|ed)(?: .+)?|"
-    r"(?:still |now )?(?:read|sing|quot|recit|dictat|typ|writ|address|imitat|mimick|imperson|rapp|chant|speak|talk|count|"
+    r"(?:still |now )?(?:read|sing|quot|recit|dictat|typ|writ|address|imitat|mimick|imperson|rapp|chant|speak|talk|"
+    r"count|"
     r"introduc|answer|continu|repeat|correct|explain|mean|referr|indicat|mouth)ing(?: .+)?|"
     r"(?:reads|sings|quotes|recites|addresses|imitates|mimics|answers|repeats|speaks|indicates|mouths)(?: .+)?|"
     rf"(?:(?:speaking|speaks|talking) )?(?:in )?(?:\w+ )?(?:{_LANGUAGES})(?: with .+)?|"
-    r"(?:in|with|doing|putting on|affecting) (?:an? )?(?:\S+ ){0,4}(?:accent|dialect|lilt|drawl|brogue|impression|falsetto)(?: of .+)?"
+    r"(?:in|with|doing|putting on|affecting) (?:an? )?(?:\S+ ){0,4}(?:accent|dialect|lilt|drawl|brogue|impression|"
+    r"falsetto)(?: of .+)?"
 )
 #: Prepositions that begin a note: "into the radio", "from the kitchen".
 _WHERE: Final = re.compile(
-    r"(?:into|onto|over|through|via|from|off|re|re:|regarding|about|across|toward|towards|at|on|as|behind|under|inside|outside|"
+    r"(?:into|onto|over|through|via|from|off|re|re:|regarding|about|across|toward|towards|at|on|as|behind|under|"
+    r"inside|outside|"
     r"by|near|after|before|during|for|among|between|in|with|without|beside|next to|above|below|up|down|against|"
     r"referring to|offering|wearing|dressed|back to|out of)\s+\S.*"
 )
 #: How an action is done, said after it.
 _HOW: Final = re.compile(r"(?:but |only |very |just )*(\w+ly|a little|a bit)")
 #: To whom: "to Anna", "aside to the audience", "to himself".
-_TO_WHOM: Final = re.compile(r"(?:turning |turns |aside |calling |calls |again |back |quietly |now |then |whispering |whispers )?to (.+)")
+_TO_WHOM: Final = re.compile(
+    r"(?:turning |turns |aside |calling |calls |again |back |quietly |now |then |whispering |whispers )?to (.+)"
+)
 #: "to" before a verb is no address.
-_TO_DO: Final = re.compile(r"to (?:be|tell|say|put|think|begin|start|make|cut|go|get|have|see|do|use|give|take|hear|sum)\b.*")
+_TO_DO: Final = re.compile(
+    r"to (?:be|tell|say|put|think|begin|start|make|cut|go|get|have|see|do|use|give|take|hear|sum)\b.*"
+)
 
 
 def understand(words: str, nearest: Callable[[str], Meaning | None] | None = None) -> Meaning | None:
@@ -100,7 +113,9 @@ def understand_within(words: str) -> Meaning | None:
         return note
     pieces = [piece for piece in _PIECES.split(words.strip()) if piece.strip()]
     actions = [read_action(piece) for piece in pieces]
-    inflected = re.match(r"\W*(?:\w+\s+){0,2}\w+(?:s|ing)\b|\W*(?:a\s+)?(?:\w+\s)?(?:pause|beat|sigh|silence)\b", words.lower())
+    inflected = re.match(
+        r"\W*(?:\w+\s+){0,2}\w+(?:s|ing)\b|\W*(?:a\s+)?(?:\w+\s)?(?:pause|beat|sigh|silence)\b", words.lower()
+    )
     if not pieces or None in actions or not inflected:
         return None
     return Meaning(None, actions=tuple(action for action in actions if action), kind="action")
@@ -108,7 +123,9 @@ def understand_within(words: str) -> Meaning | None:
 
 def _with_actions(meaning: Meaning, words: str) -> Meaning:
     """Who is laughing laughs: an emotion's word that is an action as well."""
-    if meaning.barred or re.match(r"(?:trying|tries|struggling|fighting|holding|choking|biting|suppress|stifl|hid)", plain(words)):
+    if meaning.barred or re.match(
+        r"(?:trying|tries|struggling|fighting|holding|choking|biting|suppress|stifl|hid)", plain(words)
+    ):
         return meaning
     found = (read_action(piece) for piece in _PIECES.split(words))
     return meaning.then(Meaning(None, actions=tuple(action for action in found if action is not None)))

@@ -44,12 +44,14 @@ _EMOTION_ROWS: Final = (
      "furious, fury, wrathful, rage, raging, enraged, outraged, livid, in a rage, seething, fuming, "
      "boiling with rage, exploding, incensed"),
     ("anger", 0.7,
-     "annoyed, irritated, peeved, irritable, impatient, frustrated, grumpy, exasperated, stern, curt, terse, defensive, "
+     "annoyed, irritated, peeved, irritable, impatient, frustrated, grumpy, exasperated, stern, curt, terse, "
+     "defensive, "
      "testy, snippy, fed up"),
     ("fear", 1.0,
      "fear, fearful, afraid, scared, frightened, anxious, worried, nervous, panicking, panicky, "
      "alarmed, uneasy, shaking with fear, timid, tense, apprehensive, trembling, cowering, shrinking "
-     "back, shaking, heart pounding, voice trembling, wary, cautious, concerned, on edge, jumpy, paranoid, looking over her shoulder, dread"),
+     "back, shaking, heart pounding, voice trembling, wary, cautious, concerned, on edge, jumpy, paranoid, looking "
+     "over her shoulder, dread"),
     ("fear", 1.3,
      "terrified, terror, horrified, petrified, panic, in panic, hysterical"),
     ("disgust", 1.0,
@@ -83,7 +85,8 @@ _EMOTION_ROWS: Final = (
     ("awed", 1.0,
      "awed, awe, in awe, awestruck, wonder, in wonder, reverent, spellbound"),
     ("bittersweet", 1.0,
-     "bittersweet, smiling through tears, laughing through tears, laughing and crying, nostalgic, smiling sadly, a sad smile"),
+     "bittersweet, smiling through tears, laughing through tears, laughing and crying, nostalgic, smiling sadly, a "
+     "sad smile"),
     ("sadly_angry", 1.0,
      "sadly angry, bitter, betrayed, angry and hurt, crying with rage, aggrieved"),
     ("sadly_fearful", 1.0,
@@ -94,34 +97,36 @@ _EMOTION_ROWS: Final = (
 
 #: Manners: they leave the emotion as it is and change its intensity, the speed of the words and the energy by factors.
 _MANNER_ROWS: Final = (
-    (0.5, 1.0, 0.8,
-     "whispering, whisper, whispers, in a whisper, under her breath, under his breath, under their breath, muttering, "
+    ((0.5, 1.0, 0.8), "whispering, whisper, whispers, in a whisper, under her breath, under his breath, under their "
+     "breath, muttering, "
      "mutters, mumbling, mumbles, murmuring, murmurs, barely audible, hushed, hoarse, sotto voce, sotto, mouthing"),
-    (0.65, 1.0, 0.9,
-     "soft, quiet, gentle, low, subdued, restrained, mild, in a low voice, lowering her voice, lowering his voice"),
-    (1.25, 1.0, 1.1, "loud, intense, emphatic, urgent, forceful, insistent, firm, determined, resolute, undeterred, with conviction, aloud, raising her voice, raising his voice"),
-    (1.4, 1.0, 1.25,
-     "shouting, shouts, yelling, yells, screaming, screams, at the top of her voice, at the top of his voice, "
+    ((0.65, 1.0, 0.9), "soft, quiet, gentle, low, subdued, restrained, mild, in a low voice, lowering her voice, "
+     "lowering his voice"),
+    ((1.25, 1.0, 1.1), "loud, intense, emphatic, urgent, forceful, insistent, firm, determined, resolute, undeterred, "
+     "with conviction, aloud, raising her voice, raising his voice"),
+    ((1.4, 1.0, 1.25), "shouting, shouts, yelling, yells, screaming, screams, at the top of her voice, at the top of "
+     "his voice, "
      "bellowing, bellows, roaring, roars, calling out, calls out, cries out, hollering, shrieking"),
-    (1.0, 0.74, 0.85,
-     "slow, deliberate, measured, unhurried, halting, in slow motion, taking her time, taking his time, drawling, "
+    ((1.0, 0.74, 0.85), "slow, deliberate, measured, unhurried, halting, in slow motion, taking her time, taking his "
+     "time, drawling, "
      "haltingly, drawn out, word by word, ponderous, with effort"),
-    (1.0, 1.3, 1.1,
-     "fast, quick, hurried, rushed, rapid, rapid-fire, in a hurry, in a rush, breathless, out of breath, panting, "
-     "babbling, rambling, rushing, hasty, brisk, all in one breath, without a pause, without pausing, without pauses, without stopping"),
-    (1.1, 1.05, 1.3, "lively, animated, energetic, vigorous, spirited, with energy"),
-    (0.85, 0.88, 0.7, "sleepy, drowsy, drunk, drunkenly, slurring, half asleep, weak, feeble, faint"),
+    ((1.0, 1.3, 1.1), "fast, quick, hurried, rushed, rapid, rapid-fire, in a hurry, in a rush, breathless, out of "
+     "breath, panting, "
+     "babbling, rambling, rushing, hasty, brisk, all in one breath, without a pause, without pausing, without pauses, "
+     "without stopping"),
+    ((1.1, 1.05, 1.3), "lively, animated, energetic, vigorous, spirited, with energy"),
+    ((0.85, 0.88, 0.7), "sleepy, drowsy, drunk, drunkenly, slurring, half asleep, weak, feeble, faint"),
 )  # fmt: skip
 
 #: Degrees before a word: "very angrily", "a little sad".
 DEGREES: Final[MappingProxyType[str, float]] = MappingProxyType(
     {
-        "barely": 0.35, "hardly": 0.35, "slightly": 0.5, "a little": 0.55, "a bit": 0.55, "a touch": 0.55, "mildly": 0.6,
-        "half": 0.7, "somewhat": 0.7, "almost": 0.8, "nearly": 0.8, "vaguely": 0.6, "faintly": 0.5,
-        "rather": 0.9, "fairly": 0.9, "suddenly": 1.0, "quite": 1.1, "more": 1.1, "increasingly": 1.15, "even more": 1.25,
-        "so": 1.2, "very": 1.25, "really": 1.25, "deeply": 1.25, "much": 1.25, "too": 1.25, "overly": 1.3, "way too": 1.35,
-        "extremely": 1.45, "utterly": 1.4, "completely": 1.4, "genuinely": 1.0, "clearly": 1.0, "visibly": 1.0,
-        "a little too": 1.15, "truly": 1.2, "mock": 0.9, "mock-": 0.9, "faux": 0.9,
+        "barely": 0.35, "hardly": 0.35, "slightly": 0.5, "a little": 0.55, "a bit": 0.55,
+        "a touch": 0.55, "mildly": 0.6, "half": 0.7, "somewhat": 0.7, "almost": 0.8, "nearly": 0.8, "vaguely": 0.6,
+        "faintly": 0.5, "rather": 0.9, "fairly": 0.9, "suddenly": 1.0, "quite": 1.1, "more": 1.1,
+        "increasingly": 1.15, "even more": 1.25, "so": 1.2, "very": 1.25, "really": 1.25, "deeply": 1.25, "much": 1.25,
+        "too": 1.25, "overly": 1.3, "way too": 1.35, "extremely": 1.45, "utterly": 1.4, "completely": 1.4,
+        "genuinely": 1.0, "clearly": 1.0, "visibly": 1.0, "truly": 1.2,
     }
 )  # fmt: skip
 
@@ -148,7 +153,7 @@ def _emotion_words() -> dict[str, tuple[str, float]]:
 EMOTION_WORDS: Final[MappingProxyType[str, tuple[str, float]]] = MappingProxyType(_emotion_words())
 #: Word or phrase -> factors of intensity, speaking rate and energy.
 MANNERS: Final[MappingProxyType[str, tuple[float, float, float]]] = MappingProxyType(
-    {word: tuple(factors) for *factors, row in _MANNER_ROWS for word in row.split(", ")}
+    {word: factors for factors, row in _MANNER_ROWS for word in row.split(", ")}
 )
 
 
