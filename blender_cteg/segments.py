@@ -27,7 +27,8 @@ class Stage:
     Attributes:
         kind: one of `KINDS`: something that is done, or a note that is neither played nor spoken.
         written: the direction, as written.
-        name: what is done, a name such as "shake_head"; None for a note and for what a face cannot play.
+        name: what is done, a name such as "shake_head", or None for what a face cannot play; of a note whom the words
+            are for, or None.
         start, end: first frame and the frame after the last, in frames of the clip.
     """
 

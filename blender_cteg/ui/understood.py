@@ -10,14 +10,14 @@ import bpy
 from .. import cast
 from ..emotions import label
 from ..operators import segments as operators
-from ..sentences import shorten, told
+from ..sentences import shorten, told, translated
 from .layouts import emotion_icon, fitting
 from .panels import Sidebar
 
 if TYPE_CHECKING:
     from bpy.types import Context, UILayout
 
-    from ..segments import Segment
+    from ..segments import Segment, Stage
 
 #: Most segments drawn at once: a long text shows those around the playhead.
 _ROWS: Final = 6
@@ -49,6 +49,7 @@ class CTEG_PT_understood(Sidebar, bpy.types.Panel):
             same = index != first and understanding(segments[index - 1]) == understanding(segment)
             if segment.source != "asked" or not same:
                 _draw_emotion(part, context, index, segment, directable)
+            _draw_stage(part, context, segment)
         if (rest := len(segments) - first - _ROWS) > 0:
             _more(column, told("… {count} after", count=rest))
 
@@ -80,6 +81,27 @@ def _draw_emotion(column: UILayout, context: Context, index: int, segment: Segme
     arrow = row.row()
     arrow.alignment = "RIGHT"
     arrow.operator("cteg.direct_segment", text="", icon="DOWNARROW_HLT", emboss=False).index = index
+
+
+def _draw_stage(column: UILayout, context: Context, segment: Segment) -> None:
+    """What is done and noted beside the words."""
+    for one in segment.stage:
+        row = column.row()
+        row.alignment = "LEFT"
+        row.active = False
+        row.separator(factor=2.0)
+        icon = "INFO" if one.kind == "note" else "ARMATURE_DATA" if one.name else "CANCEL"
+        row.label(text=fitting(context, beside(one), 90.0), icon=icon)
+
+
+def beside(one: Stage) -> str:
+    """What was understood of an action or a note, in a few words."""
+    written = shorten(one.written, 24)
+    if one.kind == "note":
+        return told("({written}) a note, not played", written=written)
+    if one.name is None:
+        return told("({written}) nothing a face can play", written=written)
+    return told("({written}) → {action}", written=written, action=translated(one.name.replace("_", " ").capitalize()))
 
 
 def understanding(segment: Segment) -> str:
