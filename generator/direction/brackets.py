@@ -39,12 +39,19 @@ class Stage:
         written: its bracket's content.
         at: where in the spoken text it stands, a character index.
         action: what is done; None for a note.
+        to: whom a note says that the words are for.
     """
 
     kind: Kind
     written: str
     at: int
     action: Action | None = None
+    to: str | None = None
+
+    @property
+    def name(self) -> str | None:
+        """What is done, or whom the words are for; None where a face cannot play it, or nobody is named."""
+        return self.to if self.action is None else self.action.name
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,7 @@ def _stage(meaning: Meaning, written: str, at: int) -> list[Stage]:
     actions = [Stage("action", written, at, action) for action in meaning.actions]
     # A direction that neither changes the words nor is done is shown all the same.
     rest = meaning.note or not (actions or meaning.directs)
-    return [*actions, Stage("note", written, at)] if rest else actions
+    return [*actions, Stage("note", written, at, to=meaning.to)] if rest else actions
 
 
 def _together(before: str, after: str) -> str:

@@ -63,6 +63,7 @@ class Meaning:
         barred: an emotion that is not felt, whatever the words say.
         actions: what is done where the direction stands.
         note: it holds something that is for somebody else: neither played nor spoken.
+        to: whom the words are said to, as written, or None.
         kind: what it is first of all.
     """
 
@@ -78,6 +79,7 @@ class Meaning:
     barred: str | None = None
     actions: tuple[Action, ...] = ()
     note: bool = False
+    to: str | None = None
     kind: Kind = "emotion"
 
     @property
@@ -92,7 +94,8 @@ class Meaning:
             felt.emotion, self.factor * other.factor, felt.emotion_to,
             self.intensity if other.intensity is None else other.intensity, other.intensity_to,
             felt.emotion_with, felt.share, self.rate * other.rate, self.energy * other.energy, felt.barred,
-            (*self.actions, *other.actions), self.note or other.note, self.kind,
+            (*self.actions, *other.actions), self.note or other.note, other.to or self.to,
+            self.kind,
         )  # fmt: skip
 
 

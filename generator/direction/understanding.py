@@ -67,7 +67,9 @@ _WHERE: Final = re.compile(
 _HOW: Final = re.compile(r"(?:but |only |very |just )*(\w+ly|a little|a bit)")
 #: To whom: "to Anna", "aside to the audience", "to himself".
 _TO_WHOM: Final = re.compile(
-    r"(?:turning |turns |aside |calling |calls |again |back |quietly |now |then |whispering |whispers )?to (.+)"
+    r"(?:(turning|turns|aside|calling|calls|speaking|talking|again|back|now|then|whispering|whispers|muttering|mutters|\w+ly)"
+    r" )?to (.+)",
+    re.IGNORECASE,
 )
 #: "to" before a verb is no address.
 _TO_DO: Final = re.compile(
@@ -167,10 +169,12 @@ def _note(words: str) -> Meaning | None:
     said = plain(words)
     if _NOTES.fullmatch(said) or _NOTES.fullmatch(f"{said}."):
         return Meaning(None, note=True, kind="note")
-    to = _TO_WHOM.fullmatch(said)
+    to = _TO_WHOM.fullmatch(words.strip())
     if to is None or _TO_DO.fullmatch(said) or len(said.split()) > _MAX_WORDS or re.search(r"[.!?]\s*$", words):
         return None
-    return Meaning(None, note=True, kind="note")
+    note = Meaning(None, note=True, to=to[2].strip(" ,;:"), kind="note")
+    how = read_words(to[1]) if to[1] else None  # "quietly to Anna"
+    return note.then(how) if how else note
 
 
 def _placed(words: str, nearest: Callable[[str], Meaning | None] | None) -> Meaning | None:

@@ -67,7 +67,7 @@ class Placed:
         return {
             "kind": self.stage.kind,
             "written": self.stage.written,
-            "name": self.stage.action and self.stage.action.name,
+            "name": self.stage.name,
             "start": round(self.start * fps),
             "end": round((self.start + self.seconds) * fps),
         }

@@ -117,7 +117,9 @@ def test_degrees_strengthen_and_weaken() -> None:
 def test_every_word_of_the_vocabulary_means_what_requests_may_ask() -> None:
     assert {name for name, _ in EMOTION_WORDS.values()} <= set(EMOTION_NAMES)
     assert set(BASIC_EMOTIONS) <= {name for name, _ in EMOTION_WORDS.values()}
-    assert all(0 < f < 2 for f in (*(f for row in MANNERS.values() for f in row), *(f for _, f in EMOTION_WORDS.values())))
+    assert all(
+        0 < f < 2 for f in (*(f for row in MANNERS.values() for f in row), *(f for _, f in EMOTION_WORDS.values()))
+    )
 
 
 def test_unlisted_directions_go_to_the_nearest_emotion(nearest: NearestDirection) -> None:
