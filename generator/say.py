@@ -22,7 +22,8 @@ from .writing import write_whole
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
     parser.add_argument("text", help="the line; directions may stand in it: '(angrily) Get out. [joy -> fear] Oh.'")
-    parser.add_argument("--out", "-o", type=Path, required=True, help="clip.npz, .json, or .csv (Live Link Face)")
+    parser.add_argument("--out", "-o", type=Path, help="clip.npz, .json, or .csv (Live Link Face)")
+    parser.add_argument("--read", action="store_true", help="say how the line is understood, and perform nothing")
     parser.add_argument("--takes", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0, help="take k uses seed + k (default 0)")
     parser.add_argument("--emotion", default="auto", metavar="NAME", help=f"auto, {', '.join(EMOTION_NAMES)}")
@@ -72,13 +73,18 @@ def run(options: argparse.Namespace) -> None:
         options.emotion_with, options.share, options.energy, not options.silent, options.timing, options.vary_timing,
         _given_timeline(options.timeline), options.language, options.ending,
     ).validated()  # fmt: skip
-    if options.timeline is not None:
+    if options.timeline is not None and options.out is not None:
         _check_timeline(options.timeline, options.out, request)
-    if options.out.suffix.lower() not in (".npz", ".json", ".csv"):
-        raise InputError(f"--out must end in .npz, .json or .csv, not {options.out.name!r}.")
+    if not options.read and (options.out is None or options.out.suffix.lower() not in (".npz", ".json", ".csv")):
+        named = "nothing" if options.out is None else repr(options.out.name)
+        raise InputError(f"--out must end in .npz, .json or .csv, not {named}.")
     from .performing.load import load_performer
 
     performer = load_performer(options.checkpoint, options.device, precision=options.precision)
+    if options.read:
+        for line in _told(performer.read([request])[0], performer.space.fps):
+            print(line)
+        return
     (clips,) = performer.perform([request])
     for warning in clips.warnings:
         print(f"warning: {warning}", file=sys.stderr)
@@ -155,3 +161,7 @@ def _told(segments: tuple[dict[str, Any], ...], fps: float) -> Iterator[str]:
         reason = f"({s['direction']})" if s["direction"] else s["source"]
         times = f"{s['start'] / fps:.1f} to {s['end'] / fps:.1f} s"
         yield f"{times}, {s['emotion']}{towards} at {s['intensity']:g}, {reason}: {s['text']}"
+        for one in s["stage"]:
+            done = one["name"] or ("nothing a face can play" if one["kind"] == "action" else "not played")
+            named = f"{one['kind']}{' to' if one['kind'] == 'note' and one['name'] else ''} {done}".replace("_", " ")
+            yield f"    {one['start'] / fps:.1f} to {one['end'] / fps:.1f} s, ({one['written']}): {named}"

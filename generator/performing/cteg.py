@@ -94,6 +94,12 @@ class CtegPerformer(Performer):
             for values, take, lay in zip(frames, takes, laid, strict=True)
         ]  # fmt: skip
 
+    def _read(self, take: Take) -> Performed:
+        lay = self._lay_out(take)
+        frames = np.zeros((lay.passages[-1].finish, self.space.size), np.float32)
+        starts = tuple(passage.start for passage in lay.passages if not passage.turned)
+        return Performed(frames, lay.parts, starts, lay.timeline, lay.warnings, lay.placed, self.space.fps)
+
     def _acted(
         self, frames: npt.NDArray[np.float32], take: Take, placed: tuple[Placed, ...]
     ) -> npt.NDArray[np.float32]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final, Protocol
 
@@ -142,6 +142,19 @@ class Performer(ABC):
                 raise
             raise OutOfMemory("The device ran out of memory; ask for fewer takes or choose the cpu device.") from error
         return self._collect(requests, takes, performed)
+
+    def read(self, requests: list[LineRequest]) -> list[tuple[dict[str, Any], ...]]:
+        """How validated requests are understood, without performing them: the segments of the first take of each.
+
+        Raises:
+            InputError: a line the text encoder cannot read.
+        """
+        takes = self._plan([replace(request, takes=1, spread=False) for request in requests])
+        return [self._read(take).segments() for take in takes]
+
+    def _read(self, take: Take) -> Performed:
+        """A take as it will be performed, its frames empty."""
+        return Performed(np.zeros((0, self.space.size), np.float32), take.parts)
 
     @abstractmethod
     def _scripts(self, requests: list[LineRequest]) -> list[tuple[Part, ...]]:

@@ -166,6 +166,8 @@ def _start(timeline: Timeline, part: Part, first: int) -> float:
     before = timeline.words[first - 1].end if first else 0.0
     if part.text == SILENCE or first == len(timeline.words):
         return before + 0.1 if first else 0.0
+    if any(one.at == 0 for one in part.stage):  # what is done first is done under its emotion
+        return min(before + 0.05, timeline.words[first].start) if first else 0.0
     return max(timeline.words[first].start - _AHEAD, before)
 
 
