@@ -149,7 +149,8 @@ def test_a_segment_survives_json() -> None:
     "change",
     [
         {"text": None}, {"emotion": 3}, {"emotion_to": 1}, {"intensity": "1"}, {"start": 1.5}, {"end": True},
-        {"stage": {"sigh": 3}}, {"stage": ["sigh"]}, {"stage": [{"kind": "action", "written": "sighs", "name": "sigh"}]},
+        {"stage": {"sigh": 3}}, {"stage": ["sigh"]},
+        {"stage": [{"kind": "action", "written": "sighs", "name": "sigh"}]},
         {"stage": [{"kind": "dance", "written": "sighs", "name": "sigh", "start": 3, "end": 30}]},
         {"direction": []}, {"source": "guess"}, {"alternatives": ["joy"]}, {"alternatives": {"joy": "much"}},
     ],
