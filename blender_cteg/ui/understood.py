@@ -115,9 +115,9 @@ def beside(one: Stage) -> str:
     """What was understood of an action or a note, in a few words."""
     written = shorten(one.written, 24)
     if one.kind == "note":
-        return told("({written}) a note, not played", written=written)
+        return told("({written}) a note", written=written)
     if one.name is None:
-        return told("({written}) nothing a face can play", written=written)
+        return told("({written}) not played", written=written)
     return told("({written}) → {action}", written=written, action=translated(one.name.replace("_", " ").capitalize()))
 
 

@@ -525,7 +525,7 @@ def test_a_line_is_read_before_it_is_performed(scene: bpy.types.Scene) -> None:
     assert (segment.emotion, segment.stage[0].name) == ("joy", "sigh") and snapshot() == before
     assert understood.beside(segment.stage[0]) == "(sighs) → Sigh"
     assert "note" in understood.beside(Stage("note", "to Anna", "Anna"))
-    assert "face" in understood.beside(Stage("action", "gets up"))
+    assert "not played" in understood.beside(Stage("action", "gets up"))
     assert understood.CTEG_PT_understood.poll(bpy.context)
     settings.text = "Something else."
     assert read_line.reading(bpy.context) == ()  # what is shown is of the line that is there
