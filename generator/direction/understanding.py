@@ -87,6 +87,8 @@ def understand(words: str, nearest: Callable[[str], Meaning | None] | None = Non
     Raises:
         InputError: an intensity out of range.
     """
+    if len(words.split()) > _MAX_NOTE:
+        return None
     if (meaning := read_words(words) or read_notation(words)) is not None:
         return _with_actions(meaning, words)
     if (note := _note(words)) is not None:
@@ -111,6 +113,8 @@ def understand(words: str, nearest: Callable[[str], Meaning | None] | None = Non
 
 def understand_within(words: str) -> Meaning | None:
     """What bracketed ``words`` in the middle of a clause direct: actions and notes that cannot be an aside."""
+    if len(words.split()) > _MAX_NOTE:
+        return None
     if (note := _note(words)) is not None and re.fullmatch(_NOTES, plain(words)) and words.lower() != "together":
         return note
     pieces = [piece for piece in _PIECES.split(words.strip()) if piece.strip()]
