@@ -12,10 +12,41 @@ from .sentences import Told, told, translated
 
 #: Where the emotion of a segment can come from.
 SOURCES: Final = ("asked", "direction", "words")
+#: What can stand beside the words of a segment.
+KINDS: Final = ("action", "note")
 
 
 class SegmentError(Told, ValueError):
     """A segment that cannot be read, or not found in its line; the message is a sentence."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What stands beside the words of a segment.
+
+    Attributes:
+        kind: one of `KINDS`: something that is done, or a note that is neither played nor spoken.
+        written: the direction, as written.
+        name: what is done, a name such as "shake_head", or None for what a face cannot play; of a note whom the words
+            are for, or None.
+        start, end: first frame and the frame after the last, in frames of the clip.
+    """
+
+    kind: str
+    written: str
+    name: str | None = None
+    start: int = 0
+    end: int = 0
+
+    @classmethod
+    def from_json(cls, data: Any) -> Stage:
+        """One of a segment's ``stage``. SegmentError when a field is missing or of the wrong type."""
+        fields = ("kind", str), ("written", str), ("name", str | None), ("start", int), ("end", int)
+        if not isinstance(data, Mapping) or not all(
+            name in data and isinstance(data[name], kind) and not isinstance(data[name], bool) for name, kind in fields
+        ) or data["kind"] not in KINDS:  # fmt: skip
+            raise SegmentError("What is done beside a segment's words is {value!r:.80}.", value=data)
+        return cls(*(data[name] for name, _ in fields))
 
 
 @dataclass(frozen=True)
@@ -32,6 +63,7 @@ class Segment:
         source: who chose the emotion: one of `SOURCES`.
         alternatives: what the words could mean as well, name -> probability; only for the source "words".
         emotion_with: what is mixed with ``emotion``, or None; ``share`` (0 to 1) of the mixture is this one.
+        stage: what is done or noted beside its words, in order.
     """
 
     text: str
@@ -45,10 +77,11 @@ class Segment:
     alternatives: Mapping[str, float] = field(default_factory=dict)
     emotion_with: str | None = None
     share: float = 0.5
+    stage: tuple[Stage, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, as in docs/protocol.md."""
-        return {**asdict(self), "alternatives": dict(self.alternatives)}
+        return {**asdict(self), "alternatives": dict(self.alternatives), "stage": [asdict(one) for one in self.stage]}
 
     @classmethod
     def from_json(cls, data: Any) -> Segment:
@@ -70,6 +103,9 @@ class Segment:
             isinstance(name, str) and isinstance(share, int | float) for name, share in alternatives.items()
         ):
             raise SegmentError("A segment's alternatives are {value!r:.80}.", value=alternatives)
+        stage = data.get("stage") or []  # nor what is done
+        if not isinstance(stage, list):
+            raise SegmentError("What is done beside a segment's words is {value!r:.80}.", value=stage)
         return cls(
             data["text"],
             data["emotion"],
@@ -82,6 +118,7 @@ class Segment:
             {name: float(share) for name, share in alternatives.items()},
             data.get("emotion_with"),
             float(data.get("share", 0.5)),
+            tuple(map(Stage.from_json, stage)),
         )
 
 

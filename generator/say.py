@@ -21,7 +21,8 @@ from .writing import write_whole
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
     parser.add_argument("text", help="the line; directions may stand in it: '(angrily) Get out. [joy -> fear] Oh.'")
-    parser.add_argument("--out", "-o", type=Path, required=True, help="clip.npz, .json, or .csv (Live Link Face)")
+    parser.add_argument("--out", "-o", type=Path, help="clip.npz, .json, or .csv (Live Link Face)")
+    parser.add_argument("--read", action="store_true", help="say how the line is understood, and perform nothing")
     add_performance_arguments(parser)
     parser.add_argument(
         "--timeline", type=Path, metavar="FILE.json",
@@ -46,13 +47,18 @@ def run(options: argparse.Namespace) -> None:
         options.text, branch=options.branch, vary=options.vary, timeline=_given_timeline(options.timeline),
         **performance_settings(options),
     ).validated()  # fmt: skip
-    if options.timeline is not None:
+    if options.timeline is not None and options.out is not None:
         _check_timeline(options.timeline, options.out, request)
-    if options.out.suffix.lower() not in (".npz", ".json", ".csv"):
-        raise InputError(f"--out must end in .npz, .json or .csv, not {options.out.name!r}.")
+    if not options.read and (options.out is None or options.out.suffix.lower() not in (".npz", ".json", ".csv")):
+        named = "nothing" if options.out is None else repr(options.out.name)
+        raise InputError(f"--out must end in .npz, .json or .csv, not {named}.")
     from .performing.load import load_performer
 
     performer = load_performer(options.checkpoint, options.device, precision=options.precision)
+    if options.read:
+        for line in _told(performer.read([request])[0], performer.space.fps):
+            print(line)
+        return
     (clips,) = performer.perform([request])
     for warning in clips.warnings:
         print(f"warning: {warning}", file=sys.stderr)
@@ -129,3 +135,7 @@ def _told(segments: tuple[dict[str, Any], ...], fps: float) -> Iterator[str]:
         reason = f"({s['direction']})" if s["direction"] else s["source"]
         times = f"{s['start'] / fps:.1f} to {s['end'] / fps:.1f} s"
         yield f"{times}, {s['emotion']}{towards} at {s['intensity']:g}, {reason}: {s['text']}"
+        for one in s["stage"]:
+            done = one["name"] or ("nothing a face can play" if one["kind"] == "action" else "not played")
+            named = f"{one['kind']}{' to' if one['kind'] == 'note' and one['name'] else ''} {done}".replace("_", " ")
+            yield f"    {one['start'] / fps:.1f} to {one['end'] / fps:.1f} s, ({one['written']}): {named}"

@@ -103,7 +103,7 @@ class Worker:
             self._error(None, "input", "A request's id must be a number or text.")
         elif operation == "hello":
             self._hello(number)
-        elif operation in ("generate", "check"):
+        elif operation in ("generate", "check", "read"):
             with self._lock:
                 self._pending.add(number)
             self._jobs.put(request)
@@ -158,7 +158,7 @@ class Worker:
                 self._cancelled.discard(number)
 
     def _generate(self, request: Message) -> Message:
-        """Perform what is asked for and send it; what is said of it at the end."""
+        """Perform or read what is asked for and send it; what is said of it at the end."""
         number, check = request.get("id"), request.get("op") == "check"
         lines = [_CHECK] if check else request.get("lines")
         if not isinstance(lines, list) or not lines:
@@ -175,6 +175,10 @@ class Worker:
             performer.perform(requests, progress.report)
             progress.enter(0.8, 1.0)
         start = time.perf_counter()
+        if request.get("op") == "read":
+            for line, segments in enumerate(performer.read(requests)):
+                self._send({"id": number, "event": "read", "line": line, "segments": list(segments)})
+            return {**_engine_of(performer), "seconds": round(time.perf_counter() - start, 3)}
         performed = performer.perform(requests, progress.report)
         seconds = time.perf_counter() - start
         for line, clips in enumerate(() if check else performed):

@@ -17,6 +17,8 @@ from ..segments import Segment, SegmentError
 #: A direction with the name of an emotion, and any direction or words in brackets, each with the space after it.
 _NOTATION: Final = re.compile(r"\[[^()\[\]]*\]\s*")
 _BRACKETS: Final = re.compile(r"(?:\([^()\[\]]*\)|\[[^()\[\]]*\])\s*")
+#: What may stand between two words of a segment: actions and notes are no part of it.
+_BETWEEN: Final = r"(?:\s|\([^()\[\]]*\)|\[[^()\[\]]*\]|\*[^*()\[\]]*\*)*"
 
 
 def directed(line: str, segments: Sequence[Segment], index: int, emotion: str) -> str:
@@ -38,15 +40,16 @@ def directed(line: str, segments: Sequence[Segment], index: int, emotion: str) -
     gaps = _gaps(line, segments)
     start, end = gaps[index]
     # An emotion in square brackets goes; "(softly)" stays, unless it was what decided the emotion.
-    by_name = _NOTATION.search(line[start:end]) is not None
+    gap = _Gap(line[start:end], segments)
+    by_name = gap.has(_NOTATION)
     old = _NOTATION if by_name else _BRACKETS
-    replaced = by_name or (segments[index].source == "direction" and old.search(line[start:end]) is not None)
-    before = old.sub("", line[start:end]) if replaced else line[start:end]
+    replaced = by_name or (segments[index].source == "direction" and gap.has(old))
+    before = gap.without(old) if replaced else line[start:end]
     changes = [(start, end, f"{before}[{emotion}] ")]
     if not replaced:  # what is replaced went on to hold for the next segments, and so does what takes its place
         first, last = _undirected(line, gaps, segments, index)
         changes += _kept(line, gaps, segments, range(index + 1, last), emotion)
-        by_name = _NOTATION.search(line[slice(*gaps[first])]) is not None
+        by_name = _Gap(line[slice(*gaps[first])], segments).has(_NOTATION)
         if not by_name and any(s.alternatives and s.emotion != _likeliest(s) for s in segments[first:index]):
             changes += _kept(line, gaps, segments, range(first, index), None)
     for begin, end, text in sorted(changes, reverse=True):
@@ -64,7 +67,7 @@ def is_line_of(line: str, segments: Sequence[Segment]) -> bool:
 
 def _undirected(line: str, gaps: Sequence[tuple[int, int]], segments: Sequence[Segment], index: int) -> tuple[int, int]:
     """First and last (exclusive) of the segments around ``index`` that no direction separates from it."""
-    marked = [_BRACKETS.search(line[start:end]) is not None for start, end in gaps]
+    marked = [_Gap(line[start:end], segments).has(_BRACKETS) for start, end in gaps]
     last = next((k for k in range(index + 1, len(segments)) if marked[k]), len(segments))
     first = next((k for k in range(index, -1, -1) if marked[k]), 0)
     return first, last
@@ -89,7 +92,7 @@ def _likeliest(segment: Segment) -> str:
 def _again(line: str, gaps: Sequence[tuple[int, int]], segments: Sequence[Segment], index: int) -> str:
     """The directions under which a segment is played now, to be written again before it."""
     segment = segments[index]
-    written = [_BRACKETS.findall(line[start:end]) for start, end in gaps[: index + 1]]
+    written = [_Gap(line[start:end], segments).directions() for start, end in gaps[: index + 1]]
     held: list[str] = [] if written[-1] else next((found for found in reversed(written) if found), [])
     if segment.source != "direction":
         held = [*held, _notation_of(segment)]
@@ -106,12 +109,36 @@ def _notation_of(segment: Segment) -> str:
     return f"[{segment.emotion}]"
 
 
+class _Gap:
+    """What stands before a segment's words: directions, and what is done or noted, which no direction replaces."""
+
+    def __init__(self, text: str, segments: Sequence[Segment]) -> None:
+        self.text = text
+        directed = {part for s in segments for part in (s.direction or "").strip("()[] ").split("; ")}
+        self._beside = {one.written for s in segments for one in s.stage} - directed
+
+    def has(self, kind: re.Pattern[str]) -> bool:
+        """Whether a direction of that kind is in it."""
+        return any(self._directs(match) for match in kind.finditer(self.text))
+
+    def without(self, kind: re.Pattern[str]) -> str:
+        """The text without directions of that kind."""
+        return kind.sub(lambda match: "" if self._directs(match) else match[0], self.text)
+
+    def directions(self) -> list[str]:
+        """All directions in it, with their brackets."""
+        return [match[0] for match in _BRACKETS.finditer(self.text) if self._directs(match)]
+
+    def _directs(self, match: re.Match[str]) -> bool:
+        return match[0].strip()[1:-1].strip() not in self._beside
+
+
 def _gaps(line: str, segments: Sequence[Segment]) -> list[tuple[int, int]]:
     """What stands before each segment's words, directions for instance: where it starts and ends in the line."""
     gaps, at = [], 0
     for index, segment in enumerate(segments):
         words = unicodedata.normalize("NFC", segment.text).split()
-        found = re.compile(r"\s*".join(map(re.escape, words))).search(line, at) if words else None
+        found = re.compile(_BETWEEN.join(map(re.escape, words))).search(line, at) if words else None
         if found is not None:
             gaps.append((at, found.start()))
             at = found.end()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the line of the shown take was understood, segment by segment."""
+"""How a line is understood, segment by segment: that of the shown take, or the one of the panel where it was read."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ import bpy
 
 from .. import cast
 from ..emotions import label
+from ..operators import read_line
 from ..operators import segments as operators
-from ..sentences import shorten, told
+from ..sentences import shorten, told, translated
 from .layouts import emotion_icon, fitting
 from .panels import Sidebar
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bpy.types import Context, UILayout
 
-    from ..segments import Segment
+    from ..performance.record import Line
+    from ..segments import Segment, Stage
 
 #: Most segments drawn at once: a long text shows those around the playhead.
 _ROWS: Final = 6
@@ -29,28 +33,42 @@ class CTEG_PT_understood(Sidebar, bpy.types.Panel):
 
     @classmethod
     def poll(cls, context: Context) -> bool:
-        return not operators.disabled_reason(context)
+        return bool(context.scene.cteg.line().strip()) or not operators.disabled_reason(context)
 
     def draw(self, context: Context) -> None:
         """Two rows per segment: its words, which lead to its first frame, and its emotion with where that came from."""
-        line = cast.active_line(context.scene)
-        if line is None or line.take is None:
-            return
-        segments, at = line.take.segments, line.clip_frame(context.scene.frame_current)
-        current = next((index for index, segment in enumerate(segments) if segment.start <= at < segment.end), None)
-        first = min(max((current or 0) - _ROWS // 2, 0), max(len(segments) - _ROWS, 0))
-        column, directable = self.layout.column(), not operators.undirectable(context)
-        if first > 0:
-            _more(column, told("… {count} before", count=first))
-        for index, segment in enumerate(segments[first : first + _ROWS], first):
-            part = column.column(align=True)
+        line, read = cast.active_line(context.scene), read_line.reading(context)
+        segments = () if line is None or line.take is None else line.take.segments
+        # The take's, unless the line of the panel has become another one and was read.
+        unperformed = bool(read) and [s.text for s in read] != [s.text for s in segments]
+        column = self.layout.column()
+        if unperformed or line is None:
+            column.label(text=told("Not performed yet:" if read else "Read the line to see how it is understood."))
+        _draw_segments(column, context, read if unperformed else segments, None if unperformed else line)
+        self.layout.operator("cteg.read_line", icon="VIEWZOOM")
+
+
+def _draw_segments(column: UILayout, context: Context, segments: Sequence[Segment], line: Line | None) -> None:
+    """Rows of the segments around the playhead; those that are not performed lead nowhere."""
+    at = -1.0 if line is None else line.clip_frame(context.scene.frame_current)
+    current = next((index for index, segment in enumerate(segments) if segment.start <= at < segment.end), None)
+    first = min(max((current or 0) - _ROWS // 2, 0), max(len(segments) - _ROWS, 0))
+    directable = line is not None and bool(segments) and not operators.undirectable(context)
+    if first > 0:
+        _more(column, told("… {count} before", count=first))
+    for index, segment in enumerate(segments[first : first + _ROWS], first):
+        part = column.column(align=True)
+        if line is None:
+            part.label(text=fitting(context, segment.text, 120.0), icon="BLANK1")
+        else:
             _draw_words(part, context, index, segment, line.scene_frame(segment.start), index == current)
-            # What was asked for the whole line is said once.
-            same = index != first and understanding(segments[index - 1]) == understanding(segment)
-            if segment.source != "asked" or not same:
-                _draw_emotion(part, context, index, segment, directable)
-        if (rest := len(segments) - first - _ROWS) > 0:
-            _more(column, told("… {count} after", count=rest))
+        # What was asked for the whole line is said once.
+        same = index != first and understanding(segments[index - 1]) == understanding(segment)
+        if segment.source != "asked" or not same:
+            _draw_emotion(part, context, index, segment, directable)
+        _draw_stage(part, context, segment)
+    if (rest := len(segments) - first - _ROWS) > 0:
+        _more(column, told("… {count} after", count=rest))
 
 
 def _draw_words(column: UILayout, context: Context, index: int, segment: Segment, frame: int, current: bool) -> None:
@@ -80,6 +98,27 @@ def _draw_emotion(column: UILayout, context: Context, index: int, segment: Segme
     arrow = row.row()
     arrow.alignment = "RIGHT"
     arrow.operator("cteg.direct_segment", text="", icon="DOWNARROW_HLT", emboss=False).index = index
+
+
+def _draw_stage(column: UILayout, context: Context, segment: Segment) -> None:
+    """What is done and noted beside the words."""
+    for one in segment.stage:
+        row = column.row()
+        row.alignment = "LEFT"
+        row.active = False
+        row.separator(factor=2.0)
+        icon = "INFO" if one.kind == "note" else "ARMATURE_DATA" if one.name else "CANCEL"
+        row.label(text=fitting(context, beside(one), 90.0), icon=icon)
+
+
+def beside(one: Stage) -> str:
+    """What was understood of an action or a note, in a few words."""
+    written = shorten(one.written, 24)
+    if one.kind == "note":
+        return told("({written}) a note", written=written)
+    if one.name is None:
+        return told("({written}) not played", written=written)
+    return told("({written}) → {action}", written=written, action=translated(one.name.replace("_", " ").capitalize()))
 
 
 def understanding(segment: Segment) -> str:

@@ -14,7 +14,20 @@ from typing import Any, Final
 from ..sentences import told
 from .locate import LocateError, WorkerCommand
 from .process import WorkerProcess
-from .protocol import VERSION, Cancelled, Done, Event, Failed, Hello, Performed, Progress, ProtocolError, encode, parse
+from .protocol import (
+    VERSION,
+    Cancelled,
+    Done,
+    Event,
+    Failed,
+    Hello,
+    Performed,
+    Progress,
+    ProtocolError,
+    Read,
+    encode,
+    parse,
+)
 
 #: Seconds a process may take to say hello: a cold start from a slow disk, with a virus scanner looking on.
 START_TIMEOUT: Final = 180.0
@@ -143,7 +156,7 @@ class WorkerClient:
             self._bury(event.kind, event.message)
         elif event.id not in self._open:
             pass  # the answer to a cancel, or late news of something that is over
-        elif isinstance(event, Progress | Performed):
+        elif isinstance(event, Progress | Performed | Read):
             self._undelivered.append(event)
         else:
             self._end(event)

@@ -69,6 +69,14 @@ class Performed:
 
 
 @dataclass(frozen=True)
+class Read:
+    """How one line of a request is understood; it was not performed."""
+
+    id: int
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True)
 class Done:
     """The request is over and everything arrived.
 
@@ -100,7 +108,7 @@ class Failed:
     message: str
 
 
-Event: TypeAlias = Hello | Progress | Performed | Done | Cancelled | Failed
+Event: TypeAlias = Hello | Progress | Performed | Read | Done | Cancelled | Failed
 
 
 def last_seed(line: Mapping[str, Any]) -> int:
@@ -167,6 +175,11 @@ def parse(line: bytes) -> Event:
         return Cancelled(number)
     if event == "clip":
         return Performed(number, _clip(message), _texts(message, "warnings"))
+    if event == "read":
+        try:
+            return Read(number, tuple(map(Segment.from_json, message.get("segments", []))))
+        except (ValueError, TypeError) as error:
+            raise ProtocolError("{reason}", reason=error) from error
     if event == "hello":
         return Hello(
             number, _field(message, "protocol", int), _field(message, "generator", str), _field(message, "python", str),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..clip import Clip
+from ..segments import Segment
 from ..sentences import told
 from .locate import WorkerCommand, worker_command
 
@@ -35,6 +36,7 @@ class Job:
         label: what is done, for the status bar.
         fraction, stage: the latest progress.
         takes, warnings: what arrived so far.
+        read: how its lines are understood, where that was asked for.
         done: what was said at its end, when it succeeded.
         over: the final event arrived.
         cancelling: its end was asked for.
@@ -49,6 +51,7 @@ class Job:
     stage: str = "starting"
     takes: list[Clip] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    read: list[tuple[Segment, ...]] = field(default_factory=list)
     done: Done | None = None
     over: bool = False
     cancelling: bool = False
@@ -68,6 +71,7 @@ class Job:
             Failed,
             Performed,
             Progress,
+            Read,
         )
 
         for event in events:
@@ -79,6 +83,8 @@ class Job:
             elif isinstance(event, Performed):
                 self.takes.append(event.clip)
                 self.warnings += event.warnings
+            elif isinstance(event, Read):
+                self.read.append(event.segments)
             else:
                 self.over = True
                 self.done = event if isinstance(event, Done) else None
@@ -101,6 +107,8 @@ last_problem = last_kind = ""
 checked: tuple[Hello, Done] | str | None = None
 #: What was said at the end of the last performance: which engine it was.
 performed: Done | None = None
+#: The line that was read last, before it was performed, and how it is understood.
+understood: tuple[str, tuple[Segment, ...]] = "", ()
 
 _client: WorkerClient | None = None
 
@@ -141,12 +149,13 @@ def finish(problem: str = "", kind: str = "") -> None:
 
 def close() -> None:
     """Forget everything, and end the generator process and whatever else works for a job."""
-    global _client, checked, performed
+    global _client, checked, performed, understood
     clients = [job.client] if job is not None and job.client is not _client else []
     finish()
     atexit.unregister(close)
     clients += [_client] if _client is not None else []
     _client = checked = performed = None
+    understood = "", ()
     for client in clients:
         client.close()
 

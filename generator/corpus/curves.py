@@ -11,32 +11,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ..shared.easing import minimum_jerk
+from ..shared.easing import minimum_jerk, track
+
+__all__ = ["Floats", "drift", "pulses", "soft_limit", "track"]
 
 Floats = npt.NDArray[np.float64]
 
 _DRIFT_PARTS: Final = 5
-
-
-def track(t: Floats, times: Floats, durations: Floats, values: Floats, start: float = 0.0) -> Floats:
-    """A value that moves to ``values[i]`` beginning at ``times[i]`` within ``durations[i]``.
-
-    Overlapping moves add up, so the result is always as smooth as its moves.
-
-    Args:
-        t: times to evaluate, any shape (...).
-        times, durations: shape (n,), seconds.
-        values: shape (n,).
-        start: value before the first move.
-
-    Returns:
-        shape (...).
-    """
-    if not len(times):
-        return np.full(t.shape, start)
-    steps = np.diff(values, prepend=start)
-    result: Floats = start + minimum_jerk((t[..., None] - times) / durations) @ steps
-    return result
 
 
 def pulses(t: Floats, centres: Floats, rise: Floats | float, fall: Floats | float, heights: Floats) -> Floats:

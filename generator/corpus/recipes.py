@@ -16,9 +16,8 @@ from typing import Any, Final
 import numpy as np
 
 from ..direction.emotions import EMOTIONS
+from ..performing import gestures
 from ..speech.timing import RATES
-
-Track = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
@@ -87,22 +86,14 @@ class Manner:
 
 
 @dataclass(frozen=True)
-class Gesture:
-    """Something done besides words.
+class Gesture(gestures.Gesture):
+    """Something done besides words: see `generator.performing.gestures.Gesture`.
 
     Attributes:
-        seconds: shortest and longest.
-        tracks: channel ("*" for both sides, gazePitch, gazeYaw) -> (share of the length, value) points.
-        beats: the same, multiplied by 0..1 at ``beat_hz``.
-        beat_hz: lowest and highest frequency of the beats.
         before: chance to come before the words.
         voiced: a sound rather than a movement.
     """
 
-    seconds: tuple[float, float]
-    tracks: Mapping[str, Track]
-    beats: Mapping[str, Track]
-    beat_hz: tuple[float, float]
     before: float
     voiced: bool
 
@@ -167,10 +158,6 @@ def _units(notation: str) -> dict[str, float]:
     return {unit: float(strength) for unit, strength in (part.split(":") for part in notation.split())}
 
 
-def _track(notation: str) -> Track:
-    return tuple((float(at), float(value)) for at, value in (part.split(":") for part in notation.split()))
-
-
 def _variant(row: Mapping[str, Any]) -> Variant:
     fields = dict(row)
     for name in ("upper", "lower", "extreme"):
@@ -188,16 +175,9 @@ def _manner(row: Mapping[str, Any]) -> Manner:
 
 
 def _gesture(row: Mapping[str, Any]) -> Gesture:
-    low, high = row["seconds"]
-    slow, fast = row.get("beat_hz", (1.0, 1.0))
-    return Gesture(
-        (float(low), float(high)),
-        {channel: _track(points) for channel, points in row["tracks"].items()},
-        {channel: _track(points) for channel, points in row.get("beats", {}).items()},
-        (float(slow), float(fast)),
-        float(row.get("before", 0.0)),
-        bool(row.get("voiced", False)),
-    )
+    made = gestures.Gesture.from_row(row)
+    before, voiced = float(row.get("before", 0.0)), bool(row.get("voiced", False))
+    return Gesture(made.seconds, made.tracks, made.beats, made.beat_hz, before, voiced)
 
 
 #: Action unit -> ARKit coefficients at full strength. A name that ends in "*" stands for its Left and Right channels.

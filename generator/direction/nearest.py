@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,9 @@ class NearestDirection:
         self._embed = embed
         self._examples: npt.NDArray[np.float32] | None = None
         self._asides = len(ASIDES)
-        self._labels = [*EMOTION_WORDS.values(), *((None, factor) for factor in MANNERS.values())]
+        self._labels: list[tuple[str | None, Any]] = [
+            *EMOTION_WORDS.values(), *((None, factors) for factors in MANNERS.values()),
+        ]  # fmt: skip
 
     def find(self, words: str) -> Meaning | None:
         """The nearest meaning of ``words``; None when they read like spoken words."""
@@ -53,8 +55,9 @@ class NearestDirection:
         ranked = sorted(((_top(np.array(c)), name) for name, c in emotions.items()), key=lambda r: -r[0])
         (best, first), (next_best, second) = ranked[:2]
         if first is None:
-            factors = [(cosine, factor) for (name, factor), cosine in zip(self._labels, known, strict=True) if not name]
-            return Meaning(None, max(factors)[1])
+            manners = [(cosine, said) for (name, said), cosine in zip(self._labels, known, strict=True) if not name]
+            factor, rate, energy = max(manners)[1]
+            return Meaning(None, factor, rate=rate, energy=energy)
         if second is not None and best - next_best < _TIE and (mixture := mixture_name(first, second)):
             return Meaning(mixture)
         return Meaning(first)

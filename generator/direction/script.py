@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Final, Literal
@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from .brackets import SILENCE, StageDirection, read_directions
+from .brackets import SILENCE, Stage, StageDirection, Stretch, read_directions
 from .clauses import split_clauses, split_sentences
 from .emotions import EMOTIONS, emotion_vector
 from .notation import Meaning
@@ -48,6 +48,9 @@ class Part:
         alternatives: what the words say, the likeliest three; empty unless ``source`` is "words".
         emotion_with: what is mixed with ``emotion``, or None.
         share: how much of the mixture it is, 0 to 1.
+        rate, energy: factors of the speaking rate and of the energy.
+        barred: an emotion that it is not, whatever the words say.
+        stage: what is done or noted beside its words, in order.
     """
 
     text: str
@@ -61,6 +64,10 @@ class Part:
     alternatives: dict[str, float] = field(default_factory=dict)
     emotion_with: str | None = None
     share: float = 0.5
+    rate: float = 1.0
+    energy: float = 1.0
+    barred: str | None = None
+    stage: tuple[Stage, ...] = ()
 
     def weights(self) -> npt.NDArray[np.float32]:
         """Weights over `EMOTIONS` at the beginning, (14,)."""
@@ -87,6 +94,7 @@ class Part:
             "alternatives": self.alternatives,
             "emotion_with": self.emotion_with,
             "share": round(self.share, 3),
+            "stage": [],
         }
 
 
@@ -105,12 +113,23 @@ def write_script(
     template: Part | None = None
     for number, stretch in enumerate(read_directions(request.text, nearest), start=1):
         template = _directed(request, stretch.direction, number, template)
-        parts += [replace(template, text=text) for text in split_clauses(stretch.text, rate)]
+        parts += _cut(template, stretch, rate)
     result: list[Part] = []
     for unread, group in groupby(parts, lambda part: part.emotion == "auto"):
         run = list(group)
         result += _read(run, classify) if unread else run
     return tuple(result)
+
+
+def _cut(template: Part, stretch: Stretch, rate: float) -> list[Part]:
+    """A stretch in passages, each with what is done beside its words."""
+    parts, begin, stage = [], 0, list(stretch.stage)
+    for text in split_clauses(stretch.text, rate):
+        here = [one for one in stage if one.at <= begin + len(text)]
+        stage = stage[len(here) :]
+        parts.append(replace(template, text=text, stage=tuple(replace(one, at=one.at - begin) for one in here)))
+        begin += len(text) + 1
+    return parts
 
 
 def spoken(text: str) -> str:
@@ -129,6 +148,11 @@ def _directed(request: LineRequest, direction: StageDirection | None, number: in
     meaning, strength = direction.meaning, min(request.intensity * direction.meaning.factor, MAX_INTENSITY)
     begin = strength if meaning.intensity is None else meaning.intensity
     base = replace(base, direction=direction.written, intensity=begin, intensity_to=begin)
+    base = replace(base, rate=meaning.rate, energy=meaning.energy)
+    if meaning.barred is not None:
+        if request.emotion == meaning.barred:
+            return replace(base, emotion="neutral", emotion_to=None, span=number, source="direction")
+        return replace(base, barred=meaning.barred)
     if meaning.emotion is None:  # a manner: the emotion that was directed stays
         if before is None or before.source != "direction":
             return base
@@ -150,6 +174,9 @@ def _read(parts: list[Part], classify: Classify) -> list[Part]:
     sentences = [split_sentences(part.text) for part in parts]
     probabilities = classify([part.text for part in parts] + [text for found in sentences for text in found])
     whole, rest = probabilities[: len(parts)], probabilities[len(parts) :]
+    barred = [part.barred for part in parts]
+    whole = _without(whole, barred)
+    rest = _without(rest, [name for name, found in zip(barred, sentences, strict=True) for _ in found])
     result = []
     for number, (part, row, chosen) in enumerate(zip(parts, whole, steady_emotions(whole), strict=True), start=1):
         count = len(sentences[number - 1])
@@ -165,6 +192,19 @@ def _read(parts: list[Part], classify: Classify) -> list[Part]:
             if "neutral" not in both:
                 read = replace(read, emotion_with=both[1], share=_SECOND_SHARE)
         result.append(read)
+    return result
+
+
+def _without(probabilities: npt.NDArray[np.float32], barred: Sequence[str | None]) -> npt.NDArray[np.float32]:
+    """Probabilities (n, K) of what is felt where each row's ``barred`` emotion is not."""
+    if not any(barred):
+        return probabilities
+    result = probabilities.copy()
+    for row, name in zip(result, barred, strict=True):
+        for part in np.flatnonzero(emotion_vector(name)) if name else ():
+            if part < len(row):
+                row[part] = 0.0
+        row /= max(row.sum(), 1e-9)
     return result
 
 

@@ -17,7 +17,9 @@ _EMOTION_ROWS: Final = (
     ("neutral", 1.0,
      "neutral, calm, monotone, deadpan, flat, matter-of-fact, composed, without emotion, "
      "expressionless, stone-faced, emotionless, casual, indifferent, evenly, coolly, robotic, "
-     "mechanical, unmoved, blank, in a level voice, with a straight face, poker-faced"),
+     "mechanical, unmoved, blank, in a level voice, with a straight face, poker-faced, serious, dead serious, "
+     "earnest, sincere, grave, solemn, businesslike, professional, non-committal, noncommittal, distracted, "
+     "preoccupied, thoughtful, pensive, straightforward, patient, detached"),
     ("joy", 1.0,
      "joy, joyful, happy, happiness, glad, cheerful, merry, smiling, smile, delighted, delight, "
      "pleased, beaming, grinning, sunny, excited, excitement, enthusiastic, hopeful, relieved, "
@@ -30,23 +32,26 @@ _EMOTION_ROWS: Final = (
      "sad, sadness, disheartened, unhappy, sorrow, sorrowful, mournful, gloomy, melancholy, dejected, "
      "crestfallen, tearful, in tears, crying, tears, wistful, lonely, hurt, downcast, disappointed, "
      "regretful, heartbroken, close to tears, eyes full of tears, a lump in the throat, voice "
-     "breaking, sniffling, head hanging, with a heavy heart"),
+     "breaking, voice cracking, choked up, choking up, sniffling, head hanging, with a heavy heart"),
     ("sadness", 1.3,
      "sobbing, weeping, wailing, grief, grieving, despair, despairing, devastated, miserable, "
      "inconsolable"),
     ("anger", 1.0,
      "anger, angry, mad, irate, cross, hostile, resentful, indignant, snapping, growling, through "
      "gritted teeth, aggressive, threatening, menacing, fierce, harsh, snarling, hissing, clenched "
-     "fists, jaw tight, slamming the table, losing patience, eyes burning"),
+     "fists, jaw tight, slamming the table, losing patience, eyes burning, defiant, accusing, confrontational"),
     ("anger", 1.3,
      "furious, fury, wrathful, rage, raging, enraged, outraged, livid, in a rage, seething, fuming, "
      "boiling with rage, exploding, incensed"),
     ("anger", 0.7,
-     "annoyed, irritated, peeved, irritable, impatient, frustrated, grumpy, exasperated"),
+     "annoyed, irritated, peeved, irritable, impatient, frustrated, grumpy, exasperated, stern, curt, terse, "
+     "defensive, "
+     "testy, snippy, fed up"),
     ("fear", 1.0,
      "fear, fearful, afraid, scared, frightened, anxious, worried, nervous, panicking, panicky, "
      "alarmed, uneasy, shaking with fear, timid, tense, apprehensive, trembling, cowering, shrinking "
-     "back, shaking, heart pounding, voice trembling, looking over her shoulder, dread"),
+     "back, shaking, heart pounding, voice trembling, wary, cautious, concerned, on edge, jumpy, paranoid, looking "
+     "over her shoulder, dread"),
     ("fear", 1.3,
      "terrified, terror, horrified, petrified, panic, in panic, hysterical"),
     ("disgust", 1.0,
@@ -56,32 +61,32 @@ _EMOTION_ROWS: Final = (
     ("surprise", 1.0,
      "surprise, surprised, astounded, lost for words, astonished, amazed, startled, shocked, stunned, "
      "incredulous, taken aback, disbelief, in disbelief, gasping, wide-eyed, flabbergasted, "
-     "dumbfounded, speechless, caught off guard, mouth open, blinking in surprise"),
+     "dumbfounded, speechless, disbelieving, impressed, caught off guard, mouth open, blinking in surprise"),
     ("contempt", 1.0,
      "contempt, contemptuous, scornful, sneering, disdainful, disdain, mocking, sarcastic, "
      "condescending, smug, haughty"),
     ("affection", 1.0,
      "affection, affectionate, loving, love, tender, fond, warm, adoring, caring, flirtatious, "
-     "romantic, sweet"),
+     "romantic, sweet, kind"),
     ("embarrassment", 1.0,
      "embarrassment, embarrassed, ashamed, sheepish, blushing, awkward, bashful, shy, humiliated, "
      "guilty, flustered"),
     ("confusion", 1.0,
      "confusion, confused, puzzled, bewildered, baffled, perplexed, unsure, uncertain, curious, "
-     "frowning in thought"),
+     "frowning in thought, suspicious, doubtful, dubious, skeptical, sceptical, questioning, unconvinced, lost"),
     ("pride", 1.0,
      "pride, proud, boastful, self-satisfied, victorious, head held high"),
     ("amusement", 1.0,
-     "amusement, amused, laughing, laughter, laughs, chuckling, chuckles, giggling, giggles, playful, "
-     "teasing, joking"),
+     "amusement, amused, laughing, laughter, chuckling, giggling, playful, teasing, joking"),
     ("boredom", 1.0,
-     "boredom, bored, weary, uninterested, yawning, listless, tired, sighing, dull"),
+     "boredom, bored, weary, uninterested, yawning, listless, tired, exhausted, drained, worn out, dull"),
     ("happily_surprised", 1.0,
      "happily surprised, pleasantly surprised, amazed and delighted, joyful surprise"),
     ("awed", 1.0,
      "awed, awe, in awe, awestruck, wonder, in wonder, reverent, spellbound"),
     ("bittersweet", 1.0,
-     "bittersweet, smiling through tears, nostalgic, smiling sadly, a sad smile"),
+     "bittersweet, smiling through tears, laughing through tears, laughing and crying, nostalgic, smiling sadly, a "
+     "sad smile"),
     ("sadly_angry", 1.0,
      "sadly angry, bitter, betrayed, angry and hurt, crying with rage, aggrieved"),
     ("sadly_fearful", 1.0,
@@ -90,21 +95,38 @@ _EMOTION_ROWS: Final = (
      "angrily disgusted, hateful, loathing, spiteful, vicious, venomous"),
 )  # fmt: skip
 
-#: Manners: they leave the emotion as it is and change its intensity by a factor.
+#: Manners: they leave the emotion as it is and change its intensity, the speed of the words and the energy by factors.
 _MANNER_ROWS: Final = (
-    (0.5, "whispering, whisper, in a whisper, under her breath, under his breath, muttering, mumbling, murmuring, "
-          "barely audible, hushed"),
-    (0.65, "soft, quiet, gentle, low, subdued, restrained, mild, in a low voice"),
-    (1.25, "loud, intense, emphatic, urgent, forceful"),
-    (1.4, "shouting, shouts, yelling, yells, screaming, screams, at the top of her voice, at the top of his voice"),
+    ((0.5, 1.0, 0.8), "whispering, whisper, whispers, in a whisper, under her breath, under his breath, under their "
+     "breath, muttering, "
+     "mutters, mumbling, mumbles, murmuring, murmurs, barely audible, hushed, hoarse, sotto voce, sotto, mouthing"),
+    ((0.65, 1.0, 0.9), "soft, quiet, gentle, low, subdued, restrained, mild, in a low voice, lowering her voice, "
+     "lowering his voice"),
+    ((1.25, 1.0, 1.1), "loud, intense, emphatic, urgent, forceful, insistent, firm, determined, resolute, undeterred, "
+     "with conviction, aloud, raising her voice, raising his voice"),
+    ((1.4, 1.0, 1.25), "shouting, shouts, yelling, yells, screaming, screams, at the top of her voice, at the top of "
+     "his voice, "
+     "bellowing, bellows, roaring, roars, calling out, calls out, cries out, hollering, shrieking"),
+    ((1.0, 0.74, 0.85), "slow, deliberate, measured, unhurried, halting, in slow motion, taking her time, taking his "
+     "time, drawling, "
+     "haltingly, drawn out, word by word, ponderous, with effort"),
+    ((1.0, 1.3, 1.1), "fast, quick, hurried, rushed, rapid, rapid-fire, in a hurry, in a rush, breathless, out of "
+     "breath, panting, "
+     "babbling, rambling, rushing, hasty, brisk, all in one breath, without a pause, without pausing, without pauses, "
+     "without stopping"),
+    ((1.1, 1.05, 1.3), "lively, animated, energetic, vigorous, spirited, with energy"),
+    ((0.85, 0.88, 0.7), "sleepy, drowsy, drunk, drunkenly, slurring, half asleep, weak, feeble, faint"),
 )  # fmt: skip
 
 #: Degrees before a word: "very angrily", "a little sad".
 DEGREES: Final[MappingProxyType[str, float]] = MappingProxyType(
     {
-        "barely": 0.35, "slightly": 0.5, "a little": 0.55, "a bit": 0.55, "mildly": 0.6, "somewhat": 0.7,
-        "rather": 0.9, "quite": 1.1, "so": 1.2, "very": 1.25, "really": 1.25, "deeply": 1.25, "extremely": 1.45,
-        "utterly": 1.4, "completely": 1.4,
+        "barely": 0.35, "hardly": 0.35, "slightly": 0.5, "a little": 0.55, "a bit": 0.55,
+        "a touch": 0.55, "mildly": 0.6, "half": 0.7, "somewhat": 0.7, "almost": 0.8, "nearly": 0.8, "vaguely": 0.6,
+        "faintly": 0.5, "rather": 0.9, "fairly": 0.9, "suddenly": 1.0, "quite": 1.1, "more": 1.1,
+        "increasingly": 1.15, "even more": 1.25, "so": 1.2, "very": 1.25, "really": 1.25, "deeply": 1.25, "much": 1.25,
+        "too": 1.25, "overly": 1.3, "way too": 1.35, "extremely": 1.45, "utterly": 1.4, "completely": 1.4,
+        "genuinely": 1.0, "clearly": 1.0, "visibly": 1.0, "truly": 1.2,
     }
 )  # fmt: skip
 
@@ -129,14 +151,14 @@ def _emotion_words() -> dict[str, tuple[str, float]]:
 
 #: Word or phrase -> emotion (a name of `EMOTION_NAMES`) and factor of the intensity.
 EMOTION_WORDS: Final[MappingProxyType[str, tuple[str, float]]] = MappingProxyType(_emotion_words())
-#: Word or phrase -> factor of the intensity.
-MANNERS: Final[MappingProxyType[str, float]] = MappingProxyType(
-    {word: factor for factor, row in _MANNER_ROWS for word in row.split(", ")}
+#: Word or phrase -> factors of intensity, speaking rate and energy.
+MANNERS: Final[MappingProxyType[str, tuple[float, float, float]]] = MappingProxyType(
+    {word: factors for factors, row in _MANNER_ROWS for word in row.split(", ")}
 )
 
 
 def stems(word: str) -> tuple[str, ...]:
-    """Forms under which ``word`` may be listed: itself, and an adverb's adjective."""
+    """Forms under which ``word`` may be listed: itself, and the adjective of an adverb or a comparative."""
     forms = [word]
     if word.endswith("ily"):
         forms.append(word[:-3] + "y")
@@ -144,6 +166,10 @@ def stems(word: str) -> tuple[str, ...]:
         forms.append(word[:-4])
     if word.endswith("ly"):
         forms += [word[:-2], word[:-2] + "le", word[:-1] + "e", word[:-2] + "l"]
+    if word.endswith("ier"):
+        forms.append(word[:-3] + "y")
+    elif word.endswith("er"):
+        forms += [word[:-2], word[:-1], word[:-3]]
     return tuple(forms)
 
 

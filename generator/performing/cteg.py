@@ -20,6 +20,7 @@ from ..errors import InputError
 from ..shared.spaces import SPACES
 from ..shared.timeline import LANGUAGES, Timeline
 from ..speech.language import guess
+from .acting import Placed, act, natural_seconds, placed_between, variation, within
 from .continuity import Performance, perform_all
 from .draws import STREAM_LENGTH, TakeSeed
 from .lineage import ancestor
@@ -32,6 +33,8 @@ _SILENT_SECONDS: Final = 3.9
 _SILENT_SPREAD: Final = 0.1
 #: Who listens goes on reacting so many seconds after the last word.
 _AFTER_LISTENING: Final = 0.8
+#: Silence around what is done in a line without words, in seconds.
+_AROUND: Final = 1.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +45,7 @@ class _Laid:
     passages: tuple[Passage, ...]
     timeline: Timeline | None = None
     warnings: tuple[str, ...] = ()
+    placed: tuple[Placed, ...] = ()
 
 
 class CtegPerformer(Performer):
@@ -102,11 +106,28 @@ class CtegPerformer(Performer):
         frames = perform_all(self.engine, rows, on_step)
         return [
             Performed(
-                values, lay.parts, tuple(passage.start for passage in lay.passages if not passage.turned),
-                lay.timeline if self.layered and take.request.speaking else None, lay.warnings,
+                self._acted(values, take, lay.placed), lay.parts,
+                tuple(passage.start for passage in lay.passages if not passage.turned),
+                lay.timeline if self.layered and take.request.speaking else None, lay.warnings, lay.placed,
+                self.space.fps,
             )
             for values, take, lay in zip(frames, takes, laid, strict=True)
         ]  # fmt: skip
+
+    def _read(self, take: Take) -> Performed:
+        lay = self._lay_out(take)
+        frames = np.zeros((lay.passages[-1].finish, self.space.size), np.float32)
+        starts = tuple(passage.start for passage in lay.passages if not passage.turned)
+        return Performed(frames, lay.parts, starts, lay.timeline, lay.warnings, lay.placed, self.space.fps)
+
+    def _acted(
+        self, frames: npt.NDArray[np.float32], take: Take, placed: tuple[Placed, ...]
+    ) -> npt.NDArray[np.float32]:
+        """A take with what is done beside the words."""
+        request = take.request
+        draws = variation(take.source, request.origin, placed, self.space.fps) * min(request.temperature, 1.0)
+        strength = float(request.energy**0.5 * (0.55 + 0.45 * request.intensity))
+        return act(frames, placed, draws, self.space, strength=strength)
 
     def _begin(self, request: LineRequest) -> npt.NDArray[np.float32] | None:
         if request.begin is None:
@@ -129,27 +150,34 @@ class CtegPerformer(Performer):
         if read_parts(request, parts).words:
             spoken = say_parts(request, parts, _timing_seed(take), fps)
             parts, own, timeline, warnings = spoken.parts, spoken.own, spoken.timeline, spoken.warnings
+            placed = spoken.placed
             if not request.speaking and request.seconds is None:
                 own = (*own[:-1], own[-1] + round(_AFTER_LISTENING * fps))
         else:
-            parts, own = self._silent(take)
+            parts, own, placed = self._silent(take)
             timeline, warnings = None, ()
         role = "speaking" if request.speaking else "listening"
         laid = passages(
             parts, own, fps, energy=request.energy, role=role, ending=request.ending, timeline=timeline
         )  # fmt: skip
-        return _Laid(parts, laid, timeline, warnings)
+        return _Laid(parts, laid, timeline, warnings, placed)
 
-    def _silent(self, take: Take) -> tuple[tuple[Part, ...], tuple[int, ...]]:
-        """A silence in parts, and the frames of each."""
+    def _silent(self, take: Take) -> tuple[tuple[Part, ...], tuple[int, ...], tuple[Placed, ...]]:
+        """A silence in parts, the frames of each, and what is done in it."""
         request = take.request
+        stage = [one for part in take.parts for one in part.stage]
+        done = sum(natural_seconds(one.action, request.energy) for one in stage if one.action)
         seconds = request.seconds if request.timeline is None else request.timeline.seconds
         if seconds is None:
             noise = float(TakeSeed(_timing_seed(take), take.words).rng(STREAM_LENGTH).standard_normal())
             seconds = _SILENT_SECONDS * np.exp(_SILENT_SPREAD * min(request.temperature, 1.0) * noise) / request.rate
+            # What is done takes its time, and the face comes to rest after it.
+            seconds = max(seconds, (done + _AROUND) / len(take.parts)) if done else seconds
+        seconds = min(seconds * len(take.parts), MAX_LINE_SECONDS)
         part = replace(take.parts[0], text=SILENCE)
-        silent, frames = silent_parts(part, min(seconds * len(take.parts), MAX_LINE_SECONDS), self.space.fps)
-        return silent, tuple(frames)
+        silent, frames = silent_parts(part, seconds, self.space.fps)
+        placed = within(list(placed_between(stage, 0.3, seconds, request.energy)), seconds)
+        return silent, tuple(frames), placed
 
     def _warnings(self, request: LineRequest, performed: list[Performed]) -> tuple[str, ...]:
         warnings = list(super()._warnings(request, performed))
@@ -165,7 +193,10 @@ class CtegPerformer(Performer):
 
 def _is_fixed(request: LineRequest, laid: _Laid) -> bool:
     """Whether a take has a length that it must keep."""
-    return request.seconds is not None or laid.timeline is not None or request.origin != type(request.origin)()
+    is_made = request.origin != type(request.origin)()
+    return (
+        request.seconds is not None or laid.timeline is not None or any(one.seconds for one in laid.placed) or is_made
+    )
 
 
 def _timing_seed(take: Take) -> int:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ..engine.config import ModelConfig, PerformConfig
 
 #: Streams of random numbers that a take's seed opens (see `TakeSeed.rng`).
-STREAM_LATENT, STREAM_LENGTH = 0, 1
+STREAM_LATENT, STREAM_LENGTH, STREAM_STAGE = 0, 1, 2
 #: Keeps quantiles away from 0 and 1, where Gumbel draws are infinite.
 _EDGE: Final = 1e-9
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..direction.brackets import SILENCE
+from ..direction.requests import MAX_ENERGY, MIN_ENERGY
 from ..direction.script import Part
 from ..engine.conditioning import Asked
 from ..engine.moments import Moments
@@ -94,7 +95,7 @@ def passages(
                     replace(
                         felt,
                         frames=stop - first,
-                        energy=energy,
+                        energy=float(np.clip(energy * part.energy, MIN_ENERGY, MAX_ENERGY)),
                         role=role if part.text != SILENCE else "silent",
                         ending=ending if last and stop == end else "held",
                         moments=_moments(timeline, first / fps, stop / fps)

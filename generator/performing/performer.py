@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final, Protocol
 
@@ -17,6 +17,7 @@ from ..direction.script import Part
 from ..errors import GeneratorError, InputError
 from ..shared.spaces import Space
 from ..shared.timeline import Timeline
+from .acting import Placed
 from .clips import Clips
 from .draws import TakeSeed
 from .spread import most_different
@@ -77,6 +78,8 @@ class Performed:
         starts: the frame each of them starts at.
         timeline: what it says, or None.
         warnings: what the user should know about how it is said.
+        placed: what is done and noted beside the words.
+        fps: of the frames.
     """
 
     frames: npt.NDArray[np.float32]
@@ -84,12 +87,19 @@ class Performed:
     starts: tuple[int, ...] = (0,)
     timeline: Timeline | None = None
     warnings: tuple[str, ...] = ()
+    placed: tuple[Placed, ...] = ()
+    fps: float = 24.0
 
     def segments(self) -> tuple[dict[str, Any], ...]:
-        """The passages as the protocol writes them."""
+        """The passages as the protocol writes them; what is done is told with the one in which it begins."""
         count = len(self.frames)
         edges = [min(start, count) for start in (*self.starts, count)]
-        return tuple(part.to_json(a, b) for part, (a, b) in zip(self.parts, pairwise(edges), strict=True))
+        told = [part.to_json(a, b) for part, (a, b) in zip(self.parts, pairwise(edges), strict=True)]
+        for one in self.placed:
+            row = one.to_json(self.fps)
+            there = next((k for k, edge in enumerate(edges[1:]) if row["start"] < edge), len(told) - 1)
+            told[there]["stage"].append({**row, "start": min(row["start"], count), "end": min(row["end"], count)})
+        return tuple(told)
 
 
 class Performer(ABC):
@@ -135,6 +145,19 @@ class Performer(ABC):
 
     def forget(self) -> None:
         """Forget the lines that were read before; what is remembered of them depends on what they were read with."""
+
+    def read(self, requests: list[LineRequest]) -> list[tuple[dict[str, Any], ...]]:
+        """How validated requests are understood, without performing them: the segments of the first take of each.
+
+        Raises:
+            InputError: a line the text encoder cannot read.
+        """
+        takes = self._plan([replace(request, takes=1, spread=False) for request in requests])
+        return [self._read(take).segments() for take in takes]
+
+    def _read(self, take: Take) -> Performed:
+        """A take as it will be performed, its frames empty."""
+        return Performed(np.zeros((0, self.space.size), np.float32), take.parts)
 
     @abstractmethod
     def _scripts(self, requests: list[LineRequest]) -> list[tuple[Part, ...]]:

@@ -14,13 +14,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ..direction.brackets import SILENCE
+from ..direction.brackets import SILENCE, Stage
 from ..direction.requests import MAX_LINE_SECONDS, LineRequest, Origin
 from ..direction.script import Part
 from ..errors import InputError
 from ..shared.timeline import Timeline
 from ..speech.reading import ReadWord, Script, language_of, read_line
 from ..speech.timing import completed, fitted, silent_beat, speaking_rate, time_line
+from .acting import Placed, placed_between, seconds_apart, within
 
 #: A passage's emotion begins so many seconds before its first word.
 _AHEAD: Final = 0.3
@@ -29,6 +30,8 @@ _FEWEST: Final = 6
 #: Longest passage, in seconds. One whose words leave it longer (a slow recording, a long silence) goes on in silent
 #: passages of `_SILENT` at most.
 _LONGEST, _SILENT = 8.5, 5.0
+#: What is done before the first word takes so much of the silence that is there, in seconds.
+_LEAD: Final = 0.3
 #: Speech that lasts less than this share of its natural time is said to be hurried.
 _HURRIED: Final = 0.6
 
@@ -41,12 +44,14 @@ class Spoken:
         timeline: when the mouth does what.
         parts: the passages, with silent ones where nothing is said for long.
         own: frames that each of them has for itself.
+        placed: what is done and noted beside the words, in order.
         warnings: what the user should know.
     """
 
     timeline: Timeline
     parts: tuple[Part, ...]
     own: tuple[int, ...]
+    placed: tuple[Placed, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -79,6 +84,7 @@ def say_parts(request: LineRequest, parts: tuple[Part, ...], seed: int, fps: flo
     if request.timeline is not None:
         script = _as_in(request.timeline, script)
     firsts = list(_first_words(script, parts))
+    stage = _by_word(script, parts)
     warnings = []
     if request.timeline is not None:
         timeline = completed(request.timeline, script, seed)
@@ -90,6 +96,10 @@ def say_parts(request: LineRequest, parts: tuple[Part, ...], seed: int, fps: flo
         for part, first in zip(parts, firsts, strict=True):
             if part.text == SILENCE:
                 beats[first] = beats.get(first, 0.0) + silent_beat()
+        for at, group in stage.items():
+            # Before the first word there is some silence in any case.
+            if (apart := seconds_apart(group, request.energy) - (0.0 if at else _LEAD)) > 0.0:
+                beats[at] = beats.get(at, 0.0) + apart
         rates = request.rate * request.energy**0.3 * _felt_rates(script, parts, firsts, request.speaking)
         timeline = natural = time_line(script, seed, rates, beats)
         wanted = request.seconds or min(natural.seconds, MAX_LINE_SECONDS)
@@ -104,18 +114,42 @@ def say_parts(request: LineRequest, parts: tuple[Part, ...], seed: int, fps: flo
     starts = [_start(timeline, part, first) for part, first in zip(parts, firsts, strict=True)]
     frames = max(round(timeline.seconds * fps), len(parts))
     edges = _edges(starts, frames, fps)
-    return Spoken(timeline, *_filled(parts, edges, fps, script, timeline), tuple(warnings))
+    placed = within(
+        [one for at, group in stage.items() for one in _placed(timeline, at, group, request.energy)], frames / fps
+    )
+    return Spoken(timeline, *_filled(parts, edges, fps, script, timeline), tuple(placed), tuple(warnings))
+
+
+def _by_word(script: Script, parts: Sequence[Part]) -> dict[int, list[Stage]]:
+    """What is done beside the words, by the index of the word that comes after it."""
+    found: dict[int, list[Stage]] = {}
+    offset = 0
+    for part in parts:
+        silent = part.text == SILENCE
+        for one in part.stage:
+            first = sum(word.at < offset + (0 if silent else one.at) for word in script.words)
+            found.setdefault(first, []).append(one)
+        offset += 0 if silent else len(part.text) + 1
+    return dict(sorted(found.items()))
+
+
+def _placed(timeline: Timeline, first: int, stage: Sequence[Stage], energy: float) -> Iterator[Placed]:
+    """What is done before the word of index ``first``, in time."""
+    before = timeline.words[first - 1].end if first else 0.0
+    after = timeline.words[first].start if first < len(timeline.words) else timeline.seconds
+    return placed_between(stage, before, after, energy)
 
 
 def _felt_rates(script: Script, parts: Sequence[Part], firsts: Sequence[int], speaks: bool) -> npt.NDArray[np.float64]:
     """How fast each word is said for what is felt at it, 1 natural; a listener changes nothing of it."""
     rates = np.ones(len(script.words))
     for part, begin, end in zip(parts, firsts, [*firsts[1:], len(rates)], strict=True) if speaks else ():
+        manner = part.rate * part.energy**0.3
         felt = speaking_rate(part.emotion, part.intensity)
         if part.emotion_with is not None:
             felt += part.share * (speaking_rate(part.emotion_with, part.intensity) - felt)
         then = felt if part.emotion_to is None else speaking_rate(part.emotion_to, part.intensity_to)
-        rates[begin:end] = np.linspace(felt, then, max(end - begin, 0))
+        rates[begin:end] = np.linspace(felt, then, max(end - begin, 0)) * manner
     return rates
 
 
@@ -132,6 +166,8 @@ def _start(timeline: Timeline, part: Part, first: int) -> float:
     before = timeline.words[first - 1].end if first else 0.0
     if part.text == SILENCE or first == len(timeline.words):
         return before + 0.1 if first else 0.0
+    if any(one.at == 0 for one in part.stage):  # what is done first is done under its emotion
+        return min(before + 0.05, timeline.words[first].start) if first else 0.0
     return max(timeline.words[first].start - _AHEAD, before)
 
 

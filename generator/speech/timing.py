@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -89,16 +89,22 @@ def speak(
             pause = _PAUSES.get(script.marks[word.phrase], _PAUSES[""])
             now += pause * float(jitter[word.phrase] / rates[index] ** 0.7)
         now += beats.get(index + 1, 0.0)
-    phrases = tuple(
-        Phrase(members[0].start, members[-1].end, mark)
-        for number, mark in enumerate(script.marks)
-        if (members := [t for t, word in zip(timed, words, strict=True) if word.phrase == number])
-    )
+    phrases = tuple(_phrases(script, timed, beats))
     end = timed[-1].end if timed else start
     return Timeline(
         script.text, end, tuple(timed), phrases, _accents(script, timed, rng), _events(script, timed, start, end),
         script.language,
     )  # fmt: skip
+
+
+def _phrases(script: Script, timed: Sequence[Word], beats: Mapping[int, float]) -> Iterator[Phrase]:
+    """What is said in one breath: the phrases of the line, parted where there is silence within one."""
+    for number, mark in enumerate(script.marks):
+        members = [k for k, word in enumerate(script.words) if word.phrase == number]
+        starts = [k for k in members if k == members[0] or k in beats]
+        for first, following in zip(starts, [*starts[1:], None], strict=True):
+            last = members[-1] if following is None else following - 1
+            yield Phrase(timed[first].start, timed[last].end, mark if following is None else "-")
 
 
 def fitted(timeline: Timeline, seconds: float, start: float | None = None) -> Timeline:

@@ -220,6 +220,17 @@ def main() -> None:
                 time.sleep(600)
         elif op in ("generate", "check"):
             requests.put(request)
+        elif op == "read":
+            for line, asked in enumerate(request["lines"]):
+                sigh = {"kind": "action", "written": "sighs", "name": "sigh", "start": 2, "end": 40}
+                send(
+                    id=number, event="read", line=line,
+                    segments=[{
+                        "text": asked["text"], "emotion": "joy", "emotion_to": None, "intensity": 1.0, "start": 0,
+                        "end": 48, "direction": None, "source": "words", "alternatives": {"joy": 0.6}, "stage": [sigh],
+                    }] if "nothing" not in asked["text"] else [],
+                )  # fmt: skip
+            send(id=number, event="done", engine="numpy", device="cpu", seconds=0.01)
         elif op == "cancel":
             cancelled.add(request["target"])
             send(id=number, event="done")

@@ -15,10 +15,12 @@ import pytest
 
 import blender_cteg
 from blender_cteg import cast, cli
-from blender_cteg.operators import extend, perform
+from blender_cteg.operators import extend, perform, read_line
 from blender_cteg.performance import store
 from blender_cteg.performance.lines import Lines, clip_of
 from blender_cteg.performance.record import Take
+from blender_cteg.segments import Stage
+from blender_cteg.ui import understood
 from blender_cteg.worker import session
 from blender_cteg.worker.locate import WorkerCommand
 from tests.blender.test_operators import FAKE, active, add_face, drawn, frames_of, plays, said_by, shown, snapshot
@@ -509,3 +511,26 @@ def test_the_command_directs_too(scene: bpy.types.Scene, tmp_path: Path, capsys:
     assert "not a text in UTF-8" in capsys.readouterr().err
     assert cli.run(["generate", "--text-file", str(tmp_path / "none.txt"), *output]) == 1
     assert "none.txt" in capsys.readouterr().err
+
+
+# --- reading before performing ----------------------------------------------------------------------------------------
+
+
+def test_a_line_is_read_before_it_is_performed(scene: bpy.types.Scene) -> None:
+    settings = scene.cteg
+    settings.text = "(sighs) Hello there."
+    before = snapshot()
+    assert bpy.ops.cteg.read_line() == {"FINISHED"}
+    (segment,) = read_line.reading(bpy.context)
+    assert (segment.emotion, segment.stage[0].name) == ("joy", "sigh") and snapshot() == before
+    assert understood.beside(segment.stage[0]) == "(sighs) → Sigh"
+    assert "note" in understood.beside(Stage("note", "to Anna", "Anna"))
+    assert "not played" in understood.beside(Stage("action", "gets up"))
+    assert understood.CTEG_PT_understood.poll(bpy.context)
+    settings.text = "Something else."
+    assert read_line.reading(bpy.context) == ()  # what is shown is of the line that is there
+    settings.text = "nothing"
+    with pytest.raises(RuntimeError, match="did not say how it understands"):
+        bpy.ops.cteg.read_line()
+    settings.text = " "
+    assert not bpy.ops.cteg.read_line.poll()

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from blender_cteg.performance.directing import directed
+from blender_cteg.performance.directing import directed, is_line_of
 from blender_cteg.performance.migration import _made
 from blender_cteg.performance.record import Take
-from blender_cteg.segments import Segment, SegmentError, in_order
+from blender_cteg.segments import Segment, SegmentError, Stage, in_order
 from blender_cteg.worker import protocol
 from blender_cteg.worker.protocol import ProtocolError
 from tests.blender.fake_worker import array
@@ -116,6 +116,22 @@ def test_a_changed_line_is_not_directed(line: str) -> None:
         directed(line, [words("You came back."), words("Never mind.")], 1, "joy")
 
 
+def test_actions_and_notes_between_the_words_stay() -> None:
+    line = "(to Anna) I thought you knew. (pause) Everybody [sighs] knew. (angrily) Go."
+    beside = [Stage("note", "to Anna", "Anna"), Stage("action", "pause", "pause"), Stage("action", "sighs", "sigh")]
+    parts = [
+        Segment("I thought you knew. Everybody knew.", "joy", source="words", stage=tuple(beside)),
+        Segment("Go.", "anger", direction="angrily", source="direction"),
+    ]
+    assert is_line_of(line, parts)
+    assert directed(line, parts, 0, "fear") == (
+        "(to Anna) [fear] I thought you knew. (pause) Everybody [sighs] knew. (angrily) Go."
+    )
+    assert directed(line, parts, 1, "fear").endswith("[sighs] knew. [fear] Go.")
+    done = [Segment("Go.", "joy", source="words", stage=(Stage("action", "clears his throat", "clear_throat"),))]
+    assert directed("[clears his throat] Go.", done, 0, "fear") == "[clears his throat] [fear] Go."
+
+
 # --- from outside -----------------------------------------------------------------------------------------------------
 
 
@@ -123,12 +139,19 @@ def test_a_segment_survives_json() -> None:
     segment = Segment.from_json(SEGMENT)
     assert segment.intensity == 1.0 and segment.alternatives["sadness"] == 0.2
     assert Segment.from_json(json.loads(json.dumps(segment.to_json()))) == segment
+    sigh = {"kind": "action", "written": "sighs", "name": "sigh", "start": 3, "end": 30}
+    segment = Segment.from_json(SEGMENT | {"stage": [sigh, sigh | {"kind": "note", "name": None}]})
+    assert segment.stage[0] == Stage("action", "sighs", "sigh", 3, 30) and segment.stage[1].name is None
+    assert Segment.from_json(json.loads(json.dumps(segment.to_json()))) == segment
 
 
 @pytest.mark.parametrize(
     "change",
     [
         {"text": None}, {"emotion": 3}, {"emotion_to": 1}, {"intensity": "1"}, {"start": 1.5}, {"end": True},
+        {"stage": {"sigh": 3}}, {"stage": ["sigh"]},
+        {"stage": [{"kind": "action", "written": "sighs", "name": "sigh"}]},
+        {"stage": [{"kind": "dance", "written": "sighs", "name": "sigh", "start": 3, "end": 30}]},
         {"direction": []}, {"source": "guess"}, {"alternatives": ["joy"]}, {"alternatives": {"joy": "much"}},
     ],
 )  # fmt: skip

@@ -93,8 +93,8 @@ def test_the_notation_in_brackets(words: str, meaning: Meaning | None) -> None:
         ("happily", Meaning("joy")),
         ("with anger", Meaning("anger")),
         ("a little sadly", Meaning("sadness", 0.55)),
-        ("whispering", Meaning(None, 0.5)),
-        ("angrily, whispering", Meaning("anger", 0.5)),
+        ("whispering", Meaning(None, 0.5, energy=0.8)),
+        ("angrily, whispering", Meaning("anger", 0.5, energy=0.8)),
         ("sad and angry", Meaning("sadly_angry")),
         ("joyfully, then sadly", Meaning("joy", 1.0, "sadness")),
         ("the blue one", None),
@@ -117,7 +117,9 @@ def test_degrees_strengthen_and_weaken() -> None:
 def test_every_word_of_the_vocabulary_means_what_requests_may_ask() -> None:
     assert {name for name, _ in EMOTION_WORDS.values()} <= set(EMOTION_NAMES)
     assert set(BASIC_EMOTIONS) <= {name for name, _ in EMOTION_WORDS.values()}
-    assert all(0 < f < 2 for f in (*MANNERS.values(), *(f for _, f in EMOTION_WORDS.values())))
+    assert all(
+        0 < f < 2 for f in (*(f for row in MANNERS.values() for f in row), *(f for _, f in EMOTION_WORDS.values()))
+    )
 
 
 def test_unlisted_directions_go_to_the_nearest_emotion(nearest: NearestDirection) -> None:
@@ -253,7 +255,7 @@ def test_segments_are_reported_as_the_protocol_says() -> None:
     told = json.loads(json.dumps(part.to_json(0, 24)))
     assert set(told) == {
         "text", "emotion", "emotion_to", "intensity", "start", "end", "direction", "source", "alternatives",
-        "emotion_with", "share",
+        "emotion_with", "share", "stage",
     }  # fmt: skip
     assert next(iter(told["alternatives"])) == "joy" and len(told["alternatives"]) == 3
 

@@ -103,6 +103,21 @@ def test_takes_arrive_whole_and_a_seed_reproduces_its_take(door: Door) -> None:
     np.testing.assert_allclose(decode(again["values"]), second, atol=2e-4)
 
 
+def test_a_line_is_read_without_being_performed(door: Door) -> None:
+    lines = [{"text": "(sighs) No. (to Anna) Not again."}, {"text": "(joyfully) Yes!"}]
+    door.send({"id": 70, "op": "read", "lines": lines})
+    *_, one, two, end = door.until_end(70)
+    assert [(a["event"], a["line"]) for a in (one, two)] == [("read", 0), ("read", 1)] and end["event"] == "done"
+    (segment,) = one["segments"]
+    assert [(s["kind"], s["name"]) for s in segment["stage"]] == [("action", "sigh"), ("note", "Anna")]
+    assert two["segments"][0]["emotion"] == "joy" and "seconds" in end
+    door.send({"id": 71, "op": "generate", "lines": lines[:1]})
+    (clip,) = [a for a in door.until_end(71) if a["event"] == "clip"]
+    assert clip["segments"] == one["segments"]  # what is said before is what is done
+    door.send({"id": 72, "op": "read", "lines": [{"text": ""}]})
+    assert door.until_end(72)[-1]["kind"] == "input"
+
+
 def test_a_clip_says_when_it_says_what_and_can_be_told(door: Door) -> None:
     door.send({"id": 60, "op": "generate", "lines": [line(takes=2, emotion="joy", energy=1.5)]})
     one, two = [a for a in door.until_end(60) if a["event"] == "clip"]

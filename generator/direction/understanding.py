@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a bracket in a line is: an emotion or manner, an action, a note for somebody else, or words that are said."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from ..shared.timeline import LANGUAGES
+from .actions import Action, action_table, is_business, read_action
+from .notation import Meaning, plain, read_notation, read_words
+
+#: Longest direction, in words: one that is played, and one that is not.
+_MAX_WORDS, _MAX_NOTE = 6, 20
+#: What parts a direction into pieces.
+_PIECES: Final = re.compile(
+    r"\s*[,;/]\s*(?:(?:and|then|but|yet)\s+)*|\s+(?:and|but|then|while)\s+(?:then\s+)?", re.IGNORECASE
+)
+#: Who speaks of these is speaking.
+_SPEAKS: Final = re.compile(
+    r"\b(?:i|you|we|me|us|my|your|our|mine|yours|i'm|i've|i'll|i'd|you're|you've|we're|let's|don't|didn't|can't|won't|"
+    r"it's|that's|was|were|please|thanks|yes|never|always)\b"
+)
+#: How spoken words begin.
+_SAID: Final = re.compile(
+    r"(?:and|or|but|because|if|so|well|oh|no|what|why|who|how|when|where|which|that|this|these|those|not (?!\w+ing\b)|"
+    r"thank|sorry|"
+    r"maybe|perhaps|please|ok|okay|hey|hello|of course|at least|for example|for instance|by the way|in fact|to be|"
+    r"to tell|to say|in case|as if|as though|as usual|like|just|about time|see|thank god|no offence|twice|once|again|"
+    r"whatever|obviously|actually|really|exactly|absolutely|definitely|certainly|probably|apparently|unfortunately|"
+    r"hopefully|finally|seriously|honestly|luckily|mostly|possibly|usually|always|never|sometimes|the|an?|my|our|"
+    r"your)\b"
+)
+_LANGUAGES: Final = "|".join(
+    [*(name.lower() for name in LANGUAGES.values()), "mandarin", "cantonese", "chinese", "japanese", "korean", "arabic",
+     "hebrew", "hindi", "urdu", "farsi", "persian", "latin", "gaelic", "irish", "welsh", "scots", "yiddish", "swahili",
+     "vietnamese", "thai", "tagalog", "bengali", "punjabi", "klingon", "elvish", "sign language", "asl", "bsl",
+     "dialect", "slang", "pidgin", "gibberish", "code", "unison", "his native language", "her native language",
+     "a foreign language", "norse", "serbian", "croatian", "bulgarian", "icelandic", "afrikaans", "zulu"]
+)  # fmt: skip
+#: Whole directions that are for somebody else: where the voice is, how it is recorded, cut or shown.
+_NOTES: Final = re.compile(
+    r"o\.?\s?[sc]\.?|v\.?\s?o\.?|off(?:[- ]?(?:screen|camera|stage|mic))?|on[- ]?(?:screen|camera)|voice[- ]?over|"
+    r"cont(?:'d|d|\.)?|"
+    r"continu(?:ing|es|ed|ous)|more|subtitled?|with subtitles|aside|filtered|pre-?lap|overlapping|simultaneous(?:ly)?|"
+    r"together|"
+    r"ad[- ]?libs?|same|resum(?:ing|es)|interrupt(?:ing|s)(?: .+)?|cutting (?:in|.+ off)|cuts (?:in|.+ off)|flashback|"
+    r"recorded|distorted|muffled|unseen|out of (?:view|sight|shot)|pre-?recorded|translat(?:ing|es|ed)(?: .+)?|"
+    r"(?:still |now )?(?:read|sing|quot|recit|dictat|typ|writ|address|imitat|mimick|imperson|rapp|chant|speak|talk|"
+    r"count|"
+    r"introduc|answer|continu|repeat|correct|explain|mean|referr|indicat|mouth)ing(?: .+)?|"
+    r"(?:reads|sings|quotes|recites|addresses|imitates|mimics|answers|repeats|speaks|indicates|mouths)(?: .+)?|"
+    rf"(?:(?:speaking|speaks|talking) )?(?:in )?(?:\w+ )?(?:{_LANGUAGES})(?: with .+)?|"
+    r"(?:in|with|doing|putting on|affecting) (?:an? )?(?:\S+ ){0,4}(?:accent|dialect|lilt|drawl|brogue|impression|"
+    r"falsetto)(?: of .+)?"
+)
+#: Prepositions that begin a note: "into the radio", "from the kitchen".
+_WHERE: Final = re.compile(
+    r"(?:into|onto|over|through|via|from|off|re|re:|regarding|about|across|toward|towards|at|on|as|behind|under|"
+    r"inside|outside|"
+    r"by|near|after|before|during|for|among|between|in|with|without|beside|next to|above|below|up|down|against|"
+    r"referring to|offering|wearing|dressed|back to|out of)\s+\S.*"
+)
+#: How an action is done, said after it.
+_HOW: Final = re.compile(r"(?:but |only |very |just )*(\w+ly|a little|a bit)")
+#: To whom: "to Anna", "aside to the audience", "to himself".
+_TO_WHOM: Final = re.compile(
+    r"(?:(turning|turns|aside|calling|calls|speaking|talking|again|back|now|then|whispering|whispers|muttering|mutters|\w+ly)"
+    r" )?to (.+)",
+    re.IGNORECASE,
+)
+#: "to" before a verb is no address.
+_TO_DO: Final = re.compile(
+    r"to (?:be|tell|say|put|think|begin|start|make|cut|go|get|have|see|do|use|give|take|hear|sum)\b.*"
+)
+
+
+def understand(words: str, nearest: Callable[[str], Meaning | None] | None = None) -> Meaning | None:
+    """What bracketed ``words`` direct; None where they are said.
+
+    Args:
+        words: without their brackets.
+        nearest: what unknown words mean (`NearestDirection.find`); without it they are judged by their form alone.
+
+    Raises:
+        InputError: an intensity out of range.
+    """
+    if len(words.split()) > _MAX_NOTE:
+        return None
+    if (meaning := read_words(words) or read_notation(words)) is not None:
+        return _with_actions(meaning, words)
+    if (note := _note(words)) is not None:
+        return note
+    pieces = [piece for piece in _PIECES.split(words.strip()) if piece.strip()]
+    read = [_piece(piece) for piece in pieces]
+    if any(read) and (None not in read or not _is_said(words)):
+        return _joined(pieces, [piece or _nearest(text, nearest) for text, piece in zip(pieces, read, strict=True)])
+    if _is_said(words):
+        return None
+    if (where := _placed(words, nearest)) is not None:
+        return where
+    if is_business(words):
+        # Who is doing something with an -ing may be feeling something: "clenching his fists".
+        gerund = re.match(r"\w+ing\b", words.lower()) is not None
+        return (gerund and _nearest(words, nearest)) or Meaning(None, actions=(Action(None),), kind="action")
+    if (near := _nearest(words, nearest)) is not None:
+        return near
+    # A word alone in small letters is a direction that nobody here knows; it is not spoken.
+    return Meaning(None, note=True, kind="note") if re.fullmatch(r"[a-z][a-z-]+", words) else None
+
+
+def understand_within(words: str) -> Meaning | None:
+    """What bracketed ``words`` in the middle of a clause direct: actions and notes that cannot be an aside."""
+    if len(words.split()) > _MAX_NOTE:
+        return None
+    if (note := _note(words)) is not None and re.fullmatch(_NOTES, plain(words)) and words.lower() != "together":
+        return note
+    pieces = [piece for piece in _PIECES.split(words.strip()) if piece.strip()]
+    actions = [read_action(piece) for piece in pieces]
+    inflected = re.match(
+        r"\W*(?:\w+\s+){0,2}\w+(?:s|ing)\b|\W*(?:a\s+)?(?:\w+\s)?(?:pause|beat|sigh|silence)\b", words.lower()
+    )
+    if not pieces or None in actions or not inflected:
+        return None
+    return Meaning(None, actions=tuple(action for action in actions if action), kind="action")
+
+
+def _with_actions(meaning: Meaning, words: str) -> Meaning:
+    """Who is laughing laughs: an emotion's word that is an action as well."""
+    if meaning.barred or re.match(
+        r"(?:trying|tries|struggling|fighting|holding|choking|biting|suppress|stifl|hid)", plain(words)
+    ):
+        return meaning
+    found = (read_action(piece) for piece in _PIECES.split(words))
+    return meaning.then(Meaning(None, actions=tuple(action for action in found if action is not None)))
+
+
+def _piece(words: str) -> Meaning | None:
+    if (felt := read_words(words)) is not None:
+        return _with_actions(felt, words)
+    if (note := _note(words)) is not None:
+        return note
+    action = read_action(words)
+    if action is None or action.name is None:
+        return Meaning(None, actions=(Action(None),), kind="action") if is_business(words) else None
+    meaning = Meaning(None, actions=(action,), kind="action")
+    manner = re.sub(r"^(?:in|with|of)\s+", "", action.manner)
+    if manner and (felt := read_words(manner)) is not None:  # "smiles sadly", "gasps in horror"
+        return meaning.then(felt)
+    feels = action_table()[action.name].get("feels")
+    return meaning.then(Meaning(feels)) if feels and action.goes_on else meaning
+
+
+def _joined(pieces: list[str], read: list[Meaning | None]) -> Meaning:
+    whole, *rest = (piece or Meaning(None, note=True, kind="note") for piece in read)
+    for words, piece in zip(pieces[1:], rest, strict=True):
+        how = _HOW.fullmatch(plain(words))
+        if whole.actions and how and (again := read_action(f"nod {how[1]}")) is not None:
+            # "smiles, but only briefly": how that is done.
+            *others, done = whole.actions
+            done = replace(done, size=done.size * again.size, pace=done.pace * again.pace)
+            whole = replace(whole, actions=(*others, done))
+            if piece.note or again.size * again.pace != 1.0:
+                continue
+        whole = whole.then(piece)
+    return whole
+
+
+def _note(words: str) -> Meaning | None:
+    """A note in known words; None for anything else."""
+    said = plain(words)
+    if _NOTES.fullmatch(said) or _NOTES.fullmatch(f"{said}."):
+        return Meaning(None, note=True, kind="note")
+    to = _TO_WHOM.fullmatch(words.strip())
+    if to is None or _TO_DO.fullmatch(said) or len(said.split()) > _MAX_WORDS or re.search(r"[.!?]\s*$", words):
+        return None
+    note = Meaning(None, note=True, to=to[2].strip(" ,;:"), kind="note")
+    how = read_words(to[1]) if to[1] else None  # "quietly to Anna"
+    return note.then(how) if how else note
+
+
+def _placed(words: str, nearest: Callable[[str], Meaning | None] | None) -> Meaning | None:
+    """A direction that begins with a preposition: a feeling where it is near to one, else a note."""
+    if not _WHERE.fullmatch(plain(words)) or len(words.split()) > _MAX_NOTE:
+        return None
+    return _nearest(words, nearest) or Meaning(None, note=True, kind="note")
+
+
+def _is_said(words: str) -> bool:
+    """Whether words that are no direction's can only be spoken."""
+    said = plain(words)
+    if words.isupper() or any(c.isdigit() for c in words) or not words[0].isalpha():  # a placeholder: [NAME]
+        return True
+    if re.search(r"[!?]\W*$", words) or (re.search(r"\.\W*$", words) and not is_business(words)):
+        return True
+    return _SPEAKS.search(said) is not None or _SAID.match(said) is not None
+
+
+def _nearest(words: str, nearest: Callable[[str], Meaning | None] | None) -> Meaning | None:
+    return nearest(words) if nearest is not None and len(words.split()) <= _MAX_WORDS else None
