@@ -33,6 +33,9 @@ class Reader(Protocol):
     def unknown_share(self, line: str) -> float:
         """Share of the line's tokens that its vocabulary does not have, 0..1."""
 
+    def forget(self) -> None:
+        """Forget the lines that were read."""
+
 
 class OutOfMemory(GeneratorError):
     """The device's memory did not suffice."""
@@ -135,6 +138,7 @@ class Performer(ABC):
 
     def forget(self) -> None:
         """Forget the lines that were read before; what is remembered of them depends on what they were read with."""
+        self.reader.forget()
 
     @abstractmethod
     def _scripts(self, requests: list[LineRequest]) -> list[tuple[Part, ...]]:
