@@ -107,6 +107,10 @@ class Performer(ABC):
     def __init__(self, name: str, reader: Reader, space: Space) -> None:
         self.name, self.reader, self.space = name, reader, space
 
+    def forget(self) -> None:
+        """Forget the lines that were read before; what is remembered of them depends on what they were read with."""
+        self.reader.forget()
+
     def perform(self, requests: list[LineRequest], progress: Progress | None = None) -> list[Clips]:
         """Perform validated requests; all takes of all lines are decoded together.
 
@@ -135,10 +139,6 @@ class Performer(ABC):
                 raise
             raise OutOfMemory("The device ran out of memory; ask for fewer takes or choose the cpu device.") from error
         return self._collect(requests, takes, performed)
-
-    def forget(self) -> None:
-        """Forget the lines that were read before; what is remembered of them depends on what they were read with."""
-        self.reader.forget()
 
     @abstractmethod
     def _scripts(self, requests: list[LineRequest]) -> list[tuple[Part, ...]]:
