@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Headless work: ``blender --background FILE --command cteg generate --text "…"``.
+"""Headless work: ``blender --background FILE --command cteg generate --text "…"``, and ``… run SCRIPT``.
 
 The `bpy` module has no command line; call `run` there, or the operator ``cteg.perform``.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty
 
-from . import cast
+from . import cast, script_run
 from .emotions import label
 from .operators.perform import MODES
 from .sentences import told
@@ -31,10 +31,23 @@ def run(arguments: Sequence[str]) -> int:
     parser = _parser()
     try:
         parsed = parser.parse_args(list(arguments))
-        if parsed.text is None and parsed.text_file is None and parsed.mode in ("NEW", "RESAMPLE"):
+        asks = parsed.run is _generate and parsed.mode in ("NEW", "RESAMPLE")
+        if asks and parsed.text is None and parsed.text_file is None:
             parser.error("one of the arguments --text --text-file is required")
     except SystemExit as end:  # argparse has said why; Blender must end in its own way
         return int(end.code or 0)
+    return int(parsed.run(parsed))
+
+
+def _run_script(parsed: argparse.Namespace) -> int:
+    try:
+        return script_run.run(parsed)
+    except script_run.REFUSALS as error:
+        print(f"cteg: {str(error).removeprefix('Error: ').strip()}", file=sys.stderr)
+        return 1
+
+
+def _generate(parsed: argparse.Namespace) -> int:
     keys = [*(setting.key for setting in SETTINGS), "amount"]
     settings = {key: value for key in keys if (value := getattr(parsed, key, None)) is not None}
     try:
@@ -90,6 +103,13 @@ def _parser() -> argparse.ArgumentParser:
     perform.add_argument("--mode", choices=modes, default="NEW", metavar="NAME", help=more)
     perform.add_argument("--amount", type=float, metavar="X", help="how far from the varied take: 0 to 1")
     perform.add_argument("--output", metavar="FILE", help="save as this .blend (default: the file that is open)")
+    perform.set_defaults(run=_generate)
+    script = commands.add_parser(
+        "run", help="perform a whole script", description=script_run.HELP.strip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    script_run.add_arguments(script)
+    script.set_defaults(run=_run_script)
     return parser
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from generator.shared import spaces, timeline
+    from generator.shared.takes import Takes
+    from generator.shared.terminal import Shown
     from generator.worker import Worker
 else:
     try:  # installed, the generator lies inside this package, in a clone beside it
@@ -73,3 +75,21 @@ def worker_class() -> type[Worker]:
     else:
         from generator.worker import Worker
     return Worker
+
+
+def takes_class() -> type[Takes]:
+    """The takes of a line and the files they are written to; loaded when some are."""
+    if not TYPE_CHECKING and spaces.__name__.startswith(f"{__package__}."):
+        from .generator.shared.takes import Takes
+    else:
+        from generator.shared.takes import Takes
+    return Takes
+
+
+def shown_class() -> type[Shown]:
+    """Progress for people on a terminal or in a log."""
+    if not TYPE_CHECKING and spaces.__name__.startswith(f"{__package__}."):
+        from .generator.shared.terminal import Shown
+    else:
+        from generator.shared.terminal import Shown
+    return Shown

@@ -77,23 +77,23 @@ def read_file(path: Path) -> str:
         raise FileError("{name} cannot be read ({why}). Choose another file.", name=name_of(path), why=why) from None
 
 
-def write_file(path: Path, text: str) -> None:
-    """Write a text file all or not at all: on a full disk the old file stays. FileError when it cannot be written."""
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a file all or not at all: on a full disk the old file stays. FileError when it cannot be written."""
     try:
-        _write(path, text)
+        _write(path, clean(content).encode() if isinstance(content, str) else content)
     except OSError as error:
         sentence = "{name} cannot be written ({why}). Choose another folder."
         raise FileError(sentence, name=name_of(path), why=error.strerror or error) from None
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, data: bytes) -> None:
     import shutil  # here, because enabling the extension needs neither
     import tempfile
 
-    handle = tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False)  # noqa: SIM115
+    handle = tempfile.NamedTemporaryFile(dir=path.parent, delete=False)  # noqa: SIM115
     try:
         with handle:
-            handle.write(clean(text))
+            handle.write(data)
             handle.flush()
             os.fsync(handle.fileno())
         if path.exists():  # a temporary file is for its owner alone

@@ -40,7 +40,7 @@ IN_BLENDER = {
 
 #: The one module of Blender's side that may import from the generator, and from where.
 DOOR = Path("blender_cteg/shared.py")
-SHARED = {"generator.shared", "generator.worker"}
+SHARED = {"generator.shared", "generator.shared.takes", "generator.shared.terminal", "generator.worker"}
 
 
 #: The generator's folders, from what needs nothing to what needs everything: from a line to a clip, which ships, and

@@ -75,6 +75,19 @@ def test_a_line_is_performed_with_numpy_alone(stage: Path, tmp_path: Path) -> No
         assert np.abs(values[0] - values[1]).max() > 0.01
 
 
+def test_a_script_is_performed_with_numpy_alone(stage: Path, tmp_path: Path) -> None:
+    script = tmp_path / "scene.fountain"
+    script.write_text("ANNA (V.O.)\n(angrily)\nGet out!\n\nTOM\n\nTOM\nNever.\n", "utf-8")
+    done = alone(stage, "batch", script, tmp_path / "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "from outside: numpy"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "00001_anna.npz",
+        "00002_tom.npz",
+        "report.json",
+    ]
+
+
 def test_a_line_is_performed_alike_with_torch_which_is_all_it_needs(stage: Path, tmp_path: Path) -> None:
     clips = []
     for device, blocked in (("auto", BLOCKED), ("cpu", BLOCKED[1:])):

@@ -9,11 +9,11 @@ import sys
 import textwrap
 import time
 from pathlib import Path
-from typing import TextIO
 
 from ..direction.arguments import add_performance_arguments, performance_settings
 from ..errors import InputError
 from ..shared.scripts import SUFFIXES
+from ..shared.terminal import Shown
 from .job import FORMATS, Job
 from .record import Report
 from .running import Engine, Progress, perform
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"{options.script}:{note.number}: {note.text}", file=sys.stderr)
     shown = Shown(sys.stderr)
     try:
-        report = perform(job, options.folder, part=options.part, engine=_engine(options), on_batch=shown)
+        report = perform(job, options.folder, part=options.part, engine=_engine(options), on_batch=Told(shown))
     except KeyboardInterrupt:
         shown.end()
         print("What is done stays; run the same command again to go on.", file=sys.stderr)
@@ -91,49 +91,24 @@ def _engine(options: argparse.Namespace) -> Engine | None:
     return OnRay(options.workers)
 
 
-class Shown:
-    """Progress for people: one line that is written over on a terminal, a line now and then elsewhere.
+class Told:
+    """Tells of each batch: its entries on stdout, how far the job is on stderr."""
 
-    Args:
-        stream: where to.
-        every: seconds between lines elsewhere.
-    """
-
-    def __init__(self, stream: TextIO, every: float = 10.0) -> None:
-        self._stream, self._every = stream, every
-        self._begin = self._last = time.monotonic()
-        self._terminal = stream.isatty()
-        self._open = False
+    def __init__(self, shown: Shown) -> None:
+        self._shown, self._begin = shown, time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
         """A batch is written."""
         for entry in progress.entries:
             print(json.dumps(entry, ensure_ascii=False), flush=True)
-        now = time.monotonic()
-        done, spent = progress.done + progress.skipped, max(now - self._begin, 1e-6)
-        over = done == progress.lines
-        if not (self._terminal or over or now - self._last >= self._every):
-            return
-        self._last = now
+        done, spent = progress.done + progress.skipped, max(time.monotonic() - self._begin, 1e-6)
         total = progress.before + progress.lines
-        left = spent / done * (progress.lines - done)
+        left = round(spent / done * (progress.lines - done))
         words = (
             f"{progress.before + done:,} of {total:,} lines, {progress.seconds / spent:.0f} times real time, "
-            f"{int(left) // 60}:{int(left) % 60:02d} left"
+            f"{left // 60}:{left % 60:02d} left"
         )
-        if self._terminal:
-            share = (progress.before + done) / total
-            bar = ("#" * round(24 * share)).ljust(24, "-")
-            self._stream.write(f"\r[{bar}] {words}".ljust(100))
-            self._open = True
-        else:
-            self._stream.write(words + "\n")
-        self._stream.flush()
-
-    def end(self) -> None:
-        """Nothing more comes."""
-        if self._open:
-            self._stream.write("\n")
+        self._shown.show((progress.before + done) / total, words)
 
 
 def _part(text: str) -> tuple[int, int]:

@@ -105,12 +105,15 @@ class Job:
 
     @cached_property
     def batches(self) -> tuple[tuple[int, ...], ...]:
-        """Places of the lines that are performed together: neighbours of like length, so that few wait for others."""
+        """Places of the lines that are performed together: neighbours of like length, so that few wait for others.
+
+        The longest come first, so that memory does not grow on the way.
+        """
         count = max(1, _TOGETHER // LineRequest("", **self.settings).drawn)
         found: list[tuple[int, ...]] = []
         for first in range(0, len(self.lines), _WINDOW):
             window = range(first, min(first + _WINDOW, len(self.lines)))
-            order = sorted(window, key=lambda place: len(self.lines[place].text))
+            order = sorted(window, key=lambda place: -len(self.lines[place].text))
             found += (tuple(order[k : k + count]) for k in range(0, len(order), count))
         return tuple(found)
 

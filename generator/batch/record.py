@@ -104,9 +104,9 @@ class Record:
         rows = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in found)
         head = json.dumps(told, ensure_ascii=False, indent=1)[:-2]
         path = self._folder / REPORT
-        text = f'{head},\n "lines": [\n{rows}\n ]\n}}\n'.encode()
-        if not path.is_file() or path.read_bytes() != text:
-            write_whole(path, text)
+        data = f'{head},\n "lines": [\n{rows}\n ]\n}}\n'.encode()
+        if not path.is_file() or path.read_bytes() != data:
+            write_whole(path, data)
         for remembered in self._folder.glob(_PROGRESS):
             remembered.unlink(missing_ok=True)
         return Report(states["done"], states["skipped"], 0, path)

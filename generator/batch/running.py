@@ -137,7 +137,12 @@ def perform_batch(job: Job, number: int, performer: Performer) -> Batch:
     outcomes |= dict(zip(asked, _together(performer, list(asked.values())), strict=True))
     entries, files = [], []
     for place, outcome in outcomes.items():
-        written = [] if isinstance(outcome, str) else outcome.files(Path(job.file(place)))
+        written: list[tuple[Path, bytes]] = []
+        if isinstance(outcome, Clips):
+            try:
+                written = outcome.files(Path(job.file(place)))
+            except ValueError as error:
+                raise InputError(str(error)) from None
         files += [(path.name, data) for path, data in written]
         entries.append(_entry(job, place, outcome, [path.name for path, _ in written]))
     return Batch(number, tuple(entries), tuple(files))

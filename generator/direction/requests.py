@@ -19,8 +19,8 @@ from .emotions import EMOTION_NAMES
 
 #: Longest line accepted, in characters.
 MAX_CHARACTERS: Final = 2000
-#: So many times as long may a line be with its markup.
-_MOST_MARKED: Final = 10
+#: Longest text that is looked at, in characters: spaces and line breaks go, so a line may be typed with many of them.
+MOST_TYPED: Final = 20_000
 #: Longest performance, in seconds.
 MAX_LINE_SECONDS: Final = 60.0
 #: Longest clip a checkpoint learns and decodes in one go, in seconds: longer lines are performed in passages.
@@ -258,20 +258,22 @@ def clean_text(text: str) -> tuple[str, tuple[str, ...]]:
     become spaces; a line break before a stage direction is a pause. Control characters, an empty line, a line that is
     too long, and a line with nothing the English encoder can read are refused with `InputError`.
     """
-    given = text
+    if len(text) > MOST_TYPED:
+        raise InputError(
+            f"The line has {len(text):,} characters and the limit is {MAX_CHARACTERS:,}; split it into several lines."
+        )
     for position, character in enumerate(text):
         if unicodedata.category(character) in ("Cc", "Cs") and character not in "\t\n\r":
             raise InputError(
                 f"The line has a control character (U+{ord(character):04X}) at position {position + 1}; remove it."
             )
-    speaker = ""
-    if len(text) <= _MOST_MARKED * MAX_CHARACTERS:
-        speaker, text = speaker_of(unicodedata.normalize("NFC", text))
+    symbols = sorted({c for c in text if unicodedata.category(c) in ("So", "Sk", "Co", "Cn") and not c.isascii()})
+    typed = text.strip()
+    speaker, text = speaker_of(unicodedata.normalize("NFC", text))
     text = " ".join(_BREAK_BEFORE_DIRECTION.sub(", ", text.strip()).split())
-    symbols = sorted({c for c in given if unicodedata.category(c) in ("So", "Sk", "Co", "Cn") and not c.isascii()})
     if not text and symbols:
         raise InputError("The line holds only symbols or emoji; type words, and choose the emotion beside them.")
-    if not text and given.strip():
+    if not text and typed:
         raise InputError("The line holds only names or markup; type what the character says.")
     if not text:
         raise InputError("The line is empty; type what the character says.")

@@ -90,10 +90,6 @@ class CtegPerformer(Performer):
 
         return [write_script(request, classify, self._nearest.find) for request in requests]
 
-    def forget(self) -> None:
-        """Forget the lines that were read before."""
-        self.engine.forget()
-
     def _decode(self, takes: list[Take], on_step: Callable[[int, int], None]) -> list[Performed]:
         laid = self._laid(takes)
         rows = [

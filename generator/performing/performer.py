@@ -34,6 +34,9 @@ class Reader(Protocol):
     def unknown_share(self, line: str) -> float:
         """Share of the line's tokens that its vocabulary does not have, 0..1."""
 
+    def forget(self) -> None:
+        """Forget the lines that were read."""
+
 
 class OutOfMemory(GeneratorError):
     """The device's memory did not suffice."""
@@ -114,6 +117,10 @@ class Performer(ABC):
     def __init__(self, name: str, reader: Reader, space: Space) -> None:
         self.name, self.reader, self.space = name, reader, space
 
+    def forget(self) -> None:
+        """Forget the lines that were read before; what is remembered of them depends on what they were read with."""
+        self.reader.forget()
+
     def perform(self, requests: list[LineRequest], progress: Progress | None = None) -> list[Clips]:
         """Perform validated requests; all takes of all lines are decoded together.
 
@@ -142,9 +149,6 @@ class Performer(ABC):
                 raise
             raise OutOfMemory("The device ran out of memory; ask for fewer takes or choose the cpu device.") from error
         return self._collect(requests, takes, performed)
-
-    def forget(self) -> None:
-        """Forget the lines that were read before; what is remembered of them depends on what they were read with."""
 
     def read(self, requests: list[LineRequest]) -> list[tuple[dict[str, Any], ...]]:
         """How validated requests are understood, without performing them: the segments of the first take of each.

@@ -22,13 +22,14 @@ import pytest
 from generator.__main__ import main
 from generator.batch import Job, JobChanged, Report, perform, running
 from generator.batch import job as job_module
-from generator.batch.command import Shown
+from generator.batch.command import Told
 from generator.batch.running import Batch, Progress, perform_batch
 from generator.direction.requests import LineRequest
 from generator.errors import EnvironmentProblem, InputError
 from generator.performing.clips import Clips
 from generator.shared.scripts import ScriptLine
 from generator.shared.spaces import ARKIT55
+from generator.shared.terminal import Shown
 
 SCENE = """INT. KITCHEN
 
@@ -308,21 +309,21 @@ def test_settings_that_no_line_has_are_refused() -> None:
         Job.from_lines(["Hi."], form="fbx")
 
 
-def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere() -> None:
     import io
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
-    for stream, ends in ((Terminal(), "\r["), (io.StringIO(), "")):
+    for stream, ends in ((Terminal(), 2), (io.StringIO(), 0)):
         shown = Shown(stream)
         for done in (2, 4):
-            shown(Progress(4, 6, done, 0, 20.0))
+            Told(shown)(Progress(4, 6, done, 0, 20.0))
         shown.end()
         text = stream.getvalue()
-        assert text.count("\r") == (2 if ends else 0) and text.endswith("left" + text.rpartition("left")[2])
-        assert "10 of 10 lines" in text and text.count("\n") == 1
+        assert text.count("\r[####") == ends and text.count("\n") == 1 and text.endswith("\n")
+        assert "10 of 10 lines" in text and ("8 of 10" in text) == bool(ends)
 
 
 def test_an_engine_may_be_anything_that_performs_batches(tmp_path: Path, fast: Fast) -> None:
