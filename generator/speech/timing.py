@@ -102,7 +102,7 @@ def _phrases(script: Script, timed: Sequence[Word], beats: Mapping[int, float]) 
     for number, mark in enumerate(script.marks):
         members = [k for k, word in enumerate(script.words) if word.phrase == number]
         starts = [k for k in members if k == members[0] or k in beats]
-        for first, following in zip(starts, [*starts[1:], None], strict=True):
+        for first, following in zip(starts, [*starts[1:], None], strict=False):  # none where nothing is said
             last = members[-1] if following is None else following - 1
             yield Phrase(timed[first].start, timed[last].end, mark if following is None else "-")
 

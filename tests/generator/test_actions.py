@@ -19,6 +19,8 @@ from generator.performing.load import load_performer
 from generator.shared.articulation import columns
 from generator.shared.composing import whole_face
 from generator.shared.spaces import ARKIT55
+from generator.speech.reading import read_line
+from generator.speech.timing import time_line
 
 FPS = ARKIT55.fps
 STILL = np.zeros((144, 55), np.float32)
@@ -266,6 +268,10 @@ def test_an_action_within_a_clause_parts_its_words(performer: CtegPerformer) -> 
     assert len(timeline.phrases) == 2 and timeline.phrases[0].end * FPS <= one["start"] + 1
     assert timeline.phrases[0].mark == "-" and timeline.phrases[1].mark == "!"
     assert clips.segments[0][0]["text"] == "And then he fell into the pool!"
+
+
+def test_a_line_without_words_has_no_phrases() -> None:
+    assert time_line(read_line("Well! No.").silent()).phrases == ()
 
 
 def test_an_action_alone_is_a_performance(performer: CtegPerformer) -> None:
