@@ -98,6 +98,8 @@ def _write(path: Path, data: bytes) -> None:
             os.fsync(handle.fileno())
         if path.exists():  # a temporary file is for its owner alone
             shutil.copymode(path, handle.name)
+        else:
+            Path(handle.name).chmod(0o644)
         Path(handle.name).replace(path)
     except BaseException:
         Path(handle.name).unlink(missing_ok=True)

@@ -124,7 +124,8 @@ class Record:
                     except (ValueError, KeyError, TypeError, RecursionError):
                         continue  # written when the disk was full, or the computer went off
                     self._check(job, path)
-                    yield number, json.dumps(entries, ensure_ascii=False, separators=(",", ":"))
+                    if self._is_whole(number, entries):
+                        yield number, json.dumps(entries, ensure_ascii=False, separators=(",", ":"))
 
     def _reported(self) -> Iterator[tuple[int, str]]:
         path = self._folder / REPORT
@@ -135,9 +136,20 @@ class Record:
             raise JobChanged(f"{path} is no report of a batch; choose another folder.") from None
         self._check(job, path)
         for number, places in enumerate(self._job.batches):
-            if all(place in lines for place in places):
-                entries = [lines[place] for place in places]
+            entries = [lines.get(place) for place in places]
+            if self._is_whole(number, entries):
                 yield number, json.dumps(entries, ensure_ascii=False, separators=(",", ":"))
+
+    def _is_whole(self, number: Any, entries: Any) -> bool:
+        """Whether these are the entries of a batch, as `add` remembers them."""
+        try:
+            places = [entry["place"] - 1 for entry in entries]
+            sound = all(entry["status"] in ("done", "skipped") for entry in entries) and not any(
+                Path(name).name != name for entry in entries for name in entry["files"]
+            )
+            return sound and number >= 0 and places == list(self._job.batches[number])
+        except (KeyError, TypeError, IndexError):
+            return False
 
     def _check(self, job: str, path: Path) -> None:
         if job != self._job.identity:

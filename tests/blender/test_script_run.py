@@ -90,7 +90,7 @@ def test_lines_are_exported_as_a_batch_writes_them(
     if form == "npz":
         with np.load(folder / files[0], allow_pickle=False) as clip:
             assert clip["values"].shape[0] == 2 and clip["text"] == "(angrily) I never meant to leave you."
-            assert clip["seeds"][0] == 0 and len(clip["seeds"]) == 2 and clip["channels"][0] == "browDownLeft"
+            assert clip["seeds"][0] == 0 and len(clip["seeds"]) == 2 and clip["channels"][0] == "eyeBlinkLeft"
     else:
         assert (b"Timecode" if form == "csv" else b'"takes"') in data
 

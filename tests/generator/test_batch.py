@@ -206,6 +206,21 @@ def test_another_job_does_not_mix_with_the_first(tmp_path: Path, fast: Fast) -> 
         perform(lines_of(5), tmp_path)
 
 
+def test_what_is_remembered_wrongly_is_done_again(tmp_path: Path, fast: Fast) -> None:
+    job = lines_of(16)
+    perform(job, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        perform(job, tmp_path / "damaged", on_batch=_interrupt)
+    path = tmp_path / "damaged" / "progress.jsonl"
+    row = json.loads(path.read_text("utf-8"))
+    for fields in ({"entries": 7}, {"entries": [7]}, {"batch": 99}, {"batch": "x"}, {"entries": row["entries"][:2]},
+                   {"entries": [{**row["entries"][0], "files": ["../x"]}]}, {"batch": 1}, {"batch": -1}):  # fmt: skip
+        path.write_text(json.dumps({**row, **fields}) + "\n[]\n\n{", "utf-8")
+        perform(job, tmp_path / "damaged")
+        assert content(tmp_path / "damaged") == content(tmp_path / "whole")
+        (tmp_path / "damaged" / "report.json").unlink()
+
+
 def test_parts_make_the_whole(tmp_path: Path, fast: Fast) -> None:
     job = lines_of(41)
     perform(job, tmp_path / "whole")

@@ -40,11 +40,10 @@ _EMOJI_CLASS: Final = (
     "\u231a\u231b\u2328\u23cf\u23e9-\u23fa\u24c2\u25aa\u25ab\u25b6\u25c0\u25fb-\u25fe\u2600-\u27bf\u2b00-\u2bff\u3030"
     "\u303d\u3297\u3299\U0001f000-\U0001faff"
 )
-#: Emoji, notes of music among them, and faces made of punctuation.
-_PICTURE: Final = re.compile(
-    rf" ?(?:[0-9#*]?\u20e3|[{_EMOJI_CLASS}])(?: ?(?:[0-9#*]?\u20e3|[{_EMOJI_CLASS}]))*"
-    r"|(?<!\S)(?:[:;=]['’]?[-o^]?[)(\]\[DPpO/\\|*3]{1,5}|[xX]D+)(?!\S)"
-)
+#: Emoji, notes of music among them.
+_PICTURE: Final = re.compile(rf" ?(?:[0-9#*]?\u20e3|[{_EMOJI_CLASS}])(?: ?(?:[0-9#*]?\u20e3|[{_EMOJI_CLASS}]))*")
+#: Faces made of punctuation.
+_FACE: Final = re.compile(r"(?<!\S)(?:[:;=]['’]?[-o^]?[)(\]\[DPpO/\\|*3]{1,5}|[xX]D+)(?!\S)")
 #: What a screenplay says about the voice or the page.
 _EXTENSION_WORDS: Final = (
     r"(?:(?i:v\.\s?o\.?|o\.\s?s\.?|o\.\s?c\.?|cont['’‘`]?d\.?|cont\.|continued|continuing|off[- ]?screen|"
@@ -104,20 +103,32 @@ def clean(text: str) -> str:
 def speaker_of(text: str) -> tuple[str, str]:
     """Who says a line, "" where it does not tell, and the line without markup (`clean`)."""
     text = re.sub(r"[^\S\n]+", " ", text.replace("\r\n", "\n").replace("\r", "\n"))
+    # Most lines have none of it, and scripts have many lines.
     if "&" in text:
         text = _ENTITY.sub(lambda found: html.unescape(found[0]), text)
     if ":" in text:
         text = _TIMESTAMP.sub(" ", TIMING.sub("", text))
     if "{" in text:
         text = _OVERRIDE.sub("", text)
-    text = _TAG.sub("", _BREAK_TAG.sub(" ", text))
-    text = _PICTURE.sub(_gap, _INVISIBLE.sub("", text))
+    if "<" in text or "\\" in text:
+        text = _TAG.sub("", _BREAK_TAG.sub(" ", text))
+    if not text.isascii():
+        text = _PICTURE.sub(_gap, _INVISIBLE.sub("", text))
+    text = _FACE.sub(_gap, text)
     text = "\n".join(filter(None, (" ".join(line.split()) for line in text.split("\n"))))
     speaker, text = _peeled(text)
     first, *rest = text.split("\n")
     lines = (first, *(_peeled(line)[1] for line in rest))
-    words = (" ".join(_EXTENSION.sub(" ", _STRONG.sub(r"*\1*", line)).split()) for line in lines)
-    return speaker, "\n".join(filter(None, words))
+    return speaker, "\n".join(filter(None, map(_plain, lines)))
+
+
+def _plain(line: str) -> str:
+    """A line without what stands within it."""
+    if "*" in line or "_" in line:
+        line = _STRONG.sub(r"*\1*", line)
+    if "(" in line or "[" in line:
+        line = _EXTENSION.sub(" ", line)
+    return " ".join(line.split())
 
 
 def _gap(found: re.Match[str]) -> str:

@@ -74,7 +74,7 @@ def read_subtitles(text: str, name: str, reading: Reading) -> None:
 
 
 def _is_timing(line: str) -> bool:
-    return "-->" in line or ("->" in line and TIMING.fullmatch(line) is not None)
+    return "->" in line and ("-->" in line or TIMING.fullmatch(line) is not None)
 
 
 def _end_of(lines: list[str], at: int) -> int:
@@ -115,7 +115,7 @@ def _utterances(lines: list[str], start: int, stop: int) -> Iterator[tuple[int, 
     dialogue = sum(bool(_DASH.match(row)) for _, row in rows) > 1
     begun: list[tuple[int, list[str]]] = []
     for number, row in rows:
-        fresh = _VOICE.match(row) or (dialogue and _DASH.match(row)) or speaker_of(row)[0]
+        fresh = _VOICE.match(row) or (dialogue and _DASH.match(row)) or (":" in row and speaker_of(row)[0])
         if fresh or not begun:
             begun.append((number, [row]))
         else:
