@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -11,13 +10,13 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 
 from ..corpus.datasets import Shown
+from ..engine.arrays import read_arrays
 from ..errors import CheckpointError
 from ..model.text import TextEncoder
 from ..performing.draws import TakeSeed
+from ..reading import SETTINGS, Reading, refusing
 from ..shared.spaces import SPACES
 from .checkpoint import FORMAT, SCHEMA
 from .data import Lines
@@ -83,20 +82,17 @@ def load_baseline(folder: Path, device: str = "cpu") -> Baseline:
     for name in ("config.json", "model.safetensors"):
         if not (folder / name).is_file():
             raise CheckpointError(f"There is no baseline in {folder} ({name} is missing); train one with --model.")
-    try:
-        config = json.loads((folder / "config.json").read_text("utf-8"))
+    with refusing(lambda why: CheckpointError(f"The baseline in {folder} is damaged ({why}); train it again.")):
+        config = Reading(folder / "config.json", SETTINGS).json()
         if config["format"] != FORMAT or config["schema_version"] != SCHEMA:
             raise CheckpointError(
                 f"{folder} holds {config['format']!r}, schema {config['schema_version']!r}, which is no baseline of "
                 "this version; train it again."
             )
         model = _empty(config["kind"], {"space": SPACES[config["space"]], **config["model"]})
-        state = load((folder / "model.safetensors").read_bytes())
+        state = {name: torch.from_numpy(value) for name, value in read_arrays(folder / "model.safetensors").items()}
         model.load_state_dict(state)
         encoder_name = str(config["text_encoder"])
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"The baseline in {folder} is damaged ({reason}); train it again.") from error
     if not all(bool(torch.isfinite(v).all()) for v in state.values() if v.is_floating_point()):
         raise CheckpointError(f"The baseline in {folder} holds weights that are not finite; train it again.")
     return Baseline(model.to(device).eval(), TextEncoder.load(encoder_name, device))

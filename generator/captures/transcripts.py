@@ -13,6 +13,7 @@ from typing import Final
 from ..direction.emotions import EMOTION_NAMES
 from ..direction.requests import MAX_INTENSITY, clean_text
 from ..errors import DataError, InputError
+from ..reading import TABLE, reading
 from .live_link import TRANSCRIPTS, take_name
 
 _COLUMNS: Final = ("file", "text", "emotion", "intensity", "start", "end")
@@ -58,25 +59,24 @@ def read_transcripts(folder: Path, recordings: list[Path]) -> list[Transcript]:
     path = folder / TRANSCRIPTS
     if not path.is_file():
         raise DataError(f"{path} is missing; write a table with the columns {_EXAMPLE}, one row per recorded line.")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise DataError(f"{path} is not UTF-8 text; save it as CSV UTF-8.") from None
-    delimiter, header = _header(path, text.partition("\n")[0].rstrip("\r"))
-    names = _names(folder, recordings)
-    found: list[Transcript] = []
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    next(reader)
-    for cells in reader:
-        row = reader.line_num
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) > len(header):
-            raise DataError(
-                f"{path.name}, row {row}: it has {len(cells)} values for {len(header)} columns; put a text that holds "
-                f"{delimiter!r} in double quotes."
-            )
-        found.append(_transcript(row, dict(zip(header, (c.strip() for c in cells), strict=False)), names))
+    sentence = "{path} cannot be read ({why}); save it as CSV UTF-8."
+    with reading(path, TABLE, lambda why: DataError(sentence.format(path=path, why=why))) as file:
+        text = file.text()
+        delimiter, header = _header(path, text.partition("\n")[0].rstrip("\r"))
+        names = _names(folder, recordings)
+        found: list[Transcript] = []
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        next(reader)
+        for cells in file.each(reader):
+            row = reader.line_num
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) > len(header):
+                raise DataError(
+                    f"{path.name}, row {row}: it has {len(cells)} values for {len(header)} columns; put a text that "
+                    f"holds {delimiter!r} in double quotes."
+                )
+            found.append(_transcript(row, dict(zip(header, (c.strip() for c in cells), strict=False)), names))
     if not found:
         raise DataError(f"{path} has no rows; write one per recorded line.")
     return found

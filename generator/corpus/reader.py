@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ..direction.emotions import full_vector
 from ..engine.moments import Moments
 from ..errors import DataError
+from ..reading import KEPT, SETTINGS, Reading, reading, refusing
 from ..shared.spaces import SPACES, Space
 from ..shared.timeline import Timeline
 from .datasets import Shown
@@ -23,6 +24,10 @@ from .teacher import TEACHER_VERSION, Acted, act_timed
 from .texts import SPLITS
 
 SCHEMA_VERSION: Final = 2
+
+
+def _unreadable(path: Path, reason: str) -> DataError:
+    return DataError(f"{path} cannot be read ({reason}): build the corpus again.")
 
 
 @lru_cache(maxsize=64)
@@ -60,35 +65,33 @@ class Corpus:
         if split not in SPLITS:
             raise DataError(f"A corpus has the splits {', '.join(SPLITS)}, not {split!r}.")
         info_path = folder / "corpus.json"
-        try:
-            info = json.loads(info_path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise DataError(
-                f"{folder} is not a corpus (no corpus.json): make one with `python -m generator corpus`."
-            ) from None
-        except ValueError as error:
-            raise DataError(f"{info_path} is damaged ({error}): build the corpus again.") from None
+        if not info_path.is_file():
+            raise DataError(f"{folder} is not a corpus (no corpus.json): make one with `python -m generator corpus`.")
+        sentence = "{path} is damaged ({why}): build the corpus again."
+        with reading(info_path, SETTINGS, lambda why: DataError(sentence.format(path=info_path, why=why))) as file:
+            info = file.json()
         if (
             not isinstance(info, dict)
             or info.get("schema_version") != SCHEMA_VERSION
-            or info.get("space") not in SPACES
+            or info.get("space") not in tuple(SPACES)
         ):
             raise DataError(
                 f"{info_path} is of a version or space this generator does not know: build the corpus again."
             )
         space = SPACES[info["space"]]
-        try:
+        with refusing(
+            lambda why: DataError(f"The {split} split in {folder} cannot be read ({why}): build the corpus again.")
+        ):
+            # Mapped, so that a header that promises more than the file holds is refused instead of allocated.
             values = np.load(folder / f"{split}_values.npy", mmap_mode="r", allow_pickle=False)
-            offsets = np.load(folder / f"{split}_offsets.npy", allow_pickle=False)
-            starts = np.load(folder / f"{split}_starts.npy", allow_pickle=False)
-            with (folder / f"{split}_lines.jsonl").open(encoding="utf-8") as file:
-                lines = [json.loads(row) for row in file]
-        except (OSError, ValueError) as error:
-            raise DataError(
-                f"The {split} split in {folder} cannot be read ({error}): build the corpus again."
-            ) from None
+            offsets, starts = (Reading(folder / f"{split}_{n}.npy", KEPT).array() for n in ("offsets", "starts"))
+            with (folder / f"{split}_lines.jsonl").open(encoding="utf-8") as rows:
+                lines = [json.loads(row) for row in rows]
         fits = (
-            offsets.shape == (len(lines) + 1,)
+            all(isinstance(line, dict) and {"text", "weights", "intensity", "seed"} <= set(line) for line in lines)
+            and offsets.dtype.kind == "i"
+            and values.dtype == starts.dtype == np.float16
+            and offsets.shape == (len(lines) + 1,)
             and values.ndim == 2
             and values.shape == (int(offsets[-1]), space.size)
             and int(offsets[0]) == 0
@@ -114,11 +117,8 @@ class Corpus:
         if self.labels is None:
             rows = [line for line in self.lines if line["labelled"]]
             return {str(row["text"]): full_vector(row.get("feelings", row["weights"])) for row in rows}
-        try:
-            with self.labels.open(encoding="utf-8") as file:
-                return {str(row["text"]): full_vector(row["feelings"]) for row in map(json.loads, file)}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{self.labels} cannot be read ({error}): build the corpus again.") from None
+        with refusing(partial(_unreadable, self.labels)), self.labels.open(encoding="utf-8") as file:
+            return {str(row["text"]): full_vector(row["feelings"]) for row in map(json.loads, file)}
 
     def text(self, index: int) -> str:
         """The line of one clip."""
