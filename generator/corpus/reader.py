@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -115,8 +116,9 @@ class Corpus:
             DataError: the file with the labels is damaged.
         """
         if self.labels is None:
-            rows = [line for line in self.lines if line["labelled"]]
-            return {str(row["text"]): full_vector(row.get("feelings", row["weights"])) for row in rows}
+            with self._whole():
+                rows = [line for line in self.lines if line["labelled"]]
+                return {str(row["text"]): full_vector(row.get("feelings", row["weights"])) for row in rows}
         with refusing(partial(_unreadable, self.labels)), self.labels.open(encoding="utf-8") as file:
             return {str(row["text"]): full_vector(row["feelings"]) for row in map(json.loads, file)}
 
@@ -135,18 +137,20 @@ class Corpus:
     def direction(self, index: int) -> Shown:
         """The emotion that was asked of the teacher."""
         line = self.lines[index]
-        towards, told = line.get("towards"), line.get("timeline")
-        return Shown(
-            full_vector(line.get("feelings", line["weights"])),
-            float(line["intensity"]),
-            None if towards is None else full_vector(towards),
-            float(line.get("energy", 1.0)),
-            line.get("turn"),
-            str(line.get("role", "speaking")),
-            str(line.get("ending", "rest")),
-            self.start(index),
-            None if told is None else Moments.of(*(told[name] for name in ("words", "phrases", "accents", "events"))),
-        )
+        with self._whole():
+            towards, told = line.get("towards"), line.get("timeline")
+            said = None if told is None else [told[name] for name in ("words", "phrases", "accents", "events")]
+            return Shown(
+                full_vector(line.get("feelings", line["weights"])),
+                float(line["intensity"]),
+                None if towards is None else full_vector(towards),
+                float(line.get("energy", 1.0)),
+                line.get("turn"),
+                str(line.get("role", "speaking")),
+                str(line.get("ending", "rest")),
+                self.start(index),
+                None if said is None else Moments.of(*said),
+            )
 
     def start(self, index: int) -> npt.NDArray[np.float32] | None:
         """The face that one clip begins from, float32 (C,), zeros at rest; None where the data does not say."""
@@ -155,16 +159,17 @@ class Corpus:
     def acting(self, index: int) -> ActingDirection:
         """All that was asked of the teacher."""
         line = self.lines[index]
-        towards, start = line.get("towards"), self.start(index)
-        return ActingDirection(
-            tuple(line.get("feelings", line["weights"])),
-            None if towards is None else tuple(towards),
-            float(line["intensity"]),
-            float(line.get("energy", 1.0)),
-            line.get("role", "speaking"),
-            start=None if start is None or not start.any() else tuple(start.tolist()),
-            ending=line.get("ending", "rest"),
-        )
+        with self._whole():
+            towards, start = line.get("towards"), self.start(index)
+            return ActingDirection(
+                tuple(line.get("feelings", line["weights"])),
+                None if towards is None else tuple(towards),
+                float(line["intensity"]),
+                float(line.get("energy", 1.0)),
+                line.get("role", "speaking"),
+                start=None if start is None or not start.any() else tuple(start.tolist()),
+                ending=line.get("ending", "rest"),
+            )
 
     def timeline(self, index: int) -> Timeline | None:
         """When one clip says what; None where it says nothing, or where another edition of the teacher acted it."""
@@ -187,4 +192,9 @@ class Corpus:
         line = self.lines[index]
         index = range(len(self.lines))[index]
         values = np.asarray(self.values[self.offsets[index] : self.offsets[index + 1]], np.float32)
-        return line["text"], np.array(line["weights"], np.float32), float(line["intensity"]), values
+        with self._whole():
+            return str(line["text"]), np.array(line["weights"], np.float32), float(line["intensity"]), values
+
+    def _whole(self) -> AbstractContextManager[None]:
+        """What a line of a damaged corpus raises becomes a sentence."""
+        return refusing(lambda why: DataError(f"A line of the corpus is damaged ({why}): build the corpus again."))

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -16,6 +18,9 @@ import numpy as np
 import pytest
 import torch
 
+from generator.baselines import load_baseline
+from generator.baselines.checkpoint import save_baseline
+from generator.baselines.lstm import LstmRegressor
 from generator.captures.live_link import read_recording
 from generator.captures.settings import CaptureSettings
 from generator.captures.transcripts import read_transcripts
@@ -27,7 +32,7 @@ from generator.direction.script import write_script
 from generator.engine.arrays import read_weights
 from generator.engine.builtin import NumpyEngine
 from generator.engine.config import ModelConfig
-from generator.errors import CheckpointError, GeneratorError, InputError
+from generator.errors import CheckpointError, DataError, GeneratorError, InputError, MemoryProblem
 from generator.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from generator.model.cteg import CTEG
 from generator.model.text import TextEncoder
@@ -35,8 +40,9 @@ from generator.paper.checkpoint import load_paper_checkpoint
 from generator.paper.emoava import open_emoava
 from generator.paper.released.checkpoint import read_released_checkpoint
 from generator.performing.speaking import read_parts, say_parts
-from generator.reading import KEPT, reading
+from generator.reading import KEPT, RECORDING, Budget, Reading, Unreadable, from_json, reading, refusing
 from generator.say import _given_timeline
+from generator.shared.spaces import ARKIT55
 from generator.worker import Worker
 from tests.generator.made_captures import write_recording
 from tests.generator.made_emoava import make_emoava_like
@@ -88,6 +94,14 @@ def paper(folder: Path) -> list[Reader]:
         file_reader("paper settings", made / "config.json", load),
         file_reader("paper weights", made / "model.safetensors", load),
     ]
+
+
+def baseline(folder: Path) -> list[Reader]:
+    encoder = str(write_bert(folder / "bert_of_baseline"))
+    model = LstmRegressor(ARKIT55, text_width=16, width=8, layers=1, heads=2, max_frames=16)
+    save_baseline(model, encoder, made := folder / "baseline", {})
+    read = partial(load_baseline, made)
+    return [file_reader(f"baseline, {name}", made / name, read) for name in ("config.json", "model.safetensors")]
 
 
 def released(folder: Path) -> list[Reader]:
@@ -216,7 +230,7 @@ def lines(_folder: Path) -> list[Reader]:
     return [Reader("lines", tuple(text.encode() for text in texts), read, REFUSALS)]
 
 
-KINDS = (checkpoint, safetensors, paper, released, emoava, captures, corpus, kept, timelines, requests, lines)
+KINDS = (checkpoint, safetensors, paper, baseline, released, emoava, captures, corpus, kept, timelines, requests, lines)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -239,3 +253,107 @@ def test_the_watch_sees_what_a_reader_must_not_do(tmp_path: Path) -> None:
     ):
         with pytest.raises(AssertionError, match=r"more than read|it took"), watched(tmp_path):
             forbidden()
+
+
+def sized(path: Path, size: int) -> Path:
+    """A file of that many zeros, which take no room."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.truncate(size)
+    return path
+
+
+def test_a_file_of_any_size_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    sized(tmp_path / "model.safetensors", 8)
+    sized(tmp_path / "config.json", 3_000_000_000)
+    for read in (
+        partial(NumpyEngine.load, tmp_path),
+        partial(load_checkpoint, tmp_path),
+        partial(_given_timeline, tmp_path / "config.json"),
+        partial(read_recording, tmp_path / "config.json"),
+        partial(read_transcripts, sized(tmp_path / "transcripts.csv", 3_000_000_000).parent, []),
+        partial(CaptureSettings.read, sized(tmp_path / "captures.json", 3_000_000_000).parent),
+    ):
+        with watched(tmp_path), pytest.raises(GeneratorError, match=r"has 3,000\.0 MB, and at most"):
+            read()
+
+
+def test_what_a_file_claims_is_held_against_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "one.npy"
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (4000000000, 100)}".ljust(118)
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(80))
+    with watched(tmp_path), pytest.raises(Unreadable, match="not as large as it claims"):
+        Reading(path, KEPT).array()
+    with zipfile.ZipFile(tmp_path / "many.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", bytes(50_000_000))
+    with watched(tmp_path), pytest.raises(Unreadable, match=r"it has 50\.0 MB, and at most 10\.0"):
+        Reading(tmp_path / "many.npz", Budget(10_000_000)).arrays()
+    content = bytearray((tmp_path / "many.npz").read_bytes())
+    place = content.find(b"PK\x01\x02")
+    content[place + 24 : place + 28] = (1000).to_bytes(4, "little")
+    (tmp_path / "many.npz").write_bytes(content)
+    with watched(tmp_path), pytest.raises((Unreadable, zipfile.BadZipFile, ValueError)):
+        Reading(tmp_path / "many.npz", Budget(10_000_000)).arrays()
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        ("23:59:59:00.0", "minutes after the first row"),
+        ("9" * 400 + ":59:59:00.0", "is not of the form"),
+        ("00:00:00:" + "9" * 400, "is not of the form"),
+    ],
+)
+def test_a_timecode_that_jumps_makes_no_day_of_frames(tmp_path: Path, code: str, sentence: str) -> None:
+    path = write_recording(tmp_path / "take.csv", np.zeros((4, 55), np.float32), dropped=0, start=0.0)
+    rows = path.read_text().splitlines()
+    rows[-1] = code + rows[-1][rows[-1].index(",") :]
+    path.write_text("\n".join(rows))
+    with watched(tmp_path), pytest.raises(DataError, match=sentence):
+        read_recording(path)
+
+
+def test_a_line_of_any_length_is_refused_at_once(tmp_path: Path) -> None:
+    for text in ("abc " * 25_000_000, "a" + " \n" * 9_000 + "x" * 2_001):
+        with watched(tmp_path), pytest.raises(InputError, match=r"characters and the limit is 2,000"):
+            LineRequest(text).validated()
+
+
+@pytest.mark.parametrize(
+    "sign", ["(", "[", " ", "1,", "1:", "a-", "'", "...", "!?", "[a](b", "\u0301", "-1.", "$1 ", "er, "]
+)
+def test_a_line_of_one_sign_takes_no_time(tmp_path: Path, sign: str) -> None:
+    (reader,) = lines(tmp_path)
+    for text in (sign * (2000 // len(sign)), "a" + sign * (1990 // len(sign)) + "b", "word " + sign * 900 + " word."):
+        with watched(tmp_path), contextlib.suppress(GeneratorError):
+            reader.read(text.encode())
+
+
+def test_reading_ends_with_its_seconds(tmp_path: Path) -> None:
+    file = Reading(tmp_path, Budget(1, seconds=0.05))
+    with pytest.raises(Unreadable, match=r"takes longer than 0\.05 s"):
+        for _ in file.each(iter(int, 1)):
+            pass
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "1e999", "NaN", "-Infinity"])
+def test_numbers_that_nothing_has_are_refused(number: str) -> None:
+    with pytest.raises(Unreadable, match="where a number of ordinary size belongs"):
+        from_json(f'{{"a": {number}}}')
+    with pytest.raises(InputError):
+        LineRequest(
+            "Hi.", intensity=float(number) if "e" in number or "n" in number.lower() else int(number)
+        ).validated()
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
+        with pytest.raises(Unreadable, match="it is not a file"):
+            Reading(path, RECORDING).data()
+
+
+def test_a_lack_of_memory_is_nobodys_damage() -> None:
+    for error in (MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")):
+        with pytest.raises(MemoryProblem, match="not enough memory"), refusing(lambda why: CheckpointError(why)):
+            raise error
