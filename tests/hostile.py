@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 #: Inputs that one reader is given: in the default suite, and in the long one.
-FEW, MANY = 120, 1500
+FEW, MANY = 120, 700
 #: Megabytes that reading one small input may take, and seconds of processor time.
 MOST_MEMORY, MOST_SECONDS = 500.0, 10.0
 
