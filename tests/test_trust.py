@@ -23,7 +23,7 @@ FORBIDDEN = {
     "torch.hub.load": "runs code from elsewhere", "socket.socket": "opens a socket", "socket.create_server": "listens",
     "socketserver.TCPServer": "listens", "http.server.HTTPServer": "listens", "asyncio.start_server": "listens",
     "urllib.request.urlopen": "goes online", "importlib.import_module": "imports by name",
-    "runpy.run_path": "runs a file", "runpy.run_module": "runs a module", "tempfile.mktemp": "names a file that another may make first",
+    "runpy.run_path": "runs a file", "runpy.run_module": "runs a module", "tempfile.mktemp": "leaves room for another",
 }  # fmt: skip
 #: Modules that nothing of ours has reason to import.
 MODULES = {
@@ -53,31 +53,28 @@ OPERATORS = (
 
 
 def dotted(node: ast.expr) -> str:
-    """``a.b.c`` of an expression of names; "" for others."""
+    """``a.b.c`` of an expression of names; "?" stands for what is none."""
     if isinstance(node, ast.Attribute):
         return f"{dotted(node.value)}.{node.attr}"
-    return node.id if isinstance(node, ast.Name) else ""
+    return node.id if isinstance(node, ast.Name) else "?"
+
+
+def imported(node: ast.AST) -> dict[str, str]:
+    """What the names that an import makes stand for."""
+    if isinstance(node, ast.Import):
+        return {n.asname or n.name.split(".")[0]: n.name if n.asname else n.name.split(".")[0] for n in node.names}
+    if isinstance(node, ast.ImportFrom) and node.level == 0:
+        return {n.asname or n.name: f"{node.module}.{n.name}" for n in node.names}
+    return {}
 
 
 def offences(tree: ast.AST) -> Iterator[str]:
     """What in a module runs, listens or unpickles; a name is followed to what it was imported from."""
     known: dict[str, str] = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            known |= {
-                (name.asname or name.name.split(".")[0]): (name.name if name.asname else name.name.split(".")[0])
-                for name in node.names
-            }
-            yield from (f"{node.lineno}: imports {n.name}" for n in node.names if n.name.split(".")[0] in MODULES)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            for name in node.names:
-                first = name.name.split(".")[0]
-                known[name.asname or first] = name.name if name.asname else first
-            yield from (f"{node.lineno}: imports {n.name}" for n in node.names if n.name.split(".")[0] in MODULES)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            known |= {(name.asname or name.name): f"{node.module}.{name.name}" for name in node.names}
-            if (node.module or "").split(".")[0] in MODULES:
-                yield f"{node.lineno}: imports {node.module}"
+        names = imported(node)
+        known |= names
+        yield from (f"imports {name}" for name in names.values() if name.split(".")[0] in MODULES)
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
@@ -120,4 +117,4 @@ def test_what_runs_is_found(line: str) -> None:
 
 def test_the_two_unpicklers_are_the_standard_librarys_machine_with_every_step_replaced() -> None:
     users = [path for path in SHIPPED if "pickle._Unpickler" in path.read_text("utf-8")]
-    assert [path.name for path in users] == ["unpickling.py", "unpickle.py"]
+    assert sorted(path.name for path in users) == ["unpickle.py", "unpickling.py"]
