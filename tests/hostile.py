@@ -8,6 +8,7 @@ no other file, take little memory and little time.
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import sys
 import time
@@ -88,11 +89,11 @@ def _change_value(draw: st.DrawFn, tree: list[Any]) -> None:
         case 0 if box is not tree:
             del box[place]
         case 1 if isinstance(box, list):
-            box.insert(place, box[place])
+            box.insert(place, copy.deepcopy(box[place]))
         case 2 if isinstance(box, dict):
-            box[draw(st.text(max_size=5))] = draw(VALUES)
+            box[draw(st.text(max_size=5))] = copy.deepcopy(draw(VALUES))  # it may be changed in its turn
         case _:
-            box[place] = draw(VALUES)
+            box[place] = copy.deepcopy(draw(VALUES))
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def load_baseline(folder: Path, device: str = "cpu") -> Baseline:
         encoder_name = str(config["text_encoder"])
     if not all(bool(torch.isfinite(v).all()) for v in state.values() if v.is_floating_point()):
         raise CheckpointError(f"The baseline in {folder} holds weights that are not finite; train it again.")
-    return Baseline(model.to(device).eval(), TextEncoder.load(encoder_name, device))
+    return Baseline(model.to(device).eval(), TextEncoder.load(encoder_name, device, online=False))
 
 
 def _empty(kind: str, space: Space, sizes: dict[str, int]) -> BaselineModel:

@@ -167,7 +167,7 @@ class NumpyEngine:
 
 def _load_encoder(name: str) -> tuple[Encoder, WordPiece]:
     """The text encoder ``name`` and its tokenizer, or an EnvironmentProblem."""
-    folder = find_encoder(name, exact=False)
+    folder = find_encoder(name, exact=False, online=False)
     settings = read_settings(folder)
     with refusing(partial(unusable_encoder, folder)):
         if not is_bert(settings) or settings.get("hidden_act", "gelu") != "gelu":

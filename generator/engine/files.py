@@ -148,7 +148,7 @@ def damaged_checkpoint(folder: Path, reason: str) -> CheckpointError:
     return CheckpointError(f"The checkpoint in {folder} is damaged ({reason}); install it again or choose another.")
 
 
-def find_encoder(name: str, exact: bool = True) -> Path:
+def find_encoder(name: str, exact: bool = True, online: bool = True) -> Path:
     """The folder of an encoder's files, all of them there.
 
     Args:
@@ -156,6 +156,7 @@ def find_encoder(name: str, exact: bool = True) -> Path:
             whose files are taken from the hub's cache on this machine or else downloaded.
         exact: whether the default must be as published, for training. What performs takes `EIGHT_BITS` where it is
             there, with torch too, so that a seed gives the same take on every engine.
+        online: whether the hub may be asked: where the user named the encoder, and never where a file did.
 
     Raises:
         EnvironmentProblem: it is not to be had, or the default's files are not the ones they must be.
@@ -168,7 +169,7 @@ def find_encoder(name: str, exact: bool = True) -> Path:
         raise EnvironmentProblem(f"The text encoder {name} is on another computer; copy it to this one and name that.")
     folder = _default_folder(exact) if name == DEFAULT_ENCODER else Path(name)
     if not folder.is_dir():
-        folder = _from_hub(name)
+        folder = _from_hub(name, online)
     for needed in (SETTINGS_FILE, WEIGHTS_FILE):
         if not (folder / needed).is_file():
             raise EnvironmentProblem(
@@ -240,14 +241,14 @@ def _verify(path: Path, digest: str, advice: str) -> None:
         )
 
 
-def _from_hub(name: str) -> Path:
+def _from_hub(name: str, online: bool) -> Path:
     """The snapshot of a hub repository, of which only `ENCODER_FILES` are fetched."""
     if not _HUB_NAME.fullmatch(name):
         raise EnvironmentProblem(f"There is no folder {name} with a text encoder; give one that has {_WANTED}.")
     try:
         from huggingface_hub import snapshot_download
 
-        return Path(snapshot_download(name, allow_patterns=list(ENCODER_FILES)))
+        return Path(snapshot_download(name, allow_patterns=list(ENCODER_FILES), local_files_only=not online))
     except Exception as error:  # the network, the hub, the name or the disk: each has exceptions of its own
         raise EnvironmentProblem(
             f"There is no folder {name!r}, and the Hugging Face hub did not provide a text encoder of that name "

@@ -42,7 +42,7 @@ class TorchEngine:
         """
         device = torch.device(device)
         checkpoint = load_checkpoint(folder, device)
-        text = TextEncoder.load(checkpoint.text_encoder, device, exact=False)
+        text = TextEncoder.load(checkpoint.text_encoder, device, exact=False, online=False)
         with refusing(partial(damaged_checkpoint, folder)):
             if checkpoint.emotion is not None:
                 checkpoint.emotion.prepare(text)

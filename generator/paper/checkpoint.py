@@ -116,7 +116,8 @@ def load_paper_checkpoint(folder: Path, device: torch.device | str = "cpu") -> P
         model, mean, text_encoder, training = _read(folder)
     own = folder / ENCODER_FOLDER
     try:
-        encoder = TextEncoder.load(str(own) if own.is_dir() else text_encoder, device, model.config.max_text)
+        name = str(own) if own.is_dir() else text_encoder
+        encoder = TextEncoder.load(name, device, model.config.max_text, online=False)
     except EnvironmentProblem as error:
         raise EnvironmentProblem(f"{error} The checkpoint in {folder} reads it from {own}.") from error
     if encoder.width != model.config.d_model:

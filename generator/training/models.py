@@ -125,7 +125,7 @@ def make_recipe(choice: Choice, device: torch.device) -> Recipe[Any]:
         more = {"config": config, "start": start}
         max_tokens = min(MAX_TOKENS, getattr(config, "max_text", MAX_TOKENS))
     if start is not None and choice.text_encoder is None:
-        encoder = start.encoder if name == "paper" else TextEncoder.load(start.text_encoder, device)
+        encoder = start.encoder if name == "paper" else TextEncoder.load(start.text_encoder, device, online=False)
     else:
         encoder = TextEncoder.load(encoder_name, device, max_tokens)
     train, dev = choice.data.open("train"), choice.data.open("dev")
