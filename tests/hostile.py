@@ -139,8 +139,10 @@ def attack(reader: Reader, folder: Path, examples: int) -> None:
                     said = str(refusal)
                     assert said.strip() and len(said) < 5000, said[:300]
 
-        one()
-        reader.put(seed)  # the next reader may want it whole
+        try:
+            one()
+        finally:
+            reader.put(seed)  # the next reader may want it whole
 
 
 # The watch -------------------------------------------------------------------------------------------------------

@@ -148,7 +148,7 @@ def _timecode(path: Path, number: int, text: str) -> tuple[float, float]:
     """Whole seconds of the day, and frames, of ``HH:MM:SS:FF.fff``."""
     match = _TIMECODE.fullmatch(text.strip())
     if match is None:
-        raise DataError(f"{path}, row {number}, column Timecode: {text!r} is not of the form HH:MM:SS:FF.fff.")
+        raise DataError(f"{path}, row {number}, column Timecode: {text!r:.80} is not of the form HH:MM:SS:FF.fff.")
     hours, minutes, seconds, frames = match.groups()
     return int(hours) * 3600.0 + int(minutes) * 60.0 + int(seconds), float(frames)
 
@@ -160,8 +160,8 @@ def _number(path: Path, row: int, column: str, text: str) -> float:
         value = np.nan
     if not np.isfinite(value):
         raise DataError(
-            f"{path}, row {row}, column {column.strip()}: {text!r} is not a number; delete the row or export the take "
-            "again."
+            f"{path}, row {row}, column {column.strip()}: {text!r:.80} is not a number; delete the row or export the "
+            "take again."
         )
     return value
 

@@ -46,12 +46,12 @@ class CaptureSettings:
         if not isinstance(data, dict):
             raise DataError(f'{path} must hold an object such as {{"rest": "percentile"}}.')
         if unknown := sorted(set(data) - {"rest", "head", "timecode_fps"}):
-            raise DataError(f"{path} has no setting {unknown[0]!r}; it may have rest, head and timecode_fps.")
+            raise DataError(f"{path} has no setting {unknown[0]!r:.80}; it may have rest, head and timecode_fps.")
         rest, base = data.get("rest", "auto"), data.get("timecode_fps")
         if not isinstance(rest, str) or rest not in _RESTS:
-            raise DataError(f'{path}: "rest" is one of {", ".join(_RESTS)}, not {rest!r}.')
+            raise DataError(f'{path}: "rest" is one of {", ".join(_RESTS)}, not {rest!r:.80}.')
         if base is not None and (isinstance(base, bool) or not isinstance(base, int) or not 1 <= base <= 1000):
-            raise DataError(f'{path}: "timecode_fps" is a whole number such as 60, not {base!r}.')
+            raise DataError(f'{path}: "timecode_fps" is a whole number such as 60, not {base!r:.80}.')
         return cls(cast(RestingFace, rest), _head(path, data.get("head", {})), base)
 
 
@@ -59,6 +59,6 @@ def _head(path: Path, factors: Any) -> tuple[float, float, float]:
     good = isinstance(factors, dict) and set(factors) <= set(_HEAD)
     # What is compared with numbers is among them, and NaN is not.
     if not good or not all(isinstance(v, int | float) and -_MOST <= v <= _MOST for v in factors.values()):
-        raise DataError(f'{path}: "head" is an object of factors such as {{"yaw": -1}}, not {factors!r}.')
+        raise DataError(f'{path}: "head" is an object of factors such as {{"yaw": -1}}, not {factors!r:.80}.')
     pitch, yaw, roll = (float(factors.get(name, 1.0)) for name in _HEAD)
     return pitch, yaw, roll
