@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from ..direction.emotions import EMOTIONS
 from ..errors import CheckpointError, EnvironmentProblem
-from ..reading import SETTINGS, TABLE, reading
+from ..reading import SETTINGS, TABLE, reading, refusing
 from ..reading import why as why
 from .config import ModelConfig, PerformConfig
 from .heads import EmotionHead, reader_shapes
@@ -168,8 +168,10 @@ def find_encoder(name: str, exact: bool = True, online: bool = True) -> Path:
     if name.startswith(("\\\\", "//")):
         raise EnvironmentProblem(f"The text encoder {name} is on another computer; copy it to this one and name that.")
     folder = _default_folder(exact) if name == DEFAULT_ENCODER else Path(name)
-    if not folder.is_dir():
-        folder = _from_hub(name, online)
+    # A name that is too long, or holds a zero, is an error of its own.
+    with refusing(lambda why: EnvironmentProblem(f"There is no text encoder {name[:80]!r} ({why}); choose another.")):
+        if not folder.is_dir():
+            folder = _from_hub(name, online)
     for needed in (SETTINGS_FILE, WEIGHTS_FILE):
         if not (folder / needed).is_file():
             raise EnvironmentProblem(
