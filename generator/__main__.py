@@ -39,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {missing_package_sentence(error)}", file=sys.stderr)
     except OSError as error:
         print(f"error: {error.filename or 'The file'} cannot be used: {error.strerror or error}.", file=sys.stderr)
+    except MemoryError:
+        print("error: There is not enough memory; close other programs, or ask for less at once.", file=sys.stderr)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

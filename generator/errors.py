@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import re
+from typing import ClassVar, Final
+
+#: How libraries that have no MemoryError say it: torch on a processor, on a GPU, and C++.
+_NO_MEMORY: Final = re.compile(r"out of memory|can.t allocate memory|bad_alloc", re.IGNORECASE)
 
 
 class GeneratorError(Exception):
@@ -30,7 +34,18 @@ class EnvironmentProblem(GeneratorError):
     kind = "environment"
 
 
+class MemoryProblem(GeneratorError):
+    """There is not enough memory, in this process or on the device that computes."""
+
+    kind = "memory"
+
+
 class DataError(GeneratorError):
     """A corpus or text file is missing or has a bad row; the message names file, row and reason."""
 
     kind = "input"
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` says that memory is short, of which a file or a request need not be guilty."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error))))

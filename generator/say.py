@@ -14,6 +14,7 @@ from .direction.arguments import add_performance_arguments, performance_settings
 from .direction.requests import Branch, LineRequest, Vary, read_timeline
 from .errors import InputError
 from .performing.clips import Clips
+from .reading import TIMELINE, reading
 from .shared.timeline import Timeline
 from .writing import write_whole
 
@@ -91,11 +92,9 @@ def _given_timeline(path: Path | None) -> Timeline | None:
     """The timeline in a file that is there; None where it is to be written."""
     if path is None or not path.exists():
         return None
-    try:
-        fields = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is no JSON file ({error}); see docs/timeline.md.") from None
-    return read_timeline(fields)
+    sentence = "{path} is no JSON file ({why}); see docs/timeline.md."
+    with reading(path, TIMELINE, lambda why: InputError(sentence.format(path=path, why=why))) as file:
+        return read_timeline(file.json())
 
 
 def _write_timelines(path: Path, clips: Clips) -> None:

@@ -14,8 +14,10 @@ import sys
 import threading
 import time
 import traceback
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from textwrap import shorten
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -23,20 +25,23 @@ import numpy.typing as npt
 
 from . import __version__
 from .direction.requests import LineRequest
-from .errors import GeneratorError, InputError
+from .errors import GeneratorError, InputError, ran_out_of_memory
+from .reading import from_json
 
 if TYPE_CHECKING:
     from .performing.performer import Performer
 
 PROTOCOL: Final = 3
+#: Longest request, in characters; a longer one is read in pieces, which are none.
+MAX_REQUEST: Final = 64 * 1024 * 1024
 #: What ``check`` performs, to say how long it takes here: five seconds of an everyday line.
 _CHECK: Final = {"text": "I knew that you would come back one day.", "seconds": 5.0, "emotion": "joy"}
 
 Message = dict[str, Any]
 
 
-class _Cancelled(Exception):
-    """Unwinds a job whose cancellation was asked for."""
+class _Cancelled(BaseException):
+    """Unwinds a job whose cancellation was asked for; no failure, so nothing that handles those stops it."""
 
 
 class Worker:
@@ -60,7 +65,7 @@ class Worker:
         """Serve until ``shutdown`` or the end of the requests; jobs that are still going on then are asked to stop."""
         self._performing.start()
         try:
-            for line in self._reader:
+            for line in iter(partial(self._reader.readline, MAX_REQUEST), ""):
                 if line.strip() and not self._receive(line):
                     break
         finally:  # whatever happens here, nothing goes on performing for nobody
@@ -92,8 +97,8 @@ class Worker:
     def _receive(self, line: str) -> bool:
         """Handle one line; False ends the conversation."""
         try:
-            request = json.loads(line)
-        except (ValueError, RecursionError):
+            request = from_json(line)
+        except (ValueError, RecursionError, MemoryError):
             request = None
         if not isinstance(request, dict):
             self._error(None, "input", "A request must be a JSON object on one line.")
@@ -117,7 +122,7 @@ class Worker:
             self._send({"id": number, "event": "done"})
             return False
         else:
-            named = f"operation {operation!r}" if isinstance(operation, str) else "operation of that kind"
+            named = f"operation {operation!r:.80}" if isinstance(operation, str) else "operation of that kind"
             self._error(number, "input", f"There is no {named}; see docs/protocol.md.")
         return True
 
@@ -147,11 +152,13 @@ class Worker:
             self._error(number, error.kind, str(error))
         except ImportError as error:
             self._error(number, "environment", missing_package_sentence(error))
-        except MemoryError:
-            self._error(number, "memory", "The computer ran out of memory; ask for fewer takes.")
         except Exception as error:  # The worker must outlive any job; the client shows the sentence.
+            if ran_out_of_memory(error):
+                self._error(number, "memory", "The computer ran out of memory; ask for fewer takes.")
+                return
             traceback.print_exc(file=sys.stderr)
-            self._error(number, "internal", f"The generator failed ({type(error).__name__}: {error}); report it.")
+            what = shorten(f"{type(error).__name__}: {error}", 300)
+            self._error(number, "internal", f"The generator failed ({what}); report it.")
         finally:
             with self._lock:
                 self._pending.discard(number)

@@ -47,7 +47,7 @@ SHARED = {"generator.shared", "generator.shared.takes", "generator.shared.termin
 #: from a corpus to weights that are judged.
 FOLDERS = (*PERFORMS, "corpus", "captures", "baselines", "training", "evaluation")
 #: Modules beside them that every folder may import, and those that may import every folder that performs.
-BELOW, ABOVE = {"", "errors", "writing"}, {"say", "worker"}
+BELOW, ABOVE = {"", "errors", "reading", "writing"}, {"say", "worker"}
 
 
 def imports(path: Path) -> Iterator[tuple[int, str, int]]:

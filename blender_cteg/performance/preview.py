@@ -29,6 +29,10 @@ _SLIDER_LIMIT: Final = 10.0
 
 #: Whether this session posed a face and has not taken it back, so that a change of frame costs nothing else.
 _posed = False
+#: What a preview sets, of shape keys and of bones.
+_POSED: Final = frozenset(
+    {"slider_min", "slider_max", "value", "location", "rotation_quaternion", "rotation_euler", "rotation_axis_angle"}
+)
 
 
 def show_pose(rig: Rig, mapping: Mapping, channel: str, value: float) -> None:
@@ -87,7 +91,10 @@ def take_back_poses() -> None:
             for pose in reversed(_stored(text)):
                 with contextlib.suppress(ValueError, TypeError, AttributeError):  # a key or bone that is gone
                     path, name, value = pose
-                    setattr(datablock.path_resolve(path), name, value)
+                    owner = datablock.path_resolve(path)
+                    # A file says what is set where: nothing but what a pose consists of, and nothing elsewhere.
+                    if name in _POSED and isinstance(owner, bpy.types.ShapeKey | bpy.types.PoseBone):
+                        setattr(owner, name, value)
 
 
 def _stored(text: object) -> list[Any]:

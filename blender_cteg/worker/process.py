@@ -13,6 +13,7 @@ import queue
 import re
 import subprocess
 import threading
+import time
 from collections import deque
 from typing import IO, TYPE_CHECKING, Final
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 #: How many lines of the process's stderr are kept for diagnosis, and how many characters of each.
 TAIL_LINES: Final = 60
 TAIL_CHARACTERS: Final = 2000
+
+#: Seconds in which the last lines of a process that has ended arrive.
+LAST_LINES: Final = 2.0
 
 #: What the last lines of stderr say when memory ran out: Python, torch, the C++ library.
 _NO_MEMORY: Final = re.compile(r"MemoryError|out of memory|bad_alloc", re.IGNORECASE)
@@ -50,6 +54,8 @@ class WorkerProcess:
         self.inside = ""
         self._inbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        #: When it was seen to have ended; 0 before that.
+        self._ended = 0.0
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._popen: subprocess.Popen[bytes] | Inside
         try:
@@ -96,11 +102,17 @@ class WorkerProcess:
         self._outbox.put(line)
 
     def receive(self, timeout: float = 0.0) -> bytes | None:
-        """The next line of stdout, b"" when there is none within ``timeout`` seconds, None when stdout has closed."""
+        """The next line of stdout, b"" when there is none within ``timeout`` seconds, None when it is over.
+
+        It is over when stdout has closed, or the process has ended for a while: what it had started may hold stdout.
+        """
         try:
             return self._inbox.get(timeout > 0, timeout or None)
         except queue.Empty:
-            return b""
+            if self.alive:
+                return b""
+            self._ended = self._ended or time.monotonic()
+            return None if time.monotonic() - self._ended > LAST_LINES else b""
 
     def stop(self, farewell: bytes, patience: float = 2.0) -> None:
         """End the process: ask, then terminate, then kill; at most about three times ``patience`` seconds."""

@@ -151,7 +151,7 @@ def decode_array(value: Any) -> npt.NDArray[np.float32]:
 def parse(line: bytes) -> Event:
     """The event in one line from the generator. ProtocolError for anything that docs/protocol.md does not allow."""
     try:
-        message = from_text(line)
+        message = from_text(line, MAX_MESSAGE)
     except StoredError as error:
         text = shorten(line.decode("utf-8", "replace"))
         raise ProtocolError("{why}: {text!r}", why=error, text=text) from error

@@ -3,28 +3,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 
 from ..corpus.datasets import Shown
+from ..engine.arrays import read_arrays
 from ..errors import CheckpointError
+from ..model.checkpoint import made_to_hold
 from ..model.text import TextEncoder
 from ..performing.draws import TakeSeed
-from ..shared.spaces import SPACES
+from ..reading import SETTINGS, Reading, refusing
+from ..shared.spaces import SPACES, Space
 from .checkpoint import FORMAT, SCHEMA
 from .data import Lines
 from .lstm import LstmRegressor
 from .model import BaselineModel
 from .vq import VqPerformer
 
+#: Sizes beyond these are damage: making such a model would take all memory there is.
+_MOST: Final = 65_536
+_MOST_LAYERS: Final = 64
 #: Takes performed together at most.
 _BATCH: Final = 64
 
@@ -83,25 +87,25 @@ def load_baseline(folder: Path, device: str = "cpu") -> Baseline:
     for name in ("config.json", "model.safetensors"):
         if not (folder / name).is_file():
             raise CheckpointError(f"There is no baseline in {folder} ({name} is missing); train one with --model.")
-    try:
-        config = json.loads((folder / "config.json").read_text("utf-8"))
+    with refusing(lambda why: CheckpointError(f"The baseline in {folder} is damaged ({why}); train it again.")):
+        config = Reading(folder / "config.json", SETTINGS).json()
         if config["format"] != FORMAT or config["schema_version"] != SCHEMA:
             raise CheckpointError(
                 f"{folder} holds {config['format']!r}, schema {config['schema_version']!r}, which is no baseline of "
                 "this version; train it again."
             )
-        model = _empty(config["kind"], {"space": SPACES[config["space"]], **config["model"]})
-        state = load((folder / "model.safetensors").read_bytes())
+        make = partial(_empty, config["kind"], SPACES[config["space"]], config["model"])
+        model = made_to_hold(make, (folder / "model.safetensors").stat().st_size)
+        state = {name: torch.from_numpy(value) for name, value in read_arrays(folder / "model.safetensors").items()}
         model.load_state_dict(state)
         encoder_name = str(config["text_encoder"])
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"The baseline in {folder} is damaged ({reason}); train it again.") from error
     if not all(bool(torch.isfinite(v).all()) for v in state.values() if v.is_floating_point()):
         raise CheckpointError(f"The baseline in {folder} holds weights that are not finite; train it again.")
-    return Baseline(model.to(device).eval(), TextEncoder.load(encoder_name, device))
+    return Baseline(model.to(device).eval(), TextEncoder.load(encoder_name, device, online=False))
 
 
-def _empty(kind: str, arguments: dict[str, Any]) -> BaselineModel:
+def _empty(kind: str, space: Space, sizes: dict[str, int]) -> BaselineModel:
+    if any(not 1 <= size <= _MOST for size in sizes.values()) or sizes.get("layers", 1) > _MOST_LAYERS:
+        raise ValueError(f"its sizes are not from 1 to {_MOST}, or it has more than {_MOST_LAYERS} layers")
     models: dict[str, type[BaselineModel]] = {m.kind: m for m in (LstmRegressor, VqPerformer)}
-    return models[kind](**arguments)
+    return models[kind](space=space, **sizes)

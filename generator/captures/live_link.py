@@ -9,6 +9,7 @@ eye rotations are not read: the eyeLook coefficients say the same.
 from __future__ import annotations
 
 import csv
+import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
+from ..reading import RECORDING, reading
 from ..shared.spaces import ARKIT55, ARKIT_CHANNELS, HEAD_CHANNELS
 
 #: Files of a captures folder that are no recordings.
@@ -25,11 +27,13 @@ TRANSCRIPTS: Final = "transcripts.csv"
 NEUTRAL: Final = "neutral.csv"
 #: What the app writes when it is calibrated: the take itself, the take before calibration, the resting face.
 _CALIBRATED, _RAW, _RESTING = "_cal", "_raw", "_neutral"
-_TIMECODE: Final = re.compile(r"(\d+):(\d+):(\d+)[:;](\d+(?:\.\d+)?)")
+_TIMECODE: Final = re.compile(r"(\d{1,2}):(\d{1,2}):(\d{1,2})[:;](\d{1,4}(?:\.\d{1,9})?)")
 #: Frame rates that count the last part of a timecode.
 _TIMEBASES: Final = (24, 25, 30, 48, 50, 60, 120)
 _DAY: Final = 24 * 3600.0
 _MAX_COEFFICIENT: Final = 2.0
+#: Longest recording, in seconds: every second of it becomes frames, whether it has rows or not.
+_MAX_SECONDS: Final = 3600.0
 
 
 @dataclass(frozen=True)
@@ -86,31 +90,30 @@ def read_recording(path: Path, timebase: int | None = None) -> Recording:
     Raises:
         DataError: the message names file, row (the header is row 1), column and reason.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read ({error}); export it from Live Link Face again.") from None
-    header = [name.strip().lower() for name in rows[0]] if rows else []
-    columns = [_column(path, header, channel) for channel in ("timecode", *ARKIT55.channels)]
-    codes: list[tuple[int, float, float]] = []  # row number, whole seconds, frames
-    values = []
-    for number, row in enumerate(rows[1:], start=2):
-        if not any(cell.strip() for cell in row):
-            continue
-        if len(row) < len(header):
-            raise DataError(
-                f"{path}, row {number}: it has {len(row)} of {len(header)} values; delete the row or export the take "
-                "again."
-            )
-        codes.append((number, *_timecode(path, number, row[columns[0]])))
-        values.append([_number(path, number, rows[0][c], row[c]) for c in columns[1:]])
-    if len(values) < 2:
-        raise DataError(f"{path} has {len(values)} frames; record the take again, or take it out of the folder.")
-    array = np.array(values)
-    _check_units(path, array, [number for number, _, _ in codes])
-    times, kept = _times(path, codes, timebase or _timebase(codes))
-    return Recording(times, array[kept])
+    sentence = "{path} cannot be read ({why}); export it from Live Link Face again."
+    with reading(path, RECORDING, lambda why: DataError(sentence.format(path=path, why=why))) as file:
+        rows = csv.reader(io.StringIO(file.text(), newline=""))
+        names = next(rows, [])
+        header = [name.strip().lower() for name in names]
+        columns = [_column(path, header, channel) for channel in ("timecode", *ARKIT55.channels)]
+        codes: list[tuple[int, float, float]] = []  # row number, whole seconds, frames
+        values = []
+        for number, row in enumerate(file.each(rows), start=2):
+            if not any(cell.strip() for cell in row):
+                continue
+            if len(row) < len(header):
+                raise DataError(
+                    f"{path}, row {number}: it has {len(row)} of {len(header)} values; delete the row or export the "
+                    "take again."
+                )
+            codes.append((number, *_timecode(path, number, row[columns[0]])))
+            values.append(np.array([_number(path, number, names[c], row[c]) for c in columns[1:]]))
+        if len(values) < 2:
+            raise DataError(f"{path} has {len(values)} frames; record the take again, or take it out of the folder.")
+        array = np.stack(values)
+        _check_units(path, array, [number for number, _, _ in codes])
+        times, kept = _times(path, codes, timebase or _timebase(codes))
+        return Recording(times, array[kept])
 
 
 def _has_better(path: Path) -> bool:
@@ -145,7 +148,7 @@ def _timecode(path: Path, number: int, text: str) -> tuple[float, float]:
     """Whole seconds of the day, and frames, of ``HH:MM:SS:FF.fff``."""
     match = _TIMECODE.fullmatch(text.strip())
     if match is None:
-        raise DataError(f"{path}, row {number}, column Timecode: {text!r} is not of the form HH:MM:SS:FF.fff.")
+        raise DataError(f"{path}, row {number}, column Timecode: {text!r:.80} is not of the form HH:MM:SS:FF.fff.")
     hours, minutes, seconds, frames = match.groups()
     return int(hours) * 3600.0 + int(minutes) * 60.0 + int(seconds), float(frames)
 
@@ -157,8 +160,8 @@ def _number(path: Path, row: int, column: str, text: str) -> float:
         value = np.nan
     if not np.isfinite(value):
         raise DataError(
-            f"{path}, row {row}, column {column.strip()}: {text!r} is not a number; delete the row or export the take "
-            "again."
+            f"{path}, row {row}, column {column.strip()}: {text!r:.80} is not a number; delete the row or export the "
+            "take again."
         )
     return value
 
@@ -201,6 +204,11 @@ def _times(
             raise DataError(
                 f"{path}, row {number}, column Timecode: the time runs backwards; if the app counts other than "
                 f'{timebase} frames a second, set "timecode_fps" in captures.json.'
+            )
+        if time > _MAX_SECONDS:
+            raise DataError(
+                f"{path}, row {number}, column Timecode: it is {time / 60:.0f} minutes after the first row, and a "
+                f"recording has at most {_MAX_SECONDS / 60:.0f}; record shorter takes, or repair the timecode."
             )
         if time > times[-1] + 1e-6:
             times.append(time)

@@ -19,6 +19,7 @@ from ..corpus.texts import SPLITS
 from ..direction.emotions import emotion_weights
 from ..direction.requests import MAX_SECONDS, MIN_SECONDS
 from ..errors import DataError
+from ..reading import KEPT, Reading
 from ..shared.easing import minimum_jerk
 from ..shared.spaces import ARKIT55
 from ..writing import write_atomically
@@ -115,13 +116,13 @@ def _read(folder: Path, fingerprint: str) -> _Content:
 
 def _load(path: Path) -> _Content | None:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            values, offsets, notes = file["values"], file["offsets"], json.loads(str(file["notes"]))
+        arrays = Reading(path, KEPT).arrays()
+        values, offsets, notes = arrays["values"], arrays["offsets"], json.loads(str(arrays["notes"]))
         if values.shape != (int(offsets[-1]), ARKIT55.size) or len(notes["lines"]) + 1 != len(offsets):
             return None
         return _Content(values, offsets, notes["lines"], notes["warnings"])
-    except (OSError, ValueError, KeyError, EOFError, TypeError):
-        return None  # not there, or not whole: it is made again
+    except Exception:  # not there, or not whole, which shows in many ways: it is made again
+        return None
 
 
 def _store(path: Path, content: _Content) -> None:

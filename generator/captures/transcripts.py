@@ -13,6 +13,7 @@ from typing import Final
 from ..direction.emotions import EMOTION_NAMES
 from ..direction.requests import MAX_INTENSITY, clean_text
 from ..errors import DataError, InputError
+from ..reading import TABLE, reading
 from .live_link import TRANSCRIPTS, take_name
 
 _COLUMNS: Final = ("file", "text", "emotion", "intensity", "start", "end")
@@ -58,25 +59,24 @@ def read_transcripts(folder: Path, recordings: list[Path]) -> list[Transcript]:
     path = folder / TRANSCRIPTS
     if not path.is_file():
         raise DataError(f"{path} is missing; write a table with the columns {_EXAMPLE}, one row per recorded line.")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise DataError(f"{path} is not UTF-8 text; save it as CSV UTF-8.") from None
-    delimiter, header = _header(path, text.partition("\n")[0].rstrip("\r"))
-    names = _names(folder, recordings)
-    found: list[Transcript] = []
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    next(reader)
-    for cells in reader:
-        row = reader.line_num
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) > len(header):
-            raise DataError(
-                f"{path.name}, row {row}: it has {len(cells)} values for {len(header)} columns; put a text that holds "
-                f"{delimiter!r} in double quotes."
-            )
-        found.append(_transcript(row, dict(zip(header, (c.strip() for c in cells), strict=False)), names))
+    sentence = "{path} cannot be read ({why}); save it as CSV UTF-8."
+    with reading(path, TABLE, lambda why: DataError(sentence.format(path=path, why=why))) as file:
+        text = file.text()
+        delimiter, header = _header(path, text.partition("\n")[0].rstrip("\r"))
+        names = _names(folder, recordings)
+        found: list[Transcript] = []
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        next(reader)
+        for cells in file.each(reader):
+            row = reader.line_num
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) > len(header):
+                raise DataError(
+                    f"{path.name}, row {row}: it has {len(cells)} values for {len(header)} columns; put a text that "
+                    f"holds {delimiter!r:.80} in double quotes."
+                )
+            found.append(_transcript(row, dict(zip(header, (c.strip() for c in cells), strict=False)), names))
     if not found:
         raise DataError(f"{path} has no rows; write one per recorded line.")
     return found
@@ -89,12 +89,12 @@ def _header(path: Path, line: str) -> tuple[str, list[str]]:
         if {"file", "text"} <= set(header):
             if unknown := [name for name in header if name and name not in _COLUMNS]:
                 raise DataError(
-                    f"{path.name}, row 1: there is no column {unknown[0]!r}; it may have {', '.join(_COLUMNS)}."
+                    f"{path.name}, row 1: there is no column {unknown[0]!r:.80}; it may have {', '.join(_COLUMNS)}."
                 )
             if len(set(header)) < len(header):
-                raise DataError(f"{path.name}, row 1: every column may be there once; found {', '.join(header)}.")
+                raise DataError(f"{path.name}, row 1: every column may be there once; found {', '.join(header):.300}.")
             return delimiter, header
-    raise DataError(f"{path.name}, row 1: expected {_EXAMPLE}, found {line[:80]!r}.")
+    raise DataError(f"{path.name}, row 1: expected {_EXAMPLE}, found {line[:80]!r:.80}.")
 
 
 def _names(folder: Path, recordings: list[Path]) -> dict[str, set[Path]]:
@@ -119,10 +119,10 @@ def _transcript(row: int, cells: dict[str, str], names: dict[str, set[Path]]) ->
         raise DataError(f"{where}, column file: it is empty; name the recording.")
     paths = names.get(name.replace("\\", "/").removeprefix("./").strip("/").lower(), set())
     if not paths:
-        raise DataError(f"{where}, column file: there is no recording {name!r} in the folder.")
+        raise DataError(f"{where}, column file: there is no recording {name!r:.80} in the folder.")
     if len(paths) > 1:
         raise DataError(
-            f"{where}, column file: {len(paths)} recordings are called {name!r}; write the folder before it."
+            f"{where}, column file: {len(paths)} recordings are called {name!r:.80}; write the folder before it."
         )
     try:
         text, _ = clean_text(cells.get("text", ""))
@@ -133,7 +133,7 @@ def _transcript(row: int, cells: dict[str, str], names: dict[str, set[Path]]) ->
         emotion = None
     if emotion is not None and emotion not in EMOTION_NAMES:
         raise DataError(
-            f"{where}, column emotion: there is no emotion {cells['emotion']!r}; leave it empty or write one of "
+            f"{where}, column emotion: there is no emotion {cells['emotion']!r:.80}; leave it empty or write one of "
             f"{', '.join(EMOTION_NAMES)}."
         )
     intensity = _number(where, "intensity", cells, MAX_INTENSITY)
@@ -153,5 +153,5 @@ def _number(where: str, column: str, cells: dict[str, str], most: float = math.i
         value = math.nan
     if not math.isfinite(value) or not 0 <= value <= most:
         limit = f"from 0 to {most:g}" if math.isfinite(most) else "of seconds, 0 or more"
-        raise DataError(f"{where}, column {column}: {text!r} is not a number {limit}.")
+        raise DataError(f"{where}, column {column}: {text!r:.80} is not a number {limit}.")
     return value

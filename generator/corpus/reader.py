@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from ..direction.emotions import full_vector
 from ..engine.moments import Moments
 from ..errors import DataError
+from ..reading import KEPT, SETTINGS, Reading, reading, refusing
 from ..shared.spaces import SPACES, Space
 from ..shared.timeline import Timeline
 from .datasets import Shown
@@ -23,6 +25,10 @@ from .teacher import TEACHER_VERSION, Acted, act_timed
 from .texts import SPLITS
 
 SCHEMA_VERSION: Final = 2
+
+
+def _unreadable(path: Path, reason: str) -> DataError:
+    return DataError(f"{path} cannot be read ({reason}): build the corpus again.")
 
 
 @lru_cache(maxsize=64)
@@ -60,35 +66,33 @@ class Corpus:
         if split not in SPLITS:
             raise DataError(f"A corpus has the splits {', '.join(SPLITS)}, not {split!r}.")
         info_path = folder / "corpus.json"
-        try:
-            info = json.loads(info_path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise DataError(
-                f"{folder} is not a corpus (no corpus.json): make one with `python -m generator corpus`."
-            ) from None
-        except ValueError as error:
-            raise DataError(f"{info_path} is damaged ({error}): build the corpus again.") from None
+        if not info_path.is_file():
+            raise DataError(f"{folder} is not a corpus (no corpus.json): make one with `python -m generator corpus`.")
+        sentence = "{path} is damaged ({why}): build the corpus again."
+        with reading(info_path, SETTINGS, lambda why: DataError(sentence.format(path=info_path, why=why))) as file:
+            info = file.json()
         if (
             not isinstance(info, dict)
             or info.get("schema_version") != SCHEMA_VERSION
-            or info.get("space") not in SPACES
+            or info.get("space") not in tuple(SPACES)
         ):
             raise DataError(
                 f"{info_path} is of a version or space this generator does not know: build the corpus again."
             )
         space = SPACES[info["space"]]
-        try:
+        with refusing(
+            lambda why: DataError(f"The {split} split in {folder} cannot be read ({why}): build the corpus again.")
+        ):
+            # Mapped, so that a header that promises more than the file holds is refused instead of allocated.
             values = np.load(folder / f"{split}_values.npy", mmap_mode="r", allow_pickle=False)
-            offsets = np.load(folder / f"{split}_offsets.npy", allow_pickle=False)
-            starts = np.load(folder / f"{split}_starts.npy", allow_pickle=False)
-            with (folder / f"{split}_lines.jsonl").open(encoding="utf-8") as file:
-                lines = [json.loads(row) for row in file]
-        except (OSError, ValueError) as error:
-            raise DataError(
-                f"The {split} split in {folder} cannot be read ({error}): build the corpus again."
-            ) from None
+            offsets, starts = (Reading(folder / f"{split}_{n}.npy", KEPT).array() for n in ("offsets", "starts"))
+            with (folder / f"{split}_lines.jsonl").open(encoding="utf-8") as rows:
+                lines = [json.loads(row) for row in rows]
         fits = (
-            offsets.shape == (len(lines) + 1,)
+            all(isinstance(line, dict) and {"text", "weights", "intensity", "seed"} <= set(line) for line in lines)
+            and offsets.dtype.kind == "i"
+            and values.dtype == starts.dtype == np.float16
+            and offsets.shape == (len(lines) + 1,)
             and values.ndim == 2
             and values.shape == (int(offsets[-1]), space.size)
             and int(offsets[0]) == 0
@@ -112,13 +116,11 @@ class Corpus:
             DataError: the file with the labels is damaged.
         """
         if self.labels is None:
-            rows = [line for line in self.lines if line["labelled"]]
-            return {str(row["text"]): full_vector(row.get("feelings", row["weights"])) for row in rows}
-        try:
-            with self.labels.open(encoding="utf-8") as file:
-                return {str(row["text"]): full_vector(row["feelings"]) for row in map(json.loads, file)}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{self.labels} cannot be read ({error}): build the corpus again.") from None
+            with self._whole():
+                rows = [line for line in self.lines if line["labelled"]]
+                return {str(row["text"]): full_vector(row.get("feelings", row["weights"])) for row in rows}
+        with refusing(partial(_unreadable, self.labels)), self.labels.open(encoding="utf-8") as file:
+            return {str(row["text"]): full_vector(row["feelings"]) for row in map(json.loads, file)}
 
     def text(self, index: int) -> str:
         """The line of one clip."""
@@ -135,18 +137,20 @@ class Corpus:
     def direction(self, index: int) -> Shown:
         """The emotion that was asked of the teacher."""
         line = self.lines[index]
-        towards, told = line.get("towards"), line.get("timeline")
-        return Shown(
-            full_vector(line.get("feelings", line["weights"])),
-            float(line["intensity"]),
-            None if towards is None else full_vector(towards),
-            float(line.get("energy", 1.0)),
-            line.get("turn"),
-            str(line.get("role", "speaking")),
-            str(line.get("ending", "rest")),
-            self.start(index),
-            None if told is None else Moments.of(*(told[name] for name in ("words", "phrases", "accents", "events"))),
-        )
+        with self._whole():
+            towards, told = line.get("towards"), line.get("timeline")
+            said = None if told is None else [told[name] for name in ("words", "phrases", "accents", "events")]
+            return Shown(
+                full_vector(line.get("feelings", line["weights"])),
+                float(line["intensity"]),
+                None if towards is None else full_vector(towards),
+                float(line.get("energy", 1.0)),
+                line.get("turn"),
+                str(line.get("role", "speaking")),
+                str(line.get("ending", "rest")),
+                self.start(index),
+                None if said is None else Moments.of(*said),
+            )
 
     def start(self, index: int) -> npt.NDArray[np.float32] | None:
         """The face that one clip begins from, float32 (C,), zeros at rest; None where the data does not say."""
@@ -155,16 +159,17 @@ class Corpus:
     def acting(self, index: int) -> ActingDirection:
         """All that was asked of the teacher."""
         line = self.lines[index]
-        towards, start = line.get("towards"), self.start(index)
-        return ActingDirection(
-            tuple(line.get("feelings", line["weights"])),
-            None if towards is None else tuple(towards),
-            float(line["intensity"]),
-            float(line.get("energy", 1.0)),
-            line.get("role", "speaking"),
-            start=None if start is None or not start.any() else tuple(start.tolist()),
-            ending=line.get("ending", "rest"),
-        )
+        with self._whole():
+            towards, start = line.get("towards"), self.start(index)
+            return ActingDirection(
+                tuple(line.get("feelings", line["weights"])),
+                None if towards is None else tuple(towards),
+                float(line["intensity"]),
+                float(line.get("energy", 1.0)),
+                line.get("role", "speaking"),
+                start=None if start is None or not start.any() else tuple(start.tolist()),
+                ending=line.get("ending", "rest"),
+            )
 
     def timeline(self, index: int) -> Timeline | None:
         """When one clip says what; None where it says nothing, or where another edition of the teacher acted it."""
@@ -187,4 +192,9 @@ class Corpus:
         line = self.lines[index]
         index = range(len(self.lines))[index]
         values = np.asarray(self.values[self.offsets[index] : self.offsets[index + 1]], np.float32)
-        return line["text"], np.array(line["weights"], np.float32), float(line["intensity"]), values
+        with self._whole():
+            return str(line["text"]), np.array(line["weights"], np.float32), float(line["intensity"]), values
+
+    def _whole(self) -> AbstractContextManager[None]:
+        """What a line of a damaged corpus raises becomes a sentence."""
+        return refusing(lambda why: DataError(f"A line of the corpus is damaged ({why}): build the corpus again."))

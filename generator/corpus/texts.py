@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from ..direction.emotions import EMOTION_NAMES, EMOTIONS, basic_weights, emotion_vector
 from ..errors import DataError
+from ..reading import TABLE, reading
 
 SPLITS: Final = ("train", "dev", "test")
 _MAX_WORDS: Final = 24
@@ -302,12 +303,10 @@ def unique(lines: list[Line]) -> list[Line]:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        content = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist: give the folder that holds {path.name}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as UTF-8 text ({error}).") from None
+    if not path.exists():
+        raise DataError(f"{path} does not exist: give the folder that holds {path.name}.")
+    with reading(path, TABLE, lambda why: DataError(f"{path} cannot be read as UTF-8 text ({why}).")) as file:
+        content = file.text()
     for number, row in enumerate(content.split("\n"), start=1):
         if row.strip():
             yield number, row.rstrip("\r")

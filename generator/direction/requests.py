@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -93,7 +92,7 @@ class Origin:
             if value is not None and (
                 not isinstance(value, Mapping) or not {"seed", second} <= set(value) <= {"seed", second, "of"}
             ):
-                raise InputError(f"The field {name!r} must be null or an object with 'seed' and {second!r}.")
+                raise InputError(f"The field {name!r:.80} must be null or an object with 'seed' and {second!r:.80}.")
             made[name] = value and (value["seed"], value[second], cls.from_json(value.get("of"), generations + 1))
         branch, vary = made["branch"], made["vary"]
         return cls(branch and Branch(*branch), vary and Vary(*vary))
@@ -197,9 +196,9 @@ class LineRequest:
         _in_range("The energy", self.energy, MIN_ENERGY, MAX_ENERGY)
         _whole_in_range("The seed of the timing", self.timing, 0, MAX_SEED)
         if self.language not in LANGUAGE_CODES:
-            raise InputError(f"There is no language {self.language!r}; choose {', '.join(LANGUAGE_CODES)}.")
+            raise InputError(f"There is no language {self.language!r:.80}; choose {', '.join(LANGUAGE_CODES)}.")
         if self.ending not in ENDINGS:
-            raise InputError(f"There is no ending {self.ending!r}; choose {', '.join(ENDINGS)}.")
+            raise InputError(f"There is no ending {self.ending!r:.80}; choose {', '.join(ENDINGS)}.")
         for value in self.begin or ():
             _in_range("A number of the face to begin from", value, -100.0, 100.0)
         self.origin.check()
@@ -222,18 +221,18 @@ class LineRequest:
             raise InputError("A line must be an object with a 'text' field.")
         known = {f.name for f in dataclasses.fields(cls)} - {"warnings"}
         if unknown := sorted(set(fields) - known):
-            raise InputError(f"A line has no field {unknown[0]!r}; it may have {', '.join(sorted(known))}.")
+            raise InputError(f"A line has no field {unknown[0]!r:.80}; it may have {', '.join(sorted(known))}.")
         for name in ("text", "emotion", "language", "ending"):
             if name in fields and not isinstance(fields[name], str):
-                raise InputError(f"The field {name!r} must be text, not {fields[name]!r}.")
+                raise InputError(f"The field {name!r:.80} must be text, not {fields[name]!r:.80}.")
         if "text" not in fields:
             raise InputError("A line must have a 'text' field.")
         for name in ("emotion_to", "emotion_with"):
             if not isinstance(fields.get(name), str | None):
-                raise InputError(f"The field {name!r} must be an emotion or null, not {fields[name]!r}.")
+                raise InputError(f"The field {name!r:.80} must be an emotion or null, not {fields[name]!r:.80}.")
         for name in ("spread", "speaking", "vary_timing"):
             if not isinstance(fields.get(name, False), bool):
-                raise InputError(f"The field {name!r} must be true or false, not {fields[name]!r}.")
+                raise InputError(f"The field {name!r:.80} must be true or false, not {fields[name]!r:.80}.")
         begin = fields.get("begin")
         if not isinstance(begin, list | tuple | None):
             raise InputError("The field 'begin' must be null or a list of numbers, the face to begin from.")
@@ -285,7 +284,7 @@ def clean_text(text: str) -> tuple[str, tuple[str, ...]]:
     foreign = [c for c in letters if not unicodedata.name(c, "").startswith("LATIN")]
     if letters and len(foreign) * 2 > len(letters):
         raise InputError(
-            f"The line is mostly in a script the English text encoder cannot read (it starts with {foreign[0]!r}); "
+            f"The line is mostly in a script the English text encoder cannot read (it starts with {foreign[0]!r:.80}); "
             "write it in Latin letters, in English."
         )
     if symbols and not letters and not any(c in ".?!…" or c.isdigit() for c in text):
@@ -304,19 +303,19 @@ def clean_text(text: str) -> tuple[str, tuple[str, ...]]:
 
 def _emotion_in(name: str, names: tuple[str, ...]) -> None:
     if name not in names:
-        raise InputError(f"There is no emotion called {name!r}; choose {', '.join(names[:-1])} or {names[-1]}.")
+        raise InputError(f"There is no emotion called {name!r:.80}; choose {', '.join(names[:-1])} or {names[-1]}.")
 
 
 def _in_range(name: str, value: Any, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputError(f"{name} must be a number from {low:g} to {high:g}, not {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        raise InputError(f"{name} must be a number from {low:g} to {high:g}, not {value!r:.80}.")
     if not low <= value <= high:
-        raise InputError(f"{name} must be from {low:g} to {high:g}, not {value:g}.")
+        raise InputError(f"{name} must be from {low:g} to {high:g}, not {value!r:.80}.")
 
 
 def _whole_in_range(name: str, value: Any, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise InputError(f"{name} must be a whole number from {low} to {high}, not {value!r}.")
+        raise InputError(f"{name} must be a whole number from {low} to {high}, not {value!r:.80}.")
 
 
 def drawn_for(takes: int) -> int:

@@ -9,7 +9,6 @@ size before anything is allocated.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 import numpy.typing as npt
+
+from ..reading import SETTINGS, WEIGHTS, from_json
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
@@ -65,8 +66,6 @@ _TYPES: Final[Mapping[str, str]] = MappingProxyType(
         "I64": "<i8", "BOOL": "|b1",
     }
 )  # fmt: skip
-#: A header is about a hundred bytes per tensor; the library's own limit.
-_LONGEST_HEADER: Final = 100_000_000
 
 
 def read_weights(path: Path) -> dict[str, Stored]:
@@ -110,7 +109,8 @@ def read_arrays(path: Path, wanted: Callable[[str], bool] = lambda name: True) -
 
 
 def _read(file: BinaryIO, wanted: Callable[[str], bool]) -> dict[str, Array]:
-    size = file.seek(0, 2)
+    if (size := file.seek(0, 2)) > WEIGHTS.bytes:
+        raise ValueError(f"it has {size / 1e6:,.0f} MB, and at most {WEIGHTS.bytes / 1e6:,.0f} MB are read")
     header, start = _header(file, size)
     entries = {name: _entry(name, entry, size - start) for name, entry in header.items() if name != "__metadata__"}
     _check_places(entries, size - start)
@@ -150,10 +150,10 @@ def _header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
     """The header, and where the tensors begin."""
     file.seek(0)
     length = int.from_bytes(file.read(8), "little")
-    if size < 8 or length > min(size - 8, _LONGEST_HEADER):
+    if size < 8 or length > min(size - 8, SETTINGS.bytes):
         raise ValueError(f"its header would be {length} bytes long and the file has {size}")
     try:
-        header = json.loads(file.read(length))
+        header = from_json(file.read(length))  # about a hundred bytes a tensor
     except (ValueError, RecursionError) as error:
         raise ValueError("its header is not JSON") from error
     if not isinstance(header, dict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -13,6 +14,7 @@ import numpy as np
 
 from ..direction.emotions import EMOTIONS
 from ..errors import CheckpointError, EnvironmentProblem
+from ..reading import refusing
 from . import ArrayCondition, Floats, OnStep, TextFeatures
 from .arrays import Array, check_finite, check_shapes, read_arrays, read_weights
 from .config import ModelConfig, PerformConfig
@@ -30,7 +32,7 @@ from .files import (
     is_uncased,
     read_checkpoint_settings,
     read_settings,
-    why,
+    unusable_encoder,
 )
 from .heads import HEAD, EmotionClassifier, reader_shapes
 from .tokens import MAX_TOKENS, WordPiece
@@ -98,13 +100,11 @@ class NumpyEngine:
         """
         settings = read_checkpoint_settings(folder)
         encoder, tokens = _load_encoder(settings.text_encoder)
-        try:
+        with refusing(partial(damaged_checkpoint, folder)):
             reader = {}
             if settings.emotion_head is not None:
                 reader = read_arrays(find_reader(folder, settings.emotion_head, settings.model.text_width))
             return cls(settings, read_arrays(folder / WEIGHTS_FILE), encoder, tokens, reader)
-        except (ValueError, OSError) as error:
-            raise damaged_checkpoint(folder, error) from error
 
     @property
     def config(self) -> ModelConfig:
@@ -171,9 +171,9 @@ class NumpyEngine:
 
 def _load_encoder(name: str) -> tuple[Encoder, WordPiece]:
     """The text encoder ``name`` and its tokenizer, or an EnvironmentProblem."""
-    folder = find_encoder(name, exact=False)
+    folder = find_encoder(name, exact=False, online=False)
     settings = read_settings(folder)
-    try:
+    with refusing(partial(unusable_encoder, folder)):
         if not is_bert(settings) or settings.get("hidden_act", "gelu") != "gelu":
             raise _other(name, "it is not BERT with GELU")
         if not (folder / VOCABULARY_FILE).is_file() or not is_uncased(folder):
@@ -181,10 +181,6 @@ def _load_encoder(name: str) -> tuple[Encoder, WordPiece]:
         config = BertConfig.from_json(settings)
         tokens = WordPiece.load(folder / VOCABULARY_FILE, min(MAX_TOKENS, config.max_position_embeddings))
         return Encoder(config, read_weights(folder / WEIGHTS_FILE)), tokens
-    except (ValueError, KeyError, TypeError, ZeroDivisionError, OSError) as error:
-        raise EnvironmentProblem(
-            f"The text encoder in {folder} cannot be used ({why(error)}); install it again or choose another."
-        ) from error
 
 
 def _other(name: str, reason: str) -> NeedsTorch:

@@ -14,6 +14,11 @@ RecognitionInput = Literal["next_state", "target"]
 
 #: Earlier ones belong to decoders that were not told what is said when; they are refused.
 CONFIG_SCHEMA: Final = 5
+#: Sizes beyond these are damage: nobody trained such a decoder, and making one would take all memory there is.
+_MOST: Final = {
+    "d_model": 4096, "n_head": 256, "d_inner": 16384, "n_layers": 64, "d_latent": 4096, "text_width": 8192,
+    "d_ewa": 1024, "frames_per_step": 64, "prior_components": 1024, "max_steps": 8192,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,9 +86,9 @@ class ModelConfig:
             raise ValueError(f"unknown space {self.space!r}; known are {', '.join(SPACES)}")
         if self.d_model % self.n_head or self.d_model % 2:
             raise ValueError(f"d_model ({self.d_model}) must be even and divisible by n_head ({self.n_head})")
-        for name in ("n_layers", "d_latent", "frames_per_step", "prior_components", "max_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1")
+        for name, most in _MOST.items():
+            if not 1 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must be from 1 to {most}")
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dict, with its schema version."""

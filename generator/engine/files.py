@@ -5,18 +5,19 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from textwrap import shorten
 from types import MappingProxyType
 from typing import Any, Final
 
 from ..direction.emotions import EMOTIONS
 from ..errors import CheckpointError, EnvironmentProblem
+from ..reading import SETTINGS, TABLE, reading, refusing
+from ..reading import why as why
 from .config import ModelConfig, PerformConfig
 from .heads import EmotionHead, reader_shapes
 
@@ -104,8 +105,8 @@ def read_checkpoint_settings(folder: Path) -> CheckpointSettings:
                 f"There is no checkpoint in {folder} ({name} is missing); choose a folder made by training, or "
                 "leave the checkpoint empty for the bundled one."
             )
-    try:
-        stored = json.loads((folder / SETTINGS_FILE).read_text("utf-8"))
+    with reading(folder / SETTINGS_FILE, SETTINGS, partial(damaged_checkpoint, folder)) as file:
+        stored = file.json()
         version = stored.get("schema_version")
         if version in range(1, CHECKPOINT_SCHEMA):
             raise CheckpointError(
@@ -129,8 +130,6 @@ def read_checkpoint_settings(folder: Path) -> CheckpointSettings:
             layers,
             stored.get("training", {}),
         )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise damaged_checkpoint(folder, error) from error
 
 
 def find_reader(folder: Path, shape: EmotionHead, text_width: int) -> Path:
@@ -144,12 +143,12 @@ def find_reader(folder: Path, shape: EmotionHead, text_width: int) -> Path:
     return path
 
 
-def damaged_checkpoint(folder: Path, error: Exception) -> CheckpointError:
-    """What is said of a checkpoint that cannot be read because of ``error``."""
-    return CheckpointError(f"The checkpoint in {folder} is damaged ({why(error)}); install it again or choose another.")
+def damaged_checkpoint(folder: Path, reason: str) -> CheckpointError:
+    """What is said of a checkpoint that cannot be read because of ``reason``."""
+    return CheckpointError(f"The checkpoint in {folder} is damaged ({reason}); install it again or choose another.")
 
 
-def find_encoder(name: str, exact: bool = True) -> Path:
+def find_encoder(name: str, exact: bool = True, online: bool = True) -> Path:
     """The folder of an encoder's files, all of them there.
 
     Args:
@@ -157,6 +156,7 @@ def find_encoder(name: str, exact: bool = True) -> Path:
             whose files are taken from the hub's cache on this machine or else downloaded.
         exact: whether the default must be as published, for training. What performs takes `EIGHT_BITS` where it is
             there, with torch too, so that a seed gives the same take on every engine.
+        online: whether the hub may be asked: where the user named the encoder, and never where a file did.
 
     Raises:
         EnvironmentProblem: it is not to be had, or the default's files are not the ones they must be.
@@ -165,9 +165,13 @@ def find_encoder(name: str, exact: bool = True) -> Path:
         for file, digest in EIGHT_BITS_SHA256.items():
             _verify(EIGHT_BITS / file, digest, _AGAIN)
         return EIGHT_BITS
+    if name.startswith(("\\\\", "//")):
+        raise EnvironmentProblem(f"The text encoder {name} is on another computer; copy it to this one and name that.")
     folder = _default_folder(exact) if name == DEFAULT_ENCODER else Path(name)
-    if not folder.is_dir():
-        folder = _from_hub(name)
+    # A name that is too long, or holds a zero, is an error of its own.
+    with refusing(lambda why: EnvironmentProblem(f"There is no text encoder {name[:80]!r} ({why}); choose another.")):
+        if not folder.is_dir():
+            folder = _from_hub(name, online)
     for needed in (SETTINGS_FILE, WEIGHTS_FILE):
         if not (folder / needed).is_file():
             raise EnvironmentProblem(
@@ -185,29 +189,33 @@ def find_encoder(name: str, exact: bool = True) -> Path:
 
 def read_settings(folder: Path) -> dict[str, Any]:
     """The content of an encoder's ``config.json``; EnvironmentProblem when it is no JSON object."""
-    try:
-        settings = json.loads((folder / SETTINGS_FILE).read_text("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise EnvironmentProblem(f"{folder / SETTINGS_FILE} is not JSON ({why(error)}); install it again.") from error
+    path = folder / SETTINGS_FILE
+    with reading(
+        path, SETTINGS, lambda why: EnvironmentProblem(f"{path} is not JSON ({why}); install it again.")
+    ) as file:
+        settings = file.json()
     if not isinstance(settings, dict):
-        raise EnvironmentProblem(f"{folder / SETTINGS_FILE} is not a JSON object; install it again.")
+        raise EnvironmentProblem(f"{path} is not a JSON object; install it again.")
     return settings
 
 
-def why(error: Exception) -> str:
-    """What a loader met, short and on one line, to stand in brackets inside a sentence."""
-    if isinstance(error, KeyError):
-        return f"it lacks {error}"
-    return shorten(str(error), 200) or type(error).__name__
+def unusable_encoder(folder: Path, reason: str) -> EnvironmentProblem:
+    """What is said of a text encoder that cannot be used because of ``reason``."""
+    return EnvironmentProblem(
+        f"The text encoder in {folder} cannot be used ({reason}); install it again or choose another."
+    )
 
 
 def is_uncased(folder: Path) -> bool:
     """Whether a ``vocab.txt`` wants lower case: its tokenizer_config.json says so, or it has no capital A."""
+    refuse = partial(unusable_encoder, folder)
     if (path := folder / CASE_FILE).is_file():
-        told = json.loads(path.read_text("utf-8")).get("do_lower_case")
+        with reading(path, SETTINGS, refuse) as file:
+            told = file.json().get("do_lower_case")
         if isinstance(told, bool):
             return told
-    return "A" not in (folder / VOCABULARY_FILE).read_text("utf-8").splitlines()
+    with reading(folder / VOCABULARY_FILE, TABLE, refuse) as file:
+        return "A" not in file.text().splitlines()
 
 
 def _default_folder(exact: bool) -> Path:
@@ -235,14 +243,14 @@ def _verify(path: Path, digest: str, advice: str) -> None:
         )
 
 
-def _from_hub(name: str) -> Path:
+def _from_hub(name: str, online: bool) -> Path:
     """The snapshot of a hub repository, of which only `ENCODER_FILES` are fetched."""
     if not _HUB_NAME.fullmatch(name):
         raise EnvironmentProblem(f"There is no folder {name} with a text encoder; give one that has {_WANTED}.")
     try:
         from huggingface_hub import snapshot_download
 
-        return Path(snapshot_download(name, allow_patterns=list(ENCODER_FILES)))
+        return Path(snapshot_download(name, allow_patterns=list(ENCODER_FILES), local_files_only=not online))
     except Exception as error:  # the network, the hub, the name or the disk: each has exceptions of its own
         raise EnvironmentProblem(
             f"There is no folder {name!r}, and the Hugging Face hub did not provide a text encoder of that name "

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+from ..reading import TABLE, Reading
 from .characters import PUNCTUATION, SPACE, Piece, normalised
 
 #: Longer lines are cut here; `generator.direction.clauses` keeps passages well below it.
@@ -70,7 +71,8 @@ class WordPiece:
     def load(cls, path: Path, max_tokens: int = MAX_TOKENS) -> WordPiece:
         """From a ``vocab.txt``, a token a line."""
         # Not splitlines: a vocabulary may hold characters that it takes for the end of a line.
-        lines = path.read_bytes().decode("utf-8").replace("\r\n", "\n").removesuffix("\n").split("\n")
+        text = Reading(path, TABLE).data().decode("utf-8")
+        lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
         return cls(lines, max_tokens)
 
     def __call__(self, line: str) -> Tokens:

@@ -16,6 +16,7 @@ from ..corpus.datasets import Performances
 from ..errors import CheckpointError, InputError
 from ..paper.checkpoint import PAPER_FORMAT
 from ..performing.devices import choose_device
+from ..reading import SETTINGS, reading
 from ..shared.spaces import ARKIT55
 from ..training.data_source import DataSource
 from .lines import Settings, pure_indices
@@ -31,15 +32,13 @@ _ANONYMOUS: Final = ("best", "last")
 def checkpoint_format(folder: Path) -> str | None:
     """``format`` of the checkpoint in ``folder``, None for the default CTEG; CheckpointError when there is none."""
     path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text("utf-8"))
-    except OSError:
+    if not path.is_file():
         raise CheckpointError(
             f"There is no checkpoint in {folder} (config.json is missing); choose a folder made by training or by "
             "'convert', or 'default' for the bundled one."
-        ) from None
-    except ValueError as error:
-        raise CheckpointError(f"{path} is damaged ({error}); choose another checkpoint.") from None
+        )
+    with reading(path, SETTINGS, lambda why: CheckpointError(f"{path} is damaged ({why}); choose another.")) as file:
+        config = file.json()
     return config.get("format") if isinstance(config, dict) else None
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -19,7 +18,8 @@ from tqdm import tqdm
 from .. import PERFORMS, __version__
 from ..corpus.datasets import Performances
 from ..errors import DataError
-from ..shared.timeline import Timeline, TimelineError
+from ..reading import KEPT, Reading
+from ..shared.timeline import Timeline
 from ..writing import write_atomically
 from .systems import HeldOutLine, JudgedTake, System
 
@@ -146,20 +146,20 @@ def _write(lines: list[list[JudgedTake]], file: IO[bytes]) -> None:
 def _read(path: Path) -> list[list[JudgedTake]] | None:
     """The takes in a file; None where there is none or it is damaged, so that they are performed again."""
     try:
-        with np.load(path, allow_pickle=False) as data:
-            values, performances, lengths, takes = (data[k] for k in ("values", "performances", "lengths", "takes"))
-            layered: list[bool] = data["layered"].tolist()
-            timelines = [Timeline.from_json(json.loads(text)) if text else None for text in data["timelines"].tolist()]
-    except (OSError, ValueError, KeyError, EOFError, TimelineError, zipfile.BadZipFile):
+        data = Reading(path, KEPT).arrays()
+        values, performances, lengths, takes = (data[k] for k in ("values", "performances", "lengths", "takes"))
+        layered: list[bool] = data["layered"].tolist()
+        timelines = [Timeline.from_json(json.loads(text)) if text else None for text in data["timelines"].tolist()]
+        if takes.sum() != len(lengths) or lengths.sum() != len(values) or values.shape != performances.shape:
+            return None
+        cuts = np.cumsum(lengths)[:-1]
+        flat = [
+            JudgedTake(frames, timeline, performance if has else None)
+            for frames, performance, has, timeline in zip(
+                np.split(values, cuts), np.split(performances, cuts), layered, timelines, strict=True
+            )
+        ]
+        ends = np.cumsum(takes)
+        return [flat[end - count : end] for end, count in zip(ends, takes, strict=True)]
+    except Exception:  # what is damaged shows in many ways
         return None
-    if takes.sum() != len(lengths) or lengths.sum() != len(values) or values.shape != performances.shape:
-        return None
-    cuts = np.cumsum(lengths)[:-1]
-    flat = [
-        JudgedTake(frames, timeline, performance if has else None)
-        for frames, performance, has, timeline in zip(
-            np.split(values, cuts), np.split(performances, cuts), layered, timelines, strict=True
-        )
-    ]
-    ends = np.cumsum(takes)
-    return [flat[end - count : end] for end, count in zip(ends, takes, strict=True)]

@@ -7,9 +7,11 @@ What reads emotions from words lies beside them in ``emotion.safetensors``, wher
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -32,9 +34,12 @@ from ..engine.files import PERFORMANCE as PERFORMANCE
 from ..engine.files import READER_FILE as READER_FILE
 from ..engine.files import WHOLE as WHOLE
 from ..errors import CheckpointError
+from ..reading import refusing
 from ..writing import write_atomically
 from .cteg import CTEG
 from .heads import EmotionHead, EmotionReader
+
+_M = TypeVar("_M", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -94,13 +99,12 @@ def load_checkpoint(folder: Path = DEFAULT_CHECKPOINT, device: torch.device | st
         CheckpointError: missing or damaged files, another schema, weights that do not fit the config.
     """
     settings = read_checkpoint_settings(folder)
-    try:
-        decoder, emotion = CTEG(settings.model), None
-        _fill(decoder, folder / WEIGHTS_FILE, DECODER)
+    with refusing(partial(damaged_checkpoint, folder)):
+        weights = folder / WEIGHTS_FILE
+        decoder, emotion = made_to_hold(partial(CTEG, settings.model), weights.stat().st_size), None
+        _fill(decoder, weights, DECODER)
         if settings.emotion_head is not None:
             emotion = read_reader(folder, settings.emotion_head, settings.model.text_width)
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise damaged_checkpoint(folder, error) from error
     state = [value for module in (decoder, emotion) if module is not None for value in module.state_dict().values()]
     if not all(bool(torch.isfinite(value).all()) for value in state if value.is_floating_point()):
         raise CheckpointError(f"The checkpoint in {folder} holds weights that are not finite; choose another.")
@@ -139,6 +143,15 @@ def _packed(module: nn.Module, dtype: torch.dtype, prefix: str = "") -> bytes:
     }
     packed: bytes = save(state)
     return packed
+
+
+def made_to_hold(make: Callable[[], _M], most: int) -> _M:
+    """An empty module; ValueError where it is described as larger than the ``most`` numbers that there can be."""
+    with torch.device("meta"):  # nothing is reserved for what may not be there
+        numbers = sum(value.numel() for value in make().state_dict().values())
+    if numbers > most:
+        raise ValueError(f"{SETTINGS_FILE} describes {numbers:,} numbers, and at most {most:,} can be there")
+    return make()
 
 
 def _fill(module: nn.Module, path: Path, prefix: str = "") -> None:

@@ -8,6 +8,7 @@ Torch is enough for the default and other uncased BERTs; tokenizers of other kin
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,11 +24,12 @@ from ..engine.files import TOKENIZER_FILE as TOKENIZER_FILE
 from ..engine.files import VOCABULARY_FILE as VOCABULARY_FILE
 from ..engine.files import WEIGHTS_FILE as WEIGHTS_FILE
 from ..engine.files import find_encoder as find_encoder
-from ..engine.files import is_uncased
+from ..engine.files import is_uncased, unusable_encoder
 from ..engine.files import read_settings as read_settings
 from ..engine.files import why as why
 from ..engine.tokens import Tokens, WordPiece
 from ..errors import EnvironmentProblem
+from ..reading import TABLE, Reading, refusing
 from .bert import Bert, BertConfig, is_plain_bert
 
 if TYPE_CHECKING:
@@ -66,16 +68,12 @@ def load_model(folder: Path, settings: Mapping[str, Any]) -> TextModel:
     Raises:
         EnvironmentProblem: files are damaged or do not fit together, or the family is unknown.
     """
-    try:
+    with refusing(partial(unusable_encoder, folder)):
         if is_plain_bert(settings):
             weights = read_weights(folder / WEIGHTS_FILE)
             state = {name: torch.from_numpy(widened(value)) for name, value in weights.items()}
             return Bert(BertConfig.from_json(settings), state)
         return _FromTransformers(folder)
-    except (ValueError, KeyError, TypeError, ZeroDivisionError, RuntimeError, OSError) as error:
-        raise EnvironmentProblem(
-            f"The text encoder in {folder} cannot be used ({why(error)}); install it again or choose another."
-        ) from error
 
 
 def load_tokenizer(folder: Path, settings: Mapping[str, Any], max_tokens: int) -> LineTokenizer:
@@ -88,7 +86,7 @@ def load_tokenizer(folder: Path, settings: Mapping[str, Any], max_tokens: int) -
         from tokenizers import BertWordPieceTokenizer, Tokenizer
 
         if ready.is_file():
-            tokenizer = Tokenizer.from_file(str(ready))
+            tokenizer = Tokenizer.from_str(Reading(ready, TABLE).text())
         else:
             tokenizer = BertWordPieceTokenizer(str(vocabulary), lowercase=False)._tokenizer
         tokenizer.no_padding()

@@ -79,6 +79,7 @@ class TextEncoder:
         device: torch.device | str = "cpu",
         max_tokens: int = MAX_TOKENS,
         exact: bool = True,
+        online: bool = True,
     ) -> TextEncoder:
         """Load an encoder.
 
@@ -89,12 +90,13 @@ class TextEncoder:
             max_tokens: a line is cut after so many tokens, its two markers included.
             exact: whether the default must be as published, for training; what performs reads it in 8 bits where they
                 are there (`find_encoder`).
+            online: whether the hub may be asked; a name that a file holds is looked for on this machine alone.
 
         Raises:
             EnvironmentProblem: packages or files are missing or damaged, or the default's files are not the ones they
                 must be.
         """
-        folder = find_encoder(name, exact)
+        folder = find_encoder(name, exact, online)
         settings = read_settings(folder)
         tokenizer = load_tokenizer(folder, settings, max_tokens)
         pad = settings.get("pad_token_id")

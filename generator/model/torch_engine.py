@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..engine.conditioning import Condition
 from ..engine.config import ModelConfig, PerformConfig
 from ..engine.files import DEFAULT_CHECKPOINT, damaged_checkpoint
 from ..errors import CheckpointError
+from ..reading import refusing
 from .checkpoint import Checkpoint, load_checkpoint
 from .text import TextEncoder
 
@@ -40,12 +42,10 @@ class TorchEngine:
         """
         device = torch.device(device)
         checkpoint = load_checkpoint(folder, device)
-        text = TextEncoder.load(checkpoint.text_encoder, device, exact=False)
-        try:
+        text = TextEncoder.load(checkpoint.text_encoder, device, exact=False, online=False)
+        with refusing(partial(damaged_checkpoint, folder)):
             if checkpoint.emotion is not None:
                 checkpoint.emotion.prepare(text)
-        except ValueError as error:
-            raise damaged_checkpoint(folder, error) from error
         return cls(checkpoint, text, device)
 
     @property

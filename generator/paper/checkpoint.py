@@ -23,13 +23,15 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
+from ..engine.arrays import read_arrays
 from ..errors import CheckpointError, EnvironmentProblem
-from ..model.pretrained import ENCODER_FILES, SETTINGS_FILE, TOKENIZER_FILE, VOCABULARY_FILE, WEIGHTS_FILE, why
+from ..model.checkpoint import made_to_hold
+from ..model.pretrained import ENCODER_FILES, SETTINGS_FILE, TOKENIZER_FILE, VOCABULARY_FILE, WEIGHTS_FILE
 from ..model.text import TextEncoder
+from ..reading import SETTINGS, TABLE, Reading, reading, refusing
 from ..writing import write_atomically
 from .config import PaperConfig
 from .emoava import MEAN_FILE
@@ -106,15 +108,16 @@ def load_paper_checkpoint(folder: Path, device: torch.device | str = "cpu") -> P
                 f"There is no checkpoint of the paper's model in {folder} ({name} is missing); make one with "
                 "'python -m generator convert model.chkpt OUT_DIR' or by training on EmoAva."
             )
-    try:
+    with refusing(
+        lambda why: CheckpointError(
+            f"The checkpoint in {folder} cannot be used ({why}); make it again or choose another."
+        )
+    ):
         model, mean, text_encoder, training = _read(folder)
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(
-            f"The checkpoint in {folder} cannot be used ({why(error)}); make it again or choose another."
-        ) from error
     own = folder / ENCODER_FOLDER
     try:
-        encoder = TextEncoder.load(str(own) if own.is_dir() else text_encoder, device, model.config.max_text)
+        name = str(own) if own.is_dir() else text_encoder
+        encoder = TextEncoder.load(name, device, model.config.max_text, online=False)
     except EnvironmentProblem as error:
         raise EnvironmentProblem(f"{error} The checkpoint in {folder} reads it from {own}.") from error
     if encoder.width != model.config.d_model:
@@ -127,15 +130,16 @@ def load_paper_checkpoint(folder: Path, device: torch.device | str = "cpu") -> P
 
 def _read(folder: Path) -> tuple[PaperCTEG, Tensor, str, dict[str, Any]]:
     """Decoder, mean face, the text encoder's name and the training notes; what is raised says what is wrong."""
-    config = json.loads((folder / SETTINGS_FILE).read_text("utf-8"))
+    config = Reading(folder / SETTINGS_FILE, SETTINGS).json()
     if (config["format"], config["schema_version"]) != (PAPER_FORMAT, PAPER_CHECKPOINT_SCHEMA):
         raise ValueError(f"its format is {config['format']!r}, version {config['schema_version']!r}")
     text_encoder, training = str(config["text_encoder"]), dict(config.get("training") or {})
     own = folder / ENCODER_FOLDER
     if text_encoder == ENCODER_FOLDER and not own.is_dir():
         raise ValueError(f"its folder {ENCODER_FOLDER} is missing")
-    model = PaperCTEG(PaperConfig.from_json(config["model"]))
-    state = {name: value.float() for name, value in load((folder / WEIGHTS_FILE).read_bytes()).items()}
+    shape = PaperConfig.from_json(config["model"])
+    model = made_to_hold(partial(PaperCTEG, shape), (folder / WEIGHTS_FILE).stat().st_size)
+    state = {name: torch.from_numpy(value).float() for name, value in read_arrays(folder / WEIGHTS_FILE).items()}
     mean = state.pop(_MEAN, None)
     model.load_state_dict(state)
     if not all(bool(torch.isfinite(value).all()) for value in state.values()):
@@ -163,13 +167,8 @@ def missing_parts(folder: Path, has_mean: bool) -> list[str]:
 
 def read_mean(path: Path, channels: int) -> Tensor:
     """A ``stage1_mean.npy``, (E,); ValueError says why it is not the mean face of ``channels`` channels."""
-    try:
-        # Mapped, so that a header that promises more than the file holds is refused instead of allocated.
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, TypeError, OverflowError) as error:
-        raise ValueError(f"{path.name} is not a .npy file of numbers") from error
-    if not isinstance(values, np.ndarray):
-        raise ValueError(f"{path.name} holds several arrays, not one")
+    with reading(path, SETTINGS, lambda why: ValueError(f"{path.name} is not a .npy file of numbers: {why}")) as file:
+        values = file.array()
     if values.shape != (channels,) or values.dtype.kind != "f" or not np.isfinite(values).all():
         raise ValueError(f"{path.name} does not hold {channels} finite numbers")
     return torch.from_numpy(np.array(values, np.float32))
@@ -177,7 +176,7 @@ def read_mean(path: Path, channels: int) -> Tensor:
 
 def marker_ids(vocabulary: Path) -> list[int]:
     """Ids of [PAD], [UNK], [CLS], [SEP] in a ``vocab.txt``; ValueError names one that it lacks."""
-    tokens = vocabulary.read_text("utf-8").splitlines()
+    tokens = Reading(vocabulary, TABLE).text().splitlines()
     if lacking := [marker for marker in _MARKERS if marker not in tokens]:
         raise ValueError(f"{vocabulary.name} has no {lacking[0]}")
     return [tokens.index(marker) for marker in _MARKERS]
@@ -188,8 +187,8 @@ def _check_vocabulary(encoder: Path, markers: list[int] | None) -> None:
     vocabulary = encoder / VOCABULARY_FILE
     if not vocabulary.is_file():
         return
-    found = len(vocabulary.read_text("utf-8").splitlines())
-    stated = json.loads((encoder / SETTINGS_FILE).read_text("utf-8")).get("vocab_size")
+    found = len(Reading(vocabulary, TABLE).text().splitlines())
+    stated = Reading(encoder / SETTINGS_FILE, SETTINGS).json().get("vocab_size")
     if found != stated:
         raise ValueError(f"{vocabulary} has {found:,} tokens and its text encoder {stated}; put its own there")
     if markers is not None and marker_ids(vocabulary) != markers:

@@ -11,6 +11,11 @@ EwaMode = Literal["off", "sequence", "prefix", "frame"]
 EwaDivisor = Literal["seen", "serial", "training"]
 
 PAPER_SCHEMA: Final = 1
+#: Sizes beyond these are damage: making such a model would take all memory there is.
+_MOST: Final = {
+    "d_model": 4096, "n_head": 256, "d_key": 1024, "d_value": 1024, "d_inner": 16384, "n_layers": 64,
+    "expression_channels": 1024, "jaw_channels": 64, "max_positions": 65536, "max_text": 65536,
+}  # fmt: skip
 #: How every quirk stands in the released code. `PaperConfig()` has all of them corrected.
 REFERENCE_QUIRKS: Final[Mapping[str, Any]] = {
     "ewa": "sequence",
@@ -79,10 +84,10 @@ class PaperConfig:
     pad_text: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("n_head", "d_key", "d_value", "d_inner", "n_layers", "expression_channels", "jaw_channels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1")
-        if self.d_model < 2 or self.d_model % 2:
+        for name, most in _MOST.items():
+            if not 1 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must be from 1 to {most}")
+        if self.d_model % 2:
             raise ValueError(f"d_model ({self.d_model}) must be even")
         if self.max_positions < 4:
             raise ValueError(f"max_positions ({self.max_positions}) must be at least 4: start, mean face, frame, end")

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
+from ..reading import SETTINGS, reading
 from ..shared.spaces import FLAME53, Space
 from .released.numpy_pickles import StoredArray, read_numpy_pickle
 from .released.unpickling import Refusal, read_pickle
@@ -25,8 +26,6 @@ from .released.unpickling import Refusal, read_pickle
 SPLITS: Final = ("train", "dev", "test")
 MEAN_FILE: Final = "stage1_mean.npy"
 STD_FILE: Final = "stage1_std.npy"
-#: A .npy file of 53 numbers has a few hundred bytes.
-_MAX_STATISTICS_FILE: Final = 65_536
 
 
 def text_file(split: str) -> str:
@@ -141,6 +140,8 @@ def _list(path: Path, what: str) -> list[Any]:
         rows = read_pickle(data, {}) if what == "texts" else read_numpy_pickle(data)
     except Refusal as refusal:
         raise DataError(f"{path.name} {refusal}. Nothing in it was run; copy it again from EmoAva.") from refusal
+    except OSError as error:
+        raise DataError(f"{path.name} cannot be read ({error.strerror}); copy it again from EmoAva.") from error
     if not isinstance(rows, list):
         raise DataError(f"{path.name} holds a {type(rows).__name__}, not a list of {what}; copy it again from EmoAva.")
     if not rows:
@@ -179,13 +180,9 @@ def _statistics(path: Path, smallest: float) -> npt.NDArray[np.float32]:
     """The 53 numbers of a .npy file, each finite and greater than ``smallest``."""
     if not path.is_file():
         raise DataError(f"{path} is missing; EmoAva's folder needs it.")
-    try:
-        if path.stat().st_size > _MAX_STATISTICS_FILE:
-            raise ValueError("too large")
-        # Mapped, so that a header that promises more than the file holds is refused instead of allocated.
-        values = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (ValueError, EOFError, TypeError, OverflowError) as error:
-        raise DataError(f"{path.name} is not a .npy file of numbers; copy it again from EmoAva.") from error
+    sentence = f"{path.name} is not a .npy file of numbers; copy it again from EmoAva."
+    with reading(path, SETTINGS, lambda _why: DataError(sentence)) as file:
+        values = file.array()
     if values.shape != (FLAME53.size,) or values.dtype.kind != "f":
         raise DataError(f"{path.name} holds {values.dtype} {values.shape} instead of {FLAME53.size} floats.")
     with np.errstate(over="ignore"):

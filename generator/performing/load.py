@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..engine import Engine
-from ..engine.files import DEFAULT_CHECKPOINT
+from ..engine.files import DEFAULT_CHECKPOINT, SETTINGS_FILE
 from ..errors import CheckpointError, EnvironmentProblem, InputError
+from ..reading import SETTINGS, Reading
 from .cteg import CtegPerformer
 from .performer import Performer, Progress
 
@@ -94,7 +94,7 @@ def _format(folder: Path) -> str | None:
     A file that is missing or damaged is left to the loaders: they have the sentences.
     """
     try:
-        config = json.loads((folder / "config.json").read_text("utf-8"))
+        config = Reading(folder / SETTINGS_FILE, SETTINGS).json()
     except (OSError, ValueError, RecursionError):
         return None
     name = config.get("format") if isinstance(config, dict) else None

@@ -8,6 +8,7 @@ A timeline says when the mouth does what, and nothing of what the face feels. It
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -253,8 +254,10 @@ class Timeline:
         _check_text(language, "The timeline's language")
         if seconds == 0.0:
             raise TimelineError("A timeline must be longer than 0 s.")
+        starts = [word.start for word in words]
         for accent in accents:
-            if not any(w.start - _ROUNDING <= accent.time <= w.end + _ROUNDING for w in words):
+            at = bisect_right(starts, accent.time + _ROUNDING) - 1  # words are in order: the last that has begun
+            if at < 0 or accent.time > words[at].end + _ROUNDING:
                 raise TimelineError(
                     f"The accent at {accent.time:g} s of the timeline is on no word; move it with its word, or leave "
                     "accents out to have them found."
@@ -376,12 +379,14 @@ def _check_order(what: str, spans: Sequence[tuple[float, float]]) -> None:
 def _hold(phrases: tuple[Phrase, ...], words: tuple[Word, ...]) -> bool:
     """Whether every word lies in a phrase, and every phrase has one."""
 
-    def within(word: Word, phrase: Phrase) -> bool:
-        return phrase.start - _ROUNDING <= word.start and word.end <= phrase.end + _ROUNDING
-
-    return all(any(within(w, p) for p in phrases) for w in words) and all(
-        any(within(w, p) for w in words) for p in phrases
-    )
+    held, place = set(), 0
+    for word in words:  # both are in order
+        while place < len(phrases) and word.end > phrases[place].end + _ROUNDING:
+            place += 1
+        if place == len(phrases) or word.start < phrases[place].start - _ROUNDING:
+            return False
+        held.add(place)
+    return len(held) == len(phrases)
 
 
 def _phrases_of(words: tuple[Word, ...]) -> tuple[Phrase, ...]:

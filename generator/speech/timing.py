@@ -122,11 +122,10 @@ def fitted(timeline: Timeline, seconds: float, start: float | None = None) -> Ti
     edges, kinds = _intervals(timeline, fixed)
     lengths = np.diff(edges)
     scales = _scales(lengths, kinds, seconds - fixed)
-    moved = fixed + np.concatenate(([0.0], np.cumsum(lengths * scales)))
+    before = np.concatenate(([0.0], edges))
+    moved = np.concatenate(([0.0, fixed], fixed + np.cumsum(lengths * scales)))
     # What is left over is silence at the end, exactly as long as was asked for.
-    return timeline.moved(
-        lambda time: _rounded(float(np.interp(time, [0.0, *edges], [0.0, *moved]))), _rounded(seconds)
-    )
+    return timeline.moved(lambda time: _rounded(float(np.interp(time, before, moved))), _rounded(seconds))
 
 
 def completed(timeline: Timeline, script: Script, seed: int) -> Timeline:

@@ -23,6 +23,7 @@ from ..errors import DataError
 from ..model.checkpoint import read_reader, write_reader
 from ..model.heads import INNER, MOST_TUNED, EmotionHead, EmotionReader
 from ..model.text import TextEncoder
+from ..writing import write_whole
 from .loop import Options, Trainer
 from .recipe import Recipe, Terms, warm_cosine
 
@@ -265,7 +266,7 @@ class ReaderRecipe(Recipe[LineBatch]):
         """The reader alone, and its shape."""
         assert isinstance(module, ReaderObjective)
         write_reader(module.reader, folder)
-        (folder / "config.json").write_text(json.dumps({"emotion_head": module.reader.shape.to_json()}), "utf-8")
+        write_whole(folder / "config.json", json.dumps({"emotion_head": module.reader.shape.to_json()}).encode())
 
 
 class _PacedAdamW(torch.optim.AdamW):

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from ..speech.dictionary import Phones, entries
 from ..speech.letters import ALPHABET, PREVIOUS, WINDOW, LetterModel
+from ..writing import write_atomically
 
 #: Words (and words of held-out families) that are judged.
 HELD_OUT: Final = 2000
@@ -284,7 +285,7 @@ class _Network(nn.Module):
             scale = weight.detach().abs().amax(1).clamp(min=1e-8) / 127
             arrays[name] = torch.round(weight.detach() / scale[:, None]).to(torch.int8).numpy()
             arrays[f"{name}_scale"] = scale.numpy()
-        np.savez_compressed(path, **arrays)
+        write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
 
 
 def _half(values: Tensor) -> npt.NDArray[np.float16]:

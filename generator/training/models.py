@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
@@ -17,6 +16,7 @@ from ..corpus.datasets import Performances
 from ..errors import CheckpointError, InputError
 from ..model.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from ..model.text import DEFAULT_ENCODER, MAX_TOKENS, TextEncoder
+from ..reading import SETTINGS, reading
 from .data_source import DataSource, Kind
 from .recipe import Recipe
 
@@ -125,7 +125,7 @@ def make_recipe(choice: Choice, device: torch.device) -> Recipe[Any]:
         more = {"config": config, "start": start}
         max_tokens = min(MAX_TOKENS, getattr(config, "max_text", MAX_TOKENS))
     if start is not None and choice.text_encoder is None:
-        encoder = start.encoder if name == "paper" else TextEncoder.load(start.text_encoder, device)
+        encoder = start.encoder if name == "paper" else TextEncoder.load(start.text_encoder, device, online=False)
     else:
         encoder = TextEncoder.load(encoder_name, device, max_tokens)
     train, dev = choice.data.open("train"), choice.data.open("dev")
@@ -150,10 +150,10 @@ def _start_folder(start: str | None) -> Path | None:
 def _model_name(choice: Choice, start: Path | None) -> ModelName:
     if start is None:
         return choice.model or _BY_DATA[choice.data.kind]
-    try:
-        kind = json.loads((start / "config.json").read_text("utf-8")).get("format")
-    except (ValueError, AttributeError):
-        raise CheckpointError(f"{start / 'config.json'} is damaged; choose another checkpoint for --from.") from None
+    path = start / "config.json"
+    sentence = f"{path} is damaged; choose another checkpoint for --from."
+    with reading(path, SETTINGS, lambda _why: CheckpointError(sentence)) as file:
+        kind = file.json().get("format")
     if kind == "cteg-baseline":
         raise InputError(f"{start} holds a baseline, and baselines cannot be trained further; leave out --from.")
     held: ModelName = "paper" if kind == "cteg-paper" else "default"

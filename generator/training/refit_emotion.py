@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
         torch.set_num_threads(options.threads)
     device = choose_device(options.device)
     checkpoint = load_checkpoint(options.checkpoint, device)
-    encoder = TextEncoder.load(checkpoint.text_encoder, device)
+    encoder = TextEncoder.load(checkpoint.text_encoder, device, online=False)
     train, dev = (Labelled.of(_lines(options, split), split) for split in ("train", "dev"))
     settings = ReaderSettings() if options.steps is None else ReaderSettings(steps=options.steps)
     with TemporaryDirectory(ignore_cleanup_errors=True) as temporary:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from ..errors import CheckpointError, InputError
+from ..reading import SETTINGS as SETTINGS_BUDGET
+from ..reading import reading, refusing
 from ..writing import write_atomically
 
 #: The state file in a run folder.
@@ -56,7 +57,8 @@ class State:
 
     def load(self, path: Path) -> None:
         """Continue from ``path``; CheckpointError when it is damaged or holds another model."""
-        try:
+        sentence = f"The state of the run, {path}, is damaged or of another version; train into another folder."
+        with refusing(lambda _why: CheckpointError(sentence)):
             tensors = load_file(path)
             for prefix, module in self._modules().items():
                 module.load_state_dict(_under(prefix, tensors))
@@ -70,10 +72,6 @@ class State:
                 kinds = {name: type(value) for name, value in self.scaler.state_dict().items()}
                 self.scaler.load_state_dict({name: kinds[name](value.item()) for name, value in stored.items()})
             self.step, self.best = int(tensors["step"]), float(tensors["best"])
-        except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
-            raise CheckpointError(
-                f"The state of the run, {path}, is damaged or of another version; train into another folder."
-            ) from error
 
     def _modules(self) -> dict[str, nn.Module]:
         return {"model.": self.module} | ({} if self.average is None else {"average.": self.average})
@@ -87,10 +85,9 @@ def check_settings(run: Path, mine: dict[str, Any]) -> None:
     path = run / SETTINGS
     if not path.is_file():
         return
-    try:
-        stored = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{path} is damaged; train into another folder.") from error
+    sentence = f"{path} is damaged; train into another folder."
+    with reading(path, SETTINGS_BUDGET, lambda _why: CheckpointError(sentence)) as file:
+        stored = file.json()
     if changed := _first_difference(stored, json.loads(json.dumps(mine))):
         raise InputError(
             f"The run in {run} was started with another {changed}; use the same settings to resume it, or another "

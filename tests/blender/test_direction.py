@@ -508,7 +508,7 @@ def test_the_command_directs_too(scene: bpy.types.Scene, tmp_path: Path, capsys:
     assert "none.json cannot be read" in capsys.readouterr().err
     line.write_bytes(b"\xff\xfe\x00")
     assert cli.run(["generate", "--text-file", str(line), *output]) == 1
-    assert "not a text in UTF-8" in capsys.readouterr().err
+    assert "cannot be read (it is not text)" in capsys.readouterr().err
     assert cli.run(["generate", "--text-file", str(tmp_path / "none.txt"), *output]) == 1
     assert "none.txt" in capsys.readouterr().err
 

@@ -280,7 +280,7 @@ def edit(path: Path, row: int, column: str, value: str) -> None:
         (lambda f: (f / "transcripts.csv").write_text("a,b\n1,2\n"), r"row 1: expected file,text,emotion"),
         (lambda f: (f / "transcripts.csv").write_text("file,text,mood\n1,2,3\n"), "no column 'mood'"),
         (lambda f: (f / "transcripts.csv").write_text("file,text\n"), "has no rows"),
-        (lambda f: (f / "transcripts.csv").write_bytes(b"file,text\ntake,\xff\n"), "is not UTF-8"),
+        (lambda f: (f / "transcripts.csv").write_bytes(b"file,text\ntake,\xff\n"), "is not text in UTF-8"),
         (lambda f: edit(f / "transcripts.csv", 2, "file", "lost"), "row 2, column file: there is no recording 'lost'"),
         (lambda f: edit(f / "transcripts.csv", 2, "text", " "), "row 2, column text: The line is empty"),
         (lambda f: edit(f / "transcripts.csv", 2, "text", "Oh, no"), "row 2: it has 7 values for 6 columns; put a te"),

@@ -124,10 +124,11 @@ def test_lines_are_encoded_once_and_cut_where_asked(tmp_path: Path, monkeypatch:
 
 
 def test_a_hub_name_is_fetched_without_pickles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, asked = write_bert(tmp_path / "snapshot"), []
+    folder, asked, local = write_bert(tmp_path / "snapshot"), [], []
 
-    def snapshot_download(name: str, *, allow_patterns: list[str]) -> str:
+    def snapshot_download(name: str, *, allow_patterns: list[str], local_files_only: bool) -> str:
         asked.append((name, allow_patterns))
+        local.append(local_files_only)
         return str(folder)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
@@ -136,6 +137,8 @@ def test_a_hub_name_is_fetched_without_pickles(tmp_path: Path, monkeypatch: pyte
         encoder = TextEncoder.load(name)
         assert (encoder.name, encoder.folder) == (name, folder)
     assert [name for name, _ in asked] == ["bert-base-cased", "someone/their_model.v2"]
+    TextEncoder.load("bert-base-cased", online=False)  # a file named it
+    assert local == [False, False, True]
     allowed = {"config.json", "model.safetensors", "tokenizer.json", "vocab.txt", "tokenizer_config.json"}
     assert set(asked[0][1]) == allowed
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")

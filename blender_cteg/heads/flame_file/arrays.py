@@ -9,9 +9,7 @@ from __future__ import annotations
 import io
 import math
 import re
-import struct
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,10 +22,10 @@ from .unpickle import Named, StandIn
 
 Array = npt.NDArray[Any]
 
-#: Most bytes of one array, unpacked: FLAME's largest has 48 million.
-MAX_BYTES: Final = 1 << 29
-#: Most numbers of a sparse matrix written out: FLAME's joint regressor has 25,000.
+#: Most numbers of one array, each worked with in eight bytes: FLAME's largest, its directions, has six million.
 MAX_NUMBERS: Final = 10_000_000
+#: Most bytes of a member of an ``.npz``, unpacked: so many numbers of eight bytes, and what describes them.
+MAX_BYTES: Final = 8 * MAX_NUMBERS + 65_536
 #: Chumpy's arrays refer to one another; FLAME's do so once or twice.
 _MAX_DEPTH: Final = 8
 #: Element types as numpy's pickles write them, but for structured ones.
@@ -48,7 +46,9 @@ def read_npz(path: Path) -> dict[str, Member]:
         with zipfile.ZipFile(path) as archive:
             # The last of several members with one name counts, as in zipfile.
             members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, struct.error) as error:
+    except OSError:
+        raise
+    except Exception as error:  # what damaged zip files raise has no end
         raise Refusal("is a cut off or damaged archive") from error
     return {info.filename.removesuffix(".npy"): Member(path, info) for info in members}
 
@@ -83,10 +83,12 @@ def dense(value: Any, depth: int = 0) -> Array:
 def _unpacked(member: Member) -> Array:
     if member.info.file_size > MAX_BYTES:
         raise Refusal("would unpack to {size:,} bytes, far more than a FLAME file's", size=member.info.file_size)
+    if member.info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise Refusal("is packed in a way that numpy does not use")
     try:
-        with zipfile.ZipFile(member.path) as archive:
-            content = archive.read(member.info)
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError, struct.error) as error:
+        with zipfile.ZipFile(member.path) as archive, archive.open(member.info) as file:
+            content = file.read(member.info.file_size + 1)  # read whole, a member may unfold beyond its claim
+    except Exception as error:  # what zip files, their parts and their compression raise has no end
         raise Refusal("cannot be unpacked ({why})", why=error) from error
     stream = io.BytesIO(content)
     try:
@@ -142,6 +144,8 @@ def _numbers(data: bytes | memoryview, dtype: np.dtype[Any], shape: tuple[Any, .
     if len(data) != math.prod(shape) * dtype.itemsize:
         predicate = "has the shape {shape} and {size:,} bytes of data, which do not fit together"
         raise Refusal(predicate, shape=shown(str(shape)), size=len(data))
+    if math.prod(shape) > MAX_NUMBERS:
+        raise Refusal("has the shape {shape}, far larger than a FLAME file's", shape=shown(str(shape)))
     return np.frombuffer(data, dtype).reshape(shape, order="F" if column_major else "C")
 
 

@@ -33,7 +33,7 @@ CORRECTIVES: Final = 36
 #: The vertices of every release; other numbers are read too.
 FLAME_VERTICES: Final = 5023
 #: Releases have 50 to 250 MB.
-MAX_FILE_BYTES: Final = 1 << 30
+MAX_FILE_BYTES: Final = 1 << 29
 
 #: Field -> its names in the files that are around, the releases' own first.
 _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -109,6 +109,9 @@ def read_flame(path: Path) -> FlameModel:
     except (MemoryError, OSError) as error:
         why = getattr(error, "strerror", None) or str(error) or told("there is not enough memory")
         raise FlameFileError("{file} cannot be read: {why}.", file=shown(path.name), why=why) from error
+    except Exception as error:  # whatever else a damaged file makes of a reader
+        sentence = "{file} is damaged ({why}). Download the model again from the FLAME website, or choose another file."
+        raise FlameFileError(sentence, file=shown(path.name), why=shown(f"{type(error).__name__}: {error}")) from error
 
 
 def _fields(path: Path) -> dict[Any, Any]:

@@ -45,6 +45,9 @@ def read_uv(path: Path, faces: Integers) -> Floats:
     except OSError as error:
         sentence = "The UV template {file} cannot be read ({why})."
         raise FlameFileError(sentence, file=shown(path.name), why=error.strerror) from error
+    except Exception as error:  # whatever else a damaged file makes of a reader
+        sentence = "The UV template {file} is damaged ({why}). Choose FLAME's own template, or none."
+        raise FlameFileError(sentence, file=shown(path.name), why=shown(f"{type(error).__name__}: {error}")) from error
 
 
 def _in_order(corners: Integers, indices: Integers, faces: Integers) -> Integers:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import io
 import pickle
 import re
-import struct
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -78,7 +77,9 @@ def read_pickle(data: bytes) -> Any:
         with warnings.catch_warnings():  # a damaged file may hold escapes that mean nothing, which are kept as they are
             warnings.simplefilter("ignore")
             content = machine.load()
-    except (pickle.UnpicklingError, AttributeError, LookupError, TypeError, ValueError, struct.error) as error:
+    except (Refusal, MemoryError):
+        raise
+    except Exception as error:  # whatever the machine meets in a damaged program
         raise Refusal("is not a whole pickle (it stops making sense at byte {at:,})", at=file.tell()) from error
     if machine.stack or machine.metastack:
         raise Refusal("is not a whole pickle (it ends with unfinished values)")

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from ...errors import CheckpointError, InputError
 from ...model.bert import BERT_OPTIONS, BERT_SIZES, Bert, BertConfig, is_plain_bert
-from ...model.pretrained import CASE_FILE, SETTINGS_FILE, VOCABULARY_FILE, WEIGHTS_FILE, why
+from ...model.checkpoint import made_to_hold
+from ...model.pretrained import CASE_FILE, SETTINGS_FILE, VOCABULARY_FILE, WEIGHTS_FILE
+from ...reading import TABLE, Reading, refusing, why
 from ...writing import write_atomically
 from ..checkpoint import ENCODER_FOLDER, marker_ids, read_mean, write_paper_files
 from ..config import PaperConfig
@@ -44,14 +46,15 @@ def convert(
         CheckpointError: weights and settings do not fit together, or ask for a variant that is not supported.
     """
     markers = list(BERT_MARKERS) if vocabulary is None else _markers(vocabulary, released)
-    try:
+    with refusing(
+        lambda why: CheckpointError(
+            f"{source} cannot be converted ({why}); use the checkpoint the paper's authors published."
+        )
+    ):
         settings, weights = _text_encoder(released)
-        model = PaperCTEG(PaperConfig.from_settings(released.settings))
+        make = partial(PaperCTEG, PaperConfig.from_settings(released.settings))
+        model = made_to_hold(make, sum(value.numel() for value in released.state.values()))
         model.load_state_dict(from_released_state(released.state, model.config, markers))
-    except (ValueError, KeyError, TypeError, RuntimeError, ZeroDivisionError) as error:
-        raise CheckpointError(
-            f"{source} cannot be converted ({why(error)}); use the checkpoint the paper's authors published."
-        ) from error
     face = None if mean is None else _mean(mean, model.config.channels)
     encoder = folder / ENCODER_FOLDER
     # Whether words are read in lower case is not in the vocabulary; the encoder's name says it.
@@ -59,7 +62,7 @@ def convert(
     for name, content in ((SETTINGS_FILE, settings), (CASE_FILE, case)):
         write_atomically(encoder / name, partial(_write_json, content))
     if vocabulary is not None:
-        words = vocabulary.read_bytes()
+        words = Reading(vocabulary, TABLE).data()
         write_atomically(encoder / VOCABULARY_FILE, lambda file: file.write(words))
     write_atomically(encoder / WEIGHTS_FILE, lambda file: file.write(save(weights, {"format": "pt"})))
     training = {
@@ -104,7 +107,7 @@ def _write_json(content: dict[str, object], file: IO[bytes]) -> None:
 def _markers(vocabulary: Path, released: ReleasedCheckpoint) -> list[int]:
     """The ids of a vocabulary's markers; InputError when it is not the checkpoint's."""
     try:
-        size, wanted = len(vocabulary.read_text("utf-8").splitlines()), released.encoder.get("vocab_size")
+        size, wanted = len(Reading(vocabulary, TABLE).text().splitlines()), released.encoder.get("vocab_size")
         if size == wanted:
             return marker_ids(vocabulary)
         reason = f"{vocabulary} has {size:,} tokens and the checkpoint's text encoder {wanted}"
@@ -112,15 +115,15 @@ def _markers(vocabulary: Path, released: ReleasedCheckpoint) -> list[int]:
         reason = f"There is no file {vocabulary}"
     except UnicodeDecodeError:
         reason = f"{vocabulary} is not a text file"
-    except ValueError as error:
-        reason = str(error)
+    except (ValueError, OSError) as error:
+        reason = why(error)
     raise InputError(f"{reason}; give the {VOCABULARY_FILE} of the checkpoint's own text encoder.")
 
 
 def _mean(path: Path, channels: int) -> Tensor:
     try:
-        return read_mean(path, channels)
-    except FileNotFoundError:
+        if path.is_file():
+            return read_mean(path, channels)
         reason = f"There is no file {path}"
     except ValueError as error:
         reason = str(error)

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import torch
 
+from ...reading import why
 from .unpickling import Items, Named, Refusal, read_pickle
 
 #: Element types by the storage class that names them; quantized and complex ones are not among them.
@@ -56,7 +57,7 @@ def read_torch_archive(path: Path) -> Any:
                 raise Refusal("was written on a big-endian machine; save it again on an ordinary one")
             return read_pickle(archive.read(f"{root}data.pkl"), _NAMES, _CLASSES, _Storages(archive, root))
     except (zipfile.BadZipFile, EOFError, NotImplementedError, OSError, RuntimeError, ValueError) as error:
-        raise Refusal(f"is damaged, cut off or not a file of torch.save ({error})") from error
+        raise Refusal(f"is damaged, cut off or not a file of torch.save ({why(error)})") from error
 
 
 def _refuse_other_formats(path: Path) -> None:

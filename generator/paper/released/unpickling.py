@@ -112,13 +112,14 @@ def shown(name: str) -> str:
     return text if len(text) <= _SHOWN_NAME else f"{text[:_SHOWN_NAME]}…"
 
 
+#: What the machine meets in a damaged program.
 _DAMAGE: Final = (
     pickle.UnpicklingError,
     AttributeError,
     LookupError,
     TypeError,
     ValueError,
-    OverflowError,
+    ArithmeticError,
     struct.error,
 )
 
