@@ -75,7 +75,7 @@ class CtegPerformer(Performer):
         rows = [
             Performance(
                 lay.passages, take.seed, take.words, take.request.temperature, self._begin(take.request),
-                _is_fixed(take.request, lay), take.request.origin,
+                _is_fixed(take.request, lay), take.request.origin, _until(take.request, lay, self.space.fps),
             )
             for take, lay in zip(takes, laid, strict=True)
         ]  # fmt: skip
@@ -146,6 +146,13 @@ class CtegPerformer(Performer):
 def _is_fixed(request: LineRequest, laid: _Laid) -> bool:
     """Whether a take has a length that it must keep."""
     return request.seconds is not None or laid.timeline is not None or request.origin != type(request.origin)()
+
+
+def _until(request: LineRequest, laid: _Laid, fps: float) -> int | None:
+    """How many frames are wanted; None for all of them, because the last second depends on where the take ends."""
+    frames = laid.passages[-1].finish
+    short = request.until is not None and request.until < frames - fps and _is_fixed(request, laid)
+    return request.until if short else None
 
 
 def _timing_seed(take: Take) -> int:
