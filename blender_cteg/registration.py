@@ -16,6 +16,7 @@ from .operators import (
     heads,
     jobs,
     lines,
+    live,
     mapping,
     mapping_files,
     perform,
@@ -25,11 +26,12 @@ from .operators import (
     widen,
 )
 from .performance import preview
-from .ui import fields, lines_panel, mapping_panel, panels, presets, understood
+from .ui import fields, lines_panel, live_panel, mapping_panel, panels, presets, understood
 from .worker import session
 
 _CLASSES = (
     *fields.CLASSES,
+    live_panel.CTEG_Live,
     settings.CTEG_Settings,
     preferences.CTEG_Preferences,
     perform.CTEG_OT_perform,
@@ -51,6 +53,7 @@ _CLASSES = (
     lines.CTEG_OT_send_to_strip,
     lines.CTEG_OT_bring_back,
     lines.CTEG_OT_migrate_takes,
+    live.CTEG_OT_direct_live,
     segments.CTEG_OT_go_to_segment,
     segments.CTEG_OT_direct_segment,
     timelines.CTEG_OT_save_timeline,
@@ -81,6 +84,7 @@ _CLASSES = (
     lines_panel.CTEG_UL_takes,
     lines_panel.CTEG_PT_lines,
     lines_panel.CTEG_PT_line,
+    live_panel.CTEG_PT_live,
     lines_panel.CTEG_PT_mixing,
     panels.CTEG_PT_options,
     mapping_panel.CTEG_UL_mapping,
@@ -90,7 +94,7 @@ _CLASSES = (
 )
 
 #: Properties of Blender's own types: the type, the name, the group.
-_OWNERS: Final = ((bpy.types.Scene, "cteg", settings.CTEG_Settings), *fields.OWNERS)
+_OWNERS: Final = ((bpy.types.Scene, "cteg", settings.CTEG_Settings), *fields.OWNERS, *live_panel.OWNERS)
 
 #: Blender's menus, and what draws ours in them.
 _MENUS: Final = (
