@@ -22,11 +22,11 @@ Wish = Mapping[str, Any]
 
 @dataclass
 class _Asked:
-    """A request under way: what was wished for, and whether all of it comes."""
+    """A request under way: what was wished for, and whether what is seen of it has come already."""
 
     number: int
     wish: Wish
-    whole: bool
+    seen: bool
     clip: Clip | None = None
 
 
@@ -45,6 +45,7 @@ class Live:
     def __init__(self, client: WorkerClient, more: Mapping[str, Any]) -> None:
         self._client, self._more = client, more
         self._wish: Wish | None = None
+        self._seen = False  # what is wished for is the rest of what has come
         self._asked: _Asked | None = None
         self.problem, self.stage = "", ""
 
@@ -55,8 +56,8 @@ class Live:
 
     def wish(self, line: Wish) -> None:
         """Wish for a LINE of the protocol with one take; its ``until`` is what is seen. What was wished before goes."""
-        self._wish = line
-        if self._asked is not None and self._asked.whole:  # nobody waits for the rest of what is old
+        self._wish, self._seen = line, False
+        if self._asked is not None and self._asked.seen:  # nobody waits for the rest of what is old
             self._client.cancel(self._asked.number)
             self._asked = None
 
@@ -76,13 +77,14 @@ class Live:
                 if isinstance(event, Failed):
                     self.problem, self._wish = event.message, None
                 elif asked.clip is not None:
-                    arrived = asked.clip, asked.whole
-                    if not asked.whole and self._wish is None:
-                        self._wish = {**asked.wish, "until": None}
+                    whole = asked.wish.get("until") is None
+                    arrived = asked.clip, whole
+                    if not whole and self._wish is None:
+                        self._wish, self._seen = {**asked.wish, "until": None}, True
         if self._asked is None and self._wish is not None:
             wish, self._wish = self._wish, None
             number = self._client.submit({"op": "generate", "lines": [wish], **self._more})
-            self._asked = _Asked(number, wish, wish.get("until") is None)
+            self._asked = _Asked(number, wish, self._seen)
         return arrived
 
     def stop(self) -> None:

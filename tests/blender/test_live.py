@@ -260,6 +260,19 @@ def test_only_the_newest_wish_is_performed_and_then_the_rest_of_it() -> None:
     assert arrived is not None and arrived[1] and asks.settled
 
 
+def test_a_hand_that_never_rests_is_followed_where_the_whole_take_is_seen() -> None:
+    door = Door()
+    asks = Live(door, {})  # type: ignore[arg-type]
+    for seed in range(5):
+        asks.wish({"seed": 2 * seed, "until": None})
+        asks.poll()
+        asks.wish({"seed": 2 * seed + 1, "until": None})
+        door.perform()
+        arrived = asks.poll()
+        assert arrived is not None and arrived[1]
+    assert door.cancelled == [] and [line["seed"] for line in door.asked] == [0, 1, 3, 5, 7, 9]
+
+
 def test_a_refusal_ends_it_and_what_is_stopped_is_not_heard_of_again() -> None:
     door = Door()
     asks = Live(door, {})  # type: ignore[arg-type]
