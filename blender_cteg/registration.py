@@ -26,6 +26,7 @@ from .operators import (
     widen,
 )
 from .performance import preview
+from .pictures import gallery
 from .ui import fields, lines_panel, live_panel, mapping_panel, panels, presets, understood
 from .worker import session
 
@@ -44,6 +45,9 @@ _CLASSES = (
     heads.CTEG_OT_fit_bones,
     lines.CTEG_OT_show_take,
     lines.CTEG_OT_delete_take,
+    lines.CTEG_OT_delete_other_takes,
+    lines.CTEG_OT_favourite_take,
+    lines.CTEG_OT_compare_take,
     lines.CTEG_OT_delete_line,
     lines.CTEG_OT_change_line,
     lines.CTEG_OT_change_region,
@@ -113,7 +117,7 @@ def _forget_job(*_arguments: object) -> None:
 
 
 #: What Blender calls, and when: a list of `bpy.app.handlers`, and the function.
-_HANDLERS: Final = (("load_pre", _forget_job), *preview.HANDLERS, *cast.HANDLERS)
+_HANDLERS: Final = (("load_pre", _forget_job), *preview.HANDLERS, *cast.HANDLERS, *gallery.HANDLERS)
 
 
 def _run_command(arguments: list[str]) -> int:
@@ -146,6 +150,7 @@ def unregister() -> None:
     session.close()
     jobs.hide_status(bpy.context)
     preview.end_preview()
+    gallery.forget()
     cast.forget()
     while _commands:
         bpy.utils.unregister_cli_command(_commands.pop())

@@ -87,6 +87,48 @@ class CTEG_OT_delete_take(LineOperator, bpy.types.Operator):
         lines.remove_take(line.id, line.shown if self.take < 0 else self.take)
 
 
+class CTEG_OT_delete_other_takes(LineOperator, bpy.types.Operator):
+    bl_idname = "cteg.delete_other_takes"
+    bl_label = "Delete the Others"
+    bl_description = "Remove all takes of the line but the one that is shown and the favourites"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def act(self, _context: Context, lines: Lines, line: Line) -> None:
+        count = lines.remove_others(line.id)
+        lines.said.append(told("Takes removed: {count}", count=count))
+
+
+class CTEG_OT_favourite_take(LineOperator, bpy.types.Operator):
+    bl_idname = "cteg.favourite_take"
+    bl_label = "Favourite"
+    bl_description = "Mark a take that you like, or take the mark back. Delete the Others leaves it"
+    bl_options = {"REGISTER", "UNDO"}
+
+    take: IntProperty(name="Take", description="Which take, from 0; -1: the one that is shown", min=-1, default=-1)
+
+    def act(self, _context: Context, lines: Lines, line: Line) -> None:
+        place = line.shown if self.take < 0 else self.take
+        liked = 0 <= place < len(line.takes) and line.takes[place].favourite
+        lines.mark(line.id, place, favourite=not liked)
+
+
+class CTEG_OT_compare_take(LineOperator, bpy.types.Operator):
+    bl_idname = "cteg.compare_take"
+    bl_label = "Compare"
+    bl_description = (
+        "Show this take beside the one that is played, at the moments where they differ most; or not any more"
+    )
+    bl_options = {"INTERNAL"}
+
+    take: IntProperty(name="Take", description="Which take, from 0", min=0)
+
+    def act(self, context: Context, _lines: Lines, line: Line) -> None:
+        interface = context.window_manager.cteg
+        key = line.takes[self.take].key if self.take < len(line.takes) else ""
+        name = f"{line.id} {key}"
+        interface.compared = "" if interface.compared == name else name
+
+
 class CTEG_OT_delete_line(LineOperator, bpy.types.Operator):
     bl_idname = "cteg.delete_line"
     bl_label = "Delete Line"
@@ -184,12 +226,14 @@ class CTEG_OT_rewrite_lines(LineOperator, bpy.types.Operator):
 class CTEG_OT_go_to_line(LineOperator, bpy.types.Operator):
     bl_idname = "cteg.go_to_line"
     bl_label = "Go to Line"
-    bl_description = "Move the playhead to the first frame of the line"
+    bl_description = "Move the playhead into the line"
     bl_options = {"UNDO_GROUPED"}
     bl_undo_group = "Frame Change"
 
+    after: IntProperty(name="After", description="Frames after its first one", min=0, options={"SKIP_SAVE"})
+
     def act(self, context: Context, _lines: Lines, line: Line) -> None:
-        context.scene.frame_set(round(line.start))
+        context.scene.frame_set(round(line.start) + self.after)
 
 
 class CTEG_OT_send_to_strip(LineOperator, bpy.types.Operator):

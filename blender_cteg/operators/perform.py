@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from ..cast import Character
     from ..worker.session import Job
 
-#: How far takes go that are varied a little and a lot: 0 is the same take, 1 an unrelated one.
+#: How far takes go that are varied, and those that have nothing of the shown one but its direction: 0 is the same take.
 A_LITTLE: Final = 0.3
-A_LOT: Final = 0.7
+ANEW: Final = 1.0
 
 #: What can be asked for: identifier, name, description.
 MODES: Final = (

@@ -82,6 +82,17 @@ def _show(fields: PropertyGroup, take: int) -> None:
         cast.edit_lines(fields.id_data, lambda lines: lines.show(line.id, take))
 
 
+def _get_take_name(fields: PropertyGroup) -> str:
+    line = cast.active_line(fields.id_data)
+    return line.take.name if line is not None and line.take is not None else ""
+
+
+def _set_take_name(fields: PropertyGroup, name: str) -> None:
+    line = cast.active_line(fields.id_data)
+    if line is not None and line.take is not None:
+        cast.edit_lines(fields.id_data, lambda lines: lines.mark(line.id, line.shown, name=name[:60]))
+
+
 def _region_fields(name: str) -> dict[str, Any]:
     """The fields of what becomes of a region of the face in the active line."""
 
@@ -241,6 +252,9 @@ class CTEG_Fields(_Repeated, PropertyGroup):
         name="Take", description="The take of this line that the character performs. Click one to show it",
         **_accessors(_of_line(lambda line: line.shown, lambda *_: {}, -1)["get"], _show),
     )  # fmt: skip
+    take_name: StringProperty(
+        name="Name", description="What you call the shown take", **_accessors(_get_take_name, _set_take_name)
+    )
     start: IntProperty(
         name="Start", description="First frame of the line. Another one moves it",
         **_of_line(lambda line: round(line.start), lambda line, v: {"start": v, "end": v + line.end - line.start}, 1),
@@ -370,8 +384,9 @@ def _line_tip(place: PropertyGroup) -> str:
 def _take_tip(place: PropertyGroup) -> str:
     line = cast.active_line(bpy.context.scene)
     for take in () if line is None else line.takes[_index(place) :]:
-        played = " · ".join(filter(None, (take.origin, label(take.emotion))))
-        return told("{played}\nSeed {seed}. Click to let the character perform it", played=played, seed=take.seed)
+        played = " · ".join(filter(None, (take.name, take.origin, label(take.emotion))))
+        sentence = "{played}, {seconds:.1f} s\nSeed {seed}. Click to let the character perform it"
+        return told(sentence, played=played, seconds=take.seconds, seed=take.seed)
     return ""
 
 
@@ -402,6 +417,7 @@ class CTEG_Interface(PropertyGroup):
         name="Channel", description="The channel shown below the list", **_accessors(_get_channel, _set_channel)
     )
     channel_name: StringProperty()
+    compared: StringProperty()  # id of a line and key of its take that is shown beside the shown one
     strength: FloatProperty(min=0.0, **_PREVIEW)
     both_ways: FloatProperty(min=-1.0, **_PREVIEW)
 

@@ -130,7 +130,7 @@ def test_the_guide_ships_with_the_extension_and_is_well_formed() -> None:
     buttons = [
         "Generate",
         "Re-sample",
-        "Vary a Little",
+        "More Like This",
         "Re-sample from Here",
         "Moves To",
         "Mix With",
