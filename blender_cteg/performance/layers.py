@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ..character.mapping import Adjustment, Mapping
 from ..clip import Clip
 from ..shared import ARKIT_GROUPS, SPACES, whole_face
-from .record import Line, Region
+from .record import REGIONS, Line, Region
 from .retime import retime
 
 Floats = npt.NDArray[np.float32]
@@ -23,6 +23,14 @@ Floats = npt.NDArray[np.float32]
 MOST_FRAMES: Final = 86_400
 #: What a performance is exaggerated beside: its course under so many seconds.
 _SLOW_SECONDS: Final = 0.7
+#: What of a line may be played alone: the regions that are left out then, and the size of the speech.
+PRESETS: Final = {
+    "ALL": ((), 1.0),
+    "UPPER_FACE": (("eyes", "mouth", "jaw", "head"), 1.0),
+    "MOUTH": (("upper face", "eyes", "head"), 1.0),
+    "NO_EYES_HEAD": (("eyes", "head"), 1.0),
+    "NO_SPEECH": ((), 0.0),
+}
 _AS_PERFORMED: Final = Line("", "")
 
 
@@ -87,6 +95,13 @@ def smoothed(values: Floats, frames: float) -> Floats:
     for shift, weight in enumerate(weights.astype(np.float32)):
         result += weight * beyond[shift : shift + len(values)]
     return result
+
+
+def played_only(line: Line, preset: str) -> dict[str, Any]:
+    """The fields of a line that plays only what a preset of `PRESETS` lets play; how its regions are mixed stays."""
+    muted, speech = PRESETS[preset]
+    regions = {name: replace(line.regions.get(name, Region()), mute=name in muted) for name in REGIONS}
+    return {"regions": regions, "speech": speech}
 
 
 def without_muted(mapping: Mapping, line: Line) -> Mapping:

@@ -118,7 +118,7 @@ class Line:
         regions: region -> what becomes of it; those that are not here are as `Region`.
         intensity: size of the performance layer, 0 to 1.5; 1 as it was performed.
         speech: size of the speech layer, 0 to 1.5; 1 as it was performed.
-        smoothing: over how many seconds the performance is evened out, 0 to 0.5; blinks and speech are left as they are.
+        smoothing: over how many seconds the performance is evened out, 0 to 0.5; blinks and speech stay as they are.
         exaggeration: size of what the performance does beside its slow course, 0 to 3; 1 as it was performed.
         stretch: how much slower it is played than it was performed.
         style: how its curves are keyed.

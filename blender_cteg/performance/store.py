@@ -192,6 +192,27 @@ _REGION: Final[Mapping[str, tuple[Any, ...]]] = {"mode": (str,), "scale": (float
 _STYLE: Final[Mapping[str, tuple[Any, ...]]] = {"interpolation": (str,), "reduction": (float, 0, 100)}
 
 
+#: What of a line is a matter of mixing, and may be that of another one.
+_MIX: Final = ("intensity", "speech", "smoothing", "exaggeration")
+
+
+def mix_text(line: Line) -> str:
+    """How a line is mixed with what is there, as text that `mix_of` reads."""
+    regions = {name: vars(region) for name, region in line.regions.items() if region != Region()}
+    return to_text({**{name: getattr(line, name) for name in _MIX}, "regions": regions})
+
+
+def mix_of(text: object) -> dict[str, Any]:
+    """The fields of `Line` in such a text. StoredError when it is damaged."""
+    data = _mapping(from_text(text), "mix")
+    try:
+        regions = _mapping(data["regions"], "regions")
+        found = {name: _region(_mapping(region, "regions")) for name, region in regions.items() if name in REGIONS}
+    except KeyError as error:
+        raise StoredError("it is damaged: {why}", why=error) from None
+    return {**_fields(data, {name: _LINE[name] for name in _MIX}), "regions": found}
+
+
 def check(line: Line) -> None:
     """StoredError, such as "its blend is 20000", for a line that could not be read again."""
     _fields(vars(line), _LINE)

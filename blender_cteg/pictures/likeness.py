@@ -28,7 +28,10 @@ _MOST_VERTICES: Final = 150_000
 #: Vertices whose groups are read in one step.
 _CHUNK: Final = 3000
 #: How large a picture is beside what moves.
-_AROUND: Final = 1.25
+_AROUND: Final = 1.35
+#: What moves at least so much of what moves most by a key is in the picture, without so many percent at either end.
+_MUCH: Final = 0.5
+_FEW: Final = 1.0
 #: Of a mesh for which nobody chose a colour: skin.
 _COLOUR: Final = (0.6, 0.45, 0.38)
 
@@ -185,21 +188,19 @@ class Likeness:
         return np.array(self._space.matrix_world.inverted_safe() @ obj.matrix_world, np.float32)
 
     def _frame(self) -> None:
-        """What the picture shows: what moves, and a little more."""
+        """What the picture shows: what moves most, and a little more."""
         moved = []
         for part in self._parts:
-            reach = np.zeros(len(part.points), np.float32)
             for places, offsets in part.keys.values():
-                reach[places] = np.maximum(reach[places], np.linalg.norm(offsets, axis=1))
-            if reach.any():
-                moved.append(part.points[reach > 0.05 * reach.max()])
-            elif not part.keys and not any(other.keys for other in self._parts):
+                reach = np.linalg.norm(offsets, axis=1)
+                moved += [part.points[places[reach > _MUCH * reach.max()]]] if len(places) else []
+            if not part.keys and not any(other.keys for other in self._parts):
                 moved += [part.points[how > 0.5] for how in part.bones.values()]
         moved = [points for points in moved if len(points)] or [part.points for part in self._parts]
         if not moved:
             return
         across = np.concatenate(moved) @ self._axes
-        low, high = across[:, :2].min(0), across[:, :2].max(0)
+        low, high = np.percentile(across[:, :2], (_FEW, 100 - _FEW), axis=0)
         self._centre = 0.5 * (low + high)
         self._size = float(max(0.5 * _AROUND * (high - low).max(), 1e-6))
 

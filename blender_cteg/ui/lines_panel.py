@@ -15,6 +15,7 @@ from ..pictures import gallery
 from ..sentences import told, translated
 from .layouts import emotion_icon, list_flags, sentence
 from .panels import Sidebar, perform_button, properties
+from .presets import CTEG_PT_mixes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
 
 #: Icons of takes that are no favourites, and of those that are.
 _STAR: Final = ("SOLO_OFF", "SOLO_ON")
+#: Of sizes that do not change over time, of those that do, and of one that is kept at the playhead.
+_DIAMOND: Final = ("KEYFRAME", "DECORATE_ANIMATE", "KEYFRAME_HLT")
+#: What a line can play alone, as buttons.
+_PRESETS: Final = {
+    "ALL": "Everything", "UPPER_FACE": "Upper Face Only", "MOUTH": "Mouth Only", "NO_EYES_HEAD": "Eyes and Head Off",
+    "NO_SPEECH": "Speech Off",
+}  # fmt: skip
 
 
 class CTEG_PT_lines(Sidebar, bpy.types.Panel):
@@ -96,7 +104,7 @@ class CTEG_PT_line(Sidebar, bpy.types.Panel):
         times = column.column(align=True)
         times.prop(fields, "start")
         times.prop(fields, "end")
-        for name in ("intensity", "speech"):
+        for name in ("intensity", "exaggeration", "smoothing", "speech"):
             column.prop(fields, name, slider=True)
         if line.theirs:
             names = ", ".join(map(translated, line.theirs))
@@ -108,19 +116,31 @@ class CTEG_PT_mixing(Sidebar, bpy.types.Panel):
     bl_parent_id = "CTEG_PT_line"
     bl_options = {"DEFAULT_CLOSED"}
 
+    def draw_header_preset(self, _context: Context) -> None:
+        CTEG_PT_mixes.draw_panel_header(self.layout)
+
     def draw(self, context: Context) -> None:
         layout, line, fields = self.layout, cast.active_line(context.scene), context.scene.cteg_fields
         if line is None:
             return
+        buttons = layout.grid_flow(columns=2, even_columns=True, align=True)
+        for preset, text in _PRESETS.items():
+            only = buttons.operator("cteg.play_only", text=text)
+            only.preset, only.line = preset, line.id
+        at = line.share(context.scene.frame_current)
         column = layout.column(align=True)
         flame = cast.character(context.scene).rig.kind == "FLAME"  # whose keys each move all of the face
         for name in REGIONS if flame else REGIONS[:-1]:
-            field, muted = name.replace(" ", "_"), line.regions.get(name, Region()).mute
+            region = line.regions.get(name, Region())
+            field, muted = name.replace(" ", "_"), region.mute
             row = column.row(align=True)
             row.prop(fields, f"{field}_mute", text="", icon="HIDE_ON" if muted else "HIDE_OFF", emboss=False)
             parts = row.split(factor=0.6, align=True)
             parts.enabled = not muted
-            parts.prop(fields, f"{field}_scale", text=name.capitalize(), slider=True)
+            size = parts.row(align=True)
+            size.prop(fields, f"{field}_scale", text=name.capitalize(), slider=True)
+            kept = size.operator("cteg.size_at_playhead", text="", icon=_DIAMOND[_kept_at(region, at)])
+            kept.region, kept.line = field.upper(), line.id
             parts.prop(fields, f"{field}_mode", text="")
         column = properties(layout)
         for name in ("blend", "interpolation", "reduction"):
@@ -172,7 +192,7 @@ class CTEG_UL_takes(bpy.types.UIList):
         row = column.row(align=True)
         liked = row.operator("cteg.favourite_take", text="", icon=_STAR[take.favourite], emboss=False)
         liked.take, liked.line = index, line.id
-        parts = row.split(factor=0.62)
+        parts = row.split(factor=0.5)
         parts.label(text=text, icon=emotion_icon(take.emotion))
         more = parts.row(align=True)
         more.alignment = "RIGHT"
@@ -189,6 +209,11 @@ class CTEG_UL_takes(bpy.types.UIList):
         line = cast.active_line(context.scene)
         takes = () if line is None else line.takes
         return list_flags(self, data, [f"{take.emotion} {take.seed} {take.origin}" for take in takes]), []
+
+
+def _kept_at(region: Region, share: float) -> int:
+    """How a size at the playhead is kept: 0 there is none, 1 at other times, 2 there."""
+    return 2 if any(abs(at - share) <= 1e-3 for at, _ in region.course) else int(bool(region.course))
 
 
 def _draw_icons(layout: UILayout, icons: Sequence[int], scale: float) -> None:

@@ -201,7 +201,7 @@ def test_what_cannot_be_directed_is_said(face: bpy.types.Object, monkeypatch: py
     with pytest.raises(RuntimeError, match="choose mine to direct it"):
         bpy.ops.cteg.direct_live(intensity=0.5)
     assert active().takes == before.takes and live.directing is None and session.live is None
-    with pytest.raises(RuntimeError, match="Intensity must be from 0 to 1.5, not 7"):
+    with pytest.raises(RuntimeError, match=r"Intensity must be from 0 to 1\.5, not 7"):
         bpy.ops.cteg.direct_live(intensity=7.0)
     fields().energy = 1.55
     assert "choose mine to direct it" in cast.character(scene).refusal
