@@ -44,8 +44,9 @@ MOST_EMPHASIS: Final = 1.6
 #: Seconds of the take that come first, from the playhead on, and over which they become what was there.
 _SEEN: Final = 2.0
 _FADE: Final = 0.3
-#: Seconds between two looks at the generator; after which a field that rests was let go.
+#: Seconds between two looks at the generator.
 _INTERVAL: Final = 0.02
+#: Seconds after which a field that rests was let go of, where no hand holds it.
 _RESTS: Final = 1.0
 #: Events with which a field is let go of.
 _LET_GO: Final = frozenset(("LEFTMOUSE", "RET", "NUMPAD_ENTER"))
@@ -272,7 +273,7 @@ class CTEG_OT_direct_live(Reasoned, bpy.types.Operator):
     }  # fmt: skip
 
     _timer = None
-    _let_go = False
+    _let_go = _held = False
 
     reason = staticmethod(disabled_reason)
 
@@ -310,6 +311,9 @@ class CTEG_OT_direct_live(Reasoned, bpy.types.Operator):
             return self._take_back(context, "")
         if event.type in _LET_GO and event.value == "RELEASE":
             self._let_go = True
+        if event.type == "MOUSEMOVE":  # what came before it was the button that is held, or let go of
+            held = (event.type_prev, event.value_prev) == ("LEFTMOUSE", "PRESS")
+            self._let_go, self._held = self._let_go or (self._held and not held), held
         if event.type != "TIMER":
             return {"PASS_THROUGH"}
         try:
@@ -318,7 +322,8 @@ class CTEG_OT_direct_live(Reasoned, bpy.types.Operator):
             return self._take_back(context, str(refusal))
         if now.live.problem:
             return self._take_back(context, now.live.problem)
-        if now.live.settled and (self._let_go or time.monotonic() - now.changed > _RESTS):
+        rests = not self._held and time.monotonic() - now.changed > _RESTS
+        if now.live.settled and (self._let_go or rests):
             return self._leave(context, {"FINISHED"})
         return {"PASS_THROUGH"}
 

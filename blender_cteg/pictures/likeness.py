@@ -28,7 +28,7 @@ _MOST_VERTICES: Final = 150_000
 #: Vertices whose groups are read in one step.
 _CHUNK: Final = 3000
 #: How large a picture is beside what moves.
-_AROUND: Final = 1.35
+_AROUND: Final = 1.45
 #: What moves at least so much of what moves most by a key is in the picture, without so many percent at either end.
 _MUCH: Final = 0.5
 _FEW: Final = 1.0

@@ -194,6 +194,8 @@ def _draw_buttons(layout: UILayout, context: Context) -> None:
         sentence(box, context, session.last_problem, icon="ERROR")
         if session.last_kind in _SET_IN_PREFERENCES:
             _preferences_button(box, "Open Preferences")
+    elif session.live is not None:
+        pass  # nothing moves under the hand that directs
     elif context.scene.cteg.target is not None and (reason := perform.disabled_reason(context)):
         sentence(column, context, reason, icon="INFO")
     row = column.row(align=True)
