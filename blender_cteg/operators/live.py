@@ -308,7 +308,7 @@ class CTEG_OT_direct_live(Reasoned, bpy.types.Operator):
         if now is None or session.live is not now.live or context.scene.session_uid != now.scene:
             return self._leave(context, {"CANCELLED"})  # another file, another scene
         if event.type == "ESC" and event.value == "PRESS":
-            return self._take_back(context, "")
+            return self._take_back(context, "") | {"PASS_THROUGH"}  # the field takes back its value too
         if event.type in _LET_GO and event.value == "RELEASE":
             self._let_go = True
         if event.type == "MOUSEMOVE":  # what came before it was the button that is held, or let go of

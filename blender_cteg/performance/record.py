@@ -53,7 +53,8 @@ class Region:
         """Its size at moments of the line, 0 to 1: straight from one of its course to the next."""
         if not self.course:
             return np.full(np.shape(share), self.scale)
-        return np.interp(share, *zip(*self.course, strict=True))
+        shares, sizes = np.array(self.course).T
+        return np.interp(np.asarray(share), shares, sizes)
 
     def sized(self, share: float, size: float) -> Region:
         """With another size: all over, or where it has a course at one moment of it."""

@@ -7,6 +7,7 @@ is seen. That is quick where triangles are about as large as pixels, as those of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -56,9 +57,9 @@ def picture(points: Floats, triangles: Ints, colours: Floats, size: int) -> Floa
     counts = np.minimum(wanted + lot, _MOST).astype(np.intp)
     of = np.repeat(np.arange(len(counts)), counts)
     shares = _shares(np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts))
-    columns, rows, depths = (sum(shares[k] * corners[:, k, axis][of] for k in range(3)) for axis in range(3))
-    light = sum(shares[k] * shades[:, k][of] for k in range(3))
-    columns, rows = (((place + 1.0) * (0.5 * fine)).astype(np.int32) for place in (columns, rows))
+    across, up, depths = (_mean(shares, corners[..., axis], of) for axis in range(3))
+    light = _mean(shares, shades, of)
+    columns, rows = (((place + 1.0) * (0.5 * fine)).astype(np.int32) for place in (across, up))
     seen = np.flatnonzero((columns >= 0) & (columns < fine) & (rows >= 0) & (rows < fine))
     seen = seen[np.argsort(depths[seen])]  # the nearest last: of several in one pixel it stays
     at = rows[seen] * fine + columns[seen]
@@ -92,6 +93,11 @@ def _closed(drawn: Floats, depth: Floats) -> Floats:
         drawn[rows, np.maximum(columns - 1, 0)],
     )
     return closed
+
+
+def _mean(shares: Sequence[Floats], corners: Floats, of: Ints) -> Floats:
+    """What points have of a number at the corners of their triangles, (N,)."""
+    return shares[0] * corners[:, 0][of] + shares[1] * corners[:, 1][of] + shares[2] * corners[:, 2][of]
 
 
 def _shades(normals: Floats, triangles: Ints, count: int) -> Floats:
