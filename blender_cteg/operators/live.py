@@ -317,7 +317,10 @@ class CTEG_OT_direct_live(Reasoned, bpy.types.Operator):
         if event.type != "TIMER":
             return {"PASS_THROUGH"}
         try:
-            now.update(context.scene)
+            if now.update(context.scene):
+                for area in context.screen.areas:  # at once, whatever else is drawn while the mouse moves
+                    if area.type == "VIEW_3D":
+                        area.tag_redraw()
         except (LineError, MappingError, ClipError) as refusal:
             return self._take_back(context, str(refusal))
         if now.live.problem:
