@@ -97,7 +97,8 @@ def _closed(drawn: Floats, depth: Floats) -> Floats:
 
 def _mean(shares: Sequence[Floats], corners: Floats, of: Ints) -> Floats:
     """What points have of a number at the corners of their triangles, (N,)."""
-    return shares[0] * corners[:, 0][of] + shares[1] * corners[:, 1][of] + shares[2] * corners[:, 2][of]
+    parts: list[Floats] = [share * corners[:, k][of] for k, share in enumerate(shares)]
+    return parts[0] + parts[1] + parts[2]
 
 
 def _shades(normals: Floats, triangles: Ints, count: int) -> Floats:
