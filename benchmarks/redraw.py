@@ -84,6 +84,10 @@ class Layout:
         """See `prop`."""
         self.prop(data, name)
 
+    def template_icon(self, icon_value: int, scale: float = 1.0) -> None:
+        """A picture."""
+        self.drawn.append(f"picture {icon_value}")
+
     def template_list(
         self, kind: str, _id: str, data: Any, name: str, active: Any, active_name: str, rows: int = 5, **_: object
     ) -> None:

@@ -294,6 +294,14 @@ def show_lines(scene: bpy.types.Scene, refusal: str = "") -> None:
     _shortly(known)
 
 
+def show_line(scene: bpy.types.Scene, line: Line) -> None:
+    """One line was written again where it is: show it now, without a look at where the others are."""
+    known = _known[scene.session_uid]
+    lines = tuple(line if one.id == line.id else one for one in known.character.lines)
+    known.character = replace(known.character, lines=lines, refusal="")
+    _shortly(known)
+
+
 def edit_mapping(scene: bpy.types.Scene, edit: Callable[[Mapping], Mapping]) -> None:
     """Change the mapping of a scene's character from a field of a panel, like `edit_lines`."""
     now = character(scene, current=True)

@@ -16,6 +16,7 @@ from .operators import (
     heads,
     jobs,
     lines,
+    live,
     mapping,
     mapping_files,
     perform,
@@ -26,11 +27,13 @@ from .operators import (
     widen,
 )
 from .performance import preview
-from .ui import fields, lines_panel, mapping_panel, panels, presets, understood
+from .pictures import gallery
+from .ui import fields, lines_panel, live_panel, mapping_panel, panels, presets, understood
 from .worker import session
 
 _CLASSES = (
     *fields.CLASSES,
+    live_panel.CTEG_Live,
     settings.CTEG_Settings,
     preferences.CTEG_Preferences,
     perform.CTEG_OT_perform,
@@ -44,15 +47,21 @@ _CLASSES = (
     heads.CTEG_OT_fit_bones,
     lines.CTEG_OT_show_take,
     lines.CTEG_OT_delete_take,
+    lines.CTEG_OT_delete_other_takes,
+    lines.CTEG_OT_favourite_take,
+    lines.CTEG_OT_compare_take,
     lines.CTEG_OT_delete_line,
     lines.CTEG_OT_change_line,
     lines.CTEG_OT_change_region,
+    lines.CTEG_OT_play_only,
+    lines.CTEG_OT_size_at_playhead,
     lines.CTEG_OT_keep_edit,
     lines.CTEG_OT_rewrite_lines,
     lines.CTEG_OT_go_to_line,
     lines.CTEG_OT_send_to_strip,
     lines.CTEG_OT_bring_back,
     lines.CTEG_OT_migrate_takes,
+    live.CTEG_OT_direct_live,
     segments.CTEG_OT_go_to_segment,
     segments.CTEG_OT_direct_segment,
     timelines.CTEG_OT_save_timeline,
@@ -74,8 +83,7 @@ _CLASSES = (
     mapping_files.CTEG_FH_mapping,
     mapping_files.CTEG_OT_mapping_save,
     mapping_files.CTEG_OT_mapping_copy,
-    presets.CTEG_PT_presets,
-    presets.CTEG_OT_add_preset,
+    *presets.CLASSES,
     panels.CTEG_MT_acting,
     panels.CTEG_PT_performance,
     understood.CTEG_PT_understood,
@@ -83,6 +91,7 @@ _CLASSES = (
     lines_panel.CTEG_UL_takes,
     lines_panel.CTEG_PT_lines,
     lines_panel.CTEG_PT_line,
+    live_panel.CTEG_PT_live,
     lines_panel.CTEG_PT_mixing,
     panels.CTEG_PT_options,
     mapping_panel.CTEG_UL_mapping,
@@ -92,7 +101,7 @@ _CLASSES = (
 )
 
 #: Properties of Blender's own types: the type, the name, the group.
-_OWNERS: Final = ((bpy.types.Scene, "cteg", settings.CTEG_Settings), *fields.OWNERS)
+_OWNERS: Final = ((bpy.types.Scene, "cteg", settings.CTEG_Settings), *fields.OWNERS, *live_panel.OWNERS)
 
 #: Blender's menus, and what draws ours in them.
 _MENUS: Final = (
@@ -111,7 +120,7 @@ def _forget_job(*_arguments: object) -> None:
 
 
 #: What Blender calls, and when: a list of `bpy.app.handlers`, and the function.
-_HANDLERS: Final = (("load_pre", _forget_job), *preview.HANDLERS, *cast.HANDLERS)
+_HANDLERS: Final = (("load_pre", _forget_job), *preview.HANDLERS, *cast.HANDLERS, *gallery.HANDLERS)
 
 
 def _run_command(arguments: list[str]) -> int:
@@ -144,6 +153,7 @@ def unregister() -> None:
     session.close()
     jobs.hide_status(bpy.context)
     preview.end_preview()
+    gallery.forget()
     cast.forget()
     while _commands:
         bpy.utils.unregister_cli_command(_commands.pop())

@@ -60,6 +60,11 @@ class Setting:
         """The property of the scene."""
         return self.kind(name=self.label, description=self.description, **self.options)
 
+    def as_view(self, get: Callable[..., Any], put: Callable[..., None]) -> Any:
+        """The same of something else, read and written by functions; nothing is stored."""
+        options = {**self.options, "options": set(), "get": get, "set": put}
+        return self.kind(name=self.label, description=self.description, **options)
+
     def as_argument(self) -> Any:
         """The same as an argument of an operator, which does not remember the last call's."""
         kind, options = (StringProperty, {}) if self.kind is PointerProperty else (self.kind, self.options)

@@ -14,20 +14,22 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from generator.shared import spaces, timeline
+    from generator.shared import easing, spaces, timeline
     from generator.shared.takes import Takes
     from generator.shared.terminal import Shown
     from generator.worker import Worker
 else:
     try:  # installed, the generator lies inside this package, in a clone beside it
-        from .generator.shared import spaces, timeline
+        from .generator.shared import easing, spaces, timeline
     except ModuleNotFoundError as error:
         if error.name != f"{__package__}.generator":
             raise
-        from generator.shared import spaces, timeline
+        from generator.shared import easing, spaces, timeline
 
 Timeline = timeline.Timeline
 TimelineError = timeline.TimelineError
+#: See `generator.shared.easing`.
+minimum_jerk = easing.minimum_jerk
 #: What a line can be pronounced in, by ISO 639-1 code.
 LANGUAGES: Final = timeline.LANGUAGES
 
@@ -37,6 +39,8 @@ ARKIT55: Final = spaces.ARKIT55
 FLAME53: Final = spaces.FLAME53
 #: Spaces by name.
 SPACES: Final = spaces.SPACES
+#: Emphasis in a timeline: its moment in seconds and its size, 1 natural.
+Accent = timeline.Accent
 #: The 52 ARKit coefficients and the head's rotation, the columns of `ARKIT55`.
 ARKIT_CHANNELS: Final = spaces.ARKIT_CHANNELS
 HEAD_CHANNELS: Final = spaces.HEAD_CHANNELS

@@ -23,9 +23,15 @@ def _take_2(data: Stored) -> Stored:
     return {**data, "segments": [], "last_seed": data.get("seed")}
 
 
+def _line_2(data: Stored) -> Stored:
+    regions = {name: {**region, "course": []} for name, region in data["regions"].items()}
+    takes = [{**take, "name": "", "favourite": False} for take in data["takes"]]
+    return {**data, "smoothing": 0.0, "exaggeration": 1.0, "regions": regions, "takes": takes}
+
+
 #: What is stored -> the steps that make each version the next one; the first makes 1 to 2.
 _STEPS: Final[Mapping[str, tuple[Callable[[Stored], Stored], ...]]] = {
-    "line": (),
+    "line": (_line_2,),
     "spans": (),
     "mapping": (_mapping_2,),
     "take": (_take_2, dict),  # of 0.1.0; version 3 only has more settings

@@ -39,6 +39,8 @@ class Refusal(Told):
 
 def busy_reason() -> str:
     """Why no job can start now, or ""."""
+    if session.live is not None:
+        return told("A take is being directed live; let go of it first.")
     return "" if session.job is None else told("CTEG is already working; wait, or cancel it first.")
 
 

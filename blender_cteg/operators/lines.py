@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import bpy
@@ -10,13 +11,15 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, St
 
 from .. import cast
 from ..performance import migration
+from ..performance.layers import played_only
 from ..performance.lines import LineError, Lines
 from ..performance.record import REGIONS, Region, Style
-from ..sentences import told
+from ..sentences import told, translated
 from . import Reasoned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from bpy.types import Context, Operator, Scene
 
@@ -28,6 +31,8 @@ MODE_ITEMS = (
     ("TAKE", "Take", "The take plays; keys of others inside the line are put aside, and come back when it goes"),
     ("ADD", "Add", "The take is added to what somebody else animates"),
 )
+#: Moments of a line that are nearer are one.
+_SAME_MOMENT = 1e-3
 _REGION_ITEMS = tuple((name.replace(" ", "_").upper(), name.capitalize(), "") for name in REGIONS)
 
 
@@ -87,6 +92,48 @@ class CTEG_OT_delete_take(LineOperator, bpy.types.Operator):
         lines.remove_take(line.id, line.shown if self.take < 0 else self.take)
 
 
+class CTEG_OT_delete_other_takes(LineOperator, bpy.types.Operator):
+    bl_idname = "cteg.delete_other_takes"
+    bl_label = "Delete the Others"
+    bl_description = "Remove all takes of the line but the one that is shown and the favourites"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def act(self, _context: Context, lines: Lines, line: Line) -> None:
+        count = lines.remove_others(line.id)
+        lines.said.append(told("Takes removed: {count}", count=count))
+
+
+class CTEG_OT_favourite_take(LineOperator, bpy.types.Operator):
+    bl_idname = "cteg.favourite_take"
+    bl_label = "Favourite Take"
+    bl_description = "Mark a take that you like, or take the mark back. Delete the Others leaves it"
+    bl_options = {"REGISTER", "UNDO"}
+
+    take: IntProperty(name="Take", description="Which take, from 0; -1: the one that is shown", min=-1, default=-1)
+
+    def act(self, _context: Context, lines: Lines, line: Line) -> None:
+        place = line.shown if self.take < 0 else self.take
+        liked = 0 <= place < len(line.takes) and line.takes[place].favourite
+        lines.mark(line.id, place, favourite=not liked)
+
+
+class CTEG_OT_compare_take(LineOperator, bpy.types.Operator):
+    bl_idname = "cteg.compare_take"
+    bl_label = "Compare Takes"
+    bl_description = (
+        "Show this take beside the one that is played, at the moments where they differ most; or not any more"
+    )
+    bl_options = {"INTERNAL"}
+
+    take: IntProperty(name="Take", description="Which take, from 0", min=0)
+
+    def act(self, context: Context, _lines: Lines, line: Line) -> None:
+        interface = context.window_manager.cteg
+        key = line.takes[self.take].key if self.take < len(line.takes) else ""
+        name = f"{line.id} {key}"
+        interface.compared = "" if interface.compared == name else name
+
+
 class CTEG_OT_delete_line(LineOperator, bpy.types.Operator):
     bl_idname = "cteg.delete_line"
     bl_label = "Delete Line"
@@ -107,6 +154,8 @@ class CTEG_OT_change_line(LineOperator, bpy.types.Operator):
     end: IntProperty(name="End", description="Last frame; the line is stretched until there")
     intensity: FloatProperty(name="Intensity", description="Size of the acting", default=1.0, min=0.0, soft_max=1.5)
     speech: FloatProperty(name="Speech", description="Size of what the lips say", default=1.0, min=0.0, max=1.5)
+    smoothing: FloatProperty(name="Smoothing", description="Seconds over which it is evened out", min=0.0, max=0.5)
+    exaggeration: FloatProperty(name="Exaggeration", description="Size of quick changes", default=1.0, min=0.0, max=3.0)
     blend: IntProperty(name="Blend", description="Frames over which the line comes in and goes", default=6, min=0)
     interpolation: EnumProperty(
         name="Interpolation", items=(("BEZIER", "Bézier", "Smooth"), ("LINEAR", "Linear", "Straight"))
@@ -117,7 +166,8 @@ class CTEG_OT_change_line(LineOperator, bpy.types.Operator):
 
     def act(self, _context: Context, lines: Lines, line: Line) -> None:
         given = self.properties.is_property_set
-        fields = {n: getattr(self, n) for n in ("start", "end", "intensity", "speech", "blend") if given(n)}
+        names = ("start", "end", "intensity", "speech", "smoothing", "exaggeration", "blend")
+        fields = {name: getattr(self, name) for name in names if given(name)}
         if "start" in fields and "end" not in fields:
             fields["end"] = fields["start"] + line.end - line.start
         if given("interpolation") or given("reduction"):
@@ -147,6 +197,55 @@ class CTEG_OT_change_region(LineOperator, bpy.types.Operator):
             self.scale if given("scale") else before.scale,
             self.mute if given("mute") else before.mute,
         )
+        lines.change(line.id, regions={**line.regions, name: region})
+
+
+class CTEG_OT_play_only(LineOperator, bpy.types.Operator):
+    bl_idname = "cteg.play_only"
+    bl_label = "Play Only"
+    bl_description = "Choose which parts of the face this line plays; the others stay the animator's"
+    bl_options = {"REGISTER", "UNDO"}
+
+    preset: EnumProperty(
+        name="Parts",
+        items=(
+            ("ALL", "Everything", "All of the face, and the speech"),
+            ("UPPER_FACE", "Upper Face Only", "Brows, lids and cheeks"),
+            ("MOUTH", "Mouth Only", "Mouth and jaw, with the speech"),
+            ("NO_EYES_HEAD", "Eyes and Head Off", "The gaze and the head are left to others"),
+            ("NO_SPEECH", "Speech Off", "Only what is felt: a lip sync of your own plays through"),
+        ),
+    )
+
+    @classmethod
+    def description(cls, _context: Context, properties: Any) -> str:
+        """Called by Blender."""
+        items = properties.bl_rna.properties["preset"].enum_items
+        return translated(items[properties.preset].description)
+
+    def act(self, _context: Context, lines: Lines, line: Line) -> None:
+        lines.change(line.id, **played_only(line, self.preset))
+
+
+class CTEG_OT_size_at_playhead(LineOperator, bpy.types.Operator):
+    bl_idname = "cteg.size_at_playhead"
+    bl_label = "Size at the Playhead"
+    bl_description = (
+        "Let a region have another size at other times: keep its size at the playhead, or take that back. Between "
+        "two of them it changes evenly"
+    )
+    bl_options = {"REGISTER", "UNDO"}
+
+    region: EnumProperty(name="Region", items=_REGION_ITEMS)
+
+    def act(self, context: Context, lines: Lines, line: Line) -> None:
+        name, at = self.region.replace("_", " ").lower(), line.share(context.scene.frame_current)
+        region = line.regions.get(name, Region())
+        course = {share: size for share, size in region.course if abs(share - at) > _SAME_MOMENT}
+        size = float(region.size(at))
+        if len(course) == len(region.course):
+            course[at] = size
+        region = replace(region, course=tuple(sorted(course.items())), scale=region.scale if course else size)
         lines.change(line.id, regions={**line.regions, name: region})
 
 
@@ -184,12 +283,14 @@ class CTEG_OT_rewrite_lines(LineOperator, bpy.types.Operator):
 class CTEG_OT_go_to_line(LineOperator, bpy.types.Operator):
     bl_idname = "cteg.go_to_line"
     bl_label = "Go to Line"
-    bl_description = "Move the playhead to the first frame of the line"
+    bl_description = "Move the playhead into the line"
     bl_options = {"UNDO_GROUPED"}
     bl_undo_group = "Frame Change"
 
+    after: IntProperty(name="After", description="Frames after its first one", min=0, options={"SKIP_SAVE"})
+
     def act(self, context: Context, _lines: Lines, line: Line) -> None:
-        context.scene.frame_set(round(line.start))
+        context.scene.frame_set(round(line.start) + self.after)
 
 
 class CTEG_OT_send_to_strip(LineOperator, bpy.types.Operator):

@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from ..character.rig import Rig
     from ..worker.session import Job
 
-#: How far takes go that are varied a little and a lot: 0 is the same take, 1 an unrelated one.
+#: How far takes go that are varied, and those that have nothing of the shown one but its direction: 0 is the same take.
 A_LITTLE: Final = 0.3
-A_LOT: Final = 0.7
+ANEW: Final = 1.0
 
 #: What can be asked for: identifier, name, description.
 MODES: Final = (
@@ -203,7 +203,7 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
             values["timeline"] = _timeline(values["timeline"])
         else:
             values["spread"] = values["spread"] and self.mode == "BRANCH"
-            values |= {name: value for name, value in _asked_for(take).items() if not given(name)}
+            values |= {name: value for name, value in asked_for(take).items() if not given(name)}
             more["begin"] = take.settings.get("begin")
             origin = {name: take.settings.get(name) for name in ("branch", "vary")}
             of = {"seed": take.seed, **({"of": origin} if any(origin.values()) else {})}
@@ -315,7 +315,7 @@ def _not_keyed(channels: list[str]) -> list[str]:
     return [told(sentence, count=count, names=shown)]
 
 
-def _asked_for(take: Take) -> dict[str, Any]:
+def asked_for(take: Take) -> dict[str, Any]:
     """What a take was asked for, by the names of the request; what is not stored was not known when it was made."""
     known = {s.key: take.settings.get(s.key, s.options.get("default", 0)) for s in SETTINGS if s.asked}
     known |= {"emotion": str(take.settings.get("emotion_requested", take.emotion)), "timeline": take.timeline}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Directing: the animator corrects how a line was understood (no ``bpy``).
+"""Directing: the animator corrects how a line was understood and what is emphasised in it (no ``bpy``).
 
 A correction is an inline direction, such as ``[joy]``, written into the line itself: it is seen, edited and undone
 like every other word, and it is still there when the line is performed again.
@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from ..segments import Segment, SegmentError
+from ..shared import Accent, Timeline
 
 #: A direction with the name of an emotion, and any direction or words in brackets, each with the space after it.
 _NOTATION: Final = re.compile(r"\[[^()\[\]]*\]\s*")
@@ -63,6 +65,26 @@ def is_line_of(line: str, segments: Sequence[Segment]) -> bool:
         return bool(_gaps(unicodedata.normalize("NFC", line), segments))
     except SegmentError:
         return False
+
+
+def word_at(timeline: Timeline, seconds: float) -> int | None:
+    """The word that is said at a moment, else the one after it, else the last; None where nothing is said."""
+    later = (place for place, word in enumerate(timeline.words) if seconds < word.end)
+    return next(later, len(timeline.words) - 1 if timeline.words else None)
+
+
+def emphasis_of(timeline: Timeline, place: int) -> float:
+    """How much a word is emphasised: 0 not at all, 1 naturally."""
+    word = timeline.words[place]
+    return max((accent.size for accent in timeline.accents if word.start <= accent.time <= word.end), default=0.0)
+
+
+def emphasised(timeline: Timeline, place: int, size: float) -> Timeline:
+    """The timeline with another emphasis on a word, on the vowel that carries its stress; 0: none."""
+    word = timeline.words[place]
+    others = [accent for accent in timeline.accents if not word.start <= accent.time <= word.end]
+    own = [Accent(word.vowel.centre, size)] if size > 0 else []
+    return replace(timeline, accents=tuple(sorted([*others, *own], key=lambda accent: accent.time)))
 
 
 def _undirected(line: str, gaps: Sequence[tuple[int, int]], segments: Sequence[Segment], index: int) -> tuple[int, int]:

@@ -4,19 +4,33 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from ..character.mapping import Adjustment, Mapping
 from ..clip import Clip
 from ..shared import ARKIT_GROUPS, SPACES, whole_face
-from .record import Line, Region
+from .record import REGIONS, Line, Region
 from .retime import retime
+
+Floats = npt.NDArray[np.float32]
 
 #: Longest line in frames of the scene: an hour at 24 frames per second.
 MOST_FRAMES: Final = 86_400
+#: What a performance is exaggerated beside: its course under so many seconds.
+_SLOW_SECONDS: Final = 0.7
+#: What of a line may be played alone: the regions that are left out then, and the size of the speech.
+PRESETS: Final = {
+    "ALL": ((), 1.0),
+    "UPPER_FACE": (("eyes", "mouth", "jaw", "head"), 1.0),
+    "MOUTH": (("upper face", "eyes", "head"), 1.0),
+    "NO_EYES_HEAD": (("eyes", "head"), 1.0),
+    "NO_SPEECH": ((), 0.0),
+}
 _AS_PERFORMED: Final = Line("", "")
 
 
@@ -38,15 +52,56 @@ def face_of(clip: Clip, fps: float, line: Line = _AS_PERFORMED) -> Clip:
     space = SPACES.get(clip.space)
     if space is None:  # shape keys and bones themselves: what they mean is not known
         return replace(performance, timeline=None)
+    values = _shaped(values, performance.channels, line, fps)
     if line.intensity != 1.0:
-        values = np.clip(values * line.intensity, space.lower, space.upper).astype(np.float32)
+        values = values * np.float32(line.intensity)
+    if values is not performance.values:
+        values = np.clip(values, space.lower, space.upper)
     if line.speech > 0.0:
         speech = min(clip.speech_scale * line.speech, 1.5)
         values = whole_face(values, clip.timeline, fps * line.stretch, speech)
-    scales = np.array([line.regions.get(region_of(name), Region()).scale for name in clip.channels], np.float32)
+    regions = [line.regions.get(region_of(name), Region()) for name in clip.channels]
+    share = np.linspace(0.0, 1.0, len(values))
+    sizes = {region: region.size(share).astype(np.float32) for region in set(regions)}
+    scales = np.stack([sizes[region] for region in regions], axis=1)
     if (scales != 1.0).any():
         values = np.clip(values * scales, space.lower, space.upper).astype(np.float32)
     return replace(performance, values=values, timeline=None)
+
+
+def _shaped(values: Floats, channels: Sequence[str], line: Line, fps: float) -> Floats:
+    """The performance evened out and exaggerated; lids close as they did, and it begins and ends where it did."""
+    if line.smoothing == 0.0 and line.exaggeration == 1.0:
+        return values
+    shaped = smoothed(values, line.smoothing * fps)
+    if line.exaggeration != 1.0:
+        slow = smoothed(shaped, _SLOW_SECONDS * fps)
+        shaped = slow + line.exaggeration * (shaped - slow)
+    closing = np.array([name.startswith("eyeBlink") for name in channels])
+    return np.where(closing, values, shaped).astype(np.float32)
+
+
+def smoothed(values: Floats, frames: float) -> Floats:
+    """Values (T, C) under a Gaussian that is so many frames wide: to neither side, and the ends where they were."""
+    reach = min(math.ceil(3.0 * frames), len(values) - 1)
+    if frames <= 0.0 or reach < 1:
+        return values
+    # Mirrored in its end points, what is level in the mean beyond the ends goes through them.
+    before, after = 2.0 * values[0] - values[reach:0:-1], 2.0 * values[-1] - values[-2 : -reach - 2 : -1]
+    beyond = np.concatenate([before, values, after])
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / frames) ** 2)
+    weights /= weights.sum()
+    result = np.zeros_like(values)
+    for shift, weight in enumerate(weights.astype(np.float32)):
+        result += weight * beyond[shift : shift + len(values)]
+    return result
+
+
+def played_only(line: Line, preset: str) -> dict[str, Any]:
+    """The fields of a line that plays only what a preset of `PRESETS` lets play; how its regions are mixed stays."""
+    muted, speech = PRESETS[preset]
+    regions = {name: replace(line.regions.get(name, Region()), mute=name in muted) for name in REGIONS}
+    return {"regions": regions, "speech": speech}
 
 
 def without_muted(mapping: Mapping, line: Line) -> Mapping:

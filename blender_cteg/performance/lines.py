@@ -258,6 +258,25 @@ class Lines:
                 fields["start"] = float(round(fields["start"]))
             change.write({line: replace(old, **fields)})
 
+    def perform_again(self, line: str, clip: Clip) -> Line:
+        """Give the shown take of a line other numbers: it was directed differently. Edits by hand stay on it."""
+        with self._change(line) as change:
+            old = change.line(line)
+            if old.take is None:
+                raise LineError("This line shows no take; choose one from the list.")
+            clip, before = as_stored(clip), old.take
+            take = replace(take_of(clip, before.key, before.edit), name=before.name, favourite=before.favourite)
+            take = replace(take, last_seed=max(take.last_seed, before.last_seed))
+            takes = tuple(take if one == before else one for one in old.takes)
+            return change.write({line: replace(old, takes=takes)}, puts=[(line, take, clip)])[line]
+
+    def mark(self, line: str, take: int, **fields: Any) -> None:
+        """Give a take a name, or make it a favourite (see `Take`)."""
+        with self._change(line) as change:
+            old = change.line(line, take)
+            takes = (*old.takes[:take], replace(old.takes[take], **fields), *old.takes[take + 1 :])
+            change.write({line: replace(old, takes=takes)}, again=False)
+
     def rewrite(self, lines: Iterable[str] | None = None) -> None:
         """Write lines again, all by default: the mapping, the frame rate or what moves the face has changed."""
         with self._change(*(() if lines is None else lines), all=lines is None) as change:
@@ -271,6 +290,17 @@ class Lines:
         with self._change(line, all=True) as change:
             change.line(line)
             change.write({line: None}, discard={line})
+
+    def remove_others(self, line: str) -> int:
+        """Forget all takes of a line but the shown one and the favourites; how many those were."""
+        with self._change(line) as change:
+            old = change.line(line)
+            kept = tuple(take for take in old.takes if take.favourite or take == old.take)
+            if not kept:
+                raise LineError("This line shows no take, and none is a favourite; choose the one to keep.")
+            shown = kept.index(old.take) if old.take is not None else -1
+            change.write({line: replace(old, takes=kept, shown=shown)}, again=False)
+            return len(old.takes) - len(kept)
 
     def remove_take(self, line: str, take: int) -> None:
         """Forget a take; where it was shown, the one beside it is shown. The last take takes the line with it."""

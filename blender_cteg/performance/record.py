@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from ..clip import origin_of
 from ..segments import Segment
@@ -38,11 +41,26 @@ class Region:
         mode: FILL leaves what somebody else animates, TAKE puts it aside, ADD adds the take to it.
         scale: size of the take's movement, 0 to 1.5.
         mute: the region is left out.
+        course: the size over time, in place of ``scale``: moments of the line in order, 0 to 1, and the size at each.
     """
 
     mode: Mode = "FILL"
     scale: float = 1.0
     mute: bool = False
+    course: tuple[tuple[float, float], ...] = ()
+
+    def size(self, share: npt.NDArray[np.float64] | float) -> npt.NDArray[np.float64]:
+        """Its size at moments of the line, 0 to 1: straight from one of its course to the next."""
+        if not self.course:
+            return np.full(np.shape(share), self.scale)
+        shares, sizes = np.array(self.course).T
+        return np.interp(np.asarray(share), shares, sizes)
+
+    def sized(self, share: float, size: float) -> Region:
+        """With another size: all over, or where it has a course at one moment of it."""
+        if not self.course:
+            return replace(self, scale=size)
+        return replace(self, course=tuple(sorted({**dict(self.course), share: size}.items())))
 
 
 @dataclass(frozen=True)
@@ -57,6 +75,8 @@ class Take:
         timeline: when the mouth says what, or None.
         speech_scale: as in `Clip`.
         edit: whether a hand edit was kept as part of it.
+        name: what the animator calls it; "" for no name.
+        favourite: whether the animator likes it.
     """
 
     key: str
@@ -71,6 +91,13 @@ class Take:
     timeline: Timeline | None = None
     speech_scale: float = 1.0
     edit: bool = False
+    name: str = ""
+    favourite: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return self.frames / self.fps
 
     @property
     def origin(self) -> str:
@@ -92,6 +119,8 @@ class Line:
         regions: region -> what becomes of it; those that are not here are as `Region`.
         intensity: size of the performance layer, 0 to 1.5; 1 as it was performed.
         speech: size of the speech layer, 0 to 1.5; 1 as it was performed.
+        smoothing: over how many seconds the performance is evened out, 0 to 0.5; blinks and speech stay as they are.
+        exaggeration: size of what the performance does beside its slow course, 0 to 3; 1 as it was performed.
         stretch: how much slower it is played than it was performed.
         style: how its curves are keyed.
         blend: frames over which it leaves from, and returns to, what is there without it.
@@ -112,6 +141,8 @@ class Line:
     regions: Mapping[str, Region] = field(default_factory=dict)
     intensity: float = 1.0
     speech: float = 1.0
+    smoothing: float = 0.0
+    exaggeration: float = 1.0
     stretch: float = 1.0
     style: Style = Style()
     blend: int = 6
@@ -131,6 +162,10 @@ class Line:
         take = self.take
         length = max(self.end - self.start, 1e-6)
         return 0 if take is None else round((frame - self.start) / length * (take.frames - 1))
+
+    def share(self, frame: float) -> float:
+        """How much of the line is over at a frame of the scene, 0 to 1."""
+        return round(min(max((frame - self.start) / max(self.end - self.start, 1e-6), 0.0), 1.0), 4)
 
     def scene_frame(self, frame: float) -> int:
         """The frame of the scene that shows a frame of the shown take's clip."""

@@ -194,12 +194,14 @@ def _text(line: Line) -> str:
 _LINE: Final[Mapping[str, tuple[Any, ...]]] = {
     "text": (str,), "character": (str,), "start": (float, -1e6, 1e6), "end": (float, -1e6, 1e6),
     "shown": (int, -1, 1e6),
-    "intensity": (float, 0, 10), "speech": (float, 0, 1.5), "stretch": (float, 1e-3, 1e3), "blend": (int, 0, 1e4),
+    "intensity": (float, 0, 10), "speech": (float, 0, 1.5), "smoothing": (float, 0, 0.5),
+    "exaggeration": (float, 0, 3), "stretch": (float, 1e-3, 1e3), "blend": (int, 0, 1e4),
     "edited": (bool,), "layer": (bool,), "fps": (float, 1e-3, 1e6), "span": (str,),
 }  # fmt: skip
 _TAKE: Final[Mapping[str, tuple[Any, ...]]] = {
     "key": (str,), "seed": (int, 0, 1e12), "last_seed": (int, 0, 1e12), "emotion": (str,), "fps": (float, 1e-2, 1e4),
-    "frames": (int, 1, 1e6), "space": (str,), "speech_scale": (float, 0, 1.5), "edit": (bool,),
+    "frames": (int, 1, 1e6), "space": (str,), "speech_scale": (float, 0, 1.5), "edit": (bool,), "name": (str,),
+    "favourite": (bool,),
 }  # fmt: skip
 
 
@@ -207,12 +209,33 @@ _REGION: Final[Mapping[str, tuple[Any, ...]]] = {"mode": (str,), "scale": (float
 _STYLE: Final[Mapping[str, tuple[Any, ...]]] = {"interpolation": (str,), "reduction": (float, 0, 100)}
 
 
+#: What of a line is a matter of mixing, and may be that of another one.
+_MIX: Final = ("intensity", "speech", "smoothing", "exaggeration")
+
+
+def mix_text(line: Line) -> str:
+    """How a line is mixed with what is there, as text that `mix_of` reads."""
+    regions = {name: vars(region) for name, region in line.regions.items() if region != Region()}
+    return to_text({**{name: getattr(line, name) for name in _MIX}, "regions": regions})
+
+
+def mix_of(text: object) -> dict[str, Any]:
+    """The fields of `Line` in such a text. StoredError when it is damaged."""
+    data = _mapping(from_text(text), "mix")
+    try:
+        regions = _mapping(data["regions"], "regions")
+        found = {name: _region(_mapping(region, "regions")) for name, region in regions.items() if name in REGIONS}
+    except KeyError as error:
+        raise StoredError("it is damaged: {why}", why=error) from None
+    return {**_fields(data, {name: _LINE[name] for name in _MIX}), "regions": found}
+
+
 def check(line: Line) -> None:
     """StoredError, such as "its blend is 20000", for a line that could not be read again."""
     _fields(vars(line), _LINE)
     _fields(vars(line.style), _STYLE)
     for region in line.regions.values():
-        _fields(vars(region), _REGION)
+        _region(vars(region))
 
 
 def _line(name: str, text: object) -> Line:
@@ -221,7 +244,7 @@ def _line(name: str, text: object) -> Line:
         timelines = [Timeline.from_json(timeline) for timeline in data["timelines"]]
         takes = tuple(_take(_mapping(take, "takes"), timelines) for take in data["takes"])
         regions = {
-            region: Region(**_fields(_mapping(chosen, "regions"), _REGION))
+            region: _region(_mapping(chosen, "regions"))
             for region, chosen in _mapping(data["regions"], "regions").items()
             if region in REGIONS
         }
@@ -230,6 +253,18 @@ def _line(name: str, text: object) -> Line:
     except (KeyError, TypeError, IndexError, TimelineError, SegmentError) as error:
         raise StoredError("it is damaged: {why}", why=error) from None
     return Line(name, **_fields(data, _LINE), takes=takes, regions=regions, style=style, theirs=theirs)
+
+
+def _region(data: Mapping[str, Any]) -> Region:
+    fields, course = _fields(data, _REGION), data["course"]
+    try:
+        points = tuple((float(share), float(size)) for share, size in course)
+    except (TypeError, ValueError):
+        raise StoredError("its course is {value!r:.40}", value=course) from None
+    order = [share for share, _ in points]
+    if order != sorted(set(order)) or not all(0 <= share <= 1 and 0 <= size <= 10 for share, size in points):
+        raise StoredError("its course is {value!r:.40}", value=course)
+    return Region(**fields, course=points)
 
 
 def _take(data: Mapping[str, Any], timelines: list[Timeline]) -> Take:

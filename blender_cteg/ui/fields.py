@@ -34,11 +34,13 @@ from ..emotions import label
 from ..operators.lines import MODE_ITEMS
 from ..performance import preview
 from ..performance.record import REGIONS, Line, Region
+from ..performance.store import mix_of, mix_text
 from ..sentences import told
+from ..storage import StoredError
 
 #: Targets of one channel that can be edited one by one; a fit has more.
 SLOTS: Final = 6
-_SCALE: Final = "Size of the take's movement of this region"
+_SCALE: Final = "Size of the take's movement of this region; where it has several, that at the playhead"
 _MODE: Final = "What the line does where somebody else animates this region"
 _MUTE: Final = "Leave this region out: it stays the animator's"
 _MODES: Final = tuple(item[0] for item in MODE_ITEMS)
@@ -82,6 +84,39 @@ def _show(fields: PropertyGroup, take: int) -> None:
         cast.edit_lines(fields.id_data, lambda lines: lines.show(line.id, take))
 
 
+def _share(fields: PropertyGroup, line: Line) -> float:
+    """How much of the line is over at the playhead."""
+    return line.share(fields.id_data.frame_current)
+
+
+def _get_mix(fields: PropertyGroup) -> str:
+    line = cast.active_line(fields.id_data)
+    return "" if line is None else mix_text(line)
+
+
+def _set_mix(fields: PropertyGroup, text: str) -> None:
+    line = cast.active_line(fields.id_data)
+    if line is None:
+        return
+    try:
+        mix = mix_of(text)
+    except StoredError as error:
+        cast.show_lines(fields.id_data, told("This preset cannot be used ({why}).", why=error))
+        return
+    cast.edit_lines(fields.id_data, lambda lines: lines.change(line.id, **mix))
+
+
+def _get_take_name(fields: PropertyGroup) -> str:
+    line = cast.active_line(fields.id_data)
+    return line.take.name if line is not None and line.take is not None else ""
+
+
+def _set_take_name(fields: PropertyGroup, name: str) -> None:
+    line = cast.active_line(fields.id_data)
+    if line is not None and line.take is not None:
+        cast.edit_lines(fields.id_data, lambda lines: lines.mark(line.id, line.shown, name=name[:60]))
+
+
 def _region_fields(name: str) -> dict[str, Any]:
     """The fields of what becomes of a region of the face in the active line."""
 
@@ -91,7 +126,19 @@ def _region_fields(name: str) -> dict[str, Any]:
 
         return _of_line(lambda line: getattr(line.regions.get(name, Region()), field), changed, default, words)
 
-    scale = FloatProperty(name="Scale", description=_SCALE, min=0.0, max=1.5, step=5, **of("scale", 1.0))
+    def get(fields: PropertyGroup) -> float:
+        line = cast.active_line(fields.id_data)
+        return 1.0 if line is None else float(line.regions.get(name, Region()).size(_share(fields, line)))
+
+    def put(fields: PropertyGroup, size: float) -> None:
+        line = cast.active_line(fields.id_data)
+        if line is not None:
+            region = line.regions.get(name, Region()).sized(_share(fields, line), size)
+            regions = {**line.regions, name: region}
+            cast.edit_lines(fields.id_data, lambda lines: lines.change(line.id, regions=regions))
+
+    sized = {**_accessors(get, put), "default": 1.0}
+    scale = FloatProperty(name="Scale", description=_SCALE, min=0.0, max=1.5, step=5, **sized)
     mode = EnumProperty(name="Where Others Animate", description=_MODE, items=MODE_ITEMS, **of("mode", "FILL", _MODES))
     mute = BoolProperty(name="Mute", description=_MUTE, **of("mute", False))
     prefix = name.replace(" ", "_")
@@ -241,6 +288,9 @@ class CTEG_Fields(_Repeated, PropertyGroup):
         name="Take", description="The take of this line that the character performs. Click one to show it",
         **_accessors(_of_line(lambda line: line.shown, lambda *_: {}, -1)["get"], _show),
     )  # fmt: skip
+    take_name: StringProperty(
+        name="Name", description="What you call the shown take", **_accessors(_get_take_name, _set_take_name)
+    )
     start: IntProperty(
         name="Start", description="First frame of the line. Another one moves it",
         **_of_line(lambda line: round(line.start), lambda line, v: {"start": v, "end": v + line.end - line.start}, 1),
@@ -256,6 +306,23 @@ class CTEG_Fields(_Repeated, PropertyGroup):
     speech: FloatProperty(
         name="Speech", description="Size of what the lips say: 0 none of it, 1 as it was performed", min=0.0, max=1.5,
         step=5, **_of_line(lambda line: line.speech, lambda _, value: {"speech": value}, 1.0),
+    )  # fmt: skip
+    smoothing: FloatProperty(
+        name="Smoothing",
+        description="Seconds over which the acting is evened out. Blinks and what the lips say stay as they are",
+        min=0.0, max=0.5, soft_max=0.25, step=1, precision=2, unit="TIME_ABSOLUTE",
+        **_of_line(lambda line: line.smoothing, lambda _, value: {"smoothing": value}, 0.0),
+    )  # fmt: skip
+    exaggeration: FloatProperty(
+        name="Exaggeration",
+        description="Size of what the acting does beside its slow course: 0 only that, 1 as it was performed. Blinks "
+        "and what the lips say stay as they are",
+        min=0.0, max=3.0, soft_max=2.0, step=5,
+        **_of_line(lambda line: line.exaggeration, lambda _, value: {"exaggeration": value}, 1.0),
+    )  # fmt: skip
+    mix: StringProperty(
+        name="Mix", description="How the line is laid over what is there, as text, for presets",
+        **_accessors(_get_mix, _set_mix),
     )  # fmt: skip
     blend: IntProperty(
         name="Blend", description="Frames over which the line comes in and goes", min=0, soft_max=24,
@@ -370,8 +437,9 @@ def _line_tip(place: PropertyGroup) -> str:
 def _take_tip(place: PropertyGroup) -> str:
     line = cast.active_line(bpy.context.scene)
     for take in () if line is None else line.takes[_index(place) :]:
-        played = " · ".join(filter(None, (take.origin, label(take.emotion))))
-        return told("{played}\nSeed {seed}. Click to let the character perform it", played=played, seed=take.seed)
+        played = " · ".join(filter(None, (take.name, take.origin, label(take.emotion))))
+        sentence = "{played}, {seconds:.1f} s\nSeed {seed}. Click to let the character perform it"
+        return told(sentence, played=played, seconds=take.seconds, seed=take.seed)
     return ""
 
 
@@ -402,6 +470,7 @@ class CTEG_Interface(PropertyGroup):
         name="Channel", description="The channel shown below the list", **_accessors(_get_channel, _set_channel)
     )
     channel_name: StringProperty()
+    compared: StringProperty()  # id of a line and key of its take that is shown beside the shown one
     strength: FloatProperty(min=0.0, **_PREVIEW)
     both_ways: FloatProperty(min=-1.0, **_PREVIEW)
 

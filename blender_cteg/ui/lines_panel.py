@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import bpy
 
@@ -11,14 +11,29 @@ from .. import cast
 from ..emotions import label
 from ..operators import perform
 from ..performance.record import REGIONS, Region
+from ..pictures import gallery
 from ..sentences import told, translated
 from .layouts import emotion_icon, list_flags, sentence
 from .panels import Sidebar, perform_button, properties
+from .presets import CTEG_PT_mixes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bpy.types import Context, UILayout
 
     from ..performance.record import Line
+
+
+#: Icons of takes that are no favourites, and of those that are.
+_STAR: Final = ("SOLO_OFF", "SOLO_ON")
+#: Of sizes that do not change over time, of those that do, and of one that is kept at the playhead.
+_DIAMOND: Final = ("KEYFRAME", "DECORATE_ANIMATE", "KEYFRAME_HLT")
+#: What a line can play alone, as buttons.
+_PRESETS: Final = {
+    "ALL": "Everything", "UPPER_FACE": "Upper Face Only", "MOUTH": "Mouth Only", "NO_EYES_HEAD": "Eyes and Head Off",
+    "NO_SPEECH": "Speech Off",
+}  # fmt: skip
 
 
 class CTEG_PT_lines(Sidebar, bpy.types.Panel):
@@ -72,19 +87,24 @@ class CTEG_PT_line(Sidebar, bpy.types.Panel):
                 "CTEG_UL_takes", "", context.window_manager.cteg, "places", fields, "take",
                 item_dyntip_propname="take_tip", rows=3,
             )  # fmt: skip
-            row.column(align=True).operator("cteg.delete_take", text="", icon="REMOVE")
+            side = row.column(align=True)
+            for name, icon in (("delete_take", "REMOVE"), ("delete_other_takes", "TRASH")):
+                side.operator(f"cteg.{name}", text="", icon=icon)
+            _draw_compared(layout, context, line)
+            if line.take is not None:
+                properties(layout).prop(fields, "take_name")
         if line.edited:
             _draw_edit(layout, context, line)
         column = layout.column(align=True)
         row = column.row(align=True)
-        for text, amount in (("Vary a Little", perform.A_LITTLE), ("Vary a Lot", perform.A_LOT)):
+        for text, amount in (("More Like This", perform.A_LITTLE), ("Something Else", perform.ANEW)):
             perform_button(row, context, "VARY", text, amount=amount)
         perform_button(column, context, "BRANCH", "Re-sample from Here", "SNAP_PEEL_OBJECT")
         column = properties(layout)
         times = column.column(align=True)
         times.prop(fields, "start")
         times.prop(fields, "end")
-        for name in ("intensity", "speech"):
+        for name in ("intensity", "exaggeration", "smoothing", "speech"):
             column.prop(fields, name, slider=True)
         if line.theirs:
             names = ", ".join(map(translated, line.theirs))
@@ -96,19 +116,31 @@ class CTEG_PT_mixing(Sidebar, bpy.types.Panel):
     bl_parent_id = "CTEG_PT_line"
     bl_options = {"DEFAULT_CLOSED"}
 
+    def draw_header_preset(self, _context: Context) -> None:
+        CTEG_PT_mixes.draw_panel_header(self.layout)
+
     def draw(self, context: Context) -> None:
         layout, line, fields = self.layout, cast.active_line(context.scene), context.scene.cteg_fields
         if line is None:
             return
+        buttons = layout.grid_flow(columns=2, even_columns=True, align=True)
+        for preset, text in _PRESETS.items():
+            only = buttons.operator("cteg.play_only", text=text)
+            only.preset, only.line = preset, line.id
+        at = line.share(context.scene.frame_current)
         column = layout.column(align=True)
         flame = cast.character(context.scene).rig.kind == "FLAME"  # whose keys each move all of the face
         for name in REGIONS if flame else REGIONS[:-1]:
-            field, muted = name.replace(" ", "_"), line.regions.get(name, Region()).mute
+            region = line.regions.get(name, Region())
+            field, muted = name.replace(" ", "_"), region.mute
             row = column.row(align=True)
             row.prop(fields, f"{field}_mute", text="", icon="HIDE_ON" if muted else "HIDE_OFF", emboss=False)
             parts = row.split(factor=0.6, align=True)
             parts.enabled = not muted
-            parts.prop(fields, f"{field}_scale", text=name.capitalize(), slider=True)
+            size = parts.row(align=True)
+            size.prop(fields, f"{field}_scale", text=name.capitalize(), slider=True)
+            kept = size.operator("cteg.size_at_playhead", text="", icon=_DIAMOND[_kept_at(region, at)])
+            kept.region, kept.line = field.upper(), line.id
             parts.prop(fields, f"{field}_mode", text="")
         column = properties(layout)
         for name in ("blend", "interpolation", "reduction"):
@@ -155,17 +187,60 @@ class CTEG_UL_takes(bpy.types.UIList):
             return
         take = line.takes[index]
         # What was made from another take says so: its words are the same.
-        text = " · ".join(part for part in (take.origin and f"↳ {take.origin}", label(take.emotion)) if part)
-        row = layout.split(factor=0.8)
-        row.label(text=text, icon=emotion_icon(take.emotion))
-        seed = row.row()
-        seed.alignment = "RIGHT"
-        seed.label(text=str(take.seed), icon="GREASEPENCIL" if take.edit else "NONE")
+        text = take.name or " · ".join(p for p in (take.origin and f"↳ {take.origin}", label(take.emotion)) if p)
+        column = layout.column(align=True)
+        row = column.row(align=True)
+        liked = row.operator("cteg.favourite_take", text="", icon=_STAR[take.favourite], emboss=False)
+        liked.take, liked.line = index, line.id
+        parts = row.split(factor=0.5)
+        parts.label(text=text, icon=emotion_icon(take.emotion))
+        more = parts.row(align=True)
+        more.alignment = "RIGHT"
+        edited = take.edit or (index == line.shown and (line.edited or line.layer))
+        more.label(text=f"{take.seconds:.1f} s  {take.seed}", icon="GREASEPENCIL" if edited else "NONE")
+        if index != line.shown and line.take is not None:
+            compare = more.operator("cteg.compare_take", text="", icon="MOD_MIRROR", emboss=False)
+            compare.take, compare.line = index, line.id
+        strip = gallery.strip(context.scene, line, take)
+        if strip is not None:
+            _draw_icons(column, strip.icons[0], 2.4)
 
     def filter_items(self, context: Context, data: Any, _property: str) -> tuple[list[int], list[int]]:
         line = cast.active_line(context.scene)
         takes = () if line is None else line.takes
         return list_flags(self, data, [f"{take.emotion} {take.seed} {take.origin}" for take in takes]), []
+
+
+def _kept_at(region: Region, share: float) -> int:
+    """How a size at the playhead is kept: 0 there is none, 1 at other times, 2 there."""
+    return 2 if any(abs(at - share) <= 1e-3 for at, _ in region.course) else int(bool(region.course))
+
+
+def _draw_icons(layout: UILayout, icons: Sequence[int], scale: float) -> None:
+    row = layout.row(align=True)
+    for icon in icons:
+        row.template_icon(icon_value=icon, scale=scale)
+
+
+def _draw_compared(layout: UILayout, context: Context, line: Line) -> None:
+    """The shown take above another one, at the same moments."""
+    name, _, key = context.window_manager.cteg.compared.partition(" ")
+    other = next((take for take in line.takes if name == line.id and take.key == key), None)
+    if other is None or line.take is None or other == line.take:
+        return
+    strip = gallery.strip(context.scene, line, line.take, other)
+    if strip is None:
+        layout.label(text=told("Comparing {one} with {other}…", one=line.take.seed, other=other.seed))
+        return
+    box = layout.box()
+    for take, icons in zip((line.take, other), strip.icons, strict=True):
+        column = box.column(align=True)
+        column.label(text=f"{take.name or label(take.emotion)}  {take.seed}", icon=emotion_icon(take.emotion))
+        _draw_icons(column, icons, 3.2)
+    row = box.row(align=True)
+    for frame in strip.frames:
+        at = line.scene_frame(frame)
+        row.operator("cteg.go_to_line", text=str(at)).after = at - round(line.start)
 
 
 def words_of(line: Line) -> str:

@@ -15,7 +15,7 @@ from ..settings import NOWHERE
 from ..worker import session
 from . import guide
 from .layouts import sentence
-from .presets import CTEG_PT_presets
+from .presets import CTEG_PT_manners, CTEG_PT_presets
 
 if TYPE_CHECKING:
     from bpy.types import Context, UILayout
@@ -29,7 +29,8 @@ _SET_IN_PREFERENCES: Final = ("environment", "checkpoint", "memory")
 _IN_MENU: Final = (
     "add_head", "import_flame", "fit_bones", "",
     "perform", "read_line", "cancel", "use_timeline", "save_timeline", "extend_scene", "",
-    "go_to_line", "delete_line", "delete_take", "rewrite_lines", "send_to_strip", "bring_back", "migrate_takes", "",
+    "go_to_line", "delete_line", "delete_take", "delete_other_takes", "favourite_take", "rewrite_lines",
+    "send_to_strip", "bring_back", "migrate_takes", "",
     "widen_sliders", "test_drive", "mapping_mend", "fit_again", "mapping_match", "mapping_accept", "mapping_reset",
     "mapping_load", "mapping_save", "mapping_copy", "", "check_generator", "create_environment",
 )  # fmt: skip
@@ -65,7 +66,10 @@ class CTEG_PT_performance(Sidebar, bpy.types.Panel):
             # Where it is seen: the mouth says what is written there, whatever the line becomes.
             properties(layout).template_ID(settings, "timeline_source", open="text.open", text="Times From")
         column = properties(layout)
-        for name in ("emotion", "emotion_to", "emotion_with"):
+        row = column.row(align=True)
+        row.prop(settings, "emotion")
+        row.popover("CTEG_PT_moods", text="", icon="PRESET")
+        for name in ("emotion_to", "emotion_with"):
             column.prop(settings, name)
         if settings.emotion_with != NOWHERE:
             column.prop(settings, "share", slider=True)
@@ -80,6 +84,9 @@ class CTEG_PT_options(Sidebar, bpy.types.Panel):
     bl_label = "Options"
     bl_parent_id = "CTEG_PT_performance"
     bl_options = {"DEFAULT_CLOSED"}
+
+    def draw_header_preset(self, _context: Context) -> None:
+        CTEG_PT_manners.draw_panel_header(self.layout)
 
     def draw(self, context: Context) -> None:
         layout, settings = properties(self.layout), context.scene.cteg
@@ -188,6 +195,8 @@ def _draw_buttons(layout: UILayout, context: Context) -> None:
         sentence(box, context, session.last_problem, icon="ERROR")
         if session.last_kind in _SET_IN_PREFERENCES:
             _preferences_button(box, "Open Preferences")
+    elif session.live is not None:
+        pass  # nothing moves under the hand that directs
     elif context.scene.cteg.target is not None and (reason := perform.disabled_reason(context)):
         sentence(column, context, reason, icon="INFO")
     row = column.row(align=True)

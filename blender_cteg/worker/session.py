@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from .client import WorkerClient
     from .environment import EnvironmentMaker
+    from .live import Live
     from .protocol import Done, Event, Hello
 
 
@@ -101,6 +102,8 @@ class Job:
 
 #: The job under way, or None.
 job: Job | None = None
+#: What directs a take live, or None. It and a job exclude each other.
+live: Live | None = None
 #: The sentence the last job ended with, shown in the panel until the next one starts, and what it is about.
 last_problem = last_kind = ""
 #: What the last check in the preferences brought: versions and what performed how fast, the problem, or None.
@@ -127,24 +130,44 @@ def start(worker: str | EnvironmentMaker, request: Mapping[str, Any], label: str
         label: what that is, for the status bar.
     """
     global job, last_problem
-    assert job is None, "one job at a time"
+    assert job is None and live is None, "one job at a time"
     client = _client_for(command(worker)) if isinstance(worker, str) else worker
-    atexit.unregister(close)
-    atexit.register(close)
+    _close_at_exit()
     last_problem = ""
     job = Job(client, client.submit(request), label)
     job.warnings += filter(None, [inside()])
     return job
 
 
+def direct(python: str, more: Mapping[str, Any]) -> Live:
+    """Begin to direct a take live, with the generator in this Python. LocateError when there is nothing to start.
+
+    Args:
+        python: as in the preferences.
+        more: fields of each request beside its lines.
+    """
+    global live, last_problem
+    from .live import Live  # here, because enabling the extension does not need it
+
+    assert job is None and live is None, "one job at a time"
+    live = Live(_client_for(command(python)), more)
+    _close_at_exit()
+    last_problem = ""
+    return live
+
+
 def finish(problem: str = "", kind: str = "") -> None:
-    """Forget the job under way; ``problem`` is shown in the panel, with what helps against its ``kind``."""
-    global job, last_problem, last_kind, performed
+    """Forget the job under way, or what is directed live; ``problem`` is shown in the panel, with what helps against
+    its ``kind``.
+    """
+    global job, live, last_problem, last_kind, performed
+    if live is not None:
+        live.stop()
     if job is not None and not job.over:
         job.client.cancel(job.number)
     if job is not None and job.done is not None and job.done.engine:
         performed = job.done
-    job, last_problem, last_kind = None, problem, kind
+    job, live, last_problem, last_kind = None, None, problem, kind
 
 
 def close() -> None:
@@ -170,6 +193,11 @@ def engine(done: Done) -> str:
 def inside() -> str:
     """Why the generator runs inside Blender, a sentence; "" where it does not."""
     return "" if _client is None else _client.inside
+
+
+def _close_at_exit() -> None:
+    atexit.unregister(close)
+    atexit.register(close)
 
 
 def _client_for(wanted: WorkerCommand) -> WorkerClient:

@@ -150,6 +150,7 @@ class LineRequest:
         ending: "rest" (at the standard face), "trace" (some of what was felt is left) or "held" (it is still felt).
         begin: the face that every take begins from, a number for each channel of the checkpoint's space; None for the
             standard face.
+        until: only so many frames are performed, the same as of the whole take; None for all of it.
         warnings: what was changed in the text, for the user.
     """
 
@@ -175,6 +176,7 @@ class LineRequest:
     language: str = "auto"
     ending: str = "rest"
     begin: tuple[float, ...] | None = None
+    until: int | None = None
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     def validated(self) -> LineRequest:
@@ -201,6 +203,8 @@ class LineRequest:
             raise InputError(f"There is no ending {self.ending!r:.80}; choose {', '.join(ENDINGS)}.")
         for value in self.begin or ():
             _in_range("A number of the face to begin from", value, -100.0, 100.0)
+        if self.until is not None:
+            _whole_in_range("The number of frames to perform", self.until, 1, round(MAX_LINE_SECONDS * 24))
         self.origin.check()
         return replace(self, text=text, warnings=warnings)
 

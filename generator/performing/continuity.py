@@ -38,6 +38,7 @@ class Performance:
         start: the face it begins from, (C,); None for the standard face.
         fixed: keep every frame; else the standard face may end the take earlier.
         origin: the take it begins like, or stays near.
+        until: so many frames of it are wanted; None for all of them.
     """
 
     passages: tuple[Passage, ...]
@@ -47,11 +48,22 @@ class Performance:
     start: Floats | None = None
     fixed: bool = True
     origin: Origin = field(default_factory=Origin)
+    until: int | None = None
+
+    @property
+    def wanted(self) -> tuple[Passage, ...]:
+        """The passages that what is wanted lies in."""
+        return tuple(passage for passage in self.passages if self.until is None or passage.start < self.until)
+
+    def frames(self, part: int) -> int:
+        """How many frames of passage ``part`` are wanted."""
+        passage = self.passages[part]
+        return passage.asked.frames if self.until is None else min(passage.asked.frames, self.until - passage.start)
 
     def draws(self, engine: Engine, part: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Random numbers of passage ``part``, as large as they are used: see `Draws.scaled`."""
         passage, config = self.passages[part], engine.config
-        steps = steps_of(config, passage.asked.frames)
+        steps = steps_of(config, self.frames(part))
 
         def begun(first: Draws, then: Draws, frame: int) -> Draws:
             shared = frame - passage.start
@@ -75,7 +87,7 @@ def perform_all(
         on_step: called with (steps done, steps in all); may raise, to stop.
 
     Returns:
-        B arrays (T_i, C) in the space's units and limits.
+        B arrays (T_i, C), as far as they are wanted, in the space's units and limits.
     """
     space = SPACES[engine.config.space]
     takes = [np.zeros((one.passages[-1].finish, space.size), np.float32) for one in performances]
@@ -92,21 +104,21 @@ def perform_all(
             _lay(takes[k], performances[k].passages, part, frames)
     return [
         end_at_standard_face(take, space, stop_early=not one.fixed)
-        if one.passages[-1].asked.ending == "rest"
-        else take
+        if one.until is None and one.passages[-1].asked.ending == "rest"
+        else take[: one.until]
         for take, one in zip(takes, performances, strict=True)
     ]  # fmt: skip
 
 
 def _rounds(performances: list[Performance]) -> Iterator[tuple[int, list[int]]]:
     """Which passage of which takes are decoded together."""
-    for part in range(max(len(one.passages) for one in performances)):
-        rows = [k for k, one in enumerate(performances) if part < len(one.passages)]
+    for part in range(max(len(one.wanted) for one in performances)):
+        rows = [k for k, one in enumerate(performances) if part < len(one.wanted)]
         yield from ((part, rows[first : first + _BATCH]) for first in range(0, len(rows), _BATCH))
 
 
 def _steps(engine: Engine, performances: list[Performance], rows: list[int], part: int) -> int:
-    return max(steps_of(engine.config, performances[k].passages[part].asked.frames) for k in rows)
+    return max(steps_of(engine.config, performances[k].frames(part)) for k in rows)
 
 
 def _decoded(
@@ -132,9 +144,9 @@ def _decoded(
 def _lay(take: Floats, passages: tuple[Passage, ...], part: int, frames: Floats) -> None:
     """A passage into its take: the one before becomes it along a minimum-jerk curve."""
     start, before = passages[part].start, passages[part - 1].finish if part else 0
-    overlap = min(before - passages[part].start, len(frames)) if part else 0
+    overlap = min(before - passages[part].start, passages[part].asked.frames) if part else 0
     if overlap > 0:
-        weight = minimum_jerk((np.arange(overlap, dtype=np.float32) + 1) / (overlap + 1))[:, None]
-        frames = frames.copy()
-        frames[:overlap] = (1 - weight) * take[start : start + overlap] + weight * frames[:overlap]
+        weight = minimum_jerk((np.arange(overlap, dtype=np.float32) + 1) / (overlap + 1))[: len(frames), None]
+        frames, here = frames.copy(), len(weight)
+        frames[:here] = (1 - weight) * take[start : start + here] + weight * frames[:here]
     take[start : start + len(frames)] = frames

@@ -95,7 +95,7 @@ class CtegPerformer(Performer):
         rows = [
             Performance(
                 lay.passages, take.seed, take.words, take.request.temperature, self._begin(take.request),
-                _is_fixed(take.request, lay), take.request.origin,
+                _is_fixed(take.request, lay), take.request.origin, _until(take.request, lay, self.space.fps),
             )
             for take, lay in zip(takes, laid, strict=True)
         ]  # fmt: skip
@@ -193,6 +193,13 @@ def _is_fixed(request: LineRequest, laid: _Laid) -> bool:
     return (
         request.seconds is not None or laid.timeline is not None or any(one.seconds for one in laid.placed) or is_made
     )
+
+
+def _until(request: LineRequest, laid: _Laid, fps: float) -> int | None:
+    """How many frames are wanted; None for all of them, because the last second depends on where the take ends."""
+    frames = laid.passages[-1].finish
+    short = request.until is not None and request.until < frames - fps and _is_fixed(request, laid)
+    return request.until if short else None
 
 
 def _timing_seed(take: Take) -> int:

@@ -100,7 +100,8 @@ def test_operators_are_found_by_plain_words() -> None:
     takes_a_choice = {
         "show_take", "change_line", "change_region", "keep_edit", "go_to_segment", "direct_segment", "mapping_mute",
         "mapping_preset", "mapping_add_target", "mapping_remove_target", "mapping_trust",
-            "add_preset",
+        "add_preset", "add_mood", "add_manner", "add_mix", "compare_take", "play_only", "size_at_playhead",
+        "direct_live",
     }  # fmt: skip
     assert found | takes_a_choice == {cls.bl_idname.removeprefix("cteg.") for cls in operators()}
     for menu in ("VIEW3D_MT_object", "VIEW3D_MT_pose"):
@@ -130,7 +131,7 @@ def test_the_guide_ships_with_the_extension_and_is_well_formed() -> None:
     buttons = [
         "Generate",
         "Re-sample",
-        "Vary a Little",
+        "More Like This",
         "Re-sample from Here",
         "Moves To",
         "Mix With",

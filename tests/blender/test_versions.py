@@ -48,6 +48,7 @@ def test_every_version_is_read_as_todays(path: Path) -> None:
             line = _line("id", json.dumps(data))
             assert line.text == "Versions." and len(line.takes) == 2
             assert line.takes[0].timeline is not None and line.takes[0].frames == 31
+            assert line.takes[1].favourite is (version > 1) and line.takes[1].seconds == 31 / 24
         case "mapping":
             mapping = Mapping.from_json(json.dumps(data))
             assert mapping.shape_keys["Smile"] == {"mouthSmileLeft": 0.5, "mouthSmileRight": 0.5}
@@ -83,9 +84,9 @@ def test_newer_mappings_and_timelines_are_refused() -> None:
         Timeline.from_json({"schema_version": 2, "words": []})
 
 
-@pytest.fixture
-def face() -> bpy.types.Object:
-    bpy.ops.wm.open_mainfile(filepath=str(FOLDER / "line_1.blend"))
+@pytest.fixture(params=range(1, CURRENT["line"] + 1))
+def face(request: pytest.FixtureRequest) -> bpy.types.Object:
+    bpy.ops.wm.open_mainfile(filepath=str(FOLDER / f"line_{request.param}.blend"))
     return next(obj for obj in bpy.data.objects if obj.type == "MESH")
 
 

@@ -351,3 +351,33 @@ def test_passages_decoded_together_equal_passages_decoded_alone(performer: CtegP
     for row, expected in zip(rows, together, strict=True):
         (alone,) = perform_all(performer.engine, [row])
         np.testing.assert_allclose(alone, expected, atol=1e-3)
+
+
+# The beginning of a take ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        (SHORT, {"seconds": 5.0}),
+        (LONG, {}),
+        ("Oh. [joy -> sadness] I knew that you would come back one day.", {"seconds": 6.0}),
+        (SHORT, {"seconds": 5.0, "vary": {"seed": 3, "amount": 0.4}}),
+    ],
+)
+def test_the_beginning_of_a_take_is_that_of_the_whole_take(
+    performer: CtegPerformer, text: str, fields: dict[str, Any]
+) -> None:
+    (whole,) = performer.perform([ask(text, seed=4, **fields)])
+    for until in (2, 49, 72, 100):
+        (begun,) = performer.perform([ask(text, seed=4, until=until, **fields)])
+        frames = begun.performance(0)
+        assert len(frames) == (until if until < whole.lengths[0] - 24 else whole.lengths[0])
+        np.testing.assert_allclose(frames, whole.performance(0)[: len(frames)], atol=1e-6)
+        assert begun.timeline(0) == whole.timeline(0) and "until" not in begun.settings
+
+
+@pytest.mark.parametrize("until", [0, 1.5, True, 10_000])
+def test_a_beginning_has_a_whole_number_of_frames(until: object) -> None:
+    with pytest.raises(InputError, match="number of frames to perform"):
+        ask(until=until)

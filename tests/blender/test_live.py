@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Live directing: the shown take performed again with the same draws, newest wish first, one undo step, taken back."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import bpy
+import numpy as np
+import pytest
+
+import blender_cteg
+from blender_cteg import cast
+from blender_cteg.clip import Clip
+from blender_cteg.operators import live
+from blender_cteg.performance.directing import emphasis_of, emphasised, word_at
+from blender_cteg.performance.lines import Lines, clip_of
+from blender_cteg.performance.record import Line, Style
+from blender_cteg.worker import session
+from blender_cteg.worker.live import Live
+from blender_cteg.worker.protocol import Cancelled, Done, Failed, Performed
+
+from . import scenes
+from .test_operators import active, add_face, curve
+
+TEXT = "I knew that you would come back one day."
+
+
+@pytest.fixture(scope="module", autouse=True)
+def extension() -> Iterator[None]:
+    """Registered once for all tests here: the generator takes seconds to start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CTEG_PYTHON", os.environ.get("CTEG_PYTHON") or sys.executable)
+        blender_cteg.register()
+        yield
+        blender_cteg.unregister()
+
+
+@pytest.fixture
+def face() -> bpy.types.Object:
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    face = add_face()
+    scene = bpy.context.scene
+    scene.cteg.target, scene.cteg.text = face, TEXT
+    return face
+
+
+@pytest.fixture
+def line(face: bpy.types.Object) -> Line:
+    bpy.ops.cteg.perform(emotion="joy", takes=2, seed=3, spread=False, seconds=5.0, start_frame=10)
+    return active()
+
+
+def numbers() -> Clip:
+    clip = clip_of(cast.character(bpy.context.scene).rig, active())
+    assert clip is not None
+    return clip
+
+
+def fields() -> Any:
+    return bpy.context.window_manager.cteg_live
+
+
+def test_a_take_that_is_directed_as_it_was_is_the_same_take(line: Line) -> None:
+    before = numbers()
+    assert bpy.ops.cteg.direct_live(intensity=1.0) == {"FINISHED"}
+    np.testing.assert_allclose(numbers().values, before.values, atol=2e-3)  # half precision, times to 0.1 ms
+    assert active().takes == line.takes and active().shown == line.shown
+
+
+def test_fields_show_what_the_take_was_asked_for_and_direct_it(line: Line) -> None:
+    before, names = numbers(), [take.key for take in line.takes]
+    assert (fields().emotion, fields().emotion_with, fields().energy) == ("joy", "none", 1.0)
+    fields().intensity = 1.4
+    now = active()
+    assert live.directing is None and session.live is None
+    assert ([take.key for take in now.takes], now.shown, now.start, now.end) == (names, 0, line.start, line.end)
+    assert now.take.seed == 3 and now.take.settings["intensity"] == pytest.approx(1.4)
+    assert fields().intensity == pytest.approx(1.4)
+    change = np.abs(numbers().values - before.values)
+    assert change.max() > 0.05
+    # The same draws: what moves when it moved is alike; another seed's take is not.
+    alike = np.corrcoef(np.diff(numbers().values, axis=0).ravel(), np.diff(before.values, axis=0).ravel())[0, 1]
+    bpy.ops.cteg.show_take(take=1)
+    other = np.corrcoef(np.diff(numbers().values, axis=0).ravel(), np.diff(before.values, axis=0).ravel())[0, 1]
+    assert alike > 0.6 > other
+    bpy.ops.cteg.show_take(take=0)
+    fields().emotion = "anger"
+    assert active().take.emotion == "anger" and active().take.settings["intensity"] == pytest.approx(1.4)
+    fields().emotion_with = "sadness"
+    fields().share = 0.8
+    assert active().take.settings["share"] == pytest.approx(0.8)
+    assert active().takes[1] == line.takes[1]
+
+
+def test_a_word_is_emphasised_where_it_is_and_the_words_stay(line: Line) -> None:
+    before = numbers()
+    timeline = before.timeline
+    assert timeline is not None
+    place = next(k for k, word in enumerate(timeline.words) if word.text == "would")
+    bpy.context.scene.frame_set(active().scene_frame(round(24 * timeline.words[place].vowel.centre)))
+    assert fields().emphasis == pytest.approx(emphasis_of(timeline, place))
+    fields().emphasis = 1.6
+    after = numbers()
+    assert after.timeline is not None and after.timeline.words == timeline.words
+    assert fields().emphasis == pytest.approx(1.6)
+    moved = np.abs(after.values - before.values).max(axis=1)
+    at = round(24 * timeline.words[place].vowel.centre)
+    assert moved[max(at - 6, 0) : at + 12].max() > 0.01
+
+
+def test_an_edit_by_hand_stays_on_what_is_performed(face: bpy.types.Object, line: Line) -> None:
+    points = curve(face, "browInnerUp").keyframe_points
+    edited = next(p for p in points if p.co[0] > 40)
+    frame, was = edited.co[0], edited.co[1]
+    edited.co[1] += 0.4
+    fields().energy = 1.3
+    assert active().layer
+    directed = curve(face, "browInnerUp").evaluate(frame)
+    bpy.ops.cteg.keep_edit(how="DISCARD")
+    assert directed - curve(face, "browInnerUp").evaluate(frame) == pytest.approx(0.4, abs=0.02)
+    assert was != pytest.approx(directed, abs=0.1)
+
+
+def test_what_is_seen_comes_first_and_the_rest_is_as_it_was_until_it_comes(line: Line) -> None:
+    scene, before = bpy.context.scene, numbers()
+    scene.frame_set(10)
+    live._wanted(bpy.context, "intensity", 1.5)
+    now = live.directing
+    assert now is not None
+    while not now.update(scene, timeout=0.05):
+        pass
+    begun = numbers().values
+    assert np.abs(begun[:36] - before.values[:36]).max() > 0.05
+    np.testing.assert_array_equal(begun[48:], before.values[48:])
+    assert np.abs(np.diff(begun[38:50], axis=0)).max() < 0.3  # the one becomes the other
+    live._settle(bpy.context)
+    assert now.updates == 2
+    whole = numbers().values
+    np.testing.assert_allclose(whole[:40], begun[:40], atol=2e-3)
+    assert np.abs(whole[60:] - before.values[60:]).max() > 0.05
+
+
+def test_what_is_taken_back_is_as_it_was(face: bpy.types.Object, line: Line) -> None:
+    scene, before = bpy.context.scene, numbers()
+    plays = [curve(face, "mouthSmileLeft").evaluate(frame) for frame in range(140)]
+    live._wanted(bpy.context, "emotion", "anger")
+    now = live.directing
+    assert now is not None
+    while not now.update(scene, timeout=0.05):
+        pass
+    assert [curve(face, "mouthSmileLeft").evaluate(frame) for frame in range(140)] != plays
+    now.take_back(scene)
+    live._end()
+    assert active().takes == line.takes
+    np.testing.assert_array_equal(numbers().values, before.values)
+    np.testing.assert_allclose([curve(face, "mouthSmileLeft").evaluate(f) for f in range(140)], plays, atol=1e-5)
+    assert session.live is None and session.job is None
+
+
+def test_a_take_made_from_another_keeps_its_descent(line: Line) -> None:
+    bpy.ops.cteg.perform(mode="VARY", takes=1, amount=0.3)
+    vary, before = active().take.settings["vary"], numbers()
+    bpy.ops.cteg.direct_live(intensity=1.0)
+    np.testing.assert_allclose(numbers().values, before.values, atol=2e-3)
+    bpy.ops.cteg.direct_live(intensity=0.6)
+    assert active().take.settings["vary"] == vary
+
+
+def test_it_is_one_undo_step(face: bpy.types.Object, line: Line) -> None:
+    bpy.ops.ed.undo_push(message="Generate")
+    before = numbers().values
+    bpy.ops.cteg.direct_live(intensity=1.5)
+    bpy.ops.ed.undo_push(message="Direct Live")
+    after = numbers().values
+    bpy.ops.ed.undo()
+    np.testing.assert_array_equal(numbers().values, before)
+    assert fields().intensity == 1.0
+    bpy.ops.ed.redo()
+    np.testing.assert_array_equal(numbers().values, after)
+
+
+def test_what_cannot_be_directed_is_said(face: bpy.types.Object, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = bpy.context.scene
+    with pytest.raises(RuntimeError, match="No take is shown"):
+        bpy.ops.cteg.direct_live(intensity=0.5)
+    now = cast.character(scene)
+    clip = replace(scenes.speaking_clip(121), settings={"checkpoint": "default"})
+    Lines(scene, now.rig, now.mapping).add([clip], 10, Style(), text=TEXT)
+    cast.refresh(scene)
+    with pytest.raises(RuntimeError, match="An earlier CTEG made the shown take"):
+        bpy.ops.cteg.direct_live(intensity=0.5)
+    clip = replace(scenes.speaking_clip(121), settings={"checkpoint": "mine", "ending": "rest"}, text=TEXT)
+    clip = replace(clip, timeline=None)
+    before = Lines(scene, now.rig, now.mapping).add([clip], 200, Style(), text=TEXT)
+    cast.choose_line(scene, before.id)
+    with pytest.raises(RuntimeError, match="choose mine to direct it"):
+        bpy.ops.cteg.direct_live(intensity=0.5)
+    assert active().takes == before.takes and live.directing is None and session.live is None
+    with pytest.raises(RuntimeError, match=r"Intensity must be from 0 to 1\.5, not 7"):
+        bpy.ops.cteg.direct_live(intensity=7.0)
+    fields().energy = 1.55
+    assert "choose mine to direct it" in cast.character(scene).refusal
+
+
+# ------------------------------------------------------------------------------------------------ the newest wish
+
+
+class Door:
+    """A client that performs when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.cancelled: list[int] = []
+        self.events: list[Any] = []
+
+    def submit(self, request: dict[str, Any]) -> int:
+        self.asked.append(request["lines"][0])
+        return len(self.asked)
+
+    def cancel(self, number: int) -> None:
+        self.cancelled.append(number)
+        self.events.append(Cancelled(number))
+
+    def poll(self, timeout: float = 0.0) -> list[Any]:
+        events, self.events = self.events, []
+        return events
+
+    def perform(self) -> None:
+        clip = replace(scenes.arkit_clip(), seed=self.asked[-1]["seed"])
+        self.events += [Performed(len(self.asked), clip, ()), Done(len(self.asked))]
+
+
+def test_only_the_newest_wish_is_performed_and_then_the_rest_of_it() -> None:
+    door = Door()
+    asks = Live(door, {})  # type: ignore[arg-type]
+    for seed in range(3):
+        asks.wish({"seed": seed, "until": 48})
+    assert asks.poll() is None and [line["seed"] for line in door.asked] == [2]
+    for seed in (3, 4, 5):
+        asks.wish({"seed": seed, "until": 48})
+        assert asks.poll() is None
+    door.perform()
+    arrived = asks.poll()
+    assert arrived is not None and (arrived[0].seed, arrived[1]) == (2, False)
+    assert [line["seed"] for line in door.asked] == [2, 5] and not asks.settled
+    door.perform()
+    assert asks.poll() is not None and door.asked[-1] == {"seed": 5, "until": None}
+    asks.wish({"seed": 6, "until": 48})  # nobody waits for the rest of the old one
+    assert door.cancelled == [3]
+    assert asks.poll() is None and door.asked[-1] == {"seed": 6, "until": 48}
+    door.perform()
+    asks.poll()
+    door.perform()
+    arrived = asks.poll()
+    assert arrived is not None and arrived[1] and asks.settled
+
+
+def test_a_hand_that_never_rests_is_followed_where_the_whole_take_is_seen() -> None:
+    door = Door()
+    asks = Live(door, {})  # type: ignore[arg-type]
+    for seed in range(5):
+        asks.wish({"seed": 2 * seed, "until": None})
+        asks.poll()
+        asks.wish({"seed": 2 * seed + 1, "until": None})
+        door.perform()
+        arrived = asks.poll()
+        assert arrived is not None and arrived[1]
+    assert door.cancelled == [] and [line["seed"] for line in door.asked] == [0, 1, 3, 5, 7, 9]
+
+
+def test_a_refusal_ends_it_and_what_is_stopped_is_not_heard_of_again() -> None:
+    door = Door()
+    asks = Live(door, {})  # type: ignore[arg-type]
+    asks.wish({"seed": 1, "until": None})
+    asks.poll()
+    door.events.append(Failed(1, "input", "The line is refused."))
+    assert asks.poll() is None and asks.problem == "The line is refused." and asks.settled
+    asks.wish({"seed": 2, "until": None})
+    asks.poll()
+    asks.stop()
+    door.perform()
+    assert door.cancelled == [2] and asks.poll() is None and asks.settled
+
+
+# ------------------------------------------------------------------------------------------------ emphasis
+
+
+def test_emphasis_of_a_word() -> None:
+    timeline = scenes.timeline(5.0)
+    assert timeline.accents == () and emphasis_of(timeline, 1) == 0.0
+    strong = emphasised(timeline, 1, 1.2)
+    assert emphasis_of(strong, 1) == 1.2 and emphasis_of(strong, 0) == 0.0 and strong.words == timeline.words
+    assert emphasised(strong, 1, 0.0) == timeline
+    both = emphasised(emphasised(strong, 0, 0.7), 1, 0.4)
+    assert [accent.size for accent in both.accents] == [0.7, 0.4]
+    middle = 0.5 * (timeline.words[1].start + timeline.words[1].end)
+    assert word_at(timeline, middle) == 1 and word_at(timeline, 0.0) == 0
+    assert word_at(timeline, 99.0) == len(timeline.words) - 1
+    assert word_at(replace(timeline, words=()), 1.0) is None
