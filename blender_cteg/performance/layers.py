@@ -11,7 +11,8 @@ import numpy as np
 
 from ..character.mapping import Adjustment, Mapping
 from ..clip import Clip
-from ..shared import ARKIT_GROUPS, SPACES, whole_face
+from ..shared import ARKIT55, ARKIT_GROUPS, SPACES, whole_face
+from .gaze import looking
 from .record import Line, Region
 from .retime import retime
 
@@ -43,6 +44,8 @@ def face_of(clip: Clip, fps: float, line: Line = _AS_PERFORMED) -> Clip:
     if line.speech > 0.0:
         speech = min(clip.speech_scale * line.speech, 1.5)
         values = whole_face(values, clip.timeline, fps * line.stretch, speech)
+    if line.gaze and clip.space == ARKIT55.name:
+        values = looking(values, line.gaze, fps * line.stretch)
     scales = np.array([line.regions.get(region_of(name), Region()).scale for name in clip.channels], np.float32)
     if (scales != 1.0).any():
         values = np.clip(values * scales, space.lower, space.upper).astype(np.float32)

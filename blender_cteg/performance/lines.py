@@ -23,6 +23,7 @@ from ..storage import StoredError, clean
 from . import ranges
 from .blending import Ground, Mixed, Passage, mixed, moving
 from .curves import ActionPatch, Base
+from .gaze import Glance
 from .layers import MOST_FRAMES, face_of, without_muted
 from .owners import Owner, home_of, owners_of, prepare, tidy, why_not_writable
 from .patch import PatchError
@@ -165,7 +166,7 @@ class Lines:
 
     def add(
         self, clips: Sequence[Clip], start: float, style: Style, *, text: str, line: str = "", last_seed: int = 0,
-        widen: bool = True, blend: int = 6, edits_until: float | None = None,
+        widen: bool = True, blend: int = 6, edits_until: float | None = None, gaze: tuple[Glance, ...] | None = None,
     ) -> Line:  # fmt: skip
         """Add takes, to a new line that starts at a frame or to a line there is (``line``: its id); show the first.
 
@@ -178,6 +179,7 @@ class Lines:
             last_seed: the last seed they were drawn from.
             widen: whether sliders may be widened that would cut the takes off.
             blend: frames over which the line leaves from, and returns to, what is there without it.
+            gaze: where the line looks; None for where it did.
             edits_until: the takes go on as the shown one from a frame of the scene; hand edits are kept until there.
         """
         if not clips:
@@ -196,7 +198,7 @@ class Lines:
                 if not same:  # asked for again, a take is the same again
                     base = replace(base, takes=(*base.takes, take))
                     puts.append((base.id, take, clip))
-            new = replace(base, shown=places[0], style=style)
+            new = replace(base, shown=places[0], style=style, gaze=base.gaze if gaze is None else gaze)
             return change.write({new.id: new}, puts=puts, until=edits_until, widen=widen)[new.id]
 
     def adopt(self, line: Line, clips: Mapping[str, Clip], edits: Mapping[str, Edit] | None = None) -> None:
@@ -225,6 +227,15 @@ class Lines:
                 fields["start"] = float(round(fields["start"]))
             change.write({line: replace(old, **fields)})
 
+    def move(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
+        """Change several lines at once, as `change` does one: those that hang on each other never meet on the way.
+
+        Args:
+            changes: id -> fields of `Line` that become another: start, stretch, gaze, blend.
+        """
+        with self._change(*changes) as change:
+            change.write({name: replace(change.line(name), **fields) for name, fields in changes.items()})
+
     def rewrite(self, lines: Iterable[str] | None = None) -> None:
         """Write lines again, all by default: the mapping, the frame rate or what moves the face has changed."""
         with self._change(*(() if lines is None else lines), all=lines is None) as change:
@@ -238,6 +249,13 @@ class Lines:
         with self._change(line, all=True) as change:
             change.line(line)
             change.write({line: None}, discard={line})
+
+    def remove_all(self, lines: Collection[str]) -> None:
+        """Forget several lines at once; those that are not there any more are forgotten already."""
+        with self._change(all=True) as change:
+            gone = set(lines) & set(change.lines)
+            if gone:
+                change.write(dict.fromkeys(gone), discard=gone)
 
     def remove_take(self, line: str, take: int) -> None:
         """Forget a take; where it was shown, the one beside it is shown. The last take takes the line with it."""
