@@ -10,7 +10,9 @@ from bpy.app.handlers import persistent
 from bpy.props import PointerProperty
 
 from . import cast, preferences, settings
+from .dialogue import board, entries
 from .operators import (
+    dialogue,
     environment,
     extend,
     heads,
@@ -25,11 +27,12 @@ from .operators import (
     widen,
 )
 from .performance import preview
-from .ui import fields, lines_panel, mapping_panel, panels, presets, understood
+from .ui import dialogue_panel, fields, lines_panel, mapping_panel, panels, presets, understood
 from .worker import session
 
 _CLASSES = (
     *fields.CLASSES,
+    *entries.CLASSES,
     settings.CTEG_Settings,
     preferences.CTEG_Preferences,
     perform.CTEG_OT_perform,
@@ -51,6 +54,24 @@ _CLASSES = (
     lines.CTEG_OT_send_to_strip,
     lines.CTEG_OT_bring_back,
     lines.CTEG_OT_migrate_takes,
+    dialogue.CTEG_OT_read_script,
+    dialogue.CTEG_FH_script,
+    dialogue.CTEG_OT_paste_script,
+    dialogue.CTEG_OT_add_entry,
+    dialogue.CTEG_OT_remove_entries,
+    dialogue.CTEG_OT_move_entry,
+    dialogue.CTEG_OT_follow_entry,
+    dialogue.CTEG_OT_choose_entries,
+    dialogue.CTEG_OT_cast,
+    dialogue.CTEG_OT_add_heads,
+    dialogue.CTEG_OT_perform_dialogue,
+    dialogue.CTEG_OT_remove_listening,
+    dialogue.CTEG_OT_arrange,
+    dialogue.CTEG_OT_shift_entries,
+    dialogue.CTEG_OT_mark_entries,
+    dialogue.CTEG_OT_mark_words,
+    dialogue.CTEG_OT_fit_entry,
+    dialogue.CTEG_OT_extend_to_dialogue,
     segments.CTEG_OT_go_to_segment,
     segments.CTEG_OT_direct_segment,
     timelines.CTEG_OT_save_timeline,
@@ -83,6 +104,12 @@ _CLASSES = (
     lines_panel.CTEG_PT_line,
     lines_panel.CTEG_PT_mixing,
     panels.CTEG_PT_options,
+    dialogue_panel.CTEG_UL_entries,
+    dialogue_panel.CTEG_UL_parts,
+    dialogue_panel.CTEG_MT_dialogue,
+    dialogue_panel.CTEG_PT_dialogue,
+    dialogue_panel.CTEG_PT_entry,
+    dialogue_panel.CTEG_PT_cast,
     mapping_panel.CTEG_UL_mapping,
     mapping_panel.CTEG_MT_mapping_presets,
     mapping_panel.CTEG_PT_mapping,
@@ -90,7 +117,7 @@ _CLASSES = (
 )
 
 #: Properties of Blender's own types: the type, the name, the group.
-_OWNERS: Final = ((bpy.types.Scene, "cteg", settings.CTEG_Settings), *fields.OWNERS)
+_OWNERS: Final = ((bpy.types.Scene, "cteg", settings.CTEG_Settings), *fields.OWNERS, *entries.OWNERS)
 
 #: Blender's menus, and what draws ours in them.
 _MENUS: Final = (
@@ -109,7 +136,7 @@ def _forget_job(*_arguments: object) -> None:
 
 
 #: What Blender calls, and when: a list of `bpy.app.handlers`, and the function.
-_HANDLERS: Final = (("load_pre", _forget_job), *preview.HANDLERS, *cast.HANDLERS)
+_HANDLERS: Final = (("load_pre", _forget_job), *preview.HANDLERS, *cast.HANDLERS, *board.HANDLERS)
 
 
 def _run_command(arguments: list[str]) -> int:
@@ -132,6 +159,7 @@ def register() -> None:
             getattr(bpy.app.handlers, handlers).append(function)
         _commands.append(bpy.utils.register_cli_command("cteg", _run_command))
         cast.begin()
+        board.begin()
     except Exception:
         unregister()
         raise
@@ -142,6 +170,7 @@ def unregister() -> None:
     session.close()
     jobs.hide_status(bpy.context)
     preview.end_preview()
+    board.end()
     cast.forget()
     while _commands:
         bpy.utils.unregister_cli_command(_commands.pop())
