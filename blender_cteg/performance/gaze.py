@@ -60,7 +60,7 @@ def reach() -> tuple[float, float]:
 def looking(
     values: npt.NDArray[np.float32], glances: Sequence[Glance], fps: float
 ) -> npt.NDArray[np.float32]:  # fmt: skip
-    """Frames of the space arkit55, (T, 55), that look where the glances say; ``fps`` in frames per second of the take."""
+    """Frames of the space arkit55, (T, 55), that look where the glances say; ``fps`` of them are one second."""
     if not glances:
         return values
     times, face = np.arange(len(values)) / fps, values.astype(np.float64)
