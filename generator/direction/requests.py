@@ -12,12 +12,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ..errors import InputError
+from ..shared.scripts.markup import speaker_of
 from ..shared.timeline import LANGUAGES, Timeline, TimelineError
 from . import ENDINGS
 from .emotions import EMOTION_NAMES
 
 #: Longest line accepted, in characters.
 MAX_CHARACTERS: Final = 2000
+#: So many times as long may a line be with its markup.
+_MOST_MARKED: Final = 10
 #: Longest performance, in seconds.
 MAX_LINE_SECONDS: Final = 60.0
 #: Longest clip a checkpoint learns and decodes in one go, in seconds: longer lines are performed in passages.
@@ -251,16 +254,25 @@ def read_timeline(fields: Any) -> Timeline:
 def clean_text(text: str) -> tuple[str, tuple[str, ...]]:
     """The line as the text encoder will read it, and warnings about what it will not read.
 
-    Line breaks and tabs become spaces; a line break before a stage direction is a pause. Control characters, an empty
-    line, a line that is too long, and a line with nothing the English encoder can read are refused with `InputError`.
+    What scripts and subtitles write around the words goes (`generator.shared.scripts.clean`). Line breaks and tabs
+    become spaces; a line break before a stage direction is a pause. Control characters, an empty line, a line that is
+    too long, and a line with nothing the English encoder can read are refused with `InputError`.
     """
+    given = text
     for position, character in enumerate(text):
         if unicodedata.category(character) in ("Cc", "Cs") and character not in "\t\n\r":
             raise InputError(
                 f"The line has a control character (U+{ord(character):04X}) at position {position + 1}; remove it."
             )
-    text = _BREAK_BEFORE_DIRECTION.sub(", ", unicodedata.normalize("NFC", text).strip())
-    text = " ".join(text.split())
+    speaker = ""
+    if len(text) <= _MOST_MARKED * MAX_CHARACTERS:
+        speaker, text = speaker_of(unicodedata.normalize("NFC", text))
+    text = " ".join(_BREAK_BEFORE_DIRECTION.sub(", ", text.strip()).split())
+    symbols = sorted({c for c in given if unicodedata.category(c) in ("So", "Sk", "Co", "Cn") and not c.isascii()})
+    if not text and symbols:
+        raise InputError("The line holds only symbols or emoji; type words, and choose the emotion beside them.")
+    if not text and given.strip():
+        raise InputError("The line holds only names or markup; type what the character says.")
     if not text:
         raise InputError("The line is empty; type what the character says.")
     if len(text) > MAX_CHARACTERS:
@@ -274,10 +286,11 @@ def clean_text(text: str) -> tuple[str, tuple[str, ...]]:
             f"The line is mostly in a script the English text encoder cannot read (it starts with {foreign[0]!r}); "
             "write it in Latin letters, in English."
         )
-    symbols = sorted({c for c in text if unicodedata.category(c) in ("So", "Sk", "Co", "Cn") and not c.isascii()})
     if symbols and not letters and not any(c in ".?!…" or c.isdigit() for c in text):
         raise InputError("The line holds only symbols or emoji; type words, and choose the emotion beside them.")
     warnings = []
+    if speaker:
+        warnings.append(f"“{speaker}” is taken for the speaker's name and not spoken.")
     if symbols:
         warnings.append(f"{' '.join(symbols)} cannot be read by the text encoder and will be ignored.")
     if foreign:

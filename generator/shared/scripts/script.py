@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a script is once it has been read, whatever it was written in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+
+class ScriptError(ValueError):
+    """A script that cannot be read; the message is a sentence with the file's name that says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptLine:
+    """Something somebody says.
+
+    Attributes:
+        number: of the line of the file that its words begin in, from 1.
+        speaker: as the script writes the name; "" where it does not tell.
+        text: what is said, with its stage directions in brackets and without markup.
+        start, end: when, in seconds; None where the script does not tell.
+    """
+
+    number: int
+    speaker: str
+    text: str
+    start: float | None = None
+    end: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A sentence about line ``number`` of the file, from 1: what was not read, and why."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script that was read: its lines and notes in the order of the file.
+
+    Attributes:
+        format: "fountain", "fdx", "srt", "vtt", "csv", "tsv" or "text".
+        lines: what is said.
+        notes: what was not read.
+    """
+
+    format: str
+    lines: tuple[ScriptLine, ...]
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass
+class Reading:
+    """What a reader has found so far."""
+
+    lines: list[ScriptLine] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+
+    def note(self, number: int, text: str) -> None:
+        """Remember that something was not read."""
+        self.notes.append(Note(number, text))
+
+    def summary(self, numbers: Iterable[int], what: str) -> None:
+        """One note about lines that are nobody's words, at the first of them; none where there are none."""
+        found = sorted(numbers)
+        if found:
+            lines = "1 line" if len(found) == 1 else f"{len(found):,} lines"
+            self.note(found[0], f"{lines} of {what} from here on: not read, because nobody says them.")
+
+
+def joined(pieces: Iterable[str]) -> str:
+    """Pieces of what somebody says as one text; before a direction in brackets stands a comma, if no other mark."""
+    text = ""
+    for piece in pieces:
+        unmarked = piece.startswith("(") and text[-1:].isalnum()
+        text = f"{text}{',' * unmarked} {piece}" if text else piece
+    return text
