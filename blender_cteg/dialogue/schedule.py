@@ -12,6 +12,7 @@ import bpy
 
 from .. import cast
 from ..character.mapping import MappingError
+from ..character.rig import Rig, shorten
 from ..performance.gaze import Glance, to_lists
 from ..performance.lines import LineError, Lines, clip_of
 from ..performance.record import Line
@@ -221,22 +222,20 @@ class Schedule:
         name = self._names.get(obj.session_uid)
         return self.actors[name].now.rig if name in self.actors else obj
 
-    def cannot_see(self) -> list[str]:
-        """Sentences about characters who would have to turn their bodies to look at each other."""
-        said = []
+    def cannot_see(self) -> str:
+        """Who would have to turn the body to look at somebody, a sentence; "" when nobody."""
+        pairs = []
         for actor in self.actors.values() if self.dialogue.looking else ():
             targets = {id(one.target): (one.frame, one.target) for one in self._attention_of(actor) if one.target}
             for frame, target in targets.values():
                 yaw, pitch = self._sight.direction(actor.now.rig, target, frame if frame > -1e9 else 0.0)
                 if is_out_of_reach(yaw, pitch):
-                    who = getattr(target, "object", target)
-                    sentence = (
-                        "{name} would have to turn by {angle:.0f}° to look at {other}, and looks as far as eyes and "
-                        "head go. Turn the body towards {other}."
-                    )
-                    angle = abs(yaw) * 57.2958
-                    said.append(told(sentence, name=actor.part.name, other=who.name, angle=angle))
-        return said
+                    whom = target.object.name if isinstance(target, Rig) else target.name
+                    pairs.append(told("{name} at {whom}", name=actor.part.name, whom=whom))
+        if not pairs:
+            return ""
+        sentence = "These look as far as eyes and head go, and not quite there; turn their bodies more: {pairs}"
+        return told(sentence, pairs=shorten(pairs, 4))
 
 
 @board.arranges

@@ -95,6 +95,7 @@ class Production:
         self._count = len(self._speeches)
         self._silences: list[_Asked] | None = None
         self._batch: list[_Asked] = []
+        self._unwritten: list[tuple[_Asked, list[Clip]]] = []
         for actor in schedule.actors.values():  # while the generator works
             measuring.begin(scene, actor.now.rig, unverified(actor.now.rig))
 
@@ -129,6 +130,7 @@ class Production:
         """Who is asked what next, and what that is called; None when everything is done."""
         queue = self._speeches or self._quiet()
         if not queue:
+            self.write()
             return None
         alone = queue[0].alone
         self._batch = queue[:1] if alone else [one for one in queue[:_BATCH] if not one.alone]
@@ -142,21 +144,24 @@ class Production:
         return self._preferred.python, {"op": "generate", "lines": lines, **chosen}, label
 
     def use(self, takes: Sequence[Clip], warnings: Iterable[str] = ()) -> None:
-        """Put the takes of the batch that was asked for into the scene. Whatever cannot be used is said."""
-        scene, batch = self.scene, self._batch
+        """The takes of the batch that was asked for; `write` puts them into the scene."""
+        batch, self._batch, board.working = self._batch, [], set()
         if any(one.entry for one in batch):  # what is said of a silence is about words that nobody says
             self.said += dict.fromkeys(warnings)
-        self._batch, board.working = [], set()
-        if scene is None or sum(one.line["takes"] for one in batch) != len(takes):
+        if sum(one.line["takes"] for one in batch) != len(takes):
             self.said.append(told("The generator sent other takes than it was asked for; generate again."))
             return
-        clips, at = [], 0
+        at = 0
         for one in batch:
-            clips.append(list(takes[at : at + one.line["takes"]]))
+            self._unwritten.append((one, list(takes[at : at + one.line["takes"]])))
             at += one.line["takes"]
-        pairs = list(zip(batch, clips, strict=True))
-        self._write_speeches(scene, [(one, of) for one, of in pairs if one.entry])
-        self._write_silences(scene, [(one, of) for one, of in pairs if not one.entry])
+
+    def write(self) -> None:
+        """Put what has arrived into the scene, while the generator works on the next batch. What cannot be is said."""
+        pairs, self._unwritten = self._unwritten, []
+        if self.scene is not None and pairs:
+            self._write_speeches(self.scene, [(one, clips) for one, clips in pairs if one.entry])
+            self._write_silences(self.scene, [(one, clips) for one, clips in pairs if not one.entry])
 
     def failed(self, problem: str, kind: str) -> bool:
         """The batch was refused; whether to go on. One line that cannot be performed keeps no other from it."""
@@ -187,10 +192,11 @@ class Production:
         scene = self.scene
         if scene is None:
             return
+        self.write()
         if refusal := arrange(scene):
             self.said.append(refusal)
         schedule = Schedule(scene)
-        self.said += schedule.cannot_see()
+        self.said += filter(None, [schedule.cannot_see()])
         ends = [line.end for actor in schedule.actors.values() for line in actor.lines.values() if line.take]
         if schedule.dialogue.extend and ends:
             scene.frame_end = max(scene.frame_end, round(max(ends)))
@@ -264,6 +270,7 @@ class Production:
         """The silences that are to be performed, once all own lines are there; what is out of date goes."""
         if self._silences is not None or self.scene is None:
             return self._silences or []
+        self.write()  # where there is silence depends on how long the lines are
         self._silences = []
         arrange(self.scene)
         schedule = Schedule(self.scene)
@@ -435,6 +442,7 @@ def run(production: Production, progress: Callable[[float, str], None] | None = 
             except LocateError as error:
                 problem = str(error)
                 break
+            production.write()
             while not job.over:
                 job.poll(0.05)
                 if progress is not None:

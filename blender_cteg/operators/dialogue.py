@@ -345,7 +345,7 @@ class CTEG_OT_add_heads(Reasoned, bpy.types.Operator):
             rig.location.x += radius * -math.cos(turn)
             rig.location.y += radius * math.sin(turn)
             ahead = middle - rig.location
-            ahead.y -= 0.4 * _APART  # and half towards the viewer
+            ahead.y -= 0.4 * _APART * (len(missing) == 2)  # two open half towards the viewer
             rig.rotation_euler.z = math.atan2(ahead.x, -ahead.y)
             part.character = head
             context.view_layer.update()
@@ -407,6 +407,10 @@ class CTEG_OT_perform_dialogue(JobOperator, bpy.types.Operator):
         if self._production.scene is not None:
             board.refresh(self._production.scene)
         return asked
+
+    def meanwhile(self, _context: Context) -> None:
+        """See `JobOperator`."""
+        self._production.write()
 
     def nothing_changed(self) -> str:
         """See `JobOperator`."""

@@ -82,6 +82,9 @@ class JobOperator(Reasoned):
         """What is asked after a job that went well, as `prepare` says it; None when all is done."""
         return None
 
+    def meanwhile(self, _context: Context) -> None:
+        """Called when what `follow_up` said was asked for: what can be done while the generator works on it."""
+
     def nothing_changed(self) -> str:
         """What is said of a job that was cancelled."""
         return told("{label}: cancelled, nothing was changed", label=self._job.label)
@@ -189,16 +192,25 @@ class JobOperator(Reasoned):
         if asked is not None:
             try:
                 self._job = session.start(*asked)
-                return {"RUNNING_MODAL"}
             except LocateError as error:
                 problem = str(error)
                 self.conclude(problem, "environment")
+            else:
+                self._while_it_works(context)
+                return {"RUNNING_MODAL"}
         redraw_panels(context)
         if problem:
             self.report({"ERROR"}, problem)
         elif job.cancelled:
             self.report({"INFO"}, self.nothing_changed())
         return {"CANCELLED"} if problem or job.cancelled else {"FINISHED"}
+
+    def _while_it_works(self, context: Context) -> None:
+        try:
+            self.meanwhile(context)
+        except Exception:  # Blender prints it; nobody waits for the job any more
+            self.conclude(told("CTEG failed; the reason is in the system console."))
+            raise
 
     def _show_progress(self, context: Context) -> None:
         # Only what changed is drawn again: redrawing on every tick disturbs the buttons under the mouse.
@@ -225,6 +237,9 @@ class InPreferences(JobOperator):
     def follow_up(self, _context: Context) -> tuple[str | EnvironmentMaker, Mapping[str, Any], str] | None:
         """What is asked after a job that went well, as `prepare` says it; None when all is done."""
         return None
+
+    def meanwhile(self, _context: Context) -> None:
+        """Called when what `follow_up` said was asked for: what can be done while the generator works on it."""
 
     def nothing_changed(self) -> str:
         """What is said of a job that was cancelled."""
