@@ -21,12 +21,12 @@ from ..shared import Timeline
 #: What a listener shows at what is felt by who speaks, and how strongly: mostly the same, less of it; what is turned
 #: against the listener is answered.
 REACTIONS: Final[Mapping[str, tuple[str, float]]] = {
-    "neutral": ("neutral", 0.6), "joy": ("joy", 0.6), "sadness": ("sadness", 0.6), "anger": ("fear", 0.6),
-    "fear": ("fear", 0.5), "disgust": ("disgust", 0.4), "surprise": ("surprise", 0.6), "contempt": ("sadness", 0.5),
-    "affection": ("affection", 0.7), "embarrassment": ("affection", 0.4), "confusion": ("confusion", 0.5),
-    "pride": ("joy", 0.4), "amusement": ("amusement", 0.6), "boredom": ("neutral", 0.5),
-    "happily_surprised": ("happily_surprised", 0.6), "awed": ("awed", 0.6), "bittersweet": ("sadness", 0.5),
-    "sadly_angry": ("sadness", 0.6), "sadly_fearful": ("sadness", 0.6), "angrily_disgusted": ("fear", 0.6),
+    "neutral": ("neutral", 0.8), "joy": ("joy", 0.8), "sadness": ("sadness", 0.9), "anger": ("fear", 0.9),
+    "fear": ("fear", 0.8), "disgust": ("disgust", 0.7), "surprise": ("surprise", 0.9), "contempt": ("sadness", 0.8),
+    "affection": ("affection", 0.9), "embarrassment": ("affection", 0.7), "confusion": ("confusion", 0.8),
+    "pride": ("joy", 0.6), "amusement": ("amusement", 0.8), "boredom": ("neutral", 0.8),
+    "happily_surprised": ("happily_surprised", 0.8), "awed": ("awed", 0.8), "bittersweet": ("sadness", 0.7),
+    "sadly_angry": ("sadness", 0.9), "sadly_fearful": ("sadness", 0.9), "angrily_disgusted": ("fear", 0.9),
 }  # fmt: skip
 #: Of the mood that a listener is in, what is left beside the reaction.
 _MOOD_LEFT: Final = 0.35
@@ -161,15 +161,14 @@ def asked(silence: Silence, fps: float, *, mood: str, intensity: float, energy: 
     }  # fmt: skip
     length = round(min(max(seconds, last + 0.1), _MOST), 4)
     if words and last < length:
-        return {**line, "timeline": {"words": words, "seconds": length, "language": language}}
+        # Given its length, it is over when the silence is, and does not linger.
+        return {**line, "seconds": length, "timeline": {"words": words, "seconds": length, "language": language}}
     return plain(line, length)
 
 
 def plain(line: Mapping[str, Any], seconds: float | None = None) -> dict[str, Any]:
     """The same silence without what is heard: for words that the generator does not take."""
-    timeline = line.get("timeline") or {}
-    direction = str(line["text"]).partition("]")[0]
-    length = seconds if seconds is not None else timeline.get("seconds", line.get("seconds"))
+    direction, length = str(line["text"]).partition("]")[0], line.get("seconds") if seconds is None else seconds
     return {**{k: v for k, v in line.items() if k != "timeline"}, "text": f"{direction}] ...", "seconds": length}
 
 

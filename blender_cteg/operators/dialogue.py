@@ -22,6 +22,7 @@ from ..performance.lines import LineError, Lines
 from ..preferences import choices
 from ..sentences import shorten, told
 from ..shared import SCRIPT_SUFFIXES
+from ..ui.layouts import wrapped
 from . import Reasoned
 from .jobs import JobOperator, Refusal, busy_reason
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 #: Rows of a dry run that are shown; a script with more of them says how many.
 _MOST_SHOWN = 14
+#: Width of the dialogue that shows it, in pixels at scale 1.
+_WIDTH = 520
 #: Heads that are added stand so far apart, metres, on a circle.
 _APART = 0.55
 _WHICH = (
@@ -85,7 +88,7 @@ class _Reading:
         if bpy.app.background or context.window is None:
             return self.execute(context)
         shown: set[str] = context.window_manager.invoke_props_dialog(
-            self, width=520, title=told("Read {name}", name=self._run.name), confirm_text=told("Add to the List")
+            self, width=_WIDTH, title=told("Read {name}", name=self._run.name), confirm_text=told("Add to the List")
         )
         return shown
 
@@ -94,14 +97,13 @@ class _Reading:
             return
         understood, left_out = self._run.sentences(), self._run.left_out()
         column = self.layout.column(align=True)
-        for text, icon in [
-            *((text, "CHECKMARK" if k == 0 else "BLANK1") for k, text in enumerate(understood[:_MOST_SHOWN])),
-            *((text, "INFO") for text in left_out[:_MOST_SHOWN]),
-        ]:
-            column.label(text=shorten(text, 110), icon=icon)
-        more = max(len(understood) - _MOST_SHOWN, 0) + max(len(left_out) - _MOST_SHOWN, 0)
-        if more:
-            column.label(text=told("And {count} more", count=more), icon="BLANK1")
+        for texts, icon in ((understood, "CHECKMARK"), (left_out, "INFO")):
+            for text in texts[:_MOST_SHOWN]:
+                for number, row in enumerate(wrapped(text, _WIDTH - 50.0)):
+                    first = number == 0 and (icon == "INFO" or text == texts[0])
+                    column.label(text=row, icon=icon if first else "BLANK1")
+            if (more := len(texts) - _MOST_SHOWN) > 0:
+                column.label(text=told("And {count} more", count=more), icon="BLANK1")
         box = self.layout.box().column(align=True)
         box.active = False
         for line in self._run.script.lines[:6]:
@@ -146,20 +148,15 @@ class CTEG_OT_read_script(_Reading, bpy.types.Operator, ImportHelper):
 
     def invoke(self, context: Context, event: Event) -> set[str]:
         if self.filepath:  # dropped, or chosen a moment ago
+            self.shown = True
             return self.invoke_script(context)
         chosen: set[str] = ImportHelper.invoke(self, context, event)
         return chosen
 
     def execute(self, context: Context) -> set[str]:
-        if self.options.is_invoke and not self.shown and self._browsed(context):
-            self.shown = True
-            bpy.ops.cteg.read_script("INVOKE_DEFAULT", filepath=self.filepath)  # its file browser is gone
-            return {"CANCELLED"}
+        if self.options.is_invoke and not self.shown:  # out of the file browser: show it first, as what is dropped
+            return bpy.ops.cteg.read_script("INVOKE_DEFAULT", filepath=self.filepath) and {"CANCELLED"}
         return super().execute(context)
-
-    def _browsed(self, context: Context) -> bool:
-        run, name = type(self)._run, Path(bpy.path.abspath(self.filepath)).name
-        return context.window is not None and not bpy.app.background and (run is None or run.name != name)
 
     def script(self, _context: Context) -> tuple[Any, str]:
         return scripts.read(Path(bpy.path.abspath(self.filepath)))
@@ -345,7 +342,7 @@ class CTEG_OT_add_heads(Reasoned, bpy.types.Operator):
             rig.location.x += radius * -math.cos(turn)
             rig.location.y += radius * math.sin(turn)
             ahead = middle - rig.location
-            ahead.y -= 0.4 * _APART * (len(missing) == 2)  # two open half towards the viewer
+            ahead.y -= 0.25 * _APART * (len(missing) == 2)  # two open a little towards the viewer
             rig.rotation_euler.z = math.atan2(ahead.x, -ahead.y)
             part.character = head
             context.view_layer.update()

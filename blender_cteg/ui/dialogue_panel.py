@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 class CTEG_PT_dialogue(Sidebar, bpy.types.Panel):
     bl_label = "Dialogue"
-    bl_order = 1
 
     def draw(self, context: Context) -> None:
         layout, dialogue, known = self.layout, dialogue_of(context.scene), board.board(context.scene)
@@ -53,7 +52,7 @@ class CTEG_PT_dialogue(Sidebar, bpy.types.Panel):
         row = layout.row(align=True)
         row.prop(dialogue, "listening", toggle=True, icon="OUTLINER_OB_SPEAKER")
         row.prop(dialogue, "looking", toggle=True, icon="HIDE_OFF")
-        row.prop(dialogue, "extend", toggle=True, icon="NEXT_KEYFRAME")
+        row.prop(dialogue, "extend", text="Extend", toggle=True, icon="NEXT_KEYFRAME")
         _draw_buttons(layout, context, known)
 
 
@@ -134,10 +133,9 @@ class CTEG_UL_entries(bpy.types.UIList):
         number = parts.row()
         number.alignment = "RIGHT"
         number.label(text="" if row is None or row.start is None else str(row.start))
-        parts = parts.split(factor=0.28)
-        parts.label(text=item.speaker, icon="NONE" if row is None else row.icon, translate=False)
         words = parts.row(align=True)
-        words.label(text=item.text, translate=False)
+        text = f"{item.speaker}: {item.text}"
+        words.label(text=text, icon="NONE" if row is None else row.icon, translate=False)
         words.prop(item, "chosen", text="", emboss=False, icon="CHECKBOX_HLT" if item.chosen else "CHECKBOX_DEHLT")
 
     def filter_items(self, _context: Context, data: Any, name: str) -> tuple[list[int], list[int]]:
@@ -186,7 +184,7 @@ def _draw_buttons(layout: UILayout, context: Context, known: board.Board) -> Non
     row = column.row(align=True)
     row.scale_y = 1.5
     row.enabled = not operators.disabled_reason(context)
-    text = told("Generate {count} Lines", count=known.to_do) if known.to_do else told("Generate Reactions")
+    text = told("Generate {count} Lines", count=known.to_do) if known.to_do else told("Generate")
     row.operator("cteg.perform_dialogue", text=text, icon="PLAY").which = "CHANGED"
     row.operator("cteg.perform_dialogue", text="Selected").which = "SELECTED"
     job = session.job
