@@ -161,7 +161,7 @@ def lines_on(actors: set[bpy.types.Object]) -> dict[tuple[str, str], Line]:
 
 
 def _found(scene: bpy.types.Scene, refusal: str) -> Board:
-    dialogue: Any = scene.cteg_dialogue  # type: ignore[attr-defined]
+    dialogue: Any = scene.cteg_dialogue
     fps = scene.render.fps / scene.render.fps_base
     entries = list(dialogue.entries)
     there = {entry.actor for entry in entries if entry.line and entry.actor is not None}
@@ -255,13 +255,13 @@ def _catch_up() -> float | None:
 
 def _show_chosen(scene: bpy.types.Scene) -> None:
     """Make the chosen entry's line the one that the panels of lines and takes show."""
-    dialogue: Any = scene.cteg_dialogue  # type: ignore[attr-defined]
+    dialogue: Any = scene.cteg_dialogue
     if not 0 <= dialogue.entry < len(dialogue.entries):
         return
     entry = dialogue.entries[dialogue.entry]
     if entry.actor is not None and cast.is_in(scene, entry.actor):
-        if scene.cteg.target != entry.actor:  # type: ignore[attr-defined]
-            scene.cteg.target = entry.actor  # type: ignore[attr-defined]
+        if scene.cteg.target != entry.actor:
+            scene.cteg.target = entry.actor
         if entry.line:
             cast.choose_line(scene, entry.line)
 

@@ -146,7 +146,7 @@ OWNERS: Final = ((bpy.types.Scene, "cteg_dialogue", CTEG_Dialogue),)
 
 def dialogue_of(scene: bpy.types.Scene) -> Any:
     """What is stored of a scene's dialogue, a `CTEG_Dialogue`."""
-    return scene.cteg_dialogue  # type: ignore[attr-defined]
+    return scene.cteg_dialogue
 
 
 def add_entry(scene: bpy.types.Scene, speaker: str, text: str, **fields: Any) -> Any:

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import bpy
 import numpy as np
-from mathutils import Matrix, Vector
+from mathutils import Euler, Matrix, Vector
 
 from ..character.rig import Rig
-from ..performance.gaze import Glance, reach
+from ..performance.gaze import Glance, head_turn, reach
 from ..performance.owners import curves_in
 from ..performance.targets import name_in
 
@@ -23,6 +23,8 @@ _LIDS: Final = ("eyeBlinkLeft", "eyeBlinkRight")
 _MOVED: Final = 0.5
 #: Seconds from the start of a line at rest until it looks at somebody, and from when it looks away again to its end.
 _COMES, _GOES = 0.2, 0.75
+#: Times that the turn of the head is thought through.
+_ROUNDS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,14 @@ class Sight:
 
     def _seen(self, rig: Rig, target: Rig | bpy.types.Object) -> tuple[float, float]:
         there = self.eyes(target) if isinstance(target, Rig) else target.matrix_world.translation
-        left, up, ahead = (face_matrix(rig).inverted_safe() @ there) - self._own_eyes(rig)
-        side, level = math.atan2(left, ahead), math.hypot(left, ahead)
-        return side, -math.atan2(up, max(level, 1e-9))
+        there, eyes, pivot = face_matrix(rig).inverted_safe() @ there, self._own_eyes(rig), _pivot(rig)
+        yaw = pitch = 0.0
+        for _ in range(_ROUNDS):  # the head that turns takes the eyes to another place
+            side, down = head_turn(yaw, pitch)
+            at = pivot + Euler((down, side, 0.0), "ZXY").to_matrix() @ (eyes - pivot)
+            left, up, ahead = there - at
+            yaw, pitch = math.atan2(left, ahead), -math.atan2(up, max(math.hypot(left, ahead), 1e-9))
+        return yaw, pitch
 
     def eyes(self, rig: Rig) -> Vector:
         """The middle between the eyes in the scene."""
@@ -94,6 +101,14 @@ def _carried(rig: Rig) -> Matrix:
         return Matrix.Identity(4)
     parent = rig.armature.pose.bones[rig.bones[role]].parent
     return Matrix.Identity(4) if parent is None else parent.matrix @ parent.bone.matrix_local.inverted_safe()
+
+
+def _pivot(rig: Rig) -> Vector:
+    """What the head turns about, in FLAME's axes of the face."""
+    role = next((role for role in ("head", "neck") if role in rig.bones), None)
+    if rig.armature is None or role is None:
+        return _axes(rig).inverted() @ _eyes_at_rest(rig)
+    return _axes(rig).inverted() @ rig.armature.data.bones[rig.bones[role]].head_local
 
 
 def _eyes_at_rest(rig: Rig) -> Vector:

@@ -159,7 +159,7 @@ class Schedule:
         part = actor.part
         return listening.asked(
             silence, self.fps, mood=part.mood, intensity=part.intensity, energy=part.energy,
-            seed=self.scene.cteg.seed,  # type: ignore[attr-defined]
+            seed=self.scene.cteg.seed,
         )  # fmt: skip
 
     def face_before(self, actor: Actor, silence: Silence, checkpoint: str) -> list[float] | None:
@@ -176,7 +176,7 @@ class Schedule:
     @property
     def blend(self) -> int:
         """Frames over which lines come in and go."""
-        return int(self.scene.cteg.blend)  # type: ignore[attr-defined]
+        return int(self.scene.cteg.blend)
 
     def gaze(self, actor: Actor, start: float, end: float, stretch: float = 1.0) -> tuple[Glance, ...]:
         """Where a line of a character looks that plays from one frame to another."""

@@ -113,7 +113,7 @@ class Production:
 
     def _speech(self, schedule: Schedule, entry: Any, part: Any) -> dict[str, Any]:
         """The protocol's LINE of an entry: what words and directions say, as its character plays."""
-        settings, line = schedule.scene.cteg, schedule.line_of(entry)  # type: ignore[attr-defined]
+        settings, line = schedule.scene.cteg, schedule.line_of(entry)
         values = {s.key: s.options.get("default", s.nothing) for s in SETTINGS if s.asked}
         values |= {name: getattr(settings, name) for name in ("language", "temperature", "seed", "timing")}
         if line is not None and line.text == entry.text:
@@ -200,8 +200,8 @@ class Production:
         ends = [line.end for actor in schedule.actors.values() for line in actor.lines.values() if line.take]
         if schedule.dialogue.extend and ends:
             scene.frame_end = max(scene.frame_end, round(max(ends)))
-        if scene.cteg.target is None and schedule.actors:  # type: ignore[attr-defined]
-            scene.cteg.target = next(iter(schedule.actors.values())).now.target  # type: ignore[attr-defined]
+        if scene.cteg.target is None and schedule.actors:
+            scene.cteg.target = next(iter(schedule.actors.values())).now.target
         cast.refresh(scene)
         board.refresh(scene)
 
@@ -250,7 +250,7 @@ class Production:
         self, schedule: Schedule, actor: Actor, start: int, clips: list[Clip], text: str, line: str = ""
     ) -> Line:  # fmt: skip
         """Write takes as a line of a character."""
-        scene, rig, settings = schedule.scene, actor.now.rig, schedule.scene.cteg  # type: ignore[attr-defined]
+        scene, rig, settings = schedule.scene, actor.now.rig, schedule.scene.cteg
         measuring.measure(scene, rig, unverified(rig))
         takes, mapping = brought_to(rig, clips)
         length = frames_at(takes[0].duration, schedule.fps, 1.0) - 1

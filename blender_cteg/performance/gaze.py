@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..shared import ARKIT55, minimum_jerk
+from ..storage import StoredError
 
 Floats = npt.NDArray[np.float64]
 
@@ -57,6 +58,16 @@ def reach() -> tuple[float, float]:
     return _HEAD_MOST[0] + _SIDE, _HEAD_MOST[1] + _UP
 
 
+def head_turn(yaw: float, pitch: float) -> tuple[float, float]:
+    """What of a glance the head takes over: its share, and all that the eyes cannot reach, as far as it goes."""
+    rows = zip((yaw, pitch), _HEAD_MOST, _SHARE, (_SIDE, _UP), strict=True)
+    side, down = (
+        float(np.clip(np.sign(angle) * max(share * abs(angle), abs(angle) - eyes), -most, most))
+        for angle, most, share, eyes in rows
+    )
+    return side, down
+
+
 def looking(
     values: npt.NDArray[np.float32], glances: Sequence[Glance], fps: float
 ) -> npt.NDArray[np.float32]:  # fmt: skip
@@ -64,10 +75,9 @@ def looking(
     if not glances:
         return values
     times, face = np.arange(len(values)) / fps, values.astype(np.float64)
-    for axis, (most, share, head) in enumerate(zip(_HEAD_MOST, _SHARE, _HEAD, strict=True)):
+    for axis, head in enumerate(_HEAD):
         angles = np.array([(glance.yaw, glance.pitch)[axis] for glance in glances])
-        eyes_most = _SIDE if axis == 0 else _UP
-        heads = np.clip(np.sign(angles) * np.maximum(share * np.abs(angles), np.abs(angles) - eyes_most), -most, most)
+        heads = np.array([head_turn(glance.yaw, glance.pitch)[axis] for glance in glances])
         there, turned = (
             _steps(steps, glances, times - wait, take)
             for steps, wait, take in ((angles, 0.0, _EYES_TAKE), (heads, _HEAD_WAITS, _HEAD_TAKES))
@@ -104,5 +114,5 @@ def from_lists(stored: Any) -> tuple[Glance, ...]:
     """What `to_lists` wrote. TypeError or ValueError for anything else."""
     glances = tuple(Glance(*(float(value) for value in row)) for row in stored)
     if not all(np.isfinite((one.seconds, one.yaw, one.pitch)).all() for one in glances):
-        raise ValueError("a glance is not finite")
+        raise StoredError("a glance of it is not finite")
     return glances

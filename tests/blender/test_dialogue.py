@@ -6,16 +6,18 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import bpy
 import numpy as np
 import pytest
+from mathutils import Vector
 
 import blender_cteg
 from benchmarks import redraw
+from blender_cteg.character.detection import detect
 from blender_cteg.dialogue import board, scripts, staging
 from blender_cteg.dialogue.entries import add_entry, dialogue_of
 from blender_cteg.dialogue.listening import REACTIONS, Spoken, asked, plain, silences
@@ -24,7 +26,6 @@ from blender_cteg.dialogue.starts import Cue, starts
 from blender_cteg.emotions import EMOTIONS
 from blender_cteg.performance.lines import Lines
 from blender_cteg.preferences import Choices
-from blender_cteg.sentences import told
 from blender_cteg.shared import read_script
 from blender_cteg.worker import session
 from blender_cteg.worker.locate import WorkerCommand
@@ -386,7 +387,6 @@ def test_listeners_look_at_who_speaks_and_eyes_come_before_the_head(scene: bpy.t
     bpy.ops.cteg.perform_dialogue()
     reaction = next(line for line in lines_of(mira) if "(listening)" in line.text)
     assert reaction.gaze[0].yaw == pytest.approx(np.arctan2(0.5, 1.0), abs=0.05)
-    entries()[0].text  # noqa: B018
     dialogue_of(scene).looking = False
     arrange(scene)
     assert all(line.gaze == () for line in lines_of(mira))
@@ -396,7 +396,7 @@ def test_a_fixed_target_is_looked_at_whoever_speaks(scene: bpy.types.Scene) -> N
     mira, _ = actors("Mira", "Tomas")
     lamp = bpy.data.objects.new("Lamp", None)
     scene.collection.objects.link(lamp)
-    lamp.location = mira.matrix_world.translation + __import__("mathutils").Vector((-0.5, -1.0, 0.0))
+    lamp.location = mira.matrix_world.translation + Vector((-0.5, -1.0, 0.0))
     bpy.context.view_layer.update()
     read()
     dialogue_of(scene).parts["MIRA"].looks_at = lamp
@@ -520,22 +520,19 @@ def test_a_file_is_read_by_the_operator_and_replaces_what_is_there(tmp_path: Pat
 def test_two_hundred_lines_are_drawn_from_what_is_known(scene: bpy.types.Scene) -> None:
     names = ("Ada", "Ben", "Cleo", "Dan")
     actors(*names)
-    text = "\n".join(f"{names[k % 4].upper()}: This is what I say in line {k}." for k in range(200))
-    read(text, "many.txt")
+    read("\n".join(f"{names[k % 4].upper()}: This is what I say in line {k}." for k in range(200)), "many.txt")
     board.refresh(scene)
-    drawn = redraw.Layout()
-    items: Sequence[Any] = entries()
-    looked = board._found
-    board._found = None  # type: ignore[assignment]  # nothing is looked for while drawing
-    try:
-        for index in range(20):
-            blender_cteg.ui.dialogue_panel.CTEG_UL_entries.draw_item(
-                None, bpy.context, drawn, None, items[index], 0, None, "", index, 0
-            )
-    finally:
-        board._found = looked
-    assert "This is what I say in line 7." in drawn.drawn
-    assert redraw.panel_draws("CTEG_PT_dialogue") if hasattr(redraw, "panel_draws") else True
+    tab = [panel for panel in redraw.panels() if panel.__module__.endswith("dialogue_panel")]
+    assert len(tab) == 3
+    with redraw.counted((detect, "detect_rig"), (board, "_found")) as counts:
+        drawn = redraw.redraw(tab)
+        took = redraw.milliseconds(redraw.redraw, tab)
+    assert "ADA: This is what I say in line 4." in drawn and "CTEG_UL_entries: 200 rows, active 0" in drawn
+    assert counts == {"detect_rig": 0, "_found": 0}
+    assert took < 2.0
+    with redraw.counted((detect, "detect_rig")) as counts:
+        dialogue_of(scene).entry = 150  # what its character does is looked at when the mouse rests
+    assert counts == {"detect_rig": 0}
 
 
 def test_deleting_entries_takes_their_lines_off_the_characters(scene: bpy.types.Scene) -> None:
@@ -556,4 +553,3 @@ def test_lines_are_added_by_hand_and_alternate(scene: bpy.types.Scene) -> None:
     add_entry(scene, "Tomas", "Hello.")
     bpy.ops.cteg.add_entry(text="And?")
     assert [entry.speaker for entry in entries()] == ["Mira", "Tomas", "Mira"]
-    assert told("Hello") == "Hello"
