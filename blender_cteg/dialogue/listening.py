@@ -137,7 +137,7 @@ def asked(silence: Silence, fps: float, *, mood: str, intensity: float, energy: 
         seed: of the scene; each character has its own from it.
     """
     own = silence.before.take.emotion if silence.before is not None and silence.before.take is not None else "neutral"
-    felt, seconds = own if mood == "auto" else mood, max((silence.end - silence.start) / fps, _LEAST)
+    felt, seconds = own if mood == "auto" else mood, max((silence.end - silence.start + 1) / fps, _LEAST)
     texts: list[str] = []
     words: list[dict[str, Any]] = []
     language = None

@@ -186,7 +186,7 @@ class Schedule:
         return glances(
             self._sight, actor.now.rig, self._attention_of(actor), start, end, self.fps * stretch,
             goes_on=any(begin < start <= stop for begin, stop in times),
-            is_gone_on=any(begin <= end < stop for begin, stop in times),
+            is_gone_on=any(start < begin <= end < stop for begin, stop in times),
         )  # fmt: skip
 
     def _times_of(self, actor: Actor) -> list[tuple[float, float]]:
