@@ -67,7 +67,7 @@ class Sight:
         for _ in range(_ROUNDS):  # the head that turns takes the eyes to another place
             side, down = head_turn(yaw, pitch)
             at = pivot + Euler((down, side, 0.0), "ZXY").to_matrix() @ (eyes - pivot)
-            left, up, ahead = there - at
+            left, up, ahead = (float(value) for value in there - at)
             yaw, pitch = math.atan2(left, ahead), -math.atan2(up, max(math.hypot(left, ahead), 1e-9))
         return yaw, pitch
 
@@ -119,7 +119,7 @@ def _eyes_at_rest(rig: Rig) -> Vector:
     assert rig.object is not None
     mesh: Any = rig.object.data
     into = (rig.armature or rig.object).matrix_world.inverted_safe() @ rig.object.matrix_world
-    blocks = mesh.shape_keys.key_blocks if mesh.shape_keys is not None else ()
+    blocks: Any = mesh.shape_keys.key_blocks if mesh.shape_keys is not None else ()
     names = [name for channel in _LIDS for name in rig.shape_keys.get(channel, ()) if name in blocks]
     centres = []
     for name in names:

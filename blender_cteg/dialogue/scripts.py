@@ -118,7 +118,7 @@ def add(scene: bpy.types.Scene, script: Script, *, start: int | None = None) -> 
     dialogue = dialogue_of(scene)
     fps = scene.render.fps / scene.render.fps_base
     first = first_frame(scene) if start is None else start
-    begun, added = bool(len(dialogue.entries)) and start is None, []
+    begun, added = bool(len(dialogue.entries)) and start is None, list[str]()
     origin = next((line.start for line in script.lines if line.start is not None), None)
     with board.quietly():
         for line in script.lines:
