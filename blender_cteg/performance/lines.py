@@ -31,6 +31,7 @@ from .planning import Plan, frames_of, ground_of, groups_of, meet, resampled
 from .preview import end_preview
 from .record import Line, Style, Take
 from .reduction import exact_frames
+from .shifting import shift, shiftable
 from .store import ALL_TAKES, LINES_PROPERTY, TARGETS, Edit, Store, as_stored, check, take_of, unused_key
 from .targets import Address, Others, Target, targets_of
 
@@ -233,8 +234,29 @@ class Lines:
         Args:
             changes: id -> fields of `Line` that become another: start, stretch, gaze, blend.
         """
-        with self._change(*changes) as change:
-            change.write({name: replace(change.line(name), **fields) for name, fields in changes.items()})
+        shifted = self._shift({n: fields["start"] for n, fields in changes.items() if set(fields) == {"start"}})
+        rest = {name: fields for name, fields in changes.items() if name not in shifted}
+        if rest:
+            with self._change(*rest) as change:
+                change.write({name: replace(change.line(name), **fields) for name, fields in rest.items()})
+
+    def _shift(self, starts: Mapping[str, float]) -> tuple[str, ...]:
+        """Move those lines at once that need not be written again for it; their ids."""
+        home = home_of(self._owners)
+        if home is None or not starts or any(why_not_writable(owner, self._owners) for owner in self._owners):
+            return ()
+        store, lines = Store(home), [line for line in lines_of(self._rig) if line.take is not None]
+        names, by, edge = shiftable(lines, starts)
+        end_preview()
+        try:
+            if not names or not shift({owner.action for owner in self._owners if owner.action}, edge, by):
+                return ()
+        except PatchError as error:
+            raise LineError("{reason}", reason=error) from None
+        for name, line in store.lines().items():
+            if name in names:
+                store.put(replace(line, start=line.start + by, end=line.end + by))
+        return names
 
     def rewrite(self, lines: Iterable[str] | None = None) -> None:
         """Write lines again, all by default: the mapping, the frame rate or what moves the face has changed."""

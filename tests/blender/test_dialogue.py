@@ -24,6 +24,7 @@ from blender_cteg.dialogue.listening import REACTIONS, Spoken, asked, plain, sil
 from blender_cteg.dialogue.schedule import Schedule, arrange
 from blender_cteg.dialogue.starts import Cue, starts
 from blender_cteg.emotions import EMOTIONS
+from blender_cteg.performance import shifting
 from blender_cteg.performance.lines import Lines
 from blender_cteg.preferences import Choices
 from blender_cteg.shared import read_script
@@ -418,6 +419,47 @@ def test_a_line_that_is_moved_takes_along_what_hangs_on_it(scene: bpy.types.Scen
     entries()[0].frame = 51
     arrange(scene)
     assert at() == [(51, 75), (92, 116), (123, 147), (154, 178)]
+
+
+def test_lines_that_are_shifted_play_as_those_that_are_written_again(scene: bpy.types.Scene) -> None:
+    mira, _ = actors("Mira", "Tomas")
+    for entry in read()[1:]:
+        entry.pause = 5.0  # so that silences come to rest
+    bpy.ops.cteg.perform_dialogue()
+    now = blender_cteg.cast.found(scene, mira)
+    last = max(now.lines, key=lambda line: line.start)
+    moves = {line.id: line.start + 40 for line in now.lines if line.start > 200}
+    assert last.id in moves and 1 < len(moves) < len(now.lines)
+    lines = Lines(scene, now.rig, now.mapping)
+    with redraw.counted((shifting, "shift")) as counts:
+        lines.move({name: {"start": start} for name, start in moves.items()})
+    assert counts == {"shift": 1}
+    after = {line.id: line for line in lines_of(mira)}
+    assert all(after[name].start == start and after[name].shown == 0 for name, start in moves.items())
+    assert not any(line.edited for line in after.values())
+    shifted = curves(mira)
+    lines.rewrite()
+    again = curves(mira)
+    assert {path: len(points) for path, points in again.items()} == {path: len(p) for path, p in shifted.items()}
+    assert all(again[path] == pytest.approx(points, abs=1e-3) for path, points in shifted.items())
+    for name in moves:
+        lines.remove(name)
+    assert not set(moves) & {line.id for line in lines_of(mira)}
+
+
+def test_keys_of_the_animator_behind_a_line_stay_where_they_are(scene: bpy.types.Scene) -> None:
+    mira, _ = actors("Mira", "Tomas")
+    key = mira.data.shape_keys.key_blocks["browInnerUp"]
+    key.value = 0.2
+    key.keyframe_insert("value", frame=400)
+    read()
+    bpy.ops.cteg.perform_dialogue()
+    entries()[0].frame = 31
+    arrange(scene)
+    assert at()[0] == (31, 55)
+    data = mira.data.shape_keys.animation_data
+    curve = data.action.layers[0].strips[0].channelbag(data.action_slot).fcurves.find('key_blocks["browInnerUp"].value')
+    assert curve.keyframe_points[-1].co[:] == pytest.approx((400.0, 0.2))
 
 
 def test_a_marker_takes_its_line_along_and_so_does_a_line_whose_keys_were_moved_by_hand(scene: bpy.types.Scene) -> None:
