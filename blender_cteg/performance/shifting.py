@@ -2,7 +2,7 @@
 """Shifting: lines that all move by as much, and after which there is nothing else, take their keys along as they are.
 
 Writing a scene of lines again costs tens of milliseconds a line; this costs a pass over the curves. What is known of a
-span is found again from its keys (`whereabouts`), as after a move by hand.
+span is found again from its keys (`whereabouts`), as after a move by hand, and so is what was edited in it.
 """
 
 from __future__ import annotations
@@ -68,8 +68,6 @@ def shift(actions: Collection[bpy.types.Action], start: float, by: int) -> bool:
                 if (kinds[later] != GENERATED).any() or any(not modifier.mute for modifier in curve.modifiers):
                     return False
                 moved.append((points, later))
-        if any(patch.edits(span) for span in patch.spans):  # what was changed by hand is taken over first
-            return False
     for points, later in moved:
         for name in ("co", "handle_left", "handle_right"):
             values = np.empty(2 * len(points), np.float32)
