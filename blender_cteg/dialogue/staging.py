@@ -218,51 +218,91 @@ class Production:
         fps = scene.render.fps / scene.render.fps_base
         lengths = {one.entry: frames_at(clips[0].duration, fps, 1.0) - 1 for one, clips in answers}
         schedule = Schedule(scene, lengths)
+        fresh: dict[str, list[tuple[Any, int, list[Clip], str]]] = {}
         for one, clips in answers:
-            entry = schedule.dialogue.entries.get(one.entry)
+            entry, text = schedule.dialogue.entries.get(one.entry), str(one.line["text"])
             if entry is None:
-                text = shorten(str(one.line["text"]), 40)
-                self.said.append(told("“{text}” was deleted while it was performed.", text=text))
+                said = told("“{text}” was deleted while it was performed.", text=shorten(text, 40))
+                self.said.append(said)
                 continue
             actor, start = schedule.actor_of(schedule.dialogue.parts.get(entry.speaker)), schedule.starts.get(one.entry)
             if actor is None or start is None:
                 entry.problem = schedule.problems.get(entry.speaker, "") or schedule.wrong.get(entry.name, "")
-                continue
-            try:
-                self._write_speech(schedule, actor, entry, start, clips, str(one.line["text"]))
-            except (ClipError, MappingError, LineError) as error:
-                entry.problem = str(error)
-                self.said.append(f"{entry.speaker}: {error}")
+            elif schedule.line_of(entry) is None:
+                fresh.setdefault(actor.name, []).append((entry, start, clips, text))
+            else:
+                self._write_again(schedule, actor, entry, start, clips, text)
+        for name, rows in fresh.items():
+            actor = schedule.actors[name]
+            lines = self._put_new(schedule, actor, [(start, clips, text) for _, start, clips, text in rows])
+            for (entry, _, _, text), line in zip(rows, lines, strict=True):
+                self._note(actor, entry, line, text)
 
-    def _write_speech(
+    def _write_again(
         self, schedule: Schedule, actor: Actor, entry: Any, start: int, clips: list[Clip], text: str
     ) -> None:  # fmt: skip
+        """Takes of an entry that has a line: more of them, or in place of those of another text or character."""
         old = schedule.line_of(entry)
-        same = old is not None and old.id in actor.lines and old.text == text
-        line = self._put(schedule, actor, start, clips, text, old.id if old is not None and same else "")
-        if old is not None and not same:  # its takes say something else, or somebody else has them
-            remove(schedule, entry.actor, [old.id])
+        assert old is not None
+        if old.id not in actor.lines or old.text != text:
+            (line,) = self._put_new(schedule, actor, [(start, clips, text)])
+            if isinstance(line, Line):
+                remove(schedule, entry.actor, [old.id])
+            self._note(actor, entry, line, text)
+            return
+        try:
+            self._note(actor, entry, self._put_more(schedule, actor, old, clips), text)
+        except (ClipError, MappingError, LineError) as error:
+            self._note(actor, entry, str(error), text)
+
+    def _note(self, actor: Actor, entry: Any, line: Line | str, text: str) -> None:
+        """What became of an entry: its line, or why there is none."""
+        if isinstance(line, str):
+            entry.problem = line
+            self.said.append(f"{entry.speaker}: {line}")
+            return
         entry.line, entry.actor, entry.said, entry.problem = line.id, actor.now.target, text, ""
         entry.placed = round(line.start)
         self.done += 1
 
-    def _put(
-        self, schedule: Schedule, actor: Actor, start: int, clips: list[Clip], text: str, line: str = ""
-    ) -> Line:  # fmt: skip
-        """Write takes as a line of a character."""
-        scene, rig, settings = schedule.scene, actor.now.rig, schedule.scene.cteg
-        measuring.measure(scene, rig, unverified(rig))
+    def _put_more(self, schedule: Schedule, actor: Actor, old: Line, clips: list[Clip]) -> Line:
+        """Write more takes of a line of a character."""
+        rig, settings = actor.now.rig, schedule.scene.cteg
         takes, mapping = brought_to(rig, clips)
         length = frames_at(takes[0].duration, schedule.fps, 1.0) - 1
-        lines = Lines(scene, rig, mapping)
+        lines = Lines(schedule.scene, rig, mapping)
         written = lines.add(
-            takes, start, Style(settings.interpolation, settings.reduction), text=text, line=line,
-            widen=self._preferred.widen != "NEVER", blend=settings.blend,
-            gaze=schedule.gaze(actor, start, start + length),
+            takes, old.start, Style(settings.interpolation, settings.reduction), text=old.text, line=old.id,
+            widen=self._preferred.widen != "NEVER", gaze=schedule.gaze(actor, old.start, old.start + length),
         )  # fmt: skip
-        actor.lines[written.id] = written
         self.said += [sentence for sentence in lines.said if sentence not in self.said]
+        actor.lines[written.id] = written
         return written
+
+    def _put_new(
+        self, schedule: Schedule, actor: Actor, rows: list[tuple[int, list[Clip], str]]
+    ) -> list[Line | str]:  # fmt: skip
+        """Write new lines of a character, all at once; where one cannot be, each by itself. The lines, or why not."""
+        rig, settings = actor.now.rig, schedule.scene.cteg
+        measuring.measure(schedule.scene, rig, unverified(rig))
+        try:
+            news = []
+            for start, clips, text in rows:
+                takes, mapping = brought_to(rig, clips)
+                length = frames_at(takes[0].duration, schedule.fps, 1.0) - 1
+                news.append((takes, start, text, schedule.gaze(actor, start, start + length)))
+            lines = Lines(schedule.scene, rig, mapping)
+            written = lines.add_new(
+                news, Style(settings.interpolation, settings.reduction), widen=self._preferred.widen != "NEVER",
+                blend=settings.blend,
+            )  # fmt: skip
+        except (ClipError, MappingError, LineError) as error:
+            if len(rows) == 1:
+                return [str(error)]
+            return [found for row in rows for found in self._put_new(schedule, actor, [row])]
+        self.said += [sentence for sentence in lines.said if sentence not in self.said]
+        actor.lines |= {line.id: line for line in written}
+        return list(written)
 
     # ------------------------------------------------------------------------------------------------ silences
 
@@ -294,23 +334,27 @@ class Production:
         if not answers:
             return
         schedule = Schedule(scene)
+        fresh: dict[str, list[tuple[_Asked, tuple[int, list[Clip], str]]]] = {}
         for one, clips in answers:
-            silence, actor = one.silence, schedule.actors.get(one.actor)
-            if actor is None or silence is None:
+            silence = one.silence
+            if one.actor not in schedule.actors or silence is None:
                 continue
             rows = round((silence.end - silence.start) / schedule.fps * clips[0].fps) + 1
             clip = clips[0].with_values(clips[0].values[: max(rows, 2)])
             heard = " / ".join(actor_line(schedule, spoken.id) for spoken in silence.heard)
             text = told("(listening) {words}", words=shorten(heard, 120)) if heard else told("(waiting)")
-            try:
-                line = self._put(schedule, actor, silence.start, [clip], text)
-            except (ClipError, MappingError, LineError) as error:
-                self.said.append(f"{actor.part.name}: {error}")
-                continue
-            kept = actor.part.silences.add()
-            kept.name, kept.asked = line.id, one.digest
-            actor.part.actor = actor.now.target
-            self.done += 1
+            fresh.setdefault(one.actor, []).append((one, (silence.start, [clip], text)))
+        for name, pairs in fresh.items():
+            actor = schedule.actors[name]
+            lines = self._put_new(schedule, actor, [row for _, row in pairs])
+            for (one, _), line in zip(pairs, lines, strict=True):
+                if isinstance(line, str):
+                    self.said.append(f"{actor.part.name}: {line}")
+                    continue
+                kept = actor.part.silences.add()
+                kept.name, kept.asked = line.id, one.digest
+                actor.part.actor = actor.now.target
+                self.done += 1
         for actor in schedule.actors.values():
             _sort(actor)
 

@@ -202,6 +202,33 @@ class Lines:
             new = replace(base, shown=places[0], style=style, gaze=base.gaze if gaze is None else gaze)
             return change.write({new.id: new}, puts=puts, until=edits_until, widen=widen)[new.id]
 
+    def add_new(
+        self, news: Sequence[tuple[Sequence[Clip], float, str, tuple[Glance, ...]]], style: Style, *,
+        widen: bool = True, blend: int = 6,
+    ) -> list[Line]:  # fmt: skip
+        """Add several new lines at once, as `add` does one: what overlaps is written once.
+
+        Args:
+            news: takes, the first of which is shown, the frame of their first row, the text, and where the line looks.
+            style, widen, blend: as in `add`.
+        """
+        character = self._rig.object.name if self._rig.object is not None else ""
+        made: dict[str, Line | None] = {}
+        puts: list[tuple[str, Take, Clip]] = []
+        with self._change() as change:
+            for clips, start, text, gaze in news:
+                line = Line(
+                    uuid4().hex[:8], clean(text), character, float(round(start)), shown=0, style=style, blend=blend,
+                    gaze=gaze,
+                )  # fmt: skip
+                for clip in map(as_stored, clips):
+                    take = take_of(clip, unused_key(line))
+                    line = replace(line, takes=(*line.takes, take))
+                    puts.append((line.id, take, clip))
+                made[line.id] = line
+            written = change.write(made, puts=puts, widen=widen)
+        return [written[name] for name in made]
+
     def adopt(self, line: Line, clips: Mapping[str, Clip], edits: Mapping[str, Edit] | None = None) -> None:
         """Write a line that comes with its record: takes' keys -> numbers, and what was kept of hand edits."""
         puts = [(line.id, take, clips[take.key]) for take in line.takes]
