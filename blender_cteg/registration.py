@@ -10,7 +10,9 @@ from bpy.app.handlers import persistent
 from bpy.props import PointerProperty
 
 from . import cast, preferences, settings
+from .dialogue import board, entries
 from .operators import (
+    dialogue,
     environment,
     extend,
     heads,
@@ -28,12 +30,13 @@ from .operators import (
 )
 from .performance import preview
 from .pictures import gallery
-from .ui import fields, lines_panel, live_panel, mapping_panel, panels, presets, understood
+from .ui import dialogue_panel, fields, lines_panel, live_panel, mapping_panel, panels, presets, understood
 from .worker import session
 
 _CLASSES = (
     *fields.CLASSES,
     live_panel.CTEG_Live,
+    *entries.CLASSES,
     settings.CTEG_Settings,
     preferences.CTEG_Preferences,
     perform.CTEG_OT_perform,
@@ -62,6 +65,24 @@ _CLASSES = (
     lines.CTEG_OT_bring_back,
     lines.CTEG_OT_migrate_takes,
     live.CTEG_OT_direct_live,
+    dialogue.CTEG_OT_read_script,
+    dialogue.CTEG_FH_script,
+    dialogue.CTEG_OT_paste_script,
+    dialogue.CTEG_OT_add_entry,
+    dialogue.CTEG_OT_remove_entries,
+    dialogue.CTEG_OT_move_entry,
+    dialogue.CTEG_OT_follow_entry,
+    dialogue.CTEG_OT_choose_entries,
+    dialogue.CTEG_OT_cast,
+    dialogue.CTEG_OT_add_heads,
+    dialogue.CTEG_OT_perform_dialogue,
+    dialogue.CTEG_OT_remove_listening,
+    dialogue.CTEG_OT_arrange,
+    dialogue.CTEG_OT_shift_entries,
+    dialogue.CTEG_OT_mark_entries,
+    dialogue.CTEG_OT_mark_words,
+    dialogue.CTEG_OT_fit_entry,
+    dialogue.CTEG_OT_extend_to_dialogue,
     segments.CTEG_OT_go_to_segment,
     segments.CTEG_OT_direct_segment,
     timelines.CTEG_OT_save_timeline,
@@ -85,6 +106,12 @@ _CLASSES = (
     mapping_files.CTEG_OT_mapping_copy,
     *presets.CLASSES,
     panels.CTEG_MT_acting,
+    dialogue_panel.CTEG_UL_entries,
+    dialogue_panel.CTEG_UL_parts,
+    dialogue_panel.CTEG_MT_dialogue,
+    dialogue_panel.CTEG_PT_dialogue,
+    dialogue_panel.CTEG_PT_entry,
+    dialogue_panel.CTEG_PT_cast,
     panels.CTEG_PT_performance,
     understood.CTEG_PT_understood,
     lines_panel.CTEG_UL_lines,
@@ -101,7 +128,12 @@ _CLASSES = (
 )
 
 #: Properties of Blender's own types: the type, the name, the group.
-_OWNERS: Final = ((bpy.types.Scene, "cteg", settings.CTEG_Settings), *fields.OWNERS, *live_panel.OWNERS)
+_OWNERS: Final = (
+    (bpy.types.Scene, "cteg", settings.CTEG_Settings),
+    *fields.OWNERS,
+    *live_panel.OWNERS,
+    *entries.OWNERS,
+)
 
 #: Blender's menus, and what draws ours in them.
 _MENUS: Final = (
@@ -120,7 +152,13 @@ def _forget_job(*_arguments: object) -> None:
 
 
 #: What Blender calls, and when: a list of `bpy.app.handlers`, and the function.
-_HANDLERS: Final = (("load_pre", _forget_job), *preview.HANDLERS, *cast.HANDLERS, *gallery.HANDLERS)
+_HANDLERS: Final = (
+    ("load_pre", _forget_job),
+    *preview.HANDLERS,
+    *cast.HANDLERS,
+    *gallery.HANDLERS,
+    *board.HANDLERS,
+)
 
 
 def _run_command(arguments: list[str]) -> int:
@@ -143,6 +181,7 @@ def register() -> None:
             getattr(bpy.app.handlers, handlers).append(function)
         _commands.append(bpy.utils.register_cli_command("cteg", _run_command))
         cast.begin()
+        board.begin()
     except Exception:
         unregister()
         raise
@@ -154,6 +193,7 @@ def unregister() -> None:
     jobs.hide_status(bpy.context)
     preview.end_preview()
     gallery.forget()
+    board.end()
     cast.forget()
     while _commands:
         bpy.utils.unregister_cli_command(_commands.pop())

@@ -14,20 +14,23 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from generator.shared import easing, spaces, timeline
+    from generator.shared import easing, scripts, spaces, timeline
     from generator.shared.takes import Takes
     from generator.shared.terminal import Shown
     from generator.worker import Worker
 else:
     try:  # installed, the generator lies inside this package, in a clone beside it
-        from .generator.shared import easing, spaces, timeline
+        from .generator.shared import easing, scripts, spaces, timeline
     except ModuleNotFoundError as error:
         if error.name != f"{__package__}.generator":
             raise
-        from generator.shared import easing, spaces, timeline
+        from generator.shared import easing, scripts, spaces, timeline
 
 Timeline = timeline.Timeline
 TimelineError = timeline.TimelineError
+#: See `generator.shared.scripts`.
+Script, ScriptError, read_script = scripts.Script, scripts.ScriptError, scripts.read_script
+SCRIPT_SUFFIXES: Final = scripts.SUFFIXES
 #: See `generator.shared.easing`.
 minimum_jerk = easing.minimum_jerk
 #: What a line can be pronounced in, by ISO 639-1 code.

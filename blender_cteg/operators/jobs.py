@@ -76,6 +76,21 @@ class JobOperator(Reasoned):
         """Use what arrived. `Refusal` when it cannot be used; then nothing may have changed."""
         raise NotImplementedError
 
+    def missed(self, _context: Context, _job: session.Job) -> bool:
+        """The job failed; whether that is dealt with, as where one of many lines was refused."""
+        return False
+
+    def follow_up(self, _context: Context) -> tuple[str | EnvironmentMaker, Mapping[str, Any], str] | None:
+        """What is asked after a job that went well, as `prepare` says it; None when all is done."""
+        return None
+
+    def meanwhile(self, _context: Context) -> None:
+        """Called when what `follow_up` said was asked for: what can be done while the generator works on it."""
+
+    def nothing_changed(self) -> str:
+        """What is said of a job that was cancelled."""
+        return told("{label}: cancelled, nothing was changed", label=self._job.label)
+
     def conclude(self, problem: str, kind: str = "") -> None:
         """Forget the job, and keep the sentence it failed with ("" if it did not) where the user looks for it."""
         session.finish(problem, kind)
@@ -103,8 +118,7 @@ class JobOperator(Reasoned):
             if job.over:
                 waiting = "" if job.cancelled or job.problem else why_wait(context)
                 if not waiting:
-                    self._leave(context)
-                    return self._finish(context)
+                    return self._go_on(context)
                 job.stage, job.fraction = waiting, 1.0
             self._show_progress(context)
         return {"PASS_THROUGH"}
@@ -113,17 +127,20 @@ class JobOperator(Reasoned):
         """Run to the end before returning, for scripts and background mode."""
         if not self._start(context):
             return {"CANCELLED"}
-        job, manager = self._job, context.window_manager
-        manager.progress_begin(0.0, 1.0)
-        try:
-            while not job.over:
-                job.poll(0.05)
-                manager.progress_update(job.fraction)
-        finally:  # a keyboard interrupt too
-            manager.progress_end()
-            if not job.over and session.job is job:
-                session.finish()
-        return self._finish(context)
+        manager, result = context.window_manager, {"RUNNING_MODAL"}
+        while result == {"RUNNING_MODAL"}:
+            job = self._job
+            manager.progress_begin(0.0, 1.0)
+            try:
+                while not job.over:
+                    job.poll(0.05)
+                    manager.progress_update(job.fraction)
+            finally:  # a keyboard interrupt too
+                manager.progress_end()
+                if not job.over and session.job is job:
+                    session.finish()
+            result = self._finish(context)
+        return result
 
     def cancel(self, context: Context) -> None:
         """Called by Blender when the window closes or another file is loaded."""
@@ -145,14 +162,28 @@ class JobOperator(Reasoned):
             return False
         return True
 
+    def _go_on(self, context: Context) -> set[str]:
+        """Use what arrived, and leave unless there is more to ask for."""
+        result = {"FINISHED"}
+        try:
+            result = self._finish(context)
+        finally:
+            if result != {"RUNNING_MODAL"}:
+                self._leave(context)
+        return {"PASS_THROUGH"} if result == {"RUNNING_MODAL"} else result
+
     def _finish(self, context: Context) -> set[str]:
+        """Use what arrived; {"RUNNING_MODAL"} where more is asked for then."""
         job = self._job
         if session.job is not job:
             return {"CANCELLED"}
-        problem = "" if job.cancelled else job.problem
+        problem = "" if job.cancelled or (job.problem and self.missed(context, job)) else job.problem
+        asked = None
         if not problem and not job.cancelled:
             try:
-                self.complete(context, job)
+                if not job.problem:
+                    self.complete(context, job)
+                asked = self.follow_up(context)
             except Refusal as refusal:
                 problem = str(refusal)
             except Exception:  # Blender prints it; the job is over all the same
@@ -160,12 +191,28 @@ class JobOperator(Reasoned):
                 redraw_panels(context)
                 raise
         self.conclude(problem, job.kind)
+        if asked is not None:
+            try:
+                self._job = session.start(*asked)
+            except LocateError as error:
+                problem = str(error)
+                self.conclude(problem, "environment")
+            else:
+                self._while_it_works(context)
+                return {"RUNNING_MODAL"}
         redraw_panels(context)
         if problem:
             self.report({"ERROR"}, problem)
         elif job.cancelled:
-            self.report({"INFO"}, told("{label}: cancelled, nothing was changed", label=job.label))
+            self.report({"INFO"}, self.nothing_changed())
         return {"CANCELLED"} if problem or job.cancelled else {"FINISHED"}
+
+    def _while_it_works(self, context: Context) -> None:
+        try:
+            self.meanwhile(context)
+        except Exception:  # Blender prints it; nobody waits for the job any more
+            self.conclude(told("CTEG failed; the reason is in the system console."))
+            raise
 
     def _show_progress(self, context: Context) -> None:
         # Only what changed is drawn again: redrawing on every tick disturbs the buttons under the mouse.
@@ -184,6 +231,21 @@ class JobOperator(Reasoned):
 
 class InPreferences(JobOperator):
     """Mixin: a job whose outcome is shown in the preferences."""
+
+    def missed(self, _context: Context, _job: session.Job) -> bool:
+        """The job failed; whether that is dealt with, as where one of many lines was refused."""
+        return False
+
+    def follow_up(self, _context: Context) -> tuple[str | EnvironmentMaker, Mapping[str, Any], str] | None:
+        """What is asked after a job that went well, as `prepare` says it; None when all is done."""
+        return None
+
+    def meanwhile(self, _context: Context) -> None:
+        """Called when what `follow_up` said was asked for: what can be done while the generator works on it."""
+
+    def nothing_changed(self) -> str:
+        """What is said of a job that was cancelled."""
+        return told("{label}: cancelled, nothing was changed", label=self._job.label)
 
     def conclude(self, problem: str, _kind: str = "") -> None:
         """See `JobOperator`."""

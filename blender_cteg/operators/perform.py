@@ -173,7 +173,10 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
             raise Refusal("{reason}", reason=reason)
         if not again:
             line = _saying(text, performer, line) if self.mode == "RESAMPLE" else None
-        start = values["start_frame"] if "start_frame" in given or scene.cteg.start == "FRAME" else at
+        if "start_frame" in given or scene.cteg.start == "FRAME":
+            start = values["start_frame"]
+        else:
+            start = at if scene.frame_start <= at <= scene.frame_end else scene.frame_start
         start = start if line is None else round(line.start)
         if reason := in_the_way(performer.rig, start, start):
             raise Refusal("{reason}", reason=reason)

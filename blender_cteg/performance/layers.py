@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from ..character.mapping import Adjustment, Mapping
 from ..clip import Clip
-from ..shared import ARKIT_GROUPS, SPACES, whole_face
+from ..shared import ARKIT55, ARKIT_GROUPS, SPACES, whole_face
+from .gaze import looking
 from .record import REGIONS, Line, Region
 from .retime import retime
 
@@ -60,6 +61,8 @@ def face_of(clip: Clip, fps: float, line: Line = _AS_PERFORMED) -> Clip:
     if line.speech > 0.0:
         speech = min(clip.speech_scale * line.speech, 1.5)
         values = whole_face(values, clip.timeline, fps * line.stretch, speech)
+    if line.gaze and clip.space == ARKIT55.name:
+        values = looking(values, line.gaze, fps * line.stretch)
     regions = [line.regions.get(region_of(name), Region()) for name in clip.channels]
     share = np.linspace(0.0, 1.0, len(values))
     sizes = {region: region.size(share).astype(np.float32) for region in set(regions)}

@@ -24,6 +24,7 @@ from . import ranges
 from .blending import Ground, Mixed, Passage, mixed, moving
 from .curves import ActionPatch, Base
 from .diagnosis import lost
+from .gaze import Glance
 from .layers import MOST_FRAMES, face_of, without_muted
 from .owners import Owner, home_of, owners_of, prepare, tidy, why_not_writable
 from .patch import PatchError
@@ -31,6 +32,7 @@ from .planning import Plan, frames_of, ground_of, groups_of, meet, resampled
 from .preview import end_preview
 from .record import Line, Style, Take
 from .reduction import exact_frames
+from .shifting import shift, shiftable
 from .store import ALL_TAKES, LINES_PROPERTY, TARGETS, Edit, Store, as_stored, check, take_of, unused_key
 from .targets import Address, Others, Target, names_in, targets_of
 
@@ -198,7 +200,7 @@ class Lines:
 
     def add(
         self, clips: Sequence[Clip], start: float, style: Style, *, text: str, line: str = "", last_seed: int = 0,
-        widen: bool = True, blend: int = 6, edits_until: float | None = None,
+        widen: bool = True, blend: int = 6, edits_until: float | None = None, gaze: tuple[Glance, ...] | None = None,
     ) -> Line:  # fmt: skip
         """Add takes, to a new line that starts at a frame or to a line there is (``line``: its id); show the first.
 
@@ -211,6 +213,7 @@ class Lines:
             last_seed: the last seed they were drawn from.
             widen: whether sliders may be widened that would cut the takes off.
             blend: frames over which the line leaves from, and returns to, what is there without it.
+            gaze: where the line looks; None for where it did.
             edits_until: the takes go on as the shown one from a frame of the scene; hand edits are kept until there.
         """
         if not clips:
@@ -229,8 +232,35 @@ class Lines:
                 if not same:  # asked for again, a take is the same again
                     base = replace(base, takes=(*base.takes, take))
                     puts.append((base.id, take, clip))
-            new = replace(base, shown=places[0], style=style)
+            new = replace(base, shown=places[0], style=style, gaze=base.gaze if gaze is None else gaze)
             return change.write({new.id: new}, puts=puts, until=edits_until, widen=widen)[new.id]
+
+    def add_new(
+        self, news: Sequence[tuple[Sequence[Clip], float, str, tuple[Glance, ...]]], style: Style, *,
+        widen: bool = True, blend: int = 6,
+    ) -> list[Line]:  # fmt: skip
+        """Add several new lines at once, as `add` does one: what overlaps is written once.
+
+        Args:
+            news: takes, the first of which is shown, the frame of their first row, the text, and where the line looks.
+            style, widen, blend: as in `add`.
+        """
+        character = self._rig.object.name if self._rig.object is not None else ""
+        made: dict[str, Line | None] = {}
+        puts: list[tuple[str, Take, Clip]] = []
+        with self._change() as change:
+            for clips, start, text, gaze in news:
+                line = Line(
+                    uuid4().hex[:8], clean(text), character, float(round(start)), shown=0, style=style, blend=blend,
+                    gaze=gaze,
+                )  # fmt: skip
+                for clip in map(as_stored, clips):
+                    take = take_of(clip, unused_key(line))
+                    line = replace(line, takes=(*line.takes, take))
+                    puts.append((line.id, take, clip))
+                made[line.id] = line
+            written = change.write(made, puts=puts, widen=widen)
+        return [written[name] for name in made]
 
     def adopt(self, line: Line, clips: Mapping[str, Clip], edits: Mapping[str, Edit] | None = None) -> None:
         """Write a line that comes with its record: takes' keys -> numbers, and what was kept of hand edits."""
@@ -277,6 +307,36 @@ class Lines:
             takes = (*old.takes[:take], replace(old.takes[take], **fields), *old.takes[take + 1 :])
             change.write({line: replace(old, takes=takes)}, again=False)
 
+    def move(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
+        """Change several lines at once, as `change` does one: those that hang on each other never meet on the way.
+
+        Args:
+            changes: id -> fields of `Line` that become another: start, stretch, gaze, blend.
+        """
+        shifted = self._shift({n: fields["start"] for n, fields in changes.items() if set(fields) == {"start"}})
+        rest = {name: fields for name, fields in changes.items() if name not in shifted}
+        if rest:
+            with self._change(*rest) as change:
+                change.write({name: replace(change.line(name), **fields) for name, fields in rest.items()})
+
+    def _shift(self, starts: Mapping[str, float]) -> tuple[str, ...]:
+        """Move those lines at once that need not be written again for it; their ids."""
+        home = home_of(self._owners)
+        if home is None or not starts or any(why_not_writable(owner, self._owners) for owner in self._owners):
+            return ()
+        store, lines = Store(home), [line for line in lines_of(self._rig) if line.take is not None]
+        names, by, edge = shiftable(lines, starts)
+        end_preview()
+        try:
+            if not names or not shift({owner.action for owner in self._owners if owner.action}, edge, by):
+                return ()
+        except PatchError as error:
+            raise LineError("{reason}", reason=error) from None
+        for name, line in store.lines().items():
+            if name in names:
+                store.put(replace(line, start=line.start + by, end=line.end + by))
+        return names
+
     def rewrite(self, lines: Iterable[str] | None = None) -> None:
         """Write lines again, all by default: the mapping, the frame rate or what moves the face has changed."""
         with self._change(*(() if lines is None else lines), all=lines is None) as change:
@@ -301,6 +361,13 @@ class Lines:
             shown = kept.index(old.take) if old.take is not None else -1
             change.write({line: replace(old, takes=kept, shown=shown)}, again=False)
             return len(old.takes) - len(kept)
+
+    def remove_all(self, lines: Collection[str]) -> None:
+        """Forget several lines at once; those that are not there any more are forgotten already."""
+        with self._change(all=True) as change:
+            gone = set(lines) & set(change.lines)
+            if gone:
+                change.write(dict.fromkeys(gone), discard=gone)
 
     def remove_take(self, line: str, take: int) -> None:
         """Forget a take; where it was shown, the one beside it is shown. The last take takes the line with it."""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ..clip import origin_of
 from ..segments import Segment
 from ..shared import Timeline
+from .gaze import Glance
 
 Mode = Literal["FILL", "TAKE", "ADD"]
 
@@ -128,6 +129,7 @@ class Line:
         layer: whether a hand edit is kept as a layer over all its takes.
         theirs: what of the face is left to the animator, in words.
         fps: frames per second of the scene when its keys were written.
+        gaze: where it looks, beside what its takes do; nothing for where they look by themselves.
         span: id of the line with whose keys its own are written: of those that overlap, the first.
     """
 
@@ -150,6 +152,7 @@ class Line:
     layer: bool = False
     theirs: tuple[str, ...] = ()
     fps: float = 24.0
+    gaze: tuple[Glance, ...] = ()
     span: str = ""
 
     @property

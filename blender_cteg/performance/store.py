@@ -22,6 +22,7 @@ from ..sentences import told
 from ..shared import SPACES, Timeline, TimelineError
 from ..storage import StoredError, from_text, to_text
 from ..versions import CURRENT, upgraded
+from .gaze import from_lists, to_lists
 from .record import REGIONS, Line, Region, Style, Take
 
 #: The custom property of an action that holds its lines.
@@ -184,6 +185,7 @@ def _text(line: Line) -> str:
             "regions": {name: vars(region) for name, region in line.regions.items()},
             "style": vars(line.style),
             "theirs": list(line.theirs),
+            "gaze": to_lists(line.gaze),
             "timelines": [timeline.to_json() for timeline in timelines],
             "takes": takes,
         }
@@ -250,9 +252,10 @@ def _line(name: str, text: object) -> Line:
         }
         style = Style(**_fields(_mapping(data["style"], "style"), _STYLE))
         theirs = tuple(str(word) for word in data["theirs"])
-    except (KeyError, TypeError, IndexError, TimelineError, SegmentError) as error:
+        gaze = from_lists(data.get("gaze", ()))  # lines of earlier versions look nowhere
+    except (KeyError, TypeError, ValueError, IndexError, TimelineError, SegmentError) as error:
         raise StoredError("it is damaged: {why}", why=error) from None
-    return Line(name, **_fields(data, _LINE), takes=takes, regions=regions, style=style, theirs=theirs)
+    return Line(name, **_fields(data, _LINE), takes=takes, regions=regions, style=style, theirs=theirs, gaze=gaze)
 
 
 def _region(data: Mapping[str, Any]) -> Region:

@@ -29,6 +29,8 @@ _SET_IN_PREFERENCES: Final = ("environment", "checkpoint", "memory")
 _IN_MENU: Final = (
     "add_head", "import_flame", "fit_bones", "",
     "perform", "read_line", "cancel", "use_timeline", "save_timeline", "extend_scene", "",
+    "read_script", "paste_script", "perform_dialogue", "arrange", "mark_entries", "extend_to_dialogue",
+    "remove_listening", "cast", "add_heads", "",
     "go_to_line", "delete_line", "delete_take", "delete_other_takes", "favourite_take", "rewrite_lines",
     "send_to_strip", "bring_back", "migrate_takes", "",
     "widen_sliders", "test_drive", "mapping_mend", "fit_again", "mapping_match", "mapping_accept", "mapping_reset",
