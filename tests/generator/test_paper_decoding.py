@@ -18,7 +18,7 @@ from generator.paper.model import PaperCTEG
 from generator.paper.projections import Precision, Projection
 from tests.generator.paper_model import SMALL, make_clips, make_line, make_model, make_text
 from tests.parity.folder import Replay
-from tests.parity.serial import decode_serial
+from generator.lab.serial import decode_serial
 
 
 @pytest.mark.parametrize("layers", [1, 2])
