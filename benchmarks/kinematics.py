@@ -4,9 +4,9 @@
     python -m benchmarks.kinematics ../shared/captures
 
 The recordings are Live Link Face .csv files. Only numbers of how moves go in time are taken from them. What a move is:
-`generator.evaluation.kinematics`. Compared are shapes in time, since actors who show the range of their face move farther than
-people who talk, and those only of what both do: brows, cheeks and nose, lids, mouth. There is no speech in the recordings and
-their heads do not turn: speech is left out on both sides, and heads are not compared.
+`generator.evaluation.kinematics`. Compared are shapes in time, since actors who show the range of their face move
+farther than people who talk, and those only of what both do: brows, cheeks and nose, lids, mouth. There is no speech
+in the recordings and their heads do not turn: speech is left out on both sides, and heads are not compared.
 """
 
 from __future__ import annotations

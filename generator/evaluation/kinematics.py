@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How single moves of a face go in time: rise, fall, peak speed and acceleration of what a channel does.
 
-A move is what a channel does from a low to the next high (rise), or back (fall), of at least `LEAST`. Speed and acceleration
-are of a move of size 1, so what is compared are shapes in time, not how far somebody moves.
+A move is what a channel does from a low to the next high (rise), or back (fall), of at least `LEAST`. Speed and
+acceleration are of a move of size 1, so what is compared are shapes in time, not how far somebody moves.
 """
 
 from __future__ import annotations

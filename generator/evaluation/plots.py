@@ -76,7 +76,9 @@ def write_plots(systems: Sequence[Plotted], reference: Reference, folder: Path) 
     return captions
 
 
-def new_figure(width: float, height: float, columns: int = 1, rows: int = 1, **options: Any) -> tuple[Figure, list[Axes]]:
+def new_figure(
+    width: float, height: float, columns: int = 1, rows: int = 1, **options: Any
+) -> tuple[Figure, list[Axes]]:
     """A figure and its axes, row by row; ``options`` are those of ``subplots``."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

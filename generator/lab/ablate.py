@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which part earns its place: each is switched off, trained with equal seeds and judged beside the whole.
 
-The differences are paired by seed and corrected for their number; beside each stands the smallest one that so many seeds
-could have shown. Small by default, which tells large effects only; ``--full`` trains longer, on more, with more seeds.
+The differences are paired by seed and corrected for their number; beside each stands the smallest one that so many
+seeds could have shown. Small by default, which tells large effects only; ``--full`` trains longer, on more, with more
+seeds.
 """
 
 from __future__ import annotations
@@ -140,7 +141,8 @@ def report(page: Page, values: dict[str, dict[str, list[float]]], study: Study) 
     page.table(
         ("without", *shown),
         [(name, *(_said(one[metric]) for metric in shown)) for name, one in found.items()],
-        f"Variant minus whole, paired by seed; in brackets the smallest difference that {seeds} seeds would show with a power of "
+        f"Variant minus whole, paired by seed; in brackets the smallest difference that {seeds} seeds would show "
+        "with a power of "
         f"{POWER:.0%}, corrected for {count} comparisons (Holm); * where p < 0.05 after correction.",
     )
     page.result |= {"values": values, "comparisons": count, "seeds": seeds}
@@ -148,8 +150,8 @@ def report(page: Page, values: dict[str, dict[str, list[float]]], study: Study) 
     seen = [f"{name}: {metric} {d.mean:+.3g}" for name, one in found.items() for metric, d in one.items() if d.seen]
     page.found(
         f"After correction, seen: {'; '.join(seen)}." if seen
-        else f"With {seeds} seeds and {count} comparisons no difference is established; the brackets say how large one would "
-        "have to be."
+        else f"With {seeds} seeds and {count} comparisons no difference is established; the brackets say how large "
+        "one would have to be."
     )  # fmt: skip
     figure, axes = new_figure(11, 0.24 * len(found) * 2 + 2.2, 3, -(-len(shown) // 3), sharey=True)
     for axis, metric in zip(axes, shown, strict=False):

@@ -72,7 +72,7 @@ def attended(inside: Inside, clip: Chosen) -> tuple[dict[tuple[str, int], Floats
 
 
 def _choice(weights: Floats, name: str, inside: Inside, clip: Chosen) -> tuple[float, float]:
-    """Of one head: entropy over that of looking everywhere alike, mean over steps; and the mean lag in steps, or NaN."""
+    """Of one head: entropy over that of looking everywhere alike, and the lag in steps (or NaN); means over steps."""
     steps = np.arange(len(weights))
     if name in _PAST:
         room = steps + 1
@@ -101,7 +101,8 @@ def _summary(page: Page, rows: dict[tuple[str, int, int], list[tuple[float, floa
     count = len(next(iter(rows.values())))
     page.table(
         ("head", "entropy / uniform's", "mean lag (s)"), table,
-        f"Mean over {count} lines performed freely. 1: it looks everywhere alike, which is a mean and no attention; a head that "
+        f"Mean over {count} lines performed freely. 1: it looks everywhere alike, which is a mean and no attention; "
+        "a head that "
         "looks at all of the past alike has a mean lag of half of what has passed.",
     )  # fmt: skip
     page.result["heads"] = result
@@ -151,7 +152,8 @@ def _pictures(
         figure.supxlabel("seconds", fontsize=8)
         page.figure(
             figure, f"{name.replace('-', '_')}{layer + 1}",
-            f"{name}, layer {layer + 1}: above, the past that each moment looks at, over looking everywhere alike (bright: 4 "
+            f"{name}, layer {layer + 1}: above, the past that each moment looks at, over looking everywhere alike "
+            "(bright: 4 "
             f"times); below, {', '.join(study.space.channels[c] for c in columns)}.",
         )  # fmt: skip
     tokens = words_of(inside, clip.text(0))
@@ -239,5 +241,6 @@ def _regions(page: Page, weights: Floats, study: Study) -> None:
     apart = np.abs(weights - alike).sum(1) / 2
     page.result["ewa"] = {"regions": list(groups), "heads": weights, "alike": alike, "moved": apart}
     page.found(
-        f"EwA moves {apart.max():.1%} of its attention from where looking alike would put it, at most (by head: {', '.join(f'{a:.1%}' for a in apart)})."
+        f"EwA moves {apart.max():.1%} of its attention from where looking alike would put it, at most (by head: "
+        f"{', '.join(f'{a:.1%}' for a in apart)})."
     )

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""LTA against EwA (the paper's open question): what each contributes is weighted on a grid, in the weights of a checkpoint.
+"""LTA against EwA (the paper's open question): what each contributes is weighted on a grid, in the weights of a
+checkpoint.
 
-Both are added to what was there before (LTA before a LayerNorm), so a factor on their last projection is a factor on what
-they contribute, and no other number of the model changes. 1 and 1 is the checkpoint, 0 is without.
+Both are added to what was there before (LTA before a LayerNorm), so a factor on their last projection is a factor on
+what they contribute, and no other number of the model changes. 1 and 1 is the checkpoint, 0 is without.
 """
 
 from __future__ import annotations
@@ -92,5 +93,6 @@ def _say(page: Page, rows: list[dict[str, float]]) -> None:
         }
         page.found(
             f"{MEASURED[metric]}: {own[metric]:.4g} as it is, {without['lta'][metric]:.4g} without LTA, "
-            f"{without['ewa'][metric]:.4g} without EwA; least at LTA {best['lta']:g}, EwA {best['ewa']:g} ({best[metric]:.4g})."
+            f"{without['ewa'][metric]:.4g} without EwA; least at LTA {best['lta']:g}, EwA {best['ewa']:g} "
+            f"({best[metric]:.4g})."
         )

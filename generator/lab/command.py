@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``python -m generator lab NAME CHECKPOINT ...``: one experiment, one page. Nothing heavy is imported until it runs."""
+"""``python -m generator lab NAME CHECKPOINT ...``: one experiment, one page. Nothing heavy is imported before."""
 
 from __future__ import annotations
 
@@ -90,10 +90,9 @@ def run(options: argparse.Namespace) -> None:
         raise InputError("--data is missing: name a folder made by 'corpus', emoava:DIR or captures:DIR.")
     check_place(options.out)
     named = {"texts": options.texts, "captures": options.captures, "encoder": options.encoder}
-    study = Study(
-        name, tuple(_folder(given) for given in options.checkpoints or (_BUNDLED,)), DataSource.parse(options.data), size,
-        options.seed, options.out, {key: Path(value) for key, value in named.items() if value is not None},
-    )  # fmt: skip
+    folders = tuple(map(_folder, options.checkpoints or (_BUNDLED,)))
+    files = {key: Path(value) for key, value in named.items() if value is not None}
+    study = Study(name, folders, DataSource.parse(options.data), size, options.seed, options.out, files)
     print(f"lab {name}: {study.of()}; {', '.join(f'{k} {v}' for k, v in size.items())}", file=sys.stderr)
     print(_experiment(name)(study).write(options.out))
 

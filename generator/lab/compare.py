@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checkpoints beside each other and beside the data: the numbers of ``evaluate``, sheets, and a blind quiz for people."""
+"""Checkpoints beside each other and beside the data: the numbers of ``evaluate``, sheets, and a blind quiz."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def compare(study: Study) -> Page:
     shown = _faces(study, takes, max(_SHEETS, int(study.size["quiz_lines"])))
     if not can_draw() or not shown:
         page.text(
-            "No faces are drawn: run 'python3.11 build.py head' first; and faces of FLAME cannot be shown on the demo head."
+            "No faces are drawn: run 'python3.11 build.py head' first; and faces of FLAME cannot be shown on the "
+            "demo head."
         )
         return page
     _sheets(page, shown[:_SHEETS])

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One to five layers of the paper's model: *cumulative sampling instability*, its cause, and cures.
 
-Every layer draws latents of its own, and the next layer reads what they made. Reproduced: continuous perplexity over depth, with
-latents from the prior and, for comparison, without any draw. A cause is tested: the released decoding draws the past again at
-every frame, so that deeper layers see a past that changes; ours draws each latent once. Cures that need no training: one draw
-shared by all layers, and colder draws; cures that do: layers that begin with smaller latents, and reading one's own frames while
-learning (scheduled sampling, Bengio et al. 2015).
+Every layer draws latents of its own, and the next layer reads what they made. Reproduced: continuous perplexity over
+depth, with latents from the prior and, for comparison, without any draw. A cause is tested: the released decoding
+draws the past again at every frame, so that deeper layers see a past that changes; ours draws each latent once. Cures
+that need no training: one draw shared by all layers, and colder draws; cures that do: layers that begin with smaller
+latents, and reading one's own frames while learning (scheduled sampling, Bengio et al. 2015).
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def as_trained(draws: Tensor, layers: int) -> Tensor:
 
 
 DRAWINGS: Final[dict[str, Drawing]] = {
-    "as trained": as_trained, "no draws": none, "shared draw": shared, "colder layers": colder, "first layer draws": first_only,
+    "as trained": as_trained, "no draws": none, "shared draw": shared, "colder layers": colder,
+    "first layer draws": first_only,
 }  # fmt: skip
 
 
@@ -229,11 +230,14 @@ def _report(page: Page, rows: list[dict[str, Any]], depths: list[int]) -> None:
     plain, still = groups["as published", "as trained"], groups["as published", "no draws"]
     again = groups["as published", "past drawn again"]
     page.found(
-        f"From {first} to {last} layers bits per frame go from {_mean(plain[first], 'bits'):.4g} to {_mean(plain[last], 'bits'):.4g}; "
-        f"without any draw from {_mean(still[first], 'bits'):.4g} to {_mean(still[last], 'bits'):.4g}: what is between is sampling."
+        f"From {first} to {last} layers bits per frame go from {_mean(plain[first], 'bits'):.4g} to "
+        f"{_mean(plain[last], 'bits'):.4g}; "
+        f"without any draw from {_mean(still[first], 'bits'):.4g} to {_mean(still[last], 'bits'):.4g}: what is "
+        "between is sampling."
     )
     page.found(
-        f"At {last} layers free takes have {_mean(plain[last], 'jerk'):.3g} times the data's jerk with latents drawn once, and "
+        f"At {last} layers free takes have {_mean(plain[last], 'jerk'):.3g} times the data's jerk with latents drawn "
+        "once, and "
         f"{_mean(again[last], 'jerk'):.3g} times where the past is drawn again for every frame ({first}: "
         f"{_mean(plain[first], 'jerk'):.3g} and {_mean(again[first], 'jerk'):.3g})."
     )

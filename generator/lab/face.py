@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The demo head in small pictures, drawn with NumPy alone: points on its skin, the nearest of which is seen.
 
-Rendering belongs to Blender (`tools.film`); a page of the laboratory shows hundreds of faces a hand wide, and is made where
-Blender is not. What is drawn is the baked head's ARKit deltas and the neck's rotation, without correctives.
+Rendering belongs to Blender (`tools.film`); a page of the laboratory shows hundreds of faces a hand wide, and is made
+where Blender is not. What is drawn is the baked head's ARKit deltas and the neck's rotation, without correctives.
 
 Shapes: V vertices, M points, H x W pixels, C channels of arkit55.
 """
@@ -119,7 +119,7 @@ def _head() -> dict[str, npt.NDArray[Any]]:
 def _triangulated(
     polygons: npt.NDArray[Any], uv: npt.NDArray[Any], material: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-    """Triangles (T, 3), their texture coordinates (T, 3, 2) and materials (T,) of polygons with three or four corners."""
+    """Triangles (T, 3), their texture coordinates (T, 3, 2) and materials (T,) of polygons with 3 or 4 corners."""
     fours = polygons[:, 3] >= 0
     first, second = [0, 1, 2], [0, 2, 3]
     return (

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Lines in other languages: is their emotion read, and do the lips say them? (The paper's open question on languages.)
 
-The lines are the first three of every emotion of ``evaluation/implied.tsv`` in five languages (``languages.tsv``); none of them
-is learned from. Readers are fitted to English lines only: what they read of other languages they have from the text encoder.
-Timelines are by espeak-ng.
+The lines are the first three of every emotion of ``evaluation/implied.tsv`` in five languages (``languages.tsv``);
+none of them is learned from. Readers are fitted to English lines only: what they read of other languages they have
+from the text encoder. Timelines are by espeak-ng.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def _reading(page: Page, study: Study, emotions: list[str], lines: dict[str, lis
             (name, *(share_of(int((one.guess == one.truth).sum()), count) for one in by.values()))
             for name, by in found.items()
         ],
-        f"{count} lines, the same in every language, three of each of 14 emotions; chance is 1 in 14. In brackets 95 % (Wilson).",
+        f"{count} lines, the same in every language, three of each of 14 emotions; chance is 1 in 14. In brackets 95 "
+        "% (Wilson).",
     )
     page.table(
         ("the same emotion read as in English", *(LANGUAGES[code] for code in lines if code != "en")),
@@ -187,8 +188,10 @@ def _lips(page: Page, study: Study, emotions: list[str], lines: dict[str, list[s
     page.table(
         ("language", *shown),
         [(LANGUAGES[code], *(values.get(key) for key in shown)) for code, values in rows.items()],
-        f"{len(chosen)} lines a language (docs/metrics.md). English is read again by espeak-ng, which did not perform it; in the "
-        "other languages who performs and who judges read the same sounds, so a word that espeak-ng misreads is not noticed.",
+        f"{len(chosen)} lines a language (docs/metrics.md). English is read again by espeak-ng, which did not "
+        "perform it; in the "
+        "other languages who performs and who judges read the same sounds, so a word that espeak-ng misreads is not "
+        "noticed.",
     )
     page.result["lips"] = rows
     worst = min((code for code in rows if code != "en"), key=lambda code: rows[code].get("closure_recall", 1.0))

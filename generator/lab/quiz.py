@@ -93,7 +93,7 @@ def _strip(frames: Clip) -> dict[str, Any]:
     return {"frames": len(times), "picture": picture}
 
 
-# Answers -----------------------------------------------------------------------------------------------------------------
+# Answers -------------------------------------------------------------------------------------------------------------
 
 
 def judge_answers(out: Path, files: Sequence[Path]) -> str:
@@ -112,7 +112,8 @@ def judge_answers(out: Path, files: Sequence[Path]) -> str:
 
 
 _CAVEAT: Final = (
-    "Intervals are Wilson's, 95 %. Answers of one person are counted as if they were independent; with few people read p as "
+    "Intervals are Wilson's, 95 %. Answers of one person are counted as if they were independent; with few people "
+    "read p as "
     "a hint."
 )
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The paper's three signatures of failure, each as a number that raises an alarm, and checkpoints that are made to fail.
+"""The paper's three signatures of failure, each as a number that raises an alarm, and checkpoints that are made to
+fail.
 
 *Collapse*: takes of a line are the same. *Temporal incoherence*: the face trembles or jumps. *Spatial incoherence*: the
-parts of the face move as if they belonged to different faces. Every number is a share of what the data itself shows, so that
-the bounds hold for any data: `BOUNDS` were set before a test line was looked at, halfway to the nearest nonsense.
+parts of the face move as if they belonged to different faces. Every number is a share of what the data itself shows,
+so that the bounds hold for any data: `BOUNDS` were set before a test line was looked at, halfway to the nearest
+nonsense.
 """
 
 from __future__ import annotations
@@ -165,7 +167,7 @@ def _examples(page: Page, shown: dict[str, list[Clip]], study: Study) -> None:
     )
 
 
-# Damage ------------------------------------------------------------------------------------------------------------------
+# Damage --------------------------------------------------------------------------------------------------------------
 
 
 def damaged(kind: str, folder: Path, into: Path) -> dict[str, Path]:
@@ -235,7 +237,7 @@ def _without_second_sample(folder: Path) -> None:
     path.write_text(json.dumps(config), "utf-8")
 
 
-# Coordination ------------------------------------------------------------------------------------------------------------
+# Coordination --------------------------------------------------------------------------------------------------------
 
 
 def _motion(clips: Sequence[Clip]) -> npt.NDArray[np.float64]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a few seeds can tell: paired differences, corrected for how many were looked at, and what could have been seen."""
+"""What a few seeds can tell: paired differences, corrected for their number, and what could have been seen."""
 
 from __future__ import annotations
 

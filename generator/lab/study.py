@@ -127,7 +127,8 @@ class Study:
         wanted = "flame53" if self.kind == "paper" else "arkit55"
         if opened.space.name != wanted:
             raise DataError(
-                f"The {self.kind} model speaks {wanted} and this data {opened.space.name}; choose data of its own space."
+                f"The {self.kind} model speaks {wanted} and this data {opened.space.name}; choose data of its own "
+                "space."
             )
         return opened
 
@@ -153,7 +154,8 @@ class Study:
             chosen = spread(len(self.held_out), count)
         if len(chosen) < 2:
             raise DataError(
-                f"The data has {len(chosen)} line to look at and lab {self.name} compares lines; give it data with more."
+                f"The data has {len(chosen)} line to look at and lab {self.name} compares lines; give it data with "
+                "more."
             )
         settings = Settings(lines=len(chosen), takes=1, split=self.split, seed=self.seed)
         found = choose_lines(Chosen(self.held_out, chosen), settings).lines
@@ -277,7 +279,8 @@ def sizes(name: str, full: bool, changes: Sequence[str]) -> dict[str, Any]:
             raise InputError(f"{key} of lab {name} must look like {found[key]!r}, not {text!r}.") from None
     if not 2 <= found.get("lines", 2) <= MOST_LINES:
         raise InputError(
-            f"lab {name} takes from 2 to {MOST_LINES:,} lines, not {found['lines']:,}: it compares them with each other, "
+            f"lab {name} takes from 2 to {MOST_LINES:,} lines, not {found['lines']:,}: it compares them with each "
+            "other, "
             "and more would take days and show no more."
         )
     return found

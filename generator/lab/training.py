@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Models trained for an experiment: small ones, on a part of the data, with equal seeds; by the trainer that trains all.
+"""Models trained for an experiment: small ones, on a part of the data, with equal seeds; by the trainer that trains
+all.
 
 A run lies beside the page ("report-runs" for "report"), so that an interrupted command goes on where it was.
 """
@@ -33,7 +34,8 @@ from .study import Chosen, Study
 
 
 class Narrow:
-    """A text encoder's states in fewer numbers: the paper's model is as wide as its text, and a small one should be quick.
+    """A text encoder's states in fewer numbers: the paper's model is as wide as its text, and a small one should be
+    quick.
 
     A fixed orthonormal picture of them, so distances are kept on average.
     """

@@ -72,7 +72,8 @@ def labelled_texts(path: Path) -> list[Line]:
         emotion, text = (row["emotion"] or "").strip().lower(), (row["text"] or "").strip()
         if emotion not in EMOTIONS:
             raise DataError(
-                f"{path}, line {number}: the emotion {emotion!r} is none of {', '.join(EMOTIONS)}; leave such lines out or "
+                f"{path}, line {number}: the emotion {emotion!r} is none of {', '.join(EMOTIONS)}; leave such lines "
+                "out or "
                 "name the nearest."
             )
         try:
@@ -137,8 +138,10 @@ def _acting(page: Page, study: Study, name: str, lines: list[Line]) -> list[Clip
     page.result["acted"] = result
     own, other = result.values()
     page.found(
-        f"On {name} takes move {other['speed'] / own['speed']:.2f} times as fast, with {other['jerk'] / own['jerk']:.2f} times the "
-        f"jerk, and two takes of a line are {other['variety'] / own['variety']:.2f} times as far apart as on its own lines."
+        f"On {name} takes move {other['speed'] / own['speed']:.2f} times as fast, with "
+        f"{other['jerk'] / own['jerk']:.2f} times the "
+        f"jerk, and two takes of a line are {other['variety'] / own['variety']:.2f} times as far apart as on its own "
+        "lines."
     )
     return kept
 
@@ -173,8 +176,7 @@ def _filmed(page: Page, study: Study, folder: Path, own: list[Clip]) -> None:
         both = [motion.region_motion(clips, columns, study.space.fps) for clips in (filmed, own)]
         rows.append((region, *(getattr(one, key) for key in ("speed", "jerk", "tremor") for one in both)))
     heads = [f"{key}, {who}" for key in ("speed", "jerk", "8–12 Hz") for who in ("filmed", "performed")]
-    page.table(("region", *heads), rows, "Per second. What is filmed: see the recordings' own description; nobody speaks in a take's "
-               "performance layer.")  # fmt: skip
+    page.table(("region", *heads), rows, "Per second; what is performed has no words on its mouth.")
     page.result["filmed"] = {row[0]: row[1:] for row in rows}
     figure, axes = new_figure(9, 3, 2)
     for clips, label in ((filmed, "filmed"), (own, "performed")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -43,7 +44,7 @@ class Walk:
 
 
 def walks(line: HeldOutLine, count: int, kind: str) -> list[Walk]:
-    """The walks of a line, ``count`` takes each; the paper's model can be told nothing, so it walks between takes only."""
+    """The walks of a line, ``count`` takes each; the paper's model, told nothing, walks between takes only."""
     emotion = line.emotion if kind == "default" else "auto"
     # Every take has the words at the same times, so that what differs is how they are said.
     ask = LineRequest(line.text, emotion, seed=line.seed).validated()
@@ -71,10 +72,10 @@ def smoothness(clips: Sequence[Clip]) -> dict[str, float]:
     """How even a walk is.
 
     Returns:
-        ``straight``: distance of its ends over the length of the way, 1 for a straight line; ``largest``: the largest step over
-        the mean one, 1 where all are alike; ``onward``: share of steps that lead farther from the start.
+        ``straight``: distance of its ends over the length of the way, 1 for a straight line; ``largest``: the largest
+        step over the mean one, 1 where all are alike; ``onward``: share of steps that lead farther from the start.
     """
-    steps = [distance(a, b) for a, b in zip(clips[:-1], clips[1:], strict=True)]
+    steps = [distance(a, b) for a, b in pairwise(clips)]
     far = [distance(clips[0], clip) for clip in clips]
     length = max(float(np.sum(steps)), 1e-9)
     return {
@@ -111,7 +112,8 @@ def traverse(study: Study) -> Page:
     page.table(
         ("walk", "walks", "length", "straight", "largest step / mean", "steps onward"),
         rows,
-        "Straight: distance of the ends over the length of the way, 1 for a line. Largest step over the mean one: 1 where all "
+        "Straight: distance of the ends over the length of the way, 1 for a line. Largest step over the mean one: 1 "
+        "where all "
         "steps are alike; one jump in a walk of n steps gives n.",
     )
     page.result["walks"] = jumps
