@@ -54,21 +54,25 @@ def draw_face(frame: npt.NDArray[Any], size: int = 160) -> Picture:
     shown = np.asarray(frame, np.float32)
     vertices = head["rest"] + np.tensordot(shown[: len(head["deltas"])], head["deltas"], 1)
     vertices = vertices + head["turns"] * (_turned(vertices - head["neck"], shown[-3:]) + head["neck"] - vertices)
-    corners = vertices[points["triangles"]]  # (M, 3, 3)
-    place = (corners * points["shares"][..., None]).sum(1)
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-12
-    column, row = _pixels(place, size)
+    first, across, along = (vertices[head["triangles"][:, k]] for k in range(3))  # (T, 3)
+    across, along = across - first, along - first
+    normal = np.cross(across, along)
     normal *= np.where(normal[:, 2:] < 0, -1, 1)  # brows and lashes are sheets without a front
-    seen = np.flatnonzero((column >= 0) & (column < size) & (row >= 0) & (row < size))
-    order = seen[np.argsort(place[seen, 2], kind="stable")]  # the nearest is written last
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-12
     light = _AMBIENT + sum(
-        strength * np.clip(normal[order] @ (np.array(way, np.float32) / np.linalg.norm(way)), 0, 1)
+        strength * np.clip(normal @ (np.array(way, np.float32) / np.linalg.norm(way)), 0, 1)
         for way, strength in _LIGHTS
     )
+    which, (one, two) = points["triangles"], points["shares"]
+    column, row, depth = (
+        first[which, axis] + one * across[which, axis] + two * along[which, axis] for axis in range(3)
+    )
+    column, row = _pixels(column, row, size)
+    seen = np.flatnonzero((column >= 0) & (column < size) & (row >= 0) & (row < size))
+    order = seen[np.argsort(depth[seen])]  # the nearest is written last
     picture = np.empty((size, size, 3), np.float32)
     picture[:] = np.array(_BACKDROP) ** 2.2
-    picture[row[order], column[order]] = points["colours"][order] * light[:, None]
+    picture[row[order], column[order]] = points["colours"][order] * light[which[order], None]
     return np.rint(255 * np.clip(picture, 0, 1) ** (1 / 2.2)).astype(np.uint8)
 
 
@@ -83,10 +87,9 @@ def _turned(vertices: Floats, angles: Floats) -> Floats:
     return np.asarray(vertices @ rotation.T, np.float32)
 
 
-def _pixels(place: Floats, size: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    across = (place[:, 0] - _MIDDLE[0]) / _HALF
-    up = (place[:, 1] - _MIDDLE[1]) / _HALF
-    return ((across + 1) * size / 2).astype(np.int64), ((1 - up) * size / 2).astype(np.int64)
+def _pixels(x: Floats, y: Floats, size: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    across, up = (x - _MIDDLE[0]) / _HALF, (y - _MIDDLE[1]) / _HALF
+    return ((across + 1) * (size / 2)).astype(np.int32), ((1 - up) * (size / 2)).astype(np.int32)
 
 
 @cache
@@ -131,7 +134,7 @@ def _triangulated(
 
 @cache
 def _points(size: int) -> dict[str, npt.NDArray[Any]]:
-    """Points on the skin, enough for pictures of ``size`` pixels: corners' vertices, their shares, linear colours."""
+    """Points on the skin, enough for pictures of ``size`` pixels: triangle, shares of its edges (2, M), colours."""
     head = _head()
     corners = head["rest"][head["triangles"]] * (size / (2 * _HALF))
     # The whole area, for what is seen from its edge at rest may turn to the camera.
@@ -155,4 +158,4 @@ def _points(size: int) -> dict[str, npt.NDArray[Any]]:
             across = np.clip((uv[rows, 0] % 1) * width, 0, width - 1).astype(np.int64)
             up = np.clip((uv[rows, 1] % 1) * height, 0, height - 1).astype(np.int64)
             colours[rows] = (image[up, across] / 255.0) ** 2.2
-    return {"triangles": head["triangles"][which], "shares": shares, "colours": colours}
+    return {"triangles": which, "shares": np.ascontiguousarray(shares[:, 1:].T), "colours": colours}
