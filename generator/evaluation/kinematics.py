@@ -69,7 +69,7 @@ def moves_of(clips: Sequence[npt.NDArray[Any]], columns: Sequence[int], least: f
                 part = (values[max(start - 1, 0) : end + 2] - values[start]) / size
                 share = (values[start : end + 1] - values[start]) / size
                 fine = np.interp(np.linspace(0.0, end - start, 20 * (end - start) + 1), np.arange(len(share)), share)
-                seconds = ((fine > 0.9).argmax() - (fine > 0.1).argmax()) / (20.0 * fps)
+                seconds = float(((fine > 0.9).argmax() - (fine > 0.1).argmax()) / (20.0 * fps))
                 (rises if size > 0.0 else falls).append(seconds)
                 speeds.append(float(np.abs(np.diff(part)).max()) * fps)
                 accelerations.append(float(np.abs(np.diff(part, n=2)).max()) * fps * fps if len(part) > 2 else np.nan)

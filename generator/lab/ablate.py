@@ -8,9 +8,10 @@ seeds.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from tqdm import tqdm
@@ -26,7 +27,7 @@ from .training import Bench, free_takes, scored
 
 WHOLE: Final = "whole"
 #: Variant of the default -> settings of the model and of training that differ.
-DEFAULT: Final = MappingProxyType(
+DEFAULT: Final[Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]] = MappingProxyType(
     {
         WHOLE: ({}, {}),
         "no EwA": ({"ewa": "off"}, {}),
@@ -48,7 +49,7 @@ DEFAULT: Final = MappingProxyType(
     }
 )
 #: The same of the paper's model.
-PAPER: Final = MappingProxyType(
+PAPER: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
         WHOLE: {},
         "no EwA": {"ewa": "off"},

@@ -127,4 +127,4 @@ def _experiment(name: str) -> Callable[[Study], Page]:
             from .transfer import transfer as found
         case _:
             from .compare import compare as found
-    return found  # type: ignore[no-any-return]
+    return found

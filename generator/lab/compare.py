@@ -9,8 +9,7 @@ from typing import Final
 import numpy as np
 
 from ..errors import InputError
-from ..evaluation.evaluate import frechet_floor
-from ..evaluation.judge import Reference, judge
+from ..evaluation.judge import Reference, frechet_floor, judge
 from ..evaluation.plots import new_figure
 from ..evaluation.systems import JudgedTake
 from ..evaluation.table import GROUPS, METRICS

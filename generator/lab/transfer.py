@@ -118,7 +118,8 @@ def _acting(page: Page, study: Study, name: str, lines: list[Line]) -> list[Clip
     ]
     truth = [line[0].acted for line in study.truth]
     asked = None if study.probe is None else study.require_emotions()
-    rows, result, kept = [], {}, []
+    kept: list[Clip] = []
+    rows, result = [], {}
     for source, held, emotions in (
         ("the data's own lines", study.lines, asked),
         (name, others, np.array([EMOTIONS.index(emotion) for emotion, _ in chosen])),
