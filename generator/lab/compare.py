@@ -21,6 +21,13 @@ from .traverse import faces_of
 
 #: What the data's own performances are called.
 DATA: Final = "the data"
+#: Metrics that are said in words.
+_SAID: Final = {
+    "emotion_followed": "Emotion followed, as the probe reads it",
+    "mmodality_all": "How far apart two takes of a line are",
+    "frechet": "Fréchet distance to the data (its own: of its other takes, or of train clips)",
+    "jerk": "Roughness",
+}
 _CELL, _MOMENTS, _SHEETS = 104, 8, 3
 
 
@@ -67,6 +74,10 @@ def _numbers(page: Page, study: Study, takes: dict[str, Sequence[Sequence[Judged
     reference = reference_of(study)
     values = {name: judge(performed, reference) for name, performed in takes.items()}
     page.result["metrics"] = values
+    for key, what in _SAID.items():
+        said = ", ".join(f"{name} {found[key]:.3g}" for name, found in values.items() if key in found)
+        if said:
+            page.found(f"{what}: {said}.")
     for group, title in GROUPS.items():
         rows = [
             (metric.heading, *(found.get(metric.key) for found in values.values()), metric.sentence)

@@ -28,6 +28,8 @@ from .page import Page
 from .study import MOST_LINES, Study
 
 _MOST_BYTES: Final = 64 << 20
+#: A frame that differs less from the one before is still.
+_STILL: Final = 0.005
 Line = tuple[str, str]
 
 
@@ -178,9 +180,16 @@ def _filmed(page: Page, study: Study, folder: Path, own: list[Clip]) -> None:
         rows.append((region, *(getattr(one, key) for key in ("speed", "jerk", "tremor") for one in both)))
     heads = [f"{key}, {who}" for key in ("speed", "jerk", "8–12 Hz") for who in ("filmed", "performed")]
     page.table(("region", *heads), rows, "Per second; what is performed has no words on its mouth.")
+    seen = {"filmed": filmed, "performed": own}
+    still = {who: float((motion.speeds(clips) < _STILL).mean()) for who, clips in seen.items()}
+    page.result["still"] = still
+    page.found(
+        f"The face changes by less than {_STILL:g} from one frame to the next in {still['filmed']:.1%} of filmed frames "
+        f"and in {still['performed']:.1%} of performed ones."
+    )
     page.result["filmed"] = {row[0]: row[1:] for row in rows}
     figure, axes = new_figure(9, 3, 2)
-    for clips, label in ((filmed, "filmed"), (own, "performed")):
+    for label, clips in seen.items():
         for axis, values in zip(axes, (motion.speeds(clips), motion.jerks(clips)), strict=True):
             if len(values := values[values > 1e-6]):
                 edges = np.geomspace(1e-4, max(1.0, float(values.max())), 50)

@@ -100,7 +100,7 @@ def traverse(study: Study) -> Page:
             if number == 0 and walk.kind == "takes":
                 page.heading("Sheets")
             _sheet(page, study, walk, [np.asarray(one.take(0)) for one in takes], name, line.text)
-    rows = [
+    rows: list[tuple[Any, ...]] = [
         (
             kind,
             len(values),
@@ -117,7 +117,7 @@ def traverse(study: Study) -> Page:
         "steps are alike; one jump in a walk of n steps gives n.",
     )
     page.result["walks"] = jumps
-    worst = max(rows, key=lambda row: float(row[4]))
+    worst = max(rows, key=lambda row: row[4])
     steps = int(study.size["walk"]) - 1
     page.found(
         f"The most uneven walk is that between {worst[0]}: its largest step is {worst[4]:.1f} times the mean one "
