@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from ..errors import InputError
-from ..evaluation.judge import Reference, frechet_floor, judge
+from ..evaluation.judge import Reference, frechet_floor, judge, judge_truth
 from ..evaluation.plots import new_figure
 from ..evaluation.systems import JudgedTake
 from ..evaluation.table import GROUPS, METRICS
@@ -25,7 +25,7 @@ DATA: Final = "the data"
 _SAID: Final = {
     "emotion_followed": "Emotion followed, as the probe reads it",
     "mmodality_all": "How far apart two takes of a line are",
-    "frechet": "Fréchet distance to the data (its own: of its other takes, or of train clips)",
+    "frechet": "Fréchet distance to the data (its own: of its other takes)",
     "jerk": "Roughness",
 }
 _CELL, _MOMENTS, _SHEETS = 104, 8, 3
@@ -72,7 +72,10 @@ def reference_of(study: Study) -> Reference:
 
 def _numbers(page: Page, study: Study, takes: dict[str, Sequence[Sequence[JudgedTake]]]) -> None:
     reference = reference_of(study)
-    values = {name: judge(performed, reference) for name, performed in takes.items()}
+    values = {
+        name: judge_truth(performed, reference, []) if name == DATA else judge(performed, reference)
+        for name, performed in takes.items()
+    }
     page.result["metrics"] = values
     for key, what in _SAID.items():
         said = ", ".join(f"{name} {found[key]:.3g}" for name, found in values.items() if key in found)
