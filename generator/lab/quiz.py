@@ -131,7 +131,8 @@ def _guesses(people: list[list[dict[str, Any]]], key: dict[str, Any]) -> list[st
                 hit = answer["answer"] == clip["emotion"]
                 right.setdefault(clip["system"], []).append(hit)
                 by_line.setdefault((number, clip["line"]), {})[clip["system"]] = hit
-    rows = [f"| {len(people)} people | emotion guessed | p, against chance ({chance:.2f}) |", "|---|---|---|"]
+    count = f"{len(people)} {'person' if len(people) == 1 else 'people'}"
+    rows = [f"| {count} | emotion guessed | p, against chance ({chance:.2f}) |", "|---|---|---|"]
     for name, hits in right.items():
         p = binomtest(sum(hits), len(hits), chance, alternative="greater").pvalue
         rows.append(f"| {name} | {share_of(sum(hits), len(hits))} | {p:.2g} |")

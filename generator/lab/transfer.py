@@ -184,8 +184,8 @@ def _filmed(page: Page, study: Study, folder: Path, own: list[Clip]) -> None:
     still = {who: float((motion.speeds(clips) < _STILL).mean()) for who, clips in seen.items()}
     page.result["still"] = still
     page.found(
-        f"From one frame to the next the face changes by less than {_STILL:g} in {still['filmed']:.1%} of filmed and in "
-        f"{still['performed']:.1%} of performed frames."
+        f"From one frame to the next the face changes by less than {_STILL:g} in {still['filmed']:.1%} of filmed and "
+        f"in {still['performed']:.1%} of performed frames."
     )
     page.result["filmed"] = {row[0]: row[1:] for row in rows}
     figure, axes = new_figure(9, 3, 2)
