@@ -185,8 +185,7 @@ def _pictures(
 
 def words_of(inside: Inside, line: str) -> list[str]:
     """The pieces of a line that its tokens stand for, with the two markers."""
-    tokens = inside.encoder._tokenizer(line)
-    return ["[begin]", *(line[a:b] for a, b in tokens.offsets[1:-1]), "[end]"]
+    return ["[begin]", *inside.encoder.pieces(line)[1:-1], "[end]"]
 
 
 @torch.inference_mode()

@@ -88,7 +88,7 @@ class Bench:
         if self.study.kind == "default":
             return wide
         width = int(self.size["width"])
-        return TextEncoder(Narrow(wide._model, width), wide._tokenizer, f"{wide.name} in {width}", wide.device)
+        return wide.through(lambda model: Narrow(model, width), f"{wide.name} in {width}")
 
     def default(self, seed: int, overrides: Mapping[str, Any], training: Mapping[str, Any]) -> DefaultInside:
         """The default model, trained with ``overrides`` of its config and ``training`` of its settings."""
