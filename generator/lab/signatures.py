@@ -3,9 +3,8 @@
 fail.
 
 *Collapse*: takes of a line are the same. *Temporal incoherence*: the face trembles or jumps. *Spatial incoherence*: the
-parts of the face move as if they belonged to different faces. Every number is a share of what the data itself shows,
-so that the bounds hold for any data: `BOUNDS` were set before a test line was looked at, halfway to the nearest
-nonsense.
+parts of the face move as if they belonged to different faces. Every number is a share of what the data itself
+shows, so that the bounds hold for any data: `BOUNDS` were set before anything was measured.
 """
 
 from __future__ import annotations
