@@ -599,7 +599,7 @@ def test_parts_are_ablated_with_equal_seeds(
         "batch_size=4",
         "width=16",
         "seeds=2",
-        "only=LTA",
+        "only=no LTA",
         "probe_clips=40",
     )
     arguments = ["lab", "ablate", str(folder), "--data", str(corpus), "--out", str(out)]
