@@ -231,9 +231,9 @@ def _report(page: Page, rows: list[dict[str, Any]], depths: list[int]) -> None:
     again = groups["as published", "past drawn again"]
     page.found(
         f"From {first} to {last} layers bits per frame go from {_mean(plain[first], 'bits'):.4g} to "
-        f"{_mean(plain[last], 'bits'):.4g}; "
-        f"without any draw from {_mean(still[first], 'bits'):.4g} to {_mean(still[last], 'bits'):.4g}: what is "
-        "between is sampling."
+        f"{_mean(plain[last], 'bits'):.4g}; sampling adds "
+        f"{_mean(plain[first], 'bits') - _mean(still[first], 'bits'):.2g} and "
+        f"{_mean(plain[last], 'bits') - _mean(still[last], 'bits'):.2g} of them."
     )
     page.found(
         f"At {last} layers free takes have {_mean(plain[last], 'jerk'):.3g} times the data's jerk with latents drawn "
