@@ -223,7 +223,7 @@ def _report(page: Page, rows: list[dict[str, Any]], depths: list[int]) -> None:
             style = "-" if how == "as published" else "--"
             axis.plot(depths, values, style, marker="o", markersize=3, label=f"{how}, {drawing}")
         axis.set(xlabel="layers", title=metric, xticks=depths)
-        axis.set_yscale("log")
+        axis.set_yscale("log" if metric == "jerk" else "linear")
     axes[-1].legend(frameon=False, fontsize=6, loc="center left", bbox_to_anchor=(1, 0.5))
     page.figure(figure, "depth", "What depth does, and what helps; dashed: trained otherwise.")
     first, last = depths[0], depths[-1]
