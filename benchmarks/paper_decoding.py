@@ -23,11 +23,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.measure import interleaved, machine, timed
+from generator.lab.serial import unfinished
 from generator.paper.config import PaperConfig
 from generator.paper.decoding import Stepper, decode, draw_noise
 from generator.paper.model import PaperCTEG
 from generator.paper.projections import PRECISIONS
-from tests.parity.serial import unfinished
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Room for 256 frames after the start marker; the released setting (256 positions) stops one frame earlier.

@@ -91,6 +91,12 @@ def _evaluate() -> Any:
     return command
 
 
+def _lab() -> Any:
+    from .lab import command
+
+    return command
+
+
 def _convert() -> Any:
     from .paper.released import command
 
@@ -129,6 +135,7 @@ COMMANDS: Final = {
         _refit_emotion, "training", "fit what reads emotions from words again, and leave the rest"
     ),
     "evaluate": Command(_evaluate, "evaluation", "judge a checkpoint's free-running takes on held-out lines", True),
+    "lab": Command(_lab, "lab", "look into a checkpoint, and leave a page with pictures (docs/lab.md)", True),
     "convert": Command(_convert, "paper", "read the paper's released checkpoint into safetensors and JSON"),
 }
 

@@ -45,7 +45,7 @@ SHARED = {"generator.shared", "generator.shared.takes", "generator.shared.termin
 
 #: The generator's folders, from what needs nothing to what needs everything: from a line to a clip, which ships, and
 #: from a corpus to weights that are judged.
-FOLDERS = (*PERFORMS, "corpus", "captures", "baselines", "training", "evaluation")
+FOLDERS = (*PERFORMS, "corpus", "captures", "baselines", "training", "evaluation", "lab")
 #: Modules beside them that every folder may import, and those that may import every folder that performs.
 BELOW, ABOVE = {"", "errors", "reading", "writing"}, {"say", "worker"}
 

@@ -76,7 +76,10 @@ def write_plots(systems: Sequence[Plotted], reference: Reference, folder: Path) 
     return captions
 
 
-def _figure(width: float, height: float, columns: int = 1, rows: int = 1, **options: Any) -> tuple[Figure, list[Axes]]:
+def new_figure(
+    width: float, height: float, columns: int = 1, rows: int = 1, **options: Any
+) -> tuple[Figure, list[Axes]]:
+    """A figure and its axes, row by row; ``options`` are those of ``subplots``."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -109,7 +112,7 @@ def _overview(systems: Sequence[Plotted], reference: Reference) -> Figure | None
     if not others or not shown:
         return None
     columns = -(-len(shown) // 2)
-    figure, axes = _figure(1.6 * columns + 1.8, 0.8 * len(others) + 2.2, columns, 2, sharey=True)
+    figure, axes = new_figure(1.6 * columns + 1.8, 0.8 * len(others) + 2.2, columns, 2, sharey=True)
     for axis in axes[len(shown) :]:
         axis.set_visible(False)
     rows = np.arange(len(others))[::-1]
@@ -145,7 +148,7 @@ def _overview(systems: Sequence[Plotted], reference: Reference) -> Figure | None
 
 
 def _amplitude(systems: Sequence[Plotted], reference: Reference) -> Figure:
-    figure, (axis,) = _figure(7.5, 3.8)
+    figure, (axis,) = new_figure(7.5, 3.8)
     for system, style in zip(systems, _styles(systems), strict=True):
         curve = motion.amplitude(system.clips)
         axis.plot(np.linspace(0, 100, len(curve)), curve, label=system.name, **style)
@@ -156,7 +159,7 @@ def _amplitude(systems: Sequence[Plotted], reference: Reference) -> Figure:
 
 
 def _speed(systems: Sequence[Plotted], reference: Reference) -> Figure:
-    figure, (axis,) = _figure(7.5, 3.8)
+    figure, (axis,) = new_figure(7.5, 3.8)
     measured = [motion.speeds(system.clips) for system in systems]
     pooled = np.concatenate([values[values > 0] for values in measured])
     edges = np.geomspace(max(float(np.percentile(pooled, 0.5)), 1e-4), float(pooled.max()), 40)
@@ -180,7 +183,7 @@ def _blinks(systems: Sequence[Plotted], reference: Reference) -> Figure | None:
         return None
     counted = [motion.blinks(s.clips, lids, fps) for s in systems]
     styles = _styles(systems)
-    figure, (rate, duration) = _figure(9.5, 3.6, 2)
+    figure, (rate, duration) = new_figure(9.5, 3.6, 2)
     rows = np.arange(len(systems))[::-1]
     bars = rate.barh(rows, [b.per_minute for b in counted], color=[s["color"] for s in styles], height=0.6)
     rate.bar_label(
@@ -205,7 +208,7 @@ def _emotion(systems: Sequence[Plotted], reference: Reference) -> Figure | None:
     if reference.probe is None or reference.emotions is None:
         return None
     shown = [s for s in systems if s.kind != "untrained baseline"]
-    figure, axes = _figure(3.4 * len(shown) + 0.8, 3.9, len(shown), sharey=True)
+    figure, axes = new_figure(3.4 * len(shown) + 0.8, 3.9, len(shown), sharey=True)
     for axis, system in zip(axes, shown, strict=True):
         table = _confusion(reference.probe.read(system.clips), reference.emotions)
         axis.imshow(table, cmap="Blues", vmin=0, vmax=1)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,6 +144,14 @@ class TextEncoder:
     def unknown_share(self, line: str) -> float:
         """Share of the line's tokens that the vocabulary does not have, 0..1."""
         return self._tokenizer.unknown_share(line)
+
+    def pieces(self, line: str) -> list[str]:
+        """The part of the line that each of its tokens stands for; nothing for the two markers."""
+        return [line[start:end] for start, end in self._tokenizer(line).offsets]
+
+    def through(self, change: Callable[[TextModel], TextModel], name: str) -> TextEncoder:
+        """The same tokens through a model that ``change`` makes of this one's; it lies in no files."""
+        return TextEncoder(change(self._model), self._tokenizer, name, self.device, None, self._pad)
 
     def is_cut(self, line: str) -> bool:
         """Whether the line has more tokens than the encoder reads."""

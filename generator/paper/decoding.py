@@ -3,7 +3,7 @@
 
 Frame 0 is the corpus mean face; position i of the decoder predicts frame i + 1 (position 0, the start marker, would
 predict the mean face, which is given). Each latent is drawn once and kept. The released decoding draws and decodes
-everything again for every frame (`tests/parity/serial.py`); with one layer the distribution is the same.
+everything again for every frame (`lab/serial.py`); with one layer the distribution is the same.
 
 Reading the weights is nearly all the work of a step, so they are laid out for it once: projections of the same input
 become one matrix, factors move into weights, and where a line is short the query and output projections of text

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from generator.errors import InputError
+from generator.lab.serial import decode_serial
 from generator.paper.batches import collate
 from generator.paper.config import PaperConfig
 from generator.paper.decoding import FoldedText, Stepper, decode, draw_noise
@@ -18,7 +19,6 @@ from generator.paper.model import PaperCTEG
 from generator.paper.projections import Precision, Projection
 from tests.generator.paper_model import SMALL, make_clips, make_line, make_model, make_text
 from tests.parity.folder import Replay
-from tests.parity.serial import decode_serial
 
 
 @pytest.mark.parametrize("layers", [1, 2])

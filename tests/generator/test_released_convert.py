@@ -19,10 +19,10 @@ from transformers.models.bert.configuration_bert import BertConfig
 from transformers.models.bert.modeling_bert import BertModel
 
 from generator.errors import CheckpointError, InputError
+from generator.lab.serial import decode_serial
 from generator.paper.checkpoint import load_paper_checkpoint
 from generator.paper.released import command
 from tests.parity.folder import Folder
-from tests.parity.serial import decode_serial
 
 PARITY = Path(__file__).resolve().parents[3] / "shared" / "parity"
 SMALL = Path(__file__).resolve().parents[1] / "parity" / "data"

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from generator.evaluation.perplexity import corner_probability, cppl
+from generator.lab.serial import decode_serial
 from generator.paper.config import PaperConfig
 from generator.paper.decoding import Stepper, at_standard_face, clip_lengths, decode
 from generator.paper.model import LatentSource, PaperCTEG, PaperOutput
@@ -20,7 +21,6 @@ from generator.paper.released.names import from_released_state, our_name, releas
 from generator.training.paper_objective import PaperLosses, learning_rate, losses, optimiser
 
 from .folder import Folder, Replay, bert, encode
-from .serial import decode_serial
 
 #: Outputs, taps, losses and frames; gradients, of a tensor's largest entry; optimiser steps; relative, perplexity.
 OUTPUT, GRADIENT, STEP_LOSS, STEP_WEIGHT, PERPLEXITY = 1e-5, 2e-5, 2e-4, 2e-3, 1e-6

@@ -6,8 +6,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from generator.paper.batches import Marker, PaperBatch
-from generator.paper.model import Draw, PaperCTEG
+from ..paper.batches import Marker, PaperBatch
+from ..paper.model import Draw, PaperCTEG
 
 
 @torch.inference_mode()

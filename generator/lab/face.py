@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The demo head in small pictures, drawn with NumPy alone: points on its skin, the nearest of which is seen.
+
+Rendering belongs to Blender (`tools.film`); a page of the laboratory shows hundreds of faces a hand wide, and is made
+where Blender is not. What is drawn is the baked head's ARKit deltas and the neck's rotation, without correctives.
+
+Shapes: V vertices, M points, H x W pixels, C channels of arkit55.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ..shared.spaces import ARKIT55
+
+Floats = npt.NDArray[np.float32]
+Picture = npt.NDArray[np.uint8]
+
+#: Baked by ``build.py head``; data, so it is read where it lies.
+HEAD: Final = Path(__file__).parents[2] / "blender_cteg" / "heads" / "demo_head" / "head.npz"
+_PERSON: Final = "mira"
+#: What is seen, in metres: its middle, and half of its height.
+_MIDDLE, _HALF = np.array([0.0, 0.172], np.float32), 0.135
+#: Points per square pixel of skin: fewer leave holes.
+_DENSITY: Final = 5.0
+#: What lies farther back than this is never seen, in metres.
+_BEHIND: Final = -0.03
+#: From where light comes (a key and a fill light), how bright each is, and how bright it is everywhere.
+_LIGHTS: Final = (((-0.45, 0.5, 0.75), 0.85), ((0.8, 0.1, 0.6), 0.25))
+_AMBIENT: Final = 0.32
+_BACKDROP: Final = (0.16, 0.18, 0.22)
+#: Which image a material shows; the others have one colour.
+_IMAGES: Final = {"Skin": "skin", "Lips": "skin", "Mouth": "mouth", "Eye": "eye", "Iris": "eye", "Pupil": "eye",
+                  "Teeth": "mouth", "Tongue": "mouth"}  # fmt: skip
+
+
+def can_draw() -> bool:
+    """Whether the demo head has been baked here."""
+    return HEAD.is_file()
+
+
+def draw_face(frame: npt.NDArray[Any], size: int = 160) -> Picture:
+    """The demo head showing ``frame`` (55,) of the space arkit55, as (size, size, 3) of 8 bits, first row above.
+
+    Raises:
+        OSError: the head has not been baked.
+    """
+    head, points = _head(), _points(size)
+    shown = np.asarray(frame, np.float32)
+    vertices = head["rest"] + np.tensordot(shown[: len(head["deltas"])], head["deltas"], 1)
+    vertices = vertices + head["turns"] * (_turned(vertices - head["neck"], shown[-3:]) + head["neck"] - vertices)
+    first, across, along = (vertices[head["triangles"][:, k]] for k in range(3))  # (T, 3)
+    across, along = across - first, along - first
+    normal = np.cross(across, along)
+    normal *= np.where(normal[:, 2:] < 0, -1, 1)  # brows and lashes are sheets without a front
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-12
+    light = _AMBIENT + sum(
+        strength * np.clip(normal @ (np.array(way, np.float32) / np.linalg.norm(way)), 0, 1)
+        for way, strength in _LIGHTS
+    )
+    which, (one, two) = points["triangles"], points["shares"]
+    column, row, depth = (
+        first[which, axis] + one * across[which, axis] + two * along[which, axis] for axis in range(3)
+    )
+    column, row = _pixels(column, row, size)
+    seen = np.flatnonzero((column >= 0) & (column < size) & (row >= 0) & (row < size))
+    order = seen[np.argsort(depth[seen])]  # the nearest is written last
+    picture = np.empty((size, size, 3), np.float32)
+    picture[:] = np.array(_BACKDROP) ** 2.2
+    picture[row[order], column[order]] = points["colours"][order] * light[which[order], None]
+    return np.rint(255 * np.clip(picture, 0, 1) ** (1 / 2.2)).astype(np.uint8)
+
+
+def _turned(vertices: Floats, angles: Floats) -> Floats:
+    """``vertices`` (V, 3) turned by pitch, yaw and roll in radians, one rotation vector."""
+    angle = float(np.linalg.norm(angles))
+    if angle < 1e-6:
+        return vertices
+    x, y, z = angles / angle
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]], np.float32)
+    rotation = np.eye(3, dtype=np.float32) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
+    return np.asarray(vertices @ rotation.T, np.float32)
+
+
+def _pixels(x: Floats, y: Floats, size: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    across, up = (x - _MIDDLE[0]) / _HALF, (y - _MIDDLE[1]) / _HALF
+    return ((across + 1) * (size / 2)).astype(np.int32), ((1 - up) * (size / 2)).astype(np.int32)
+
+
+@cache
+def _head() -> dict[str, npt.NDArray[Any]]:
+    """Rest (V, 3), deltas (52, V, 3) in the order of arkit55, neck (3,), how far each vertex turns with it (V, 1)."""
+    with np.load(HEAD, allow_pickle=False) as file:
+        names = file["arkit_channels"].tolist()
+        rest = file[f"{_PERSON}/v_template"]
+        polygons = file["polygons"]
+        bones = file["joint_names"].tolist()
+        head: dict[str, npt.NDArray[Any]] = {
+            "rest": rest,
+            "deltas": file["arkit_deltas"][[names.index(c) for c in ARKIT55.channels[:52]]].astype(np.float32),
+            "neck": (file[f"{_PERSON}/J_regressor"] @ rest)[bones.index("neck")],
+            "turns": 1 - file["weights"][:, [bones.index("root")]],
+        }
+        triangles, uv, material = _triangulated(polygons, file["uv"], file["material_index"])
+        colours = np.empty((len(triangles), 3), np.float32)
+        images: dict[str, npt.NDArray[Any]] = {}
+        for number, name in enumerate(file["materials"].tolist()):
+            colours[material == number] = file[f"{_PERSON}/colours"][number]
+            if (kind := _IMAGES.get(name)) is not None:
+                key = f"{_PERSON}/image_{kind}" if kind != "mouth" else "image_mouth"
+                images[str(number)] = file[key]
+    return head | {"triangles": triangles, "uv": uv, "material": material, "colours": colours} | {
+        f"image {number}": image for number, image in images.items()
+    }  # fmt: skip
+
+
+def _triangulated(
+    polygons: npt.NDArray[Any], uv: npt.NDArray[Any], material: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    """Triangles (T, 3), their texture coordinates (T, 3, 2) and materials (T,) of polygons with 3 or 4 corners."""
+    fours = polygons[:, 3] >= 0
+    first, second = [0, 1, 2], [0, 2, 3]
+    return (
+        np.concatenate([polygons[:, first], polygons[fours][:, second]]),
+        np.concatenate([uv[:, first], uv[fours][:, second]]),
+        np.concatenate([material, material[fours]]),
+    )
+
+
+@cache
+def _points(size: int) -> dict[str, npt.NDArray[Any]]:
+    """Points on the skin, enough for pictures of ``size`` pixels: triangle, shares of its edges (2, M), colours."""
+    head = _head()
+    corners = head["rest"][head["triangles"]] * (size / (2 * _HALF))
+    # The whole area, for what is seen from its edge at rest may turn to the camera.
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
+    ahead = corners[:, :, 2].max(1) > _BEHIND * size / (2 * _HALF)
+    counts = np.where(ahead, np.maximum(np.ceil(_DENSITY * area), 2), 0).astype(np.int64)
+    which = np.repeat(np.arange(len(counts)), counts)
+    # Roberts' sequence: low discrepancy in two dimensions, so that few points leave few holes.
+    number = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
+    a, b = (0.5 + 0.7548776662 * number) % 1, (0.5 + 0.5698402910 * number) % 1
+    over = a + b > 1
+    a, b = np.where(over, 1 - a, a), np.where(over, 1 - b, b)
+    shares = np.stack([1 - a - b, a, b], 1).astype(np.float32)
+    colours = head["colours"][which].copy()
+    uv = (head["uv"][which] * shares[..., None]).sum(1)
+    material = head["material"][which]
+    for key, image in head.items():
+        if key.startswith("image "):
+            rows = np.flatnonzero(material == int(key.removeprefix("image ")))
+            height, width = image.shape[:2]
+            across = np.clip((uv[rows, 0] % 1) * width, 0, width - 1).astype(np.int64)
+            up = np.clip((uv[rows, 1] % 1) * height, 0, height - 1).astype(np.int64)
+            colours[rows] = (image[up, across] / 255.0) ** 2.2
+    return {"triangles": which, "shares": np.ascontiguousarray(shares[:, 1:].T), "colours": colours}

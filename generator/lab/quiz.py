@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A blind quiz for people, as one page that works offline in any browser; and the statistics of what they answer.
+
+The page does not know which clip is whose: that is in ``key.json``, which stays with whoever asks.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from ..direction.emotions import EMOTIONS
+from ..errors import InputError
+from ..evaluation.distances import Clip
+from ..evaluation.shares import share_of
+from .face import draw_face
+
+QUIZ: Final = "quiz.html"
+KEY: Final = "key.json"
+_TEMPLATE: Final = Path(__file__).with_name("quiz.html")
+_PLACE: Final = "/*QUIZ*/null"
+_SCHEMA: Final = 1
+#: Frames per second, pixels and frames in a row of what is shown, and the quality of its pictures.
+_FPS, _SIZE, _COLUMNS, _QUALITY = 12, 144, 8, 82
+_MOST_BYTES: Final = 16 << 20
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One line by every system.
+
+    Attributes:
+        text, emotion: of the line.
+        clips: whole faces of arkit55 at 24 frames a second, by system.
+    """
+
+    text: str
+    emotion: str
+    clips: Mapping[str, Clip]
+
+
+def make_quiz(lines: Sequence[Shown], seed: int) -> tuple[bytes, bytes]:
+    """The page and its key."""
+    rng = np.random.default_rng(seed)
+    names = list(lines[0].clips)
+    codes = iter(rng.permutation(len(names) * len(lines)).tolist())
+    clips: dict[str, dict[str, Any]] = {}
+    key: dict[str, dict[str, str]] = {}
+    trials: list[dict[str, Any]] = []
+    for number, line in enumerate(lines):
+        ids = {}
+        for name in names:
+            ids[name] = code = f"c{next(codes)}"
+            clips[code] = _strip(line.clips[name])
+            key[code] = {"system": name, "emotion": line.emotion, "line": str(number)}
+            trials.append({"kind": "guess", "clips": [code]})
+        for first, second in combinations(names, 2):
+            both = sorted((ids[first], ids[second]))
+            trials.append({"kind": "prefer", "clips": both, "text": line.text, "emotion": line.emotion})
+    asked = sorted({line.emotion for line in lines} | {"neutral"}, key=EMOTIONS.index)
+    # Sorted by code, the clips' order in the file says nothing.
+    quiz = {"fps": _FPS, "size": _SIZE, "columns": _COLUMNS, "emotions": asked, "trials": trials,
+            "clips": dict(sorted(clips.items()))}  # fmt: skip
+    quiz["id"] = hashlib.sha256(json.dumps(quiz, sort_keys=True).encode()).hexdigest()[:16]
+    data = json.dumps(quiz, ensure_ascii=False).replace("</", "<\\/")
+    page = _TEMPLATE.read_text("utf-8").replace(_PLACE, data)
+    kept = {"schema_version": _SCHEMA, "quiz": quiz["id"], "emotions": asked, "clips": key}
+    return page.encode(), json.dumps(kept, indent=1).encode()
+
+
+def _strip(frames: Clip) -> dict[str, Any]:
+    """A clip as one picture with all its frames."""
+    from PIL import Image
+
+    times = np.arange(0, len(frames), 24 // _FPS)
+    rows = -(-len(times) // _COLUMNS)
+    sheet = np.zeros((rows * _SIZE, _COLUMNS * _SIZE, 3), np.uint8)
+    for number, time in enumerate(times):
+        row, column = divmod(number, _COLUMNS)
+        sheet[row * _SIZE : (row + 1) * _SIZE, column * _SIZE : (column + 1) * _SIZE] = draw_face(frames[time], _SIZE)
+    buffer = io.BytesIO()
+    Image.fromarray(sheet).save(buffer, "JPEG", quality=_QUALITY)
+    picture = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return {"frames": len(times), "picture": picture}
+
+
+# Answers -------------------------------------------------------------------------------------------------------------
+
+
+def judge_answers(out: Path, files: Sequence[Path]) -> str:
+    """What people answered, as Markdown.
+
+    Args:
+        out: the folder of the page, for its key.
+        files: answers, one file a person.
+
+    Raises:
+        InputError: there is no key, or a file holds no answers to this quiz.
+    """
+    key = _read(out / KEY, f"There is no quiz in {out}; make one with 'lab compare', and keep its {KEY}.")
+    people = [_answers(path, key) for path in files]
+    return "\n".join([*_guesses(people, key), "", *_preferences(people, key), "", _CAVEAT])
+
+
+_CAVEAT: Final = (
+    "Intervals are Wilson's, 95 %. Answers of one person are counted as if they were independent; with few people "
+    "read p as "
+    "a hint."
+)
+
+
+def _guesses(people: list[list[dict[str, Any]]], key: dict[str, Any]) -> list[str]:
+    from scipy.stats import binomtest
+
+    clips, chance = key["clips"], 1 / len(key["emotions"])
+    right: dict[str, list[bool]] = {}
+    by_line: dict[tuple[int, str], dict[str, bool]] = {}
+    for number, answers in enumerate(people):
+        for answer in answers:
+            if answer["kind"] == "guess":
+                clip = clips[answer["clips"][0]]
+                hit = answer["answer"] == clip["emotion"]
+                right.setdefault(clip["system"], []).append(hit)
+                by_line.setdefault((number, clip["line"]), {})[clip["system"]] = hit
+    count = f"{len(people)} {'person' if len(people) == 1 else 'people'}"
+    rows = [f"| {count} | emotion guessed | p, against chance ({chance:.2f}) |", "|---|---|---|"]
+    for name, hits in right.items():
+        p = binomtest(sum(hits), len(hits), chance, alternative="greater").pvalue
+        rows.append(f"| {name} | {share_of(sum(hits), len(hits))} | {p:.2g} |")
+    compared = []
+    for first, second in combinations(right, 2):
+        both = [(one[first], one[second]) for one in by_line.values() if first in one and second in one]
+        better, worse = sum(a and not b for a, b in both), sum(b and not a for a, b in both)
+        p = binomtest(better, better + worse).pvalue if better + worse else 1.0
+        compared.append((f"{first} right where {second} is wrong: {better}; the reverse: {worse}", p))
+    return [*rows, "", *(f"- {text} (McNemar, p = {p:.2g} after Holm)" for text, p in holm(compared))]
+
+
+def _preferences(people: list[list[dict[str, Any]]], key: dict[str, Any]) -> list[str]:
+    from scipy.stats import binomtest
+
+    clips = key["clips"]
+    wins: dict[tuple[str, ...], list[str | None]] = {}
+    for answers in people:
+        for answer in answers:
+            if answer["kind"] == "prefer":
+                pair = tuple(sorted(clips[code]["system"] for code in answer["clips"]))
+                chosen = None if answer["answer"] is None else clips[answer["answer"]]["system"]
+                wins.setdefault(pair, []).append(chosen)
+    tested = []
+    for (first, second), chosen in wins.items():
+        ours, theirs = chosen.count(first), chosen.count(second)
+        p = binomtest(ours, ours + theirs).pvalue if ours + theirs else 1.0
+        text = f"{first} preferred to {second}: {share_of(ours, ours + theirs) if ours + theirs else 'never'}"
+        tested.append((f"{text}, no difference seen {chosen.count(None)} times", p))
+    return [f"- {text} (sign test, p = {p:.2g} after Holm)" for text, p in holm(tested)]
+
+
+def holm(tested: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
+    """Holm's correction of (what, p) for their number, in the order given (Holm 1979)."""
+    order = sorted(range(len(tested)), key=lambda k: tested[k][1])
+    corrected, largest = [0.0] * len(tested), 0.0
+    for rank, k in enumerate(order):
+        largest = max(largest, min(1.0, tested[k][1] * (len(tested) - rank)))
+        corrected[k] = largest
+    return [(what, p) for (what, _), p in zip(tested, corrected, strict=True)]
+
+
+def _answers(path: Path, key: dict[str, Any]) -> list[dict[str, Any]]:
+    """The answers in a file; InputError names it when they are not of this quiz."""
+    held = _read(path, f"There is no file {path}; --answers takes files that the quiz has saved.")
+    if held.get("quiz") != key["quiz"]:
+        raise InputError(
+            f"{path} holds answers to another quiz; name the folder of the page that was answered with --out."
+        )
+    answers = held.get("answers")
+    try:
+        if not isinstance(answers, list) or not answers:
+            raise ValueError
+        for answer in answers:
+            known = all(code in key["clips"] for code in answer["clips"])
+            fits = answer["answer"] is None or answer["answer"] in (
+                key["emotions"] if answer["kind"] == "guess" else answer["clips"]
+            )
+            if answer["kind"] not in ("guess", "prefer") or not known or not fits:
+                raise ValueError
+            if len(answer["clips"]) != (1 if answer["kind"] == "guess" else 2):
+                raise ValueError
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{path} is damaged: it holds no answers as the quiz saves them.") from None
+    return answers
+
+
+def _read(path: Path, otherwise: str) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ValueError
+        held = json.loads(path.read_bytes())
+    except OSError:
+        raise InputError(otherwise) from None
+    except (ValueError, RecursionError):
+        raise InputError(f"{path} is damaged: it is no JSON file.") from None
+    if not isinstance(held, dict):
+        raise InputError(f"{path} is damaged: it is no JSON object.")
+    return held

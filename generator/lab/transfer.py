@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Beyond the data it learned from: texts of another source through the same tables, recorded motion beside its own."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from ..captures.live_link import find_recordings, read_recording
+from ..captures.resample import to_clip_rate
+from ..corpus.datasets import Shown
+from ..corpus.reader import Corpus
+from ..direction.emotions import EMOTIONS
+from ..direction.requests import clean_text
+from ..errors import DataError, InputError
+from ..evaluation import metrics, motion
+from ..evaluation.distances import Clip
+from ..evaluation.implied import Implied, confusion_table, implied_lines, measure
+from ..evaluation.kinematics import MEASURED, compared
+from ..evaluation.lines import spread
+from ..evaluation.plots import new_figure
+from ..evaluation.systems import HeldOutLine
+from .page import Page
+from .study import MOST_LINES, Study
+
+_MOST_BYTES: Final = 64 << 20
+#: A frame that differs less from the one before is still.
+_STILL: Final = 0.005
+Line = tuple[str, str]
+
+
+def transfer(study: Study) -> Page:
+    """See the module."""
+    page = study.page("How much of what it does on its own data holds for other texts, and beside filmed faces?")
+    given = study.files.get("texts")
+    name = "implied.tsv" if given is None else given.name
+    lines = implied_lines() if given is None else labelled_texts(given)
+    _reading(page, study, name, lines)
+    own = _acting(page, study, name, lines)
+    if (captures := study.files.get("captures")) is not None:
+        _filmed(page, study, captures, own)
+    else:
+        page.text("Name Live Link Face recordings with --captures to see its motion beside filmed faces.")
+    return page
+
+
+def labelled_texts(path: Path) -> list[Line]:
+    """Emotion and text of every row of a CSV file with columns "text" and "emotion".
+
+    Raises:
+        DataError: no such file or columns, an emotion that is none of ours, or too few or too many lines.
+    """
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise DataError(f"{path} has more than {_MOST_BYTES >> 20} MB; give lab transfer a part of it.")
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is no CSV file in UTF-8 ({error}).") from None
+    if not rows or not {"text", "emotion"} <= set(rows[0]):
+        raise DataError(f"{path} needs a first line with the columns text and emotion, and lines below it.")
+    if len(rows) > MOST_LINES:
+        raise DataError(
+            f"{path} has {len(rows):,} lines and lab transfer takes {MOST_LINES:,} at most; give it a part of them."
+        )
+    found = []
+    for number, row in enumerate(rows, 2):
+        emotion, text = (row["emotion"] or "").strip().lower(), (row["text"] or "").strip()
+        if emotion not in EMOTIONS:
+            raise DataError(
+                f"{path}, line {number}: the emotion {emotion!r} is none of {', '.join(EMOTIONS)}; leave such lines "
+                "out or "
+                "name the nearest."
+            )
+        try:
+            clean_text(text)
+        except InputError as error:
+            raise DataError(f"{path}, line {number}: {error}") from None
+        found.append((emotion, text))
+    if len(found) < 2:
+        raise DataError(f"{path} has one line, and lab transfer compares lines; give it more.")
+    return found
+
+
+def _reading(page: Page, study: Study, name: str, lines: list[Line]) -> None:
+    """Emotion read from the other source's words, beside the data's own held-out lines."""
+    performer: Any = getattr(study.system(), "performer", None)
+    if not hasattr(performer, "emotion_probabilities"):
+        page.text("This model reads no emotions from words.")
+        return
+    found: dict[str, Implied] = {name: measure(performer.emotion_probabilities, lines)}
+    held = study.source.open(study.split)
+    if isinstance(held, Corpus) and (labelled := held.labelled()):
+        own = [(EMOTIONS[int(weights.argmax())], text) for text, weights in labelled.items()]
+        own = [own[i] for i in spread(len(own), max(len(lines), 200))]
+        found[f"{study.source.folder.resolve().name}, {study.split}"] = measure(performer.emotion_probabilities, own)
+    page.heading("Emotion read from words")
+    keys = ("lines", "accuracy", "balanced_accuracy", "read_as_neutral", "calibration_error")
+    page.table(("source", *keys), [(source, *(one.measured[key] for key in keys)) for source, one in found.items()])
+    page.result["read"] = {source: one.measured for source, one in found.items()}
+    table = [row.strip("| ").split(" | ") for row in confusion_table(found[name]).splitlines()]
+    page.table(["asked", *table[0]], table[2:], f"{name}: rows are the label, columns what is read.")
+    measured = [f"{source} {one.measured['balanced_accuracy']:.2f}" for source, one in found.items()]
+    page.found(f"Emotion read (mean recall over the emotions): {', '.join(measured)}.")
+
+
+def _acting(page: Page, study: Study, name: str, lines: list[Line]) -> list[Clip]:
+    """Both sources performed, their emotions asked for; returns the takes of the data's own lines."""
+    count, system, seed = len(study.lines), study.system(), study.seed
+    chosen = [lines[i] for i in spread(len(lines), count)]
+    shown = {emotion: np.eye(len(EMOTIONS), dtype=np.float32)[EMOTIONS.index(emotion)] for emotion, _ in chosen}
+    others = [
+        HeldOutLine(i, text, Shown(shown[emotion], 1.0), 0, 1000 * i + seed) for i, (emotion, text) in enumerate(chosen)
+    ]
+    truth = [line[0].acted for line in study.truth]
+    asked = None if study.probe is None else study.require_emotions()
+    kept: list[Clip] = []
+    rows, result = [], {}
+    for source, held, emotions in (
+        ("the data's own lines", study.lines, asked),
+        (name, others, np.array([EMOTIONS.index(emotion) for emotion, _ in chosen])),
+    ):
+        takes = [[take.acted for take in line] for line in system.perform(held, 2)]
+        firsts = [line[0] for line in takes]
+        values = _values(firsts, takes, truth)
+        if study.probe is not None and emotions is not None and study.kind == "default":
+            values["emotion followed"] = float((study.probe.read(firsts) == emotions).mean())
+        rows.append((source, len(takes), *values.values()))
+        result[source] = values
+        kept = kept or firsts
+    page.heading("Acting")
+    page.table(
+        ("performed", "lines", *next(iter(result.values()))), rows, "Ratios are over the data's own performances."
+    )
+    page.result["acted"] = result
+    own, other = result.values()
+    page.found(
+        f"On {name} takes move {other['speed'] / own['speed']:.2f} times as fast, with "
+        f"{other['jerk'] / own['jerk']:.2f} times the "
+        f"jerk, and two takes of a line are {other['variety'] / own['variety']:.2f} times as far apart as on its own "
+        "lines."
+    )
+    return kept
+
+
+def _values(firsts: Sequence[Clip], takes: Sequence[Sequence[Clip]], truth: Sequence[Clip]) -> dict[str, float]:
+    return {
+        "speed": metrics.fgd(firsts) / metrics.fgd(truth),
+        "jerk": motion.jerk(firsts) / motion.jerk(truth),
+        "peak": motion.peak(firsts) / motion.peak(truth),
+        "variety": metrics.mmodality_all(takes),
+        "Fréchet": motion.frechet(firsts, truth),
+    }
+
+
+def _filmed(page: Page, study: Study, folder: Path, own: list[Clip]) -> None:
+    """Moves and regions of filmed faces beside the model's."""
+    if study.kind != "default":
+        raise InputError("Recordings speak arkit55 and the paper's model flame53; leave out --captures.")
+    found = find_recordings(folder)
+    if not found:
+        raise DataError(
+            f"There are no Live Link Face recordings (.csv) in {folder}; name their folder with --captures."
+        )
+    filmed = [to_clip_rate(read_recording(path)) for path in found]
+    page.heading("Beside filmed faces")
+    page.table(
+        ("region", "moves filmed / performed", *MEASURED), compared(filmed, own),
+        "Medians, filmed / performed (and performed over filmed), of single moves at size 1: how they go in time.",
+    )  # fmt: skip
+    rows = []
+    for region, columns in study.space.groups.items():
+        both = [motion.region_motion(clips, columns, study.space.fps) for clips in (filmed, own)]
+        rows.append((region, *(getattr(one, key) for key in ("speed", "jerk", "tremor") for one in both)))
+    heads = [f"{key}, {who}" for key in ("speed", "jerk", "8–12 Hz") for who in ("filmed", "performed")]
+    page.table(("region", *heads), rows, "Per second; what is performed has no words on its mouth.")
+    seen = {"filmed": filmed, "performed": own}
+    still = {who: float((motion.speeds(clips) < _STILL).mean()) for who, clips in seen.items()}
+    page.result["still"] = still
+    page.found(
+        f"From one frame to the next the face changes by less than {_STILL:g} in {still['filmed']:.1%} of filmed and "
+        f"in {still['performed']:.1%} of performed frames."
+    )
+    page.result["filmed"] = {row[0]: row[1:] for row in rows}
+    figure, axes = new_figure(9, 3, 2)
+    for label, clips in seen.items():
+        for axis, values in zip(axes, (motion.speeds(clips), motion.jerks(clips)), strict=True):
+            if len(values := values[values > 1e-6]):
+                edges = np.geomspace(1e-4, max(1.0, float(values.max())), 50)
+                share, _ = np.histogram(values, edges)
+                axis.stairs(share / len(values), edges, label=label)
+    axes[0].set(xscale="log", xlabel="change per frame", ylabel="share of frames")
+    axes[1].set(xscale="log", xlabel="third difference per frame³")
+    axes[0].legend(frameon=False, fontsize=8)
+    page.figure(figure, "filmed", "How fast and how roughly filmed faces and the model's move, frame by frame.")
