@@ -293,7 +293,11 @@ def _not_keyed(channels: list[str]) -> list[str]:
     if not channels:
         return []
     count, shown = len(channels), names(channels)
-    sentence = "{count} channels of the take move nothing here: {names}. Give them targets in the Mapping panel."
+    sentence = (
+        "{count} channel of the take moves nothing here: {names}. Give it a target in the Mapping panel."
+        if count == 1
+        else "{count} channels of the take move nothing here: {names}. Give them targets in the Mapping panel."
+    )
     return [told(sentence, count=count, names=shown)]
 
 

@@ -12,6 +12,7 @@ import bpy
 import numpy as np
 import numpy.typing as npt
 
+from ..character.detection.bones import switches
 from ..character.mapping import Mapping as FaceMapping
 from ..character.mapping import Performance
 from ..character.rig import Rig
@@ -186,8 +187,11 @@ def _all_strips(strips: Any) -> Iterator[Any]:
 
 
 def _constrained(owner: Owner) -> Iterator[str]:
-    for bone in owner.datablock.pose.bones if owner.kind == "OBJECT" else ():
-        if any(c.type in _DECIDING and c.enabled and c.influence > 0 for c in bone.constraints):
+    bones = owner.datablock.pose.bones if owner.kind == "OBJECT" else {}
+    # What somebody blends decides now, and not once and for all.
+    blended = switches(owner.datablock, bones.keys()) if bones else []
+    for bone in bones:
+        if any(c.type in _DECIDING and c.enabled and c.influence > 0 and c not in blended for c in bone.constraints):
             yield bone.name
 
 

@@ -177,8 +177,12 @@ def _draw_channel(layout: UILayout, context: Context, character: Character, row:
     if row.doubt:
         sentence(layout, context, row.doubt, icon="ERROR")
         mend = layout.row(align=True)
-        mend.operator("cteg.mapping_mend", text="Mend", icon="TOOL_SETTINGS").channel = row.channel
-        if not row.targets:
+        if row.narrow:
+            widen = mend.row(align=True)
+            widen.operator_context = "EXEC_DEFAULT"  # the button says it: no question
+            widen.operator("cteg.widen_sliders", text="Widen Slider", icon="ARROW_LEFTRIGHT").channel = row.channel
+        else:
+            mend.operator("cteg.mapping_mend", text="Mend", icon="TOOL_SETTINGS").channel = row.channel
             mend.operator("cteg.mapping_trust", text="Use Anyway").channel = row.channel
     elif row.reach > 0:
         sentence(layout, context, told("Moves {reach:.1f} mm.", reach=row.reach), icon="BLANK1")

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bones of a face: which of an armature's bones may be controls of one, by where they are (no ``bpy`` at run time)."""
+"""Bones of a face: which of an armature's bones may be its controls, and which constraints on them somebody blends (no
+``bpy`` at run time).
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -29,3 +31,20 @@ def face_bones(armature: Any, bones: Mapping[str, str]) -> list[str]:
     roles = set(bones.values())
     near = [n for n, head in heads.items() if np.linalg.norm(head - middle) < _REACH * unit]
     return [n for n in near if n not in roles and not _INNER.match(n)][:_MOST]
+
+
+def switches(armature: Any, names: Iterable[str]) -> list[Any]:
+    """The constraints of some bones whose influence is driven or animated: somebody blends them, as a gaze target is
+    blended, and whatever it is now, the bones turn as they are keyed where it is 0.
+    """
+    data = armature.animation_data if armature is not None else None
+    if data is None:
+        return []
+    paths = {driver.data_path for driver in data.drivers if not driver.mute}
+    if data.action is not None and data.action_slot is not None:
+        bags = (strip.channelbag(data.action_slot) for layer in data.action.layers for strip in layer.strips)
+        paths |= {curve.data_path for bag in bags if bag is not None for curve in bag.fcurves}
+    if not any(path.endswith(".influence") for path in paths):
+        return []
+    bones = [armature.pose.bones[name] for name in names if name in armature.pose.bones]
+    return [c for bone in bones for c in bone.constraints if f"{c.path_from_id()}.influence" in paths]

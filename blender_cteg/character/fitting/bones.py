@@ -17,10 +17,11 @@ import numpy.typing as npt
 from ...shared import ARKIT55
 from ..detection.bones import face_bones
 from ..direct import EYE_TURNS, JAW_TURNS, aim_controls, head_turns
+from ..face_parts import Face
 from ..mapping import MESH_PROPERTY, Control, Mapping, MappingError
 from ..mapping_edits import Target
-from ..measuring import Face, Stage
 from ..rig import Rig
+from ..stage import Stage
 from .actions import Source, action_displacements, template
 from .fit import LANDMARK_NOISE
 
@@ -52,10 +53,12 @@ def fitted_bones(rig: Rig, source: Source = "ict") -> Mapping:
     steps = [
         ((Target("BONE", name, Control("LOCATION", axis, _STEP * unit)),), 1.0) for name in names for axis in _AXES
     ]
-    with stage.at_rest():
+    with stage.at_rest(posed=True):
         seen = {pose: stage.moved(pose) for pose in [*jaw, *steps]}
     stage.view_layer.update()
     face = Face(stage, seen)
+    for _ in face.reading():
+        pass
     face.find()
     if face.aside:
         raise MappingError(
