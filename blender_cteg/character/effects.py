@@ -265,6 +265,8 @@ def _uneven(effects: MappingABC[str, Effect]) -> list[tuple[str, str]]:
         other = other_side(one)
         if not one.endswith("Left") or effect.skin is None or other not in effects:
             continue
+        if any(one in turns for turns in EYE_TURNS.values()):  # the eye shows it, and lids may do as they like
+            continue
         here, there = effect.skin, effects[other].skin
         if there is None or max(np.linalg.norm(side, axis=1).max() for side in (here, there)) < _SEEN:
             continue

@@ -114,8 +114,10 @@ class Face:
     def find(self) -> None:
         """Find eyes and skin: numbers alone, for a thread of its own."""
         self._look()
+        found = False
         try:
             eyes, part = self._eyes()
+            found = eyes is not None
             if eyes is not None:
                 self.unit = float(np.linalg.norm(eyes[0] - eyes[1])) / float(
                     np.linalg.norm(np.subtract(*template().eyes))
@@ -134,10 +136,13 @@ class Face:
         except (ValueError, ArithmeticError, np.linalg.LinAlgError):  # a shape that no arithmetic stands on
             self._points = None
         if self._points is None:
-            self.aside = told(
-                "Its face was not found, so channels were not compared with what they are called: neither eye bones "
-                "nor keys of the lids show where the eyes are."
+            why = (
+                told("around the eyes is no skin like that of a face.")
+                if found
+                else told("neither eye bones nor keys of the lids show where the eyes are.")
             )
+            sentence = "Its face was not found, so channels were not compared with what they are called: {why}"
+            self.aside = told(sentence, why=why)
 
     def _held(self, places: Floats) -> Floats:
         """The rotation by which constraints hold the face where bones are posed, 3x3."""

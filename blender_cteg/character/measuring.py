@@ -27,7 +27,7 @@ from .effects import STILL, Effect, Verdict, verdicts
 from .face_parts import LIDS, Face
 from .mapping import Mapping as FaceMapping
 from .mapping_edits import Target, targets_of
-from .rig import Rig
+from .rig import Rig, turned_bones
 from .stage import LEFT_OUT, Moved, Pose, Stage, key_pose, moves_bones
 
 #: Seconds that a slice takes, about, and between two of them.
@@ -235,19 +235,19 @@ def _fingerprint(rig: Rig) -> object:
 
     bones: tuple[object, ...] = ()
     if rig.armature is not None:
-        pose, blended = rig.armature.pose.bones, switches(rig.armature, rig.bones.values())
+        pose, blended = rig.armature.pose.bones, switches(rig.armature, turned_bones(rig))
         bones = tuple(
             (
                 role,
                 name,
                 *pose[name].lock_rotation,
                 *(
-                    (c.enabled, c in blended or c.influence, _settings(c), getattr(c, "target", None))
+                    (c.enabled, "blended" if c in blended else c.influence, _settings(c), getattr(c, "target", None))
                     for c in pose[name].constraints
                 ),
             )
             for role, name in rig.bones.items()
             if name in pose
         )
-        bones = (rig.armature.session_uid, len(pose), *bones)
+        bones = (rig.armature.session_uid, len(pose), tuple(rig.aims), *bones)
     return tuple(map(of, rig.meshes)), bones, rig.axes

@@ -24,7 +24,7 @@ from .detection.character import armature_of, belongs, inside
 from .detection.naming import is_modelling
 from .mapping import Mapping as FaceMapping
 from .mapping_edits import Target
-from .rig import Rig
+from .rig import Rig, turned_bones
 
 Ints = npt.NDArray[np.intp]
 #: What one channel moves, and how far the channel goes.
@@ -82,6 +82,7 @@ class Stage:
         self.rig, self.problem = rig, ""
         here = bpy.context.view_layer
         self.view_layer = here if bpy.context.scene == scene and here is not None else scene.view_layers[0]
+        self.view_layer.update()  # where things stand
         self.space = rig.armature if rig.armature is not None else face
         self.meshes = [obj for obj in self._members() if obj.visible_get(view_layer=self.view_layer)]
         self.rests: dict[bool, npt.NDArray[np.float32]] = {}
@@ -131,7 +132,7 @@ class Stage:
             if self.rig.armature is not None:
                 _set(undo, self.rig.armature.data, "pose_position", "POSE" if posed else "REST")
             if self.rig.armature is not None and posed:
-                for constraint in switches(self.rig.armature, self.rig.bones.values()):
+                for constraint in switches(self.rig.armature, turned_bones(self.rig)):
                     _set(undo, constraint, "mute", True)
                 for bone in self.rig.armature.pose.bones:
                     _rest(undo, bone)

@@ -12,7 +12,7 @@ import bpy
 import numpy as np
 import numpy.typing as npt
 
-from ..character.detection.bones import switches
+from ..character.detection.bones import decides, switches
 from ..character.mapping import Mapping as FaceMapping
 from ..character.mapping import Performance
 from ..character.rig import Rig
@@ -22,10 +22,6 @@ from .layers import region_of
 from .owners import Owner, curves_in
 from .store import TARGETS
 
-#: Constraints that decide where a bone points, whatever its keys say.
-_DECIDING: Final = frozenset(
-    "ACTION ARMATURE CHILD_OF COPY_ROTATION COPY_TRANSFORMS DAMPED_TRACK IK LOCKED_TRACK SPLINE_IK TRACK_TO".split()
-)
 _ROLE_REGIONS: Final = {"head": "head", "neck": "head", "jaw": "jaw", "left_eye": "eyes", "right_eye": "eyes"}
 
 
@@ -191,7 +187,7 @@ def _constrained(owner: Owner) -> Iterator[str]:
     # What somebody blends decides now, and not once and for all.
     blended = switches(owner.datablock, bones.keys()) if bones else []
     for bone in bones:
-        if any(c.type in _DECIDING and c.enabled and c.influence > 0 and c not in blended for c in bone.constraints):
+        if any(decides(constraint) and constraint not in blended for constraint in bone.constraints):
             yield bone.name
 
 

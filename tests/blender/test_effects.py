@@ -19,10 +19,13 @@ from blender_cteg import cast
 from blender_cteg.character import measuring
 from blender_cteg.character.choose import doubts, judged, lacking, resolved, unverified
 from blender_cteg.character.detection.detect import detect_rig
-from blender_cteg.character.effects import Verdict, sentence
+from blender_cteg.character.effects import Effect, Verdict, sentence, verdicts
 from blender_cteg.character.mapping_edits import targets_of
 from blender_cteg.character.stage import Stage
+from blender_cteg.clip import Clip
 from blender_cteg.performance.controls import bone_channels
+from blender_cteg.performance.diagnosis import diagnose
+from blender_cteg.shared import ARKIT55
 
 from . import ict, scenes
 
@@ -174,6 +177,89 @@ def test_a_copied_bone_leads_to_its_control(rig: rigs.Spoilt) -> None:
     round_.target, round_.subtarget = armature, "eye.L"
     assert detect_rig(rig.face).bones["left_eye"] == "eye.L", "bones that copy each other lead nowhere"
     assert {c for c, said in complaints(rig).items() if not c.startswith("eyeLook")} == set()
+
+
+def test_a_side_that_does_not_mirror_the_other_is_doubted(rig: rigs.Spoilt) -> None:
+    blocks = rig.face.data.shape_keys.key_blocks
+    rig.face.shape_key_remove(blocks["mouthDimpleRight"])
+    blocks["mouthPressRight"].name = "mouthDimpleRight"
+    assert complaints(rig) == {"mouthDimpleRight": "mouthDimpleRight does not mirror mouthDimpleLeft."}
+    assert "mouthDimpleRight" in keyed(rig), "a name that may be right is believed, and named"
+    rigs._changed(rig, "mouthSmileLeft", 0.3)
+    measuring.forget()
+    assert {"mouthSmileLeft", "mouthSmileRight"} & complaints(rig).keys(), "the same way, but not as far"
+
+
+def copied(face: bpy.types.Object, same_mesh: bool, place: float) -> bpy.types.Object:
+    copy = face.copy()
+    copy.data = face.data if same_mesh else face.data.copy()
+    bpy.context.scene.collection.objects.link(copy)
+    copy.location.x = place
+    return copy
+
+
+@pytest.mark.parametrize("same_mesh", [True, False])
+@pytest.mark.parametrize("place", [0.0, 0.4])
+def test_a_second_face_on_the_armature_is_not_looked_at(rig: rigs.Spoilt, same_mesh: bool, place: float) -> None:
+    copied(rig.face, same_mesh, place)
+    called(rig, "mouthSmileLeft", "browDownLeft")
+    assert set(complaints(rig)) == {"mouthSmileLeft", "browDownLeft"}
+    assert measuring.known(detect_rig(rig.face)).aside == ""
+
+
+def test_another_limit_is_measured_again(rig: rigs.Spoilt) -> None:
+    bone = rig.face.parent.pose.bones["eye.L"]
+    limit = bone.constraints.new("LIMIT_ROTATION")
+    limit.owner_space = "LOCAL"
+    assert complaints(rig) == {}
+    limit.use_limit_x = limit.use_limit_y = limit.use_limit_z = True
+    assert measuring.known(detect_rig(rig.face)) is None
+    assert len(complaints(rig)) == 4
+    limit.max_x = limit.max_y = limit.max_z = 1.0
+    limit.min_x = limit.min_y = limit.min_z = -1.0
+    assert complaints(rig) == {}
+    rig.face.modifiers[0].use_vertex_groups = False
+    assert measuring.known(detect_rig(rig.face)) is None
+
+
+def test_what_somebody_blends_does_not_swallow_the_eyes(rig: rigs.Spoilt) -> None:
+    armature = rig.face.parent
+    constraint = armature.pose.bones["eye.L"].constraints.new("COPY_ROTATION")
+    constraint.target, constraint.subtarget = armature, "spine"
+    assert len(complaints(rig)) == 4
+    armature["follow"] = 1.0
+    driver = constraint.driver_add("influence").driver
+    variable = driver.variables.new()
+    variable.targets[0].id, variable.targets[0].data_path = armature, '["follow"]'
+    driver.expression = variable.name
+    assert complaints(rig) == {}
+    assert not constraint.mute
+    known = measuring.known(detect_rig(rig.face))
+    armature["follow"] = 0.0
+    bpy.context.view_layer.update()
+    assert measuring.known(detect_rig(rig.face)) is known, "where it is blended to says nothing"
+
+
+def test_a_driven_key_gets_one_sentence_that_says_what_to_do(rig: rigs.Spoilt) -> None:
+    armature = rig.face.parent
+    driver = rig.face.data.shape_keys.key_blocks["jawOpen"].driver_add("value").driver
+    variable = driver.variables.new()
+    variable.type, variable.targets[0].id, variable.targets[0].bone_target = "TRANSFORMS", armature, "spine"
+    driver.expression = f"{variable.name} * 2"
+    looked_at(rig)
+    found = detect_rig(rig.face)
+    mapping = resolved(found)
+    said = [*diagnose(found, mapping, ()), *doubts(found, mapping)]
+    assert said == [
+        "jawOpen is driven by a driver that reads the bone spine, and keeps it. Let the channel move that bone in the "
+        "Mapping panel, or delete the driver."
+    ]
+    clip = Clip(np.ones((2, 55), np.float32), ARKIT55.channels, 24.0, "arkit55")
+    assert "jawOpen" not in lacking(found, mapping, [clip])
+
+
+def test_a_tongue_without_a_face_is_believed() -> None:
+    assert verdicts({"tongueOut": Effect(1.0, None, {}, np.array((5.0, 0.0, 0.0)))})["tongueOut"].kind == "UNKNOWN"
 
 
 # ------------------------------------------------------------------------------------------------ what is left alone
@@ -428,7 +514,12 @@ def test_the_test_drive_lists_and_mends(rig: rigs.Spoilt) -> None:
         assert resolved(detect_rig(rig.face)).shape_keys["browDownLeft"] == {"browDownLeft": -1.0}
         bpy.ops.cteg.mapping_trust(channel="cheekPuff")
         assert keyed(rig)["cheekPuff"] == ["cheekPuff"]
-        assert {row.channel for row in cast.refresh(bpy.context.scene).rows if row.doubt} == {"cheekPuff"}
+        rows = {row.channel: row for row in cast.refresh(bpy.context.scene).rows if row.doubt}
+        assert rows.keys() == {"browDownLeft"}, "what is trusted is not doubted"
+        assert rows["browDownLeft"].narrow == ("browDownLeft",), "the other way, and its slider ends at 0"
+        assert bpy.ops.cteg.widen_sliders(channel="browDownLeft") == {"FINISHED"}
+        assert rig.face.data.shape_keys.key_blocks["browDownLeft"].slider_min == -1.0
+        assert not any(row.doubt for row in cast.refresh(bpy.context.scene).rows)
     finally:
         blender_cteg.unregister()
 

@@ -14,7 +14,7 @@ from ..axes import Axes, to_rows
 from ..geometry import find_axes
 from ..mapping import Mapping, MappingError, stored_mapping
 from ..rig import Kind, Rig, bone_label, role_label, shorten
-from .bones import FEWEST_BONES, face_bones
+from .bones import FEWEST_BONES, decides, face_bones
 from .character import armature_of, belongs, keyed_meshes, meshes_under
 from .editable import drivers_of, override_advice, why_broken, why_linked
 from .naming import KeyNames, is_modelling
@@ -179,7 +179,7 @@ def _aimed(armature: Any, eye: str, aim: str, axes: Axes) -> Axes:
 
 def _copied(armature: bpy.types.Object, constraint: Any) -> list[str]:
     """The bones of the armature that a constraint copies a rotation from."""
-    if constraint.type not in _COPYING or constraint.mute or constraint.influence < 0.5:
+    if constraint.type not in _COPYING or not decides(constraint) or constraint.influence < 0.5:
         return []
     if constraint.type == "COPY_ROTATION" and not (constraint.use_x and constraint.use_y and constraint.use_z):
         return []

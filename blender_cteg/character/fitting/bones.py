@@ -18,27 +18,28 @@ from ...shared import ARKIT55
 from ..detection.bones import face_bones
 from ..direct import EYE_TURNS, JAW_TURNS, aim_controls, head_turns
 from ..face_parts import Face
-from ..mapping import MESH_PROPERTY, Control, Mapping, MappingError
+from ..mapping import MESH_PROPERTY, Axis, Control, Mapping, MappingError, Property
 from ..mapping_edits import Target
 from ..rig import Rig
-from ..stage import Stage
+from ..stage import Pose, Stage
 from .actions import Source, action_displacements, template
 from .fit import LANDMARK_NOISE
 
 Floats = npt.NDArray[np.float64]
 
-#: How far a control is moved to see what it does, in eye distances; and how far it goes in an ordinary expression.
-_STEP: Final = 0.1
-_ORDINARY: Final = 0.15
-#: A control that moves no place of the face further than this share of its own way is none of the face's.
-_MOVES: Final = 0.25
-#: Moves shorter than this are not seen, in eye distances.
-_SMALLEST: Final = 0.004
-_AXES: Final = ("X", "Y", "Z")
+#: How far a control is moved to see what it does, and goes in an ordinary expression; eye distances or radians.
+_SIZES: Final[dict[Property, tuple[float, float]]] = {"LOCATION": (0.1, 0.15), "ROTATION": (0.3, 0.35)}
+#: A control is one of the face's where a place of it goes this far with such a move, in eye distances.
+_MOVES: Final = 0.025
+#: Amounts below this part of an ordinary one are not seen.
+_SMALLEST: Final = 0.027
+_AXES: Final[tuple[Axis, ...]] = ("X", "Y", "Z")
 
 
 def fitted_bones(rig: Rig, source: Source = "ict") -> Mapping:
     """arkit55 to a face that is made of bones, kept on its mesh where that is editable.
+
+    A control is moved along its axes. One that does nothing then is turned about them, as lids turn about the eye.
 
     Raises:
         MappingError: the face cannot be looked at, or no face was found on its skin; the sentence says what to do.
@@ -47,14 +48,18 @@ def fitted_bones(rig: Rig, source: Source = "ict") -> Mapping:
     stage = Stage(bpy.context.scene, rig)
     if stage.problem:
         raise MappingError("{problem}", problem=stage.problem)
-    names = face_bones(rig.armature, dict(rig.bones))
-    jaw = [((Target("ROLE", "jaw", turn),), 1.0) for turn in JAW_TURNS.values()]
     unit = _eye_distance(rig)
-    steps = [
-        ((Target("BONE", name, Control("LOCATION", axis, _STEP * unit)),), 1.0) for name in names for axis in _AXES
-    ]
+    jaw = [((Target("ROLE", "jaw", turn),), 1.0) for turn in JAW_TURNS.values()]
     with stage.at_rest(posed=True):
-        seen = {pose: stage.moved(pose) for pose in [*jaw, *steps]}
+        seen = {pose: stage.moved(pose) for pose in jaw}
+        turns = any(len(moved.vertices) for moved in seen.values())  # else it is pulled about
+        names = [*face_bones(rig.armature, dict(rig.bones)), *([] if turns else [rig.bones["jaw"]])]
+        for name in names:
+            for kind in _SIZES:
+                steps = [_step(name, kind, axis, unit) for axis in _AXES]
+                seen |= (moved := {pose: stage.moved(pose) for pose in steps})
+                if any(len(of.vertices) for of in moved.values()):
+                    break
     stage.view_layer.update()
     face = Face(stage, seen)
     for _ in face.reading():
@@ -67,8 +72,9 @@ def fitted_bones(rig: Rig, source: Source = "ict") -> Mapping:
         )  # fmt: skip
     found = {pose: face.effect(moved).skin for pose, moved in seen.items()}
     effects = {pose: skin for pose, skin in found.items() if skin is not None}  # all of them: there is a face
-    used = [pose for pose in steps if _reaches(effects[pose])]
-    mapping = _fitted(source, dict(zip(JAW_TURNS, (effects[pose] for pose in jaw), strict=True)), effects, used, unit)
+    used = [pose for pose in effects if pose not in jaw and np.linalg.norm(effects[pose], axis=1).max() > _MOVES]
+    opening = dict(zip(JAW_TURNS, (effects[pose] for pose in jaw), strict=True)) if turns else {}
+    mapping = _fitted(source, opening, effects, used, unit)
     mapping = replace(
         mapping,
         bones={**mapping.bones, **head_turns(rig), **_eyes(rig)},
@@ -84,28 +90,31 @@ def _eye_distance(rig: Rig) -> float:
     return float((bones[rig.bones["left_eye"]].head_local - bones[rig.bones["right_eye"]].head_local).length)
 
 
-def _reaches(skin: Floats) -> bool:
-    return float(np.linalg.norm(skin, axis=1).max()) > _MOVES * _STEP
+def _step(name: str, kind: Property, axis: Axis, unit: float) -> Pose:
+    """The pose that shows what a control does one way."""
+    return (Target("BONE", name, Control(kind, axis, _SIZES[kind][0] * (unit if kind == "LOCATION" else 1.0))),), 1.0
 
 
 def _fitted(
-    source: Source, jaw: dict[str, Floats], effects: dict[Any, Floats], used: list[Any], unit: float
+    source: Source, jaw: dict[str, Floats], effects: dict[Pose, Floats], used: list[Pose], unit: float
 ) -> Mapping:
-    basis = np.stack([effects[pose].ravel() for pose in used], axis=1) / _STEP if used else np.zeros((1, 0))
-    ridge = (LANDMARK_NOISE / _ORDINARY) ** 2 * template().positions.shape[0] / 68
+    moves = [pose[0][0] for pose in used]
+    sizes = [_SIZES[target.value.property] for target in moves if isinstance(target.value, Control)]
+    ordinary = np.array([size[1] / size[0] for size in sizes])
+    basis = np.stack([effects[pose].ravel() for pose in used], axis=1) * ordinary if used else np.zeros((1, 0))
+    ridge = LANDMARK_NOISE**2 * template().positions.shape[0] / 68
     gram = basis.T @ basis + ridge * np.eye(len(used))
     controls: dict[str, dict[str, tuple[Control, ...]]] = {}
     for channel, wanted in action_displacements(source).items():
         left = wanted - jaw[channel] if channel in jaw else wanted
-        amounts = np.linalg.solve(gram, basis.T @ left.ravel())
+        amounts = np.linalg.solve(gram, basis.T @ left.ravel()) if used else np.zeros(0)
         most = float(np.abs(amounts).max(initial=0.0))
-        for pose, amount in zip(used, amounts, strict=True):
-            target = pose[0][0]
-            if abs(amount) > max(_SMALLEST, 0.05 * most):
+        for target, amount, size in zip(moves, amounts, sizes, strict=True):
+            if abs(amount) > max(_SMALLEST, 0.05 * most) and isinstance(target.value, Control):
                 row = controls.setdefault(target.name, {})
-                move = replace(target.value, amount=round(float(amount) * unit, 6))
-                row[channel] = (*row.get(channel, ()), move)
-    return Mapping(ARKIT55.name, bones={"jaw": dict(JAW_TURNS)}, controls=controls, origin="fit")
+                length = size[1] * (unit if target.value.property == "LOCATION" else 1.0)
+                row[channel] = (*row.get(channel, ()), replace(target.value, amount=round(float(amount) * length, 6)))
+    return Mapping(ARKIT55.name, bones={"jaw": dict(JAW_TURNS)} if jaw else {}, controls=controls, origin="fit")
 
 
 def _eyes(rig: Rig) -> dict[str, Any]:

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Faces made of bones, as the makers of rigs build them: Rigify's own, and Auto-Rig Pro's and CloudRig's after what is
+public of their bones' names, parents and constraints. A drawn face is laid over each.
+"""
+
+from __future__ import annotations
+
+import addon_utils
+import bpy
+import numpy as np
+
+from benchmarks import rigs
+from blender_cteg.shared import ARKIT_CHANNELS
+
+SOURCE = rigs.plain_source()
+#: The skin's vertices without the eyeballs.
+_SKIN = SOURCE.vertices[: min(map(int, np.concatenate(SOURCE.eyes)))]
+#: A bone: its parent, its head in metres and FLAME's axes, whether it deforms.
+Bones = dict[str, tuple[str, tuple[float, float, float], bool]]
+
+
+def laid_over(armature: bpy.types.Object, eyes: tuple[str, str], keys: bool = False) -> bpy.types.Object:
+    """The drawn face where an armature has its eyes, each vertex weighed to its nearest deforming bones."""
+    bones = armature.data.bones
+    places = [np.array(bones[name].head_local) for name in eyes]
+    centres = [SOURCE.vertices[eye].mean(0) for eye in SOURCE.eyes]
+    scale = np.linalg.norm(places[0] - places[1]) / np.linalg.norm(centres[0] - centres[1])
+    move = lambda points: (points - sum(centres) / 2) * scale @ rigs.Z_UP.T + sum(places) / 2  # noqa: E731
+    mesh = bpy.data.meshes.new("Human")
+    mesh.from_pydata(move(SOURCE.vertices).tolist(), [], SOURCE.polygons)
+    face = bpy.data.objects.new("Human", mesh)
+    bpy.context.scene.collection.objects.link(face)
+    if keys:
+        face.shape_key_add(name="Basis")
+        for channel, offsets in zip(ARKIT_CHANNELS, SOURCE.actions, strict=True):
+            block = face.shape_key_add(name=channel)
+            block.data.foreach_set("co", move(SOURCE.vertices + offsets).astype(np.float32).ravel())
+            block.value = 0.0
+    carriers = [b for b in bones if b.use_deform and not b.name.startswith("ORG")]
+    heads, tails = (np.array([getattr(b, end) for b in carriers]) for end in ("head_local", "tail_local"))
+    points, along = move(SOURCE.vertices), tails - heads
+    share = np.clip(((points[:, None] - heads) * along).sum(2) / (along**2).sum(1), 0, 1)
+    apart = np.linalg.norm(points[:, None] - heads - share[..., None] * along, axis=2)
+    near = np.argsort(apart, axis=1)[:, :4]
+    weight = 1 / (np.take_along_axis(apart, near, 1) + 0.004 * scale) ** 3
+    weight /= weight.sum(1, keepdims=True)
+    balls = set(map(int, np.concatenate(SOURCE.eyes)))
+    groups = {bone.name: face.vertex_groups.new(name=bone.name) for bone in carriers}
+    for vertex in range(len(points)):
+        for place, value in zip(near[vertex], weight[vertex], strict=True) if vertex not in balls else ():
+            groups[carriers[place].name].add([vertex], float(value), "REPLACE")
+    face.parent = armature
+    face.modifiers.new("Armature", "ARMATURE").object = armature
+    return face
+
+
+def hang(face: bpy.types.Object, bones: tuple[str, str]) -> None:
+    """Let the eyeballs be carried by bones."""
+    for bone, eye in zip(bones, SOURCE.eyes, strict=True):
+        face.parent.data.bones[bone].use_deform = True
+        (face.vertex_groups.get(bone) or face.vertex_groups.new(name=bone)).add(list(map(int, eye)), 1.0, "REPLACE")
+
+
+def rigify() -> bpy.types.Object:
+    """The face of a human that Blender's own Rigify generates, with the neck below it."""
+    addon_utils.enable("rigify", default_set=True)
+    bpy.ops.object.armature_human_metarig_add()
+    bpy.ops.object.mode_set(mode="EDIT")
+    bones = bpy.context.object.data.edit_bones
+    body = [b for b in bones if "face" not in {b.name, *(a.name for a in b.parent_recursive)}]
+    for bone in body:
+        if not bone.name.startswith("spine"):
+            bones.remove(bone)
+    bpy.ops.object.mode_set(mode="OBJECT")
+    bpy.ops.pose.rigify_generate()
+    armature = bpy.context.object
+    addon_utils.disable("rigify", default_set=True)
+    return armature
+
+
+def _on_skin(x: float, y: float) -> tuple[float, float, float]:
+    """The place of the skin before a place of the face, centimetres to metres."""
+    at = _SKIN[((_SKIN[:, :2] - np.array((0.01 * x, 0.01 * y))) ** 2).sum(1).argmin()]
+    return float(at[0]), float(at[1]), float(at[2])
+
+
+def _built(bones: Bones) -> bpy.types.Object:
+    armature = bpy.data.objects.new("Rig", bpy.data.armatures.new("Rig"))
+    bpy.context.scene.collection.objects.link(armature)
+    bpy.context.view_layer.objects.active = armature
+    bpy.ops.object.mode_set(mode="EDIT")
+    edit = armature.data.edit_bones
+    for index, (name, (parent, place, deforms)) in enumerate(bones.items()):
+        bone = edit.new(name)
+        bone.head = rigs.Z_UP @ np.array(place)
+        x, y, z = place
+        bone.tail = rigs.Z_UP @ np.array((x, y, z + (0.012 if "eye" in name.lower() else 0.008)))
+        bone.roll, bone.use_deform = 0.3 * (index % 5), deforms
+        if parent:
+            bone.parent = edit[parent]
+    bpy.ops.object.mode_set(mode="OBJECT")
+    return armature
+
+
+def _led(armature: bpy.types.Object, kind: str, name: str, *leaders: str) -> bpy.types.Constraint:
+    """A constraint on one bone, by which it does what others do."""
+    constraint = armature.pose.bones[name].constraints.new(kind)
+    if kind == "ARMATURE":
+        for leader in leaders:
+            target = constraint.targets.new()
+            target.target, target.subtarget, target.weight = armature, leader, 1.0 / len(leaders)
+    else:
+        constraint.target, constraint.subtarget = armature, leaders[0]
+    return constraint
+
+
+#: Where lips, brows and cheeks of the drawn face are, in centimetres.
+_LIPS = {"top.x": (0.0, -5.9), "top.l": (0.8, -5.95), "top_01.l": (1.6, -6.2)}
+_LIPS |= {"bot.x": (0.0, -7.4), "bot.l": (0.8, -7.3), "bot_01.l": (1.6, -7.1)}
+_BROWS = {"01_end": (1.0, 2.4), "01": (2.0, 2.7), "02": (3.3, 2.9), "03": (4.5, 2.6)}
+_LIDS = {"01": 2.2, "02": 3.15, "03": 4.1}
+
+
+def _both(name: str, parent: str, place: tuple[float, float, float], deforms: bool) -> Bones:
+    """A bone, and where it is one of the left side its mirror image; a parent of the same side goes with it."""
+    made: Bones = {name: (parent, place, deforms)}
+    if name.endswith((".l", ".L")):
+        side, other = (".l", ".r") if name.endswith(".l") else (".L", ".R")
+        twin = parent.removesuffix(side) + other if parent.endswith(side) else parent
+        made[name.removesuffix(side) + other] = (twin, (-place[0], place[1], place[2]), deforms)
+    return made
+
+
+def auto_rig_pro(jaw: str = "MOVED") -> bpy.types.Object:
+    """Auto-Rig Pro's head: controls ``c_``, lids that turn about the eye, a jaw that is MOVED or TURNED."""
+    eye, skull = (0.0315, 0.0005, -0.007), "c_skull_01.x"
+    bones: Bones = {
+        "root.x": ("", (0, -0.5, 0), False), "c_neck.x": ("root.x", (0, -0.16, -0.06), False),
+        "neck.x": ("root.x", (0, -0.16, -0.06), True), "head.x": ("neck.x", (0, -0.05, -0.06), True),
+        "c_head.x": ("c_neck.x", (0, -0.05, -0.06), False), "c_skull_01.x": ("c_head.x", (0, -0.02, -0.06), False),
+        "jawbone.x": ("c_skull_01.x", (0, -0.04, -0.05), True),
+        "c_jawbone.x": ("c_skull_01.x", _on_skin(0, -11.0) if jaw == "MOVED" else (0, -0.04, -0.05), False),
+        "c_eye_target.x": ("c_head.x", (0, 0, 0.5), False),
+    }  # fmt: skip
+    for name, parent, place, deforms in (
+        ("c_eye_offset.l", "c_skull_01.x", eye, False), ("c_eye_target.l", "c_eye_target.x", (eye[0], 0, 0.5), False),
+        ("c_eye_ref_track.l", "c_eye_offset.l", eye, False), ("c_eye.l", "c_eye_ref_track.l", eye, True),
+        ("c_eyelid_base.l", "c_eye_offset.l", eye, False), ("c_eyelid_top.l", "c_eyelid_base.l", eye, False),
+        ("c_eyelid_bot.l", "c_eyelid_base.l", eye, False), ("eyelid_top.l", "c_eyelid_base.l", eye, False),
+        ("eyelid_bot.l", "c_eyelid_base.l", eye, False), ("c_eyebrow_full.l", skull, _on_skin(2.8, 3.4), False),
+        ("c_cheek_smile.l", "c_skull_01.x", _on_skin(4.2, -2.8), True),
+        ("c_cheek_inflate.l", "c_skull_01.x", _on_skin(4.2, -6.2), True),
+        ("c_nose_01.x", skull, _on_skin(0, -3.6), True), ("c_nose_02.x", "c_nose_01.x", _on_skin(0, -2.0), True),
+        ("c_chin_01.x", "jawbone.x", _on_skin(0, -10.0), True), ("c_chin_02.x", "jawbone.x", _on_skin(0, -8.8), True),
+        ("c_lips_smile_offset.l", "c_skull_01.x", _on_skin(2.4, -6.6), False),
+        ("c_lips_smile.l", "c_lips_smile_offset.l", _on_skin(2.4, -6.6), True),
+        ("c_nose_03.l", "c_skull_01.x", _on_skin(1.4, -4.2), True),
+    ):  # fmt: skip
+        bones |= _both(name, parent, place, deforms)
+    for number, x in _LIDS.items():
+        for lid, y in (("top", 0.6), ("bot", -0.6)):
+            bones |= _both(f"c_eyelid_{lid}_{number}.l", f"eyelid_{lid}.l", _on_skin(x, y), True)
+    for corner, x in (("01", 1.8), ("02", 4.6)):
+        bones |= _both(f"c_eyelid_corner_{corner}.l", "c_eye_offset.l", _on_skin(x, 0.0), True)
+    for number, place in _BROWS.items():
+        bones |= _both(f"c_eyebrow_{number}.l", "c_eyebrow_full.l", _on_skin(*place), True)
+    for name, place in _LIPS.items():
+        bones |= _both(
+            f"c_lips_{name}", "jawbone.x" if name.startswith("bot") else "c_skull_01.x", _on_skin(*place), True
+        )
+    armature = _built(bones)
+    for name in ("neck.x", "head.x"):
+        _led(armature, "COPY_TRANSFORMS", name, f"c_{name}")
+    _led(armature, "DAMPED_TRACK" if jaw == "MOVED" else "COPY_TRANSFORMS", "jawbone.x", "c_jawbone.x")
+    pose = armature.pose.bones
+    pose["c_eye_target.x"]["eye_target"] = 1.0
+    for side in "lr":
+        for lid in ("top", "bot"):
+            _led(armature, "COPY_ROTATION", f"eyelid_{lid}.{side}", f"c_eyelid_{lid}.{side}")
+            pose[f"c_eyelid_{lid}.{side}"].lock_location = (True, True, True)
+        _led(armature, "ARMATURE", f"c_lips_smile_offset.{side}", "c_skull_01.x", "jawbone.x")
+        track = _led(armature, "DAMPED_TRACK", f"c_eye_ref_track.{side}", f"c_eye_target.{side}")
+        driver = track.driver_add("influence").driver
+        variable = driver.variables.new()
+        variable.targets[0].id = armature
+        variable.targets[0].data_path = 'pose.bones["c_eye_target.x"]["eye_target"]'
+        driver.expression = variable.name
+    return armature
+
+
+def cloudrig() -> bpy.types.Object:
+    """CloudRig's head: an eye that is aimed and turned, a jaw, and a grid of ``STR-`` controls held by ``P-`` bones."""
+    eye = (0.0315, 0.0005, -0.007)
+    jaw = (0, -0.04, -0.05)
+    bones: Bones = {
+        "root": ("", (0, -0.5, 0), False), "FK-Neck": ("root", (0, -0.16, -0.06), False),
+        "FK-Head": ("FK-Neck", (0, -0.05, -0.06), False), "DEF-Head": ("FK-Head", (0, -0.05, -0.06), True),
+        "MSTR-Head_Bottom": ("DEF-Head", (0, -0.02, -0.05), False), "Jaw": ("MSTR-Head_Bottom", jaw, False),
+        "LowerJaw-Jaw": ("MSTR-Head_Bottom", jaw, False), "DEF-Jaw": ("LowerJaw-Jaw", jaw, True),
+        "TGT-Eyes": ("DEF-Head", (0, 0, 0.3), False),
+    }  # fmt: skip
+    for name, parent in (
+        ("ORG-Eye.L", "DEF-Head"), ("AIM-Eye.L", "ORG-Eye.L"), ("CTR-Eye.L", "ORG-Eye.L"), ("DEF-Eye.L", "ORG-Eye.L"),
+    ):  # fmt: skip
+        bones |= _both(name, parent, eye, name.startswith("DEF"))
+    bones |= _both("TGT-Eye.L", "TGT-Eyes", (eye[0], 0.0, 0.3), False)
+    grid: dict[str, tuple[float, float]] = {"Nose": (0.0, -3.4), "Chin": (0.0, -9.6)}
+    grid |= {f"Lip_{'Upper' if n.startswith('top') else 'Lower'}{i}{n[-2:].upper() if n[-1] == 'l' else ''}": p
+             for i, (n, p) in enumerate(_LIPS.items())}  # fmt: skip
+    grid |= {f"Brow{number}.L": place for number, place in _BROWS.items()}
+    grid |= {f"Lid_Upper{number}.L": (x, 0.6) for number, x in _LIDS.items()}
+    grid |= {f"Lid_Lower{number}.L": (x, -0.6) for number, x in _LIDS.items()}
+    grid |= {"I-Lip_Corner.L": (2.4, -6.6), "I-Cheek.L": (4.2, -5.6), "Cheek.L": (4.4, -3.0), "Nostril.L": (1.4, -4.2)}
+    below = ("Chin", "Lip_Lower")
+    for name, place in grid.items():
+        for layer, parent in (("P", "DEF-Head"), ("STR", f"P-{name}"), ("DEF", f"STR-{name}")):
+            bones |= _both(f"{layer}-{name}", parent, _on_skin(*place), layer == "DEF")
+    armature = _built(bones)
+    _led(armature, "COPY_TRANSFORMS", "LowerJaw-Jaw", "Jaw")
+    for name in [bone.name for bone in armature.data.bones if bone.name.startswith("P-")]:
+        leaders = ["DEF-Jaw"] if name.startswith(tuple(f"P-{of}" for of in below)) else ["DEF-Head"]
+        _led(armature, "ARMATURE", name, *(["DEF-Head", "DEF-Jaw"] if "Corner" in name else leaders))
+    for side in "LR":
+        _led(armature, "DAMPED_TRACK", f"AIM-Eye.{side}", f"TGT-Eye.{side}")
+        _led(armature, "COPY_ROTATION", f"CTR-Eye.{side}", f"AIM-Eye.{side}").mix_mode = "AFTER"
+        _led(armature, "COPY_TRANSFORMS", f"DEF-Eye.{side}", f"CTR-Eye.{side}")
+        armature.pose.bones[f"CTR-Eye.{side}"].lock_location = (True, True, True)
+    return armature
+
+
+def plain_bones(spread: float = 1.0) -> bpy.types.Object:
+    """Bones of meaningless names in the skin of the face."""
+    bones: Bones = {
+        "spine": ("", (0, -0.5, -0.02), False), "head": ("spine", (0, -0.05, -0.05), True),
+        "jaw": ("head", (0, -0.04, -0.04), True),
+        "eye.L": ("head", (0.0315, 0.0005, -0.007), False), "eye.R": ("head", (-0.0315, 0.0005, -0.007), False),
+    }  # fmt: skip
+    spots = [(x, y) for y in (2.6, 1.0, -1.0, -3.5, -5.9, -7.2, -9.0, -10.8) for x in (-4.4, -2.6, 0, 2.6, 4.4)]
+    for number, place in enumerate(spots):
+        x, y, z = _on_skin(*place)
+        bones[f"bone{number:02d}"] = ("head", (spread * x, spread * y, spread * z), True)
+    return _built(bones)
