@@ -90,12 +90,15 @@ def _built(bones: Bones) -> bpy.types.Object:
     bpy.context.view_layer.objects.active = armature
     bpy.ops.object.mode_set(mode="EDIT")
     edit = armature.data.edit_bones
-    for index, (name, (parent, place, deforms)) in enumerate(bones.items()):
+    for name, (parent, place, deforms) in bones.items():
         bone = edit.new(name)
         bone.head = rigs.Z_UP @ np.array(place)
         x, y, z = place
         bone.tail = rigs.Z_UP @ np.array((x, y, z + (0.012 if "eye" in name.lower() else 0.008)))
-        bone.roll, bone.use_deform = 0.3 * (index % 5), deforms
+        bone.roll = 0.3 * (
+            round(1000 * (place[0] + place[1] + place[2])) % 5
+        )  # a bone and what copies it have the same
+        bone.use_deform = deforms
         if parent:
             bone.parent = edit[parent]
     bpy.ops.object.mode_set(mode="OBJECT")

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -45,7 +45,9 @@ class Face:
         aside: why nothing can be compared with a face, a sentence; "" where it can.
     """
 
-    def __init__(self, stage: Stage, seen: Mapping[Pose, Moved]) -> None:
+    def __init__(self, stage: Stage, seen: Mapping[Pose, Moved], lids: Iterable[Pose] = ()) -> None:
+        """``lids``: poses that move them, beside the keys that are called so."""
+        self._lid_poses = set(lids)
         self._rig, self._stage, self._seen = stage.rig, stage, seen
         self._rest = np.empty((0, 3))
         self._rests: dict[bool, Floats] = {}
@@ -89,6 +91,7 @@ class Face:
             squared = (moved.by.astype(np.float64) ** 2).sum(1)
             self._motion[moved.vertices] += squared / max(float(squared.max(initial=0.0)), 1e-30)
         lids = {key_pose(name) for channel in LIDS for name in self._rig.shape_keys.get(channel, ())}
+        lids |= self._lid_poses
         self._lids = [moved for pose, moved in seen.items() if pose in lids and len(moved.vertices)]
         self.unit = self._rough_unit()
 

@@ -150,7 +150,9 @@ def measuring(scene: bpy.types.Scene, rig: Rig, mapping: FaceMapping | None) -> 
     stage = Stage(scene, rig)
     measured.problem = stage.problem
     if not stage.problem:
-        yield from _measured(stage, measured, wanted)
+        poses = poses_of(mapping) if mapping is not None and mapping.source_space == ARKIT55.name else {}
+        lids = [poses[c] for c in LIDS if c in poses and c not in rig.shape_keys]
+        yield from _measured(stage, measured, wanted, lids)
     if len(_known) > 32:
         _known.clear()
     _known[print_now] = measured
@@ -167,7 +169,7 @@ def _poses(rig: Rig, mapping: FaceMapping | None) -> list[Pose]:
     return list(dict.fromkeys([*poses, *lids]))
 
 
-def _measured(stage: Stage, measured: Measured, wanted: list[Pose]) -> Iterator[float]:
+def _measured(stage: Stage, measured: Measured, wanted: list[Pose], lids: list[Pose]) -> Iterator[float]:
     seen: dict[Pose, Moved] = {}
     queue = sorted(wanted, key=moves_bones)
     while queue:
@@ -182,7 +184,7 @@ def _measured(stage: Stage, measured: Measured, wanted: list[Pose]) -> Iterator[
         yield 0.8 * len(seen) / len(wanted)
     stage.view_layer.update()
     yield 0.8
-    face = Face(stage, seen)
+    face = Face(stage, seen, lids)
     for _ in face.reading():
         yield 0.8
 
