@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,7 @@ from mathutils import Matrix
 import blender_cteg
 from benchmarks import rigs
 from blender_cteg import cast
-from blender_cteg.character import measuring
+from blender_cteg.character import face_parts, measuring
 from blender_cteg.character.choose import doubts, judged, lacking, resolved, unverified
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.effects import Effect, Verdict, sentence, verdicts
@@ -25,6 +26,8 @@ from blender_cteg.character.stage import Stage
 from blender_cteg.clip import Clip
 from blender_cteg.performance.controls import bone_channels
 from blender_cteg.performance.diagnosis import diagnose
+from blender_cteg.performance.lines import Lines
+from blender_cteg.performance.record import Style
 from blender_cteg.shared import ARKIT55
 
 from . import ict, scenes
@@ -370,6 +373,60 @@ def test_a_character_moves_alike_wherever_it_stands(rig: rigs.Spoilt, how: str) 
     placed(how, rig)
     assert detect_rig(rig.face).axes == ((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0))
     assert complaints(rig) == {}
+
+
+def _motion(rig: rigs.Spoilt, axes: np.ndarray = rigs.Z_UP) -> np.ndarray:
+    """Where the vertices of a face that performs a line are, in its own space and FLAME's axes, shape (F, V, 3)."""
+    scene, found = bpy.context.scene, detect_rig(rig.face)
+    measuring.measure(scene, found, unverified(found))
+    mapping = resolved(found)
+    assert len(mapping.driving()) == 54
+    rng = np.random.default_rng(3)
+    values = np.cumsum(rng.normal(0, 0.08, (24, 55)), axis=0)
+    values[:, :52] = np.abs(values[:, :52])
+    clip = Clip(values.astype(np.float32), ARKIT55.channels, 24.0, "arkit55")
+    Lines(scene, found, mapping).add([clip], 1, Style("BEZIER", 0.0), text="Hello", widen=True)
+    frames = []
+    for frame in (6, 12, 20):
+        scene.frame_set(frame)
+        depsgraph = bpy.context.evaluated_depsgraph_get()
+        face, armature = (obj.evaluated_get(depsgraph) for obj in (rig.face, rig.face.parent))
+        flat = np.empty(3 * len(face.data.vertices), np.float32)
+        face.data.vertices.foreach_get("co", flat)
+        into = np.array(armature.matrix_world.inverted() @ face.matrix_world)
+        frames.append((flat.reshape(-1, 3) @ into[:3, :3].T + into[:3, 3]) @ axes)
+    return np.array(frames, np.float64)
+
+
+@cache
+def _reference() -> np.ndarray:
+    motion = _motion(rigs.sound(SOURCE))
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    measuring.forget()
+    return motion
+
+
+PLACES = ["a quarter", "turned", "lying", "small", "huge", "mirrored", "animated", "parented", "y up"]
+
+
+@pytest.mark.parametrize("how", PLACES)
+def test_the_same_line_moves_a_character_alike_wherever_it_stands(scene: bpy.types.Scene, how: str) -> None:
+    wanted = _reference()
+    rig, axes = rigs.sound(SOURCE, axes=np.eye(3) if how == "y up" else rigs.Z_UP), rigs.Z_UP
+    if how == "y up":  # as importers leave it: the object stands the data up
+        axes, rig.face.parent.rotation_euler = np.eye(3), (np.pi / 2, 0, 0)
+    elif how == "a quarter":
+        rig.face.parent.rotation_euler = (0, 0, np.pi / 2)
+    placed(how, rig)
+    found = _motion(rig, axes)
+    far = np.linalg.norm(wanted - SOURCE.vertices, axis=2).max()
+    assert far > 0.02, "it moves"
+    assert np.linalg.norm(found - wanted, axis=2).max() < 1e-3 * far, "a tenth of a percent"
+    skin = np.arange(min(map(int, np.concatenate(SOURCE.eyes))))
+    for part in (skin, *SOURCE.eyes):
+        for one, other in zip(wanted, found, strict=True):
+            turn = face_parts._turn(one[part], other[part] - one[part])
+            assert np.degrees(np.linalg.norm(turn)) < 0.1
 
 
 @pytest.mark.parametrize("eyes", [True, False], ids=["eye bones", "no eye bones"])
