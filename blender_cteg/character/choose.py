@@ -195,7 +195,7 @@ def doubts(rig: Rig, mapping: Mapping | None) -> list[str]:
         )
         if _is_stored(rig):
             said.append(told(sentence, name=rig.object.name, targets=shorten(sorted(lost), 3)))
-    if (measured := known(rig)) is not None and rig.kind == "ARKIT":
+    if (measured := known(rig)) is not None and mapping.source_space == ARKIT55.name:
         said += filter(None, (measured.problem or measured.aside,))
     found = judged(rig, mapping)
     driven = _driven(rig, mapping)

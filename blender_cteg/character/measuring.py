@@ -143,10 +143,11 @@ def measuring(scene: bpy.types.Scene, rig: Rig, mapping: FaceMapping | None) -> 
     if rig.object is None or rig.problem is not None:
         return
     print_now = _fingerprint(rig)
-    measured = _known.get(print_now) or Measured()
-    wanted = [pose for pose in _poses(rig, mapping) if pose not in measured.effects]
-    if not wanted:
+    before, wanted = _known.get(print_now, Measured()), _poses(rig, mapping)
+    if all(pose in before.effects for pose in wanted):
         return
+    # All of it anew: a face is found from everything that moves.
+    measured, wanted = Measured(), list(dict.fromkeys((*wanted, *before.effects)))
     stage = Stage(scene, rig)
     measured.problem = stage.problem
     if not stage.problem:

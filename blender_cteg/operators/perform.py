@@ -239,6 +239,8 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
         try:
             measuring.measure(scene, rig, unverified(rig))  # what is left of it
             clips, mapping = brought_to(rig, job.takes)
+            if rig.kind in ("FLAME", "BONES"):  # it may only have been fitted now
+                measuring.measure(scene, rig, mapping)
             lines = Lines(scene, rig, mapping)
             line = lines.add(
                 clips, order.start, order.style, text=order.text, line="" if old is None else old.id,

@@ -54,7 +54,7 @@ def kept_pose(rig: Rig, mapping: Mapping, channel: str) -> Mapping:
             "{name} is at rest. Pose its face as {channel} at full strength, and keep the pose again.",
             name=rig.armature.name if rig.armature is not None else "", channel=channel,
         )  # fmt: skip
-    return _with(mapping, channel, targets)
+    return with_pose(mapping, channel, targets)
 
 
 def taught(mapping: Mapping | None) -> tuple[str, ...]:
@@ -86,11 +86,12 @@ def learned(rig: Rig, mapping: Mapping | None) -> Mapping:
     made = replace(fitted, bones={**fitted.bones, **head_turns(rig)}, origin=EDITED)
     made = eyes_and_aims(rig, made)
     for channel, targets in posed.items():
-        made = _with(made, channel, targets, trust=channel in known)
+        made = with_pose(made, channel, targets, trust=channel in known)
     return made
 
 
-def _with(mapping: Mapping, channel: str, targets: Iterable[Target], *, trust: bool = True) -> Mapping:
+def with_pose(mapping: Mapping, channel: str, targets: Iterable[Target], *, trust: bool = True) -> Mapping:
+    """A mapping on which a channel moves these, which an animator posed (``trust``) or which follow from that."""
     mapping = without(mapping, channel)
     for target in targets:
         place = len(mapping.controls.get(target.name, {}).get(channel, ())) if target.kind == "BONE" else 0
