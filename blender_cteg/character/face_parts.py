@@ -119,23 +119,12 @@ class Face:
         self._look()
         found = False
         try:
-            eyes, part = self._eyes()
-            found = eyes is not None
-            if eyes is not None:
-                self.unit = float(np.linalg.norm(eyes[0] - eyes[1])) / float(
-                    np.linalg.norm(np.subtract(*template().eyes))
-                )
-                self._balls = self._eyeballs(eyes, part)
-                balls = np.concatenate(list(self._balls.values())) if self._balls else np.empty(0, np.intp)
-                motion = self._motion.copy()
-                motion[balls] = 0.0
-                self._points = find_points(
-                    self._rest, self._triangles, motion, template(), eyes=eyes, most=_SKIN, bent=_BENT
-                )
+            part = islands(len(self._rest), self._triangles) if len(self._triangles) else np.arange(len(self._rest))
+            for eyes in self._eyes(part):
+                found = True
+                self._lay_over(eyes, part)
                 if self._points is not None:
-                    places = self._points.of(self._rest)
-                    self.unit, self._upright[False] = eye_distance(places), _upright(places)
-                    self._upright[True] = self._held(places) @ self._upright[False]
+                    break
         except (ValueError, ArithmeticError, np.linalg.LinAlgError):  # a shape that no arithmetic stands on
             self._points = None
         if self._points is None:
@@ -147,6 +136,20 @@ class Face:
             sentence = "Its face was not found, so channels were not compared with what they are called: {why}"
             self.aside = told(sentence, why=why)
 
+    def _lay_over(self, eyes: Floats, part: Ints) -> None:
+        """Find eyeballs and skin where the eyes may be."""
+        apart = float(np.linalg.norm(eyes[0] - eyes[1]))
+        self.unit = apart / float(np.linalg.norm(np.subtract(*template().eyes)))
+        self._balls = self._eyeballs(eyes, part)
+        balls = np.concatenate(list(self._balls.values())) if self._balls else np.empty(0, np.intp)
+        motion = self._motion.copy()
+        motion[balls] = 0.0
+        self._points = find_points(self._rest, self._triangles, motion, template(), eyes=eyes, most=_SKIN, bent=_BENT)
+        if self._points is not None:
+            places = self._points.of(self._rest)
+            self.unit, self._upright[False] = eye_distance(places), _upright(places)
+            self._upright[True] = self._held(places) @ self._upright[False]
+
     def _held(self, places: Floats) -> Floats:
         """The rotation by which constraints hold the face where bones are posed, 3x3."""
         posed = self._rests.get(True)
@@ -154,23 +157,27 @@ class Face:
             return np.eye(3)
         return rotation_matrix(_turn(places, self._points.of(posed) - places))
 
-    def _eyes(self) -> tuple[Floats | None, Ints]:
-        """Centres of the left and the right eye, (2, 3), and the connected part of each vertex."""
-        part = islands(len(self._rest), self._triangles) if len(self._triangles) else np.arange(len(self._rest))
-        lids = self._lid_centres()
+    def _eyes(self, part: Ints) -> list[Floats]:
+        """Where the left and the right eye may be, (2, 3) each, the likeliest first: bones are believed where lids say
+        the same, and lids where they do not, for both may lie.
+
+        Args:
+            part: the connected part of each vertex.
+        """
+        lids, heads = self._lid_centres(), None
         if self._heads is not None:
             heads = self._heads[np.argsort(-self._heads[:, 0])]  # which is which is seen, not read
             apart = float(np.linalg.norm(heads[0] - heads[1]))
             if apart > 0 and (lids is None or np.linalg.norm(heads - lids, axis=1).max() < 0.6 * apart):
-                return heads, part
+                return [heads]
         if lids is None:
-            return None, part
+            return []
         apart = float(np.linalg.norm(lids[0] - lids[1]))
         centres = lids + np.array(_FROM_LIDS) * apart
         balls = [self._ball_near(centre, _NEAR_EYE * apart, part) for centre in centres]
         if all(len(ball) for ball in balls):
             centres = np.array([_middle(self._rest[ball]) for ball in balls])
-        return centres, part
+        return [centres] if heads is None else [centres, heads]
 
     def _lid_centres(self) -> Floats | None:
         """The middle of what moves the lids of the left and the right eye, (2, 3)."""
