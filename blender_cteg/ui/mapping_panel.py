@@ -146,7 +146,7 @@ class CTEG_PT_learning(Sidebar, bpy.types.Panel):
         sentence(layout, context, told(text))
         column = layout.column(align=True)
         for channel in dict.fromkeys((*HANDFUL, *known)):
-            row = column.row(align=True)
+            row = column.split(factor=0.66, align=True)
             row.label(text=channel, icon="CHECKMARK" if channel in known else "DOT")
             row.operator("cteg.learn_pose", text="Keep Pose").channel = channel
         layout.operator("cteg.learn", icon="OUTLINER_OB_ARMATURE")

@@ -120,7 +120,7 @@ def _posed(rig: Rig) -> Iterable[Target]:
         axis, angle = turn.to_axis_angle()
         moves: tuple[tuple[Property, Vector], ...] = (("LOCATION", place), ("ROTATION", axis * angle))
         for kind, vector in moves:
-            for name, part in zip(_AXES, vector, strict=True):
+            for name, part in zip(_AXES, (vector.x, vector.y, vector.z), strict=True):
                 if abs(part) > _STILL:
                     yield Target("BONE", bone.name, Control(kind, name, round(float(part), 6)))
 
