@@ -29,9 +29,9 @@ from blender_cteg.character import measuring
 from blender_cteg.character.choose import mapping_for
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.detection.naming import ARKIT_CHANNELS
-from blender_cteg.character.fitting.learning import HANDFUL, keep, learned, with_pose
+from blender_cteg.character.fitting.learning import keep, learned, with_pose
 from blender_cteg.character.mapping import MESH_PROPERTY, Mapping
-from blender_cteg.character.mapping_edits import targets_of
+from blender_cteg.character.mapping_edits import HANDFUL, targets_of
 from blender_cteg.clip import Clip
 from blender_cteg.heads.demo_head.assemble import add_demo_head
 from blender_cteg.performance.lines import Lines, Style

@@ -11,9 +11,8 @@ from bpy.props import StringProperty
 from .. import cast
 from ..character.detection.character import armature_of
 from ..character.detection.detect import detect_rig
-from ..character.fitting.learning import keep, kept_pose, learned, taught
 from ..character.mapping import MESH_PROPERTY, Mapping, MappingError
-from ..character.mapping_edits import EDITED
+from ..character.mapping_edits import EDITED, taught
 from ..sentences import told
 from ..shared import ARKIT55
 from .mapping import MappingOperator
@@ -48,6 +47,8 @@ class CTEG_OT_learn_pose(MappingOperator, bpy.types.Operator):
     def act(self, context: Context, character: Character) -> str:
         if self.channel not in ARKIT55.channels or self.channel.startswith("head"):
             raise MappingError("There is no expression called {name!r}; choose one from the list.", name=self.channel)
+        from ..character.fitting.learning import keep, kept_pose  # here, because enabling does not need it
+
         rig, mapping = character.rig, character.mapping
         new = mapping is None or mapping.source_space != ARKIT55.name
         if new or mapping is None:
@@ -78,6 +79,8 @@ class CTEG_OT_learn(MappingOperator, bpy.types.Operator):
     reason = staticmethod(disabled_reason)
 
     def act(self, context: Context, character: Character) -> str:
+        from ..character.fitting.learning import learned  # here, because enabling does not need it
+
         mapping = learned(character.rig, character.mapping)
         self.store(context, character.rig, mapping)
         known = len(taught(mapping))

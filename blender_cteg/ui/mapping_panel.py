@@ -10,8 +10,7 @@ import bpy
 from .. import cast
 from ..character.detection.character import armature_of
 from ..character.fitting.fitted import GOOD_PERCENT, residual_table
-from ..character.fitting.learning import HANDFUL, taught
-from ..character.mapping_edits import targets_of
+from ..character.mapping_edits import HANDFUL, targets_of, taught
 from ..character.mapping_rows import origin_label, region_of, swing
 from ..character.presets import presets
 from ..character.rig import shorten

@@ -15,9 +15,9 @@ from blender_cteg import cast
 from blender_cteg.character import measuring
 from blender_cteg.character.choose import mapping_for
 from blender_cteg.character.detection.detect import detect_rig
-from blender_cteg.character.fitting.learning import HANDFUL, _mirrored, taught
+from blender_cteg.character.fitting.learning import _mirrored
 from blender_cteg.character.mapping import MESH_PROPERTY
-from blender_cteg.character.mapping_edits import Target, targets_of
+from blender_cteg.character.mapping_edits import HANDFUL, Target, targets_of, taught
 from blender_cteg.character.stage import Stage
 
 from . import scenes

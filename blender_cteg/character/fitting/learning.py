@@ -16,21 +16,15 @@ import numpy as np
 import numpy.typing as npt
 from mathutils import Matrix, Vector
 
-from ...shared import ARKIT55
 from ..direct import head_turns
 from ..effects import other_side
 from ..mapping import MESH_PROPERTY, Axis, Control, Mapping, MappingError, Property
-from ..mapping_edits import EDITED, Target, adjusted, targets_of, with_target, without
+from ..mapping_edits import EDITED, HANDFUL, Target, adjusted, targets_of, taught, with_target, without
 from ..rig import Rig, shorten
 from .bones import eyes_and_aims, fitted_controls
 
 Floats = npt.NDArray[np.float64]
 
-#: What an animator is asked for, the most telling first.
-HANDFUL: Final = (
-    "jawOpen", "mouthSmileLeft", "mouthFrownLeft", "mouthPucker", "mouthUpperUpLeft", "mouthLowerDownLeft",
-    "eyeBlinkLeft", "eyeWideLeft", "browInnerUp", "browDownLeft", "browOuterUpLeft", "noseSneerLeft",
-)  # fmt: skip
 _FEWEST: Final = 3
 #: Moves below this are a bone at rest: metres of a face of ordinary size, radians.
 _STILL: Final = 1e-5
@@ -55,13 +49,6 @@ def kept_pose(rig: Rig, mapping: Mapping, channel: str) -> Mapping:
             name=rig.armature.name if rig.armature is not None else "", channel=channel,
         )  # fmt: skip
     return with_pose(mapping, channel, targets)
-
-
-def taught(mapping: Mapping | None) -> tuple[str, ...]:
-    """The expressions that an animator posed, or trusts otherwise."""
-    if mapping is None:
-        return ()
-    return tuple(c for c in ARKIT55.channels if c in mapping.channels and mapping.channels[c].trust)
 
 
 def learned(rig: Rig, mapping: Mapping | None) -> Mapping:
