@@ -151,7 +151,7 @@ def _built(bones: Bones, origin: np.ndarray, **ends: str) -> bpy.types.Object:
 
 
 def _led(armature: bpy.types.Object, kind: str, name: str, *leaders: str) -> bpy.types.Constraint:
-    """A constraint on one bone, by which it does what others do."""
+    """A constraint on one bone, by which it does what others do; Armature in place of a parent."""
     constraint = armature.pose.bones[name].constraints.new(kind)
     if kind == "ARMATURE":
         for leader in leaders:
@@ -201,7 +201,7 @@ def auto_rig_pro(jaw: str = "MOVED", source: rigs.Source = SOURCE) -> bpy.types.
         ("c_cheek_inflate.l", "c_skull_01.x", on_skin(4.2, -6.2), True),
         ("c_nose_01.x", skull, on_skin(0, -3.6), True), ("c_nose_02.x", "c_nose_01.x", on_skin(0, -2.0), True),
         ("c_chin_01.x", "jawbone.x", on_skin(0, -10.0), True), ("c_chin_02.x", "jawbone.x", on_skin(0, -8.8), True),
-        ("c_lips_smile_offset.l", "c_skull_01.x", on_skin(2.4, -6.6), False),
+        ("c_lips_smile_offset.l", "", on_skin(2.4, -6.6), False),
         ("c_lips_smile.l", "c_lips_smile_offset.l", on_skin(2.4, -6.6), True),
         ("c_nose_03.l", "c_skull_01.x", on_skin(1.4, -4.2), True),
     ):  # fmt: skip
@@ -263,7 +263,7 @@ def cloudrig(source: rigs.Source = SOURCE) -> bpy.types.Object:
     grid |= {"I-Lip_Corner.L": (2.4, -6.6), "I-Cheek.L": (4.2, -5.6), "Cheek.L": (4.4, -3.0), "Nostril.L": (1.4, -4.2)}
     below = ("Chin", "Lip_Lower")
     for name, place in grid.items():
-        for layer, parent in (("P", "DEF-Head"), ("STR", f"P-{name}"), ("DEF", f"STR-{name}")):
+        for layer, parent in (("P", ""), ("STR", f"P-{name}"), ("DEF", f"STR-{name}")):
             bones |= _both(f"{layer}-{name}", parent, on_skin(*place), layer == "DEF")
     armature = _built(bones, on_skin.origin)
     _led(armature, "COPY_TRANSFORMS", "LowerJaw-Jaw", "Jaw")
