@@ -69,6 +69,7 @@ _CLASSES = (
     test_drive.CTEG_OT_test_drive,
     test_drive.CTEG_OT_mapping_mend,
     test_drive.CTEG_OT_mapping_trust,
+    test_drive.CTEG_OT_mapping_widen,
     learning.CTEG_OT_learn_pose,
     learning.CTEG_OT_learn,
     mapping_files.CTEG_OT_mapping_load,

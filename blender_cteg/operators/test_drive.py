@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import blf
@@ -19,7 +20,7 @@ from ..character.mapping import Mapping, MappingError
 from ..character.mapping_rows import channels_of, swing
 from ..character.rig import shorten
 from ..clip import ClipError
-from ..performance import preview
+from ..performance import preview, ranges
 from ..sentences import told
 from . import Reasoned
 from .mapping import MappingOperator
@@ -211,6 +212,28 @@ class CTEG_OT_mapping_trust(MappingOperator, bpy.types.Operator):
             raise MappingError("Nothing is called {channel} here; choose a target by hand.", channel=self.channel)
         self.store(context, character.rig, edits.adjusted(mapping, self.channel, trust=True))
         return said
+
+
+class CTEG_OT_mapping_widen(MappingOperator, bpy.types.Operator):
+    bl_idname = "cteg.mapping_widen"
+    bl_label = "Widen Slider"
+    bl_description = "Give the shape keys of the channel the range that it needs at full strength"
+
+    channel: StringProperty(name="Channel", options={"SKIP_SAVE"})
+
+    def act(self, context: Context, character: Character) -> str:
+        row = next((row for row in character.rows if row.channel == self.channel and row.narrow), None)
+        if row is None or character.mapping is None:
+            raise MappingError("The sliders of {channel} are wide enough.", channel=self.channel)
+        if reason := ranges.why_not_wider(character.rig, row.narrow):
+            raise MappingError("{reason}", reason=reason)
+        try:
+            with ExitStack() as undo:
+                ranges.widen(character.rig, ranges.full_strength(character.mapping, self.channel), undo, all_keys=True)
+                undo.pop_all()
+        except ranges.RangeError as error:
+            raise MappingError("{reason}", reason=error) from None
+        return told("Widened the sliders of {names}", names=shorten(row.narrow))
 
 
 def _taken_over(mapping: Mapping, other: Mapping, channel: str) -> Mapping:

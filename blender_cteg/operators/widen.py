@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 import bpy
-from bpy.props import StringProperty
 
 from .. import cast
 from ..character.rig import shorten
@@ -26,10 +25,9 @@ _WIDTH: Final = 360
 def disabled_reason(context: Context) -> str:
     """Why there are no sliders to widen, or ""."""
     character = cast.character(context.scene)
-    tight = [*character.tight, *(name for row in character.rows for name in row.narrow)]
-    if character.problem or not tight:
+    if character.problem or not character.tight:
         return character.problem or told("The sliders are wide enough for every line of this face.")
-    return ranges.why_not_wider(character.rig, tight)
+    return ranges.why_not_wider(character.rig, character.tight)
 
 
 class CTEG_OT_widen_sliders(Reasoned, bpy.types.Operator):
@@ -37,11 +35,6 @@ class CTEG_OT_widen_sliders(Reasoned, bpy.types.Operator):
     bl_label = "Widen Sliders"
     bl_description = "Give the shape keys of the target the range that its lines need"
     bl_options = {"REGISTER", "UNDO"}
-
-    channel: StringProperty(
-        name="Channel", description="The range of one channel at full strength; empty: what lines need",
-        options={"SKIP_SAVE"},
-    )  # fmt: skip
 
     reason = staticmethod(disabled_reason)
 
@@ -64,19 +57,14 @@ class CTEG_OT_widen_sliders(Reasoned, bpy.types.Operator):
 
     def execute(self, context: Context) -> set[str]:
         character = cast.refresh(context.scene)
-        needed = ranges.extremes_of(character.rig)
-        if self.channel and character.mapping is not None:
-            needed = ranges.full_strength(character.mapping, self.channel)
-        tight = ranges.tight_keys(character.rig, needed)
         try:
             with ExitStack() as undo:
-                ranges.widen(character.rig, needed, undo, all_keys=True)
-                if not self.channel:
-                    ranges.remember(character.rig, True)
+                ranges.widen(character.rig, ranges.extremes_of(character.rig), undo, all_keys=True)
+                ranges.remember(character.rig, True)
                 undo.pop_all()
         except ranges.RangeError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         cast.refresh(context.scene)
-        self.report({"INFO"}, told("Widened the sliders of {names}", names=shorten(tight)))
+        self.report({"INFO"}, told("Widened the sliders of {names}", names=shorten(character.tight)))
         return {"FINISHED"}

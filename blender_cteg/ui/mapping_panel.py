@@ -201,9 +201,7 @@ def _draw_channel(layout: UILayout, context: Context, character: Character, row:
         sentence(layout, context, row.doubt, icon="ERROR")
         mend = layout.row(align=True)
         if row.narrow:
-            widen = mend.row(align=True)
-            widen.operator_context = "EXEC_DEFAULT"  # the button says it: no question
-            widen.operator("cteg.widen_sliders", text="Widen Slider", icon="ARROW_LEFTRIGHT").channel = row.channel
+            mend.operator("cteg.mapping_widen", icon="ARROW_LEFTRIGHT").channel = row.channel
         else:
             mend.operator("cteg.mapping_mend", text="Mend", icon="TOOL_SETTINGS").channel = row.channel
             mend.operator("cteg.mapping_trust", text="Use Anyway").channel = row.channel

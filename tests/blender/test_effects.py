@@ -574,7 +574,7 @@ def test_the_test_drive_lists_and_mends(rig: rigs.Spoilt) -> None:
         rows = {row.channel: row for row in cast.refresh(bpy.context.scene).rows if row.doubt}
         assert rows.keys() == {"browDownLeft"}, "what is trusted is not doubted"
         assert rows["browDownLeft"].narrow == ("browDownLeft",), "the other way, and its slider ends at 0"
-        assert bpy.ops.cteg.widen_sliders(channel="browDownLeft") == {"FINISHED"}
+        assert bpy.ops.cteg.mapping_widen(channel="browDownLeft") == {"FINISHED"}
         assert rig.face.data.shape_keys.key_blocks["browDownLeft"].slider_min == -1.0
         assert not any(row.doubt for row in cast.refresh(bpy.context.scene).rows)
     finally:
