@@ -90,6 +90,7 @@ def rigify() -> bpy.types.Object:
     bpy.ops.object.mode_set(mode="OBJECT")
     bpy.ops.pose.rigify_generate()
     armature = bpy.context.object
+    assert armature is not None
     addon_utils.disable("rigify", default_set=True)
     return armature
 
