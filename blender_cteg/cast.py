@@ -22,7 +22,7 @@ from .character.detection.detect import detect_rig
 from .character.fitting.fitted import fit_lines
 from .character.mapping import MESH_PROPERTY, Mapping, MappingError, stored_mapping
 from .character.rig import Rig, shorten
-from .performance import preview
+from .performance import preview, ranges
 from .performance.diagnosis import diagnose
 from .performance.lines import LineError, Lines, damaged_lines, lines_of, rendering
 from .performance.migration import old_takes
@@ -163,7 +163,7 @@ def found(scene: bpy.types.Scene, target: bpy.types.Object | None, active: str =
     try:
         tight = tight_keys(rig, extremes_of(rig)) if lines else []
         mapping = _mapping(rig, lines)
-        rows = () if mapping is None else mapping_rows.rows(mapping, rig, judged(rig, mapping))
+        rows = () if mapping is None else mapping_rows.rows(mapping, rig, judged(rig, mapping), _narrow(rig, mapping))
     except MappingError as error:
         mapping_problem = str(error)
     except PatchError as error:
@@ -195,6 +195,15 @@ def _mapping(rig: Rig, lines: tuple[Line, ...]) -> Mapping | None:
         return None
     spaces = [line.take.space for line in lines if line.take is not None]
     return stored or next((known for space in [*spaces, ARKIT55.name] if (known := resolved(rig, space))), None)
+
+
+def _narrow(rig: Rig, mapping: Mapping) -> dict[str, tuple[str, ...]]:
+    """Channel -> its keys whose sliders end before it does. FLAME's have no end, and are widened without a question."""
+    if mapping.source_space != ARKIT55.name or rig.kind == "FLAME":
+        return {}
+    ends = {channel: ranges.full_strength(mapping, channel) for channel in mapping.driving()}
+    found = {channel: tuple(ranges.tight_keys(rig, keys)) for channel, keys in ends.items()}
+    return {channel: keys for channel, keys in found.items() if keys}
 
 
 def _why_locked(rig: Rig) -> str:

@@ -17,6 +17,7 @@ from .operators import (
     extend,
     heads,
     jobs,
+    learning,
     lines,
     live,
     mapping,
@@ -100,6 +101,9 @@ _CLASSES = (
     test_drive.CTEG_OT_test_drive,
     test_drive.CTEG_OT_mapping_mend,
     test_drive.CTEG_OT_mapping_trust,
+    test_drive.CTEG_OT_mapping_widen,
+    learning.CTEG_OT_learn_pose,
+    learning.CTEG_OT_learn,
     mapping_files.CTEG_OT_mapping_load,
     mapping_files.CTEG_FH_mapping,
     mapping_files.CTEG_OT_mapping_save,
@@ -125,6 +129,7 @@ _CLASSES = (
     mapping_panel.CTEG_MT_mapping_presets,
     mapping_panel.CTEG_PT_mapping,
     mapping_panel.CTEG_PT_fit,
+    mapping_panel.CTEG_PT_learning,
 )
 
 #: Properties of Blender's own types: the type, the name, the group.

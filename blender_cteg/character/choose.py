@@ -14,6 +14,7 @@ from ..clip import Clip
 from ..sentences import told
 from ..shared import ARKIT55, FLAME53, FLAME_EXPRESSIONS
 from .detection.detect import detect_rig
+from .detection.editable import drivers_of
 from .detection.eyes import eyes_on_bones
 from .direct import arkit_mapping, flame_mapping
 from .effects import Verdict, shown_by
@@ -21,10 +22,11 @@ from .effects import sentence as sentence_of
 from .fitting import FLAME_VERTICES
 from .fitting.fitted import check_edited, fitted_mapping, is_fitted
 from .geometry import face_geometry
-from .mapping import MESH_PROPERTY, Mapping, MappingError, stored_mapping
+from .mapping import MESH_PROPERTY, Adjustment, Mapping, MappingError, stored_mapping
 from .mapping_edits import Target, targets_of, turned_round, with_target, without
-from .measuring import Measured, key_pose, known, verdicts_of
+from .measuring import Measured, known, verdicts_of
 from .rig import Rig, shorten
+from .stage import key_pose
 
 #: A channel that never goes further is not missed.
 _SEEN: Final = 0.02
@@ -106,11 +108,19 @@ def _verified(rig: Rig, mapping: Mapping, measured: Measured) -> Mapping:
 
 
 def judged(rig: Rig, mapping: Mapping | None) -> dict[str, Verdict]:
-    """What is to be thought of each channel of a character, as far as it was measured: of a mapping by names also of
-    the channels that it is without.
+    """What is to be thought of each channel of a character, as far as it was measured, also of those that a mapping is
+    without because their names lie. What an animator trusts is not judged.
     """
-    plain = mapping if mapping is None or _is_stored(rig) else unverified(rig, mapping.source_space)
-    return verdicts_of(rig, plain) if plain is not None else {}
+    if mapping is None:
+        return {}
+    plain = by_names(rig, mapping.source_space) if _is_stored(rig) else unverified(rig, mapping.source_space)
+    found = verdicts_of(rig, plain) if plain is not None else {}
+    if not _is_stored(rig):
+        return found
+    # Of what a kept mapping is without, what its name leads to is worth no more than before.
+    lacking = {c: verdict for c, verdict in found.items() if not verdict.holds and c not in mapping.driving()}
+    own = {**verdicts_of(rig, mapping), **lacking}
+    return {c: verdict for c, verdict in own.items() if not mapping.channels.get(c, Adjustment()).trust}
 
 
 def mended(rig: Rig, mapping: Mapping, channel: str) -> tuple[Mapping, str] | None:
@@ -145,7 +155,18 @@ def lacking(rig: Rig, mapping: Mapping, clips: Sequence[Clip]) -> list[str]:
     driving = {c for c in mapping.driving() if any(_has(rig, target) for target in targets_of(mapping, c))}
     muted = {channel for channel, adjustment in mapping.channels.items() if adjustment.mute}
     moving = [c for clip in clips for c in moving_channels(clip)]
-    return [channel for channel in dict.fromkeys(moving) if channel not in driving | muted]
+    return [channel for channel in dict.fromkeys(moving) if channel not in driving | muted | _driven(rig, mapping)]
+
+
+def _driven(rig: Rig, mapping: Mapping) -> set[str]:
+    """Channels that nothing but keys shows whose values drivers decide: `diagnosis` names the drivers."""
+    drivers = {name for key, _ in rig.keyed_meshes for name in drivers_of(key)}
+    plain = by_names(rig, mapping.source_space) if drivers else None
+    found = set()
+    for candidate in (mapping, plain) if plain is not None else ():
+        targets = {channel: targets_of(candidate, channel) for channel in candidate.driving()}
+        found |= {c for c, of in targets.items() if all(t.kind == "KEY" and t.name in drivers for t in of)}
+    return found
 
 
 def moving_channels(clip: Clip) -> list[str]:
@@ -174,28 +195,41 @@ def doubts(rig: Rig, mapping: Mapping | None) -> list[str]:
         )
         if _is_stored(rig):
             said.append(told(sentence, name=rig.object.name, targets=shorten(sorted(lost), 3)))
-    if (measured := known(rig)) is not None and rig.kind == "ARKIT":
+    if (measured := known(rig)) is not None and mapping.source_space == ARKIT55.name:
         said += filter(None, (measured.problem or measured.aside,))
     found = judged(rig, mapping)
-    still = [channel for channel, verdict in found.items() if verdict.kind == "STILL"]
+    driven = _driven(rig, mapping)
+    still = [channel for channel, verdict in found.items() if verdict.kind == "STILL" and channel not in driven]
     kept = _is_stored(rig)
     if still:
-        said.append(
-            told("{names} move nothing.", names=shorten(still))
+        sentence = (
+            ("{names} moves nothing." if len(still) == 1 else "{names} move nothing.")
             if kept
-            else told("{names} move nothing, and are not keyed.", names=shorten(still))
+            else "{names} moves nothing, and is not keyed."
+            if len(still) == 1
+            else "{names} move nothing, and are not keyed."
         )
+        said.append(told(sentence, names=shorten(still)))
     wrong = {c: verdict for c, verdict in found.items() if verdict.kind not in ("STILL", "PART")}
     sentences = list(dict.fromkeys(filter(None, (sentence_of(c, verdict) for c, verdict in wrong.items()))))
     said += sentences[:_MOST_SENTENCES]
     if len(sentences) > _MOST_SENTENCES:
-        said.append(
-            told("{count} more channels do not do what they are called.", count=len(sentences) - _MOST_SENTENCES)
+        count = len(sentences) - _MOST_SENTENCES
+        sentence = (
+            "{count} more channel does not do what it is called."
+            if count == 1
+            else "{count} more channels do not do what they are called."
         )
+        said.append(told(sentence, count=count))
     if any(not verdict.holds and verdict.kind == "WRONG" for verdict in found.values()) and not kept:
         said.append(told("What does not do what it is called is not keyed. The test drive shows each channel."))
     if parts := [c for c, verdict in found.items() if verdict.kind == "PART"]:
-        said.append(told("{names} move lids alone: the eyes do not turn.", names=shorten(parts, 3)))
+        sentence = (
+            "{names} moves lids alone: the eye does not turn."
+            if len(parts) == 1
+            else "{names} move lids alone: the eyes do not turn."
+        )
+        said.append(told(sentence, names=shorten(parts, 3)))
     return said
 
 

@@ -23,8 +23,9 @@ from .fitting.actions import SOURCES, action_displacements, template
 Floats = npt.NDArray[np.float64]
 
 #: RIGHT: the right part moves the right way. WEAK: so it does, but hardly. PART: the lids of a look move and its eye
-#: does not. STILL: nothing moves. WRONG: something else does. DOUBT: something like it does. UNKNOWN: nobody can tell.
-Kind = Literal["RIGHT", "WEAK", "PART", "STILL", "WRONG", "DOUBT", "UNKNOWN"]
+#: does not. STILL: nothing moves. WRONG: something else does. DOUBT: something like it does. UNEVEN: it is no mirror
+#: image of its other side. UNKNOWN: nobody can tell.
+Kind = Literal["RIGHT", "WEAK", "PART", "STILL", "WRONG", "DOUBT", "UNEVEN", "UNKNOWN"]
 
 #: Less than this is no movement: a quarter of a millimetre on a face of ordinary size.
 STILL: Final = 0.004
@@ -45,6 +46,9 @@ _TURNS: Final = 0.05
 _AIMED: Final = 0.8
 #: Cosine from which on a key that nobody named so shows an action.
 _SURELY: Final = 0.7
+#: Both sides of a sound face are mirror images at this cosine at least, and neither goes farther than so many times.
+_MIRRORED: Final = 0.8
+_AS_FAR: Final = 2.0
 #: Two channels whose effects are as alike as this are one.
 _SAME: Final = 0.999
 
@@ -103,6 +107,8 @@ def other_side(channel: str) -> str:
 def verdicts(effects: MappingABC[str, Effect]) -> dict[str, Verdict]:
     """What is to be thought of each channel of arkit55 that moves something.
 
+    Of two sides that are no mirror images of each other the one that is less like what it should do is doubted.
+
     Args:
         effects: channel -> what its targets do together.
     """
@@ -116,6 +122,10 @@ def verdicts(effects: MappingABC[str, Effect]) -> dict[str, Verdict]:
         for channel, instead in ((one, other), (other, one)):
             if found[channel].kind == "RIGHT" and found[channel].alike < found[instead].alike - 1e-3:
                 found[channel] = Verdict("WRONG", instead, False, found[channel].reach, found[channel].alike)
+    for one, other in _uneven(effects):
+        if found[one].kind == found[other].kind == "RIGHT":
+            channel, instead = (one, other) if found[one].alike < found[other].alike else (other, one)
+            found[channel] = Verdict("UNEVEN", instead, False, found[channel].reach, found[channel].alike)
     return found
 
 
@@ -203,6 +213,8 @@ def _together(channel: str) -> str:
 
 
 def _tongue(effect: Effect) -> tuple[Kind, str]:
+    if effect.skin is None:  # where the mouth is, nobody knows
+        return "UNKNOWN", ""
     mouth = template().positions[60:68].mean(0)
     near = abs(effect.place[0]) < 0.3 and abs(effect.place[1] - mouth[1]) < 0.7
     length = float(np.linalg.norm(effect.way))
@@ -244,6 +256,35 @@ def _copies(effects: MappingABC[str, Effect]) -> list[tuple[str, str]]:
     units = np.stack([fields[c] / np.linalg.norm(fields[c]) for c in names])
     same = np.argwhere(np.triu(units @ units.T, 1) > _SAME)
     return [(names[i], names[j]) for i, j in same if names[j] != other_side(names[i])]
+
+
+def _uneven(effects: MappingABC[str, Effect]) -> list[tuple[str, str]]:
+    """Pairs of a left and a right channel whose skin does not move as in a mirror."""
+    found = []
+    for one, effect in effects.items():
+        other = other_side(one)
+        if not one.endswith("Left") or effect.skin is None or other not in effects:
+            continue
+        if any(one in turns for turns in EYE_TURNS.values()):  # the eye shows it, and lids may do as they like
+            continue
+        here, there = effect.skin, effects[other].skin
+        if there is None or max(np.linalg.norm(side, axis=1).max() for side in (here, there)) < _SEEN:
+            continue
+        mirrored = there[_mirrored()] * (-1.0, 1.0, 1.0)
+        lengths = float(np.linalg.norm(here)), float(np.linalg.norm(there))
+        alike = float((here * mirrored).sum()) / max(lengths[0] * lengths[1], 1e-12)
+        if alike < _MIRRORED or max(lengths) > _AS_FAR * min(lengths):
+            found.append((one, other))
+    return found
+
+
+@cache
+def _mirrored() -> npt.NDArray[np.intp]:
+    """For each of the template's places the one on the other side, shape (P,): it is its own mirror image."""
+    places = template().positions
+    apart = ((places[:, None] * (-1.0, 1.0, 1.0) - places) ** 2).sum(2)
+    nearest: npt.NDArray[np.intp] = apart.argmin(1)
+    return nearest
 
 
 def shown_by(channel: str, effects: MappingABC[str, Effect]) -> str:
@@ -294,12 +335,17 @@ def sentence(channel: str, verdict: Verdict) -> str:
         return told("{channel} hardly moves anything.", channel=channel)
     if verdict.kind == "PART":
         return told("{channel} moves the lids, and the eye does not turn.", channel=channel)
+    if verdict.kind == "UNEVEN":
+        return told("{channel} does not mirror {other}.", channel=channel, other=verdict.seems)
     if verdict.kind == "DOUBT" or not verdict.seems:
         return told("{channel} moves something else than its name says.", channel=channel)
     if verdict.seems.startswith("-"):
+        if verdict.seems[1:] == channel:
+            return told("{channel} goes the other way than its name says.", channel=channel)
         return told("{channel} does the opposite of {seems}.", channel=channel, seems=verdict.seems[1:])
     if verdict.swapped:
-        return told("{channel} and {seems} are swapped.", channel=channel, seems=verdict.seems)
+        one, other = sorted((channel, verdict.seems))  # both say it in the same words
+        return told("{channel} and {seems} are swapped.", channel=one, seems=other)
     if verdict.seems == other_side(channel):
         return told("{channel} moves the other side.", channel=channel)
     return told("{channel} moves like {seems}.", channel=channel, seems=verdict.seems)

@@ -54,12 +54,14 @@ class Performance:
 class Adjustment:
     """What is done to a channel of a clip before it goes anywhere: gain times value plus offset, or nothing at all.
 
-    A muted channel drives nothing: what only it drives gets no keys. The offset is in the channel's own unit.
+    A muted channel drives nothing: what only it drives gets no keys. The offset is in the channel's own unit. A trusted
+    channel was seen by the animator, who says that it does what it should: nobody doubts it any more.
     """
 
     gain: float = 1.0
     offset: float = 0.0
     mute: bool = False
+    trust: bool = False
 
 
 @dataclass(frozen=True)
@@ -317,14 +319,15 @@ def _controls(value: object, name: str, channel: str) -> tuple[Control, ...]:
 
 def _adjustment(value: object, channel: str) -> Adjustment:
     if not isinstance(value, dict):
-        sentence = "This mapping's {channel} is {value}; write gain, offset and mute there."
+        sentence = "This mapping's {channel} is {value}; write gain, offset, mute and trust there."
         raise MappingError(sentence, channel=channel, value=_short(value))
-    mute = value.get("mute", False)
-    if not isinstance(mute, bool):
-        sentence = "This mapping's {where} is {value}; write true or false there."
-        raise MappingError(sentence, where=_where("mute", channel, True), value=_short(mute))
+    switches = {name: value.get(name, False) for name in ("mute", "trust")}
+    for name, switch in switches.items():
+        if not isinstance(switch, bool):
+            sentence = "This mapping's {where} is {value}; write true or false there."
+            raise MappingError(sentence, where=_where(name, channel, True), value=_short(switch))
     gain = _number(value.get("gain", 1.0), "gain", channel, True)
-    return Adjustment(gain, _number(value.get("offset", 0.0), "offset", channel, True), mute)
+    return Adjustment(gain, _number(value.get("offset", 0.0), "offset", channel, True), **switches)
 
 
 def _short(value: object) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ..shared import HEAD_CHANNELS
+from ..shared import ARKIT55, HEAD_CHANNELS
 from .direct import EYE_TURNS, JAW_TURNS, X, Y, Z
 from .mapping import Adjustment, Control, Mapping
 from .match import Candidate, Kind
@@ -18,6 +18,11 @@ Vector = tuple[float, float, float]
 EDITED: Final = "edited"
 #: How a bone that was just chosen moves: visible, and a start for finding the right axis and amount.
 FIRST_MOVE: Final = Control("ROTATION", "X", 0.35)
+#: What an animator is asked for, the most telling first.
+HANDFUL: Final = (
+    "jawOpen", "mouthSmileLeft", "mouthFrownLeft", "mouthPucker", "mouthUpperUpLeft", "mouthLowerDownLeft",
+    "eyeBlinkLeft", "eyeWideLeft", "browInnerUp", "browDownLeft", "browOuterUpLeft", "noseSneerLeft",
+)  # fmt: skip
 _HEAD_TURNS: Final = dict(zip(HEAD_CHANNELS, (X, Y, Z), strict=True))
 
 
@@ -63,6 +68,13 @@ def adjusted(mapping: Mapping, channel: str, **changes: Any) -> Mapping:
     if adjustment != Adjustment():
         channels[channel] = adjustment
     return replace(mapping, channels=channels, origin=EDITED)
+
+
+def taught(mapping: Mapping | None) -> tuple[str, ...]:
+    """The expressions that an animator posed, or trusts otherwise."""
+    if mapping is None:
+        return ()
+    return tuple(c for c in ARKIT55.channels if c in mapping.channels and mapping.channels[c].trust)
 
 
 def with_target(mapping: Mapping, channel: str, target: Target) -> Mapping:

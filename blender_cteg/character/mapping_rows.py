@@ -42,6 +42,7 @@ class Row:
         suggested: candidates to accept, where it moves nothing.
         lost: names of targets that the character does not have.
         doubt: what is wrong with what it does, a sentence; "" where nothing is, or it was not measured.
+        narrow: its shape keys whose sliders end before the channel does.
         reach: how far what moves most goes, in millimetres on a face of ordinary size; NaN where it was not measured.
     """
 
@@ -53,6 +54,7 @@ class Row:
     lost: tuple[str, ...] = ()
     doubt: str = ""
     reach: float = float("nan")
+    narrow: tuple[str, ...] = ()
 
 
 def channels_of(mapping: Mapping) -> tuple[str, ...]:
@@ -72,18 +74,25 @@ def swing(channel: str) -> tuple[float, bool]:
     return _SWINGS.get(channel, 1.0), channel in _SWINGS
 
 
-def rows(mapping: Mapping, rig: Rig, judged: MappingABC[str, Verdict] = MappingProxyType({})) -> tuple[Row, ...]:
+def rows(
+    mapping: Mapping,
+    rig: Rig,
+    judged: MappingABC[str, Verdict] = MappingProxyType({}),
+    narrow: MappingABC[str, tuple[str, ...]] = MappingProxyType({}),
+) -> tuple[Row, ...]:
     """The list of channels as it is shown: those that move nothing or something else first, then by region.
 
     Args:
         mapping, rig: the character's.
         judged: what was measured of its channels.
+        narrow: channel -> its keys whose sliders end before it does.
     """
     channels, keys, bones = channels_of(mapping), rig.keys, rig.bone_names
     found = candidates(channels, keys, bones)
     there = {"KEY": frozenset(keys), "BONE": frozenset(bones), "ROLE": frozenset(rig.bones)}
     made = [_row(mapping, rig, channel, found.get(channel, ()), there) for channel in channels]
     made = [replace(row, **_doubt(row.channel, judged.get(row.channel))) for row in made]
+    made = [replace(row, **_narrow(row, narrow.get(row.channel, ()))) for row in made]
 
     def place(row: Row) -> tuple[bool, int]:
         group = ARKIT_GROUPS.get(row.channel, "")
@@ -94,6 +103,13 @@ def rows(mapping: Mapping, rig: Rig, judged: MappingABC[str, Verdict] = MappingP
 
 def _doubt(channel: str, verdict: Verdict | None) -> dict[str, Any]:
     return {} if verdict is None else {"doubt": sentence(channel, verdict), "reach": verdict.reach * EYE_DISTANCE_MM}
+
+
+def _narrow(row: Row, keys: tuple[str, ...]) -> dict[str, Any]:
+    if not keys:
+        return {}
+    said = told("{channel} is cut off where the slider of {key} ends.", channel=row.channel, key=keys[0])
+    return {"doubt": row.doubt or said, "narrow": keys}
 
 
 def _row(

@@ -127,6 +127,11 @@ class Rig:
         return told("{found}; {missing} not found", found=all_found, missing=shorten(self.missing))
 
 
+def turned_bones(rig: Rig) -> list[str]:
+    """The bones that turn with a role: not eyes that look at a bone of their own, which is moved instead."""
+    return [bone for role, bone in rig.bones.items() if role not in rig.aims]
+
+
 def role_label(role: str) -> str:
     """What an animator calls the bone of a role, in a list of parts of the face."""
     return translated(role.replace("_", " "))

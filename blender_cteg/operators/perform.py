@@ -245,6 +245,8 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
         try:
             unmeasured = _measured(scene, rig)
             clips, mapping = brought_to(rig, job.takes)
+            if rig.kind in ("FLAME", "BONES"):  # it may only have been fitted now
+                measuring.measure(scene, rig, mapping)
             lines = Lines(scene, rig, mapping)
             line = lines.add(
                 clips, order.start, order.style, text=order.text, line="" if old is None else old.id,
@@ -314,7 +316,11 @@ def _not_keyed(channels: list[str]) -> list[str]:
     if not channels:
         return []
     count, shown = len(channels), names(channels)
-    sentence = "{count} channels of the take move nothing here: {names}. Give them targets in the Mapping panel."
+    sentence = (
+        "{count} channel of the take moves nothing here: {names}. Give it a target in the Mapping panel."
+        if count == 1
+        else "{count} channels of the take move nothing here: {names}. Give them targets in the Mapping panel."
+    )
     return [told(sentence, count=count, names=shown)]
 
 

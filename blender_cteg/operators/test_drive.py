@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import blf
@@ -19,7 +20,7 @@ from ..character.mapping import Mapping, MappingError
 from ..character.mapping_rows import channels_of, swing
 from ..character.rig import shorten
 from ..clip import ClipError
-from ..performance import preview
+from ..performance import preview, ranges
 from ..sentences import told
 from . import Reasoned
 from .mapping import MappingOperator
@@ -150,13 +151,17 @@ class CTEG_OT_test_drive(Reasoned, bpy.types.Operator):
         measured = measuring.known(character.rig)
         doubted = [row.channel for row in character.rows if row.doubt]
         moving = sum(not row.doubt and bool(row.targets) for row in character.rows)
-        for problem in filter(None, (measured.problem, measured.aside) if measured is not None else ()):
+        problems = [*filter(None, (measured.problem, measured.aside))] if measured is not None else []
+        for problem in problems:
             self.report({"WARNING"}, problem)
+        sentence = (
+            "{right} channel does what it is called; look at {names}"
+            if moving == 1
+            else "{right} channels do what they are called; look at {names}"
+        )
         if doubted:
-            self.report({"WARNING"}, told(
-                "{right} channels do what they are called; look at {names}", right=moving, names=shorten(doubted),
-            ))  # fmt: skip
-        else:
+            self.report({"WARNING"}, told(sentence, right=moving, names=shorten(doubted)))
+        elif not problems:
             self.report({"INFO"}, told("{right} channels move something, and none is suspicious", right=moving))
         return {"FINISHED"}
 
@@ -181,22 +186,54 @@ class CTEG_OT_mapping_mend(MappingOperator, bpy.types.Operator):
         if not said:
             raise MappingError("Nothing here can be mended by itself; choose targets by hand.")
         self.store(context, character.rig, mapping)
-        return "; ".join(said[:3]) if len(said) <= 3 else told("{count} channels were mended", count=len(said))
+        left = [row.channel for row in cast.refresh(context.scene).rows if row.doubt and not row.narrow]
+        done = "; ".join(said[:3]) if len(said) <= 3 else told("{count} channels were mended", count=len(said))
+        if self.channel or not left:
+            return done
+        self.level = "WARNING"
+        return told("{done}. Not mended: {names}. Choose their targets by hand.", done=done, names=shorten(left))
 
 
 class CTEG_OT_mapping_trust(MappingOperator, bpy.types.Operator):
     bl_idname = "cteg.mapping_trust"
     bl_label = "Use Mapping Anyway"
-    bl_description = "Let the channel move what is called so, whatever was seen there"
+    bl_description = "Let the channel move what it moves, or what is called so, and do not doubt it any more"
 
     channel: StringProperty(name="Channel", options={"SKIP_SAVE"})
 
     def act(self, context: Context, character: Character) -> str:
-        plain = by_names(character.rig)
-        if plain is None or character.mapping is None or self.channel not in plain.driving():
+        plain, mapping = by_names(character.rig), character.mapping
+        if mapping is not None and self.channel in mapping.driving():
+            said = told("{channel} is no longer doubted", channel=self.channel)
+        elif mapping is not None and plain is not None and self.channel in plain.driving():
+            mapping = _taken_over(mapping, plain, self.channel)
+            said = told("{channel} moves what is called so", channel=self.channel)
+        else:
             raise MappingError("Nothing is called {channel} here; choose a target by hand.", channel=self.channel)
-        self.store(context, character.rig, _taken_over(character.mapping, plain, self.channel))
-        return told("{channel} moves what is called so", channel=self.channel)
+        self.store(context, character.rig, edits.adjusted(mapping, self.channel, trust=True))
+        return said
+
+
+class CTEG_OT_mapping_widen(MappingOperator, bpy.types.Operator):
+    bl_idname = "cteg.mapping_widen"
+    bl_label = "Widen Slider"
+    bl_description = "Give the shape keys of the channel the range that it needs at full strength"
+
+    channel: StringProperty(name="Channel", options={"SKIP_SAVE"})
+
+    def act(self, context: Context, character: Character) -> str:
+        row = next((row for row in character.rows if row.channel == self.channel and row.narrow), None)
+        if row is None or character.mapping is None:
+            raise MappingError("The sliders of {channel} are wide enough.", channel=self.channel)
+        if reason := ranges.why_not_wider(character.rig, row.narrow):
+            raise MappingError("{reason}", reason=reason)
+        try:
+            with ExitStack() as undo:
+                ranges.widen(character.rig, ranges.full_strength(character.mapping, self.channel), undo, all_keys=True)
+                undo.pop_all()
+        except ranges.RangeError as error:
+            raise MappingError("{reason}", reason=error) from None
+        return told("Widened the sliders of {names}", names=shorten(row.narrow))
 
 
 def _taken_over(mapping: Mapping, other: Mapping, channel: str) -> Mapping:

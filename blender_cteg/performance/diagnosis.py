@@ -12,6 +12,7 @@ from typing import Any
 import bpy
 import numpy as np
 
+from ..character.detection.editable import drivers_of
 from ..character.mapping import Mapping
 from ..character.rig import Rig, shorten
 from ..sentences import told
@@ -91,22 +92,30 @@ def _bones(rig: Rig, mapping: Mapping | None) -> list[bpy.types.PoseBone]:
 def _drivers(rig: Rig, keys: Collection[str]) -> Iterator[str]:
     face_key = rig.keyed_meshes[0][0] if rig.keyed_meshes else None
     for key, obj in rig.keyed_meshes:
-        data = key.animation_data
-        driven = {driver.data_path for driver in data.drivers if not driver.mute} if data is not None else set()
-        held = [name for name in keys if key_path(name) in driven]
+        drivers = drivers_of(key)
+        held = [name for name in keys if name in drivers]
         # Drivers that hand the face's values on are how many characters move their teeth and lashes.
         if not held or (key != face_key and _hands_on(key, face_key)):
             continue
-        yield _driven(held, "" if key == face_key else obj.name)
-
-
-def _driven(held: Sequence[str], of: str = "") -> str:
-    names = told("{names} of {object}", names=shorten(held), object=of) if of else shorten(held)
-    return told(
-        "{names} is driven by a driver and keeps it. Delete the driver to let takes move it."
-        if len(held) == 1
-        else "{names} are driven by drivers and keep them. Delete the drivers to let takes move them.", names=names,
-    )  # fmt: skip
+        names = shorten(held)
+        if key != face_key:
+            names = told("{names} of {object}", names=names, object=obj.name)
+        bones = dict.fromkeys(bone for name in held for bone in _bones_read(rig, drivers[name]))
+        if bones:
+            yield told(
+                "{names} is driven by a driver that reads the bone {bones}, and keeps it. Let the channel move that "
+                "bone in the Mapping panel, or delete the driver."
+                if len(held) == 1
+                else "{names} are driven by drivers that read the bones {bones}, and keep them. Let the channels move "
+                "those bones in the Mapping panel, or delete the drivers.", names=names, bones=shorten(list(bones), 3),
+            )  # fmt: skip
+            continue
+        yield told(
+            "{names} is driven by a driver ({driver}) and keeps it. Delete the driver to let takes move it."
+            if len(held) == 1
+            else "{names} are driven by drivers and keep them. Delete the drivers to let takes move them.",
+            names=names, driver=_in_words(drivers[held[0]].driver),
+        )  # fmt: skip
 
 
 def lost(moved: Iterable[tuple[Owner, str, str]], known: Collection[str], others: Others) -> list[str]:
@@ -148,6 +157,26 @@ def lost(moved: Iterable[tuple[Owner, str, str]], known: Collection[str], others
         )
         said.append(told(sentence, names=shorten(sorted(removed))))
     return said + ([_driven(sorted(driven))] if driven else [])
+
+
+def _driven(names: Sequence[str]) -> str:
+    return told(
+        "{names} is driven by a driver and keeps it. Delete the driver to let takes move it."
+        if len(names) == 1
+        else "{names} are driven by drivers and keep them. Delete the drivers to let takes move them.",
+        names=shorten(names),
+    )
+
+
+def _bones_read(rig: Rig, curve: Any) -> list[str]:
+    """The bones of the character's armature that a driver reads."""
+    targets = [target for variable in curve.driver.variables for target in variable.targets]
+    paths = [(target.id, target.bone_target or name_in(target.data_path)) for target in targets]
+    return [bone for owner, bone in paths if owner == rig.armature is not None and bone in rig.bone_names]
+
+
+def _in_words(driver: Any) -> str:
+    return str(driver.expression) if driver.type == "SCRIPTED" else str(driver.type).lower()
 
 
 def _hands_on(key: Any, face_key: Any) -> bool:

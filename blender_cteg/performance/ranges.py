@@ -15,6 +15,8 @@ from typing import Any, Final
 import bpy
 import numpy as np
 
+from ..character.mapping import Adjustment
+from ..character.mapping import Mapping as FaceMapping
 from ..character.rig import Rig, shorten
 from ..sentences import Told, told
 from .curves import ActionPatch
@@ -77,6 +79,17 @@ def sliders(rig: Rig) -> dict[str, tuple[float, float]]:
         for block in key.key_blocks
         if block.name not in skipped
     }
+
+
+def full_strength(mapping: FaceMapping, channel: str) -> dict[str, tuple[float, float]]:
+    """The lowest and highest value that one channel of 0 to 1 gives each of its shape keys."""
+    of = mapping.channels.get(channel, Adjustment())
+    ends = {
+        key: [row[channel] * value for value in (of.offset, of.gain + of.offset)]
+        for key, row in mapping.shape_keys.items()
+        if channel in row
+    }
+    return {key: (min(0.0, *values), max(0.0, *values)) for key, values in ends.items()}
 
 
 def tight_keys(rig: Rig, extremes: Extremes) -> list[str]:

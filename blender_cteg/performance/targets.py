@@ -12,6 +12,7 @@ import bpy
 import numpy as np
 import numpy.typing as npt
 
+from ..character.detection.bones import decides, switches
 from ..character.mapping import Mapping as FaceMapping
 from ..character.mapping import Performance
 from ..character.rig import Rig
@@ -21,10 +22,6 @@ from .layers import region_of
 from .owners import Owner, curves_in
 from .store import TARGETS
 
-#: Constraints that decide where a bone points, whatever its keys say.
-_DECIDING: Final = frozenset(
-    "ACTION ARMATURE CHILD_OF COPY_ROTATION COPY_TRANSFORMS DAMPED_TRACK IK LOCKED_TRACK SPLINE_IK TRACK_TO".split()
-)
 _ROLE_REGIONS: Final = {"head": "head", "neck": "head", "jaw": "jaw", "left_eye": "eyes", "right_eye": "eyes"}
 
 
@@ -168,17 +165,7 @@ class Others:
         """Tracks whose names begin with ``beside`` do not count."""
         self._driven = {owner.name: set(_driven(owner.data)) for owner in owners}
         self._strips = {owner.name: set(_in_strips(owner.data, beside)) for owner in owners}
-        self._constrained = {owner.name: self._held(owner) for owner in owners}
-
-    def _held(self, owner: Owner) -> set[str]:
-        """Bones that a constraint holds. One that is driven or keyed comes and goes over the keys of its bone."""
-        constrained = _constrained(owner)
-        if not constrained:
-            return set()
-        curves = curves_in(owner.action, owner.slot) if owner.action is not None and owner.slot is not None else ()
-        varying = {curve.data_path for curve in curves} | {path for path, _ in self._strips[owner.name]}
-        varying |= self._driven[owner.name]
-        return {name for name, influences in constrained.items() if not varying.issuperset(influences)}
+        self._constrained = {owner.name: set(_constrained(owner)) for owner in owners}
 
     def drives(self, owner: Owner, path: str) -> bool:
         """Whether a driver decides about a property."""
@@ -219,13 +206,13 @@ def _all_strips(strips: Any) -> Iterator[Any]:
         yield from _all_strips(strip.strips)
 
 
-def _constrained(owner: Owner) -> dict[str, list[str]]:
-    """Bones with constraints that decide now where they point; data paths of how much each of these does."""
-    bones = owner.datablock.pose.bones if owner.kind == "OBJECT" else ()
-    deciding = {
-        b.name: [c for c in b.constraints if c.type in _DECIDING and c.enabled and c.influence > 0] for b in bones
-    }
-    return {name: [c.path_from_id("influence") for c in found] for name, found in deciding.items() if found}
+def _constrained(owner: Owner) -> Iterator[str]:
+    bones = owner.datablock.pose.bones if owner.kind == "OBJECT" else {}
+    # What somebody blends decides now, and not once and for all.
+    blended = switches(owner.datablock, bones.keys()) if bones else []
+    for bone in bones:
+        if any(decides(constraint) and constraint not in blended for constraint in bone.constraints):
+            yield bone.name
 
 
 @lru_cache(maxsize=4096)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import bpy
 
 from .. import cast
+from ..character.detection.character import armature_of
 from ..character.fitting.fitted import GOOD_PERCENT, residual_table
-from ..character.mapping_edits import targets_of
+from ..character.mapping_edits import HANDFUL, targets_of, taught
 from ..character.mapping_rows import origin_label, region_of, swing
 from ..character.presets import presets
 from ..character.rig import shorten
@@ -128,6 +129,28 @@ class CTEG_PT_mapping(Sidebar, bpy.types.Panel):
             _draw_channel(column.box(), context, character, character.rows[interface.channel])
 
 
+class CTEG_PT_learning(Sidebar, bpy.types.Panel):
+    bl_label = "Make It Learn"
+    bl_parent_id = "CTEG_PT_performance"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        face = cast.character(context.scene).rig.object
+        return face is not None and armature_of(face) is not None
+
+    def draw(self, context: Context) -> None:
+        layout, known = self.layout, taught(cast.character(context.scene).mapping)
+        text = "Pose the face as each of these, as far as it should ever go, and keep the pose; three are enough."
+        sentence(layout, context, told(text))
+        column = layout.column(align=True)
+        for channel in dict.fromkeys((*HANDFUL, *known)):
+            row = column.split(factor=0.66, align=True)
+            row.label(text=channel, icon="CHECKMARK" if channel in known else "DOT")
+            row.operator("cteg.learn_pose", text="Keep Pose").channel = channel
+        layout.operator("cteg.learn", icon="OUTLINER_OB_ARMATURE")
+
+
 class CTEG_PT_fit(bpy.types.Panel):
     bl_label = "Fit"
     bl_space_type = "VIEW_3D"
@@ -177,8 +200,10 @@ def _draw_channel(layout: UILayout, context: Context, character: Character, row:
     if row.doubt:
         sentence(layout, context, row.doubt, icon="ERROR")
         mend = layout.row(align=True)
-        mend.operator("cteg.mapping_mend", text="Mend", icon="TOOL_SETTINGS").channel = row.channel
-        if not row.targets:
+        if row.narrow:
+            mend.operator("cteg.mapping_widen", icon="ARROW_LEFTRIGHT").channel = row.channel
+        else:
+            mend.operator("cteg.mapping_mend", text="Mend", icon="TOOL_SETTINGS").channel = row.channel
             mend.operator("cteg.mapping_trust", text="Use Anyway").channel = row.channel
     elif row.reach > 0:
         sentence(layout, context, told("Moves {reach:.1f} mm.", reach=row.reach), icon="BLANK1")

@@ -396,7 +396,7 @@ def test_drivers_keep_their_keys(scene: bpy.types.Scene) -> None:
     variable.targets[0].id_type, variable.targets[0].id = "KEY", key("Head")
     variable.targets[0].data_path = 'key_blocks["jawOpen"].value'
     rig, _ = perform(head)
-    said = ["browInnerUp is driven by a driver and keeps it. Delete the driver to let takes move it."]
+    said = ["browInnerUp is driven by a driver (0.25) and keeps it. Delete the driver to let takes move it."]
     assert told(rig) == said
     assert 'key_blocks["browInnerUp"].value' not in [curve.data_path for curve in _curves(key("Head"))]
     scene.frame_set(FRAME)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from mathutils import Vector
 
+from blender_cteg.character import measuring
 from blender_cteg.character.choose import resolved
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.clip import Clip
@@ -100,6 +101,16 @@ def test_a_performance_finds_the_eyes_and_says_who_holds_them(face: bpy.types.Ob
     assert "left_eye" not in said()
     follow(face, 1.0)
     assert "Constraints act on top of the keys of left_eye" in said()
+    curves = len(face.parent.animation_data.action.layers[0].strips[0].channelbags[-1].fcurves)
+    measuring.measure(bpy.context.scene, rig, resolved(rig))
+    assert measuring.verdicts_of(rig, resolved(rig))["eyeLookOutLeft"].kind == "RIGHT", (
+        "what is blended swallows nothing"
+    )
+    Lines(bpy.context.scene, rig).rewrite()
+    assert len(face.parent.animation_data.action.layers[0].strips[0].channelbags[-1].fcurves) == curves
+    follow(face, 0.0)
+    bpy.context.scene.frame_set(10)
+    assert eye_axis(face, "left").angle(Vector((0, -1, 0))) > 0.2, "keyed, whatever it was blended to"
 
 
 def test_eyes_are_keyed_whether_they_follow_or_not(face: bpy.types.Object) -> None:

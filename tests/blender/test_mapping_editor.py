@@ -147,7 +147,7 @@ def test_version_1_is_read_and_edited_ones_are_told_from_fits() -> None:
     by_hand = Mapping.from_json(json.dumps(old))
     assert (by_hand.shape_keys, by_hand.origin) == ({"Ä": {"jawOpen": 1.0}}, "edited")
     assert Mapping.from_json(json.dumps(old | {"residual_mm": {"jawOpen": 0.5}})).origin == "fit"
-    assert json.loads(by_hand.to_json())["schema_version"] == 2
+    assert json.loads(by_hand.to_json())["schema_version"] == 3
 
 
 @pytest.mark.parametrize(
@@ -345,7 +345,7 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(editor: bpy.types.Scene
 
 
 @pytest.mark.parametrize(
-    "damage", ['{"schema_version": 3}', "{", "[[[", 7, f'{{"schema_version": {"9" * 4300}}}', '{"a": NaN}', '"\\ud800"']
+    "damage", ['{"schema_version": 4}', "{", "[[[", 7, f'{{"schema_version": {"9" * 4300}}}', '{"a": NaN}', '"\\ud800"']
 )
 @pytest.mark.parametrize("names", [OWN_NAMES, ARKIT_CHANNELS])
 def test_a_damaged_mapping_is_told_and_breaks_nothing(
@@ -566,7 +566,7 @@ def test_bad_files_are_refused_by_name(editor: bpy.types.Scene, tmp_path: Path) 
     before = face.data[MESH_PROPERTY]
     stranger = Mapping("arkit55", {"Exp1": {"jawOpen": 1.0}}).to_json()
     for name, content, words in (
-        ("newer", before.replace('"schema_version":2', '"schema_version":3').encode(), "newer CTEG"),
+        ("newer", before.replace('"schema_version":3', '"schema_version":4').encode(), "newer CTEG"),
         ("broken", before[:-9].encode(), "not JSON"),
         ("binary", b"\xff\xfe\x00", "it is not text"),
         ("empty", b"", "not JSON"),

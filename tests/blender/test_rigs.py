@@ -96,6 +96,13 @@ def test_flame_expressions_count_from_one_or_zero(pattern: str, first: int) -> N
         ("neck_02 neck_01 head left_eye_smplhf right_eye_smplhf", "- neck head left_eye right_eye"),
         ("CC_Base_NeckTwist01 CC_Base_JawRoot CC_Base_L_Eye CC_Base_R_Eye", "neck jaw left_eye right_eye"),
         ("J_Bip_C_Head J_Adj_L_FaceEye J_Adj_R_FaceEye c_jawbone.x", "head left_eye right_eye jaw"),
+        ("neckLower neckUpper head lowerJaw lEye rEye lEyelidUpper", "neck - head jaw left_eye right_eye -"),
+        ("spine4 neck1 neck2 head lowerjaw l_eye r_eye l_eyelidupper", "- neck - head jaw left_eye right_eye -"),
+        ("spine_05 neck_01 neck_02 head clavicle_l", "- neck - head -"),
+        ("head FACIAL_C_Jaw FACIAL_L_Eye FACIAL_R_Eye FACIAL_L_EyeParallel", "head jaw left_eye right_eye -"),
+        ("head.x c_head.x jawbone.x c_jawbone.x c_eye.l c_eye_target.l eyelid_top.l", "- head - jaw left_eye - -"),
+        ("c_head.x head.x c_jawbone.x jawbone.x c_eye.r c_eye_offset.r", "head - jaw - right_eye -"),
+        ("FK-Head DEF-Head FK-Neck Jaw LowerJaw-Jaw CTR-Eye.L AIM-Eye.L TGT-Eye.L", "head - neck jaw - left_eye - -"),
         ("LeftEye RightEye LeftEyeLid eye_target jawline necklace", "left_eye right_eye - - - -"),
     ],
 )  # fmt: skip

@@ -34,19 +34,21 @@ def face_centre_and_crown(mesh: bpy.types.Object) -> tuple[Vector, float]:
 
     Returns:
         The mean position of the vertices, weighted by how far the shape keys move them (world space), and the
-        height of the highest vertex above it (metres).
+        height of the highest vertex above it (metres). Of a face made of bones, which has none, all count alike.
 
     Raises:
-        ValueError: the mesh has no shape keys that move anything.
+        ValueError: its shape keys move nothing.
     """
     data = mesh.data
     assert isinstance(data, bpy.types.Mesh)
     if data.shape_keys is None:
-        raise ValueError(f"{mesh.name!r} has no shape keys, so there is no face to frame.")
-    rest = _positions(data.shape_keys.reference_key)
-    weight = np.zeros(len(rest))
-    for key in data.shape_keys.key_blocks:
-        weight += np.linalg.norm(_positions(key) - rest, axis=1)
+        rest = np.array([vertex.co for vertex in data.vertices], np.float64)
+        weight = np.ones(len(rest))
+    else:
+        rest = _positions(data.shape_keys.reference_key)
+        weight = np.zeros(len(rest))
+        for key in data.shape_keys.key_blocks:
+            weight += np.linalg.norm(_positions(key) - rest, axis=1)
     if not weight.any():
         raise ValueError(f"The shape keys of {mesh.name!r} move nothing, so there is no face to frame.")
     to_world = np.array(mesh.matrix_world)

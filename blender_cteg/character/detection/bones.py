@@ -1,16 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bones of a face: which of an armature's bones may be controls of one, by where they are (no ``bpy`` at run time)."""
+"""Bones of a face: which of an armature's bones may be its controls, and which constraints on them somebody blends (no
+``bpy`` at run time).
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
 
-#: Bones that are no controls: layers that generated rigs make for themselves, and what only shows something.
-_INNER: Final = re.compile(r"^(?:def|org|mch|vis|wgt)[-_]", re.IGNORECASE)
+#: Bones that are no controls: layers that generated rigs make for themselves (Rigify, CloudRig, Auto-Rig Pro), and what
+#: only shows something.
+_INNER: Final = re.compile(
+    r"^(?:def|org|mch|vis|wgt|dsp|tan|aim|p|sq|lowerjaw)[-_]|_(?:retain|ref|track)(?:_\w+)?(?:\.\w)?$", re.IGNORECASE
+)
+#: Constraints that decide where a bone points, whatever its keys say.
+_DECIDING: Final = frozenset(
+    "ACTION ARMATURE CHILD_OF COPY_ROTATION COPY_TRANSFORMS DAMPED_TRACK IK LOCKED_TRACK SPLINE_IK TRACK_TO".split()
+)
 #: How far from the middle of the eyes a control of the face may be, in eye distances.
 _REACH: Final = 2.6
 #: Controls at most: each takes three evaluations.
@@ -26,6 +35,30 @@ def face_bones(armature: Any, bones: Mapping[str, str]) -> list[str]:
     heads = {bone.name: np.array(bone.head_local) for bone in armature.data.bones}
     eyes = heads[bones["left_eye"]], heads[bones["right_eye"]]
     middle, unit = (eyes[0] + eyes[1]) / 2, float(np.linalg.norm(eyes[0] - eyes[1]))
-    roles = set(bones.values())
+    roles, pose = set(bones.values()), armature.pose.bones if armature.pose is not None else {}
     near = [n for n, head in heads.items() if np.linalg.norm(head - middle) < _REACH * unit]
-    return [n for n in near if n not in roles and not _INNER.match(n)][:_MOST]
+    led = {bone.name for bone in pose for c in bone.constraints if decides(c) and c.influence > 0.9}
+    return [n for n in near if n not in roles | led and not _INNER.search(n)][:_MOST]
+
+
+def decides(constraint: Any) -> bool:
+    """Whether a constraint decides where its bone points; what it only adds to the keys does not."""
+    adds = getattr(constraint, "mix_mode", "REPLACE") != "REPLACE"
+    return constraint.type in _DECIDING and not adds and constraint.enabled and constraint.influence > 0
+
+
+def switches(armature: Any, names: Iterable[str]) -> list[Any]:
+    """The constraints of some bones whose influence is driven or animated: somebody blends them, as a gaze target is
+    blended, and whatever it is now, the bones turn as they are keyed where it is 0.
+    """
+    data = armature.animation_data if armature is not None else None
+    if data is None:
+        return []
+    paths = {driver.data_path for driver in data.drivers if not driver.mute}
+    if data.action is not None and data.action_slot is not None:
+        bags = (strip.channelbag(data.action_slot) for layer in data.action.layers for strip in layer.strips)
+        paths |= {curve.data_path for bag in bags if bag is not None for curve in bag.fcurves}
+    if not any(path.endswith(".influence") for path in paths):
+        return []
+    bones = [armature.pose.bones[name] for name in names if name in armature.pose.bones]
+    return [c for bone in bones for c in bone.constraints if f"{c.path_from_id()}.influence" in paths]

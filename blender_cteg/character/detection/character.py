@@ -42,7 +42,7 @@ def belongs(face: bpy.types.Object, other: bpy.types.Object) -> bool:
     if face in above:
         return True
     roots = (_ancestors(face) or [face])[-1], (above or [other])[-1]
-    return roots[0] == roots[1] and _inside(_box(face), _box(other))
+    return roots[0] == roots[1] and inside(face, other)
 
 
 def meshes_under(top: bpy.types.Object, meshes: list[bpy.types.Object]) -> list[bpy.types.Object]:
@@ -72,6 +72,8 @@ def _box(obj: bpy.types.Object) -> Box:
     return np.stack([corners.min(0), corners.max(0)])
 
 
-def _inside(outer: Box, inner: Box) -> bool:
+def inside(face: bpy.types.Object, other: bpy.types.Object) -> bool:
+    """Whether a mesh lies within a face's bounding box, or not far beside it."""
+    outer, inner = _box(face), _box(other)
     margin = MARGIN * float((outer[1] - outer[0]).max())
     return bool((inner[0] >= outer[0] - margin).all() and (inner[1] <= outer[1] + margin).all())

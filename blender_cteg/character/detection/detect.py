@@ -14,9 +14,9 @@ from ..axes import Axes, to_rows
 from ..geometry import find_axes
 from ..mapping import Mapping, MappingError, stored_mapping
 from ..rig import Kind, Rig, bone_label, role_label, shorten
-from .bones import FEWEST_BONES, face_bones
+from .bones import FEWEST_BONES, decides, face_bones
 from .character import armature_of, belongs, keyed_meshes, meshes_under
-from .editable import override_advice, why_broken, why_linked
+from .editable import drivers_of, override_advice, why_broken, why_linked
 from .naming import KeyNames, is_modelling
 from .parts import FEWEST_KEYS, Joined, bones_by_role, join_arkit, keys_of_mapping, recognise, share, used_channels
 
@@ -179,7 +179,7 @@ def _aimed(armature: Any, eye: str, aim: str, axes: Axes) -> Axes:
 
 def _copied(armature: bpy.types.Object, constraint: Any) -> list[str]:
     """The bones of the armature that a constraint copies a rotation from."""
-    if constraint.type not in _COPYING or constraint.mute or constraint.influence < 0.5:
+    if constraint.type not in _COPYING or not decides(constraint) or constraint.influence < 0.5:
         return []
     if constraint.type == "COPY_ROTATION" and not (constraint.use_x and constraint.use_y and constraint.use_z):
         return []
@@ -243,9 +243,7 @@ def _split(meshes: list[bpy.types.Object]) -> tuple[tuple[bpy.types.Object, ...]
 
 def _driven(obj: bpy.types.Object) -> set[str]:
     """Shape keys that a driver sets: correctives, which follow the others."""
-    data = obj.data.shape_keys and obj.data.shape_keys.animation_data
-    paths = [curve.data_path for curve in data.drivers] if data else []
-    return {bpy.utils.unescape_identifier(path.split('"')[1]) for path in paths if path.startswith('key_blocks["')}
+    return set(drivers_of(obj.data.shape_keys))
 
 
 def _doubles(keys: KeyNames | None) -> list[str]:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 
 from ...sentences import told
@@ -48,6 +50,16 @@ def why_linked(obj: bpy.types.Object, armature: bpy.types.Object | None = None) 
             "the mesh's name in its Data properties to override it as well.", name=obj.name, file=_source(obj.data),
         )  # fmt: skip
     return None
+
+
+def drivers_of(key: Any) -> dict[str, Any]:
+    """Shape-key name -> the driver that decides its value, on one shape-key datablock; muted ones do not."""
+    data = key.animation_data if key is not None else None
+    return {
+        bpy.utils.unescape_identifier(curve.data_path.removeprefix('key_blocks["').removesuffix('"].value')): curve
+        for curve in (data.drivers if data is not None else ())
+        if not curve.mute and curve.data_path.startswith('key_blocks["') and curve.data_path.endswith('"].value')
+    }
 
 
 def _source(datablock: bpy.types.ID) -> str:

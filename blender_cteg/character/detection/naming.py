@@ -253,7 +253,7 @@ def is_makehuman(names: Iterable[str]) -> bool:
 # ---------------------------------------------------------------------------------------------- bones
 
 _BONE_PREFIX = re.compile(
-    r"^(?:.*[:|]|facial_(?:c_)?|mixamorig\d*_?|def[-_]|org[-_]|mch[-_]|ctrl[-_]|bip0*1[ _]|valvebiped\.bip01_|cc_base_|"
+    r"^(?:.*[:|]|facial_(?:c_)?|mixamorig\d*_?|(?:def|org|mch|ctrl|ctr|fk)[-_]|bip0*1[ _]|valvebiped\.bip01_|cc_base_|"
     r"j_(?:bip|adj|sec)_(?:c_)?|c_|b_)",
     re.IGNORECASE,
 )
@@ -284,13 +284,13 @@ _INNER_LAYER = re.compile(r"^(?:def|org|mch)[-_]", re.IGNORECASE)
 
 def match_bones(names: Iterable[str]) -> dict[str, str]:
     """Bones by role (``head``, ``neck``, ``jaw``, ``left_eye``, ``right_eye``), from their names."""
-    best: dict[str, tuple[tuple[bool, int], str]] = {}
+    best: dict[str, tuple[tuple[bool, int, bool], str]] = {}
     for name in names:
         found = _bone_role(name)
         if found is None:
             continue
         role, rank = found
-        score = (bool(_INNER_LAYER.match(name)), rank)
+        score = (bool(_INNER_LAYER.match(name)), rank, not name.startswith("c_"))  # Auto-Rig Pro's controls
         if role not in best or score < best[role][0]:
             best[role] = (score, name)
     return {role: name for role, (_, name) in best.items()}

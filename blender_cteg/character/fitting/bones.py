@@ -7,6 +7,7 @@ bone on the face that an animator could move and that moves the face. Jaw, eyes 
 
 from __future__ import annotations
 
+from collections.abc import Mapping as MappingABC
 from dataclasses import replace
 from typing import Any, Final
 
@@ -17,93 +18,147 @@ import numpy.typing as npt
 from ...shared import ARKIT55
 from ..detection.bones import face_bones
 from ..direct import EYE_TURNS, JAW_TURNS, aim_controls, head_turns
-from ..mapping import MESH_PROPERTY, Control, Mapping, MappingError
+from ..face_parts import LIDS, Face
+from ..mapping import MESH_PROPERTY, Axis, Control, Mapping, MappingError, Property
 from ..mapping_edits import Target
-from ..measuring import Face, Stage
 from ..rig import Rig
+from ..stage import Moved, Pose, Stage
 from .actions import Source, action_displacements, template
 from .fit import LANDMARK_NOISE
 
 Floats = npt.NDArray[np.float64]
 
-#: How far a control is moved to see what it does, in eye distances; and how far it goes in an ordinary expression.
-_STEP: Final = 0.1
-_ORDINARY: Final = 0.15
-#: A control that moves no place of the face further than this share of its own way is none of the face's.
-_MOVES: Final = 0.25
-#: Moves shorter than this are not seen, in eye distances.
-_SMALLEST: Final = 0.004
-_AXES: Final = ("X", "Y", "Z")
+#: How far a control is moved to see what it does, and goes in an ordinary expression; eye distances or radians.
+_SIZES: Final[dict[Property, tuple[float, float]]] = {"LOCATION": (0.1, 0.15), "ROTATION": (0.3, 0.35)}
+#: A control is one of the face's where a place of it goes this far with such a move, in eye distances.
+_MOVES: Final = 0.025
+#: Amounts below this part of an ordinary one are not seen.
+_SMALLEST: Final = 0.027
+_AXES: Final[tuple[Axis, ...]] = ("X", "Y", "Z")
+#: How far an animator's expressions may go beside those of the actions; and how many eye distances a face is wide.
+_LIMITS: Final = (0.5, 2.0)
+_WIDE: Final = 2.3
 
 
 def fitted_bones(rig: Rig, source: Source = "ict") -> Mapping:
     """arkit55 to a face that is made of bones, kept on its mesh where that is editable.
 
+    A control is moved along its axes. One that does nothing then is turned about them, as lids turn about the eye.
+
     Raises:
         MappingError: the face cannot be looked at, or no face was found on its skin; the sentence says what to do.
     """
+    mapping = fitted_controls(rig, {}, source)
+    mapping = eyes_and_aims(rig, replace(mapping, bones={**mapping.bones, **head_turns(rig)}))
     assert rig.object is not None
-    stage = Stage(bpy.context.scene, rig)
-    if stage.problem:
-        raise MappingError("{problem}", problem=stage.problem)
-    names = face_bones(rig.armature, dict(rig.bones))
-    jaw = [((Target("ROLE", "jaw", turn),), 1.0) for turn in JAW_TURNS.values()]
-    unit = _eye_distance(rig)
-    steps = [
-        ((Target("BONE", name, Control("LOCATION", axis, _STEP * unit)),), 1.0) for name in names for axis in _AXES
-    ]
-    with stage.at_rest():
-        seen = {pose: stage.moved(pose) for pose in [*jaw, *steps]}
-    stage.view_layer.update()
-    face = Face(stage, seen)
-    face.find()
-    if face.aside:
-        raise MappingError(
-            "{name} has no shape keys, and on its skin no face was found that its bones could move. Choose another "
-            "mesh, or give its channels bones in the Mapping panel.", name=rig.object.name,
-        )  # fmt: skip
-    found = {pose: face.effect(moved).skin for pose, moved in seen.items()}
-    effects = {pose: skin for pose, skin in found.items() if skin is not None}  # all of them: there is a face
-    used = [pose for pose in steps if _reaches(effects[pose])]
-    mapping = _fitted(source, dict(zip(JAW_TURNS, (effects[pose] for pose in jaw), strict=True)), effects, used, unit)
-    mapping = replace(
-        mapping,
-        bones={**mapping.bones, **head_turns(rig), **_eyes(rig)},
-        controls={**mapping.controls, **aim_controls(rig)},
-    )
     if rig.object.data.is_editable:
         rig.object.data[MESH_PROPERTY] = mapping.to_json()
     return mapping
 
 
+def eyes_and_aims(rig: Rig, mapping: Mapping) -> Mapping:
+    """With eyes that turn, or the bones that they look at."""
+    eyes = {role: dict(turns) for role, turns in EYE_TURNS.items() if role in rig.bones and role not in rig.aims}
+    return replace(mapping, bones={**mapping.bones, **eyes}, controls={**mapping.controls, **aim_controls(rig)})
+
+
+def fitted_controls(rig: Rig, posed: MappingABC[str, tuple[Target, ...]], source: Source = "ict") -> Mapping:
+    """The actions as moves of the face's controls, and of its jaw.
+
+    Args:
+        rig: the face.
+        posed: channel -> how an animator posed it: its bones are controls as well, blinks show where the eyes are, and
+            all that is fitted goes as far as these do beside the actions.
+        source: whose actions.
+
+    Raises:
+        MappingError: as `fitted_bones`.
+    """
+    assert rig.object is not None
+    stage = Stage(bpy.context.scene, rig)
+    if stage.problem:
+        raise MappingError("{problem}", problem=stage.problem)
+    given: dict[str, Pose] = {channel: (targets, 1.0) for channel, targets in posed.items()}
+    jaw = [((Target("ROLE", "jaw", turn),), 1.0) for turn in JAW_TURNS.values()] if "jaw" in rig.bones else []
+    with stage.at_rest(posed=True):
+        seen = {pose: stage.moved(pose) for pose in (*jaw, *given.values())}
+        turns = any(len(seen[pose].vertices) for pose in jaw)  # else it is pulled about
+        unit = _eye_distance(rig) or _across(stage, seen)
+        names = list(dict.fromkeys([
+            *face_bones(rig.armature, dict(rig.bones)), *([rig.bones["jaw"]] if jaw and not turns else []),
+            *(target.name for targets in posed.values() for target in targets if target.kind == "BONE"),
+        ]))  # fmt: skip
+        for name in names:
+            for kind in _SIZES:
+                steps = [_step(name, kind, axis, unit) for axis in _AXES]
+                seen |= (moved := {pose: stage.moved(pose) for pose in steps})
+                if any(len(of.vertices) for of in moved.values()):
+                    break
+    stage.view_layer.update()
+    face = Face(stage, seen, lids=[pose for channel, pose in given.items() if channel in LIDS])
+    for _ in face.reading():
+        pass
+    face.find()
+    if face.aside:
+        raise MappingError(
+            "On the skin of {name} no face was found that its bones could move. Choose another mesh, or give its "
+            "channels bones in the Mapping panel.", name=rig.object.name,
+        )  # fmt: skip
+    found = {pose: face.effect(moved).skin for pose, moved in seen.items()}
+    effects = {pose: skin for pose, skin in found.items() if skin is not None}  # all of them: there is a face
+    steps = [pose for pose in effects if pose not in jaw and pose not in given.values()]
+    used = [pose for pose in steps if np.linalg.norm(effects[pose], axis=1).max() > _MOVES]
+    opening = dict(zip(JAW_TURNS, (effects[pose] for pose in jaw), strict=True)) if turns else {}
+    far = _as_far(source, given, effects)
+    wanted = {channel: moves * far for channel, moves in action_displacements(source).items()}
+    return _fitted(wanted, opening, effects, used, unit)
+
+
+def _as_far(source: Source, given: MappingABC[str, Pose], effects: MappingABC[Pose, Floats]) -> float:
+    """How far the posed expressions go beside the actions of their names."""
+    actions = action_displacements(source)
+    shares = [
+        float((effects[pose] * actions[c]).sum() / (actions[c] ** 2).sum()) for c, pose in given.items() if c in actions
+    ]
+    return float(np.clip(np.median(shares), *_LIMITS)) if shares else 1.0
+
+
+def _across(stage: Stage, seen: MappingABC[Pose, Moved]) -> float:
+    """About the distance between the eyes, from how wide what moves is."""
+    moving = np.unique(np.concatenate([moved.vertices for moved in seen.values()]))
+    return float(np.ptp(stage.rests[True][moving, 0])) / _WIDE if len(moving) else 1.0
+
+
 def _eye_distance(rig: Rig) -> float:
+    """The distance between the eyes; 0 where no bones show it."""
+    if not {"left_eye", "right_eye"} <= rig.bones.keys():
+        return 0.0
     bones: Any = rig.armature.data.bones
     return float((bones[rig.bones["left_eye"]].head_local - bones[rig.bones["right_eye"]].head_local).length)
 
 
-def _reaches(skin: Floats) -> bool:
-    return float(np.linalg.norm(skin, axis=1).max()) > _MOVES * _STEP
+def _step(name: str, kind: Property, axis: Axis, unit: float) -> Pose:
+    """The pose that shows what a control does one way."""
+    return (Target("BONE", name, Control(kind, axis, _SIZES[kind][0] * (unit if kind == "LOCATION" else 1.0))),), 1.0
 
 
 def _fitted(
-    source: Source, jaw: dict[str, Floats], effects: dict[Any, Floats], used: list[Any], unit: float
+    actions: dict[str, Floats], jaw: dict[str, Floats], effects: dict[Pose, Floats], used: list[Pose], unit: float
 ) -> Mapping:
-    basis = np.stack([effects[pose].ravel() for pose in used], axis=1) / _STEP if used else np.zeros((1, 0))
-    ridge = (LANDMARK_NOISE / _ORDINARY) ** 2 * template().positions.shape[0] / 68
+    moves = [pose[0][0] for pose in used]
+    sizes = [_SIZES[target.value.property] for target in moves if isinstance(target.value, Control)]
+    ordinary = np.array([size[1] / size[0] for size in sizes])
+    basis = np.stack([effects[pose].ravel() for pose in used], axis=1) * ordinary if used else np.zeros((1, 0))
+    ridge = LANDMARK_NOISE**2 * template().positions.shape[0] / 68
     gram = basis.T @ basis + ridge * np.eye(len(used))
     controls: dict[str, dict[str, tuple[Control, ...]]] = {}
-    for channel, wanted in action_displacements(source).items():
+    for channel, wanted in actions.items():
         left = wanted - jaw[channel] if channel in jaw else wanted
-        amounts = np.linalg.solve(gram, basis.T @ left.ravel())
+        amounts = np.linalg.solve(gram, basis.T @ left.ravel()) if used else np.zeros(0)
         most = float(np.abs(amounts).max(initial=0.0))
-        for pose, amount in zip(used, amounts, strict=True):
-            target = pose[0][0]
-            if abs(amount) > max(_SMALLEST, 0.05 * most):
+        for target, amount, size in zip(moves, amounts, sizes, strict=True):
+            if abs(amount) > max(_SMALLEST, 0.05 * most) and isinstance(target.value, Control):
                 row = controls.setdefault(target.name, {})
-                move = replace(target.value, amount=round(float(amount) * unit, 6))
-                row[channel] = (*row.get(channel, ()), move)
-    return Mapping(ARKIT55.name, bones={"jaw": dict(JAW_TURNS)}, controls=controls, origin="fit")
-
-
-def _eyes(rig: Rig) -> dict[str, Any]:
-    return {role: dict(turns) for role, turns in EYE_TURNS.items() if role in rig.bones and role not in rig.aims}
+                length = size[1] * (unit if target.value.property == "LOCATION" else 1.0)
+                row[channel] = (*row.get(channel, ()), replace(target.value, amount=round(float(amount) * length, 6)))
+    return Mapping(ARKIT55.name, bones={"jaw": dict(JAW_TURNS)} if jaw else {}, controls=controls, origin="fit")

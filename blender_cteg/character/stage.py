@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The stage: a character at rest for a moment, moved by one pose, looked at as Blender evaluates it, and put back.
+
+Its keys, values and selection stay the animator's, whatever happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import bpy
+import numpy as np
+import numpy.typing as npt
+
+from ..clip import Clip
+from ..performance.controls import bone_channels
+from ..sentences import told
+from ..shared import ARKIT55
+from .detection.bones import switches
+from .detection.character import armature_of, belongs, inside
+from .detection.naming import is_modelling
+from .mapping import Mapping as FaceMapping
+from .mapping_edits import Target
+from .rig import Rig, turned_bones
+
+Ints = npt.NDArray[np.intp]
+#: What one channel moves, and how far the channel goes.
+Pose = tuple[tuple[Target, ...], float]
+
+#: Modifiers that make other vertices of a mesh's own, as many as the pose has it, or take their time. They say nothing
+#: about what moves.
+LEFT_OUT: Final = frozenset(
+    "SUBSURF MULTIRES CLOTH SOFT_BODY DYNAMIC_PAINT OCEAN REMESH DECIMATE WELD BEVEL TRIANGULATE WEIGHTED_NORMAL ARRAY "
+    "EDGE_SPLIT SOLIDIFY WIREFRAME SKIN BOOLEAN BUILD EXPLODE PARTICLE_SYSTEM".split()
+)
+_SLIDER_LIMIT: Final = 10.0
+#: A mesh with more is scanned clothing or hair.
+_MOST_VERTICES: Final = 200_000
+
+
+def key_pose(name: str) -> Pose:
+    """A shape key alone."""
+    return (Target("KEY", name, 1.0),), 1.0
+
+
+def moves_bones(pose: Pose) -> bool:
+    """Whether a pose moves more than shape keys."""
+    return any(target.kind != "KEY" for target in pose[0])
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Which vertices of the character a pose moves, and by how much: shape (M,), and (M, 3) in FLAME axes.
+
+    Not ``compared``: there were more or fewer vertices than at rest, so nobody can tell. ``posed``: from which of the
+    two rests, see `Stage`.
+    """
+
+    vertices: Ints
+    by: npt.NDArray[np.float32]
+    compared: bool = True
+    posed: bool = False
+
+
+class Stage:
+    """A character at rest for a moment.
+
+    There are two rests. What shape keys do is looked at as the character was bound, without its bones. Where bones
+    move, they are posed, and what constrains them acts, which may hold a head or an eye aslant.
+
+    Attributes:
+        problem: why it cannot be looked at, a sentence; "" where it can.
+        rests: whether bones are posed -> the vertices of all its meshes, shape (N, 3), in FLAME axes, once looked at.
+    """
+
+    def __init__(self, scene: bpy.types.Scene, rig: Rig) -> None:
+        face = rig.object
+        assert face is not None
+        self.rig, self.problem = rig, ""
+        here = bpy.context.view_layer
+        self.view_layer = here if bpy.context.scene == scene and here is not None else scene.view_layers[0]
+        self.view_layer.update()  # where things stand
+        self.space = rig.armature if rig.armature is not None else face
+        self.meshes = [obj for obj in self._members() if obj.visible_get(view_layer=self.view_layer)]
+        self.rests: dict[bool, npt.NDArray[np.float32]] = {}
+        self._posed, self._still = False, 0.0
+        if face not in self.meshes:
+            sentence = "{name} is hidden, so nobody can look whether its channels do what they are called. Show it."
+            self.problem = told(sentence, name=face.name)
+        elif any(obj.mode in ("EDIT", "SCULPT") for obj in self.meshes):
+            sentence = "{name} is being edited, so nobody can look whether its channels do what they are called."
+            self.problem = told(sentence, name=face.name)
+
+    def _belongs(self, obj: bpy.types.Object) -> bool:
+        armature = self.rig.armature
+        return (armature is not None and armature_of(obj) == armature) or belongs(self.rig.object, obj)
+
+    def _members(self) -> list[bpy.types.Object]:
+        """The meshes of this face. A second face on its armature stands somewhere else, or has the same mesh."""
+        face = self.rig.object
+        assert face is not None
+        members = {face: None}
+        for obj in dict.fromkeys((*self.rig.followers, *bpy.data.objects)):
+            if obj.type != "MESH" or len(obj.data.vertices) >= _MOST_VERTICES or obj.data == face.data:
+                continue
+            if inside(face, obj) and (obj in self.rig.followers or self._belongs(obj)):
+                members[obj] = None
+        return list(members)
+
+    @contextmanager
+    def at_rest(self, posed: bool = False) -> Iterator[None]:
+        """The character without any expression; afterwards it is as it was, whatever happens."""
+        self._posed = posed
+        with ExitStack() as undo:
+            for obj in self.meshes:
+                _set(undo, obj, "show_only_shape_key", False)
+                for modifier in obj.modifiers:
+                    if modifier.type in LEFT_OUT:
+                        _set(undo, modifier, "show_viewport", False)
+                    elif modifier.type == "MIRROR":  # what meets in the middle depends on the pose
+                        _set(undo, modifier, "use_mirror_merge", False)
+            names = set(self.rig.keys)
+            for key, _ in self.rig.keyed_meshes:
+                for block in key.key_blocks:
+                    if block.name in names and not is_modelling(block.name) and block != key.reference_key:
+                        _set(undo, block, "mute", False)
+                        _set(undo, block, "slider_min", min(block.slider_min, 0.0))
+                        _set(undo, block, "value", 0.0)
+            if self.rig.armature is not None:
+                _set(undo, self.rig.armature.data, "pose_position", "POSE" if posed else "REST")
+            if self.rig.armature is not None and posed:
+                for constraint in switches(self.rig.armature, turned_bones(self.rig)):
+                    _set(undo, constraint, "mute", True)
+                for bone in self.rig.armature.pose.bones:
+                    _rest(undo, bone)
+            if posed not in self.rests:
+                self.view_layer.update()
+                rest = self.rests[posed] = self._read()
+                self._still = 1e-5 * max(float(np.ptp(rest, axis=0).max(initial=0.0)), 1e-12)
+            yield
+
+    def moved(self, pose: Pose) -> Moved:
+        """What a pose does. The character has to be `at_rest` as it needs, and is again."""
+        (targets, amount), rest = pose, self.rests[self._posed]
+        with ExitStack() as undo:
+            self._strike(undo, targets, amount)
+            self.view_layer.update()
+            now = self._read()
+        if len(now) != len(rest):
+            return Moved(np.empty(0, np.intp), np.empty((0, 3), np.float32), False, self._posed)
+        by = now - rest
+        vertices: Ints = np.flatnonzero(np.einsum("vi,vi->v", by, by) > self._still**2)
+        return Moved(vertices, by[vertices], True, self._posed)
+
+    def _strike(self, undo: ExitStack, targets: tuple[Target, ...], amount: float) -> None:
+        mapping = _alone(targets)
+        channel = next(iter(mapping.driving()), "")
+        if not channel:
+            return
+        performance = mapping.apply(Clip(np.array([[amount]], np.float32), (channel,), 24.0, mapping.source_space))
+        for key, _ in self.rig.keyed_meshes:
+            for name, values in performance.shape_keys.items():
+                block = key.key_blocks.get(name)
+                if block is not None:
+                    value = min(max(float(values[0]), -_SLIDER_LIMIT), _SLIDER_LIMIT)
+                    _set(undo, block, "slider_min", min(block.slider_min, value))
+                    _set(undo, block, "slider_max", max(block.slider_max, value))
+                    _set(undo, block, "value", value)
+        for bone, path, index, values in bone_channels(self.rig, performance):
+            now = list(getattr(bone, path))
+            now[index] = float(values[0])
+            _set(undo, bone, path, now)
+
+    def _read(self) -> npt.NDArray[np.float32]:
+        """All vertices as they are evaluated, in FLAME axes and the unit of the character's own space."""
+        depsgraph = self.view_layer.depsgraph
+        into = self.space.evaluated_get(depsgraph).matrix_world.inverted_safe()
+        parts = []
+        for obj in self.meshes:
+            evaluated = obj.evaluated_get(depsgraph)
+            vertices = evaluated.data.vertices
+            flat = np.empty(3 * len(vertices), np.float32)
+            vertices.foreach_get("co", flat)
+            matrix = np.array(self.rig.axes).T @ np.array(into @ evaluated.matrix_world)[:3]
+            parts.append(flat.reshape(-1, 3) @ matrix[:, :3].T.astype(np.float32) + matrix[:, 3].astype(np.float32))
+        return np.concatenate(parts)
+
+    def triangles(self) -> tuple[Ints, Ints]:
+        """Vertex indices of all triangles, shape (F, 3), and where each mesh's vertices begin."""
+        depsgraph, found, begin = self.view_layer.depsgraph, [], [0]
+        for obj in self.meshes:
+            mesh = obj.evaluated_get(depsgraph).data
+            mesh.calc_loop_triangles()
+            flat = np.empty(3 * len(mesh.loop_triangles), np.int32)
+            mesh.loop_triangles.foreach_get("vertices", flat)
+            found.append(flat.reshape(-1, 3).astype(np.intp) + begin[-1])
+            begin.append(begin[-1] + len(mesh.vertices))
+        return np.concatenate(found), np.array(begin)
+
+
+def _alone(targets: Iterable[Target]) -> FaceMapping:
+    """A mapping of one channel that moves these targets."""
+    keys: dict[str, dict[str, float]] = {}
+    bones: dict[str, dict[str, tuple[float, float, float]]] = {}
+    controls: dict[str, dict[str, tuple[Any, ...]]] = {}
+    for target in targets:
+        if isinstance(target.value, float):
+            keys[target.name] = {"jawOpen": target.value}
+        elif isinstance(target.value, tuple):
+            bones[target.name] = {"jawOpen": target.value}
+        else:
+            controls[target.name] = {"jawOpen": (*controls.get(target.name, {}).get("jawOpen", ()), target.value)}
+    return FaceMapping(ARKIT55.name, keys, bones, controls=controls)
+
+
+def _set(undo: ExitStack, owner: Any, name: str, value: Any) -> None:
+    """Set a property until the stack is undone."""
+    before = getattr(owner, name)
+    before = before if isinstance(before, (str, bool, int, float)) else tuple(before)
+    if before != (tuple(value) if isinstance(value, list) else value):
+        undo.callback(setattr, owner, name, before)
+        setattr(owner, name, value)
+
+
+def _rest(undo: ExitStack, bone: bpy.types.PoseBone) -> None:
+    _set(undo, bone, "location", (0.0, 0.0, 0.0))
+    _set(undo, bone, "scale", (1.0, 1.0, 1.0))
+    if bone.rotation_mode == "QUATERNION":
+        _set(undo, bone, "rotation_quaternion", (1.0, 0.0, 0.0, 0.0))
+    elif bone.rotation_mode == "AXIS_ANGLE":
+        _set(undo, bone, "rotation_axis_angle", (0.0, 0.0, 1.0, 0.0))
+    else:
+        _set(undo, bone, "rotation_euler", (0.0, 0.0, 0.0))
