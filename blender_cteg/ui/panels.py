@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 _SET_IN_PREFERENCES: Final = ("environment", "checkpoint", "memory")
 #: Operators of the menu; "" is a line between them.
 _IN_MENU: Final = (
-    "add_head", "import_flame", "fit_bones", "",
+    "add_head", "import_flame", "fit_bones", "learn", "",
     "perform", "read_line", "cancel", "use_timeline", "save_timeline", "extend_scene", "",
-    "read_script", "paste_script", "perform_dialogue", "arrange", "mark_entries", "extend_to_dialogue",
-    "remove_listening", "cast", "add_heads", "",
+    "read_script", "paste_script", "add_entry", "remove_entries", "perform_dialogue", "arrange", "shift_entries",
+    "fit_entry", "mark_entries", "mark_words", "extend_to_dialogue", "remove_listening", "cast", "add_heads", "",
     "go_to_line", "delete_line", "delete_take", "delete_other_takes", "favourite_take", "rewrite_lines",
     "send_to_strip", "bring_back", "migrate_takes", "",
     "widen_sliders", "test_drive", "mapping_mend", "fit_again", "mapping_match", "mapping_accept", "mapping_reset",

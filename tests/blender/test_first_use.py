@@ -100,6 +100,7 @@ def test_operators_are_found_by_plain_words() -> None:
     takes_a_choice = {
         "show_take", "change_line", "change_region", "keep_edit", "go_to_segment", "direct_segment", "mapping_mute",
         "mapping_preset", "mapping_add_target", "mapping_remove_target", "mapping_trust",
+        "mapping_widen", "learn_pose", "choose_entries", "move_entry", "follow_entry",
         "add_preset", "add_mood", "add_manner", "add_mix", "compare_take", "play_only", "size_at_playhead",
         "direct_live",
     }  # fmt: skip

@@ -21,6 +21,7 @@ from blender_cteg.performance.owners import curves_in
 from blender_cteg.performance.record import Line, Region, Style
 from blender_cteg.performance.store import LINES_PROPERTY
 from blender_cteg.performance.targets import bone_path, key_path
+from blender_cteg.versions import CURRENT
 
 from . import scenes
 
@@ -686,7 +687,7 @@ def test_a_line_that_cannot_be_read_is_named_where_another_would_be_written_over
         del stored[bad.id]
     else:
         record = stored[bad.id]["record"]
-        newer = record.replace('"schema_version":1', '"schema_version":99')
+        newer = record.replace(f'"schema_version":{CURRENT["line"]}', '"schema_version":99', 1)
         stored[bad.id]["record"] = newer if damage == "newer" else "{"
     before, said = rows_of(action), []
     for write in (

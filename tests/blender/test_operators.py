@@ -21,6 +21,7 @@ from blender_cteg.performance.lines import LineError, Lines, lines_of
 from blender_cteg.performance.record import Line, Take
 from blender_cteg.performance.store import LINES_PROPERTY
 from blender_cteg.preferences import Choices
+from blender_cteg.versions import CURRENT
 from blender_cteg.worker import session
 from blender_cteg.worker.locate import LocateError, WorkerCommand
 from tests.blender.fake_worker import CHANNELS, values
@@ -381,7 +382,7 @@ def test_a_line_that_cannot_be_read_is_told_before_anything_is_generated(
 ) -> None:
     bpy.ops.cteg.perform(start_frame=50)
     stored = face.data.shape_keys.animation_data.action[LINES_PROPERTY][active().id]
-    stored["record"] = stored["record"].replace('"schema_version":1', '"schema_version":99')
+    stored["record"] = stored["record"].replace(f'"schema_version":{CURRENT["line"]}', '"schema_version":99', 1)
     before = frames_of(face)
     with pytest.raises(RuntimeError, match=r"update this one\)\. It is on frames 50 to 74, .* Choose other frames"):
         bpy.ops.cteg.perform(start_frame=60)
