@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -104,8 +104,11 @@ def load_baseline(folder: Path, device: str = "cpu") -> Baseline:
     return Baseline(model.to(device).eval(), TextEncoder.load(encoder_name, device, online=False))
 
 
-def _empty(kind: str, space: Space, sizes: dict[str, int]) -> BaselineModel:
-    if any(not 1 <= size <= _MOST for size in sizes.values()) or sizes.get("layers", 1) > _MOST_LAYERS:
+def _empty(kind: str, space: Space, sizes: dict[str, Any]) -> BaselineModel:
+    if (
+        any(not 1 <= size <= _MOST for size in sizes.values() if not isinstance(size, float))
+        or sizes.get("layers", 1) > _MOST_LAYERS
+    ):
         raise ValueError(f"its sizes are not from 1 to {_MOST}, or it has more than {_MOST_LAYERS} layers")
     models: dict[str, type[BaselineModel]] = {m.kind: m for m in (LstmRegressor, VqPerformer)}
     return models[kind](space=space, **sizes)
