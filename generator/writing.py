@@ -32,6 +32,7 @@ def write_atomically(path: Path, write: Callable[[Any], object]) -> Path:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        error.filename, error.filename2 = str(path), None  # what was asked for, not what it was going to be made of
+        if error.errno is not None:  # what was asked for, not what it was going to be made of
+            error.filename, error.filename2 = str(path), None
         raise
     return path

@@ -113,8 +113,8 @@ def _drivers(rig: Rig, keys: Collection[str]) -> Iterator[str]:
         yield told(
             "{names} is driven by a driver ({driver}) and keeps it. Delete the driver to let takes move it."
             if len(held) == 1
-            else "{names} are driven by drivers and keep them. Delete the drivers to let takes move them.",
-            names=names, driver=_in_words(drivers[held[0]].driver),
+            else "{names} are driven by drivers (the first is {driver}) and keep them. Delete the drivers to let takes "
+            "move them.", names=names, driver=_in_words(drivers[held[0]].driver),
         )  # fmt: skip
 
 
