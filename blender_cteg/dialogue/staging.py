@@ -89,7 +89,8 @@ class Production:
             part = schedule.dialogue.parts.get(entry.speaker)
             entry.problem = schedule.problems.get(entry.speaker, "") or schedule.wrong.get(entry.name, "")
             if entry.problem:
-                self.said.append(f"{entry.speaker}: {entry.problem}")
+                who = entry.speaker or f"“{shorten(entry.text, 40)}”"
+                self.said.append(f"{who}: {entry.problem}")
             else:
                 self._speeches.append(_Asked(self._speech(schedule, entry, part), entry.name))
         self._count = len(self._speeches)

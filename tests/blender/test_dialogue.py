@@ -255,6 +255,21 @@ def test_what_nobody_plays_keeps_nothing_else_from_being_performed(scene: bpy.ty
     assert [row.status for row in board.board(scene).rows] == ["DONE"] * 4 + ["FAILED"]
 
 
+def test_a_speaker_that_is_cleared_or_renamed_is_told_and_can_be_cast(scene: bpy.types.Scene) -> None:
+    mira, _ = actors("Mira", "Tomas")
+    read()
+    first, second, *_ = entries()
+    first.speaker, second.speaker = "", "BOB"  # the cross of the panel's field, and a script
+    bpy.ops.cteg.perform_dialogue()
+    assert first.problem == "This line has no speaker; choose one above its text."
+    assert second.problem == "Nobody in this scene plays BOB; choose a character under Cast."
+    assert all(entry.line and not entry.problem for entry in entries()[2:])
+    first.speaker = "MIRA"
+    dialogue_of(scene).parts["BOB"].character = mira
+    bpy.ops.cteg.perform_dialogue()
+    assert all(entry.line and not entry.problem for entry in entries())
+
+
 def test_a_line_that_is_refused_says_why_and_the_others_are_performed(scene: bpy.types.Scene) -> None:
     actors("Mira", "Tomas")
     read(SCRIPT.replace("I never meant to leave you.", "I refuse."))
