@@ -48,13 +48,6 @@ class Actor:
         return self.parts[0]
 
 
-def _nobody(speaker: str) -> str:
-    """Why nobody plays a speaker."""
-    if not speaker:
-        return told("This line has no speaker; choose one above its text.")
-    return told("Nobody in this scene plays {speaker}; choose a character under Cast.", speaker=speaker)
-
-
 class Schedule:
     """A scene as it is now.
 
@@ -85,7 +78,7 @@ class Schedule:
         entries = list(self.dialogue.entries)
         for entry in entries:  # a speaker that was cleared, or set by a script, has no part
             if self.dialogue.parts.get(entry.speaker) is None:
-                self.problems[entry.speaker] = _nobody(entry.speaker)
+                self.problems[entry.speaker] = board.unplayed(entry.speaker)
         cues = [board.cue_of(entry, self.line_of(entry), self.fps) for entry in entries]
         if lengths:
             cues = [
@@ -103,7 +96,7 @@ class Schedule:
     def _enter(self, part: Any) -> None:
         obj = part.character
         if obj is None:
-            self.problems[part.name] = _nobody(part.name)
+            self.problems[part.name] = board.unplayed(part.name)
             return
         now = cast.found(self.scene, obj)
         if now.problem or now.rig.object is None:

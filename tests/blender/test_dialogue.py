@@ -610,3 +610,17 @@ def test_lines_are_added_by_hand_and_alternate(scene: bpy.types.Scene) -> None:
     add_entry(scene, "Tomas", "Hello.")
     bpy.ops.cteg.add_entry(text="And?")
     assert [entry.speaker for entry in entries()] == ["Mira", "Tomas", "Mira"]
+
+
+def test_lines_without_a_speaker_and_files_without_a_name_are_told_in_whole_sentences(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="No file was chosen; choose a script"):
+        bpy.ops.cteg.read_script()
+    (tmp_path / "bomb.fdx").write_text('<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "b">]><FinalDraft/>')
+    with pytest.raises(RuntimeError, match=r"^Error: bomb\.fdx declares entities .* save it"):
+        bpy.ops.cteg.read_script(filepath=str(tmp_path / "bomb.fdx"))
+    (line,) = read("1\n00:00:01,000 --> 00:00:02,000\nWho is it?\n", "film.srt")
+    (row,) = board.board(bpy.context.scene).rows
+    assert (line.speaker, row.told) == ("Someone", "Nobody in this scene plays Someone; choose a character under Cast.")
+    line.speaker = ""
+    (row,) = board.board(bpy.context.scene).rows
+    assert row.told == "This line has no speaker; choose one above its text."
