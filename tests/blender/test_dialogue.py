@@ -624,3 +624,28 @@ def test_lines_without_a_speaker_and_files_without_a_name_are_told_in_whole_sent
     line.speaker = ""
     (row,) = board.board(bpy.context.scene).rows
     assert row.told == "This line has no speaker; choose one above its text."
+
+
+def test_an_edit_by_hand_that_goes_with_its_text_is_told(scene: bpy.types.Scene) -> None:
+    mira, _ = actors("Mira", "Tomas")
+    read()
+    dialogue_of(scene).listening = False
+    bpy.ops.cteg.perform_dialogue()
+    data = mira.data.shape_keys.animation_data
+    curve = data.action.layers[0].strips[0].channelbag(data.action_slot).fcurves.find('key_blocks["browInnerUp"].value')
+    for point in curve.keyframe_points:
+        if 5 < point.co.x < 20:
+            point.co.y += 0.2
+    curve.update()
+    entries()[0].text = "Somebody said that you were gone."
+    production = staging.Production(scene, None, Choices())
+    while asked_for := production.next():
+        job = session.start(*asked_for)
+        while not job.over:
+            job.poll(0.05)
+        session.finish()
+        production.use(job.takes)
+    production.finish()
+    (said,) = [sentence for sentence in production.said if "by hand" in sentence]
+    assert said.startswith("What was changed by hand in “I thought you were gone for good.” went with its old takes; ")
+    assert not any(line.layer for line in lines_of(mira))
