@@ -208,12 +208,18 @@ def is_changed(entry: Any, character: bpy.types.Object | None) -> bool:
     return bool(entry.said != entry.text or entry.actor != character)
 
 
+def unplayed(speaker: str) -> str:
+    """Why the lines of a speaker that nobody plays are not performed."""
+    if not speaker:
+        return told("This line has no speaker; choose one above its text.")
+    return told("Nobody in this scene plays {speaker}; choose a character under Cast.", speaker=speaker)
+
+
 def _row(entry: Any, line: Line | None, character: Any, start: int | None, wrong: str) -> Row:
     if entry.name in working:
         return Row(start, "WORKING", "SORTTIME", told("Being performed."))
     if character is None:
-        problem = told("Nobody in this scene plays {speaker}; choose a character under Cast.", speaker=entry.speaker)
-        return Row(start, "FAILED", "GHOST_DISABLED", problem, 0 if line is None else len(line.takes))
+        return Row(start, "FAILED", "GHOST_DISABLED", unplayed(entry.speaker), 0 if line is None else len(line.takes))
     if problem := entry.problem or wrong:
         return Row(start, "FAILED", "ERROR", problem, 0 if line is None else len(line.takes))
     if line is None or line.take is None:

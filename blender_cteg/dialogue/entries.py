@@ -50,6 +50,12 @@ def _changed(self: Any, _context: bpy.types.Context) -> None:
     board.stale(self.id_data)
 
 
+def _renamed(self: Any, _context: bpy.types.Context) -> None:
+    if self.speaker:  # under Cast, where somebody can be chosen
+        ensure_part(self.id_data, self.speaker)
+    board.stale(self.id_data)
+
+
 def _chosen(self: Any, _context: bpy.types.Context) -> None:
     board.chose(self.id_data)
 
@@ -61,7 +67,7 @@ def _moved(self: Any, _context: bpy.types.Context) -> None:
 class CTEG_Entry(PropertyGroup):
     """A line of the dialogue. ``name`` is its id."""
 
-    speaker: StringProperty(name="Speaker", description="Who says it, as the script has it", update=_changed)
+    speaker: StringProperty(name="Speaker", description="Who says it, as the script has it", update=_renamed)
     text: StringProperty(
         name="Text", description="What is said, with directions: (angrily) Get out.", update=_changed,
         options={"ANIMATABLE", "TEXTEDIT_UPDATE"},

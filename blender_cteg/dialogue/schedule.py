@@ -76,6 +76,9 @@ class Schedule:
             self._enter(part)
         self._take_over()
         entries = list(self.dialogue.entries)
+        for entry in entries:  # a speaker that was cleared, or set by a script, has no part
+            if self.dialogue.parts.get(entry.speaker) is None:
+                self.problems[entry.speaker] = board.unplayed(entry.speaker)
         cues = [board.cue_of(entry, self.line_of(entry), self.fps) for entry in entries]
         if lengths:
             cues = [
@@ -93,8 +96,7 @@ class Schedule:
     def _enter(self, part: Any) -> None:
         obj = part.character
         if obj is None:
-            sentence = "Nobody in this scene plays {speaker}; choose a character under Cast."
-            self.problems[part.name] = told(sentence, speaker=part.name)
+            self.problems[part.name] = board.unplayed(part.name)
             return
         now = cast.found(self.scene, obj)
         if now.problem or now.rig.object is None:

@@ -82,7 +82,7 @@ def parsed(data: bytes, name: str) -> Script:
     try:
         script = read_script(data, name)
     except ScriptError as error:
-        raise UnreadableScript("{name}: {why}", name=name, why=error) from None
+        raise UnreadableScript("{why}", why=error) from None  # a sentence that names the file
     if not script.lines:
         sentence = "{name} has no line that somebody says. Give each line its speaker: NAME: What is said."
         raise UnreadableScript(sentence, name=name)
@@ -144,4 +144,4 @@ def first_frame(scene: bpy.types.Scene) -> int:
 
 
 def _speaker(line: Any) -> str:
-    return clean(line.speaker or "").strip() or told("Nobody")
+    return clean(line.speaker or "").strip() or told("Someone")

@@ -89,7 +89,8 @@ class Production:
             part = schedule.dialogue.parts.get(entry.speaker)
             entry.problem = schedule.problems.get(entry.speaker, "") or schedule.wrong.get(entry.name, "")
             if entry.problem:
-                self.said.append(f"{entry.speaker}: {entry.problem}")
+                who = entry.speaker or f"“{shorten(entry.text, 40)}”"
+                self.said.append(f"{who}: {entry.problem}")
             else:
                 self._speeches.append(_Asked(self._speech(schedule, entry, part), entry.name))
         self._count = len(self._speeches)
@@ -248,12 +249,21 @@ class Production:
             (line,) = self._put_new(schedule, actor, [(start, clips, text)])
             if isinstance(line, Line):
                 remove(schedule, entry.actor, [old.id])
+                self._tell_lost_edit(old)
             self._note(actor, entry, line, text)
             return
         try:
             self._note(actor, entry, self._put_more(schedule, actor, old, clips), text)
         except (ClipError, MappingError, LineError) as error:
             self._note(actor, entry, str(error), text)
+
+    def _tell_lost_edit(self, old: Line) -> None:
+        """What was changed by hand in a line that was replaced is not there any more, whatever was said before."""
+        kept = told("What was changed by hand in “{text}” is kept as a layer over its takes.", text=old.text)
+        if old.edited or old.layer or kept in self.said:
+            self.said = [sentence for sentence in self.said if sentence != kept]
+            lost = "What was changed by hand in “{text}” went with its old takes; undo brings it back."
+            self.said.append(told(lost, text=shorten(old.text, 40)))
 
     def _note(self, actor: Actor, entry: Any, line: Line | str, text: str) -> None:
         """What became of an entry: its line, or why there is none."""

@@ -159,6 +159,8 @@ class CTEG_OT_read_script(_Reading, bpy.types.Operator, ImportHelper):
         return super().execute(context)
 
     def script(self, _context: Context) -> tuple[Any, str]:
+        if not self.filepath:
+            raise UnreadableScript("No file was chosen; choose a script.")
         return scripts.read(Path(bpy.path.abspath(self.filepath)))
 
 
@@ -218,7 +220,7 @@ class CTEG_OT_add_entry(bpy.types.Operator):
     def _next(scene: Scene, entries: list[Any]) -> str:
         """Who spoke before the one who spoke last, else the target."""
         if not entries:
-            return scene.cteg.target.name if scene.cteg.target is not None else told("Nobody")
+            return scene.cteg.target.name if scene.cteg.target is not None else told("Someone")
         others = [entry.speaker for entry in entries if entry.speaker != entries[-1].speaker]
         return others[-1] if others else entries[-1].speaker
 

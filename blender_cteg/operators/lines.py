@@ -189,14 +189,12 @@ class CTEG_OT_change_region(LineOperator, bpy.types.Operator):
     scale: FloatProperty(name="Scale", description="Size of the take's movement", default=1.0, min=0.0, soft_max=1.5)
     mute: BoolProperty(name="Mute", description="Leave the region out: it stays the animator's")
 
-    def act(self, _context: Context, lines: Lines, line: Line) -> None:
+    def act(self, context: Context, lines: Lines, line: Line) -> None:
         name = self.region.replace("_", " ").lower()
-        before, given = line.regions.get(name, Region()), self.properties.is_property_set
-        region = Region(
-            self.mode if given("mode") else before.mode,
-            self.scale if given("scale") else before.scale,
-            self.mute if given("mute") else before.mute,
-        )
+        region, given = line.regions.get(name, Region()), self.properties.is_property_set
+        if given("scale"):  # at the playhead, where the region has several sizes, as in the panel
+            region = region.sized(line.share(context.scene.frame_current), self.scale)
+        region = replace(region, **{key: getattr(self, key) for key in ("mode", "mute") if given(key)})
         lines.change(line.id, regions={**line.regions, name: region})
 
 

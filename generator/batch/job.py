@@ -79,7 +79,9 @@ class Job:
             raise InputError(str(error)) from None
         if not script.lines:
             why = " ".join(f"Line {note.number}: {note.text}" for note in script.notes[:3])
-            raise InputError(f"Nobody says anything in {path.name}. {why}")
+            raise InputError(
+                f"{path.name} has no line that somebody says. Give each line its speaker: NAME: What is said. {why}"
+            )
         return cls(script.lines, settings or {}, name=path.name, notes=script.notes, **options)
 
     @classmethod

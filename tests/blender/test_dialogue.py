@@ -255,6 +255,21 @@ def test_what_nobody_plays_keeps_nothing_else_from_being_performed(scene: bpy.ty
     assert [row.status for row in board.board(scene).rows] == ["DONE"] * 4 + ["FAILED"]
 
 
+def test_a_speaker_that_is_cleared_or_renamed_is_told_and_can_be_cast(scene: bpy.types.Scene) -> None:
+    mira, _ = actors("Mira", "Tomas")
+    read()
+    first, second, *_ = entries()
+    first.speaker, second.speaker = "", "BOB"  # the cross of the panel's field, and a script
+    bpy.ops.cteg.perform_dialogue()
+    assert first.problem == "This line has no speaker; choose one above its text."
+    assert second.problem == "Nobody in this scene plays BOB; choose a character under Cast."
+    assert all(entry.line and not entry.problem for entry in entries()[2:])
+    first.speaker = "MIRA"
+    dialogue_of(scene).parts["BOB"].character = mira
+    bpy.ops.cteg.perform_dialogue()
+    assert all(entry.line and not entry.problem for entry in entries())
+
+
 def test_a_line_that_is_refused_says_why_and_the_others_are_performed(scene: bpy.types.Scene) -> None:
     actors("Mira", "Tomas")
     read(SCRIPT.replace("I never meant to leave you.", "I refuse."))
@@ -595,3 +610,42 @@ def test_lines_are_added_by_hand_and_alternate(scene: bpy.types.Scene) -> None:
     add_entry(scene, "Tomas", "Hello.")
     bpy.ops.cteg.add_entry(text="And?")
     assert [entry.speaker for entry in entries()] == ["Mira", "Tomas", "Mira"]
+
+
+def test_lines_without_a_speaker_and_files_without_a_name_are_told_in_whole_sentences(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="No file was chosen; choose a script"):
+        bpy.ops.cteg.read_script()
+    (tmp_path / "bomb.fdx").write_text('<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "b">]><FinalDraft/>')
+    with pytest.raises(RuntimeError, match=r"^Error: bomb\.fdx declares entities .* save it"):
+        bpy.ops.cteg.read_script(filepath=str(tmp_path / "bomb.fdx"))
+    (line,) = read("1\n00:00:01,000 --> 00:00:02,000\nWho is it?\n", "film.srt")
+    (row,) = board.board(bpy.context.scene).rows
+    assert (line.speaker, row.told) == ("Someone", "Nobody in this scene plays Someone; choose a character under Cast.")
+    line.speaker = ""
+    (row,) = board.board(bpy.context.scene).rows
+    assert row.told == "This line has no speaker; choose one above its text."
+
+
+def test_an_edit_by_hand_that_goes_with_its_text_is_told(scene: bpy.types.Scene) -> None:
+    mira, _ = actors("Mira", "Tomas")
+    read()
+    dialogue_of(scene).listening = False
+    bpy.ops.cteg.perform_dialogue()
+    data = mira.data.shape_keys.animation_data
+    curve = data.action.layers[0].strips[0].channelbag(data.action_slot).fcurves.find('key_blocks["browInnerUp"].value')
+    for point in curve.keyframe_points:
+        if 5 < point.co.x < 20:
+            point.co.y += 0.2
+    curve.update()
+    entries()[0].text = "Somebody said that you were gone."
+    production = staging.Production(scene, None, Choices())
+    while asked_for := production.next():
+        job = session.start(*asked_for)
+        while not job.over:
+            job.poll(0.05)
+        session.finish()
+        production.use(job.takes)
+    production.finish()
+    (said,) = [sentence for sentence in production.said if "by hand" in sentence]
+    assert said.startswith("What was changed by hand in “I thought you were gone for good.” went with its old takes; ")
+    assert not any(line.layer for line in lines_of(mira))

@@ -167,6 +167,18 @@ def test_sizes_are_kept_at_the_playhead(stage: bpy.types.Scene) -> None:
     assert line_now().regions["upper face"] == Region(scale=0.5)
 
 
+def test_scripts_change_a_region_and_its_sizes_over_time_stay(stage: bpy.types.Scene) -> None:
+    for frame, size in ((13, 1.0), (25, 0.4)):
+        stage.frame_set(frame)
+        bpy.ops.cteg.size_at_playhead(region="UPPER_FACE")
+        bpy.ops.cteg.change_region(region="UPPER_FACE", scale=size)
+    bpy.ops.cteg.change_region(region="UPPER_FACE", mode="TAKE")
+    bpy.ops.cteg.change_region(region="UPPER_FACE", mute=True)
+    region = line_now().regions["upper face"]
+    assert region.course == ((0.25, 1.0), (0.5, pytest.approx(0.4)))
+    assert (region.mode, region.mute) == ("TAKE", True)
+
+
 def test_fields_smooth_and_exaggerate_and_can_be_undone(stage: bpy.types.Scene) -> None:
     fields = stage.cteg_fields
     bpy.ops.ed.undo_push(message="Before")

@@ -36,7 +36,9 @@ class _Reader:
         self.parser.EntityDeclHandler = self._entity
 
     def _entity(self, *_: object) -> None:
-        raise ScriptError(f"{self._name} declares entities of its own, which no Final Draft does; it was not read.")
+        raise ScriptError(
+            f"{self._name} declares entities of its own, which no Final Draft does; save it from there as .fdx again."
+        )
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         if not self._path and tag != "FinalDraft":
