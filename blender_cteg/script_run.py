@@ -136,7 +136,7 @@ def _row(played: staging.Played, entry: Any) -> dict[str, Any]:
 def _cast(scene: bpy.types.Scene, speakers: set[str], pairs: Sequence[tuple[str, str]]) -> dict[str, bpy.types.Object]:
     """The characters that were named, by speaker; names of speakers are compared without case."""
     known = {speaker.casefold(): speaker for speaker in speakers}
-    found = {}
+    found: dict[str, bpy.types.Object] = {}
     for speaker, name in pairs:
         if speaker.casefold() not in known:
             names = ", ".join(sorted(filter(None, speakers)))

@@ -110,12 +110,14 @@ def _drivers(rig: Rig, keys: Collection[str]) -> Iterator[str]:
                 "those bones in the Mapping panel, or delete the drivers.", names=names, bones=shorten(list(bones), 3),
             )  # fmt: skip
             continue
-        yield told(
-            "{names} is driven by a driver ({driver}) and keeps it. Delete the driver to let takes move it."
-            if len(held) == 1
-            else "{names} are driven by drivers and keep them. Delete the drivers to let takes move them.",
-            names=names, driver=_in_words(drivers[held[0]].driver),
-        )  # fmt: skip
+        if len(held) == 1:
+            yield told(
+                "{names} is driven by a driver ({driver}) and keeps it. Delete the driver to let takes move it.",
+                names=names, driver=_in_words(drivers[held[0]].driver),
+            )  # fmt: skip
+        else:
+            sentence = "{names} are driven by drivers and keep them. Delete the drivers to let takes move them."
+            yield told(sentence, names=names)
 
 
 def lost(moved: Iterable[tuple[Owner, str, str]], known: Collection[str], others: Others) -> list[str]:
