@@ -86,6 +86,7 @@ def run(options: argparse.Namespace) -> int:
         scene.cteg.seed = options.seed
     for note in script.notes:
         print(told("{name}:{number}: {text}", name=name, number=note.number, text=note.text), file=sys.stderr)
+    _make_folders(options)
     shown = shown_class()(sys.stderr)
     before = len(dialogue_of(scene).entries)
     try:
@@ -98,7 +99,6 @@ def run(options: argparse.Namespace) -> int:
     entries = list(dialogue_of(scene).entries)[before:]
     report = [_row(one, entry) for one, entry in zip(played, entries, strict=True)]
     if options.export is not None:
-        options.export.mkdir(parents=True, exist_ok=True)
         if options.format in SCENE_FORMATS:
             _export_scene(options.export / f"{options.script.stem}.{options.format}")
         else:
@@ -106,7 +106,6 @@ def run(options: argparse.Namespace) -> int:
                 if row["status"] == "done":
                     row["files"] = _export_line(scene, entry, place, options.export, options.format)
     if options.save is not None:
-        options.save.parent.mkdir(parents=True, exist_ok=True)
         bpy.ops.wm.save_as_mainfile(filepath=str(options.save.absolute()), compress=True, copy=True)
     for row in report:
         print(json.dumps(row, ensure_ascii=False), flush=True)
@@ -115,7 +114,6 @@ def run(options: argparse.Namespace) -> int:
         whole = {"schema_version": 1, "script": name, "done": done, "skipped": len(report) - done, "said": said,
                  "notes": [{"line": note.number, "text": note.text} for note in script.notes],
                  "lines": report}  # fmt: skip
-        options.report.parent.mkdir(parents=True, exist_ok=True)
         write_file(options.report, json.dumps(whole, ensure_ascii=False, indent=1))
     for sentence in said:
         print(told("cteg: {sentence}", sentence=sentence), file=sys.stderr)
@@ -177,6 +175,20 @@ def _export_line(scene: bpy.types.Scene, entry: Any, place: int, folder: Path, f
     for file, data in files:
         write_file(file, data)
     return [file.name for file, _ in files]
+
+
+def _make_folders(options: argparse.Namespace) -> None:
+    """The folders of what will be written: a wrong one is told before hours of performing, not after."""
+    for path in (options.save, options.report):
+        if path is not None and path.is_dir():
+            raise RunError("{name} is a folder; name a file in it.", name=path)
+    for folder in (options.export, *(path.parent for path in (options.save, options.report) if path is not None)):
+        try:
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            sentence = "{name} cannot be a folder to write to ({why}); name another."
+            raise RunError(sentence, name=folder, why=error.strerror or error) from None
 
 
 def _export_scene(path: Path) -> None:

@@ -142,6 +142,8 @@ class Schedule:
         for entry in self.dialogue.entries:
             line, start = self.line_of(entry), self.starts.get(entry.name)
             actor = self.actor_of(self.dialogue.parts.get(entry.speaker))
+            if start is None and line is not None:  # its rule is broken: it stays, and is heard where it is
+                start = round(line.start)
             if start is None or actor is None or (line is None and entry.name not in lengths):
                 continue
             end = start + self._lengths[entry.name]

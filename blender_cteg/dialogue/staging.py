@@ -110,6 +110,8 @@ class Production:
             current = line is not None and part is not None and not board.is_changed(entry, part.character)
             if not current or entry.problem or self._again:
                 entries.append(entry)
+            elif wrong := schedule.wrong.get(entry.name):  # performed, and it stays where it is
+                self.said.append(f"{entry.speaker}: {wrong}")
         return sorted(entries, key=lambda entry: schedule.starts.get(entry.name, 0))
 
     def _speech(self, schedule: Schedule, entry: Any, part: Any) -> dict[str, Any]:

@@ -645,6 +645,9 @@ def _arranged(operator: bpy.types.Operator, context: Context) -> set[str]:
     board.refresh(context.scene, refusal)
     if refusal:
         operator.report({"ERROR"}, refusal)
+    lost = [row.told for row in board.board(context.scene).rows if row.start is None and row.status == "FAILED"]
+    for sentence in dict.fromkeys(lost):
+        operator.report({"WARNING"}, sentence)
     return {"FINISHED"}
 
 

@@ -114,7 +114,7 @@ def _get_take_name(fields: PropertyGroup) -> str:
 def _set_take_name(fields: PropertyGroup, name: str) -> None:
     line = cast.active_line(fields.id_data)
     if line is not None and line.take is not None:
-        cast.edit_lines(fields.id_data, lambda lines: lines.mark(line.id, line.shown, name=name[:60]))
+        cast.edit_lines(fields.id_data, lambda lines: lines.mark(line.id, line.shown, name=name.strip()[:60]))
 
 
 def _region_fields(name: str) -> dict[str, Any]:

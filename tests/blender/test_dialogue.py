@@ -649,3 +649,22 @@ def test_an_edit_by_hand_that_goes_with_its_text_is_told(scene: bpy.types.Scene)
     (said,) = [sentence for sentence in production.said if "by hand" in sentence]
     assert said.startswith("What was changed by hand in “I thought you were gone for good.” went with its old takes; ")
     assert not any(line.layer for line in lines_of(mira))
+
+
+def test_performed_lines_whose_start_is_gone_stay_and_are_told(
+    scene: bpy.types.Scene, capfd: pytest.CaptureFixture[str]
+) -> None:
+    actors("Mira", "Tomas")
+    read()
+    bpy.ops.cteg.perform_dialogue()
+    before = at()
+    entries()[0].rule, entries()[0].marker = "MARKER", "gone"
+    capfd.readouterr()
+    bpy.ops.cteg.arrange()
+    assert "no marker called 'gone'" in capfd.readouterr().out
+    with pytest.raises(RuntimeError, match="MIRA: There is no marker called 'gone'"):
+        bpy.ops.cteg.perform_dialogue()
+    assert at() == before
+    scene.timeline_markers.new("gone", frame=1)
+    with pytest.raises(RuntimeError, match="as it is written"):
+        bpy.ops.cteg.perform_dialogue()

@@ -189,7 +189,10 @@ def test_the_list_shows_pictures_names_and_favourites(stage: bpy.types.Scene, li
     for take in line.takes:
         gallery.draw_now(stage, line, take)
     bpy.ops.cteg.favourite_take(take=2)
-    stage.cteg_fields.take_name = "The quiet one"
+    stage.cteg_fields.take_name = "   "  # blanks are no name: the list shows what is felt
+    blank = cast.active_line(stage)
+    assert blank is not None and blank.take is not None and blank.take.name == ""
+    stage.cteg_fields.take_name = " The quiet one "
     bpy.ops.cteg.compare_take(take=1)
     now = cast.active_line(stage)
     assert now is not None and [take.favourite for take in now.takes] == [False, False, True]

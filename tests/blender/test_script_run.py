@@ -104,6 +104,21 @@ def test_the_scene_is_exported(script: Path, tmp_path: Path, form: str, capfd: p
     assert (tmp_path / "out" / f"scene.{form}").stat().st_size > 2000, told.err
 
 
+def test_where_nothing_can_be_written_nothing_is_performed(
+    script: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for options, words in (
+        (["--export", str(script), "--format", "csv"], "cannot be a folder to write to"),
+        (["--save", str(script / "scene.blend")], "cannot be a folder to write to"),
+        (["--save", str(tmp_path)], "is a folder; name a file in it"),
+        (["--report", str(tmp_path)], "is a folder; name a file in it"),
+    ):
+        assert cli.run(["run", str(script), *options]) == 1
+        told = capfd.readouterr().err
+        assert words in told and "Errno" not in told
+    assert not bpy.context.scene.cteg_dialogue.entries
+
+
 def test_wrong_usage_is_said_in_a_sentence(script: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for options, words, code in (
         (["--character", "ANNA=Head"], "Nobody in the script is called ANNA; it has GHOST, MIRA, TOMAS.", 1),
