@@ -68,9 +68,9 @@ def test_opening_a_file_reads_and_starts_nothing(extension: None, tmp_path: Path
 
 
 def _is_pythons_own(event: str) -> bool:
-    """Modules that are imported late, and Blender's own files."""
+    """Modules that are imported late, Blender's own files, and the source of what was compiled from a string."""
     return event.startswith("open") and any(
-        end in event for end in (".py'", ".pyc'", ".so'", "/proc/", "hostile.blend", "/sys/", ".pyd'")
+        end in event for end in (".py'", ".pyc'", ".so'", "/proc/", "hostile.blend", "/sys/", ".pyd'", "'<unknown>'")
     )
 
 
