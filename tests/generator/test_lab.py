@@ -587,7 +587,7 @@ def test_a_command_leaves_a_page(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["default", "paper"])
+@pytest.mark.parametrize("model", [pytest.param("default", marks=pytest.mark.long), "paper"])
 def test_parts_are_ablated_with_equal_seeds(
     model: str, corpus: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -625,7 +625,7 @@ def test_depth_is_trained_and_told(corpus: Path, default: Path, tmp_path: Path) 
     assert {row["layers"] for row in result["result"]["rows"]} == {1, 2} and "trained here" in result["of"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_latent_space_is_drawn(corpus: Path, default: Path, tmp_path: Path) -> None:
     pytest.importorskip("umap")
     out = tmp_path / "page"
