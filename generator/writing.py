@@ -19,7 +19,7 @@ def write_atomically(path: Path, write: Callable[[Any], object]) -> Path:
     """Call ``write`` on a temporary file beside ``path``, then rename it: the file appears whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".cteg-")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:50]}.")
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:
