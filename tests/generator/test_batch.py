@@ -11,6 +11,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -265,6 +266,28 @@ running.load = lambda job: Fast(0.01)
 perform(lines_of(60), Path(sys.argv[1]), on_batch=lambda _: print("batch", flush=True))
 print("done", flush=True)
 """
+
+
+def test_what_a_killed_run_had_begun_to_write_is_removed(
+    tmp_path: Path, fast: Fast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    make = tempfile.mkstemp
+
+    def mkstemp(**options: Any) -> tuple[int, str]:
+        handle, name = make(**options)
+        begun.append(name)
+        return handle, name
+
+    monkeypatch.setattr(tempfile, "mkstemp", mkstemp)
+    perform(lines_of(2), tmp_path / "whole")
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    for name in begun:
+        (killed / Path(name).name).write_bytes(b"PK")
+    (killed / ".mine").write_bytes(b"of somebody else")
+    perform(lines_of(2), killed)
+    assert len(begun) >= 2 and {path.name for path in killed.glob(".*")} == {".mine"}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills as POSIX does")
