@@ -32,6 +32,7 @@ from generator.corpus.teacher import act_timed
 from generator.direction.clauses import speech_seconds
 from generator.direction.emotions import EMOTIONS, emotion_vector, full_vector
 from generator.direction.requests import LineRequest
+from generator.engine.config import PerformConfig
 from generator.evaluation import motion
 from generator.evaluation.evaluate import evaluate
 from generator.evaluation.lines import Settings, emotions_of, pure_indices
@@ -159,8 +160,8 @@ def with_settings(checkpoint: Path, settings: Sequence[str], folder: Path) -> Pa
     config = json.loads((checkpoint / "config.json").read_text("utf-8"))
     for setting in settings:
         name, _, value = setting.partition("=")
-        if not isinstance(config["perform"].get(name), float):
-            raise SystemExit(f"{name} is not a number in {checkpoint / 'config.json'}")
+        if name not in (known := [one.name for one in fields(PerformConfig)]):
+            raise SystemExit(f"{name} is no number by which a checkpoint performs; there are {', '.join(known)}.")
         config["perform"][name] = float(value)
     folder.mkdir(parents=True, exist_ok=True)
     for file in checkpoint.glob("*.safetensors"):

@@ -291,6 +291,23 @@ def test_varied_draws_stay_standard() -> None:
     np.testing.assert_array_equal(theirs.varied(own, 0.0).standard, theirs.standard)
 
 
+def test_draws_that_last_stay_standard_and_branch_as_before() -> None:
+    config, lasting = ModelConfig(d_latent=16, prior_components=16), PerformConfig(persistence=0.4)
+    first, then = (Draws.of(TakeSeed(seed, "a"), config, 400) for seed in (1, 2))
+    normal, gumbel = first.scaled(config, lasting, 1.0)
+    for lag, wanted in ((1, 0.4), (2, 0.16), (3, 0.064)):
+        assert abs(np.corrcoef(normal[lag:].ravel(), normal[:-lag].ravel())[0, 1] - wanted) < 0.05
+    assert abs(normal.std() - 1) < 0.03
+    np.testing.assert_array_equal(gumbel, first.scaled(config, PerformConfig(), 1.0)[1])
+    branched = first.spliced(then, 100).scaled(config, lasting, 1.0)[0]
+    np.testing.assert_array_equal(branched[:100], normal[:100])
+    assert abs(np.corrcoef(branched[100].ravel(), normal[99].ravel())[0, 1]) > 0.1
+    shorter = Draws.of(TakeSeed(1, "a"), config, 50).scaled(config, lasting, 1.0)[0]
+    np.testing.assert_array_equal(shorter, normal[:50])
+    with pytest.raises(ValueError, match="persistence"):
+        PerformConfig(persistence=1.0)
+
+
 def test_spread_takes_are_the_most_different_and_can_be_had_again(performer: CtegPerformer) -> None:
     plain, spread = performer.perform([ask(takes=4, seed=7, seconds=3.0, spread=s) for s in (False, True)])
     seeds = spread.seeds.tolist()
