@@ -39,7 +39,7 @@ import threading
 import time
 import tomllib
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -177,6 +177,30 @@ def run(command: Sequence[str | Path], env: dict[str, str] | None = None) -> int
                 process.wait(timeout=10)
             process.kill()
             raise
+
+
+@contextlib.contextmanager
+def beside(command: Sequence[str | Path], env: dict[str, str]) -> Iterator[Callable[[], int]]:
+    """Run a command from the repository root beside what is done inside.
+
+    Gives a function that waits for its end, shows then what it said, and returns its status.
+    """
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said,
+        subprocess.Popen(list(map(str, command)), cwd=ROOT, env=os.environ | env, stdout=said, stderr=subprocess.STDOUT)
+        as process,
+    ):  # fmt: skip
+
+        def ended() -> int:
+            status = process.wait()
+            said.seek(0)
+            print(said.read(), end="", flush=True)
+            return status
+
+        try:
+            yield ended
+        finally:
+            process.kill()
 
 
 #: Runs a module, and ends it with whatever it started when nobody holds the other end of its stdin: the system lets go
@@ -498,27 +522,21 @@ def test(pytest_arguments: Sequence[str], blender: str | None, long: bool) -> in
     """
     bake_head()
     bake_encoder()
-    more = ["--long"] if long else []
-    if blender is not None:
-        wanted = [*(pytest_arguments or ["tests/blender"]), *more]
-        return run([blender_python(blender), "-m", "pytest", *wanted], {"CTEG_PYTHON": str(venv_python())})
-    # Blender's tests have a process of their own: one of the things they check is that torch never enters it.
-    checks = [
-        ["ruff", "check", "."],
-        ["ruff", "format", "--check", "."],
-        ["mypy"],
-        ["pytest", "tests/blender", *more],
-        ["pytest", "tests", "--ignore", "tests/blender", *more],
-    ]
-    if pytest_arguments:
-        checks = [["pytest", *pytest_arguments, *more]]
+    more, env = ["--long"] if long else [], {"CTEG_PYTHON": str(venv_python())}
+    if blender is not None or pytest_arguments:
+        python = venv_python() if blender is None else blender_python(blender)
+        return run([python, "-m", "pytest", *(pytest_arguments or ["tests/blender"]), *more], env)
+    # Blender's tests have a process of their own: one of the things they check is that torch never enters it. The
+    # generator's take as long as all the rest, and run beside it.
+    others = ["pytest", "tests", "--ignore", "tests/blender", *more]
+    checks = [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"], ["pytest", "tests/blender", *more]]
     failed = []
-    for check in checks:
-        name = " ".join(check)
-        with step(name):
-            if run([venv_python(), "-m", *check], {"CTEG_PYTHON": str(venv_python())}):
-                failed.append(name)
-    for version in BLENDERS if long and not pytest_arguments else ():
+    with beside([venv_python(), "-m", *others], env) as ended:
+        for check in (*checks, others):
+            with step(" ".join(check)):
+                if ended() if check is others else run([venv_python(), "-m", *check], env):
+                    failed.append(" ".join(check))
+    for version in BLENDERS if long else ():
         with step(f"Blender's side on bpy {version}"):
             if test((), version, long=False):
                 failed.append(f"bpy {version}")

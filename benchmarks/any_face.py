@@ -30,6 +30,7 @@ from blender_cteg.character.choose import mapping_for
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.detection.naming import ARKIT_CHANNELS
 from blender_cteg.character.fitting.learning import keep, learned, with_pose
+from blender_cteg.character.geometry import coordinates
 from blender_cteg.character.mapping import MESH_PROPERTY, Mapping
 from blender_cteg.character.mapping_edits import HANDFUL, targets_of
 from blender_cteg.clip import Clip
@@ -181,9 +182,7 @@ def paint(face: bpy.types.Object, eyes: tuple[np.ndarray, np.ndarray] = EYES) ->
         material = bpy.data.materials.new(name)
         material.diffuse_color = (*colour, 1.0)
         face.data.materials.append(material)
-    at = np.empty(3 * len(face.data.vertices), np.float32)
-    face.data.vertices.foreach_get("co", at)
-    at = at.reshape(-1, 3)
+    at = coordinates(face.data.vertices)
     balls = [set(map(int, eye)) for eye in eyes]
     for polygon in face.data.polygons:
         first = polygon.vertices[0]

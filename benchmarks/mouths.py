@@ -19,6 +19,7 @@ from benchmarks.lip_points import measures
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.fitting.fit import face_points
 from blender_cteg.character.fitting.surface import Points, at_vertices
+from blender_cteg.character.geometry import coordinates
 from blender_cteg.clip import Clip
 from blender_cteg.heads.demo_head.assemble import add_demo_head
 from blender_cteg.performance.lines import Lines, Style
@@ -87,9 +88,7 @@ def _mouth(make: Callable[[], bpy.types.Object], points: Points) -> Mouth:
 def _measured(face: bpy.types.Object, points: Points) -> npt.NDArray[np.float64]:
     """`measures` of the face as it is now, in its own eye distances, (7,)."""
     mesh = face.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
-    at = np.empty(3 * len(mesh.vertices), np.float32)
-    mesh.vertices.foreach_get("co", at)
-    marks = points.of(at.reshape(-1, 3).astype(np.float64)) @ TO_BLENDER
+    marks = points.of(coordinates(mesh.vertices)) @ TO_BLENDER
     eyes = marks[_LEFT_EYE].mean(0) - marks[_RIGHT_EYE].mean(0)
     return measures(marks / np.linalg.norm(eyes))
 

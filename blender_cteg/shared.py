@@ -26,6 +26,7 @@ else:
             raise
         from generator.shared import easing, scripts, spaces, timeline
 
+_INSTALLED: Final = spaces.__name__.startswith(f"{__package__}.")
 Timeline = timeline.Timeline
 TimelineError = timeline.TimelineError
 #: See `generator.shared.scripts`.
@@ -58,45 +59,39 @@ def whole_face(
     performance: npt.NDArray[np.floating[Any]], timeline: Timeline | None, fps: float, speech_scale: float = 1.0
 ) -> npt.NDArray[np.float32]:
     """See `generator.shared.composing.whole_face`."""
-    return _speech()[1].whole_face(performance, timeline, fps, speech_scale)
+    return _late().composing.whole_face(performance, timeline, fps, speech_scale)
 
 
 def seal_frames(timeline: Timeline, fps: float) -> npt.NDArray[np.int64]:
     """See `generator.shared.articulation.seal_frames`."""
-    return _speech()[0].seal_frames(timeline, fps)
+    return _late().articulation.seal_frames(timeline, fps)
 
 
-def _speech() -> tuple[ModuleType, ModuleType]:
-    """How timelines move a face; loaded when one does, because enabling the extension needs none of it."""
-    if not TYPE_CHECKING and spaces.__name__.startswith(f"{__package__}."):
-        from .generator.shared import articulation, composing
-    else:
-        from generator.shared import articulation, composing
-    return articulation, composing
+def takes_class() -> type[Takes]:
+    """The takes of a line and the files they are written to."""
+    return _late().takes.Takes
+
+
+def shown_class() -> type[Shown]:
+    """Progress for people on a terminal or in a log."""
+    return _late().terminal.Shown
 
 
 def worker_class() -> type[Worker]:
     """The generator's end of the door, for a thread of this process."""
-    if not TYPE_CHECKING and spaces.__name__.startswith(f"{__package__}."):
+    if not TYPE_CHECKING and _INSTALLED:
         from .generator.worker import Worker
     else:
         from generator.worker import Worker
     return Worker
 
 
-def takes_class() -> type[Takes]:
-    """The takes of a line and the files they are written to; loaded when some are."""
-    if not TYPE_CHECKING and spaces.__name__.startswith(f"{__package__}."):
-        from .generator.shared.takes import Takes
+def _late() -> ModuleType:
+    """`generator.shared` with what enabling the extension does not need."""
+    if not TYPE_CHECKING and _INSTALLED:
+        from .generator import shared
+        from .generator.shared import articulation, composing, takes, terminal
     else:
-        from generator.shared.takes import Takes
-    return Takes
-
-
-def shown_class() -> type[Shown]:
-    """Progress for people on a terminal or in a log."""
-    if not TYPE_CHECKING and spaces.__name__.startswith(f"{__package__}."):
-        from .generator.shared.terminal import Shown
-    else:
-        from generator.shared.terminal import Shown
-    return Shown
+        from generator import shared
+        from generator.shared import articulation, composing, takes, terminal  # noqa: F401
+    return shared

@@ -175,6 +175,17 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
             _seen.append(f"open {name}")
 
 
+def file_reader(name: str, path: Path, read: Callable[[], object], refusals: Any) -> Reader:
+    """A reader of a file that is there."""
+    return Reader(name, (path.read_bytes(),), lambda _: read(), refusals, path.write_bytes)
+
+
+def attack_all(readers: list[Reader], folder: Path, long: bool) -> None:
+    """`attack` each, so often as there is time for."""
+    for reader in readers:
+        attack(reader, folder, MANY if long else FEW // len(readers) + 20)
+
+
 @contextlib.contextmanager
 def watched(folder: Path) -> Iterator[None]:
     """Fails where what is done inside does more than read files in ``folder``, or takes too much."""

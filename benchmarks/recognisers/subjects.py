@@ -16,6 +16,7 @@ import numpy.typing as npt
 from benchmarks.any_face import paint
 from benchmarks.faces import LEFT_EYE, RIGHT_EYE, Ict
 from blender_cteg.character.detection.detect import detect_rig
+from blender_cteg.character.geometry import coordinates, transformed
 from blender_cteg.clip import Clip
 from blender_cteg.heads.demo_head import PEOPLE, assemble
 from blender_cteg.performance.lines import Lines
@@ -145,10 +146,7 @@ def vertices_of(face: bpy.types.Object) -> Array:
     """Where the vertices of a mesh are now, evaluated, world space, (V, 3)."""
     bpy.context.view_layer.update()
     mesh = face.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
-    at = np.empty(3 * len(mesh.vertices), np.float32)
-    mesh.vertices.foreach_get("co", at)
-    world = np.array(face.matrix_world)
-    return at.reshape(-1, 3).astype(np.float64) @ world[:3, :3].T + world[:3, 3]
+    return transformed(coordinates(mesh.vertices), face.matrix_world)
 
 
 def _of_materials(face: bpy.types.Object, slots: list[str], wanted: tuple[str, ...]) -> Array:

@@ -57,7 +57,7 @@ def find_axes(
     axes = None
     landmarks = mesh_landmarks(obj.data)
     if landmarks is not None:
-        points = _moved(_coordinates(obj.data.vertices), space.matrix_world.inverted_safe() @ obj.matrix_world)
+        points = transformed(coordinates(obj.data.vertices), space.matrix_world.inverted_safe() @ obj.matrix_world)
         marks = points[landmarks]
         axes = axes_from_eyes(marks[_LEFT_EYE], marks[_RIGHT_EYE], marks[_JAW_CORNERS].mean(0))
     heads = {role: np.array(armature.data.bones[name].head_local) for role, name in bones.items()} if armature else {}
@@ -106,19 +106,19 @@ def _axes_by_keys(
 ) -> Axes | None:
     blocks, basis = mesh.shape_keys.key_blocks, mesh.shape_keys.reference_key
     places: dict[str, Floats] = {}
-    rest = _coordinates(basis.data)
+    rest = coordinates(basis.data)
     for channel, name in keys.items():
         block = blocks.get(name)
         if block is not None and len(block.data) == len(rest):
-            moved = ((_coordinates(block.data) - rest) ** 2).sum(1)
-            if (total := moved.sum()) > 0:
-                places[channel] = _moved((moved @ rest / total)[None], here)[0]
+            shift = ((coordinates(block.data) - rest) ** 2).sum(1)
+            if (total := shift.sum()) > 0:
+                places[channel] = transformed((shift @ rest / total)[None], here)[0]
     above, below = ([places[c] for c in group if c in places] for group in (_ABOVE, _BELOW))
     if not above or not below:
         return None
     up = np.median(above, axis=0) - np.median(below, axis=0)
     middle, size = np.median([*above, *below], axis=0), float(np.linalg.norm(up))
-    points = _moved(rest, here)
+    points = transformed(rest, here)
     head = points[((points - middle) ** 2).sum(1) < (3.0 * size) ** 2]
     # Where keys move everything alike they say nothing about where things are.
     if len(head) < 4 or size < 0.02 * float(np.ptp(head, axis=0).max()):
@@ -167,11 +167,11 @@ def face_geometry(rig: Rig) -> FaceGeometry:
     to_space = space.matrix_world.inverted_safe() @ obj.matrix_world
     axes = np.array(rig.axes)
     blocks = obj.data.shape_keys.key_blocks
-    reference = _moved(_coordinates(obj.data.shape_keys.reference_key.data), to_space)
+    reference = transformed(coordinates(obj.data.shape_keys.reference_key.data), to_space)
     names = [key for c, keys in rig.shape_keys.items() if c in FLAME_EXPRESSIONS for key in keys]
 
     def offsets_of(key: str) -> Floats:
-        offsets: Floats = (_moved(_coordinates(blocks[key].data), to_space) - reference) @ axes
+        offsets: Floats = (transformed(coordinates(blocks[key].data), to_space) - reference) @ axes
         return offsets
 
     jaw_weights = jaw_joint = jaw_key = None
@@ -199,16 +199,18 @@ def _triangles(mesh: bpy.types.Mesh) -> npt.NDArray[np.intp]:
     return flat.reshape(-1, 3).astype(np.intp)
 
 
-def _coordinates(points: bpy.types.bpy_prop_collection) -> Floats:
+def coordinates(points: bpy.types.bpy_prop_collection) -> Floats:
+    """Where vertices, or points of a shape key, are in their object, shape (N, 3)."""
     flat = np.empty(len(points) * 3, np.float32)
     points.foreach_get("co", flat)
     return flat.reshape(-1, 3).astype(np.float64)
 
 
-def _moved(points: Floats, matrix: Matrix) -> Floats:
+def transformed(points: Floats, matrix: Matrix) -> Floats:
+    """Points (N, 3) by a 4x4 matrix."""
     transform = np.array(matrix)
-    moved: Floats = points @ transform[:3, :3].T + transform[:3, 3]
-    return moved
+    there: Floats = points @ transform[:3, :3].T + transform[:3, 3]
+    return there
 
 
 def _weights(obj: bpy.types.Object, group: str) -> Floats:

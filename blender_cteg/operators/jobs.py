@@ -232,21 +232,6 @@ class JobOperator(Reasoned):
 class InPreferences(JobOperator):
     """Mixin: a job whose outcome is shown in the preferences."""
 
-    def missed(self, _context: Context, _job: session.Job) -> bool:
-        """The job failed; whether that is dealt with, as where one of many lines was refused."""
-        return False
-
-    def follow_up(self, _context: Context) -> tuple[str | EnvironmentMaker, Mapping[str, Any], str] | None:
-        """What is asked after a job that went well, as `prepare` says it; None when all is done."""
-        return None
-
-    def meanwhile(self, _context: Context) -> None:
-        """Called when what `follow_up` said was asked for: what can be done while the generator works on it."""
-
-    def nothing_changed(self) -> str:
-        """What is said of a job that was cancelled."""
-        return told("{label}: cancelled, nothing was changed", label=self._job.label)
-
     def conclude(self, problem: str, _kind: str = "") -> None:
         """See `JobOperator`."""
         session.finish()

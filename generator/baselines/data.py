@@ -15,12 +15,14 @@ from torch import Tensor, nn
 
 from ..corpus.datasets import Shown
 from ..direction.emotions import EMOTIONS
-from ..direction.spelling import FIRST_STATISTICS, line_statistics
+from ..direction.spelling import words_and_syllables
 from ..model.layers import fourier
 from ..model.text import TextEncoder
 
 #: Width of `Lines.direction`: emotion weights, intensity, and 1 where the data set says what is shown.
 DIRECTION: Final = len(EMOTIONS) + 2
+#: Width of `Lines.statistics`.
+STATISTICS: Final = 7
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Lines:
         text_mask: True where a token is real, (B, S).
         place: relative position of each token in its line, 0..1, (B, S).
         direction: `direction_vector`, (B, DIRECTION).
-        statistics: the first of `line_statistics`, (B, `FIRST_STATISTICS`).
+        statistics: `line_statistics`, (B, STATISTICS).
     """
 
     text: Tensor
@@ -51,7 +53,7 @@ class Lines:
         """Lines that are to be performed, on the encoder's device."""
         features = encoder.encode(list(texts))
         direction = torch.from_numpy(np.stack([direction_vector(d) for d in directions]))
-        statistics = torch.tensor([line_statistics(text)[:FIRST_STATISTICS] for text in texts])
+        statistics = torch.tensor([line_statistics(text) for text in texts])
         device = encoder.device
         return cls(features.hidden, features.mask, features.position, direction.to(device), statistics.to(device))
 
@@ -79,6 +81,24 @@ class BaselineBatch:
         """The same on ``device``."""
         lines = Lines(**{f.name: getattr(self.lines, f.name).to(device) for f in fields(Lines)})
         return BaselineBatch(self.frames.to(device), self.lengths.to(device), lines)
+
+
+def line_statistics(text: str) -> list[float]:
+    """What a line's speaking time depends on, each scaled to about 0..2.
+
+    Returns:
+        `STATISTICS` numbers: characters, words, syllables (vowel groups) and their root, marks of three kinds.
+    """
+    words, syllables = words_and_syllables(text)
+    return [
+        len(text) / 50,
+        words / 10,
+        syllables / 15,
+        (syllables + 1) ** 0.5 / 4,
+        sum(text.count(c) for c in ",;:-—") / 3,
+        sum(text.count(c) for c in ".?!") / 3,
+        float(text.count("...") + text.count("…")),
+    ]
 
 
 def direction_vector(direction: Shown | None) -> npt.NDArray[np.float32]:
@@ -115,7 +135,7 @@ class Length(nn.Module):
         super().__init__()
         self.fps = fps
         self.text = nn.Linear(text_width, 16)
-        self.hidden = nn.Linear(16 + FIRST_STATISTICS + DIRECTION, 64)
+        self.hidden = nn.Linear(16 + STATISTICS + DIRECTION, 64)
         self.output = nn.Linear(64, 1)
 
     def forward(self, lines: Lines) -> Tensor:

@@ -31,7 +31,6 @@ class Acting:
         manner: how it moves.
         emotion: the leading emotion of the first pattern.
         moves_on: the second pattern is another emotion, to which the performance moves for good.
-        emotion_then: the leading emotion of the second pattern.
     """
 
     first: Variant
@@ -40,7 +39,6 @@ class Acting:
     manner: Manner
     emotion: str
     moves_on: bool = False
-    emotion_then: str = ""
 
 
 def choose(feelings: Floats, towards: Floats | None, rng: np.random.Generator) -> Acting:
@@ -56,7 +54,6 @@ def choose(feelings: Floats, towards: Floats | None, rng: np.random.Generator) -
         _blend_manners(0.5 * (feelings + towards)),
         start.emotion,
         True,
-        goal.emotion,
     )
 
 
@@ -77,7 +74,7 @@ def _choose(weights: Floats, rng: np.random.Generator) -> Acting:
             first = _tinted(first, _pick(VARIANTS[other], rng), 1.4 * tint)
         # The same feeling may take another shape when the thought moves on.
         then = _pick(VARIANTS[lead], rng) if rng.random() < _EPISODE["second_pattern_chance"] else first
-        return Acting(first, None if then.name == first.name else then, both, manner, lead, emotion_then=lead)
+        return Acting(first, None if then.name == first.name else then, both, manner, lead)
     compound = COMPOUNDS.get(frozenset({lead, other}))
     a, b = _pick(VARIANTS[lead], rng), _pick(VARIANTS[other], rng)
     pattern = _pick(compound, rng) if compound else _split_face(lead, a, other, b)
@@ -86,8 +83,8 @@ def _choose(weights: Floats, rng: np.random.Generator) -> Acting:
         return Acting(pattern, None, both, manner, lead)
     if draw < 0.88:
         # The feelings take turns: one breaks into the blend.
-        return Acting(b, pattern, both, manner, lead, emotion_then=lead)
-    return Acting(pattern, a, both, manner, lead, emotion_then=lead)
+        return Acting(b, pattern, both, manner, lead)
+    return Acting(pattern, a, both, manner, lead)
 
 
 def _pick(variants: tuple[Variant, ...], rng: np.random.Generator) -> Variant:

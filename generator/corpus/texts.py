@@ -143,7 +143,6 @@ class Collection:
 
     lines: list[Line] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
-    dropped: int = 0
 
 
 def clean(text: str) -> str | None:
@@ -313,10 +312,7 @@ def _rows(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _keep(result: Collection, text: str, weights: npt.NDArray[np.float64], source: str) -> None:
-    cleaned = clean(text)
-    if cleaned is None:
-        result.dropped += 1
-    else:
+    if (cleaned := clean(text)) is not None:
         result.lines.append(Line(cleaned, tuple(float(w) for w in weights), source))
 
 

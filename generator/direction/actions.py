@@ -103,11 +103,6 @@ def _phrases() -> tuple[tuple[tuple[str, ...], str], ...]:
 
 
 @cache
-def _firsts() -> frozenset[str]:
-    return frozenset(words[0] for words, _ in _phrases())
-
-
-@cache
 def _known_words() -> frozenset[str]:
     return frozenset(word for words, _ in _phrases() for word in words)
 

@@ -5,49 +5,32 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from ..baselines.checkpoint import save_baseline
-from ..baselines.data import BaselineBatch, Lines, direction_vector
+from ..baselines.data import BaselineBatch, Lines, direction_vector, line_statistics
 from ..baselines.lstm import LstmRegressor
 from ..baselines.model import BaselineModel
 from ..baselines.vq import VqPerformer
 from ..corpus.datasets import Performances
-from ..direction.spelling import FIRST_STATISTICS, line_statistics
 from ..errors import InputError
 from ..model.text import TextEncoder
-from .batches import FeatureStore, channel_scale, require_clips, round_up, similar_lengths
-from .recipe import Recipe, Terms, warm_cosine
+from .batches import ClipBatches, FeatureStore, channel_scale, require_clips, round_up
+from .recipe import Descent, DescentSettings, Terms, warm_cosine
 
 
 @dataclass(frozen=True)
-class BaselineSettings:
-    """What a run is made of.
-
-    Attributes:
-        steps: optimiser steps in all.
-        batch_size: clips per step.
-        learning_rate: highest of the schedule: linear warm-up over ``warmup`` steps, then a cosine to 2 % of it.
-        weight_decay: of AdamW.
-        clip_norm: largest norm of the gradients.
-        max_frames: longer clips are cut, and longer ones cannot be performed.
-        seed: of weights, batches and noise.
-    """
+class BaselineSettings(DescentSettings):
+    """`DescentSettings`, and ``max_frames``: longer clips are cut, and longer ones cannot be performed."""
 
     steps: int = 4000
     batch_size: int = 64
-    learning_rate: float = 1e-3
-    warmup: int = 100
-    weight_decay: float = 0.01
-    clip_norm: float = 1.0
     max_frames: int = 256
-    seed: int = 0
 
     def __post_init__(self) -> None:
         self.require_at_least_one("batch_size", "max_frames")
@@ -64,49 +47,36 @@ class BaselineSettings:
             raise InputError(f"The setting width ({width}) must be even and divisible by heads ({heads}).")
 
 
-class BaselineBatches:
-    """Batches of clips of similar length (`generator.training.recipe.BatchSource`); longer clips are cut."""
+class BaselineBatches(ClipBatches):
+    """Of the baselines; clips are cut to ``max_frames``."""
 
     def __init__(self, clips: Performances, features: FeatureStore, size: int, seed: int, max_frames: int) -> None:
-        self.clips, self.features, self.size, self.seed, self.max_frames = clips, features, size, seed, max_frames
-        self._lengths = np.array([min(clips.length(i), max_frames) for i in range(len(clips))])
-
-    def __len__(self) -> int:
-        return -(-len(self.clips) // self.size)
-
-    def order(self, epoch: int) -> list[npt.NDArray[np.int64]]:
-        """Clip indices of every batch of an epoch."""
-        return similar_lengths(self._lengths, self.size, self.seed, epoch)
+        super().__init__(clips, features, size, seed)
+        self._lengths = self._lengths.clip(max=max_frames)
 
     def collate(self, indices: list[int]) -> BaselineBatch:
         """The batch of these clips, on the CPU."""
         lines = [self.clips.text(i) for i in indices]
-        texts = [self.features.get(line) for line in lines]
-        lengths = [int(self._lengths[i]) for i in indices]
-        tokens, width = round_up(max(len(h) for h, _ in texts)), texts[0][0].shape[1]
-        frames = np.zeros((len(indices), round_up(max(lengths)), self.clips.space.size), np.float32)
-        hidden = np.zeros((len(indices), tokens, width), np.float32)
-        place = np.zeros((len(indices), tokens), np.float32)
-        mask = np.zeros((len(indices), tokens), bool)
-        for row, (index, length, (h, q)) in enumerate(zip(indices, lengths, texts, strict=True)):
+        lengths = self._lengths[indices]
+        frames = np.zeros((len(indices), round_up(int(lengths.max())), self.clips.space.size), np.float32)
+        for row, (index, length) in enumerate(zip(indices, lengths, strict=True)):
             frames[row, :length] = self.clips.frames(index)[:length]
-            hidden[row, : len(h)], place[row, : len(h)], mask[row, : len(h)] = h, q, True
         directions = np.stack([direction_vector(self.clips.direction(i)) for i in indices])
+        hidden, mask, place = map(torch.from_numpy, self.texts(indices))
         read = Lines(
-            torch.from_numpy(hidden),
-            torch.from_numpy(mask),
-            torch.from_numpy(place),
+            hidden,
+            mask,
+            place,
             torch.from_numpy(directions),
-            torch.tensor([line_statistics(line)[:FIRST_STATISTICS] for line in lines]),
+            torch.tensor([line_statistics(line) for line in lines]),
         )
-        return BaselineBatch(torch.from_numpy(frames), torch.tensor(lengths), read)
+        return BaselineBatch(torch.from_numpy(frames), torch.from_numpy(lengths), read)
 
 
-class BaselineRecipe(Recipe[BaselineBatch]):
-    """A recipe over `BaselineBatch`; subclasses name their settings and build ``module``, which holds ``model``."""
+class BaselineRecipe(Descent[BaselineBatch]):
+    """A recipe over `BaselineBatch`; subclasses build ``module``, which holds ``model``."""
 
-    #: Class of the settings; ``train --set`` finds its options there.
-    settings_type: ClassVar[type[BaselineSettings]]
+    _settings: BaselineSettings
 
     def __init__(
         self,
@@ -123,11 +93,7 @@ class BaselineRecipe(Recipe[BaselineBatch]):
         self.steps, self.seed, self.clip_norm = settings.steps, settings.seed, settings.clip_norm
         self.train, self.dev = (
             BaselineBatches(
-                clips,
-                FeatureStore([clips.text(i) for i in range(len(clips))], encoder, cache),
-                settings.batch_size,
-                settings.seed,
-                settings.max_frames,
+                clips, FeatureStore.of(clips, encoder, cache), settings.batch_size, settings.seed, settings.max_frames
             )
             for clips in (train, dev)
         )
@@ -146,16 +112,6 @@ class BaselineRecipe(Recipe[BaselineBatch]):
         """See `Recipe.to`."""
         return batch.to(device)
 
-    def optimizer(self) -> torch.optim.Optimizer:
-        """See `Recipe.optimizer`."""
-        s = self._settings
-        return torch.optim.AdamW(self.module.parameters(), s.learning_rate, (0.9, 0.98), weight_decay=s.weight_decay)
-
-    def learning_rate(self, step: int) -> float:
-        """See `Recipe.learning_rate`."""
-        s = self._settings
-        return warm_cosine(step, s.steps, s.warmup, s.learning_rate)
-
     def save(self, module: nn.Module, folder: Path, training: dict[str, Any]) -> None:
         """See `Recipe.save`; `generator.baselines.load_baseline` reads it."""
         save_baseline(self._model(module), self.encoder.name, folder, training)
@@ -165,6 +121,11 @@ class BaselineRecipe(Recipe[BaselineBatch]):
         model = module.model
         assert isinstance(model, BaselineModel)
         return model
+
+
+def _over_clips(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean over clips of the mean over what belongs to each: ``values`` (B, N) where ``mask`` (B, N) is 1."""
+    return ((values * mask).sum(1) / mask.sum(1)).mean()
 
 
 @dataclass(frozen=True)
@@ -208,7 +169,7 @@ class LstmObjective(nn.Module):
             strength = torch.rand_like(target[:, :1, :1]) * settings.input_noise
             previous = previous + strength * torch.randn_like(previous)
         error = (model(previous, batch.lengths, batch.lines) - target).square().mean(-1)
-        reconstruction = ((error * batch.mask()).sum(1) / batch.lengths).mean()
+        reconstruction = _over_clips(error, batch.mask())
         length = model.length.loss(batch.lines, batch.lengths)
         total = reconstruction + settings.length_weight * length
         return {"total": total, "reconstruction": reconstruction, "length": length}
@@ -218,12 +179,11 @@ class LstmRecipe(BaselineRecipe):
     """How the LSTM regressor is trained."""
 
     name = "lstm"
-    settings_type = LstmSettings
+    _settings: LstmSettings
 
     def build(self, train: Performances) -> nn.Module:
         """See `BaselineRecipe.build`."""
         s = self._settings
-        assert isinstance(s, LstmSettings)
         model = LstmRegressor(train.space, self.encoder.width, s.width, s.layers, s.heads, s.max_frames)
         model.scale.copy_(channel_scale(train))
         return LstmObjective(model, s)
@@ -289,9 +249,8 @@ class VqObjective(nn.Module):
         # Straight-through: the decoder's gradient passes the choice of a code as if it had not been made.
         passed = found.latent + (found.nearest - found.latent).detach()
         error = (model.autoencoder.frames(passed, code_mask) - target).square().mean(-1)
-        reconstruction = ((error * mask).sum(1) / batch.lengths).mean()
-        away = (found.latent - found.nearest.detach()).square().mean(-1)
-        commitment = ((away * code_mask).sum(1) / code_mask.sum(1)).mean()
+        reconstruction = _over_clips(error, mask)
+        commitment = _over_clips((found.latent - found.nearest.detach()).square().mean(-1), code_mask)
         total = reconstruction + self.settings.commitment * commitment
         if self.training:
             model.autoencoder.follow(found, code_mask)
@@ -307,7 +266,7 @@ class VqObjective(nn.Module):
         logits = model.logits(codes, batch.lines)
         surprise = F.cross_entropy(logits.flatten(0, 1).float(), target.flatten(), reduction="none").view_as(target)
         read = (place <= counts[:, None]).to(surprise)
-        cross_entropy = ((surprise * read).sum(1) / (counts + 1)).mean()
+        cross_entropy = _over_clips(surprise, read)
         return {"total": cross_entropy, "cross_entropy": cross_entropy}
 
 
@@ -315,11 +274,11 @@ class VqRecipe(BaselineRecipe):
     """How the discrete baseline is trained: first the VQ-VAE, then the transformer over its codes."""
 
     name = "vq"
-    settings_type = VqSettings
+    _settings: VqSettings
 
     def build(self, train: Performances) -> nn.Module:
         """See `BaselineRecipe.build`."""
-        s = self._vq
+        s = self._settings
         model = VqPerformer(
             train.space, self.encoder.width, s.codes, s.code_width, s.window, s.autoencoder_width, s.width, s.layers,
             s.heads, s.inner, s.max_frames, s.temperature, s.dropout,
@@ -329,18 +288,13 @@ class VqRecipe(BaselineRecipe):
 
     def learning_rate(self, step: int) -> float:
         """Each stage has its own warm-up and cosine."""
-        s, first = self._vq, autoencoder_steps(self._vq)
+        s, first = self._settings, autoencoder_steps(self._settings)
         stage, length = (step, first) if step < first else (step - first, s.steps - first)
         return warm_cosine(stage, length, min(s.warmup, length // 4 + 1), s.learning_rate)
 
     def score(self, terms: dict[str, float], step: int) -> float | None:
         """The transformer's cross-entropy; the VQ-VAE alone performs nothing."""
         return terms.get("cross_entropy")
-
-    @property
-    def _vq(self) -> VqSettings:
-        assert isinstance(self._settings, VqSettings)
-        return self._settings
 
 
 def autoencoder_steps(settings: VqSettings) -> int:

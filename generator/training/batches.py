@@ -81,6 +81,11 @@ class FeatureStore:
             self._compute(lines, encoder, paths)
         self._hidden, self._position, self._offset = (np.load(p, mmap_mode="r", allow_pickle=False) for p in paths)
 
+    @classmethod
+    def of(cls, clips: Performances, encoder: TextEncoder, cache: Path) -> FeatureStore:
+        """The lines of a split."""
+        return cls((clips.text(i) for i in range(len(clips))), encoder, cache)
+
     def get(self, line: str) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float16]]:
         """Hidden states (S, W) and relative positions (S,) of a line."""
         row = self._row[line]
@@ -106,14 +111,54 @@ class FeatureStore:
             write_atomically(path, partial(_save_array, array))
 
 
-class Batches:
-    """Batches of similar length; the order of epoch e depends on (seed, e) only, so training resumes exactly.
+class ClipBatches:
+    """Batches of clips of similar length; subclasses collate them, and are then a `recipe.BatchSource`.
 
     Args:
         clips: the performances.
         features: of their lines.
-        config: of the decoder.
         size: clips in a batch.
+        seed: of the order.
+    """
+
+    def __init__(self, clips: Performances, features: FeatureStore, size: int, seed: int) -> None:
+        self.clips, self.features, self.size, self.seed = clips, features, size, seed
+        self._lengths = np.array([clips.length(i) for i in range(len(clips))])
+
+    def __len__(self) -> int:
+        return -(-len(self.clips) // self.size)
+
+    def order(self, epoch: int) -> list[npt.NDArray[np.int64]]:
+        """Clip indices of every batch of an epoch; it depends on (seed, epoch) only, so training resumes exactly."""
+        rng = np.random.default_rng([self.seed, epoch])
+        # Jitter the lengths so that batches differ between epochs yet waste little padding.
+        ranked = np.argsort(self._lengths * rng.uniform(0.9, 1.1, len(self._lengths)), kind="stable")
+        groups = in_groups(ranked, self.size)
+        return [groups[i] for i in rng.permutation(len(groups))]
+
+    def texts(
+        self, indices: list[int], multiple: int = _ROUND, least: int = 0
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
+        """What is said in these clips, padded to a ``multiple`` of tokens, ``least`` at least.
+
+        Returns:
+            hidden states (B, S, W), True at real tokens (B, S), relative positions (B, S).
+        """
+        read = [self.features.get(self.clips.text(i)) for i in indices]
+        shape = len(read), max(least, round_up(max(len(hidden) for hidden, _ in read), multiple))
+        states = np.zeros((*shape, read[0][0].shape[1]), np.float32)
+        mask, places = np.zeros(shape, bool), np.zeros(shape, np.float32)
+        for row, (hidden, place) in enumerate(read):
+            states[row, : len(hidden)], mask[row, : len(hidden)], places[row, : len(hidden)] = hidden, True, place
+        return states, mask, places
+
+
+class Batches(ClipBatches):
+    """Of the default model.
+
+    Args:
+        clips, features, size: see `ClipBatches`.
+        config: of the decoder.
         seed: of the order, and of what is left open.
         open: how often emotion, intensity and energy are not told, so that each may be left open when performing.
     """
@@ -122,33 +167,19 @@ class Batches:
         self, clips: Performances, features: FeatureStore, config: ModelConfig, size: int, seed: int,
         open: tuple[float, float, float] = (0.0, 0.0, 0.0),  # noqa: A002 - reads as it is meant
     ) -> None:  # fmt: skip
-        self.clips, self.features, self.config, self.size, self.seed = clips, features, config, size, seed
-        self._open = np.array(open)
-        self._lengths = np.array([clips.length(i) for i in range(len(clips))])
-
-    def __len__(self) -> int:
-        return -(-len(self.clips) // self.size)
-
-    def order(self, epoch: int) -> list[npt.NDArray[np.int64]]:
-        """Clip indices of every batch of an epoch."""
-        return similar_lengths(self._lengths, self.size, self.seed, epoch)
+        super().__init__(clips, features, size, seed)
+        self.config, self._open = config, np.array(open)
 
     def collate(self, indices: list[int]) -> Batch:
         """One batch of the given clips."""
         p = self.config.frames_per_step
-        clips, texts = [self.clips.frames(i) for i in indices], [self.features.get(self.clips.text(i)) for i in indices]
+        clips = [self.clips.frames(i) for i in indices]
         steps = round_up(-(-max(len(c) for c in clips) // p))
-        tokens = round_up(max(len(h) for h, _ in texts))
-        channels, width = clips[0].shape[1], texts[0][0].shape[1]
-        frames = np.zeros((len(clips), steps * p, channels), np.float32)
-        hidden = np.zeros((len(clips), tokens, width), np.float32)
-        place = np.zeros((len(clips), tokens), np.float32)
-        mask = np.zeros((len(clips), tokens), bool)
-        for row, (clip, (h, q)) in enumerate(zip(clips, texts, strict=True)):
+        frames = np.zeros((len(clips), steps * p, clips[0].shape[1]), np.float32)
+        for row, clip in enumerate(clips):
             frames[row, : len(clip)], frames[row, len(clip) :] = clip, clip[-1]
-            hidden[row, : len(h)], place[row, : len(h)], mask[row, : len(h)] = h, q, True
         asked = [self._asked(i, len(clip)) for i, clip in zip(indices, clips, strict=True)]
-        told = condition_of(self.config, (hidden, mask, place), asked, steps)
+        told = condition_of(self.config, self.texts(indices), asked, steps)
         condition = Condition(**{name: torch.from_numpy(array) for name, array in vars(told).items()})
         return Batch(
             torch.from_numpy(frames).unflatten(1, (steps, p)),
@@ -171,13 +202,9 @@ class Batches:
         )  # fmt: skip
 
 
-def similar_lengths(lengths: npt.NDArray[Any], size: int, seed: int, epoch: int) -> list[npt.NDArray[np.int64]]:
-    """Indices of every batch of an epoch: clips of similar length together, the batches in random order."""
-    rng = np.random.default_rng([seed, epoch])
-    # Jitter the lengths so that batches differ between epochs yet waste little padding.
-    ranked = np.argsort(lengths * rng.uniform(0.9, 1.1, len(lengths)), kind="stable")
-    groups = [ranked[i : i + size] for i in range(0, len(ranked), size)]
-    return [groups[i] for i in rng.permutation(len(groups))]
+def in_groups(indices: npt.NDArray[np.int64], size: int) -> list[npt.NDArray[np.int64]]:
+    """``indices`` in groups of ``size``, the last one perhaps smaller."""
+    return [indices[i : i + size] for i in range(0, len(indices), size)]
 
 
 def require_clips(**splits: Performances) -> None:
@@ -191,9 +218,9 @@ def _save_array(array: npt.NDArray[Any], file: IO[bytes]) -> None:
     np.save(file, array, allow_pickle=False)
 
 
-def round_up(count: int) -> int:
-    """The next multiple of `_ROUND`."""
-    return -(-count // _ROUND) * _ROUND
+def round_up(count: int, multiple: int = _ROUND) -> int:
+    """``count``, or the next multiple."""
+    return -(-count // multiple) * multiple
 
 
 def channel_scale(clips: Performances, floor: float = 0.03) -> Tensor:

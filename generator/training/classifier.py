@@ -230,7 +230,7 @@ class ReaderRecipe(Recipe[LineBatch]):
         if not train.texts or not dev.texts:
             raise DataError("There are too few labelled lines: the train and the dev split need one at least.")
         self._settings = settings = settings or ReaderSettings()
-        self._encoder, self._dev = encoder, dev
+        self._encoder = encoder
         self.steps, self.seed, self.clip_norm = settings.steps, settings.seed, 1.0
         self.average_decay = settings.average_decay
         self.train = LineBatches(train, encoder, settings, varied=True)

@@ -21,34 +21,26 @@ from ..model.text import TextEncoder
 from .batches import Batch, Batches, FeatureStore, Whole, channel_motion, channel_scale, require_clips
 from .classifier import Labelled, ReaderSettings, fit_emotion_reader
 from .objective import Weights, compute, input_noise
-from .recipe import Precision, Recipe, Terms, take_rows, take_weights, warm_cosine
+from .recipe import Descent, DescentSettings, Precision, Terms, take_rows, take_weights
 
 
 @dataclass(frozen=True)
-class DefaultSettings:
-    """What a run is made of. Stored in the run folder; resuming with others is refused (``steps`` may grow).
+class DefaultSettings(DescentSettings):
+    """`DescentSettings`, and of the default model:
 
     Attributes:
-        steps: optimiser steps in all.
-        batch_size: clips per step.
-        learning_rate: highest of the schedule: linear warm-up over ``warmup`` steps, then a cosine to 2 % of it.
-        weight_decay: of AdamW.
         kl_weight: β; reached after ``kl_warmup_share`` of all steps.
         guidance_weight: of latent guidance (`objective.Weights`).
         white_noise, drift_noise: on the frames that the decoder reads, in the rms of a channel's second difference and
             in its scale (`objective.input_noise`).
         open_emotion, open_intensity, open_energy: in what share of the clips each is not told to the model.
         average_decay: of the moving average of the weights.
-        clip_norm: largest norm of the gradients.
         emotion_steps: optimiser steps of what reads emotions from words, fitted afterwards where lines are labelled.
-        seed: of weights, batches and noise.
     """
 
     steps: int = 12_000
     batch_size: int = 32
-    learning_rate: float = 1e-3
     warmup: int = 200
-    weight_decay: float = 0.01
     kl_weight: float = 1.0
     kl_warmup_share: float = 0.2
     guidance_weight: float = 0.01
@@ -58,9 +50,7 @@ class DefaultSettings:
     open_intensity: float = 0.15
     open_energy: float = 0.3
     average_decay: float = 0.999
-    clip_norm: float = 1.0
     emotion_steps: int = ReaderSettings().steps
-    seed: int = 0
 
 
 #: What fine-tuning changes: the weights are good already, and β must not let them forget their prior.
@@ -102,7 +92,7 @@ class DefaultObjective(nn.Module):
         return InputNoise(noise.values[rows].to(device), noise.level[rows].to(device))
 
 
-class DefaultRecipe(Recipe[Batch]):
+class DefaultRecipe(Descent[Batch]):
     """The default CTEG: AdamW with a cosine schedule, a moving average of the weights, bf16.
 
     Args:
@@ -122,6 +112,7 @@ class DefaultRecipe(Recipe[Batch]):
     name = "default"
     precision: Precision = "bf16"
     module: DefaultObjective
+    _settings: DefaultSettings
     train: Batches
     dev: Batches
 
@@ -148,7 +139,7 @@ class DefaultRecipe(Recipe[Batch]):
         size, seed = settings.batch_size, settings.seed
         left_open = settings.open_emotion, settings.open_intensity, settings.open_energy
         self.train, self.dev = (
-            Batches(c, FeatureStore((c.text(i) for i in range(len(c))), encoder, cache), self.config, size, seed, some)
+            Batches(c, FeatureStore.of(c, encoder, cache), self.config, size, seed, some)
             for c, some in ((train, left_open), (dev, (0.0, 0.0, 0.0)))
         )
         torch.manual_seed(settings.seed)
@@ -190,16 +181,6 @@ class DefaultRecipe(Recipe[Batch]):
         size = len(batch.frames)
         whole = Whole(size, rows.indices(size)[0], float(batch.step_mask.sum()))
         return replace(take_rows(batch, rows, size), whole=whole), 1.0
-
-    def optimizer(self) -> torch.optim.Optimizer:
-        """AdamW."""
-        s = self._settings
-        return torch.optim.AdamW(self.module.parameters(), s.learning_rate, (0.9, 0.98), weight_decay=s.weight_decay)
-
-    def learning_rate(self, step: int) -> float:
-        """See `warm_cosine`."""
-        s = self._settings
-        return warm_cosine(step, s.steps, s.warmup, s.learning_rate)
 
     def score(self, terms: dict[str, float], step: int) -> float | None:
         """The negative evidence lower bound, what β = 1 minimises; None while β is warming up: it is loose then."""

@@ -18,7 +18,7 @@ from ..paper.batches import PaperBatch, collate
 from ..paper.config import PaperConfig
 from ..paper.model import PaperCTEG
 from ..shared.spaces import FLAME53
-from .batches import FeatureStore, blocks, require_clips, similar_lengths
+from .batches import ClipBatches, FeatureStore, blocks, in_groups, require_clips
 from .paper_objective import learning_rate as noam
 from .paper_objective import losses, optimiser
 from .recipe import Precision, Recipe, Terms, take_rows, take_weights
@@ -38,7 +38,7 @@ class PaperSettings:
         batch_size: clips per step.
         learning_rate: None for the Noam schedule; otherwise constant after a linear warm-up.
         warmup: steps until the learning rate is highest.
-        factor: on the Noam schedule (`paper.objective.learning_rate`).
+        factor: on the Noam schedule (`paper_objective.learning_rate`).
         seed: of weights, batches and noise.
     """
 
@@ -56,7 +56,7 @@ FINE_TUNING: dict[str, Any] = {"learning_rate": 1e-4, "warmup": 20}
 
 @dataclass(frozen=True)
 class Scored:
-    """How many positions each term of `paper.objective.losses` is a mean over."""
+    """How many positions each term of `paper_objective.losses` is a mean over."""
 
     kl: int
     reconstruction: int
@@ -91,39 +91,26 @@ class PaperLines:
     whole: Scored | None = None
 
 
-class PaperBatches:
+class PaperBatches(ClipBatches):
     """Batches of one split. Clips of similar length go together, unless all are padded to the limit anyway."""
 
     def __init__(
         self, clips: Performances, features: FeatureStore, mean: Tensor, config: PaperConfig, size: int, seed: int
     ) -> None:
-        self.clips, self.features, self.mean, self.config, self.size, self.seed = (
-            clips, features, mean, config, size, seed,
-        )  # fmt: skip
-        self._lengths = np.array([clips.length(i) for i in range(len(clips))])
-
-    def __len__(self) -> int:
-        return -(-len(self.clips) // self.size)
+        super().__init__(clips, features, size, seed)
+        self.mean, self.config = mean, config
 
     def order(self, epoch: int) -> list[npt.NDArray[np.int64]]:
         """Clip indices of every batch of an epoch."""
         if not self.config.pad_clips:
-            return similar_lengths(self._lengths, self.size, self.seed, epoch)
-        shuffled = np.random.default_rng([self.seed, epoch]).permutation(len(self.clips))
-        return [shuffled[i : i + self.size] for i in range(0, len(shuffled), self.size)]
+            return super().order(epoch)
+        return in_groups(np.random.default_rng([self.seed, epoch]).permutation(len(self.clips)), self.size)
 
     def collate(self, indices: list[int]) -> PaperLines:
         """One batch of the given clips."""
-        texts = [self.features.get(self.clips.text(i))[0] for i in indices]
-        longest = max(map(len, texts))
-        length = max(self.config.max_text, longest) if self.config.pad_text else longest
-        memory = torch.zeros(len(texts), length, texts[0].shape[1])
-        mask = torch.zeros(len(texts), length, dtype=torch.bool)
-        for row, hidden in enumerate(texts):
-            memory[row, : len(hidden)] = torch.from_numpy(hidden.astype(np.float32))
-            mask[row, : len(hidden)] = True
+        memory, mask, _ = self.texts(indices, 1, self.config.max_text if self.config.pad_text else 0)
         frames = [torch.from_numpy(self.clips.frames(i)) for i in indices]
-        return PaperLines(collate(frames, self.mean, self.config), memory, mask)
+        return PaperLines(collate(frames, self.mean, self.config), torch.from_numpy(memory), torch.from_numpy(mask))
 
 
 class PaperObjective(nn.Module):
@@ -213,10 +200,10 @@ class PaperRecipe(Recipe[PaperLines]):
                 f"the data has {FLAME53.size}, the text encoder {encoder.width}; choose those that fit together."
             )
         self.mean = start.mean.cpu() if start is not None else mean_face(train)
-        stores = [FeatureStore((c.text(i) for i in range(len(c))), encoder, cache) for c in (train, dev)]
+        size, seed = settings.batch_size, settings.seed
         self.train, self.dev = (
-            PaperBatches(clips, features, self.mean, self.config, settings.batch_size, settings.seed)
-            for clips, features in zip((train, dev), stores, strict=True)
+            PaperBatches(c, FeatureStore.of(c, encoder, cache), self.mean, self.config, size, seed)
+            for c in (train, dev)
         )
         torch.manual_seed(settings.seed)
         model = PaperCTEG(self.config)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
@@ -114,6 +114,44 @@ class Recipe(ABC, Generic[BatchT]):
     def finish(self, folder: Path) -> dict[str, float]:
         """Last touches to the best checkpoint after training; returns what was measured, for the log."""
         return {}
+
+
+@dataclass(frozen=True)
+class DescentSettings:
+    """What a run is made of. Stored in its folder; resuming with others is refused (``steps`` may grow).
+
+    Attributes:
+        steps: optimiser steps in all.
+        batch_size: clips per step.
+        learning_rate: highest of the schedule: linear warm-up over ``warmup`` steps, then a cosine to 2 % of it.
+        weight_decay: of AdamW.
+        clip_norm: largest norm of the gradients.
+        seed: of weights, batches and noise.
+    """
+
+    steps: int
+    batch_size: int
+    learning_rate: float = 1e-3
+    warmup: int = 100
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    seed: int = 0
+
+
+class Descent(Recipe[BatchT]):
+    """A recipe whose optimiser is AdamW on `warm_cosine`."""
+
+    _settings: DescentSettings
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """AdamW."""
+        s = self._settings
+        return torch.optim.AdamW(self.module.parameters(), s.learning_rate, (0.9, 0.98), weight_decay=s.weight_decay)
+
+    def learning_rate(self, step: int) -> float:
+        """See `warm_cosine`."""
+        s = self._settings
+        return warm_cosine(step, s.steps, s.warmup, s.learning_rate)
 
 
 ValueT = TypeVar("ValueT")

@@ -18,7 +18,11 @@ import struct
 import sys
 import threading
 import time
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from blender_cteg.worker.locate import WorkerCommand
 
 #: The columns of `generator.shared.spaces.ARKIT55` (a test compares them).
 CHANNELS = [
@@ -48,6 +52,13 @@ KEPT: dict[str, Any] = {
     "language": "auto", "ending": "rest", "begin": None, "share": 0.5, "energy": 1.0, "speaking": True,
     "emotion_with": None,
 }  # fmt: skip
+
+
+def command(mode: str = "serve") -> WorkerCommand:
+    """What starts this file as the generator."""
+    from blender_cteg.worker.locate import WorkerCommand  # where this file is the generator, there is no extension
+
+    return WorkerCommand((sys.executable, __file__, mode), str(Path(__file__).parent), tuple(os.environ.items()))
 
 
 def send(**message: Any) -> None:

@@ -11,10 +11,12 @@ import bpy
 import numpy as np
 from mathutils import Matrix, Vector
 
+from blender_cteg import cast
 from blender_cteg.character.fitting import FLAME_VERTICES
 from blender_cteg.character.fitting.actions import template
 from blender_cteg.character.fitting.fit import flame_landmarks
 from blender_cteg.clip import Clip
+from blender_cteg.performance.record import Line
 from blender_cteg.shared import ARKIT_CHANNELS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS, Timeline
 
 #: FLAME's joints in its own axes, metres: roughly where they are on a real head.
@@ -233,3 +235,17 @@ def rotation_in_armature(bone: bpy.types.PoseBone) -> Matrix:
     """How a bone is turned from its rest, relative to its parent, in the armature's axes (3x3)."""
     rest = bone.bone.matrix_local.to_3x3()
     return rest @ bone.matrix_basis.to_3x3() @ rest.inverted()
+
+
+def curve(face: bpy.types.Object, key: str) -> bpy.types.FCurve:
+    """The curve that moves a shape key of a face."""
+    data = face.data.shape_keys.animation_data
+    bag = data.action.layers[0].strips[0].channelbag(data.action_slot)
+    return bag.fcurves.find(f'key_blocks["{key}"].value')
+
+
+def active() -> Line:
+    """The line that the panel shows."""
+    line = cast.active_line(bpy.context.scene)
+    assert line is not None
+    return line

@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import bpy
 import pytest
 
-import blender_cteg
 from benchmarks import redraw
 from blender_cteg import cast
 from blender_cteg.character.choose import mapping_for
@@ -21,14 +19,6 @@ from blender_cteg.performance.record import Line, Region
 from blender_cteg.performance.store import LINES_PROPERTY
 
 from . import characters, scenes
-
-
-@pytest.fixture
-def stage(scene: bpy.types.Scene) -> Iterator[bpy.types.Scene]:
-    """The scene of a fresh file with the extension's classes."""
-    blender_cteg.register()
-    yield scene
-    blender_cteg.unregister()
 
 
 def perform(target: bpy.types.Object, start: float = 1, takes: int = 1, text: str = "I missed you.") -> Line:

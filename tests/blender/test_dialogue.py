@@ -4,9 +4,6 @@
 from __future__ import annotations
 
 import itertools
-import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +26,9 @@ from blender_cteg.performance.lines import Lines
 from blender_cteg.preferences import Choices
 from blender_cteg.shared import read_script
 from blender_cteg.worker import session
-from blender_cteg.worker.locate import WorkerCommand
 from tests.blender.scenes import arkit_face
 
-FAKE = Path(__file__).with_name("fake_worker.py")
+pytestmark = pytest.mark.usefixtures("scripted")
 SCRIPT = """INT. KITCHEN - NIGHT
 
 MIRA
@@ -47,17 +43,6 @@ Then why didn't you call me?
 TOMAS
 Because I was afraid.
 """
-
-
-@pytest.fixture(autouse=True)
-def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[bpy.types.Scene]:
-    """An empty scene with the extension registered and the scripted generator behind the door."""
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-    started = WorkerCommand((sys.executable, str(FAKE), "serve"), str(FAKE.parent), tuple(os.environ.items()))
-    monkeypatch.setattr(session, "command", lambda _python: started)
-    blender_cteg.register()
-    yield bpy.context.scene
-    blender_cteg.unregister()
 
 
 def actors(*names: str) -> list[bpy.types.Object]:

@@ -6,14 +6,11 @@ from __future__ import annotations
 import errno
 import json
 import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import bpy
 import pytest
 
-import blender_cteg
 from blender_cteg import cast, cli
 from blender_cteg.operators import extend, perform, read_line
 from blender_cteg.performance import store
@@ -21,24 +18,16 @@ from blender_cteg.performance.lines import Lines, clip_of
 from blender_cteg.performance.record import Take
 from blender_cteg.segments import Stage
 from blender_cteg.ui import understood
-from blender_cteg.worker import session
-from blender_cteg.worker.locate import WorkerCommand
-from tests.blender.test_operators import FAKE, active, add_face, drawn, frames_of, plays, said_by, shown, snapshot
+from tests.blender.scenes import active
+from tests.blender.test_operators import add_face, drawn, frames_of, plays, said_by, shown, snapshot
 from tests.blender.test_operators import seeds as seeds_of
 
 
 @pytest.fixture(autouse=True)
-def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[bpy.types.Scene]:
-    """A scene with a face as the target, the extension registered, and the scripted generator behind the door."""
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-    started = WorkerCommand((sys.executable, str(FAKE), "serve"), str(FAKE.parent), tuple(os.environ.items()))
-    monkeypatch.setattr(session, "command", lambda _python: started)
-    blender_cteg.register()
-    scene = bpy.context.scene
-    settings = scene.cteg
+def asked(scripted: bpy.types.Scene) -> None:
+    """A face is the target, and what is asked for is short."""
+    settings = scripted.cteg
     settings.target, settings.text, settings.seconds, settings.takes = add_face(), "Hello there.", 1.0, 2
-    yield scene
-    blender_cteg.unregister()
 
 
 def seeds() -> list[int]:

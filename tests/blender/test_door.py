@@ -3,50 +3,29 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import bpy
 import pytest
 
-import blender_cteg
 from blender_cteg.operators import perform
 from blender_cteg.preferences import Choices
 from blender_cteg.worker import session
-from tests.blender.fake_worker import CHANNELS
-from tests.blender.test_operators import active, plays, seeds, shown
+from tests.blender.scenes import active
+from tests.blender.test_operators import add_face, plays, seeds, shown
 
+pytestmark = pytest.mark.usefixtures("generator")
 DEFAULT = Path(__file__).resolve().parents[2] / "generator" / "checkpoints" / "default"
 trained = pytest.mark.skipif(not (DEFAULT / "config.json").is_file(), reason="no checkpoint has been trained yet")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def extension() -> Iterator[None]:
-    """Registered once for all tests here: the generator takes seconds to start."""
-    with pytest.MonkeyPatch.context() as patch:
-        # Another Python where the one with bpy has no torch.
-        patch.setenv("CTEG_PYTHON", os.environ.get("CTEG_PYTHON") or sys.executable)
-        blender_cteg.register()
-        yield
-        blender_cteg.unregister()
-
-
 @pytest.fixture
-def face() -> bpy.types.Object:
+def face(scene: bpy.types.Scene) -> bpy.types.Object:
     """An ARKit face as the target of an empty scene."""
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-    mesh = bpy.data.meshes.new("Face")
-    mesh.from_pydata([(0, 0, 0), (1, 0, 0), (0, 0, 1)], [], [(0, 1, 2)])
-    face = bpy.data.objects.new("Face", mesh)
-    bpy.context.scene.collection.objects.link(face)
-    face.shape_key_add(name="Basis")
-    for name in CHANNELS[:52]:
-        face.shape_key_add(name=name).value = 0.0
-    bpy.context.scene.cteg.target = face
-    return face
+    scene.cteg.target = add_face()
+    return scene.cteg.target
 
 
 def refused(sentence: str, **arguments: object) -> None:

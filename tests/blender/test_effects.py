@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from mathutils import Matrix
 
-import blender_cteg
 from benchmarks import rigs
 from blender_cteg import cast
 from blender_cteg.character import face_parts, measuring
@@ -507,19 +506,15 @@ def test_strange_rigs_are_looked_at_without_an_error(rig: rigs.Spoilt, how: Call
         bpy.ops.object.mode_set(mode="OBJECT")
 
 
-def test_keys_of_a_mapping_that_are_gone_are_named(rig: rigs.Spoilt) -> None:
-    blender_cteg.register()
-    try:
-        found = detect_rig(rig.face)
-        cast.store_mapping(bpy.context.scene, found, resolved(found))
-        for block in rig.face.data.shape_keys.key_blocks[1:]:
-            block.name = f"Head_GEO__{block.name}"
-        found = detect_rig(rig.face)
-        mapping = resolved(found)
-        assert any("which it does not have" in said for said in doubts(found, mapping))
-        assert set(lacking(found, mapping, [scenes.arkit_clip()])) >= {"jawOpen", "mouthSmileLeft", "browInnerUp"}
-    finally:
-        blender_cteg.unregister()
+def test_keys_of_a_mapping_that_are_gone_are_named(stage: bpy.types.Scene, rig: rigs.Spoilt) -> None:
+    found = detect_rig(rig.face)
+    cast.store_mapping(bpy.context.scene, found, resolved(found))
+    for block in rig.face.data.shape_keys.key_blocks[1:]:
+        block.name = f"Head_GEO__{block.name}"
+    found = detect_rig(rig.face)
+    mapping = resolved(found)
+    assert any("which it does not have" in said for said in doubts(found, mapping))
+    assert set(lacking(found, mapping, [scenes.arkit_clip()])) >= {"jawOpen", "mouthSmileLeft", "browInnerUp"}
 
 
 # ------------------------------------------------------------------------------------------------ teeth, test drive
@@ -549,36 +544,32 @@ def test_a_jaw_bone_that_carries_the_teeth_opens_with_the_key(rig: rigs.Spoilt) 
     assert {bone.name for bone, *_ in bone_channels(found, performance)} >= {"jaw", "head"}
 
 
-def test_the_test_drive_lists_and_mends(rig: rigs.Spoilt) -> None:
-    blender_cteg.register()
-    try:
-        called(rig, "mouthSmileLeft", "mouthSmileRight")
-        rigs._changed(rig, "browDownLeft", -1.0)
-        rigs._changed(rig, "cheekPuff", 0.0)
-        bpy.context.scene.cteg.target = rig.face
-        before = everything(rig.face)
-        assert bpy.ops.cteg.test_drive() == {"FINISHED"}
-        assert everything(rig.face) == before
-        rows = {row.channel: row for row in cast.refresh(bpy.context.scene).rows}
-        wrong = {"mouthSmileLeft", "mouthSmileRight", "browDownLeft", "cheekPuff"}
-        assert {channel for channel, row in rows.items() if row.doubt} == wrong
-        assert rows["jawOpen"].reach == pytest.approx(30.0, abs=5.0), "millimetres"
-        assert bpy.ops.cteg.mapping_mend() == {"FINISHED"}
-        targets = keyed(rig)
-        assert targets["mouthSmileLeft"] == ["mouthSmileRight"]
-        assert targets["mouthSmileRight"] == ["mouthSmileLeft"]
-        assert "cheekPuff" not in targets, "nothing on this face puffs its cheeks"
-        assert resolved(detect_rig(rig.face)).shape_keys["browDownLeft"] == {"browDownLeft": -1.0}
-        bpy.ops.cteg.mapping_trust(channel="cheekPuff")
-        assert keyed(rig)["cheekPuff"] == ["cheekPuff"]
-        rows = {row.channel: row for row in cast.refresh(bpy.context.scene).rows if row.doubt}
-        assert rows.keys() == {"browDownLeft"}, "what is trusted is not doubted"
-        assert rows["browDownLeft"].narrow == ("browDownLeft",), "the other way, and its slider ends at 0"
-        assert bpy.ops.cteg.mapping_widen(channel="browDownLeft") == {"FINISHED"}
-        assert rig.face.data.shape_keys.key_blocks["browDownLeft"].slider_min == -1.0
-        assert not any(row.doubt for row in cast.refresh(bpy.context.scene).rows)
-    finally:
-        blender_cteg.unregister()
+def test_the_test_drive_lists_and_mends(stage: bpy.types.Scene, rig: rigs.Spoilt) -> None:
+    called(rig, "mouthSmileLeft", "mouthSmileRight")
+    rigs._changed(rig, "browDownLeft", -1.0)
+    rigs._changed(rig, "cheekPuff", 0.0)
+    bpy.context.scene.cteg.target = rig.face
+    before = everything(rig.face)
+    assert bpy.ops.cteg.test_drive() == {"FINISHED"}
+    assert everything(rig.face) == before
+    rows = {row.channel: row for row in cast.refresh(bpy.context.scene).rows}
+    wrong = {"mouthSmileLeft", "mouthSmileRight", "browDownLeft", "cheekPuff"}
+    assert {channel for channel, row in rows.items() if row.doubt} == wrong
+    assert rows["jawOpen"].reach == pytest.approx(30.0, abs=5.0), "millimetres"
+    assert bpy.ops.cteg.mapping_mend() == {"FINISHED"}
+    targets = keyed(rig)
+    assert targets["mouthSmileLeft"] == ["mouthSmileRight"]
+    assert targets["mouthSmileRight"] == ["mouthSmileLeft"]
+    assert "cheekPuff" not in targets, "nothing on this face puffs its cheeks"
+    assert resolved(detect_rig(rig.face)).shape_keys["browDownLeft"] == {"browDownLeft": -1.0}
+    bpy.ops.cteg.mapping_trust(channel="cheekPuff")
+    assert keyed(rig)["cheekPuff"] == ["cheekPuff"]
+    rows = {row.channel: row for row in cast.refresh(bpy.context.scene).rows if row.doubt}
+    assert rows.keys() == {"browDownLeft"}, "what is trusted is not doubted"
+    assert rows["browDownLeft"].narrow == ("browDownLeft",), "the other way, and its slider ends at 0"
+    assert bpy.ops.cteg.mapping_widen(channel="browDownLeft") == {"FINISHED"}
+    assert rig.face.data.shape_keys.key_blocks["browDownLeft"].slider_min == -1.0
+    assert not any(row.doubt for row in cast.refresh(bpy.context.scene).rows)
 
 
 # ------------------------------------------------------------------------------------------------ a real face

@@ -6,14 +6,12 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import bpy
 import pytest
 
-import blender_cteg
 from blender_cteg.operators import environment as operator
 from blender_cteg.preferences import CTEG_Preferences
 from blender_cteg.worker import session
@@ -147,9 +145,8 @@ def test_cancelling_stops_pip_and_leaves_nothing(own: str, fault: Path, tmp_path
 
 
 @pytest.fixture
-def preferences(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own: str) -> Iterator[SimpleNamespace]:
+def preferences(stage: bpy.types.Scene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own: str) -> SimpleNamespace:
     """The extension, enabled, as far as making an environment sees it."""
-    blender_cteg.register()
     chosen = SimpleNamespace(engine="BUILTIN", python="")
     monkeypatch.setattr(operator.sys, "executable", own)
     monkeypatch.setattr(bpy.utils, "extension_path_user", lambda _name: str(tmp_path / "user"))
@@ -157,8 +154,7 @@ def preferences(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own: str) -> It
     addons = {CTEG_Preferences.bl_idname: SimpleNamespace(preferences=chosen)}
     context = SimpleNamespace(preferences=SimpleNamespace(addons=addons, is_dirty=False))
     monkeypatch.setattr(operator.CTEG_OT_create_environment, "complete", lambda self, _, job: real(self, context, job))
-    yield chosen
-    blender_cteg.unregister()
+    return chosen
 
 
 def online(monkeypatch: pytest.MonkeyPatch, allowed: bool) -> None:

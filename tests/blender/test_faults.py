@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,17 +20,11 @@ from blender_cteg.storage import FileError
 from blender_cteg.worker.client import WorkerClient
 from blender_cteg.worker.locate import WorkerCommand
 from blender_cteg.worker.protocol import Done, Failed, Progress
-from tests.blender.test_worker_client import alive, command, events_of, failure_of, generate, takes_of
+from tests.blender.fake_worker import command
+from tests.blender.test_worker_client import alive, events_of, failure_of, generate, takes_of
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and limits as POSIX has them")
-
-
-@pytest.fixture
-def client() -> Iterator[WorkerClient]:
-    client = WorkerClient(command(), cancel_grace=0.5)
-    yield client
-    client.close()
 
 
 def real(environment: dict[str, str] | None = None) -> WorkerCommand:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from types import SimpleNamespace
 from urllib.parse import urlparse
@@ -12,7 +11,6 @@ from urllib.request import url2pathname
 import bpy
 import pytest
 
-import blender_cteg
 from benchmarks import redraw
 from blender_cteg import preferences, registration
 from blender_cteg.operators import perform
@@ -22,12 +20,7 @@ from blender_cteg.worker import session
 from blender_cteg.worker.protocol import Done
 from tests.blender import scenes
 
-
-@pytest.fixture(autouse=True)
-def extension(scene: bpy.types.Scene) -> Iterator[None]:
-    blender_cteg.register()
-    yield
-    blender_cteg.unregister()
+pytestmark = pytest.mark.usefixtures("stage")
 
 
 def description() -> str:

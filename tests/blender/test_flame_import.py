@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import bpy
@@ -12,7 +11,6 @@ import numpy.typing as npt
 import pytest
 from mathutils import Matrix, Vector
 
-import blender_cteg
 from blender_cteg.character.choose import mapping_for
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.heads.flame_file import JOINTS, FlameFileError, build
@@ -41,13 +39,6 @@ def path(fields: Fields, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(path: Path) -> FlameModel:
     return read_flame(path)
-
-
-@pytest.fixture
-def _operators(scene: bpy.types.Scene) -> Iterator[None]:
-    blender_cteg.register()
-    yield
-    blender_cteg.unregister()
 
 
 def pose(face: bpy.types.Object, expression: Floats, rotations: Floats) -> None:
@@ -217,7 +208,7 @@ def test_a_template_of_another_mesh(model: FlameModel, tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------ operator
 
 
-@pytest.mark.usefixtures("_operators")
+@pytest.mark.usefixtures("stage")
 def test_the_operator_adds_the_target(path: Path, model: FlameModel, tmp_path: Path) -> None:
     uv = corner_uv(model.faces)
     np.savez(tmp_path / "uv.npz", vt=uv.reshape(-1, 2), ft=np.arange(model.faces.size).reshape(-1, 3))
@@ -232,7 +223,7 @@ def test_the_operator_adds_the_target(path: Path, model: FlameModel, tmp_path: P
     np.testing.assert_allclose(flat.reshape(uv.shape), uv, atol=1e-6)
 
 
-@pytest.mark.usefixtures("_operators")
+@pytest.mark.usefixtures("stage")
 def test_the_bones_follow_the_identity_when_asked(path: Path, fields: Fields) -> None:
     bpy.ops.cteg.import_flame(filepath=str(path), identities=4)
     face = bpy.context.scene.cteg.target
@@ -261,7 +252,7 @@ def everything() -> list[str]:
     )
 
 
-@pytest.mark.usefixtures("_operators")
+@pytest.mark.usefixtures("stage")
 def test_a_bad_file_changes_nothing(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = scenes.flame_face()
     bpy.context.scene.cteg.target = mine

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from itertools import pairwise
 
 import bpy
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 from mathutils import Matrix, Vector
 
-import blender_cteg
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.direct import EYE_TURNS
 from blender_cteg.clip import Clip
@@ -23,17 +21,9 @@ from blender_cteg.performance.gaze import Glance, looking, reach
 from blender_cteg.performance.lines import Lines, lines_of
 from blender_cteg.performance.record import Style
 from blender_cteg.shared import ARKIT55
-from tests.blender.scenes import arkit_clip, arkit_face
+from tests.blender.scenes import arkit_clip, arkit_face, curve
 
 STILL = np.zeros((97, 55), np.float32)
-
-
-@pytest.fixture
-def scene() -> Iterator[bpy.types.Scene]:
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-    blender_cteg.register()
-    yield bpy.context.scene
-    blender_cteg.unregister()
 
 
 def column(face: np.ndarray, name: str) -> np.ndarray:
@@ -99,12 +89,6 @@ def test_a_line_keeps_where_it_looks_with_its_character(scene: bpy.types.Scene) 
     after = lines_of(rig)[0]
     assert (after.gaze, after.start) == ((), 30.0)
     assert curve(face, "eyeLookOutLeft").evaluate(70) < looked
-
-
-def curve(face: bpy.types.Object, key: str) -> bpy.types.FCurve:
-    data = face.data.shape_keys.animation_data
-    bag = data.action.layers[0].strips[0].channelbag(data.action_slot)
-    return bag.fcurves.find(f'key_blocks["{key}"].value')
 
 
 def facing(scene: bpy.types.Scene) -> list[bpy.types.Object]:

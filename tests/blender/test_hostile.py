@@ -31,14 +31,9 @@ from blender_cteg.worker import protocol
 from blender_cteg.worker.protocol import ProtocolError
 from tests.blender.flame_files import flame_fields, write_npz, write_pickle
 from tests.blender.scenes import arkit_face
-from tests.hostile import FEW, MANY, Reader, attack, watched
+from tests.hostile import Reader, attack_all, file_reader, watched
 
 VERSIONS = Path(__file__).with_name("data") / "versions"
-
-
-def file_reader(name: str, path: Path, read: Callable[[], object], refusals: Any) -> Reader:
-    """A reader of a file that is there."""
-    return Reader(name, (path.read_bytes(),), lambda _: read(), refusals, path.write_bytes)
 
 
 def text(content: bytes) -> str:
@@ -166,9 +161,7 @@ KINDS = (mappings, timelines, records, spans, messages, flame, template)
 def test_whatever_it_holds_it_is_read_or_refused(
     kind: Callable[[Path], list[Reader]], tmp_path: Path, long: bool
 ) -> None:
-    readers = kind(tmp_path)
-    for reader in readers:
-        attack(reader, tmp_path, MANY if long else FEW // len(readers) + 20)
+    attack_all(kind(tmp_path), tmp_path, long)
 
 
 def member(shape: str, kind: str = "|i1") -> bytes:

@@ -3,10 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,9 +11,7 @@ import pytest
 from blender_cteg.operators import jobs
 from blender_cteg.performance import lines
 from blender_cteg.worker import session
-from blender_cteg.worker.locate import WorkerCommand
 
-FAKE = Path(__file__).with_name("fake_worker.py")
 TICK, ESC = SimpleNamespace(type="TIMER", value="NOTHING"), SimpleNamespace(type="ESC", value="PRESS")
 
 
@@ -70,14 +64,11 @@ class Operator(jobs.JobOperator):
 
 
 @pytest.fixture
-def ui(monkeypatch: pytest.MonkeyPatch) -> Iterator[Interface]:
-    started = WorkerCommand((sys.executable, str(FAKE), "serve"), str(FAKE.parent), tuple(os.environ.items()))
-    monkeypatch.setattr(session, "command", lambda _python: started)
+def ui(door: None, monkeypatch: pytest.MonkeyPatch) -> Interface:
     interface = Interface()
     monkeypatch.setattr(jobs, "bpy", SimpleNamespace(app=interface.app))
     monkeypatch.setattr(lines, "bpy", SimpleNamespace(app=interface.app))
-    yield interface
-    session.close()
+    return interface
 
 
 def start(ui: Interface, text: str) -> Operator:

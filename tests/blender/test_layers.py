@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import bpy
 import numpy as np
 import pytest
 
-import blender_cteg
 from blender_cteg import cast
 from blender_cteg.performance.layers import PRESETS, face_of, played_only, region_of, smoothed
 from blender_cteg.performance.record import Line, Region
@@ -116,18 +114,11 @@ def test_presets_say_what_plays(preset: str) -> None:
 
 
 @pytest.fixture
-def stage(scene: bpy.types.Scene) -> Iterator[bpy.types.Scene]:
-    blender_cteg.register()
-    scene.cteg.target = characters.arkit_character()
-    perform(scene.cteg.target)
-    yield scene
-    blender_cteg.unregister()
-
-
-def line_now() -> Line:
-    line = cast.active_line(bpy.context.scene)
-    assert line is not None
-    return line
+def stage(stage: bpy.types.Scene) -> bpy.types.Scene:
+    """A character with a line."""
+    stage.cteg.target = characters.arkit_character()
+    perform(stage.cteg.target)
+    return stage
 
 
 def animated() -> set[str]:
@@ -144,27 +135,27 @@ def test_a_click_leaves_parts_of_the_face_to_the_animator(stage: bpy.types.Scene
     bpy.ops.cteg.play_only(preset="MOUTH")
     assert animated() == {"mouth", "jaw"}
     bpy.ops.cteg.play_only(preset="NO_SPEECH")
-    assert line_now().speech == 0.0 and animated() >= {"upper face", "mouth"}
+    assert scenes.active().speech == 0.0 and animated() >= {"upper face", "mouth"}
     bpy.ops.cteg.play_only(preset="ALL")
-    assert line_now().speech == 1.0
+    assert scenes.active().speech == 1.0
 
 
 def test_sizes_are_kept_at_the_playhead(stage: bpy.types.Scene) -> None:
     fields = stage.cteg_fields
     stage.frame_set(13)
     bpy.ops.cteg.size_at_playhead(region="UPPER_FACE")
-    assert line_now().regions["upper face"].course == ((0.25, 1.0),)
+    assert scenes.active().regions["upper face"].course == ((0.25, 1.0),)
     stage.frame_set(25)
     fields.upper_face_scale = 0.0
-    assert line_now().regions["upper face"].course == ((0.25, 1.0), (0.5, 0.0))
+    assert scenes.active().regions["upper face"].course == ((0.25, 1.0), (0.5, 0.0))
     stage.frame_set(19)
     assert fields.upper_face_scale == pytest.approx(0.5)
     bpy.ops.cteg.size_at_playhead(region="UPPER_FACE")
-    assert len(line_now().regions["upper face"].course) == 3
+    assert len(scenes.active().regions["upper face"].course) == 3
     for frame in (13, 25, 19):
         stage.frame_set(frame)
         bpy.ops.cteg.size_at_playhead(region="UPPER_FACE")
-    assert line_now().regions["upper face"] == Region(scale=0.5)
+    assert scenes.active().regions["upper face"] == Region(scale=0.5)
 
 
 def test_scripts_change_a_region_and_its_sizes_over_time_stay(stage: bpy.types.Scene) -> None:
@@ -174,7 +165,7 @@ def test_scripts_change_a_region_and_its_sizes_over_time_stay(stage: bpy.types.S
         bpy.ops.cteg.change_region(region="UPPER_FACE", scale=size)
     bpy.ops.cteg.change_region(region="UPPER_FACE", mode="TAKE")
     bpy.ops.cteg.change_region(region="UPPER_FACE", mute=True)
-    region = line_now().regions["upper face"]
+    region = scenes.active().regions["upper face"]
     assert region.course == ((0.25, 1.0), (0.5, pytest.approx(0.4)))
     assert (region.mode, region.mute) == ("TAKE", True)
 
@@ -183,19 +174,19 @@ def test_fields_smooth_and_exaggerate_and_can_be_undone(stage: bpy.types.Scene) 
     fields = stage.cteg_fields
     bpy.ops.ed.undo_push(message="Before")
     fields.smoothing, fields.exaggeration = 0.1, 1.5
-    assert (line_now().smoothing, line_now().exaggeration) == (pytest.approx(0.1), pytest.approx(1.5))
+    assert (scenes.active().smoothing, scenes.active().exaggeration) == (pytest.approx(0.1), pytest.approx(1.5))
     bpy.ops.ed.undo_push(message="After")
     bpy.ops.ed.undo()
-    assert (line_now().smoothing, line_now().exaggeration) == (0.0, 1.0)
+    assert (scenes.active().smoothing, scenes.active().exaggeration) == (0.0, 1.0)
     bpy.ops.cteg.change_line(smoothing=0.2, exaggeration=0.5)
-    assert (line_now().smoothing, line_now().exaggeration) == (pytest.approx(0.2), pytest.approx(0.5))
+    assert (scenes.active().smoothing, scenes.active().exaggeration) == (pytest.approx(0.2), pytest.approx(0.5))
 
 
 # ------------------------------------------------------------------------------------------------ files
 
 
 def test_a_mix_is_kept_as_a_file_and_given_to_another_line(stage: bpy.types.Scene, tmp_path: Path) -> None:
-    first = line_now()
+    first = scenes.active()
     bpy.ops.cteg.change_region(region="MOUTH", scale=0.4, mute=False)
     bpy.ops.cteg.play_only(preset="NO_EYES_HEAD")
     stage.cteg_fields.smoothing = 0.1
@@ -205,12 +196,12 @@ def test_a_mix_is_kept_as_a_file_and_given_to_another_line(stage: bpy.types.Scen
     other = perform(stage.cteg.target, 100)
     cast.choose_line(stage, other.id)
     assert bpy.ops.script.execute_preset(filepath=str(file), menu_idname="CTEG_PT_mixes") == {"FINISHED"}
-    mixed = line_now()
+    mixed = scenes.active()
     assert mixed.id == other.id != first.id and mixed.smoothing == pytest.approx(0.1)
     assert mixed.regions["mouth"].scale == pytest.approx(0.4)
     assert {name for name, region in mixed.regions.items() if region.mute} == {"eyes", "head"}
     stage.cteg_fields.mix = "{}"
-    assert "This preset cannot be used" in cast.character(stage).refusal and line_now().regions == mixed.regions
+    assert "This preset cannot be used" in cast.character(stage).refusal and scenes.active().regions == mixed.regions
     file.unlink()
 
 

@@ -3,13 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import bpy
 import numpy as np
 import pytest
 
-import blender_cteg
 from benchmarks.bone_faces import auto_rig_pro, hang, laid_over, plain_bones
 from blender_cteg import cast
 from blender_cteg.character import measuring
@@ -24,11 +21,8 @@ from . import scenes
 
 
 @pytest.fixture(autouse=True)
-def registered(scene: bpy.types.Scene) -> Iterator[None]:
+def _nothing_measured(stage: bpy.types.Scene) -> None:
     measuring.forget()
-    blender_cteg.register()
-    yield
-    blender_cteg.unregister()
 
 
 def unknown_face() -> tuple[bpy.types.Object, dict[str, tuple[Target, ...]]]:

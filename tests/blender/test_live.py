@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +10,6 @@ import bpy
 import numpy as np
 import pytest
 
-import blender_cteg
 from blender_cteg import cast
 from blender_cteg.clip import Clip
 from blender_cteg.operators import live
@@ -25,28 +21,17 @@ from blender_cteg.worker.live import Live
 from blender_cteg.worker.protocol import Cancelled, Done, Failed, Performed
 
 from . import scenes
-from .test_operators import active, add_face, curve
+from .scenes import active, curve
+from .test_operators import add_face
 
+pytestmark = pytest.mark.usefixtures("generator")
 TEXT = "I knew that you would come back one day."
 
 
-@pytest.fixture(scope="module", autouse=True)
-def extension() -> Iterator[None]:
-    """Registered once for all tests here: the generator takes seconds to start."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CTEG_PYTHON", os.environ.get("CTEG_PYTHON") or sys.executable)
-        blender_cteg.register()
-        yield
-        blender_cteg.unregister()
-
-
 @pytest.fixture
-def face() -> bpy.types.Object:
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-    face = add_face()
-    scene = bpy.context.scene
-    scene.cteg.target, scene.cteg.text = face, TEXT
-    return face
+def face(scene: bpy.types.Scene) -> bpy.types.Object:
+    scene.cteg.target, scene.cteg.text = add_face(), TEXT
+    return scene.cteg.target
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import bpy
 import numpy as np
 import pytest
 
-import blender_cteg
 from benchmarks import redraw
 from blender_cteg import cast, storage
 from blender_cteg.character import mapping_edits as edits
@@ -36,14 +34,6 @@ from . import characters, scenes
 
 CHANNELS = ARKIT_CHANNELS + HEAD_CHANNELS
 OWN_NAMES = ["Smile_L", "Smile_R", "JawDown", "Blink_L", "Blink_R", "Lächeln", "browInnerUp", "Stirn"]
-
-
-@pytest.fixture
-def editor(scene: bpy.types.Scene) -> Iterator[bpy.types.Scene]:
-    """The scene of a fresh file with the extension's classes."""
-    blender_cteg.register()
-    yield scene
-    blender_cteg.unregister()
 
 
 def own_face(scene: bpy.types.Scene, bones: tuple[str, ...] = ("neck", "mouth_ctrl")) -> bpy.types.Object:
@@ -215,8 +205,8 @@ def test_a_bone_may_play_a_role_and_be_a_control(scene: bpy.types.Scene) -> None
 # ---------------------------------------------------------------------------------------------- the editor
 
 
-def test_a_face_with_names_of_its_own_performs_once_it_is_mapped(editor: bpy.types.Scene) -> None:
-    face = own_face(editor)
+def test_a_face_with_names_of_its_own_performs_once_it_is_mapped(stage: bpy.types.Scene) -> None:
+    face = own_face(stage)
     assert "Mapping panel" in (detect_rig(face).problem or "")
     before = values(face)
     bpy.ops.cteg.mapping_accept()
@@ -230,9 +220,9 @@ def test_a_face_with_names_of_its_own_performs_once_it_is_mapped(editor: bpy.typ
     assert values(face) == before
 
 
-def test_rows_show_unmatched_channels_first_then_regions(editor: bpy.types.Scene) -> None:
-    own_face(editor)
-    rows = cast.character(editor).rows
+def test_rows_show_unmatched_channels_first_then_regions(stage: bpy.types.Scene) -> None:
+    own_face(stage)
+    rows = cast.character(stage).rows
     assert [row.channel for row in rows if row.standing == "SURE"] == ["browInnerUp", *HEAD_CHANNELS]
     first = rows[: len(rows) - 4]
     assert all(not row.targets for row in first)
@@ -242,8 +232,8 @@ def test_rows_show_unmatched_channels_first_then_regions(editor: bpy.types.Scene
     assert len(interface().places) >= len(rows)
 
 
-def test_an_edit_writes_json_at_once(editor: bpy.types.Scene) -> None:
-    face = own_face(editor)
+def test_an_edit_writes_json_at_once(stage: bpy.types.Scene) -> None:
+    face = own_face(stage)
     choose("browInnerUp")
     fields().gain, fields().offset = 0.5, 0.25
     bpy.ops.cteg.mapping_mute(channel="headYaw")
@@ -272,16 +262,16 @@ def test_an_edit_writes_json_at_once(editor: bpy.types.Scene) -> None:
     before = face.data[MESH_PROPERTY]
     fields().gain = math.nan
     assert face.data[MESH_PROPERTY] == before
-    assert "finite" in cast.character(editor).refusal
+    assert "finite" in cast.character(stage).refusal
     bpy.ops.cteg.mapping_reset()
     assert MESH_PROPERTY not in face.data
-    assert cast.character(editor).refusal == ""
+    assert cast.character(stage).refusal == ""
 
 
-def test_an_edit_keeps_what_lines_use_otherwise(editor: bpy.types.Scene) -> None:
+def test_an_edit_keeps_what_lines_use_otherwise(stage: bpy.types.Scene) -> None:
     # Eye bones that carry the eyeballs, the tongue of the teeth: a first edit stored a mapping without them.
     armature = characters.arkit_character()
-    editor.cteg.target = armature
+    stage.cteg.target = armature
     head = bpy.data.objects["Head"]
     before = mapping_for(detect_rig(armature), scenes.arkit_clip())
     choose("jawOpen")
@@ -290,13 +280,13 @@ def test_an_edit_keeps_what_lines_use_otherwise(editor: bpy.types.Scene) -> None
     stored = mapping_for(detect_rig(armature), scenes.arkit_clip())
     assert replace(stored, channels={}, origin="names") == before
     assert {"left_eye", "right_eye"} <= set(stored.bones)
-    rows = {row.channel: row.standing for row in cast.character(editor).rows}
+    rows = {row.channel: row.standing for row in cast.character(stage).rows}
     assert rows["tongueOut"] == "SURE", "it is there, on the teeth"
 
 
-def test_an_edit_reaches_lines_at_once_and_is_undone(editor: bpy.types.Scene) -> None:
+def test_an_edit_reaches_lines_at_once_and_is_undone(stage: bpy.types.Scene) -> None:
     face = scenes.arkit_face()
-    editor.cteg.target = face
+    stage.cteg.target = face
     first, second = perform(face), perform(face, 100)
     name, clip = face.name, scenes.arkit_clip()
 
@@ -323,8 +313,8 @@ def test_an_edit_reaches_lines_at_once_and_is_undone(editor: bpy.types.Scene) ->
     assert MESH_PROPERTY not in bpy.data.objects[name].data
 
 
-def test_what_cannot_be_done_is_said_and_changes_nothing(editor: bpy.types.Scene) -> None:
-    face = own_face(editor)
+def test_what_cannot_be_done_is_said_and_changes_nothing(stage: bpy.types.Scene) -> None:
+    face = own_face(stage)
     choose("tongueOut")
     for call, words in (
         (lambda: bpy.ops.cteg.mapping_add_target(kind="KEY", name="Zunge"), "no shape key called 'Zunge'"),
@@ -339,7 +329,7 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(editor: bpy.types.Scene
         with pytest.raises(RuntimeError, match=words):
             call()
     assert MESH_PROPERTY not in face.data
-    editor.cteg.target = None
+    stage.cteg.target = None
     with pytest.raises(RuntimeError, match="poll"):
         bpy.ops.cteg.mapping_match()
 
@@ -349,12 +339,12 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(editor: bpy.types.Scene
 )
 @pytest.mark.parametrize("names", [OWN_NAMES, ARKIT_CHANNELS])
 def test_a_damaged_mapping_is_told_and_breaks_nothing(
-    editor: bpy.types.Scene, damage: object, names: tuple[str, ...]
+    stage: bpy.types.Scene, damage: object, names: tuple[str, ...]
 ) -> None:
     face = scenes.arkit_face(names, ("neck",))
     face.data[MESH_PROPERTY] = damage
-    editor.cteg.target = face
-    now = cast.refresh(editor)
+    stage.cteg.target = face
+    now = cast.refresh(stage)
     assert "cannot be read" in now.mapping_problem and now.rows == () and now.mapping is None
     assert "cannot be read" in " ".join(redraw.redraw())
     with pytest.raises(RuntimeError, match="cannot be read"):
@@ -365,13 +355,13 @@ def test_a_damaged_mapping_is_told_and_breaks_nothing(
     assert face.data[MESH_PROPERTY] == damage
     bpy.ops.cteg.mapping_reset()
     assert MESH_PROPERTY not in face.data
-    assert len(cast.character(editor).rows) == 55
+    assert len(cast.character(stage).rows) == 55
 
 
-def test_a_flame_face_is_fitted_on_request(editor: bpy.types.Scene) -> None:
+def test_a_flame_face_is_fitted_on_request(stage: bpy.types.Scene) -> None:
     face = scenes.flame_topology_face()
-    editor.cteg.target = face.parent
-    now = cast.character(editor)
+    stage.cteg.target = face.parent
+    now = cast.character(stage)
     assert (now.rig.object, now.mapping, now.rows) == (face, None, ())
     assert "[Fit Expressions]" in redraw.redraw()
     bpy.ops.cteg.fit_again()
@@ -387,8 +377,8 @@ def test_a_flame_face_is_fitted_on_request(editor: bpy.types.Scene) -> None:
 # ---------------------------------------------------------------------------------------------- the preview
 
 
-def test_the_preview_poses_and_leaves_nothing(editor: bpy.types.Scene, tmp_path: Path) -> None:
-    face = own_face(editor)
+def test_the_preview_poses_and_leaves_nothing(stage: bpy.types.Scene, tmp_path: Path) -> None:
+    face = own_face(stage)
     bpy.ops.cteg.mapping_accept()
     shown = interface()
     blocks, bone = face.data.shape_keys.key_blocks, face.parent.pose.bones["mouth_ctrl"]
@@ -424,7 +414,7 @@ def test_the_preview_poses_and_leaves_nothing(editor: bpy.types.Scene, tmp_path:
     assert ended()
     choose("jawOpen")
     begin()
-    editor.frame_set(7)
+    stage.frame_set(7)
     assert ended()
     begin()
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "posed.blend"), copy=True)
@@ -433,21 +423,21 @@ def test_the_preview_poses_and_leaves_nothing(editor: bpy.types.Scene, tmp_path:
     assert face.data.shape_keys.animation_data is None
 
 
-def test_the_face_that_lines_move_is_edited_whatever_part_is_chosen(editor: bpy.types.Scene) -> None:
+def test_the_face_that_lines_move_is_edited_whatever_part_is_chosen(stage: bpy.types.Scene) -> None:
     armature = characters.arkit_character()
     head, teeth = bpy.data.objects["Head"], bpy.data.objects["Teeth"]
     for target in (armature, teeth, head):
-        editor.cteg.target = target
-        assert cast.character(editor).rig.object == head
+        stage.cteg.target = target
+        assert cast.character(stage).rig.object == head
     teeth.modifiers.clear()
     teeth.parent, teeth.location = None, (9, 9, 9)
-    editor.cteg.target = teeth
+    stage.cteg.target = teeth
     bpy.context.view_layer.update()
-    assert cast.character(editor).rig.object == teeth
+    assert cast.character(stage).rig.object == teeth
 
 
-def test_the_preview_poses_the_teeth_too(editor: bpy.types.Scene) -> None:
-    editor.cteg.target = characters.arkit_character()
+def test_the_preview_poses_the_teeth_too(stage: bpy.types.Scene) -> None:
+    stage.cteg.target = characters.arkit_character()
     face, teeth = bpy.data.objects["Head"], bpy.data.objects["Teeth"]
     choose("jawOpen")
     interface().strength = 0.7
@@ -457,9 +447,9 @@ def test_the_preview_poses_the_teeth_too(editor: bpy.types.Scene) -> None:
     assert teeth.data.shape_keys.key_blocks["jawOpen"].value == 0.0
 
 
-def test_a_line_is_written_as_if_nothing_was_previewed(editor: bpy.types.Scene) -> None:
+def test_a_line_is_written_as_if_nothing_was_previewed(stage: bpy.types.Scene) -> None:
     face = scenes.flame_topology_face()
-    editor.cteg.target = face
+    stage.cteg.target = face
     bpy.ops.cteg.fit_again()
     choose("mouthSmileLeft")
     interface().strength = 1.0
@@ -471,8 +461,8 @@ def test_a_line_is_written_as_if_nothing_was_previewed(editor: bpy.types.Scene) 
     assert face.data.shape_keys.key_blocks["Exp1"].slider_max == 10.0
 
 
-def test_a_posed_file_is_put_right_when_it_is_opened(editor: bpy.types.Scene, tmp_path: Path) -> None:
-    face = own_face(editor)
+def test_a_posed_file_is_put_right_when_it_is_opened(stage: bpy.types.Scene, tmp_path: Path) -> None:
+    face = own_face(stage)
     block = 'key_blocks["Smile_L"]'
     before = [['key_blocks["gone"]', "value", 0.0], [block, "slider_max", 1.0], [block, "value", 0.25]]
     face.data.shape_keys[PREVIEW_PROPERTY] = json.dumps(before)
@@ -485,8 +475,8 @@ def test_a_posed_file_is_put_right_when_it_is_opened(editor: bpy.types.Scene, tm
     assert PREVIEW_PROPERTY not in face.data.shape_keys
 
 
-def test_undo_does_not_bring_a_pose_back(editor: bpy.types.Scene) -> None:
-    face = own_face(editor)
+def test_undo_does_not_bring_a_pose_back(stage: bpy.types.Scene) -> None:
+    face = own_face(stage)
     bpy.ops.cteg.mapping_accept()
     before, name = values(face), face.name
     choose("jawOpen")
@@ -526,9 +516,9 @@ def test_presets_are_mappings_of_known_names() -> None:
                 ]
 
 
-def test_a_preset_takes_what_the_face_has(editor: bpy.types.Scene) -> None:
+def test_a_preset_takes_what_the_face_has(stage: bpy.types.Scene) -> None:
     face = scenes.arkit_face([f"!ex-{c}" for c in ARKIT_CHANNELS if c != "tongueOut"], ["neck"])
-    editor.cteg.target = face
+    stage.cteg.target = face
     bpy.ops.cteg.mapping_preset(preset="mpfb")
     made = mapping(face)
     assert made.origin == "preset:MPFB, !ex-"
@@ -536,8 +526,8 @@ def test_a_preset_takes_what_the_face_has(editor: bpy.types.Scene) -> None:
     assert made.bones.keys() == {"neck"}, "a neck turns where there is no head bone"
 
 
-def test_a_mapping_travels_as_json(editor: bpy.types.Scene, tmp_path: Path) -> None:
-    face = own_face(editor)
+def test_a_mapping_travels_as_json(stage: bpy.types.Scene, tmp_path: Path) -> None:
+    face = own_face(stage)
     bpy.ops.cteg.mapping_accept()
     choose("tongueOut")
     bpy.ops.cteg.mapping_add_target(kind="KEY", name="Lächeln")
@@ -560,8 +550,8 @@ def test_a_mapping_travels_as_json(editor: bpy.types.Scene, tmp_path: Path) -> N
         bpy.ops.cteg.mapping_copy()
 
 
-def test_bad_files_are_refused_by_name(editor: bpy.types.Scene, tmp_path: Path) -> None:
-    face = own_face(editor)
+def test_bad_files_are_refused_by_name(stage: bpy.types.Scene, tmp_path: Path) -> None:
+    face = own_face(stage)
     bpy.ops.cteg.mapping_accept()
     before = face.data[MESH_PROPERTY]
     stranger = Mapping("arkit55", {"Exp1": {"jawOpen": 1.0}}).to_json()
@@ -589,9 +579,9 @@ def test_bad_files_are_refused_by_name(editor: bpy.types.Scene, tmp_path: Path) 
 
 
 def test_a_full_disk_leaves_the_saved_mapping_as_it_was(
-    editor: bpy.types.Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stage: bpy.types.Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own_face(editor)
+    own_face(stage)
     path = tmp_path / "mapping.json"
     bpy.ops.cteg.mapping_save(filepath=str(path))
     saved = path.read_bytes()
@@ -603,7 +593,7 @@ def test_a_full_disk_leaves_the_saved_mapping_as_it_was(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_linked_faces_say_what_to_do(editor: bpy.types.Scene, tmp_path: Path) -> None:
+def test_linked_faces_say_what_to_do(stage: bpy.types.Scene, tmp_path: Path) -> None:
     face = scenes.arkit_face(ARKIT_CHANNELS, ["head"])
     linked = scenes.link_face(face, tmp_path)
     scene = bpy.context.scene
@@ -618,9 +608,9 @@ def test_linked_faces_say_what_to_do(editor: bpy.types.Scene, tmp_path: Path) ->
     assert linked.data.shape_keys.key_blocks["jawOpen"].value == 0.0
 
 
-def test_a_dropped_mapping_is_put_on(editor: bpy.types.Scene, tmp_path: Path) -> None:
+def test_a_dropped_mapping_is_put_on(stage: bpy.types.Scene, tmp_path: Path) -> None:
     """What Blender does with a file that is dropped on a view: it asks the handler, then invokes its operator."""
-    face, path = own_face(editor), tmp_path / "dropped.json"
+    face, path = own_face(stage), tmp_path / "dropped.json"
     bpy.ops.cteg.mapping_accept()
     bpy.ops.cteg.mapping_save(filepath=str(path))
     saved = mapping(face)

@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import bpy
 import numpy as np
 import pytest
 
-import blender_cteg
 from benchmarks import redraw
 from blender_cteg import cast, cli
 from blender_cteg.character import measuring
@@ -24,21 +22,10 @@ from blender_cteg.preferences import Choices
 from blender_cteg.versions import CURRENT
 from blender_cteg.worker import session
 from blender_cteg.worker.locate import LocateError, WorkerCommand
-from tests.blender.fake_worker import CHANNELS, values
+from tests.blender.fake_worker import CHANNELS, command, values
+from tests.blender.scenes import active, curve
 
-FAKE = Path(__file__).with_name("fake_worker.py")
-
-
-@pytest.fixture(autouse=True)
-def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[bpy.types.Scene]:
-    """An empty scene with the extension registered and the scripted generator behind the door."""
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-    started = WorkerCommand((sys.executable, str(FAKE), "serve"), str(FAKE.parent), tuple(os.environ.items()))
-    monkeypatch.setattr(session, "command", lambda _python: started)
-    blender_cteg.register()
-    yield bpy.context.scene
-    blender_cteg.unregister()
-    assert session._client is None
+pytestmark = pytest.mark.usefixtures("scripted")
 
 
 def add_face(name: str = "Face", keys: tuple[str, ...] = tuple(CHANNELS[:52])) -> bpy.types.Object:
@@ -68,12 +55,6 @@ def said_by(face: bpy.types.Object | None = None) -> tuple[Line, ...]:
     return cast.found(scene, scene.cteg.target if face is None else face).lines
 
 
-def active() -> Line:
-    line = cast.active_line(bpy.context.scene)
-    assert line is not None
-    return line
-
-
 def shown() -> Take:
     take = active().take
     assert take is not None
@@ -82,12 +63,6 @@ def shown() -> Take:
 
 def seeds(line: Line) -> list[int]:
     return [take.seed for take in line.takes]
-
-
-def curve(face: bpy.types.Object, key: str) -> bpy.types.FCurve:
-    data = face.data.shape_keys.animation_data
-    bag = data.action.layers[0].strips[0].channelbag(data.action_slot)
-    return bag.fcurves.find(f'key_blocks["{key}"].value')
 
 
 def frames_of(face: bpy.types.Object, key: str = "browInnerUp") -> list[float]:
@@ -668,8 +643,7 @@ def test_checking_the_generator(scene: bpy.types.Scene) -> None:
 
 
 def test_a_failed_check_is_kept_for_the_preferences(scene: bpy.types.Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = WorkerCommand((sys.executable, str(FAKE), "no-numpy"), str(FAKE.parent), tuple(os.environ.items()))
-    monkeypatch.setattr(session, "command", lambda _python: broken)
+    monkeypatch.setattr(session, "command", lambda _python: command("no-numpy"))
     with pytest.raises(RuntimeError, match="has no numpy: install it"):
         bpy.ops.cteg.check_generator()
     assert "has no numpy" in session.checked

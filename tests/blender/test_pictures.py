@@ -3,13 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import bpy
 import numpy as np
 import pytest
 
-import blender_cteg
 from benchmarks import redraw
 from blender_cteg import cast
 from blender_cteg.performance.layers import face_of
@@ -24,13 +21,6 @@ from blender_cteg.pictures.raster import picture
 
 from . import characters, scenes
 from .test_cast import perform
-
-
-@pytest.fixture
-def stage(scene: bpy.types.Scene) -> Iterator[bpy.types.Scene]:
-    blender_cteg.register()
-    yield scene
-    blender_cteg.unregister()
 
 
 def square(corner: tuple[float, float], side: float, z: float) -> tuple[np.ndarray, np.ndarray]:

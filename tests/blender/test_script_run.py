@@ -4,9 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +13,18 @@ import pytest
 
 import blender_cteg
 from blender_cteg import cli
-from blender_cteg.worker import session
-from blender_cteg.worker.locate import WorkerCommand
 from tests.blender.scenes import arkit_face
 
-FAKE = Path(__file__).with_name("fake_worker.py")
 SCRIPT = "MIRA: I thought you were gone for good.\nTOMAS: (angrily) I never meant to leave you.\nGHOST: Boo.\n"
 
 
 @pytest.fixture(autouse=True)
-def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[bpy.types.Scene]:
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-    started = WorkerCommand((sys.executable, str(FAKE), "serve"), str(FAKE.parent), tuple(os.environ.items()))
-    monkeypatch.setattr(session, "command", lambda _python: started)
-    blender_cteg.register()
+def people(scripted: bpy.types.Scene) -> None:
     for place, name in enumerate(("Mira", "Tomas", "Head")):
         face = arkit_face(bones=())
         face.name = name
         face.location.x = place
     bpy.context.view_layer.update()
-    yield bpy.context.scene
-    blender_cteg.unregister()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,21 +11,13 @@ from typing import Any
 import bpy
 import pytest
 
-import blender_cteg
 from blender_cteg import preferences
 from blender_cteg.settings import SETTINGS, chosen, request
 from blender_cteg.worker.locate import LocateError
 from generator.direction import requests
 
+pytestmark = pytest.mark.usefixtures("stage")
 OLD = Path(__file__).parent / "data" / "scene_0_1_0.blend"
-
-
-@pytest.fixture(autouse=True)
-def scene() -> Iterator[bpy.types.Scene]:
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-    blender_cteg.register()
-    yield bpy.context.scene
-    blender_cteg.unregister()
 
 
 def test_what_is_asked_for_by_default_is_what_the_generator_does_by_itself(scene: bpy.types.Scene) -> None:

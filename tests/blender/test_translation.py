@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import bpy
 import pytest
 
-import blender_cteg
 from blender_cteg import sentences
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.performance.diagnosis import diagnose
@@ -58,13 +57,9 @@ def test_a_refusal() -> None:
 
 
 @pytest.mark.usefixtures("german")
-def test_what_an_operator_reports() -> None:
-    blender_cteg.register()
-    try:
-        bpy.context.scene.cteg.target = scenes.arkit_face()
-        with pytest.raises(RuntimeError, match="Zuerst den Satz eintippen"):
-            bpy.ops.cteg.perform(text="")
-        with pytest.raises(RuntimeError, match=r"In dieser Szene fehlt '{Nobody}'\."):
-            bpy.ops.cteg.perform(text="Hello.", target="{Nobody}")
-    finally:
-        blender_cteg.unregister()
+def test_what_an_operator_reports(stage: bpy.types.Scene) -> None:
+    stage.cteg.target = scenes.arkit_face()
+    with pytest.raises(RuntimeError, match="Zuerst den Satz eintippen"):
+        bpy.ops.cteg.perform(text="")
+    with pytest.raises(RuntimeError, match=r"In dieser Szene fehlt '{Nobody}'\."):
+        bpy.ops.cteg.perform(text="Hello.", target="{Nobody}")

@@ -8,7 +8,6 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +19,7 @@ from blender_cteg.worker import locate, protocol
 from blender_cteg.worker.client import WorkerClient
 from blender_cteg.worker.locate import LocateError, WorkerCommand
 from blender_cteg.worker.protocol import Cancelled, Done, Event, Failed, Hello, Performed, Progress, ProtocolError
-from tests.blender.fake_worker import array
-
-FAKE = Path(__file__).with_name("fake_worker.py")
-
-
-def command(mode: str = "serve") -> WorkerCommand:
-    return WorkerCommand((sys.executable, str(FAKE), mode), str(FAKE.parent), tuple(os.environ.items()))
+from tests.blender.fake_worker import array, command
 
 
 def generate(text: str, takes: int = 1, **settings: object) -> dict[str, object]:
@@ -61,13 +54,6 @@ def failure_of(client: WorkerClient, number: int, seconds: float = 60.0) -> Fail
     last = events_of(client, number, seconds)[-1]
     assert isinstance(last, Failed), last
     return last
-
-
-@pytest.fixture
-def client() -> Iterator[WorkerClient]:
-    client = WorkerClient(command(), cancel_grace=0.5)
-    yield client
-    client.close()
 
 
 def alive(pid: int) -> bool:

@@ -184,3 +184,23 @@ def test_continuous_integration_runs_the_test_command(root: Path) -> None:
     script = root / ".ci" / "run"
     assert os.access(script, os.X_OK)
     assert script.read_text().rstrip().endswith("exec python3.11 build.py test")
+
+
+def test_all_checks_run_and_those_that_fail_are_named(
+    build: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "ran $*"\ncase "$*" in *mypy*|*--ignore*) exit 1;; esac\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(build, "venv_python", lambda: python)
+    for bake in ("bake_head", "bake_encoder"):
+        monkeypatch.setattr(build, bake, lambda: None)
+    others = "pytest tests --ignore tests/blender"
+    assert build.test((), None, long=False) == 1
+    said = capfd.readouterr().out
+    for check in ("ruff check .", "ruff format --check .", "mypy", "pytest tests/blender", others):
+        assert f"ran -m {check}\n" in said, check
+    assert f"Failed: mypy, {others}\n" in said
+    python.write_text("#!/bin/sh\n")
+    assert build.test((), None, long=False) == 0
+    assert "All checks passed" in capfd.readouterr().out

@@ -42,6 +42,16 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """300 of our own lines, performed by the teacher."""
+    from generator.corpus.build import build_corpus
+
+    folder = tmp_path_factory.mktemp("corpus") / "small"
+    build_corpus(folder, limit=300, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def made_emoava(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A made-up set in EmoAva's layout: 26 clips to train on, 6 to judge."""
     return make_emoava_like(tmp_path_factory.mktemp("emoava"), {"train": 26, "dev": 6, "test": 4}, (6, 40))

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +15,8 @@ import torch
 
 from generator.baselines.checkpoint import save_baseline
 from generator.baselines.lstm import LstmRegressor
-from generator.corpus.build import build_corpus
 from generator.corpus.datasets import Shown
-from generator.direction.emotions import EMOTIONS, emotion_weights, full_vector
-from generator.engine.config import ModelConfig
+from generator.direction.emotions import emotion_weights, full_vector
 from generator.errors import CheckpointError, DataError, InputError
 from generator.evaluation import rollouts
 from generator.evaluation.entries import row_names
@@ -31,25 +27,14 @@ from generator.evaluation.rollouts import Entry, checkpoint_identity, data_ident
 from generator.evaluation.systems import CheckpointSystem, GroundTruth, HeldOutLine, JudgedTake, spoken
 from generator.evaluation.teacher_forced import paper_perplexity
 from generator.evaluation.untrained import CorpusMean, NearestText, RandomSequence, ShuffledFrames, StaticPose
-from generator.model.checkpoint import Checkpoint, save_checkpoint
-from generator.model.cteg import CTEG
-from generator.model.heads import EmotionHead, EmotionReader
 from generator.shared.spaces import ARKIT55
 from generator.speech.reading import read_line
 from generator.speech.timing import time_line
 from generator.training.data_source import DataSource
 from tests.generator.made_emoava import make_emoava_like
-from tests.generator.tiny import write_bert, write_paper
+from tests.generator.tiny import write_bert, write_default, write_paper
 
-CONFIG = ModelConfig(text_width=16, d_model=16, n_head=2, d_inner=16, d_latent=4, d_ewa=8, prior_components=2)
 SMALL = Settings(lines=6, takes=2)
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("corpus") / "small"
-    build_corpus(folder, limit=500, progress=False)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +50,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def checkpoint(encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The default model with random weights."""
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("runs") / "mine" / "best"
-    save_checkpoint(Checkpoint(CTEG(CONFIG).eval(), EmotionReader(16, len(EMOTIONS), EmotionHead()), encoder), folder)
-    return folder
+    return write_default(tmp_path_factory.mktemp("runs") / "mine" / "best", encoder)
 
 
 @pytest.fixture(scope="module")
@@ -369,11 +351,10 @@ def test_bad_input_is_refused_with_a_sentence(corpus: Path, emoava: Path, checkp
     assert not (tmp_path / "report.json").exists()
 
 
-def test_the_command_line_imports_nothing_heavy_before_it_runs() -> None:
+def test_the_command_line_imports_nothing_heavy_before_it_runs(printed: Callable[..., str]) -> None:
     code = (
         "import sys, generator.__main__ as main; words = ['evaluate', '--data', 'x', '--out', 'y'];"
         "main._parser(main.COMMANDS[words[0]]).parse_args(words);"
         "print(sorted({'torch', 'matplotlib', 'scipy', 'transformers'} & set(sys.modules)))"
     )
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert printed.strip() == "[]"
+    assert printed(code).strip() == "[]"

@@ -44,19 +44,16 @@ from generator.reading import KEPT, RECORDING, Budget, Reading, Unreadable, from
 from generator.say import _given_timeline
 from generator.shared.spaces import ARKIT55
 from generator.worker import Worker
+from tests import hostile
 from tests.generator.made_captures import write_recording
 from tests.generator.made_emoava import make_emoava_like
 from tests.generator.test_released_checkpoint import settings as released_settings
 from tests.generator.test_released_checkpoint import state_of
 from tests.generator.tiny import write_bert, write_paper
-from tests.hostile import FEW, MANY, Reader, attack, watched
+from tests.hostile import Reader, attack_all, watched
 
 REFUSALS = (GeneratorError,)
-
-
-def file_reader(name: str, path: Path, read: Callable[[], object], refusals: Any = REFUSALS) -> Reader:
-    """A reader of a file that is there."""
-    return Reader(name, (path.read_bytes(),), lambda _: read(), refusals, path.write_bytes)
+file_reader = partial(hostile.file_reader, refusals=REFUSALS)
 
 
 def checkpoint(folder: Path) -> list[Reader]:
@@ -237,9 +234,7 @@ KINDS = (checkpoint, safetensors, paper, baseline, released, emoava, captures, c
 def test_whatever_it_holds_it_is_read_or_refused(
     kind: Callable[[Path], list[Reader]], tmp_path: Path, long: bool
 ) -> None:
-    readers = kind(tmp_path)
-    for reader in readers:
-        attack(reader, tmp_path, MANY if long else FEW // len(readers) + 20)
+    attack_all(kind(tmp_path), tmp_path, long)
 
 
 def test_the_watch_sees_what_a_reader_must_not_do(tmp_path: Path) -> None:

@@ -16,9 +16,7 @@ import pytest
 import torch
 
 from generator.__main__ import main
-from generator.corpus.build import build_corpus
 from generator.direction.emotions import EMOTIONS
-from generator.engine.config import ModelConfig
 from generator.errors import CheckpointError, DataError, InputError
 from generator.evaluation.implied import implied_lines
 from generator.lab import ablate as ablating
@@ -39,37 +37,20 @@ from generator.lab.statistics import detectable, differences
 from generator.lab.study import Study, kind_of, sizes
 from generator.lab.transfer import labelled_texts
 from generator.lab.traverse import smoothness
-from generator.model.checkpoint import Checkpoint, save_checkpoint
-from generator.model.cteg import CTEG
-from generator.model.heads import EmotionHead, EmotionReader
 from generator.model.layers import Attention
 from generator.training.data_source import DataSource
 from generator.training.paper import PaperObjective
 from tests.generator.made_emoava import make_emoava_like
-from tests.generator.tiny import write_bert, write_paper
+from tests.generator.tiny import write_bert, write_default, write_paper
 
-CONFIG = ModelConfig(text_width=16, d_model=16, n_head=2, d_inner=16, d_latent=4, d_ewa=8, prior_components=2)
 SIZE = {"lines": 6, "takes": 2, "train_clips": 40, "walk": 3, "moments": 2, "quiz_lines": 2, "probe_clips": 60}
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("corpus") / "small"
-    build_corpus(folder, limit=300, progress=False)
-    return folder
 
 
 @pytest.fixture(scope="module")
 def default(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The default model with random weights that do something."""
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("runs") / "tiny"
-    encoder = str(write_bert(tmp_path_factory.mktemp("encoder") / "tiny"))
-    decoder = CTEG(CONFIG).eval()
-    with torch.no_grad():
-        decoder.frames.weight.mul_(3)
-    save_checkpoint(Checkpoint(decoder, EmotionReader(16, len(EMOTIONS), EmotionHead()), encoder), folder)
-    return folder
+    encoder = write_bert(tmp_path_factory.mktemp("encoder") / "tiny")
+    return write_default(tmp_path_factory.mktemp("runs") / "tiny", str(encoder), loud=3.0)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -67,15 +68,14 @@ def test_the_schwa_and_the_flap_are_symbols_of_their_own() -> None:
     assert flapped(()) == ()
 
 
-def test_the_first_word_takes_a_moment_and_the_others_none() -> None:
+def test_the_first_word_takes_a_moment_and_the_others_none(printed: Callable[..., str]) -> None:
     program = (
         "import time; from generator.speech.dictionary import pronunciations; start = time.thread_time(); "
         "pronunciations('zulu'); first = time.thread_time(); "
         "[pronunciations(word) for word in ('apple', 'zywicki', 'xqzzy', 'tomato')]; "
         "print(first - start, (time.thread_time() - first) / 4)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    first, other = map(float, done.stdout.split())
+    first, other = map(float, printed(program).split())
     assert first < 0.1 and other < 0.001
 
 
@@ -114,14 +114,13 @@ def test_the_packages_work_inside_wheels(tmp_path: Path, root: Path) -> None:
     assert place.startswith(str(wheel)) and answer == "('twenty', 'two') 3"
 
 
-def test_speaking_needs_neither_torch_nor_scipy() -> None:
+def test_speaking_needs_neither_torch_nor_scipy(printed: Callable[..., str]) -> None:
     program = (
         "import sys; from generator.speech.pronunciation import pronounce; from generator.speech.saying import say; "
         "from generator.speech.language import guess; guess('Hi.'); pronounce(['blorping']); say('3 cats'); "
         "print([name for name in ('torch', 'scipy', 'bpy', 'phonemizer') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert printed(program).strip() == "[]"
 
 
 # --- Letter to sound

@@ -138,13 +138,13 @@ def test_a_baseline_cannot_be_trained_further(
     assert "baselines cannot be trained further; leave out --from" in capsys.readouterr().err
 
 
-def test_help_imports_nothing_heavy() -> None:
+def test_help_imports_nothing_heavy(printed: Callable[..., str]) -> None:
     code = (
         "import sys\nfrom generator.__main__ import main\n"
         "try: main(['train', '--help'])\nexcept SystemExit: pass\n"
         "print([m for m in ('torch', 'accelerate', 'transformers', 'tensorboard', 'numpy.f2py') if m in sys.modules])"
     )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True).stdout
+    out = printed(code)
     assert "torchrun" in out and out.strip().endswith("[]")
 
 

@@ -7,7 +7,7 @@ import base64
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def line(**fields: Any) -> dict[str, Any]:
     return {"text": "I can't believe you did that!", "seconds": 1.5, **fields}
 
 
-def test_hello_names_versions_and_loads_nothing(root: Path) -> None:
+def test_hello_names_versions_and_loads_nothing(printed: Callable[..., str]) -> None:
     script = (
         "import io, sys\n"
         "from generator.worker import Worker\n"
@@ -79,9 +79,7 @@ def test_hello_names_versions_and_loads_nothing(root: Path) -> None:
         "assert not {'torch', 'scipy', 'generator.engine.builtin'} & set(sys.modules)\n"
         "print(answers.getvalue())\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
+    answer = json.loads(printed(script))
     assert (answer["id"], answer["event"], answer["protocol"]) == (1, "hello", 3)
     assert answer["numpy"] == np.__version__ and set(answer) >= {"generator", "python", "torch"}
 
@@ -264,7 +262,7 @@ def test_a_python_that_is_too_old_is_told_so(root: Path) -> None:
     assert "choose Python 3.11 or newer" in done.stderr
 
 
-def test_a_thread_of_blender_never_imports_torch(root: Path, tmp_path: Path) -> None:
+def test_a_thread_of_blender_never_imports_torch(printed: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"format": "cteg-paper"}')
     (tmp_path / "model.safetensors").touch()
     asked = json.dumps({"id": 1, "op": "check", "checkpoint": str(tmp_path)})
@@ -281,7 +279,5 @@ def test_a_thread_of_blender_never_imports_torch(root: Path, tmp_path: Path) -> 
         "assert 'torch' not in sys.modules\n"
         "print(answers.getvalue().splitlines()[-1])\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+    said = json.loads(printed(script))
     assert said["kind"] == "environment" and "choose a Python with PyTorch" in said["message"], said

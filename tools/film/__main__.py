@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from blender_cteg import cast, register
+from blender_cteg.character.geometry import coordinates
 from blender_cteg.emotions import AUTO, EMOTIONS
 from blender_cteg.performance.record import Line
 from blender_cteg.segments import in_order
@@ -188,9 +189,7 @@ def motion_of(scene: bpy.types.Scene, face: bpy.types.Object, first: int, last: 
     for frame in range(first, last + 1):
         scene.frame_set(frame)
         mesh = face.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
-        pose = np.empty(3 * len(mesh.vertices), np.float32)
-        mesh.vertices.foreach_get("co", pose)
-        poses.append(pose.reshape(-1, 3))
+        poses.append(coordinates(mesh.vertices).astype(np.float32))
     motion = np.stack(poses)
     return motion - motion[-1]
 

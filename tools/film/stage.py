@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from mathutils import Matrix, Vector
 
+from blender_cteg.character.geometry import coordinates, transformed
+
 #: Millimetres: a classic portrait lens, long enough not to swell the nose.
 FOCAL_LENGTH: Final = 100.0
 #: Name, position in units of the distance from chin to crown, size (same units), watts, colour.
@@ -42,17 +44,16 @@ def face_centre_and_crown(mesh: bpy.types.Object) -> tuple[Vector, float]:
     data = mesh.data
     assert isinstance(data, bpy.types.Mesh)
     if data.shape_keys is None:
-        rest = np.array([vertex.co for vertex in data.vertices], np.float64)
+        rest = coordinates(data.vertices)
         weight = np.ones(len(rest))
     else:
-        rest = _positions(data.shape_keys.reference_key)
+        rest = coordinates(data.shape_keys.reference_key.data)
         weight = np.zeros(len(rest))
         for key in data.shape_keys.key_blocks:
-            weight += np.linalg.norm(_positions(key) - rest, axis=1)
+            weight += np.linalg.norm(coordinates(key.data) - rest, axis=1)
     if not weight.any():
         raise ValueError(f"The shape keys of {mesh.name!r} move nothing, so there is no face to frame.")
-    to_world = np.array(mesh.matrix_world)
-    world = rest @ to_world[:3, :3].T + to_world[:3, 3]
+    world = transformed(rest, mesh.matrix_world)
     centre = (world * weight[:, None]).sum(0) / weight.sum()
     return Vector(centre), float(world[:, 2].max() - centre[2])
 
@@ -60,17 +61,10 @@ def face_centre_and_crown(mesh: bpy.types.Object) -> tuple[Vector, float]:
 def above_the_nose(mesh: bpy.types.Object) -> npt.NDArray[np.bool_]:
     """Which vertices are in the upper half of the face, where eyes and brows are; shape (V,)."""
     centre, crown = face_centre_and_crown(mesh)
-    rest = _positions(mesh.data.shape_keys.reference_key)
-    to_world = np.array(mesh.matrix_world)
-    height = (rest @ to_world[:3, :3].T + to_world[:3, 3])[:, 2] - centre.z
+    rest = coordinates(mesh.data.shape_keys.reference_key.data)
+    height = transformed(rest, mesh.matrix_world)[:, 2] - centre.z
     chosen: npt.NDArray[np.bool_] = (height > 0.0) & (height < 0.5 * crown)
     return chosen
-
-
-def _positions(key: bpy.types.ShapeKey) -> npt.NDArray[np.float64]:
-    flat = np.empty(len(key.data) * 3, np.float32)
-    key.data.foreach_get("co", flat)
-    return flat.reshape(-1, 3).astype(np.float64)
 
 
 def build_stage(scene: bpy.types.Scene, mesh: bpy.types.Object) -> None:
