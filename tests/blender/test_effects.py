@@ -225,22 +225,34 @@ def test_another_limit_is_measured_again(rig: rigs.Spoilt) -> None:
     assert measuring.known(detect_rig(rig.face)) is None
 
 
-def test_what_somebody_blends_does_not_swallow_the_eyes(rig: rigs.Spoilt) -> None:
+@pytest.mark.parametrize("by", ["driver", "action", "strip"])
+def test_what_somebody_blends_does_not_swallow_the_eyes(rig: rigs.Spoilt, by: str) -> None:
     armature = rig.face.parent
     constraint = armature.pose.bones["eye.L"].constraints.new("COPY_ROTATION")
     constraint.target, constraint.subtarget = armature, "spine"
     assert len(complaints(rig)) == 4
     armature["follow"] = 1.0
-    driver = constraint.driver_add("influence").driver
-    variable = driver.variables.new()
-    variable.targets[0].id, variable.targets[0].data_path = armature, '["follow"]'
-    driver.expression = variable.name
+    if by == "driver":
+        driver = constraint.driver_add("influence").driver
+        variable = driver.variables.new()
+        variable.targets[0].id, variable.targets[0].data_path = armature, '["follow"]'
+        driver.expression = variable.name
+    else:
+        constraint.keyframe_insert("influence", frame=1)
+    data = armature.animation_data
+    if by == "strip":
+        strip = data.nla_tracks.new().strips.new("Follow", 1, data.action)
+        strip.action_slot = data.action_slot
+        data.action = None
     assert complaints(rig) == {}
     assert not constraint.mute
     known = measuring.known(detect_rig(rig.face))
     armature["follow"] = 0.0
     bpy.context.view_layer.update()
     assert measuring.known(detect_rig(rig.face)) is known, "where it is blended to says nothing"
+    if by == "strip":
+        data.nla_tracks[0].mute = True
+        assert len(complaints(rig)) == 4, "what does not play blends nothing"
 
 
 def test_a_driven_key_gets_one_sentence_that_says_what_to_do(rig: rigs.Spoilt) -> None:
