@@ -114,7 +114,8 @@ def verdicts(effects: MappingABC[str, Effect]) -> dict[str, Verdict]:
     """
     alike = {channel: _likeness(effect.skin) for channel, effect in effects.items() if effect.skin is not None}
     found = {channel: _verdict(channel, effect, alike.get(channel)) for channel, effect in effects.items()}
-    for one, other in _swaps({c: row for c, row in alike.items() if found[c].kind not in ("STILL", "UNKNOWN")}):
+    seems = {c: verdict.seems for c, verdict in found.items() if verdict.kind == "WRONG"}
+    for one, other in _swaps({c: r for c, r in alike.items() if found[c].kind not in ("STILL", "UNKNOWN")}, seems):
         for channel, instead in ((one, other), (other, one)):
             before = found[channel]
             found[channel] = Verdict("WRONG", instead, True, before.reach, before.alike)
@@ -228,15 +229,24 @@ def _left(cosine: float) -> float:
     return 1.0 - max(cosine, 0.0) ** 2
 
 
-def _swaps(alike: MappingABC[str, MappingABC[str, float]]) -> list[tuple[str, str]]:
-    """Pairs of channels that would explain each other's effects better than their own."""
+def _swaps(
+    alike: MappingABC[str, MappingABC[str, float]], seems: MappingABC[str, str]
+) -> list[tuple[str, str]]:  # fmt: skip
+    """Pairs of channels that would explain each other's effects better than their own.
+
+    Args:
+        alike: channel -> cosine of what it does with every channel.
+        seems: channels that do something else -> what: its pair needs to be no more than likelier.
+    """
     channels = [c for c, row in alike.items() if c in row]
     pairs = []
     for i, one in enumerate(channels):
         for other in channels[i + 1 :]:
             own = _left(alike[one][one]) + _left(alike[other][other])
             crossed = _left(alike[one][other]) + _left(alike[other][one])
-            if crossed < _SWAPPED * own:
+            known = other == seems.get(one) or one == seems.get(other)
+            likelier = alike[one][other] > alike[one][one] and alike[other][one] > alike[other][other]
+            if crossed < _SWAPPED * own or (known and likelier):
                 pairs.append((crossed - own, one, other))
     taken: set[str] = set()
     found = []
