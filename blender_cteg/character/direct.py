@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from ..shared import FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
+from .detection.parts import recognise
 from .mapping import Axis, Control, Mapping
 from .rig import Rig
 
@@ -60,8 +61,11 @@ def arkit_mapping(rig: Rig, eyes_on_bones: frozenset[str] = frozenset()) -> Mapp
     for channel, keys in rig.shape_keys.items():
         for key in keys:
             shape_keys.setdefault(key, {})[channel] = 1.0
-    # A key that joins both sides shows their mean.
-    shape_keys = {key: {c: 1.0 / len(row) for c in row} for key, row in shape_keys.items()}
+    # A key that joins both sides shows their mean, and one that goes both ways shows each by itself.
+    backwards = recognise(rig.keys).keys.backwards
+    for key, row in shape_keys.items():
+        back = {c for c in row if (c, key) in backwards}
+        row |= {c: -1.0 / len(back) if c in back else 1.0 / (len(row) - len(back)) for c in row}
     bones = head_turns(rig)
     aims = aim_controls(rig)
     for role, turns in {**EYE_TURNS, "jaw": JAW_TURNS}.items():

@@ -44,6 +44,13 @@ _SWAPPED: Final = 0.5
 _TURNS: Final = 0.05
 #: How far from the wanted direction a turn may lie, as a cosine.
 _AIMED: Final = 0.8
+#: Where skin goes less than this share of what goes farthest, parts before it move: drawn brows, flat irises.
+_BEFORE: Final = 0.1
+#: Such a part is an action's where it is so near to what that moves, in eye distances, and its mean movement is no
+#: smaller a share of its farthest and has this cosine at least.
+_NEAR: Final = 0.35
+_MEANT: Final = 0.3
+_SAME_WAY: Final = 0.5
 #: Cosine from which on a key that nobody named so shows an action.
 _SURELY: Final = 0.7
 #: Both sides of a sound face are mirror images at this cosine at least, and neither goes farther than so many times.
@@ -119,10 +126,13 @@ def verdicts(effects: MappingABC[str, Effect]) -> dict[str, Verdict]:
         for channel, instead in ((one, other), (other, one)):
             before = found[channel]
             found[channel] = Verdict("WRONG", instead, True, before.reach, before.alike)
-    for one, other in _copies(effects):  # of two that do the same, the one it is meant for
+    for one, other in _copies(effects):  # of two that do the same, the one it is meant for, or neither
         for channel, instead in ((one, other), (other, one)):
-            if found[channel].kind == "RIGHT" and found[channel].alike < found[instead].alike - 1e-3:
-                found[channel] = Verdict("WRONG", instead, False, found[channel].reach, found[channel].alike)
+            seen, twin = found[channel], found[instead]
+            if seen.kind == "RIGHT" and seen.alike < twin.alike - 1e-3:
+                found[channel] = Verdict("WRONG", instead, False, seen.reach, seen.alike)
+            elif seen.kind == "RIGHT" and twin.swapped and seen.alike < alike[channel][twin.seems] - 1e-3:
+                found[channel] = Verdict("WRONG", twin.seems, False, seen.reach, seen.alike)
     for one, other in _uneven(effects):
         if found[one].kind == found[other].kind == "RIGHT":
             channel, instead = (one, other) if found[one].alike < found[other].alike else (other, one)
@@ -142,6 +152,8 @@ def _verdict(channel: str, effect: Effect, alike: MappingABC[str, float] | None)
         return says(*_turned(channel, effect.turns.get("head"), _HEAD[channel], HEAD_CHANNELS))
     role = next((role for role, turns in EYE_TURNS.items() if channel in turns), None)
     looks = _looks(effect)
+    if not looks and effect.skin is not None and channel in (alike or {}) and _before(effect):
+        return says(*_part(channel, effect))
     if role is not None and role in effect.turns:
         if looks and ([look for look in looks if look not in (channel, _together(channel))] or channel not in looks):
             return says("WRONG", next((look for look in looks if look != _together(channel)), looks[0]))
@@ -168,8 +180,10 @@ def _verdict(channel: str, effect: Effect, alike: MappingABC[str, float] | None)
         return says("DOUBT")
     if best != channel and _left(alike[best]) < _OTHER * _left(own):
         return says("WRONG", best)
-    size = float(np.linalg.norm(effect.skin))
-    if size < _WEAK * min(float(np.linalg.norm(moves[channel])) for moves in _actions() if channel in moves):
+    size, most = float(np.linalg.norm(effect.skin)), float(np.linalg.norm(effect.skin, axis=1).max())
+    if most < 2 * _SEEN and size < _WEAK * min(
+        float(np.linalg.norm(moves[channel])) for moves in _actions() if channel in moves
+    ):
         return says("WEAK")
     return says("RIGHT")
 
@@ -222,6 +236,43 @@ def _tongue(effect: Effect) -> tuple[Kind, str]:
     if not near:
         return "WRONG", ""
     return ("RIGHT", "") if length > 1e-6 and effect.way[2] > 0.2 * length else ("DOUBT", "")
+
+
+def _before(effect: Effect) -> bool:
+    """Whether what moves is no skin."""
+    return effect.skin is not None and float(np.linalg.norm(effect.skin, axis=1).max()) < _BEFORE * effect.reach
+
+
+def _part(channel: str, effect: Effect) -> tuple[Kind, str]:
+    """Whether a part that lies before the skin goes where a channel's skin would go."""
+    length = float(np.linalg.norm(effect.way))
+    if length < _MEANT * effect.reach:  # its sides go different ways
+        return "UNKNOWN", ""
+    fitting = [(c, float(effect.way @ way)) for c, at, way in _ways() if _near(effect.place, at)]
+    own = max((cosine for c, cosine in fitting if c == channel), default=None)
+    if own is None:
+        return "WRONG", max(fitting, key=lambda found: found[1], default=("", 0.0))[0]
+    return ("RIGHT" if own >= _SAME_WAY * length else "DOUBT"), ""
+
+
+def _near(place: Floats, other: Floats) -> bool:
+    return float(np.linalg.norm((place - other)[:2])) < _NEAR  # how far before the skin it lies says nothing
+
+
+@cache
+def _ways() -> tuple[tuple[str, Floats, Floats], ...]:
+    """Channels with the middle of what they move, from between the eyes, and which way that goes, of length 1: each by
+    itself, and as a key that joins both sides would move it.
+    """
+    found, places, moves = [], template().positions, _actions()[0]
+    for channel, own in moves.items():
+        for field in (own, own + moves[other_side(channel)]) if other_side(channel) != channel else (own,):
+            squared = (field**2).sum(1)
+            way = squared @ field
+            if way.any():
+                at = squared @ places / squared.sum() - places[36:48].mean(0)
+                found.append((channel, at, way / np.linalg.norm(way)))
+    return tuple(found)
 
 
 def _left(cosine: float) -> float:
