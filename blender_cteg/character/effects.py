@@ -266,9 +266,9 @@ def _ways() -> tuple[tuple[str, Floats, Floats], ...]:
     """
     found, places, moves = [], template().positions, _actions()[0]
     for channel, own in moves.items():
-        for field in (own, own + moves[other_side(channel)]) if other_side(channel) != channel else (own,):
-            squared = (field**2).sum(1)
-            way = squared @ field
+        for moved in (own, own + moves[other_side(channel)]) if other_side(channel) != channel else (own,):
+            squared = (moved**2).sum(1)
+            way = squared @ moved
             if way.any():
                 at = squared @ places / squared.sum() - places[36:48].mean(0)
                 found.append((channel, at, way / np.linalg.norm(way)))

@@ -205,7 +205,7 @@ def _names(obj: bpy.types.Object) -> tuple[str, ...]:
 
 
 def _much_of_a_face(obj: bpy.types.Object) -> tuple[int, float]:
-    """By what a face goes before other meshes: its known keys, and its size, for exporters give eyes all keys as well."""
+    """By what a face goes before other meshes: its known keys, then its size, for exporters give eyes all keys too."""
     return _known_keys(obj), round(obj.dimensions.length, 3)
 
 
