@@ -126,7 +126,7 @@ def _conventions() -> tuple[dict[str, dict[str, float]], ...]:
     """For each preset of ARKit's channels: what a name says -> the channels that it stands for, and how much."""
     tables = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((_DATA / "presets").glob("*.json"))]
     return tuple(
-        {_comparable(key): row for key, row in table["shape_keys"].items()}
+        {_comparable(key): row for key, row in table.get("shape_keys", {}).items()}
         for table in tables
         if table["source_space"] == "arkit55"
     )
