@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float64]
 
 #: RIGHT: the right part moves the right way. WEAK: so it does, but hardly. PART: the lids of a look move and its eye
 #: does not. STILL: nothing moves. WRONG: something else does. DOUBT: something like it does. UNEVEN: it is no mirror
-#: image of its other side. UNKNOWN: nobody can tell.
+#: image of its other side, or of itself in the middle. UNKNOWN: nobody can tell.
 Kind = Literal["RIGHT", "WEAK", "PART", "STILL", "WRONG", "DOUBT", "UNEVEN", "UNKNOWN"]
 
 #: Less than this is no movement: a quarter of a millimetre on a face of ordinary size.
@@ -135,7 +135,7 @@ def verdicts(effects: MappingABC[str, Effect]) -> dict[str, Verdict]:
                 found[channel] = Verdict("WRONG", twin.seems, False, seen.reach, seen.alike)
     for one, other in _uneven(effects):
         if found[one].kind == found[other].kind == "RIGHT":
-            channel, instead = (one, other) if found[one].alike < found[other].alike else (other, one)
+            channel, instead = (one, other) if found[one].alike <= found[other].alike else (other, one)
             found[channel] = Verdict("UNEVEN", instead, False, found[channel].reach, found[channel].alike)
     return found
 
@@ -320,11 +320,12 @@ def _copies(effects: MappingABC[str, Effect]) -> list[tuple[str, str]]:
 
 
 def _uneven(effects: MappingABC[str, Effect]) -> list[tuple[str, str]]:
-    """Pairs of a left and a right channel whose skin does not move as in a mirror."""
+    """Pairs of a left and a right channel whose skin does not move as in a mirror; one of the middle with itself."""
     found = []
     for one, effect in effects.items():
         other = other_side(one)
-        if not one.endswith("Left") or effect.skin is None or other not in effects:
+        middle = other == one and one in ARKIT_CHANNELS
+        if not (middle or one.endswith("Left")) or effect.skin is None or other not in effects:
             continue
         if any(one in turns for turns in EYE_TURNS.values()):  # the eye shows it, and lids may do as they like
             continue
@@ -397,6 +398,8 @@ def sentence(channel: str, verdict: Verdict) -> str:
     if verdict.kind == "PART":
         return told("{channel} moves the lids, and the eye does not turn.", channel=channel)
     if verdict.kind == "UNEVEN":
+        if verdict.seems == channel:
+            return told("{channel} moves one side of the face more than the other.", channel=channel)
         return told("{channel} does not mirror {other}.", channel=channel, other=verdict.seems)
     if verdict.kind == "DOUBT" or not verdict.seems:
         return told("{channel} moves something else than its name says.", channel=channel)

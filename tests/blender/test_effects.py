@@ -161,6 +161,11 @@ def test_parts_before_the_skin_are_looked_at_by_where_they_are_and_go(scene: bpy
     assert not {"browDownLeft", "browDownRight"} & keyed(rig).keys()
 
 
+def test_a_shape_of_the_middle_that_is_one_sided_is_doubted(rig: rigs.Spoilt) -> None:
+    called(rig, "mouthShrugLower", "mouthPressRight")
+    assert complaints(rig)["mouthShrugLower"] == "mouthShrugLower moves one side of the face more than the other."
+
+
 def test_the_other_side_is_named(rig: rigs.Spoilt) -> None:
     called(rig, "mouthSmileLeft", "mouthSmileRight")
     assert complaints(rig)["mouthSmileLeft"] in (

@@ -102,15 +102,15 @@ def _spoken(names: Iterable[str]) -> dict[str, str]:
         words = _words(_COPY_NUMBER.sub("", name))
         windows = [(i, j) for i in range(len(words)) for j in range(i + 1, len(words) + 1)]
         for i, j in sorted(windows, key=lambda window: window[0] - window[1])[1:]:
-            said, rest = _said(words[i:j]), (*words[:i], "…", *words[j:])
-            if said in known and _PARTS.isdisjoint(rest):
-                around[tuple("#" if word.isdigit() else word for word in rest)].setdefault(said, name)
+            said, left = _said(words[i:j]), (*words[:i], "…", *words[j:])
+            if said in known and _PARTS.isdisjoint(left):
+                around[tuple("#" if word.isdigit() else word for word in left)].setdefault(said, name)
                 break
-    several = {words for words in around if sum(len(said) >= _SHORTEST for said in around[words]) >= _SEVERAL}
-    theirs = {word for words in several for word in words}
-    for words, names_of in around.items():
-        if words in several or theirs.issuperset(words):
-            spoken |= {name: said for said, name in names_of.items()}
+    several = {rest for rest, of in around.items() if sum(len(said) >= _SHORTEST for said in of) >= _SEVERAL}
+    theirs = {word for rest in several for word in rest}
+    for rest, of in around.items():
+        if rest in several or theirs.issuperset(rest):
+            spoken |= {name: said for said, name in of.items()}
     return spoken
 
 

@@ -70,7 +70,8 @@ def _turned(
             "{name} has no eye bones, which say how far its bones have to move. Choose a face with eye bones.",
             name=rig.object.name if rig.object is not None else "",
         )  # fmt: skip
-    bones: Any = rig.armature.data.bones
+    armature: Any = rig.armature.data
+    bones = armature.bones
     turned: dict[str, dict[str, tuple[Control, ...]]] = {}
     for name, row in controls.items():
         if name not in bones:
