@@ -247,7 +247,10 @@ def stored_mapping(mesh: Any) -> Mapping | None:
     if text is None:
         return None
     try:
-        return _parsed(text if isinstance(text, str) else None)
+        mapping = _parsed(text if isinstance(text, str) else None)
+        if mapping.relative:
+            raise MappingError("It is for other faces and has to be put on one by Load Mapping.")
+        return mapping
     except MappingError as error:
         raise MappingError(
             "The mapping stored on {name} cannot be read: {why} Removing its custom property {property!r} makes CTEG "

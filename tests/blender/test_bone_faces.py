@@ -15,7 +15,7 @@ from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.effects import sentence
 from blender_cteg.character.fitting.bones import eye_distance
 from blender_cteg.character.fitting.portable import for_other_faces, on_face, shipped
-from blender_cteg.character.mapping import Mapping, MappingError
+from blender_cteg.character.mapping import MESH_PROPERTY, Mapping, MappingError
 from blender_cteg.character.mapping_edits import targets_of
 from blender_cteg.performance.lines import Lines
 from blender_cteg.performance.record import Style
@@ -59,6 +59,10 @@ def portable_tests(face: bpy.types.Object, mapping: Mapping) -> None:
     rig = detect_rig(face)
     others = Mapping.from_json(for_other_faces(rig, mapping).to_json())
     assert others.relative and not set(others.bones) - {"jaw"}
+    face.data[MESH_PROPERTY] = others.to_json()
+    with pytest.raises(MappingError, match="Load Mapping"):
+        unverified(rig)
+    face.data[MESH_PROPERTY] = mapping.to_json()
     back = on_face(rig, others)
     unit = eye_distance(rig)
     for channel in mapping.driving():

@@ -536,6 +536,13 @@ def _raising_driver(rig: rigs.Spoilt) -> None:
     rig.face.data.shape_keys.key_blocks["jawOpen"].driver_add("value").driver.expression = "1 / 0"
 
 
+def _nothing_left(rig: rigs.Spoilt) -> None:
+    group = bpy.data.node_groups.new("Nothing", "GeometryNodeTree")
+    group.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
+    group.nodes.new("NodeGroupOutput")
+    rig.face.modifiers.new("Nothing", "NODES").node_group = group
+
+
 def _edited(rig: rigs.Spoilt) -> None:
     bpy.context.view_layer.objects.active = rig.face
     bpy.ops.object.mode_set(mode="EDIT")
@@ -546,7 +553,9 @@ def _posed(rig: rigs.Spoilt) -> None:
     bpy.ops.object.mode_set(mode="POSE")
 
 
-@pytest.mark.parametrize("how", [_without_bones, _mirror_modifier, _hidden, _cycle, _raising_driver, _edited, _posed])
+@pytest.mark.parametrize(
+    "how", [_without_bones, _mirror_modifier, _hidden, _cycle, _raising_driver, _nothing_left, _edited, _posed]
+)
 def test_strange_rigs_are_looked_at_without_an_error(rig: rigs.Spoilt, how: Callable[[rigs.Spoilt], None]) -> None:
     how(rig)
     found = detect_rig(rig.face)
