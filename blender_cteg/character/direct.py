@@ -8,14 +8,13 @@ from typing import Final
 
 from ..shared import FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
 from .detection.parts import recognise
-from .mapping import Axis, Control, Mapping
+from .mapping import Control, Mapping, along
 from .rig import Rig
 
 Vector = tuple[float, float, float]
 X: Final[Vector] = (1.0, 0.0, 0.0)
 Y: Final[Vector] = (0.0, 1.0, 0.0)
 Z: Final[Vector] = (0.0, 0.0, 1.0)
-_AXES: Final[tuple[Axis, ...]] = ("X", "Y", "Z")
 
 #: How far an eye turns at full strength, radians. About 30 degrees sideways and down, 25 up: the range people use
 #: before they turn the head. FLAME axes: x looks down, y looks to the character's left.
@@ -84,10 +83,7 @@ def aim_controls(rig: Rig) -> dict[str, dict[str, tuple[Control, ...]]]:
             c: [sum(r * t for r, t in zip(row, turn, strict=True)) for row in rows]
             for c, turn in EYE_TURNS[role].items()
         }
-        controls[bone] = {
-            channel: tuple(Control("LOCATION", axis, round(by, 6)) for axis, by in zip(_AXES, move, strict=True) if by)
-            for channel, move in moves.items()
-        }
+        controls[bone] = {channel: along("LOCATION", move) for channel, move in moves.items()}
     return controls
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Mapping as MappingABC
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -25,7 +26,7 @@ Axis = Literal["X", "Y", "Z"]
 #: Numbers of a mapping beyond this are mistakes: the largest that make sense are a few hundred.
 _LARGEST: Final = 1e6
 _PROPERTIES: Final[tuple[Property, ...]] = ("ROTATION", "LOCATION")
-_AXES: Final[tuple[Axis, ...]] = ("X", "Y", "Z")
+AXES: Final[tuple[Axis, ...]] = ("X", "Y", "Z")
 #: The custom property of a mesh (and the demo head's own) that holds a mapping's JSON.
 MESH_PROPERTY: Final = "cteg_mapping"
 #: In place of a channel: where a target is when nothing is expressed, if that is not its rest.
@@ -79,6 +80,12 @@ class Control:
     property: Property = "ROTATION"
     axis: Axis = "X"
     amount: float = 0.0
+
+
+def along(kind: Property, vector: Iterable[float], least: float = 0.0, digits: int = 6) -> tuple[Control, ...]:
+    """What moves a bone along a vector of its own axes, or turns it by one, without parts of at most ``least``."""
+    parts = zip(AXES, map(float, vector), strict=True)
+    return tuple(Control(kind, axis, round(by, digits)) for axis, by in parts if abs(by) > least)
 
 
 @dataclass(frozen=True)
@@ -326,7 +333,7 @@ def _controls(value: object, name: str, channel: str) -> tuple[Control, ...]:
         if kind not in _PROPERTIES:
             sentence = "This mapping's {where} has the property {value}; write ROTATION or LOCATION."
             raise MappingError(sentence, where=where, value=_short(kind))
-        if axis not in _AXES:
+        if axis not in AXES:
             sentence = "This mapping's {where} has the axis {value}; write X, Y or Z."
             raise MappingError(sentence, where=where, value=_short(axis))
         controls.append(Control(kind, axis, _number(item.get("amount"), f"{name}.amount", channel)))

@@ -21,7 +21,7 @@ from ..detection.bones import face_bones
 from ..direct import EYE_TURNS, JAW_TURNS, aim_controls, head_turns
 from ..effects import STILL, Effect
 from ..face_parts import LIDS, Face
-from ..mapping import MESH_PROPERTY, Axis, Control, Mapping, MappingError, Property
+from ..mapping import AXES, MESH_PROPERTY, Axis, Control, Mapping, MappingError, Property, along
 from ..mapping_edits import Target
 from ..rig import Rig
 from ..stage import Moved, Pose, Stage
@@ -36,7 +36,6 @@ _SIZES: Final[dict[Property, tuple[float, float]]] = {"LOCATION": (0.1, 0.15), "
 _MOVES: Final = 0.025
 #: Amounts below this part of an ordinary one are not seen.
 _SMALLEST: Final = 0.027
-_AXES: Final[tuple[Axis, ...]] = ("X", "Y", "Z")
 #: A bone of the tongue, and how far a tongue comes out, in eye distances: about 22 mm forward and a little down.
 _TONGUE: Final = re.compile(r"tong(?:ue)?(?![a-z])", re.IGNORECASE)
 _TONGUE_OUT: Final = (0.0, -0.06, 0.35)
@@ -107,7 +106,7 @@ def fitted_controls(rig: Rig, posed: MappingABC[str, tuple[Target, ...]], source
         ]))  # fmt: skip
         for name in names:
             for kind in _SIZES:
-                steps = [_step(name, kind, axis, unit) for axis in _AXES]
+                steps = [_step(name, kind, axis, unit) for axis in AXES]
                 seen |= (moved := {pose: stage.moved(pose) for pose in steps})
                 if any(len(of.vertices) for of in moved.values()):
                     break
@@ -147,8 +146,7 @@ def _with_tongue(mapping: Mapping, effects: MappingABC[Pose, Effect], unit: floa
     name = max(moving, key=lambda name: sum(float(np.linalg.norm(effect.way)) for effect in moving[name].values()))
     ways = np.stack([effect.way for effect in moving[name].values()], axis=1)
     amounts = np.linalg.lstsq(ways, np.array(_TONGUE_OUT), rcond=None)[0] * _SIZES["LOCATION"][0] * unit
-    controls = tuple(Control("LOCATION", axis, round(float(by), 6)) for axis, by in zip(_AXES, amounts, strict=True))
-    row = {**mapping.controls.get(name, {}), "tongueOut": controls}
+    row = {**mapping.controls.get(name, {}), "tongueOut": along("LOCATION", amounts)}
     return replace(mapping, controls={**mapping.controls, name: row})
 
 

@@ -18,7 +18,7 @@ from mathutils import Matrix, Vector
 
 from ..direct import head_turns
 from ..effects import other_side
-from ..mapping import MESH_PROPERTY, NEUTRAL, Axis, Control, Mapping, MappingError, Property
+from ..mapping import AXES, MESH_PROPERTY, NEUTRAL, Axis, Control, Mapping, MappingError, Property, along
 from ..mapping_edits import EDITED, HANDFUL, Target, adjusted, targets_of, taught, with_target, without
 from ..rig import Rig, shorten
 from .bones import eyes_and_aims, fitted_controls
@@ -28,7 +28,6 @@ Floats = npt.NDArray[np.float64]
 _FEWEST: Final = 3
 #: Moves below this are a bone at rest: metres of a face of ordinary size, radians.
 _STILL: Final = 1e-5
-_AXES: Final[tuple[Axis, ...]] = ("X", "Y", "Z")
 
 
 def kept_pose(rig: Rig, mapping: Mapping, channel: str) -> Mapping:
@@ -133,9 +132,7 @@ def _posed(rig: Rig) -> Iterable[Target]:
         axis, angle = turn.to_axis_angle()
         moves: tuple[tuple[Property, Vector], ...] = (("LOCATION", place), ("ROTATION", axis * angle))
         for kind, vector in moves:
-            for name, part in zip(_AXES, (vector.x, vector.y, vector.z), strict=True):
-                if abs(part) > _STILL:
-                    yield Target("BONE", bone.name, Control(kind, name, round(float(part), 6)))
+            yield from (Target("BONE", bone.name, control) for control in along(kind, vector, _STILL))
 
 
 def _mirrored(rig: Rig, targets: Iterable[Target]) -> Iterable[Target]:
@@ -147,7 +144,7 @@ def _mirrored(rig: Rig, targets: Iterable[Target]) -> Iterable[Target]:
     for target in targets:
         if isinstance(target.value, Control):
             vector = moved.setdefault((target.name, target.value.property), np.zeros(3))
-            vector[_AXES.index(target.value.axis)] += target.value.amount
+            vector[AXES.index(target.value.axis)] += target.value.amount
         elif target.kind == "KEY":
             twin = bpy.utils.flip_name(target.name)
             yield replace(target, name=twin if twin in rig.keys else target.name)
@@ -156,9 +153,8 @@ def _mirrored(rig: Rig, targets: Iterable[Target]) -> Iterable[Target]:
         here, there = (np.array(Matrix(bones[of].matrix_local).to_3x3()) for of in (name, twin))
         # A turn goes the other way in a mirror.
         sign = 1.0 if kind == "LOCATION" else -1.0
-        for axis, part in zip(_AXES, there.T @ (sign * (flip @ (here @ vector))), strict=True):
-            if abs(part) > _STILL:
-                yield Target("BONE", twin, Control(kind, axis, round(float(part), 6)))
+        mirrored = along(kind, there.T @ (sign * (flip @ (here @ vector))), _STILL)
+        yield from (Target("BONE", twin, control) for control in mirrored)
 
 
 def _twin(bones: Any, name: str, flip: Floats) -> str:

@@ -14,13 +14,13 @@ from typing import Any, Final
 import numpy as np
 
 from ..direct import head_turns
-from ..mapping import Axis, Control, Mapping, MappingError
+from ..mapping import AXES, Control, Mapping, MappingError, Property, along
 from ..mapping_edits import only
 from ..presets import presets
 from ..rig import Rig
 from .bones import eye_distance, eyes_and_aims
 
-_AXES: Final[tuple[Axis, ...]] = ("X", "Y", "Z")
+_KINDS: Final[tuple[Property, ...]] = ("LOCATION", "ROTATION")
 #: A pose set is for a face that has this share of its bones.
 _MOST_OF_IT: Final = 0.8
 #: Moves below this part of the distance between the eyes, or radians, cannot be seen.
@@ -78,19 +78,15 @@ def _turned(
             continue
         into = np.array(rig.axes).T @ np.array(bones[name].matrix_local)[:3, :3]
         for channel, moves in row.items():
-            made: list[Control] = []
-            for kind, length in (("LOCATION", unit), ("ROTATION", 1.0)):
+            made: tuple[Control, ...] = ()
+            for kind in _KINDS:
+                length = unit if kind == "LOCATION" else 1.0
                 vector = np.zeros(3)
                 for control in moves:
                     if control.property == kind:
-                        vector[_AXES.index(control.axis)] += control.amount
+                        vector[AXES.index(control.axis)] += control.amount
                 vector = into @ vector / length if to_face else into.T @ vector * length
-                least = _STILL * (1.0 if to_face else length)
-                made += [
-                    Control(kind, axis, round(float(by), 3 if to_face else 6))  # type: ignore[arg-type]
-                    for axis, by in zip(_AXES, vector, strict=True)
-                    if abs(by) > least
-                ]
+                made += along(kind, vector, _STILL * (1.0 if to_face else length), 3 if to_face else 6)
             if made:
-                turned.setdefault(name, {})[channel] = tuple(made)
+                turned.setdefault(name, {})[channel] = made
     return turned
