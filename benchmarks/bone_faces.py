@@ -77,6 +77,25 @@ def hang(face: bpy.types.Object, bones: tuple[str, str], source: rigs.Source = S
         (face.vertex_groups.get(bone) or face.vertex_groups.new(name=bone)).add(list(map(int, eye)), 1.0, "REPLACE")
 
 
+def with_tongue(face: bpy.types.Object, *bones: str) -> bpy.types.Object:
+    """A tongue beside a face: a strip along some of its bones, each part carried by one."""
+    armature = face.parent
+    places = [
+        np.array(getattr(armature.data.bones[bone], end)) for bone in bones for end in ("head_local", "tail_local")
+    ]
+    width = 0.1 * np.linalg.norm(np.ptp(places, axis=0)) * np.array((1.0, 0, 0))
+    points = [place + side * width for place in places for side in (-1, 1)]
+    mesh = bpy.data.meshes.new("Tongue")
+    mesh.from_pydata(points, [], [(i, i + 1, i + 3, i + 2) for i in range(0, len(points) - 2, 2)])
+    tongue = bpy.data.objects.new("Tongue", mesh)
+    bpy.context.scene.collection.objects.link(tongue)
+    for number, bone in enumerate(bones):
+        tongue.vertex_groups.new(name=bone).add(list(range(4 * number, 4 * number + 4)), 1.0, "REPLACE")
+    tongue.parent = armature
+    tongue.modifiers.new("Armature", "ARMATURE").object = armature
+    return tongue
+
+
 def rigify() -> bpy.types.Object:
     """The face of a human that Blender's own Rigify generates, with the neck below it."""
     addon_utils.enable("rigify", default_set=True)
@@ -205,6 +224,8 @@ def auto_rig_pro(jaw: str = "MOVED", source: rigs.Source = SOURCE) -> bpy.types.
         ("c_lips_smile_offset.l", "", on_skin(2.4, -6.6), False),
         ("c_lips_smile.l", "c_lips_smile_offset.l", on_skin(2.4, -6.6), True),
         ("c_nose_03.l", "c_skull_01.x", on_skin(1.4, -4.2), True),
+        ("c_tong_01.x", "jawbone.x", (0, -0.06, 0.005), True), ("c_tong_02.x", "c_tong_01.x", (0, -0.06, 0.015), True),
+        ("c_tong_03.x", "c_tong_02.x", (0, -0.06, 0.025), True),
     ):  # fmt: skip
         bones |= _both(name, parent, place, deforms)
     for number, x in _LIDS.items():
@@ -248,7 +269,8 @@ def cloudrig(source: rigs.Source = SOURCE) -> bpy.types.Object:
         "FK-Head": ("FK-Neck", (0, -0.05, -0.06), False), "DEF-Head": ("FK-Head", (0, -0.05, -0.06), True),
         "MSTR-Head_Bottom": ("DEF-Head", (0, -0.02, -0.05), False), "Jaw": ("MSTR-Head_Bottom", jaw, False),
         "LowerJaw-Jaw": ("MSTR-Head_Bottom", jaw, False), "DEF-Jaw": ("LowerJaw-Jaw", jaw, True),
-        "TGT-Eyes": ("DEF-Head", (0, 0, 0.3), False),
+        "TGT-Eyes": ("DEF-Head", (0, 0, 0.3), False), "FK-Tongue1": ("DEF-Jaw", (0, -0.06, 0.005), True),
+        "FK-Tongue2": ("FK-Tongue1", (0, -0.06, 0.015), True),
     }  # fmt: skip
     for name, parent in (
         ("ORG-Eye.L", "DEF-Head"), ("AIM-Eye.L", "ORG-Eye.L"), ("CTR-Eye.L", "ORG-Eye.L"), ("DEF-Eye.L", "ORG-Eye.L"),

@@ -33,7 +33,8 @@ def _line_2(data: Stored) -> Stored:
 _STEPS: Final[Mapping[str, tuple[Callable[[Stored], Stored], ...]]] = {
     "line": (_line_2,),
     "spans": (),
-    "mapping": (_mapping_2, dict),  # version 3 only has trusted channels more
+    # Version 3 only has trusted channels more, version 4 a neutral and mappings for other faces.
+    "mapping": (_mapping_2, dict, dict),
     "take": (_take_2, dict),  # of 0.1.0; version 3 only has more settings
 }
 #: The version that is written.

@@ -7,14 +7,14 @@ from types import MappingProxyType
 from typing import Final
 
 from ..shared import FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
-from .mapping import Axis, Control, Mapping
+from .detection.parts import recognise
+from .mapping import Control, Mapping, along
 from .rig import Rig
 
 Vector = tuple[float, float, float]
 X: Final[Vector] = (1.0, 0.0, 0.0)
 Y: Final[Vector] = (0.0, 1.0, 0.0)
 Z: Final[Vector] = (0.0, 0.0, 1.0)
-_AXES: Final[tuple[Axis, ...]] = ("X", "Y", "Z")
 
 #: How far an eye turns at full strength, radians. About 30 degrees sideways and down, 25 up: the range people use
 #: before they turn the head. FLAME axes: x looks down, y looks to the character's left.
@@ -60,8 +60,11 @@ def arkit_mapping(rig: Rig, eyes_on_bones: frozenset[str] = frozenset()) -> Mapp
     for channel, keys in rig.shape_keys.items():
         for key in keys:
             shape_keys.setdefault(key, {})[channel] = 1.0
-    # A key that joins both sides shows their mean.
-    shape_keys = {key: {c: 1.0 / len(row) for c in row} for key, row in shape_keys.items()}
+    # A key that joins both sides shows their mean, and one that goes both ways shows each by itself.
+    backwards = recognise(rig.keys).keys.backwards
+    for key, row in shape_keys.items():
+        back = {c for c in row if (c, key) in backwards}
+        row |= {c: -1.0 / len(back) if c in back else 1.0 / (len(row) - len(back)) for c in row}
     bones = head_turns(rig)
     aims = aim_controls(rig)
     for role, turns in {**EYE_TURNS, "jaw": JAW_TURNS}.items():
@@ -80,10 +83,7 @@ def aim_controls(rig: Rig) -> dict[str, dict[str, tuple[Control, ...]]]:
             c: [sum(r * t for r, t in zip(row, turn, strict=True)) for row in rows]
             for c, turn in EYE_TURNS[role].items()
         }
-        controls[bone] = {
-            channel: tuple(Control("LOCATION", axis, round(by, 6)) for axis, by in zip(_AXES, move, strict=True) if by)
-            for channel, move in moves.items()
-        }
+        controls[bone] = {channel: along("LOCATION", move) for channel, move in moves.items()}
     return controls
 
 

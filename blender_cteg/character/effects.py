@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float64]
 
 #: RIGHT: the right part moves the right way. WEAK: so it does, but hardly. PART: the lids of a look move and its eye
 #: does not. STILL: nothing moves. WRONG: something else does. DOUBT: something like it does. UNEVEN: it is no mirror
-#: image of its other side. UNKNOWN: nobody can tell.
+#: image of its other side, or of itself in the middle. UNKNOWN: nobody can tell.
 Kind = Literal["RIGHT", "WEAK", "PART", "STILL", "WRONG", "DOUBT", "UNEVEN", "UNKNOWN"]
 
 #: Less than this is no movement: a quarter of a millimetre on a face of ordinary size.
@@ -44,6 +44,13 @@ _SWAPPED: Final = 0.5
 _TURNS: Final = 0.05
 #: How far from the wanted direction a turn may lie, as a cosine.
 _AIMED: Final = 0.8
+#: Where skin goes less than this share of what goes farthest, parts before it move: drawn brows, flat irises.
+_BEFORE: Final = 0.1
+#: Such a part is an action's where it is so near to what that moves, in eye distances, and its mean movement is no
+#: smaller a share of its farthest and has this cosine at least.
+_NEAR: Final = 0.35
+_MEANT: Final = 0.3
+_SAME_WAY: Final = 0.5
 #: Cosine from which on a key that nobody named so shows an action.
 _SURELY: Final = 0.7
 #: Both sides of a sound face are mirror images at this cosine at least, and neither goes farther than so many times.
@@ -114,17 +121,21 @@ def verdicts(effects: MappingABC[str, Effect]) -> dict[str, Verdict]:
     """
     alike = {channel: _likeness(effect.skin) for channel, effect in effects.items() if effect.skin is not None}
     found = {channel: _verdict(channel, effect, alike.get(channel)) for channel, effect in effects.items()}
-    for one, other in _swaps({c: row for c, row in alike.items() if found[c].kind not in ("STILL", "UNKNOWN")}):
+    seems = {c: verdict.seems for c, verdict in found.items() if verdict.kind == "WRONG"}
+    for one, other in _swaps({c: r for c, r in alike.items() if found[c].kind not in ("STILL", "UNKNOWN")}, seems):
         for channel, instead in ((one, other), (other, one)):
             before = found[channel]
             found[channel] = Verdict("WRONG", instead, True, before.reach, before.alike)
-    for one, other in _copies(effects):  # of two that do the same, the one it is meant for
+    for one, other in _copies(effects):  # of two that do the same, the one it is meant for, or neither
         for channel, instead in ((one, other), (other, one)):
-            if found[channel].kind == "RIGHT" and found[channel].alike < found[instead].alike - 1e-3:
-                found[channel] = Verdict("WRONG", instead, False, found[channel].reach, found[channel].alike)
+            seen, twin = found[channel], found[instead]
+            if seen.kind == "RIGHT" and seen.alike < twin.alike - 1e-3:
+                found[channel] = Verdict("WRONG", instead, False, seen.reach, seen.alike)
+            elif seen.kind == "RIGHT" and twin.swapped and seen.alike < alike[channel][twin.seems] - 1e-3:
+                found[channel] = Verdict("WRONG", twin.seems, False, seen.reach, seen.alike)
     for one, other in _uneven(effects):
         if found[one].kind == found[other].kind == "RIGHT":
-            channel, instead = (one, other) if found[one].alike < found[other].alike else (other, one)
+            channel, instead = (one, other) if found[one].alike <= found[other].alike else (other, one)
             found[channel] = Verdict("UNEVEN", instead, False, found[channel].reach, found[channel].alike)
     return found
 
@@ -141,6 +152,8 @@ def _verdict(channel: str, effect: Effect, alike: MappingABC[str, float] | None)
         return says(*_turned(channel, effect.turns.get("head"), _HEAD[channel], HEAD_CHANNELS))
     role = next((role for role, turns in EYE_TURNS.items() if channel in turns), None)
     looks = _looks(effect)
+    if not looks and effect.skin is not None and channel in (alike or {}) and _before(effect):
+        return says(*_part(channel, effect))
     if role is not None and role in effect.turns:
         if looks and ([look for look in looks if look not in (channel, _together(channel))] or channel not in looks):
             return says("WRONG", next((look for look in looks if look != _together(channel)), looks[0]))
@@ -167,8 +180,10 @@ def _verdict(channel: str, effect: Effect, alike: MappingABC[str, float] | None)
         return says("DOUBT")
     if best != channel and _left(alike[best]) < _OTHER * _left(own):
         return says("WRONG", best)
-    size = float(np.linalg.norm(effect.skin))
-    if size < _WEAK * min(float(np.linalg.norm(moves[channel])) for moves in _actions() if channel in moves):
+    size, most = float(np.linalg.norm(effect.skin)), float(np.linalg.norm(effect.skin, axis=1).max())
+    if most < 2 * _SEEN and size < _WEAK * min(
+        float(np.linalg.norm(moves[channel])) for moves in _actions() if channel in moves
+    ):
         return says("WEAK")
     return says("RIGHT")
 
@@ -223,20 +238,66 @@ def _tongue(effect: Effect) -> tuple[Kind, str]:
     return ("RIGHT", "") if length > 1e-6 and effect.way[2] > 0.2 * length else ("DOUBT", "")
 
 
+def _before(effect: Effect) -> bool:
+    """Whether what moves is no skin."""
+    return effect.skin is not None and float(np.linalg.norm(effect.skin, axis=1).max()) < _BEFORE * effect.reach
+
+
+def _part(channel: str, effect: Effect) -> tuple[Kind, str]:
+    """Whether a part that lies before the skin goes where a channel's skin would go."""
+    length = float(np.linalg.norm(effect.way))
+    if length < _MEANT * effect.reach:  # its sides go different ways
+        return "UNKNOWN", ""
+    fitting = [(c, float(effect.way @ way)) for c, at, way in _ways() if _near(effect.place, at)]
+    own = max((cosine for c, cosine in fitting if c == channel), default=None)
+    if own is None:
+        return "WRONG", max(fitting, key=lambda found: found[1], default=("", 0.0))[0]
+    return ("RIGHT" if own >= _SAME_WAY * length else "DOUBT"), ""
+
+
+def _near(place: Floats, other: Floats) -> bool:
+    return float(np.linalg.norm((place - other)[:2])) < _NEAR  # how far before the skin it lies says nothing
+
+
+@cache
+def _ways() -> tuple[tuple[str, Floats, Floats], ...]:
+    """Channels with the middle of what they move, from between the eyes, and which way that goes, of length 1: each by
+    itself, and as a key that joins both sides would move it.
+    """
+    found, places, moves = [], template().positions, _actions()[0]
+    for channel, own in moves.items():
+        for moved in (own, own + moves[other_side(channel)]) if other_side(channel) != channel else (own,):
+            squared = (moved**2).sum(1)
+            way = squared @ moved
+            if way.any():
+                at = squared @ places / squared.sum() - places[36:48].mean(0)
+                found.append((channel, at, way / np.linalg.norm(way)))
+    return tuple(found)
+
+
 def _left(cosine: float) -> float:
     """How much of a movement one at this cosine to it leaves unexplained, 0..1."""
     return 1.0 - max(cosine, 0.0) ** 2
 
 
-def _swaps(alike: MappingABC[str, MappingABC[str, float]]) -> list[tuple[str, str]]:
-    """Pairs of channels that would explain each other's effects better than their own."""
+def _swaps(
+    alike: MappingABC[str, MappingABC[str, float]], seems: MappingABC[str, str]
+) -> list[tuple[str, str]]:  # fmt: skip
+    """Pairs of channels that would explain each other's effects better than their own.
+
+    Args:
+        alike: channel -> cosine of what it does with every channel.
+        seems: channels that do something else -> what: its pair needs to be no more than likelier.
+    """
     channels = [c for c, row in alike.items() if c in row]
     pairs = []
     for i, one in enumerate(channels):
         for other in channels[i + 1 :]:
             own = _left(alike[one][one]) + _left(alike[other][other])
             crossed = _left(alike[one][other]) + _left(alike[other][one])
-            if crossed < _SWAPPED * own:
+            known = other == seems.get(one) or one == seems.get(other)
+            likelier = alike[one][other] > alike[one][one] and alike[other][one] > alike[other][other]
+            if crossed < _SWAPPED * own or (known and likelier):
                 pairs.append((crossed - own, one, other))
     taken: set[str] = set()
     found = []
@@ -259,11 +320,12 @@ def _copies(effects: MappingABC[str, Effect]) -> list[tuple[str, str]]:
 
 
 def _uneven(effects: MappingABC[str, Effect]) -> list[tuple[str, str]]:
-    """Pairs of a left and a right channel whose skin does not move as in a mirror."""
+    """Pairs of a left and a right channel whose skin does not move as in a mirror; one of the middle with itself."""
     found = []
     for one, effect in effects.items():
         other = other_side(one)
-        if not one.endswith("Left") or effect.skin is None or other not in effects:
+        middle = other == one and one in ARKIT_CHANNELS
+        if not (middle or one.endswith("Left")) or effect.skin is None or other not in effects:
             continue
         if any(one in turns for turns in EYE_TURNS.values()):  # the eye shows it, and lids may do as they like
             continue
@@ -336,6 +398,8 @@ def sentence(channel: str, verdict: Verdict) -> str:
     if verdict.kind == "PART":
         return told("{channel} moves the lids, and the eye does not turn.", channel=channel)
     if verdict.kind == "UNEVEN":
+        if verdict.seems == channel:
+            return told("{channel} moves one side of the face more than the other.", channel=channel)
         return told("{channel} does not mirror {other}.", channel=channel, other=verdict.seems)
     if verdict.kind == "DOUBT" or not verdict.seems:
         return told("{channel} moves something else than its name says.", channel=channel)

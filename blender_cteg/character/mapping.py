@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Mapping as MappingABC
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -25,9 +26,11 @@ Axis = Literal["X", "Y", "Z"]
 #: Numbers of a mapping beyond this are mistakes: the largest that make sense are a few hundred.
 _LARGEST: Final = 1e6
 _PROPERTIES: Final[tuple[Property, ...]] = ("ROTATION", "LOCATION")
-_AXES: Final[tuple[Axis, ...]] = ("X", "Y", "Z")
+AXES: Final[tuple[Axis, ...]] = ("X", "Y", "Z")
 #: The custom property of a mesh (and the demo head's own) that holds a mapping's JSON.
 MESH_PROPERTY: Final = "cteg_mapping"
+#: In place of a channel: where a target is when nothing is expressed, if that is not its rest.
+NEUTRAL: Final = "neutral"
 
 
 class MappingError(Told, ValueError):
@@ -79,6 +82,12 @@ class Control:
     amount: float = 0.0
 
 
+def along(kind: Property, vector: Iterable[float], least: float = 0.0, digits: int = 6) -> tuple[Control, ...]:
+    """What moves a bone along a vector of its own axes, or turns it by one, without parts of at most ``least``."""
+    parts = zip(AXES, map(float, vector), strict=True)
+    return tuple(Control(kind, axis, round(by, digits)) for axis, by in parts if abs(by) > least)
+
+
 @dataclass(frozen=True)
 class Mapping:
     """A linear map from the channels of one space to shape keys and bones.
@@ -93,6 +102,8 @@ class Mapping:
         channels: channel -> what is done to it before it drives anything; a channel that is not here is as it is.
         origin: where the mapping came from: ``names``, ``fit``, ``preset:NAME`` or ``edited``. What an animator
             edited is never replaced by a mapping that was made automatically.
+        relative: whether ``controls`` are along the face's axes (FLAME), and lengths in distances between the eyes, for
+            any face with these bones: `portable.on_face` makes them a face's own. Nothing performs with it before.
     """
 
     source_space: str
@@ -102,6 +113,7 @@ class Mapping:
     controls: MappingABC[str, MappingABC[str, tuple[Control, ...]]] = field(default_factory=dict)
     channels: MappingABC[str, Adjustment] = field(default_factory=dict)
     origin: str = "names"
+    relative: bool = False
 
     def apply(self, clip: Clip) -> Performance:
         """The clip on this mapping's targets, frame for frame.
@@ -153,15 +165,17 @@ class Mapping:
             zero = np.zeros(clip.frames)
             pitch, yaw, roll = (columns.get(name, zero) for name in HEAD_CHANNELS)
             columns |= dict(zip(HEAD_CHANNELS, head_rotation_vectors(pitch, yaw, roll).T, strict=True))
+        columns[NEUTRAL] = np.ones(clip.frames)
         return columns
 
     def driving(self) -> frozenset[str]:
         """The channels that drive something, muted or not."""
-        return frozenset(
+        moving = (
             {name for gains in self.shape_keys.values() for name, gain in gains.items() if gain}
             | {name for vectors in self.bones.values() for name, vector in vectors.items() if any(vector)}
             | {n for row in self.controls.values() for n, moves in row.items() if any(c.amount for c in moves)}
         )
+        return frozenset(moving - {NEUTRAL})
 
     def to_json(self) -> str:
         """The mapping as JSON text, as `from_json` reads it. MappingError for numbers that it would not read again."""
@@ -177,6 +191,7 @@ class Mapping:
             },
             "channels": {c: vars(adjustment) for c, adjustment in self.channels.items()},
             "residual_mm": dict(self.residual_mm),
+            "relative": self.relative,
         }
         try:
             return to_text(data)
@@ -217,6 +232,10 @@ class Mapping:
         origin = data.get("origin", "edited")
         if not isinstance(origin, str):
             raise MappingError("This mapping's origin is {value}; write 'edited' there.", value=_short(origin))
+        relative = data.get("relative", False)
+        if not isinstance(relative, bool):
+            sentence = "This mapping's {where} is {value}; write true or false there."
+            raise MappingError(sentence, where="relative", value=_short(relative))
         return cls(
             space,
             _table(data, "shape_keys", _number),
@@ -225,6 +244,7 @@ class Mapping:
             _table(data, "controls", _controls),
             {c: _adjustment(value, c) for c, value in _object(data, "channels").items()},
             origin,
+            relative,
         )
 
 
@@ -234,7 +254,10 @@ def stored_mapping(mesh: Any) -> Mapping | None:
     if text is None:
         return None
     try:
-        return _parsed(text if isinstance(text, str) else None)
+        mapping = _parsed(text if isinstance(text, str) else None)
+        if mapping.relative:
+            raise MappingError("It is for other faces and has to be put on one by Load Mapping.")
+        return mapping
     except MappingError as error:
         raise MappingError(
             "The mapping stored on {name} cannot be read: {why} Removing its custom property {property!r} makes CTEG "
@@ -310,7 +333,7 @@ def _controls(value: object, name: str, channel: str) -> tuple[Control, ...]:
         if kind not in _PROPERTIES:
             sentence = "This mapping's {where} has the property {value}; write ROTATION or LOCATION."
             raise MappingError(sentence, where=where, value=_short(kind))
-        if axis not in _AXES:
+        if axis not in AXES:
             sentence = "This mapping's {where} has the axis {value}; write X, Y or Z."
             raise MappingError(sentence, where=where, value=_short(axis))
         controls.append(Control(kind, axis, _number(item.get("amount"), f"{name}.amount", channel)))

@@ -157,7 +157,7 @@ def only(mapping: Mapping, rig: Rig) -> tuple[Mapping, tuple[str, ...]]:
     keys, bones, turning = frozenset(rig.keys), frozenset(rig.bone_names), dict(mapping.bones)
     if "head" in turning and "neck" not in turning and "head" not in rig.bones:
         turning = {("neck" if role == "head" else role): row for role, row in turning.items()}
-    if mapping.origin.startswith("preset:"):
+    if mapping.origin.startswith("preset:") and not mapping.relative:
         moved_by_keys = {c for key, row in mapping.shape_keys.items() if key in keys for c in row}
         turning = {
             role: turns

@@ -12,7 +12,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from threading import Thread
 from typing import Any, Final
@@ -81,9 +81,23 @@ def verdicts_of(rig: Rig, mapping: FaceMapping) -> dict[str, Verdict]:
     if poses not in measured.told:
         effects = {c: measured.effects[p] for c, p in poses if p in measured.effects}
         # A face on which nothing moves at all is one that is still being made.
-        measured.told[poses] = verdicts(effects) if any(e.reach >= STILL for e in effects.values()) else {}
-    found: dict[str, Verdict] = measured.told[poses]
-    return found
+        found = verdicts(effects) if any(e.reach >= STILL for e in effects.values()) else {}
+        measured.told[poses] = {channel: _of_a_joined_key(channel, found, dict(poses)) for channel in found}
+    told: dict[str, Verdict] = measured.told[poses]
+    return told
+
+
+def _of_a_joined_key(channel: str, found: dict[str, Verdict], poses: dict[str, Pose]) -> Verdict:
+    """What a channel is seen to do; one that shares its keys with another channel may do no more than that one."""
+    verdict = found[channel]
+    other = found.get(verdict.seems)
+    if verdict.kind != "WRONG" or verdict.swapped or other is None or not other.holds:
+        return verdict
+    ways = [
+        [(t.kind, t.name, isinstance(t.value, float) and t.value < 0) for t in poses[c][0]]
+        for c in (channel, verdict.seems)
+    ]
+    return replace(verdict, kind=other.kind, seems=other.seems) if ways[0] == ways[1] else verdict
 
 
 def forget(rig: Rig | None = None) -> None:

@@ -139,7 +139,8 @@ class Stage:
             if posed not in self.rests:
                 self.view_layer.update()
                 rest = self.rests[posed] = self._read()
-                self._still = 1e-5 * max(float(np.ptp(rest, axis=0).max(initial=0.0)), 1e-12)
+                size = float(np.ptp(rest, axis=0).max()) if len(rest) else 0.0  # modifiers may leave nothing
+                self._still = 1e-5 * max(size, 1e-12)
             yield
 
     def moved(self, pose: Pose) -> Moved:

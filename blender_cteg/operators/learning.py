@@ -11,7 +11,7 @@ from bpy.props import StringProperty
 from .. import cast
 from ..character.detection.character import armature_of
 from ..character.detection.detect import detect_rig
-from ..character.mapping import MESH_PROPERTY, Mapping, MappingError
+from ..character.mapping import MESH_PROPERTY, NEUTRAL, Mapping, MappingError
 from ..character.mapping_edits import EDITED, taught
 from ..sentences import told
 from ..shared import ARKIT55
@@ -37,15 +37,15 @@ class CTEG_OT_learn_pose(MappingOperator, bpy.types.Operator):
     bl_idname = "cteg.learn_pose"
     bl_label = "Keep Pose"
     bl_description = (
-        "The pose that the face is in now becomes this expression at full strength. Pose it from rest; the head may be "
-        "turned as you like"
+        "The pose that the face is in now becomes this expression at full strength, or how it is without one (neutral: "
+        "only where that is not its rest). The head may be turned as you like"
     )
     reason = staticmethod(disabled_reason)
 
     channel: StringProperty(name="Channel", description="Name of the expression", options={"SKIP_SAVE"})
 
     def act(self, context: Context, character: Character) -> str:
-        if self.channel not in ARKIT55.channels or self.channel.startswith("head"):
+        if self.channel != NEUTRAL and (self.channel not in ARKIT55.channels or self.channel.startswith("head")):
             raise MappingError("There is no expression called {name!r}; choose one from the list.", name=self.channel)
         from ..character.fitting.learning import keep, kept_pose  # here, because enabling does not need it
 
@@ -61,6 +61,8 @@ class CTEG_OT_learn_pose(MappingOperator, bpy.types.Operator):
             if new:
                 rig.object.data.pop(MESH_PROPERTY, None)
             raise
+        if self.channel == NEUTRAL:
+            return told("This pose is how the face is when it expresses nothing. All others go from it.")
         count = len(taught(cast.refresh(context.scene).mapping))
         sentence = "{channel} is this pose. {n} expression is kept."
         return told(

@@ -195,6 +195,10 @@ def put_on(operator: MappingOperator, context: Context, rig: Rig, mapping: Mappi
         MappingError: it has nothing of it, or is not editable; nothing has changed.
     """
     fitting, lacking = edits.only(mapping, rig)
+    if mapping.relative and fitting.controls:
+        from ..character.fitting.portable import on_face  # here, because enabling does not need it
+
+        fitting = on_face(rig, mapping)
     if not fitting.shape_keys and not fitting.controls and (not fitting.bones or mapping.shape_keys):
         sentence = "Nothing of {what} is on {name}, which has no {lacking}. Choose another one."
         raise MappingError(sentence, what=what, name=rig.object.name, lacking=shorten(lacking, 3))

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bpy
-from bpy.props import StringProperty
+from bpy.props import BoolProperty, StringProperty
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 
 from .. import cast
 from ..character.mapping import Mapping, MappingError
 from ..character.mapping_edits import EDITED
-from ..character.rig import shorten
+from ..character.rig import Rig, shorten
 from ..sentences import told
 from ..storage import FileError, clean, name_of, read_file, write_file
 from .mapping import MappingOperator, disabled_reason, prepared, put_on
@@ -79,6 +79,11 @@ class CTEG_OT_mapping_save(MappingOperator, bpy.types.Operator, ExportHelper):
 
     filename_ext = ".json"
     filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
+    others: BoolProperty(
+        name="For Other Faces",
+        description="Moves of bones along the face's axes and in distances between the eyes, as the pose sets that "
+        "ship have them: they fit any face whose bones have the same names. Otherwise they are this armature's",
+    )
 
     @staticmethod
     def reason(context: Context) -> str:
@@ -88,9 +93,11 @@ class CTEG_OT_mapping_save(MappingOperator, bpy.types.Operator, ExportHelper):
         )
 
     def act(self, _context: Context, character: Character) -> str:
-        path = Path(bpy.path.abspath(self.filepath))
+        path, mapping = Path(bpy.path.abspath(self.filepath)), prepared(character)
+        if self.others:
+            mapping = _for_other_faces(character.rig, mapping)
         try:
-            write_file(path, prepared(character).to_json() + "\n")
+            write_file(path, mapping.to_json() + "\n")
         except FileError as error:
             raise MappingError("{problem}", problem=error) from None
         return told("The mapping was saved as {name}", name=name_of(path))
@@ -110,6 +117,8 @@ class CTEG_OT_mapping_copy(MappingOperator, bpy.types.Operator):
 
     def act(self, context: Context, character: Character) -> str:
         mapping, names, incomplete, refused = replace(prepared(character), origin=EDITED), [], [], []
+        if {"left_eye", "right_eye"} <= character.rig.bones.keys():
+            mapping = _for_other_faces(character.rig, mapping)
         done = [character.rig.object.data]
         for obj in context.selected_objects:
             other = cast.found(context.scene, obj)
@@ -135,6 +144,15 @@ class CTEG_OT_mapping_copy(MappingOperator, bpy.types.Operator):
         if complete and incomplete:
             parts.append(told("{n} have everything" if complete > 1 else "{n} has everything", n=complete))
         return ". ".join([*parts, *incomplete, *(told("Skipped, not copied: {why}", why=why) for why in refused)])
+
+
+def _for_other_faces(rig: Rig, mapping: Mapping) -> Mapping:
+    """The same as it fits other faces, where it moves bones beside those that every face has."""
+    if not mapping.controls:
+        return mapping
+    from ..character.fitting.portable import for_other_faces  # here, because enabling does not need it
+
+    return for_other_faces(rig, mapping)
 
 
 def _no_others() -> str:

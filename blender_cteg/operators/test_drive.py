@@ -86,9 +86,12 @@ class CTEG_OT_test_drive(Reasoned, bpy.types.Operator):
             return {"PASS_THROUGH"}
         try:
             if self._work is not None:
-                if next(self._work, None) is None:
+                if (share := next(self._work, None)) is None:
                     self._work = None
                     self._begin(cast.refresh(context.scene))
+                else:
+                    self._text = told("Looking at the face: {percent:.0f} %", percent=100 * share)
+                    _redraw(context)
                 return {"PASS_THROUGH"}
             going = self._show(context)
         except (ReferenceError, MappingError, ClipError) as error:  # the face was deleted or changed meanwhile

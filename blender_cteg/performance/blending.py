@@ -157,12 +157,15 @@ def _lay(passage: Passage, groups: list[list[Target]], columns: Mapping[Address,
         add = passage.line.regions.get(group[0].region, Region()).mode == "ADD"
         if len(group) == 4 and group[0].path.endswith("rotation_quaternion"):
             if add:
+                still = np.array([target.neutral for target in group])
+                if still.any():  # what is there has the neutral already
+                    above[:, part] = _product(above[:, part], still[None] * (1.0, -1.0, -1.0, -1.0))
                 turn = (1 - weights[:, part]) * (1.0, 0.0, 0.0, 0.0) + weights[:, part] * above[:, part]
                 above[:, part], weights[:, part] = _product(below[:, part], turn), 1.0
             elif above[0, part] @ below[0, part] < 0:  # the same turn; between opposite signs lies a swing
                 above[:, part] *= -1
         elif add:
-            above[:, part] += below[:, part]
+            above[:, part] += below[:, part] - [target.neutral for target in group]
     mix.values[rows, places] = below + weights * (above - below)
     for place, target in zip(places, targets, strict=True):
         mix.keep[place] += [passage.first + passage.exact[c] for c in target.channels if c in passage.exact]

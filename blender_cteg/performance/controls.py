@@ -8,17 +8,14 @@ controls, about or along one of their own axes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 import bpy
 import numpy as np
 import numpy.typing as npt
 
-from ..character.mapping import Performance
+from ..character.mapping import AXES, Performance
 from ..character.rig import Rig
 from .rotations import bone_rotations, local_rotations, rotation_property
-
-_AXES: Final = ("X", "Y", "Z")
 
 
 def bone_channels(
@@ -53,11 +50,11 @@ def bone_channels(
         for index, values in enumerate(rotations.T):
             yield bone, rotation_property(bone), index, values
         for (kind, axis), values in moves.items():
-            if kind == "LOCATION" and not bone.lock_location[_AXES.index(axis)]:
-                yield bone, "location", _AXES.index(axis), values.astype(np.float64)
+            if kind == "LOCATION" and not bone.lock_location[AXES.index(axis)]:
+                yield bone, "location", AXES.index(axis), values.astype(np.float64)
 
 
 def _vectors(turns: dict[str, npt.NDArray[np.float32]]) -> npt.NDArray[np.float64]:
     """Rotation vectors in the bone's own axes, shape (T, 3)."""
     still = np.zeros(len(next(iter(turns.values()))))
-    return np.stack([turns.get(axis, still) for axis in _AXES], axis=1).astype(np.float64)
+    return np.stack([turns.get(axis, still) for axis in AXES], axis=1).astype(np.float64)

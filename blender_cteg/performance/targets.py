@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..character.detection.bones import decides, switches
+from ..character.mapping import NEUTRAL, Performance
 from ..character.mapping import Mapping as FaceMapping
-from ..character.mapping import Performance
 from ..character.rig import Rig
 from ..clip import Clip
 from .controls import bone_channels
@@ -41,6 +41,7 @@ class Target:
         whole: targets of the same ``whole`` belong together: the parts of a rotation, the keys of a FLAME basis.
         span: the range that a reduction is a percentage of.
         channels: what drives it.
+        neutral: what its values are where nothing is expressed: beside a rotation's rest, or 0.
     """
 
     owner: Owner
@@ -52,6 +53,7 @@ class Target:
     whole: tuple[str, str]
     span: float
     channels: frozenset[str]
+    neutral: float = 0.0
 
     @cached_property
     def address(self) -> Address:
@@ -73,6 +75,15 @@ def targets_of(rig: Rig, owners: tuple[Owner, ...], mapping: FaceMapping, face: 
     """Everything of a character that a face moves. MappingError where the mapping reads another space."""
     if face.space == TARGETS:
         return list(_stored_targets(owners, mapping, face))
+    made = _moved(rig, owners, mapping, face)
+    if not any(NEUTRAL in row for table in (mapping.shape_keys, mapping.controls) for row in table.values()):
+        return made
+    still = replace(face, values=np.zeros_like(face.values[:1]))
+    neutral = {target.address: float(target.values[0]) for target in _moved(rig, owners, mapping, still)}
+    return [replace(target, neutral=neutral[target.address]) for target in made]
+
+
+def _moved(rig: Rig, owners: tuple[Owner, ...], mapping: FaceMapping, face: Clip) -> list[Target]:
     performance = mapping.apply(face)
     return [*_keys(owners, mapping, performance), *_bones(rig, owners, mapping, performance)]
 
@@ -98,7 +109,7 @@ def _keys(owners: tuple[Owner, ...], mapping: FaceMapping, performance: Performa
 
 
 def _key(owner: Owner, name: str, mapping: FaceMapping, values: npt.NDArray[np.float64], reach: float) -> Target:
-    gains = mapping.shape_keys.get(name, {})
+    gains = {channel: gain for channel, gain in mapping.shape_keys.get(name, {}).items() if channel != NEUTRAL}
     most = max(gains, key=lambda channel: abs(gains[channel])) if len(gains) > 1 else next(iter(gains), "")
     region, channels = _moved_by(tuple(gains), most)
     basis = region == "expression" and bool(gains)
@@ -131,6 +142,7 @@ def _bones(
     for bone, channel, index, values in channels:
         roles = [role for role, name in rig.bones.items() if name == bone.name]
         driving = set(mapping.controls.get(bone.name, {})).union(*(mapping.bones.get(role, {}) for role in roles))
+        driving.discard(NEUTRAL)
         region = next((_ROLE_REGIONS[role] for role in roles), region_of(next(iter(sorted(driving)), "")))
         whole = channel if channel != "location" else f"location {index}"
         yield Target(

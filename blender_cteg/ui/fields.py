@@ -26,7 +26,7 @@ from bpy.types import PropertyGroup, Scene
 
 from .. import cast
 from ..character import mapping_edits as edits
-from ..character.mapping import Adjustment, Control, MappingError
+from ..character.mapping import AXES, Adjustment, Control, MappingError
 from ..character.mapping_edits import Target
 from ..character.mapping_rows import swing
 from ..clip import ClipError
@@ -45,7 +45,6 @@ _MODE: Final = "What the line does where somebody else animates this region"
 _MUTE: Final = "Leave this region out: it stays the animator's"
 _MODES: Final = tuple(item[0] for item in MODE_ITEMS)
 _PROPERTIES: Final = ("ROTATION", "LOCATION")
-_AXES: Final = ("X", "Y", "Z")
 
 Options = dict[str, Any]
 
@@ -261,7 +260,7 @@ class CTEG_Slot(PropertyGroup):
             ("Y", "Y", "The bone's own Y axis, from its head to its tail"),
             ("Z", "Z", "The bone's own Z axis"),
         ),
-        **_of_target(Control, 0, lambda control, i: replace(control, axis=_AXES[i]), lambda c: _AXES.index(c.axis)),
+        **_of_target(Control, 0, lambda control, i: replace(control, axis=AXES[i]), lambda c: AXES.index(c.axis)),
     )  # fmt: skip
     angle: FloatProperty(
         name="Angle", description="How far the bone turns per unit of the channel", unit="ROTATION", step=100, **_AMOUNT

@@ -10,6 +10,7 @@ import bpy
 from .. import cast
 from ..character.detection.character import armature_of
 from ..character.fitting.fitted import GOOD_PERCENT, residual_table
+from ..character.mapping import NEUTRAL
 from ..character.mapping_edits import HANDFUL, targets_of, taught
 from ..character.mapping_rows import origin_label, region_of, swing
 from ..character.presets import presets
@@ -140,13 +141,15 @@ class CTEG_PT_learning(Sidebar, bpy.types.Panel):
         return face is not None and armature_of(face) is not None
 
     def draw(self, context: Context) -> None:
-        layout, known = self.layout, taught(cast.character(context.scene).mapping)
+        layout, mapping = self.layout, cast.character(context.scene).mapping
+        known = taught(mapping)
+        posed = {*known, NEUTRAL} if mapping is not None and targets_of(mapping, NEUTRAL) else set(known)
         text = "Pose the face as each of these, as far as it should ever go, and keep the pose; three are enough."
         sentence(layout, context, told(text))
         column = layout.column(align=True)
-        for channel in dict.fromkeys((*HANDFUL, *known)):
+        for channel in dict.fromkeys((NEUTRAL, *HANDFUL, *known)):
             row = column.split(factor=0.66, align=True)
-            row.label(text=channel, icon="CHECKMARK" if channel in known else "DOT")
+            row.label(text=channel, icon="CHECKMARK" if channel in posed else "DOT")
             row.operator("cteg.learn_pose", text="Keep Pose").channel = channel
         layout.operator("cteg.learn", icon="OUTLINER_OB_ARMATURE")
 

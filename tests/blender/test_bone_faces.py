@@ -13,7 +13,10 @@ from blender_cteg.character import measuring
 from blender_cteg.character.choose import judged, mapping_for, resolved, unverified
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.effects import sentence
-from blender_cteg.character.mapping import MappingError
+from blender_cteg.character.fitting.bones import eye_distance
+from blender_cteg.character.fitting.portable import for_other_faces, on_face, shipped
+from blender_cteg.character.mapping import MESH_PROPERTY, Mapping, MappingError
+from blender_cteg.character.mapping_edits import targets_of
 from blender_cteg.performance.lines import Lines
 from blender_cteg.performance.record import Style
 
@@ -29,6 +32,7 @@ def rigify(scene: bpy.types.Scene) -> bpy.types.Object:
 def test_a_rigify_face_performs(rigify: bpy.types.Object) -> None:
     scene, face = bpy.context.scene, laid_over(rigify, ("MCH-eye.L", "MCH-eye.R"))
     hang(face, ("ORG-eye.L", "ORG-eye.R"))
+    bone_faces.with_tongue(face, "DEF-tongue", "DEF-tongue.001", "DEF-tongue.002")
     rig = detect_rig(rigify)
     assert (rig.object, rig.kind, rig.problem) == (face, "BONES", None)
     assert rig.bones["jaw"] == "jaw_master"
@@ -42,11 +46,53 @@ def test_a_rigify_face_performs(rigify: bpy.types.Object) -> None:
     measuring.measure(scene, rig, unverified(rig))
     found = judged(rig, mapping)
     assert {channel: sentence(channel, v) for channel, v in found.items() if sentence(channel, v)} == {}
-    assert len(found) == 54, "all but the tongue"
+    assert len(found) == 55
+    portable_tests(face, mapping)
     Lines(scene, rig, mapping).add([scenes.arkit_clip()], 1, Style("BEZIER", 10.0), text="Hello")
     rest = np.array(rigify.pose.bones["jaw_master"].matrix)
     scene.frame_set(12)
     assert np.abs(np.array(rigify.pose.bones["jaw_master"].matrix) - rest).max() > 0.05
+
+
+def portable_tests(face: bpy.types.Object, mapping: Mapping) -> None:
+    """The mapping for other faces comes back as it was, and the set that ships does what it says here too."""
+    rig = detect_rig(face)
+    others = Mapping.from_json(for_other_faces(rig, mapping).to_json())
+    assert others.relative and not set(others.bones) - {"jaw"}
+    face.data[MESH_PROPERTY] = others.to_json()
+    with pytest.raises(MappingError, match="Load Mapping"):
+        unverified(rig)
+    face.data[MESH_PROPERTY] = mapping.to_json()
+    back = on_face(rig, others)
+    unit = eye_distance(rig)
+    for channel in mapping.driving():
+        then, now = (
+            {
+                (t.name, t.value.property, t.value.axis): t.value.amount
+                for t in targets_of(m, channel)
+                if t.kind == "BONE"
+            }
+            for m in (mapping, back)
+        )
+        for move in then.keys() | now.keys():
+            length = unit if move[1] == "LOCATION" else 1.0
+            assert abs(then.get(move, 0.0) - now.get(move, 0.0)) < 0.004 * length, (channel, move)
+    ready = shipped(rig)
+    assert (ready.origin, ready.relative, ready.driving()) == ("preset:Rigify", False, mapping.driving())
+    measuring.measure(bpy.context.scene, rig, ready)
+    kinds = [verdict.kind for verdict in measuring.verdicts_of(rig, ready).values()]
+    assert len(kinds) == 55 and kinds.count("RIGHT") > 50, "made on another face"
+
+
+def test_a_face_like_no_other_gets_the_poses_that_ship(rigify: bpy.types.Object) -> None:
+    """A box with eyes: nothing can be fitted to its skin."""
+    points = np.random.default_rng(1).normal(0, 0.05, (60, 3)) + rigify.data.bones["MCH-eye.L"].head_local
+    face = scenes.mesh_object("Box", points.tolist(), [])
+    face.shape_key_clear()
+    scenes.skin(face, rigify)
+    mapping = mapping_for(detect_rig(face), scenes.arkit_clip())
+    assert mapping.origin == "preset:Rigify" and "jaw_master" not in mapping.controls
+    assert {"lip.T", "brow.T.L"} & mapping.controls.keys() and "jawOpen" in mapping.driving()
 
 
 def test_keys_on_a_rigify_human_leave_its_eyes_to_the_bones(rigify: bpy.types.Object) -> None:

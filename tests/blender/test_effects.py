@@ -27,7 +27,7 @@ from blender_cteg.performance.controls import bone_channels
 from blender_cteg.performance.diagnosis import diagnose
 from blender_cteg.performance.lines import Lines
 from blender_cteg.performance.record import Style
-from blender_cteg.shared import ARKIT55
+from blender_cteg.shared import ARKIT55, ARKIT_CHANNELS
 
 from . import ict, scenes
 
@@ -113,6 +113,7 @@ def test_a_modifier_that_merges_as_the_pose_has_it_is_no_reason_to_complain(rig:
         ("jawOpen", "mouthPucker"),
         ("eyeBlinkLeft", "mouthFrownRight"),
         ("browInnerUp", "mouthShrugLower"),
+        ("mouthRollLower", "mouthPressRight"),
     ],
 )
 def test_swapped_names_are_not_believed(rig: rigs.Spoilt, one: str, other: str) -> None:
@@ -120,6 +121,48 @@ def test_swapped_names_are_not_believed(rig: rigs.Spoilt, one: str, other: str) 
     assert set(complaints(rig)) == {one, other}
     assert not {one, other} & keyed(rig).keys()
     assert len(keyed(rig)) == 52
+
+
+def test_a_copy_of_what_is_known_to_lie_is_not_believed(rig: rigs.Spoilt) -> None:
+    blocks, flat = rig.face.data.shape_keys.key_blocks, np.empty(3 * len(rig.face.data.vertices), np.float32)
+    blocks["mouthDimpleRight"].data.foreach_get("co", flat)
+    blocks["mouthPressRight"].data.foreach_set("co", flat)
+    called(rig, "mouthDimpleLeft", "mouthDimpleRight")
+    assert {"mouthPressRight", "mouthDimpleLeft", "mouthDimpleRight"} <= complaints(rig).keys()
+
+
+def test_parts_before_the_skin_are_looked_at_by_where_they_are_and_go(scene: bpy.types.Scene) -> None:
+    """Drawn brows and flat irises, as on faces of VRoid: no place of the skin moves with them."""
+    measuring.forget()
+    middle = (SOURCE.vertices[SOURCE.eyes[0]].mean(0) + SOURCE.vertices[SOURCE.eyes[1]].mean(0)) / 2
+    corners = np.array([(-1, -0.2, 0), (1, -0.2, 0), (1, 0.2, 0), (-1, 0.2, 0)]) * 0.01
+    moves = {f"browDown{side}": (0, -0.006, 0) for side in ("Left", "Right")}
+    moves |= {"eyeLookInLeft": (-0.006, 0, 0), "eyeLookInRight": (0.006, 0, 0), "eyeLookUpLeft": (0, -0.006, 0)}
+    vertices, polygons, actions = [SOURCE.vertices], list(SOURCE.polygons), np.array(SOURCE.actions)
+    for channel in moves:
+        actions[ARKIT_CHANNELS.index(channel)] = 0.0
+    for place in ((0.03, 0.027), (-0.03, 0.027), (0.03, 0.0), (-0.03, 0.0)):
+        part, first = corners + middle + (*place, 0.02), sum(map(len, vertices))
+        vertices.append(part)
+        polygons.append(list(range(first, first + 4)))
+        actions = np.concatenate([actions, np.zeros((52, 4, 3))], axis=1)
+        for channel, way in moves.items():
+            if (place[1] > 0.01) == channel.startswith("brow") and (place[0] > 0) == channel.endswith("Left"):
+                actions[ARKIT_CHANNELS.index(channel), first:] = way
+    source = rigs.Source(np.concatenate(vertices), polygons, actions, SOURCE.eyes)
+    rig = rigs.sound(source)
+    rig.face.parent.data.bones["eye.L"].name = rig.face.parent.data.bones["eye.R"].name = "ball"
+    said = complaints(rig)
+    assert said.keys().isdisjoint(moves.keys() - {"eyeLookUpLeft"})
+    assert said["eyeLookUpLeft"] == "eyeLookUpLeft moves something else than its name says.", "the iris goes down"
+    called(rig, "browDownLeft", "browDownRight")
+    assert {"browDownLeft", "browDownRight"} <= complaints(rig).keys()
+    assert not {"browDownLeft", "browDownRight"} & keyed(rig).keys()
+
+
+def test_a_shape_of_the_middle_that_is_one_sided_is_doubted(rig: rigs.Spoilt) -> None:
+    called(rig, "mouthShrugLower", "mouthPressRight")
+    assert complaints(rig)["mouthShrugLower"] == "mouthShrugLower moves one side of the face more than the other."
 
 
 def test_the_other_side_is_named(rig: rigs.Spoilt) -> None:
@@ -224,22 +267,34 @@ def test_another_limit_is_measured_again(rig: rigs.Spoilt) -> None:
     assert measuring.known(detect_rig(rig.face)) is None
 
 
-def test_what_somebody_blends_does_not_swallow_the_eyes(rig: rigs.Spoilt) -> None:
+@pytest.mark.parametrize("by", ["driver", "action", "strip"])
+def test_what_somebody_blends_does_not_swallow_the_eyes(rig: rigs.Spoilt, by: str) -> None:
     armature = rig.face.parent
     constraint = armature.pose.bones["eye.L"].constraints.new("COPY_ROTATION")
     constraint.target, constraint.subtarget = armature, "spine"
     assert len(complaints(rig)) == 4
     armature["follow"] = 1.0
-    driver = constraint.driver_add("influence").driver
-    variable = driver.variables.new()
-    variable.targets[0].id, variable.targets[0].data_path = armature, '["follow"]'
-    driver.expression = variable.name
+    if by == "driver":
+        driver = constraint.driver_add("influence").driver
+        variable = driver.variables.new()
+        variable.targets[0].id, variable.targets[0].data_path = armature, '["follow"]'
+        driver.expression = variable.name
+    else:
+        constraint.keyframe_insert("influence", frame=1)
+    data = armature.animation_data
+    if by == "strip":
+        strip = data.nla_tracks.new().strips.new("Follow", 1, data.action)
+        strip.action_slot = data.action_slot
+        data.action = None
     assert complaints(rig) == {}
     assert not constraint.mute
     known = measuring.known(detect_rig(rig.face))
     armature["follow"] = 0.0
     bpy.context.view_layer.update()
     assert measuring.known(detect_rig(rig.face)) is known, "where it is blended to says nothing"
+    if by == "strip":
+        data.nla_tracks[0].mute = True
+        assert len(complaints(rig)) == 4, "what does not play blends nothing"
 
 
 def test_a_driven_key_gets_one_sentence_that_says_what_to_do(rig: rigs.Spoilt) -> None:
@@ -480,6 +535,13 @@ def _raising_driver(rig: rigs.Spoilt) -> None:
     rig.face.data.shape_keys.key_blocks["jawOpen"].driver_add("value").driver.expression = "1 / 0"
 
 
+def _nothing_left(rig: rigs.Spoilt) -> None:
+    group = bpy.data.node_groups.new("Nothing", "GeometryNodeTree")
+    group.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
+    group.nodes.new("NodeGroupOutput")
+    rig.face.modifiers.new("Nothing", "NODES").node_group = group
+
+
 def _edited(rig: rigs.Spoilt) -> None:
     bpy.context.view_layer.objects.active = rig.face
     bpy.ops.object.mode_set(mode="EDIT")
@@ -490,7 +552,9 @@ def _posed(rig: rigs.Spoilt) -> None:
     bpy.ops.object.mode_set(mode="POSE")
 
 
-@pytest.mark.parametrize("how", [_without_bones, _mirror_modifier, _hidden, _cycle, _raising_driver, _edited, _posed])
+@pytest.mark.parametrize(
+    "how", [_without_bones, _mirror_modifier, _hidden, _cycle, _raising_driver, _nothing_left, _edited, _posed]
+)
 def test_strange_rigs_are_looked_at_without_an_error(rig: rigs.Spoilt, how: Callable[[rigs.Spoilt], None]) -> None:
     how(rig)
     found = detect_rig(rig.face)
@@ -542,6 +606,18 @@ def test_a_jaw_bone_that_carries_the_teeth_opens_with_the_key(rig: rigs.Spoilt) 
     assert turn[1:] == (0.0, 0.0)
     performance = resolved(found).apply(scenes.arkit_clip())
     assert {bone.name for bone, *_ in bone_channels(found, performance)} >= {"jaw", "head"}
+
+
+def test_of_meshes_with_the_same_keys_the_head_is_the_face(rig: rigs.Spoilt) -> None:
+    """Avatar services give every mesh all keys, and an eye may come first by its name."""
+    names = list(rig.truth)
+    eye = scenes.mesh_object("A left eye", (0.01 * np.random.default_rng(0).normal(size=(60, 3))).tolist(), names)
+    eye.parent, eye.location = rig.face.parent, rig.face.bound_box[0]
+    eye.location = sum((np.array(corner) for corner in rig.face.bound_box), np.zeros(3)) / 8
+    bpy.context.view_layer.update()
+    for chosen in (rig.face, eye, rig.face.parent):
+        found = detect_rig(chosen)
+        assert (found.object, found.followers) == (rig.face, (eye,))
 
 
 def test_the_test_drive_lists_and_mends(stage: bpy.types.Scene, rig: rigs.Spoilt) -> None:

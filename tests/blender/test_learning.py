@@ -13,9 +13,13 @@ from blender_cteg.character import measuring
 from blender_cteg.character.choose import mapping_for
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.fitting.learning import _mirrored
-from blender_cteg.character.mapping import MESH_PROPERTY
+from blender_cteg.character.mapping import MESH_PROPERTY, NEUTRAL, Control
 from blender_cteg.character.mapping_edits import HANDFUL, Target, targets_of, taught
 from blender_cteg.character.stage import Stage
+from blender_cteg.clip import Clip
+from blender_cteg.performance.lines import Lines
+from blender_cteg.performance.record import REGIONS, Region, Style
+from blender_cteg.shared import ARKIT55
 
 from . import scenes
 
@@ -46,7 +50,7 @@ def pose(face: bpy.types.Object, targets: tuple[Target, ...]) -> None:
         bone.location, bone.rotation_quaternion = (0, 0, 0), (1, 0, 0, 0)
     for target in targets:
         if target.kind == "BONE":
-            face.parent.pose.bones[target.name].location["XYZ".index(target.value.axis)] = target.value.amount
+            face.parent.pose.bones[target.name].location["XYZ".index(target.value.axis)] += target.value.amount
     bpy.context.view_layer.update()
 
 
@@ -120,3 +124,47 @@ def test_the_other_side_is_the_mirror_image() -> None:
     mirrored = ((rest[:4941, None, :2] - rest[None, some, :2] * (-1, 1)) ** 2).sum(2).argmin(0)
     apart = np.abs(fields[1][mirrored] * (-1, 1, 1) - fields[0][some]).max()
     assert apart < 0.1 * np.abs(fields[0]).max()
+
+
+def test_a_neutral_that_is_not_the_rest_pose() -> None:
+    """All expressions go from it, whenever it is kept, and lines show it where nothing is expressed."""
+    scene, (face, poses) = bpy.context.scene, unknown_face()
+    scene.cteg.target = face
+    neutral = (Target("BONE", "bone00", Control("LOCATION", "X", 0.004)), *poses["mouthPucker"])
+    added = lambda channel: (*neutral, *(Target(t.kind, t.name, t.value) for t in poses[channel]))  # noqa: E731
+    pose(face, added("mouthSmileLeft"))
+    bpy.ops.cteg.learn_pose(channel="mouthSmileLeft")
+    pose(face, neutral)
+    bpy.ops.cteg.learn_pose(channel=NEUTRAL)
+    with pytest.raises(RuntimeError, match="is as its neutral is"):
+        bpy.ops.cteg.learn_pose(channel="jawOpen")
+    for channel in ("eyeBlinkLeft", "browInnerUp"):
+        pose(face, added(channel))
+        bpy.ops.cteg.learn_pose(channel=channel)
+    wanted = {bone.name: tuple(bone.location) for bone in face.parent.pose.bones}
+    pose(face, neutral)
+    rest = {bone.name: tuple(bone.location) for bone in face.parent.pose.bones}
+    bpy.ops.cteg.learn()
+    mapping = cast.refresh(scene).mapping
+    assert NEUTRAL not in mapping.driving() and set(taught(mapping)) == {
+        "mouthSmileLeft",
+        "eyeBlinkLeft",
+        "browInnerUp",
+    }
+    for channel in taught(mapping):
+        kept = {(t.name, t.value.axis): t.value.amount for t in targets_of(mapping, channel)}
+        assert kept == pytest.approx({(t.name, t.value.axis): t.value.amount for t in poses[channel]}, abs=1e-5)
+    values = np.zeros((30, 55), np.float32)
+    values[12:18, ARKIT55.channels.index("browInnerUp")] = 1.0
+    clip = Clip(values, ARKIT55.channels, 24.0, "arkit55")
+    rig = detect_rig(face)
+    for mode in ("TAKE", "ADD"):
+        lines = Lines(scene, rig, mapping)
+        line = lines.add([clip], 1, Style("BEZIER", 0.0), text=mode)
+        lines.change(line.id, regions={name: Region(mode) for name in REGIONS})
+        for frame, poses_then in ((8, rest), (15, wanted)):
+            scene.frame_set(frame)
+            bones = face.parent.pose.bones
+            for name, place in poses_then.items():
+                assert tuple(bones[name].location) == pytest.approx(place, abs=2e-4), (mode, frame, name)
+        lines.remove(line.id)

@@ -137,7 +137,7 @@ def test_version_1_is_read_and_edited_ones_are_told_from_fits() -> None:
     by_hand = Mapping.from_json(json.dumps(old))
     assert (by_hand.shape_keys, by_hand.origin) == ({"Ä": {"jawOpen": 1.0}}, "edited")
     assert Mapping.from_json(json.dumps(old | {"residual_mm": {"jawOpen": 0.5}})).origin == "fit"
-    assert json.loads(by_hand.to_json())["schema_version"] == 3
+    assert json.loads(by_hand.to_json())["schema_version"] == 4
 
 
 @pytest.mark.parametrize(

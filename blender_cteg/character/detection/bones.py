@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -55,10 +55,20 @@ def switches(armature: Any, names: Iterable[str]) -> list[Any]:
     if data is None:
         return []
     paths = {driver.data_path for driver in data.drivers if not driver.mute}
-    if data.action is not None and data.action_slot is not None:
-        bags = (strip.channelbag(data.action_slot) for layer in data.action.layers for strip in layer.strips)
+    for action, slot in _played(data):
+        bags = (strip.channelbag(slot) for layer in action.layers for strip in layer.strips)
         paths |= {curve.data_path for bag in bags if bag is not None for curve in bag.fcurves}
     if not any(path.endswith(".influence") for path in paths):
         return []
     bones = [armature.pose.bones[name] for name in names if name in armature.pose.bones]
     return [c for bone in bones for c in bone.constraints if f"{c.path_from_id()}.influence" in paths]
+
+
+def _played(data: Any) -> Iterator[tuple[Any, Any]]:
+    """The actions that somebody is animated by, and their slots: its own, and those of its strips."""
+    tracks = [track for track in data.nla_tracks if not track.mute and data.use_nla]
+    found = [data, *(strip for track in tracks for strip in track.strips)]
+    for at in found:
+        if at.action is not None and at.action_slot is not None:
+            yield at.action, at.action_slot
+        found += getattr(at, "strips", ())  # those within a meta strip

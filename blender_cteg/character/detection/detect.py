@@ -15,7 +15,7 @@ from ..geometry import find_axes
 from ..mapping import Mapping, MappingError, stored_mapping
 from ..rig import Kind, Rig, bone_label, role_label, shorten
 from .bones import FEWEST_BONES, decides, face_bones
-from .character import armature_of, belongs, keyed_meshes, meshes_under
+from .character import armature_of, belongs, inside, keyed_meshes, meshes_under
 from .editable import drivers_of, override_advice, why_broken, why_linked
 from .naming import KeyNames, is_modelling
 from .parts import FEWEST_KEYS, Joined, bones_by_role, join_arkit, keys_of_mapping, recognise, share, used_channels
@@ -44,9 +44,11 @@ def _detect(obj: bpy.types.Object | None) -> Rig:
         return Rig(problem=told("No face is chosen. {advice}", advice=_advice()))
     if obj.type == "MESH":
         keyed = keyed_meshes()
-        # Of equals the chosen one, so it is asked first.
-        faces = [obj, *(mesh for mesh in keyed if mesh != obj and belongs(mesh, obj))]
-        return _face(max(faces, key=_known_keys), keyed)
+        # Of equals the chosen one, so it is asked first; but eyes and teeth with the keys of the head lie in a head.
+        known = _known_keys(obj)
+        others = [mesh for mesh in keyed if mesh != obj and belongs(mesh, obj)]
+        others = [mesh for mesh in others if _known_keys(mesh) > known or inside(mesh, obj)]
+        return _face(max((obj, *others), key=_much_of_a_face), keyed)
     if obj.type not in {"ARMATURE", "EMPTY"}:
         kind = translated(obj.bl_rna.properties["type"].enum_items[obj.type].name)
         return Rig(problem=told("{name} ({kind}) is not a mesh. {advice}", name=obj.name, kind=kind, advice=_advice()))
@@ -62,7 +64,7 @@ def _detect(obj: bpy.types.Object | None) -> Rig:
     if not meshes:
         sentence = "{name} is an armature that deforms no mesh with shape keys. {advice}"
         return Rig(problem=told(sentence, name=obj.name, advice=_advice()))
-    face = max(meshes, key=_known_keys)
+    face = max(meshes, key=_much_of_a_face)
     others = [m for m in meshes if _known_keys(m) >= FEWEST_KEYS and not belongs(face, m) and not belongs(m, face)]
     if others:
         names = shorten(sorted(mesh.name for mesh in (face, *others)))
@@ -200,6 +202,11 @@ def _names(obj: bpy.types.Object) -> tuple[str, ...]:
     if reference is not None:
         names.remove(reference.name)
     return tuple(names)
+
+
+def _much_of_a_face(obj: bpy.types.Object) -> tuple[int, float]:
+    """By what a face goes before other meshes: its known keys, then its size, for exporters give eyes all keys too."""
+    return _known_keys(obj), round(obj.dimensions.length, 3)
 
 
 def _known_keys(obj: bpy.types.Object) -> int:

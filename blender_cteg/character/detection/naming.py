@@ -12,9 +12,9 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Mapping as MappingABC
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -40,11 +40,13 @@ class KeyNames:
             joins both sides is listed under both channels).
         ignored: names that no channel drives, in the mesh's order.
         doubled: those of ``ignored`` that say the same as a driven key in other letters -> that key.
+        backwards: keys that a channel drives below zero, as (channel, key): one slider for brows up and down.
     """
 
     matched: dict[str, tuple[str, ...]]
     ignored: tuple[str, ...]
     doubled: dict[str, str] = field(default_factory=dict)
+    backwards: frozenset[tuple[str, str]] = frozenset()
 
 
 # ---------------------------------------------------------------------------------------------- ARKit
@@ -65,10 +67,13 @@ _SIDES: Final = MappingProxyType(
 _SEVERAL: Final = 3
 #: What is shorter and has words around it may be anything, but for what longer ones beside it say.
 _SHORTEST: Final = 5
-#: A preset is meant where a mesh has this share of its names.
+#: A preset is meant where a mesh has this share of its names; nothing else is with the other one.
 _MOST_OF_IT: Final = 0.5
-#: Words that are never an exporter's: a corrective of two shapes has them around each.
-_PARTS: Final = frozenset("brow brows cheek eye eyes jaw lip lips mouth nose tongue corrective fix not".split())
+_ALL_OF_IT: Final = 0.9
+#: Words that are never an exporter's: a corrective of two shapes has them around each, and half a shape its side.
+_PARTS: Final = frozenset(
+    "brow brows cheek eye eyes jaw lip lips mouth nose tongue corrective fix not upper lower inner outer".split()
+) | frozenset(_SIDES)
 
 
 def _words(name: str) -> list[str]:
@@ -92,18 +97,20 @@ def _said(words: Iterable[str]) -> str:
 def _spoken(names: Iterable[str]) -> dict[str, str]:
     """What each name of a mesh says, without what several of them have before or after what they say."""
     known = _vocabulary()
-    spoken, around = {name: _comparable(name) for name in names}, defaultdict[object, dict[str, str]](dict)
+    spoken, around = {name: _comparable(name) for name in names}, defaultdict[tuple[str, ...], dict[str, str]](dict)
     for name in [name for name, said in spoken.items() if said not in known]:
         words = _words(_COPY_NUMBER.sub("", name))
         windows = [(i, j) for i in range(len(words)) for j in range(i + 1, len(words) + 1)]
         for i, j in sorted(windows, key=lambda window: window[0] - window[1])[1:]:
-            said, rest = _said(words[i:j]), (*words[:i], "…", *words[j:])
-            if said in known and _PARTS.isdisjoint(rest):
-                around[tuple("#" if word.isdigit() else word for word in rest)].setdefault(said, name)
+            said, left = _said(words[i:j]), (*words[:i], "…", *words[j:])
+            if said in known and _PARTS.isdisjoint(left):
+                around[tuple("#" if word.isdigit() else word for word in left)].setdefault(said, name)
                 break
-    for names_of in around.values():
-        if sum(len(said) >= _SHORTEST for said in names_of) >= _SEVERAL:
-            spoken |= {name: said for said, name in names_of.items()}
+    several = {rest for rest, of in around.items() if sum(len(said) >= _SHORTEST for said in of) >= _SEVERAL}
+    theirs = {word for rest in several for word in rest}
+    for rest, of in around.items():
+        if rest in several or theirs.issuperset(rest):
+            spoken |= {name: said for said, name in of.items()}
     return spoken
 
 
@@ -115,11 +122,11 @@ def _vocabulary() -> frozenset[str]:
 
 
 @cache
-def _conventions() -> tuple[dict[str, tuple[str, ...]], ...]:
-    """For each preset of ARKit's channels: what a name says -> the channels that it stands for."""
+def _conventions() -> tuple[dict[str, dict[str, float]], ...]:
+    """For each preset of ARKit's channels: what a name says -> the channels that it stands for, and how much."""
     tables = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((_DATA / "presets").glob("*.json"))]
     return tuple(
-        {_comparable(key): tuple(row) for key, row in table["shape_keys"].items()}
+        {_comparable(key): row for key, row in table.get("shape_keys", {}).items()}
         for table in tables
         if table["source_space"] == "arkit55"
     )
@@ -139,12 +146,23 @@ def _arkit_spellings() -> dict[str, _Spellings]:
     aliases = load_table("key_aliases")
 
     def spelled(table: str, channel: str) -> tuple[str, ...]:
-        return tuple(_comparable(name) for name, of in aliases[table].items() if channel == of or channel in of)
+        return tuple(name for name, of in aliases[table].items() if channel == of or channel in of)
 
-    return {
-        c: _Spellings((_comparable(c), *spelled("spellings", c)), spelled("halves", c), spelled("joined", c))
-        for c in ARKIT_CHANNELS
-    }
+    def spellings(channel: str) -> _Spellings:
+        whole = (channel, *spelled("spellings", channel))
+        halves = [half for name in whole if channel in aliases["split"] for half in _halves(name)]
+        return _Spellings(*(tuple(map(_comparable, names)) for names in (whole, halves, spelled("joined", channel))))
+
+    return {channel: spellings(channel) for channel in ARKIT_CHANNELS}
+
+
+def _halves(name: str) -> Iterator[str]:
+    """What the parts of a shape are called that was split into sides, upper and lower lip, or both."""
+    stem, side = re.fullmatch(r"(.*?)(Left|Right)?", name).groups()  # type: ignore[union-attr]
+    for lip in ("", "Upper", "Lower"):
+        for part in (side,) if side else ("", "Left", "Right"):
+            if lip or (part and not side):
+                yield stem + lip + part
 
 
 def match_arkit(names: Iterable[str]) -> KeyNames:
@@ -166,32 +184,42 @@ def match_arkit(names: Iterable[str]) -> KeyNames:
         keys = own or [by_words[words] for words in spelling.halves if words in by_words]
         if keys:
             matched[channel] = tuple(keys)
+    theirs, backwards, all_of_it = _by_convention(by_words)
+    if all_of_it:  # names that mean something else elsewhere as well
+        taken = {name for names_of in theirs.values() for name in names_of}
+        matched = {c: names_of for c, names_of in matched.items() if taken.isdisjoint(names_of)}
+    matched = theirs | matched
     sides_with_keys = {words for channel in matched for words in spellings[channel].joined}
     for channel, spelling in spellings.items():
         joined = [by_words[w] for w in spelling.joined if w in by_words and w not in sides_with_keys][:1]
         if joined and channel not in matched:
             matched[channel] = tuple(joined)
-    matched |= _by_convention(by_words, matched)
-    return _key_names(names, {c: matched[c] for c in ARKIT_CHANNELS if c in matched}, lambda name: spoken[name])
+    in_order = {c: matched[c] for c in ARKIT_CHANNELS if c in matched}
+    backwards &= {(c, name) for c, names_of in in_order.items() for name in names_of}
+    return replace(_key_names(names, in_order, lambda name: spoken[name]), backwards=backwards)
 
 
-def _by_convention(by_words: MappingABC[str, str], matched: MappingABC[str, object]) -> dict[str, tuple[str, ...]]:
-    """Channels that nothing stands for yet, by the preset whose names are most of all there.
+def _by_convention(
+    by_words: MappingABC[str, str],
+) -> tuple[dict[str, tuple[str, ...]], frozenset[tuple[str, str]], bool]:
+    """The keys of each channel by the preset whose names are most of all there, which of them go below zero, and
+    whether it can be nothing else.
 
     Args:
         by_words: what a name says -> the name.
-        matched: the channels that have their keys.
     """
     best = max(_conventions(), key=lambda table: len(table.keys() & by_words.keys()))
     there = {words: channels for words, channels in best.items() if words in by_words}
     if len(there) < max(_SEVERAL, _MOST_OF_IT * len(best)):
-        return {}
+        return {}, frozenset(), False
     found: dict[str, tuple[str, ...]] = {}
+    backwards = set()
     for words, channels in there.items():
-        for channel in channels:
-            if channel not in matched and channel in ARKIT_CHANNELS:
+        for channel, weight in channels.items():
+            if channel in ARKIT_CHANNELS:
                 found[channel] = (*found.get(channel, ()), by_words[words])
-    return found
+                backwards |= {(channel, by_words[words])} if weight < 0 else set()
+    return found, frozenset(backwards), len(there) >= _ALL_OF_IT * len(best)
 
 
 def _key_names(names: list[str], matched: dict[str, tuple[str, ...]], meaning: Callable[[str], object]) -> KeyNames:

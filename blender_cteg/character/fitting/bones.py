@@ -7,6 +7,7 @@ bone on the face that an animator could move and that moves the face. Jaw, eyes 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping as MappingABC
 from dataclasses import replace
 from typing import Any, Final
@@ -18,8 +19,9 @@ import numpy.typing as npt
 from ...shared import ARKIT55
 from ..detection.bones import face_bones
 from ..direct import EYE_TURNS, JAW_TURNS, aim_controls, head_turns
+from ..effects import STILL, Effect
 from ..face_parts import LIDS, Face
-from ..mapping import MESH_PROPERTY, Axis, Control, Mapping, MappingError, Property
+from ..mapping import AXES, MESH_PROPERTY, Axis, Control, Mapping, MappingError, Property, along
 from ..mapping_edits import Target
 from ..rig import Rig
 from ..stage import Moved, Pose, Stage
@@ -34,22 +36,36 @@ _SIZES: Final[dict[Property, tuple[float, float]]] = {"LOCATION": (0.1, 0.15), "
 _MOVES: Final = 0.025
 #: Amounts below this part of an ordinary one are not seen.
 _SMALLEST: Final = 0.027
-_AXES: Final[tuple[Axis, ...]] = ("X", "Y", "Z")
+#: A bone of the tongue, and how far a tongue comes out, in eye distances: about 22 mm forward and a little down.
+_TONGUE: Final = re.compile(r"tong(?:ue)?(?![a-z])", re.IGNORECASE)
+_TONGUE_OUT: Final = (0.0, -0.06, 0.35)
 #: How far an animator's expressions may go beside those of the actions; and how many eye distances a face is wide.
 _LIMITS: Final = (0.5, 2.0)
 _WIDE: Final = 2.3
+
+
+class NoFace(MappingError):
+    """The skin is like no face."""
 
 
 def fitted_bones(rig: Rig, source: Source = "ict") -> Mapping:
     """arkit55 to a face that is made of bones, kept on its mesh where that is editable.
 
     A control is moved along its axes. One that does nothing then is turned about them, as lids turn about the eye.
+    Where the skin is like no face, drawn ones are, the pose set that ships for such bones is used.
 
     Raises:
         MappingError: the face cannot be looked at, or no face was found on its skin; the sentence says what to do.
     """
-    mapping = fitted_controls(rig, {}, source)
-    mapping = eyes_and_aims(rig, replace(mapping, bones={**mapping.bones, **head_turns(rig)}))
+    try:
+        mapping = fitted_controls(rig, {}, source)
+        mapping = eyes_and_aims(rig, replace(mapping, bones={**mapping.bones, **head_turns(rig)}))
+    except NoFace:
+        from .portable import shipped  # here, because it needs this module
+
+        if (found := shipped(rig)) is None:
+            raise
+        mapping = found
     assert rig.object is not None
     if rig.object.data.is_editable:
         rig.object.data[MESH_PROPERTY] = mapping.to_json()
@@ -83,14 +99,14 @@ def fitted_controls(rig: Rig, posed: MappingABC[str, tuple[Target, ...]], source
     with stage.at_rest(posed=True):
         seen = {pose: stage.moved(pose) for pose in (*jaw, *given.values())}
         turns = any(len(seen[pose].vertices) for pose in jaw)  # else it is pulled about
-        unit = _eye_distance(rig) or _across(stage, seen)
+        unit = eye_distance(rig) or _across(stage, seen)
         names = list(dict.fromkeys([
             *face_bones(rig.armature, dict(rig.bones)), *([rig.bones["jaw"]] if jaw and not turns else []),
             *(target.name for targets in posed.values() for target in targets if target.kind == "BONE"),
         ]))  # fmt: skip
         for name in names:
             for kind in _SIZES:
-                steps = [_step(name, kind, axis, unit) for axis in _AXES]
+                steps = [_step(name, kind, axis, unit) for axis in AXES]
                 seen |= (moved := {pose: stage.moved(pose) for pose in steps})
                 if any(len(of.vertices) for of in moved.values()):
                     break
@@ -100,7 +116,7 @@ def fitted_controls(rig: Rig, posed: MappingABC[str, tuple[Target, ...]], source
         pass
     face.find()
     if face.aside:
-        raise MappingError(
+        raise NoFace(
             "On the skin of {name} no face was found that its bones could move. Choose another mesh, or give its "
             "channels bones in the Mapping panel.", name=rig.object.name,
         )  # fmt: skip
@@ -111,7 +127,27 @@ def fitted_controls(rig: Rig, posed: MappingABC[str, tuple[Target, ...]], source
     opening = dict(zip(JAW_TURNS, (effects[pose] for pose in jaw), strict=True)) if turns else {}
     far = _as_far(source, given, effects)
     wanted = {channel: moves * far for channel, moves in action_displacements(source).items()}
-    return _fitted(wanted, opening, effects, used, unit)
+    fitted = _fitted(wanted, opening, effects, used, unit)
+    return _with_tongue(fitted, {pose: face.effect(moved) for pose, moved in seen.items() if pose in steps}, unit)
+
+
+def _with_tongue(mapping: Mapping, effects: MappingABC[Pose, Effect], unit: float) -> Mapping:
+    """With the tongue that comes out: the bone of one that moves the most of it goes forward, out of a mouth that other
+    channels open.
+    """
+    reaches: dict[str, dict[Pose, Effect]] = {}
+    for pose, effect in effects.items():
+        target = pose[0][0]
+        if _TONGUE.search(target.name) and isinstance(target.value, Control) and target.value.property == "LOCATION":
+            reaches.setdefault(target.name, {})[pose] = effect
+    moving = {name: of for name, of in reaches.items() if all(effect.reach >= STILL for effect in of.values())}
+    if not moving:
+        return mapping
+    name = max(moving, key=lambda name: sum(float(np.linalg.norm(effect.way)) for effect in moving[name].values()))
+    ways = np.stack([effect.way for effect in moving[name].values()], axis=1)
+    amounts = np.linalg.lstsq(ways, np.array(_TONGUE_OUT), rcond=None)[0] * _SIZES["LOCATION"][0] * unit
+    row = {**mapping.controls.get(name, {}), "tongueOut": along("LOCATION", amounts)}
+    return replace(mapping, controls={**mapping.controls, name: row})
 
 
 def _as_far(source: Source, given: MappingABC[str, Pose], effects: MappingABC[Pose, Floats]) -> float:
@@ -129,7 +165,7 @@ def _across(stage: Stage, seen: MappingABC[Pose, Moved]) -> float:
     return float(np.ptp(stage.rests[True][moving, 0])) / _WIDE if len(moving) else 1.0
 
 
-def _eye_distance(rig: Rig) -> float:
+def eye_distance(rig: Rig) -> float:
     """The distance between the eyes; 0 where no bones show it."""
     if not {"left_eye", "right_eye"} <= rig.bones.keys():
         return 0.0

@@ -18,7 +18,7 @@ from mathutils import Matrix, Vector
 
 from ..direct import head_turns
 from ..effects import other_side
-from ..mapping import MESH_PROPERTY, Axis, Control, Mapping, MappingError, Property
+from ..mapping import AXES, MESH_PROPERTY, NEUTRAL, Axis, Control, Mapping, MappingError, Property, along
 from ..mapping_edits import EDITED, HANDFUL, Target, adjusted, targets_of, taught, with_target, without
 from ..rig import Rig, shorten
 from .bones import eyes_and_aims, fitted_controls
@@ -28,7 +28,6 @@ Floats = npt.NDArray[np.float64]
 _FEWEST: Final = 3
 #: Moves below this are a bone at rest: metres of a face of ordinary size, radians.
 _STILL: Final = 1e-5
-_AXES: Final[tuple[Axis, ...]] = ("X", "Y", "Z")
 
 
 def kept_pose(rig: Rig, mapping: Mapping, channel: str) -> Mapping:
@@ -37,18 +36,43 @@ def kept_pose(rig: Rig, mapping: Mapping, channel: str) -> Mapping:
     Args:
         rig: a face that an armature moves.
         mapping: of arkit55, the face's own.
-        channel: the expression.
+        channel: the expression; NEUTRAL for how the face is without one, from which all others go.
 
     Raises:
         MappingError: nothing is posed, or what is posed cannot be kept; the sentence says what to do.
     """
-    targets = tuple(_posed(rig))
+    posed, neutral = tuple(_posed(rig)), targets_of(mapping, NEUTRAL)
+    if channel == NEUTRAL:  # what was posed stays as it was posed
+        kept = {c: _differing((*targets_of(mapping, c), *neutral), posed) for c in taught(mapping)}
+        for expression, targets in kept.items():
+            mapping = with_pose(mapping, expression, targets)
+        return with_pose(mapping, NEUTRAL, posed, trust=False)
+    targets = _differing(posed, neutral)
     if not targets:
         raise MappingError(
-            "{name} is at rest. Pose its face as {channel} at full strength, and keep the pose again.",
+            "{name} is at rest. Pose its face as {channel} at full strength, and keep the pose again."
+            if not neutral
+            else "{name} is as its neutral is. Pose its face as {channel} at full strength, and keep the pose again.",
             name=rig.armature.name if rig.armature is not None else "", channel=channel,
         )  # fmt: skip
     return with_pose(mapping, channel, targets)
+
+
+def _differing(targets: Iterable[Target], neutral: Iterable[Target]) -> tuple[Target, ...]:
+    """What a pose is beside a neutral: the moves of each bone and key added up, less those of the neutral."""
+    left: dict[tuple[str, str, Property | None, Axis | None], float] = {}
+    for sign, moves in ((1.0, targets), (-1.0, neutral)):
+        for target in moves:
+            control = target.value if isinstance(target.value, Control) else None
+            what = (target.kind, target.name, control and control.property, control and control.axis)
+            amount = control.amount if control is not None else target.value
+            assert isinstance(amount, float)
+            left[what] = left.get(what, 0.0) + sign * amount
+    return tuple(
+        Target("KEY", name, amount) if kind == "KEY" else Target("BONE", name, Control(by, axis, round(amount, 6)))
+        for (kind, name, by, axis), amount in left.items()
+        if abs(amount) > _STILL
+    )
 
 
 def learned(rig: Rig, mapping: Mapping | None) -> Mapping:
@@ -72,6 +96,7 @@ def learned(rig: Rig, mapping: Mapping | None) -> Mapping:
     fitted = fitted_controls(rig, posed)
     made = replace(fitted, bones={**fitted.bones, **head_turns(rig)}, origin=EDITED)
     made = eyes_and_aims(rig, made)
+    made = with_pose(made, NEUTRAL, targets_of(mapping, NEUTRAL), trust=False)
     for channel, targets in posed.items():
         made = with_pose(made, channel, targets, trust=channel in known)
     return made
@@ -107,9 +132,7 @@ def _posed(rig: Rig) -> Iterable[Target]:
         axis, angle = turn.to_axis_angle()
         moves: tuple[tuple[Property, Vector], ...] = (("LOCATION", place), ("ROTATION", axis * angle))
         for kind, vector in moves:
-            for name, part in zip(_AXES, (vector.x, vector.y, vector.z), strict=True):
-                if abs(part) > _STILL:
-                    yield Target("BONE", bone.name, Control(kind, name, round(float(part), 6)))
+            yield from (Target("BONE", bone.name, control) for control in along(kind, vector, _STILL))
 
 
 def _mirrored(rig: Rig, targets: Iterable[Target]) -> Iterable[Target]:
@@ -121,7 +144,7 @@ def _mirrored(rig: Rig, targets: Iterable[Target]) -> Iterable[Target]:
     for target in targets:
         if isinstance(target.value, Control):
             vector = moved.setdefault((target.name, target.value.property), np.zeros(3))
-            vector[_AXES.index(target.value.axis)] += target.value.amount
+            vector[AXES.index(target.value.axis)] += target.value.amount
         elif target.kind == "KEY":
             twin = bpy.utils.flip_name(target.name)
             yield replace(target, name=twin if twin in rig.keys else target.name)
@@ -130,9 +153,8 @@ def _mirrored(rig: Rig, targets: Iterable[Target]) -> Iterable[Target]:
         here, there = (np.array(Matrix(bones[of].matrix_local).to_3x3()) for of in (name, twin))
         # A turn goes the other way in a mirror.
         sign = 1.0 if kind == "LOCATION" else -1.0
-        for axis, part in zip(_AXES, there.T @ (sign * (flip @ (here @ vector))), strict=True):
-            if abs(part) > _STILL:
-                yield Target("BONE", twin, Control(kind, axis, round(float(part), 6)))
+        mirrored = along(kind, there.T @ (sign * (flip @ (here @ vector))), _STILL)
+        yield from (Target("BONE", twin, control) for control in mirrored)
 
 
 def _twin(bones: Any, name: str, flip: Floats) -> str:
