@@ -199,3 +199,16 @@ def curves_in(action: bpy.types.Action, slot: bpy.types.ActionSlot) -> list[bpy.
     strips = [strip for layer in action.layers for strip in layer.strips]
     bags = [bag for strip in strips if (bag := strip.channelbag(slot)) is not None]
     return [curve for bag in bags for curve in bag.fcurves]
+
+
+def set_value(owner: Owner, path: str, index: int, value: float) -> None:
+    """Set a property that no curve holds any more to what it was."""
+    try:
+        there = owner.datablock.path_resolve(path)
+    except ValueError:  # the key or bone is gone
+        return
+    if hasattr(there, "__len__"):
+        there[index] = value
+    else:
+        block, _, name = path.rpartition(".")
+        setattr(owner.datablock.path_resolve(block), name, value)

@@ -67,7 +67,11 @@ class Whereabouts:
     @property
     def spans(self) -> dict[str, tuple[float, float]]:
         """Id -> first and last frame as written, in order. PatchError where the record is damaged."""
-        return dict(self._store.ids)
+        return self._store.ids
+
+    def lines(self, name: str) -> Mapping[str, tuple[float, float]]:
+        """Whose keys a span has: the id of each line, and where it was written. Earlier versions said nothing."""
+        return self._store.entries[name].lines
 
     def addresses(self, name: str) -> tuple[Address, ...]:
         """The curves of a span as they are addressed now, without those that were deleted."""
@@ -84,6 +88,8 @@ class Whereabouts:
         if name not in self._where:
             span, unmoved, keys = self._store.span(name), 0, self._keys
             seen = [*islice(filter(keys.__contains__, span.parts), _WITNESSES)]
+            if len(seen) > 1 and _has_ends(keys, span, *seen[:2]):
+                return self._where.setdefault(name, Found())
             for number in seen:
                 unmoved += is_unmoved(*keys[number], span, number)
                 if 2 * unmoved >= len(seen):
@@ -216,7 +222,9 @@ class Whereabouts:
                 aside[number] = aside[number][~inside]
             keys, start, end = span.keys.copy(), found.at(span.start), found.at(span.end)
             keys["frame"] = found.at(keys["frame"].astype(np.float64))
-            self._store.spans[name] = Written(start, end, span.linear, keys, span.parts, stayed or span.stayed, True)
+            lines = {line: (found.at(first), found.at(last)) for line, (first, last) in span.lines.items()}
+            stayed = stayed or span.stayed
+            self._store.spans[name] = Written(start, end, span.linear, keys, span.parts, stayed, True, lines)
         for number, rows in aside.items():
             self._store.records[number].put_aside(rows)
         self._settled |= moves.keys()
@@ -256,6 +264,22 @@ class _MovedError(Exception):
 def points_of(keys: Kept) -> npt.NDArray[np.float32]:
     """Frames and values of stored keys, (K, 2)."""
     return np.stack([keys["frame"], keys["value"]], 1)
+
+
+def _has_ends(keys: Mapping[int, tuple[Any, int]], span: Written, one: int, other: int) -> bool:
+    """Whether the first key of a span on a curve and the last on another are where they were seen last: whoever moves
+    or scales it as a whole leaves one of them at most where it was.
+    """
+    for number, corner in ((one, 0), (other, -1)):
+        points, count = keys[number]
+        k, frame, value = span.corners(number)[corner]
+        k += span.seen.get(number, count)
+        if k >= count:
+            return False
+        x, y = points[k].co
+        if y != value or not -SAME <= x - frame <= SAME:
+            return False
+    return True
 
 
 def is_unmoved(points: Any, count: int, span: Written, number: int) -> bool:

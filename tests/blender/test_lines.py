@@ -233,12 +233,12 @@ def test_lines_that_overlap_blend(scene: bpy.types.Scene) -> None:
     assert not bpy.data.actions
 
 
-def move_keys(action: bpy.types.Action, by: Callable[[float], float], after: float = -1e9) -> None:
+def move_keys(action: bpy.types.Action, by: Callable[[float], float], after: float = -1e9, until: float = 1e9) -> None:
     """As an animator in the Dope Sheet: all keys from a frame on, handles with them."""
     for slot in action.slots:
         for curve in curves_in(action, slot):
             for point in curve.keyframe_points:
-                if point.co.x >= after:
+                if after <= point.co.x <= until:
                     left, right = point.handle_left.x, point.handle_right.x
                     point.co.x, point.handle_left.x, point.handle_right.x = by(point.co.x), by(left), by(right)
             curve.update()
