@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -47,6 +47,13 @@ def decides(constraint: Any) -> bool:
     return constraint.type in _DECIDING and not adds and constraint.enabled and constraint.influence > 0
 
 
+def all_strips(strips: Any) -> Iterator[Any]:
+    """Strips, and those within them."""
+    for strip in strips:
+        yield strip
+        yield from all_strips(strip.strips)
+
+
 def switches(armature: Any, names: Iterable[str]) -> list[Any]:
     """The constraints of some bones whose influence is driven or animated: somebody blends them, as a gaze target is
     blended, and whatever it is now, the bones turn as they are keyed where it is 0.
@@ -55,9 +62,12 @@ def switches(armature: Any, names: Iterable[str]) -> list[Any]:
     if data is None:
         return []
     paths = {driver.data_path for driver in data.drivers if not driver.mute}
-    if data.action is not None and data.action_slot is not None:
-        bags = (strip.channelbag(data.action_slot) for layer in data.action.layers for strip in layer.strips)
-        paths |= {curve.data_path for bag in bags if bag is not None for curve in bag.fcurves}
+    tracks = [track for track in data.nla_tracks if data.use_nla and not track.mute]
+    strips = [strip for track in tracks for strip in all_strips(track.strips) if not strip.mute]
+    for action, slot in [(data.action, data.action_slot), *((strip.action, strip.action_slot) for strip in strips)]:
+        if action is not None and slot is not None:
+            bags = (strip.channelbag(slot) for layer in action.layers for strip in layer.strips)
+            paths |= {curve.data_path for bag in bags if bag is not None for curve in bag.fcurves}
     if not any(path.endswith(".influence") for path in paths):
         return []
     bones = [armature.pose.bones[name] for name in names if name in armature.pose.bones]
