@@ -185,7 +185,7 @@ class Change:
             raise LineError("{reason}", reason=error) from None
         planned = {line.id: line for plan in plans for line in plan.lines}
         lines |= planned | hidden
-        self._said += lost(self._dropped(plans, {*planned, *hidden}), self._leads_to, self._others)
+        self._said += lost(self._rig, self._dropped(plans, {*planned, *hidden}), self._leads_to, self._others)
         with ExitStack() as undo:
             self._widen(plans, undo, widen)
             try:
@@ -321,10 +321,7 @@ class Change:
     def _dropped(self, plans: Sequence[Plan], names: Collection[str]) -> Iterator[tuple[Owner, str, str]]:
         """What lines that are written again moved until now and do not any more: see `lost`."""
         targets = [target for plan in plans for target in plan.mix.targets]
-        written, heard = (
-            {target.address for target in targets},
-            {(t.owner.name, c) for t in targets for c in t.channels},
-        )
+        written = {target.address for target in targets}
         lines = [self.lines[name] for name in names if name in self.lines]
         for action, patch in self._patches.items():
             owners = self._playing(action)
@@ -334,10 +331,18 @@ class Change:
                     if owner is not None and (owner.name, now, index) not in written:
                         yield owner, then, now
         by_name = {owner.name: owner for owner in self._writable}
-        for name, path, channels in dict.fromkeys(moved for line in lines for moved in line.moved):
-            moves = bool(channels) and all((name, channel) in heard for channel in channels)  # by another name, perhaps
-            if name in by_name and not moves:
+        moved = dict.fromkeys(moved for line in lines for moved in line.moved)
+        known = {(name, path) for name, path, _ in moved}
+        anew = {(t.owner.name, c) for t in targets for c in self._means(t) if (t.owner.name, t.path) not in known}
+        for name, path, channels in moved:
+            renamed = bool(channels) and all((name, channel) in anew for channel in channels)  # to a name that is known
+            if name in by_name and not renamed:
                 yield by_name[name], path, path
+
+    def _means(self, target: Target) -> set[str]:
+        """What a target is moved by: channels, and the parts that its bone plays."""
+        parts = self._rig.bones.items() if target.owner.kind == "OBJECT" else ()
+        return {*target.channels, *(part for part, bone in parts if bone == target.label)}
 
     def _hidden(self, names: Collection[str], lines: Mapping[str, Line]) -> dict[str, Line]:
         """Lines that will be hidden, with what they have moved until now."""
@@ -346,7 +351,9 @@ class Change:
             before, line = self.lines.get(name), lines.get(name)
             if before is not None and before.take is not None and line is not None and line.take is None:
                 targets = self._passage(before, 0, 0).targets
-                moved = {(t.owner.name, t.path, tuple(sorted(t.channels))) for t in targets if np.ptp(t.values) > 1e-6}
+                moved = {
+                    (t.owner.name, t.path, tuple(sorted(self._means(t)))) for t in targets if np.ptp(t.values) > 1e-6
+                }
                 hidden[name] = replace(line, moved=tuple(sorted(moved)))
         return hidden
 
