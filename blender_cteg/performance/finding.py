@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 from ..character.rig import Rig
 from ..clip import Clip
@@ -15,7 +16,7 @@ from .owners import Owner, home_of, owners_of
 from .patch import PatchError
 from .record import Line
 from .store import Store
-from .whereabouts import Found
+from .whereabouts import UNMOVED, Found
 
 #: A line is found again when at least this share of its keys is.
 _FOUND = 0.2
@@ -41,7 +42,7 @@ def lines_of(rig: Rig, active: str = "") -> tuple[Line, ...]:
             lines[active] = replace(line, edited=True)
     except PatchError:  # what was written is not known any more; the records are
         lines = {name: replace(line, shown=-1) for name, line in lines.items()}
-    return tuple(sorted(lines.values(), key=lambda line: (line.start, line.id)))
+    return tuple(sorted(lines.values(), key=attrgetter("start", "id")))
 
 
 def clip_of(rig: Rig, line: Line) -> Clip | None:
@@ -171,26 +172,23 @@ def located(
         patches: of the actions that have them.
         wanted: ids of the lines to look for, None for all, and for those that cannot be read; others stay.
     """
-    now = dict(lines)
-    members: dict[str, list[Line]] = {span: [] for patch in patches for span in patch.spans}
-    for line in lines.values():
-        if line.span:
-            members.setdefault(line.span, []).append(line)
-    for span, there in members.items():
-        if wanted is not None and not any(line.id in wanted for line in there):
-            continue
-        found, patch = _found(patches, span)
+    now, patch_of = dict(lines), {span: patch for patch in reversed(patches) for span in patch.spans}
+    some = [line.span for line in (lines.values() if wanted is None else map(lines.get, wanted)) if line and line.span]
+    for span in dict.fromkeys(some if wanted is not None else [*patch_of, *some]):
+        patch = patch_of.get(span)
+        found = None if patch is None else patch.found(span)
+        if found is None or found.share < _FOUND:
+            found, patch = _found(patches, span)
         if patch is None:
             # Keys that were deleted by hand: the line is there and shows nothing.
-            now |= {line.id: replace(line, shown=-1) for line in there if line.takes}
+            now |= {line.id: replace(line, shown=-1) for line in lines.values() if line.span == span}
             continue
-        for name, place in (patch.lines(span) or _places(span, there, patch.spans[span])).items():
+        for name, (first, last) in (patch.lines(span) or _places(span, lines, patch.spans[span])).items():
             line = lines.get(name)
             if line is None:
-                start, end = found.at(place[0]), found.at(place[1])
-                now[name] = Line(name, "", start=start, end=end, shown=0, span=span)
-            elif line.span == span and not (found.same and place == (line.start, line.end)):
-                start, end = found.at(place[0]), found.at(place[1])
+                now[name] = Line(name, "", start=found.at(first), end=found.at(last), shown=0, span=span)
+            elif line.span == span and not (found is UNMOVED and line.start == first and line.end == last):
+                start, end = found.at(first), found.at(last)
                 slower = (end - start) / max(line.end - line.start, 1.0)
                 now[name] = replace(line, start=start, end=end, stretch=line.stretch * slower)
     if wanted is None:
@@ -198,8 +196,9 @@ def located(
     return now
 
 
-def _places(span: str, there: Sequence[Line], ends: tuple[float, float]) -> dict[str, tuple[float, float]]:
+def _places(span: str, lines: Mapping[str, Line], ends: tuple[float, float]) -> dict[str, tuple[float, float]]:
     """Where the lines of a span were written, of which earlier versions said nothing: as their records have it."""
+    there = [line for line in lines.values() if line.span == span]
     first, last = min((line.start for line in there), default=0.0), max((line.end for line in there), default=0.0)
     if last <= first:  # without a record
         return {span: ends}

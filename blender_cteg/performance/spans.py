@@ -73,6 +73,12 @@ class Written:
         """The keys of a curve."""
         return self.keys[self.parts[number]]
 
+    @cached_property
+    def ends(self) -> list[tuple[int, Corner]]:
+        """The first key of the most varied curve and the last of the next one, each with the number of its curve."""
+        numbers = [*self.parts][:2]
+        return [(numbers[0], self.corners(numbers[0])[0]), (numbers[-1], self.corners(numbers[-1])[-1])]
+
     def corners(self, number: int) -> list[Corner]:
         """The first, a middle and the last key of a curve: which one it is of its keys, its frame and its value."""
         if number not in self._corners:

@@ -53,10 +53,10 @@ class Store:
     def lines(self) -> dict[str, Line]:
         """Every line that can be read, by its id; start and end as they were written."""
         found = {}
-        for name in () if self._group is None else tuple(self._group.keys()):
-            stored = self._group[name]
+        session = self._action.session_uid
+        for name, stored in () if self._group is None else self._group.items():
             text = stored.get("record") if hasattr(stored, "get") else None
-            known = _read.get((self._action.session_uid, name))
+            known = _read.get((session, name))
             if known is not None and known[0] == text:
                 found[name] = known[1]
                 continue

@@ -42,6 +42,10 @@ class Found:
         return self.a == 1.0 and self.b == 0.0
 
 
+#: What nobody moved.
+UNMOVED: Final = Found()
+
+
 class Whereabouts:
     """The spans of one action, and where they are.
 
@@ -85,18 +89,21 @@ class Whereabouts:
 
     def found(self, name: str) -> Found:
         """Where the keys of a span are now. Of one whose keys are all gone the share is 0: remove it."""
-        if name not in self._where:
-            span, unmoved, keys = self._store.span(name), 0, self._keys
-            seen = [*islice(filter(keys.__contains__, span.parts), _WITNESSES)]
-            if len(seen) > 1 and _has_ends(keys, span, *seen[:2]):
-                return self._where.setdefault(name, Found())
-            for number in seen:
-                unmoved += is_unmoved(*keys[number], span, number)
-                if 2 * unmoved >= len(seen):
-                    return self._where.setdefault(name, Found())
-            pairs = [(points_of(span.of(number)), co(self._curves[self._there[number]])) for number in seen]
-            self._where[name] = Found(*patch.vote(pairs))
-        return self._where[name]
+        found = self._where.get(name)
+        if found is None:
+            found = self._where[name] = self._look(self._store.span(name))
+        return found
+
+    def _look(self, span: Written) -> Found:
+        keys, unmoved = self._keys, 0
+        if _has_ends(keys, span):
+            return UNMOVED
+        seen = [*islice(filter(keys.__contains__, span.parts), _WITNESSES)]
+        for number in seen:
+            unmoved += is_unmoved(*keys[number], span, number)
+            if 2 * unmoved >= len(seen):
+                return UNMOVED
+        return Found(*patch.vote([(points_of(span.of(n)), co(self._curves[self._there[n]])) for n in seen]))
 
     def _forget(self) -> None:
         """Forget what was read: the curves have changed."""
@@ -266,13 +273,12 @@ def points_of(keys: Kept) -> npt.NDArray[np.float32]:
     return np.stack([keys["frame"], keys["value"]], 1)
 
 
-def _has_ends(keys: Mapping[int, tuple[Any, int]], span: Written, one: int, other: int) -> bool:
-    """Whether the first key of a span on a curve and the last on another are where they were seen last: whoever moves
-    or scales it as a whole leaves one of them at most where it was.
+def _has_ends(keys: Mapping[int, tuple[Any, int]], span: Written) -> bool:
+    """Whether the first key of a span on its most varied curve and the last on the next are where they were seen last:
+    whoever moves or scales it as a whole leaves one of them at most where it was.
     """
-    for number, corner in ((one, 0), (other, -1)):
-        points, count = keys[number]
-        k, frame, value = span.corners(number)[corner]
+    for number, (k, frame, value) in span.ends:
+        points, count = keys.get(number, (None, 0))
         k += span.seen.get(number, count)
         if k >= count:
             return False
