@@ -24,7 +24,7 @@ from .diagnosis import lost
 from .finding import blocked, located, patches_of, shared, staying, unreadable
 from .handwork import Handwork
 from .layers import MOST_FRAMES, face_of, without_muted
-from .owners import Owner, home_of, prepare, set_value, tidy, why_not_writable
+from .owners import Owner, home_of, played_action, prepare, set_value, tidy, why_not_writable
 from .patch import PatchError
 from .planning import Plan, frames_of, ground_of, groups_of, meet
 from .preview import end_preview
@@ -64,6 +64,7 @@ class Change:
         known = {patch.action: patch for patch in self._all}
         self._patches = {action: known[action] for o in self._writable if (action := o.action) is not None}
         self._curves = {o.name: (self._patches[o.action], o.slot.handle) for o in self._writable if o.action and o.slot}
+        self._shut: dict[str, str] = {}  # spans with keys where none can be written now -> why not
         home = home_of(owners)
         self._store = None if home is None else Store(home)
         self._stored = {} if self._store is None else self._store.lines()
@@ -100,6 +101,11 @@ class Change:
         """Look where lines are now; None for all."""
         self._looked = set(self.lines) if wanted is None else set(wanted)
         try:
+            for owner in self._owners:
+                action = played_action(owner)
+                if owner not in self._writable and action is not None and action not in self._patches:
+                    reason = why_not_writable(owner, self._owners)
+                    self._shut |= dict.fromkeys(ActionPatch(action).spans, reason)
             self.lines |= located(self._stored, self._damaged, self._all, wanted)
         except PatchError as error:
             raise LineError("{reason}", reason=error) from None
@@ -161,7 +167,7 @@ class Change:
         # Keys of a line that cannot be read stay as they are: nobody could write them again.
         stale = {
             span
-            for span in there - kept.keys()
+            for span in there - kept.keys() - self._shut.keys()
             if written.get(span) != ids.get(span) or touched & written.get(span, set())
         }
         if len(stale) > _MANY:  # sooner done with whole curves
@@ -227,9 +233,13 @@ class Change:
         try:
             kept = unreadable(self._stored, self._damaged, self._all, gone)
             kept |= {self.lines[name].span: damage for name, damage in damaged.items()}
-            for name in changed if kept else ():
+            for name in changed if kept or self._shut else ():
                 line, new = self.lines.get(name), placed.get(name)
-                if line is not None and line.span in kept:
+                beside = (other for other in self.lines.values() if new is not None and meet(other, new))
+                shut = [self._shut[one.span] for one in (line, *beside) if one is not None and one.span in self._shut]
+                if shut:
+                    refused[name] = shut[0]
+                elif line is not None and line.span in kept:
                     refused[name] = damaged.get(name) or shared(kept, self._all, line)
                 elif new is not None and new.take is not None and (why := blocked(kept, self._all, new)):
                     refused[name] = why
@@ -237,9 +247,8 @@ class Change:
             raise LineError("{reason}", reason=error) from None
         return kept, refused
 
-    @staticmethod
-    def _groups(lines: Mapping[str, Line], kept: Mapping[str, str]) -> dict[str, list[Line]]:
-        return groups_of(line for line in lines.values() if line.span not in kept)
+    def _groups(self, lines: Mapping[str, Line], kept: dict[str, str]) -> dict[str, list[Line]]:
+        return groups_of(line for line in lines.values() if line.span not in kept | self._shut)
 
     def _placed(self, line: Line) -> Line:
         """A line on whole frames, as long as its take. LineError where that is longer than anything."""

@@ -69,6 +69,12 @@ def home_of(owners: Sequence[Owner]) -> bpy.types.Action | None:
     return owners[0].action if owners else None
 
 
+def played_action(owner: Owner) -> bpy.types.Action | None:
+    """The action that an owner plays, also while a strip is tweaked in its place."""
+    data = owner.data
+    return data.action_tweak_storage if data is not None and data.use_tweak_mode else owner.action
+
+
 def why_not_writable(owner: Owner, character: Sequence[Owner]) -> str:
     """Why no keys can be written for an owner now, as a sentence that says what to do; "" when they can."""
     if not owner.datablock.is_editable:

@@ -60,13 +60,17 @@ def send(scene: bpy.types.Scene, rig: Rig, lines: Lines, line: Line) -> None:
     try:
         Lines(scene, rig, beside=_TRACKS).adopt(record.line, record.clips, record.edits)
         action = home_of(owners)
-        if action is None:
+        if action is None or not any(curves_in(action, slot) for slot in action.slots):
             raise LineError("Nothing of this line is left for a strip: other tracks animate all of it.")
         action.name, action.use_fake_user = record.line.text[:48] or "Line", False
         played = [(owner, owner.slot) for owner in owners if owner.action == action and owner.slot is not None]
         rest = {owner: _rest_of(owner) for owner, _ in played}
         for owner, _ in played:
             _taken_off(owner)
+    except LineError:
+        if (action := home_of(owners)) is not None:
+            bpy.data.actions.remove(action)
+        raise
     finally:
         for owner, (mine, slot) in zip(owners, before, strict=True):
             _put_on(owner, mine, slot)
