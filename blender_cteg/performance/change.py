@@ -78,6 +78,8 @@ class Change:
     def line(self, name: str, take: int | None = None) -> Line:
         """A line that is there, and has a take of this number. LineError when it has not."""
         line = self.lines.get(name)
+        if line is None and name in self._damaged:
+            raise LineError("{damage} It can only be deleted.", damage=self._damaged[name])
         if line is None:
             raise LineError("This line is not there any more; choose one from the list.")
         if take is not None and not 0 <= take < len(line.takes):

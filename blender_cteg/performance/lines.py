@@ -94,16 +94,8 @@ class Lines:
             if base is None:
                 name = self._rig.object.name if self._rig.object is not None else ""
                 base = Line(uuid4().hex[:8], clean(text), name, float(round(start)), style=style, blend=blend)
-            places, puts = [], []
-            for clip in map(as_stored, clips):
-                last = max(last_seed, clip.seed, clip.last_seed or 0)
-                take = take_of(replace(clip, last_seed=last), unused_key(base))
-                same = [k for k, other in enumerate(base.takes) if replace(other, key=take.key) == take]
-                places.append(same[0] if same else len(base.takes))
-                if not same:  # asked for again, a take is the same again
-                    base = replace(base, takes=(*base.takes, take))
-                    puts.append((base.id, take, clip))
-            new = replace(base, shown=places[0], style=style, gaze=base.gaze if gaze is None else gaze)
+            base, puts = _with_takes(base, clips, last_seed)
+            new = replace(base, style=style, gaze=base.gaze if gaze is None else gaze)
             return change.write({new.id: new}, puts=puts, until=edits_until, widen=widen)[new.id]
 
     def add_new(
@@ -122,14 +114,10 @@ class Lines:
         with self._change() as change:
             for clips, start, text, gaze in news:
                 line = Line(
-                    uuid4().hex[:8], clean(text), character, float(round(start)), shown=0, style=style, blend=blend,
-                    gaze=gaze,
-                )  # fmt: skip
-                for clip in map(as_stored, clips):
-                    take = take_of(clip, unused_key(line))
-                    line = replace(line, takes=(*line.takes, take))
-                    puts.append((line.id, take, clip))
-                made[line.id] = line
+                    uuid4().hex[:8], clean(text), character, float(round(start)), style=style, blend=blend, gaze=gaze
+                )
+                made[line.id], its = _with_takes(line, clips)
+                puts += its
             written = change.write(made, puts=puts, widen=widen)
         return [written[name] for name in made]
 
@@ -274,3 +262,17 @@ class Lines:
     def _change(self, *lines: str, all: bool = False) -> Change:  # noqa: A002 - reads as it is meant
         others = Others(self._owners, self._beside)
         return Change(self._rig, self._owners, self._fps, self._mappings, others, self.said, None if all else lines)
+
+
+def _with_takes(line: Line, clips: Sequence[Clip], last_seed: int = 0) -> tuple[Line, list[tuple[str, Take, Clip]]]:
+    """A line with takes more, the first of them shown, and those that it did not have, with their numbers."""
+    places, puts = [], []
+    for clip in map(as_stored, clips):
+        last = max(last_seed, clip.seed, clip.last_seed or 0)
+        take = take_of(replace(clip, last_seed=last), unused_key(line))
+        same = [k for k, other in enumerate(line.takes) if replace(other, key=take.key) == take]
+        places.append(same[0] if same else len(line.takes))
+        if not same:  # asked for again, a take is the same again
+            line = replace(line, takes=(*line.takes, take))
+            puts.append((line.id, take, clip))
+    return replace(line, shown=places[0]), puts

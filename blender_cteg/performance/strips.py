@@ -56,28 +56,22 @@ def send(scene: bpy.types.Scene, rig: Rig, lines: Lines, line: Line) -> None:
         other.text for other in lines_of(rig) if other.id != line.id and other.take is not None and meet(line, other)
     ]
     record = _record(home_of(owners), line.id)
-    before = [_taken_off(owner) for owner in owners]
+    action = None
     try:
-        Lines(scene, rig, beside=_TRACKS).adopt(record.line, record.clips, record.edits)
-        action = home_of(owners)
-        if action is None or not any(curves_in(action, slot) for slot in action.slots):
-            raise LineError("Nothing of this line is left for a strip: other tracks animate all of it.")
-        action.name, action.use_fake_user = record.line.text[:48] or "Line", False
-        played = [(owner, owner.slot) for owner in owners if owner.action == action and owner.slot is not None]
-        rest = {owner: _rest_of(owner) for owner, _ in played}
-        for owner, _ in played:
-            _taken_off(owner)
-    except LineError:
-        if (action := home_of(owners)) is not None:
-            bpy.data.actions.remove(action)
-        raise
-    finally:
-        for owner, (mine, slot) in zip(owners, before, strict=True):
-            _put_on(owner, mine, slot)
-    try:
+        with _aside(owners):
+            Lines(scene, rig, beside=_TRACKS).adopt(record.line, record.clips, record.edits)
+            action = home_of(owners)
+            if action is None or not any(curves_in(action, slot) for slot in action.slots):
+                raise LineError("Nothing of this line is left for a strip: other tracks animate all of it.")
+            action.name, action.use_fake_user = record.line.text[:48] or "Line", False
+            played = [(owner, owner.slot) for owner in owners if owner.action == action and owner.slot is not None]
+            rest = {owner: _rest_of(owner) for owner, _ in played}
+            for owner, _ in played:
+                _taken_off(owner)
         lines.remove(line.id)
     except LineError:
-        bpy.data.actions.remove(action)
+        if action is not None:
+            bpy.data.actions.remove(action)
         raise
     _add_strips(action, played, rest, record.line)
     hidden = sorted({name_in(path) for owner, slot in played for path in _both(owner, action, slot)})
@@ -107,8 +101,7 @@ def bring_back(scene: bpy.types.Scene, rig: Rig, mapping: Mapping | None) -> lis
     Lines(scene, rig, mapping).rewrite([])  # refuses where nothing can be written
     with _silent(owners):
         lines, records = Lines(scene, rig, mapping), []
-        before = [_taken_off(owner) for owner in owners]
-        try:
+        with _aside(owners):
             for action, places in found.items():
                 for place in places:
                     _put_on(place.owner, action, place.slot)
@@ -116,9 +109,6 @@ def bring_back(scene: bpy.types.Scene, rig: Rig, mapping: Mapping | None) -> lis
                 records += _as_played(action, places)
                 for owner in owners:
                     _taken_off(owner)
-        finally:
-            for owner, (mine, slot) in zip(owners, before, strict=True):
-                _put_on(owner, mine, slot)
         lines.adopt_all([(record.line, record.clips, record.edits) for record in records])
     _remove_strips(owners)
     for action in found:
@@ -126,6 +116,17 @@ def bring_back(scene: bpy.types.Scene, rig: Rig, mapping: Mapping | None) -> lis
     many, n = len(records) > 1, len(records)
     back = told("{n} lines are back in the action." if many else "{n} line is back in the action.", n=n)
     return [*said, *dict.fromkeys(lines.said), back]
+
+
+@contextmanager
+def _aside(owners: Sequence[Owner]) -> Iterator[None]:
+    """The owners' own actions are taken off for a while."""
+    before = [_taken_off(owner) for owner in owners]
+    try:
+        yield
+    finally:
+        for owner, (mine, slot) in zip(owners, before, strict=True):
+            _put_on(owner, mine, slot)
 
 
 @contextmanager
