@@ -89,7 +89,7 @@ class CTEG_OT_delete_take(LineOperator, bpy.types.Operator):
     take: IntProperty(name="Take", description="Which take, from 0; -1: the one that is shown", min=-1, default=-1)
 
     def act(self, _context: Context, lines: Lines, line: Line) -> None:
-        lines.remove_take(line.id, line.shown if self.take < 0 else self.take)
+        lines.remove_take(line.id, _place(line, self.take))
 
 
 class CTEG_OT_delete_other_takes(LineOperator, bpy.types.Operator):
@@ -112,8 +112,8 @@ class CTEG_OT_favourite_take(LineOperator, bpy.types.Operator):
     take: IntProperty(name="Take", description="Which take, from 0; -1: the one that is shown", min=-1, default=-1)
 
     def act(self, _context: Context, lines: Lines, line: Line) -> None:
-        place = line.shown if self.take < 0 else self.take
-        liked = 0 <= place < len(line.takes) and line.takes[place].favourite
+        place = _place(line, self.take)
+        liked = place < len(line.takes) and line.takes[place].favourite
         lines.mark(line.id, place, favourite=not liked)
 
 
@@ -129,8 +129,9 @@ class CTEG_OT_compare_take(LineOperator, bpy.types.Operator):
 
     def act(self, context: Context, _lines: Lines, line: Line) -> None:
         interface = context.window_manager.cteg
-        key = line.takes[self.take].key if self.take < len(line.takes) else ""
-        name = f"{line.id} {key}"
+        if self.take >= len(line.takes) or line.take is None or self.take == line.shown:
+            raise LineError("Show one take of the line, then choose another one to compare it with.")
+        name = f"{line.id} {line.takes[self.take].key}"
         interface.compared = "" if interface.compared == name else name
 
 
@@ -193,7 +194,7 @@ class CTEG_OT_change_region(LineOperator, bpy.types.Operator):
         name = self.region.replace("_", " ").lower()
         region, given = line.regions.get(name, Region()), self.properties.is_property_set
         if given("scale"):  # at the playhead, where the region has several sizes, as in the panel
-            region = region.sized(line.share(context.scene.frame_current), self.scale)
+            region = region.sized(_moment(context, line) if region.course else 0.0, self.scale)
         region = replace(region, **{key: getattr(self, key) for key in ("mode", "mute") if given(key)})
         lines.change(line.id, regions={**line.regions, name: region})
 
@@ -237,7 +238,7 @@ class CTEG_OT_size_at_playhead(LineOperator, bpy.types.Operator):
     region: EnumProperty(name="Region", items=_REGION_ITEMS)
 
     def act(self, context: Context, lines: Lines, line: Line) -> None:
-        name, at = self.region.replace("_", " ").lower(), line.share(context.scene.frame_current)
+        name, at = self.region.replace("_", " ").lower(), _moment(context, line)
         region = line.regions.get(name, Region())
         course = {share: size for share, size in region.course if abs(share - at) > _SAME_MOMENT}
         size = float(region.size(at))
@@ -303,7 +304,10 @@ class CTEG_OT_send_to_strip(LineOperator, bpy.types.Operator):
         from ..performance import strips  # here, because enabling the extension does not need it
 
         character = cast.character(context.scene)
-        for one in [one for one in character.lines if one.take is not None] if self.all else [line]:
+        chosen = [one for one in character.lines if one.take is not None] if self.all else [line]
+        if not chosen:
+            raise LineError("No line shows a take. Show one of each first; a strip plays what is shown.")
+        for one in chosen:
             strips.send(context.scene, character.rig, lines, one)
 
 
@@ -329,6 +333,22 @@ class CTEG_OT_migrate_takes(bpy.types.Operator):
 
     def execute(self, context: Context) -> set[str]:
         return _report(self, context, lambda scene, now: migration.migrate(scene, now.rig, now.mapping))
+
+
+def _place(line: Line, take: int) -> int:
+    """Which take is meant; below 0 the one that is shown."""
+    if take < 0 and line.take is None:
+        raise LineError("This line shows no take; choose one from the list.")
+    return line.shown if take < 0 else take
+
+
+def _moment(context: Context, line: Line) -> float:
+    """How much of a line is over at the playhead, which must be in it."""
+    frame = context.scene.frame_current
+    if not line.start <= frame <= line.end:
+        sentence = "Frame {frame} is not in this line. Move the playhead to one from {start:.0f} to {end:.0f}."
+        raise LineError(sentence, frame=frame, start=line.start, end=line.end)
+    return line.share(frame)
 
 
 def _report(operator: Operator, context: Context, act: Callable[[Scene, Character], list[str]]) -> set[str]:

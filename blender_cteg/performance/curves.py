@@ -39,6 +39,7 @@ class Span:
         groups: channel groups of curves that do not exist yet.
         rest: values of properties that have no curve yet: what the curve holds outside its spans.
         linear: lines from key to key.
+        lines: whose keys they are: the id of each line, and its first and last frame.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Span:
     groups: Mapping[Address, str] = field(default_factory=dict)
     rest: Mapping[Address, float] = field(default_factory=dict)
     linear: bool = False
+    lines: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -450,7 +452,7 @@ class ActionPatch(Whereabouts):
             stops = np.cumsum([len(rows[number]) for number in varied]).tolist()
             parts = dict(zip(varied, map(slice, [0, *stops[:-1]], stops), strict=True))
             keys = patch.wrote(np.concatenate([rows[number] for number in varied]))
-            spans[name] = Written(span.start, span.end, span.linear, keys, parts)
+            spans[name] = Written(span.start, span.end, span.linear, keys, parts, lines=span.lines)
         store.save(spans, records, curves)
 
 

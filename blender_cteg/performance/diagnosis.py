@@ -7,6 +7,7 @@ Drivers, locks and switches of the animator's are respected, and named.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Mapping as MappingOf
 from typing import Any
 
 import bpy
@@ -97,46 +98,29 @@ def _drivers(rig: Rig, keys: Collection[str]) -> Iterator[str]:
         # Drivers that hand the face's values on are how many characters move their teeth and lashes.
         if not held or (key != face_key and _hands_on(key, face_key)):
             continue
-        names = shorten(held)
-        if key != face_key:
-            names = told("{names} of {object}", names=names, object=obj.name)
-        bones = dict.fromkeys(bone for name in held for bone in _bones_read(rig, drivers[name]))
-        if bones:
-            yield told(
-                "{names} is driven by a driver that reads the bone {bones}, and keeps it. Let the channel move that "
-                "bone in the Mapping panel, or delete the driver."
-                if len(held) == 1
-                else "{names} are driven by drivers that read the bones {bones}, and keep them. Let the channels move "
-                "those bones in the Mapping panel, or delete the drivers.", names=names, bones=shorten(list(bones), 3),
-            )  # fmt: skip
-            continue
-        yield told(
-            "{names} is driven by a driver ({driver}) and keeps it. Delete the driver to let takes move it."
-            if len(held) == 1
-            else "{names} are driven by drivers (the first is {driver}) and keep them. Delete the drivers to let takes "
-            "move them.", names=names, driver=_in_words(drivers[held[0]].driver),
-        )  # fmt: skip
+        yield _driven(rig, {name: drivers[name] for name in held}, "" if key == face_key else obj.name)
 
 
-def lost(moved: Iterable[tuple[Owner, str, str]], known: Collection[str], others: Others) -> list[str]:
+def lost(rig: Rig, moved: Iterable[tuple[Owner, str, str]], known: Collection[str], others: Others) -> list[str]:
     """Sentences about what a line moved when it was written last and moves no more, because the character has changed.
 
     Args:
+        rig: the character.
         moved: properties, each with its owner and its data path at that time and now.
         known: names of shape keys and bones that the mapping leads to.
         others: who else decides about properties.
     """
     renamed: set[str] = set()
     removed: set[str] = set()
-    driven: set[str] = set()
+    driven: dict[str, Any] = {}
     for owner, then, now in moved:
         was, name = name_in(then), name_in(now)
         if name not in (owner.datablock.key_blocks if owner.kind == "KEY" else owner.datablock.pose.bones):
             removed.add(was)
         elif name != was and name not in known:
             renamed.add(told("{old} (now {new})", old=was, new=name))
-        elif others.drives(owner, now):
-            driven.add(name)
+        elif (driver := others.driver(owner, now)) is not None:
+            driven[name] = driver
     said = []
     if renamed:
         sentence = (
@@ -149,23 +133,34 @@ def lost(moved: Iterable[tuple[Owner, str, str]], known: Collection[str], others
         said.append(told(sentence, names=shorten(sorted(renamed))))
     if removed:
         sentence = (
-            "{names} was removed, and the lines play without it. Bring it back or choose another target in the Mapping "
-            "panel; then write the lines again."
-            if len(removed) == 1
-            else "{names} were removed, and the lines play without them. Bring them back or choose other targets in "
+            "{names} is not there any more, and the lines play without it. Bring it back or choose another target in "
             "the Mapping panel; then write the lines again."
+            if len(removed) == 1
+            else "{names} are not there any more, and the lines play without them. Bring them back or choose other "
+            "targets in the Mapping panel; then write the lines again."
         )
         said.append(told(sentence, names=shorten(sorted(removed))))
-    return said + ([_driven(sorted(driven))] if driven else [])
+    return said + ([_driven(rig, dict(sorted(driven.items())))] if driven else [])
 
 
-def _driven(names: Sequence[str]) -> str:
+def _driven(rig: Rig, held: MappingOf[str, Any], of: str = "") -> str:
+    """A sentence about keys or bones, by name, that drivers keep; ``of`` names the object where it is not the face."""
+    names = told("{names} of {object}", names=shorten(list(held)), object=of) if of else shorten(list(held))
+    bones = dict.fromkeys(bone for driver in held.values() for bone in _bones_read(rig, driver))
+    if bones:
+        return told(
+            "{names} is driven by a driver that reads the bone {bones}, and keeps it. Let the channel move that bone "
+            "in the Mapping panel, or delete the driver."
+            if len(held) == 1
+            else "{names} are driven by drivers that read the bones {bones}, and keep them. Let the channels move "
+            "those bones in the Mapping panel, or delete the drivers.", names=names, bones=shorten(list(bones), 3),
+        )  # fmt: skip
     return told(
-        "{names} is driven by a driver and keeps it. Delete the driver to let takes move it."
-        if len(names) == 1
-        else "{names} are driven by drivers and keep them. Delete the drivers to let takes move them.",
-        names=shorten(names),
-    )
+        "{names} is driven by a driver ({driver}) and keeps it. Delete the driver to let takes move it."
+        if len(held) == 1
+        else "{names} are driven by drivers (the first is {driver}) and keep them. Delete the drivers to let takes "
+        "move them.", names=names, driver=_in_words(next(iter(held.values())).driver),
+    )  # fmt: skip
 
 
 def _bones_read(rig: Rig, curve: Any) -> list[str]:

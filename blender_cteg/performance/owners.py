@@ -69,6 +69,12 @@ def home_of(owners: Sequence[Owner]) -> bpy.types.Action | None:
     return owners[0].action if owners else None
 
 
+def played_action(owner: Owner) -> bpy.types.Action | None:
+    """The action that an owner plays, also while a strip is tweaked in its place."""
+    data = owner.data
+    return data.action_tweak_storage if data is not None and data.use_tweak_mode else owner.action
+
+
 def why_not_writable(owner: Owner, character: Sequence[Owner]) -> str:
     """Why no keys can be written for an owner now, as a sentence that says what to do; "" when they can."""
     if not owner.datablock.is_editable:
@@ -199,3 +205,16 @@ def curves_in(action: bpy.types.Action, slot: bpy.types.ActionSlot) -> list[bpy.
     strips = [strip for layer in action.layers for strip in layer.strips]
     bags = [bag for strip in strips if (bag := strip.channelbag(slot)) is not None]
     return [curve for bag in bags for curve in bag.fcurves]
+
+
+def set_value(owner: Owner, path: str, index: int, value: float) -> None:
+    """Set a property that no curve holds any more to what it was."""
+    try:
+        there = owner.datablock.path_resolve(path)
+    except ValueError:  # the key or bone is gone
+        return
+    if hasattr(there, "__len__"):
+        there[index] = value
+    else:
+        block, _, name = path.rpartition(".")
+        setattr(owner.datablock.path_resolve(block), name, value)

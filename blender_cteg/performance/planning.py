@@ -52,7 +52,8 @@ class Plan:
             if there == action:
                 at = slot.handle, target.path, target.index
                 curves[at], groups[at], rest[at] = keys, target.group, self.rest[target.address]
-        return Span(self.name, self.start, self.end, curves, groups, rest, self._linear)
+        lines = {line.id: (line.start, line.end) for line in self.lines}
+        return Span(self.name, self.start, self.end, curves, groups, rest, self._linear, lines)
 
 
 def ground_of(target: Target, base: Base, frames: npt.NDArray[np.float64]) -> Ground:

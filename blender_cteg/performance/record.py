@@ -131,6 +131,7 @@ class Line:
         fps: frames per second of the scene when its keys were written.
         gaze: where it looks, beside what its takes do; nothing for where they look by themselves.
         span: id of the line with whose keys its own are written: of those that overlap, the first.
+        moved: what it moved when it was hidden: owner, data path, and the channels that did and parts of the bone.
     """
 
     id: str
@@ -154,6 +155,7 @@ class Line:
     fps: float = 24.0
     gaze: tuple[Glance, ...] = ()
     span: str = ""
+    moved: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
 
     @property
     def take(self) -> Take | None:

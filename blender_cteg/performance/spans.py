@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 import bpy
@@ -29,6 +29,19 @@ Address = tuple[int, str, int]
 GROUP: Final = "cteg_patch"
 
 
+#: Id of a line -> its first and last frame.
+Lines = Mapping[str, tuple[float, float]]
+
+
+class Entry(NamedTuple):
+    """What is read of every span: where it was written, its stamp, and whose keys it has (nothing in older files)."""
+
+    start: float
+    end: float
+    stamp: str
+    lines: Lines
+
+
 @dataclass(frozen=True, eq=False)
 class Written:
     """A span as stored.
@@ -41,6 +54,7 @@ class Written:
         parts: where the keys of a curve are, by its number.
         stayed: the frames of the keys put aside for it, if it was moved away from them.
         settled: it was moved, so that keys of others may be among its own.
+        lines: whose keys it has: the id of each line, and where that is in it.
         seen: at which index the first key of a curve was seen last, by the curve's number: where to look first.
     """
 
@@ -51,12 +65,19 @@ class Written:
     parts: dict[int, slice]
     stayed: tuple[float, float] | None = None
     settled: bool = False
+    lines: Lines = field(default_factory=dict)
     seen: dict[int, int] = field(default_factory=dict, repr=False)
     _corners: dict[int, list[Corner]] = field(default_factory=dict, repr=False)
 
     def of(self, number: int) -> Kept:
         """The keys of a curve."""
         return self.keys[self.parts[number]]
+
+    @cached_property
+    def ends(self) -> list[tuple[int, Corner]]:
+        """The first key of the most varied curve and the last of the next one, each with the number of its curve."""
+        numbers = [*self.parts][:2]
+        return [(numbers[0], self.corners(numbers[0])[0]), (numbers[-1], self.corners(numbers[-1])[-1])]
 
     def corners(self, number: int) -> list[Corner]:
         """The first, a middle and the last key of a curve: which one it is of its keys, its frame and its value."""
@@ -72,7 +93,10 @@ class Written:
 Corner = tuple[int, float, float]
 #: What was read of spans: by the stamp of each, which is another whenever it is written, and what is said of curves.
 _read: dict[tuple[str, str], Written] = {}
+#: The same of all spans of an action, by the stamp of all.
+_entries: dict[str, dict[str, Entry]] = {}
 _MOST: Final = 2048
+_FILES: Final = 32
 
 
 @lru_cache(maxsize=16)
@@ -81,6 +105,15 @@ def _curves_in(text: str) -> dict[int, tuple[Address, float | None]]:
         int(number): ((int(slot), str(path), int(index)), None if rest is None else float(rest))
         for number, slot, path, index, rest in from_text(text)
     }
+
+
+def _entry(stored: Any) -> Entry:
+    start, end = map(float, stored["at"])
+    lines = {str(line): (float(first), float(last)) for line, first, last in from_text(stored.get("lines", "[]"))}
+    for first, last in ((start, end), *lines.values()):
+        if not start <= first < last <= end or not -math.inf < start < end < math.inf:
+            raise ValueError(told("a line from {start} to {end}", start=first, end=last))
+    return Entry(start, end, str(stored.get("stamp", "")), lines)
 
 
 class Store:
@@ -96,8 +129,6 @@ class Store:
         self.action = action
         self.records: dict[int, Record] = {}
         self.spans: dict[str, Written] = {}
-        self._stamps: dict[str, str] = {}
-        self._text = ""
 
     @contextmanager
     def _read(self) -> Iterator[None]:
@@ -124,22 +155,25 @@ class Store:
     @cached_property
     def ids(self) -> dict[str, tuple[float, float]]:
         """The spans and where they were written, in order."""
-        found = {}
+        return {name: entry[:2] for name, entry in self.entries.items()}
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """What is read of every span, in order."""
         with self._read():
-            for name, stored in self._group["spans"].items():
-                start, end = stored["at"]
-                if not -math.inf < start < end < math.inf:
-                    raise ValueError(told("a line from {start} to {end}", start=start, end=end))
-                found[name] = (float(start), float(end))
-                self._stamps[name] = str(stored.get("stamp", ""))  # earlier versions had none
-            self._text = str(self._group["curves"])
-        return dict(sorted(found.items(), key=lambda item: item[1]))
+            stamp = str(self._group.get("stamp", ""))  # earlier versions had none
+            if stamp not in _entries:
+                if len(_entries) >= _FILES:
+                    _entries.clear()
+                found = {name: _entry(stored) for name, stored in self._group["spans"].items()}
+                _entries[stamp] = dict(sorted(found.items(), key=lambda item: item[1][:2]))
+            return _entries[stamp] if stamp else _entries.pop(stamp)
 
     @cached_property
     def curves(self) -> dict[int, tuple[Address, float | None]]:
         """By number the curves that have spans: where they are, and what the property is without, if made for them."""
         with self._read():
-            return _curves_in(str(self._group["curves"]))
+            return _curves_in(self._text)
 
     @cached_property
     def counts(self) -> dict[int, int]:
@@ -155,11 +189,11 @@ class Store:
         if name not in self.ids:
             raise PatchError("The action {action} has no line {name!r} any more.", action=self.action.name, name=name)
         if name not in self.spans:
-            known = self._stamps[name], self._text
+            known = self.entries[name].stamp, self._text
             span = _read.get(known)
             if span is None:
                 with self._read():
-                    span = self._span(self._group["spans"][name], *self.ids[name])
+                    span = self._span(self._group["spans"][name], self.entries[name])
                 if len(_read) >= _MOST:
                     _read.clear()
                 if known[0]:
@@ -167,7 +201,12 @@ class Store:
             self.spans[name] = span
         return self.spans[name]
 
-    def _span(self, stored: Any, start: float, end: float) -> Written:
+    @cached_property
+    def _text(self) -> str:
+        with self._read():
+            return str(self._group["curves"])
+
+    def _span(self, stored: Any, entry: Entry) -> Written:
         numbers, counts = np.frombuffer(stored["curves"], "<i4").reshape(-1, 2).T
         keys, stops, stayed = np.frombuffer(stored["keys"], WROTE), np.cumsum(counts), stored.get("stayed")
         forward = keys["frame"][1:] > keys["frame"][:-1]
@@ -181,7 +220,8 @@ class Store:
             stayed = float(stayed[0]), float(stayed[1])
             if not -np.inf < stayed[0] <= stayed[1] < np.inf:
                 raise ValueError(told("keys put aside are on no frame"))
-        return Written(start, end, bool(stored["linear"]), keys, parts, stayed, bool(stored["settled"]))
+        linear, settled = bool(stored["linear"]), bool(stored["settled"])
+        return Written(entry.start, entry.end, linear, keys, parts, stayed, settled, entry.lines)
 
     def record(self, number: int | None) -> Record:
         """What is known of a curve's base."""
@@ -212,7 +252,7 @@ class Store:
             if span is not None:
                 table = np.array([(number, part.stop - part.start) for number, part in span.parts.items()], "<i4")
                 stored = {"at": [span.start, span.end], "linear": span.linear, "settled": span.settled}
-                stored["stamp"] = uuid4().hex
+                stored |= {"stamp": uuid4().hex, "lines": to_text([[line, *at] for line, at in span.lines.items()])}
                 stored |= {"curves": table.tobytes(), "keys": span.keys.tobytes()}
                 group["spans"][name] = stored if span.stayed is None else stored | {"stayed": list(span.stayed)}
         for number, record in records.items():
@@ -223,5 +263,6 @@ class Store:
         text = to_text([[number, *address, rest] for number, (address, rest) in curves.items()])
         if group["curves"] != text:
             group["curves"] = text
+        group["stamp"] = uuid4().hex
         if not len(group["spans"]):
             del self.action[GROUP]

@@ -53,12 +53,10 @@ class Store:
     def lines(self) -> dict[str, Line]:
         """Every line that can be read, by its id; start and end as they were written."""
         found = {}
-        for name in () if self._group is None else tuple(self._group.keys()):
-            stored = self._group[name]
-            if not hasattr(stored, "get"):
-                continue
-            text = stored.get("record")
-            known = _read.get((self._action.session_uid, name))
+        session = self._action.session_uid
+        for name, stored in () if self._group is None else self._group.items():
+            text = stored.get("record") if hasattr(stored, "get") else None
+            known = _read.get((session, name))
             if known is not None and known[0] == text:
                 found[name] = known[1]
                 continue
@@ -186,6 +184,7 @@ def _text(line: Line) -> str:
             "style": vars(line.style),
             "theirs": list(line.theirs),
             "gaze": to_lists(line.gaze),
+            "moved": line.moved,
             "timelines": [timeline.to_json() for timeline in timelines],
             "takes": takes,
         }
@@ -253,9 +252,14 @@ def _line(name: str, text: object) -> Line:
         style = Style(**_fields(_mapping(data["style"], "style"), _STYLE))
         theirs = tuple(str(word) for word in data["theirs"])
         gaze = from_lists(data.get("gaze", ()))  # lines of earlier versions look nowhere
+        moved = tuple(
+            (str(name), str(path), tuple(map(str, channels))) for name, path, channels in data.get("moved", ())
+        )
     except (KeyError, TypeError, ValueError, IndexError, TimelineError, SegmentError) as error:
         raise StoredError("it is damaged: {why}", why=error) from None
-    return Line(name, **_fields(data, _LINE), takes=takes, regions=regions, style=style, theirs=theirs, gaze=gaze)
+    return Line(
+        name, **_fields(data, _LINE), takes=takes, regions=regions, style=style, theirs=theirs, gaze=gaze, moved=moved
+    )
 
 
 def _region(data: Mapping[str, Any]) -> Region:

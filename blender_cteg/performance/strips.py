@@ -8,6 +8,7 @@ ends and holds what the properties are set to: beside strips, Blender would show
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -19,8 +20,9 @@ from ..clip import Clip
 from ..sentences import told
 from ..storage import StoredError
 from .curves import ActionPatch
-from .lines import LineError, Lines, lines_of, set_value
-from .owners import Owner, curves_in, home_of, owners_of
+from .finding import lines_of
+from .lines import LineError, Lines
+from .owners import Owner, curves_in, home_of, owners_of, set_value
 from .patch import PatchError
 from .planning import meet
 from .record import Line
@@ -54,22 +56,24 @@ def send(scene: bpy.types.Scene, rig: Rig, lines: Lines, line: Line) -> None:
         other.text for other in lines_of(rig) if other.id != line.id and other.take is not None and meet(line, other)
     ]
     record = _record(home_of(owners), line.id)
-    lines.remove(line.id)
-    before = [_taken_off(owner) for owner in owners]
+    action = None
     try:
-        Lines(scene, rig, beside=_TRACKS).adopt(record.line, record.clips, record.edits)
-        action = home_of(owners)
-        if action is None:
-            raise LineError("Nothing of this line is left for a strip: other tracks animate all of it.")
-        action.name, action.use_fake_user = record.line.text[:48] or "Line", False
-        played = [(owner, owner.slot) for owner in owners if owner.action == action and owner.slot is not None]
-        rest = {owner: _rest_of(owner) for owner, _ in played}
-        for owner, _ in played:
-            _taken_off(owner)
-        _add_strips(action, played, rest, record.line)
-    finally:
-        for owner, (mine, slot) in zip(owners, before, strict=True):
-            _put_on(owner, mine, slot)
+        with _aside(owners):
+            Lines(scene, rig, beside=_TRACKS).adopt(record.line, record.clips, record.edits)
+            action = home_of(owners)
+            if action is None or not any(curves_in(action, slot) for slot in action.slots):
+                raise LineError("Nothing of this line is left for a strip: other tracks animate all of it.")
+            action.name, action.use_fake_user = record.line.text[:48] or "Line", False
+            played = [(owner, owner.slot) for owner in owners if owner.action == action and owner.slot is not None]
+            rest = {owner: _rest_of(owner) for owner, _ in played}
+            for owner, _ in played:
+                _taken_off(owner)
+        lines.remove(line.id)
+    except LineError:
+        if action is not None:
+            bpy.data.actions.remove(action)
+        raise
+    _add_strips(action, played, rest, record.line)
     hidden = sorted({name_in(path) for owner, slot in played for path in _both(owner, action, slot)})
     lines.said.append(told("“{text}” is a strip on the track {track}.", text=line.text, track=_LINES))
     if met:
@@ -94,36 +98,61 @@ def bring_back(scene: bpy.types.Scene, rig: Rig, mapping: Mapping | None) -> lis
     for action, places in found.items():
         _check(action)
         said += _forgotten(action, places)
-    lines = Lines(scene, rig, mapping)
-    lines.rewrite([])  # refuses where nothing can be written
-    records = []
-    before = [_taken_off(owner) for owner in owners]
+    Lines(scene, rig, mapping).rewrite([])  # refuses where nothing can be written
+    with _silent(owners):
+        lines, records = Lines(scene, rig, mapping), []
+        with _aside(owners):
+            for action, places in found.items():
+                for place in places:
+                    _put_on(place.owner, action, place.slot)
+                lines.rewrite()  # takes over what was edited in the strip
+                records += _as_played(action, places)
+                for owner in owners:
+                    _taken_off(owner)
+        lines.adopt_all([(record.line, record.clips, record.edits) for record in records])
     _remove_strips(owners)
+    for action in found:
+        bpy.data.actions.remove(action)
+    many, n = len(records) > 1, len(records)
+    back = told("{n} lines are back in the action." if many else "{n} line is back in the action.", n=n)
+    return [*said, *dict.fromkeys(lines.said), back]
+
+
+@contextmanager
+def _aside(owners: Sequence[Owner]) -> Iterator[None]:
+    """The owners' own actions are taken off for a while."""
+    before = [_taken_off(owner) for owner in owners]
     try:
-        for action, places in found.items():
-            for place in places:
-                _put_on(place.owner, action, place.slot)
-            Lines(scene, rig, mapping).rewrite()  # takes over what was edited in the strip
-            for number, place in enumerate(place for place in places if place.owner == places[0].owner):
-                for name in Store(action).lines():
-                    record = _record(action, name)
-                    line = record.line
-                    start, end = (place.scale * frame + place.shift for frame in (line.start, line.end))
-                    name = f"{name[:6]}{number:x}" if number else name
-                    line = replace(line, id=name, start=start, end=end, stretch=line.stretch * place.scale)
-                    records.append(replace(record, line=line))
-            for owner in owners:
-                _taken_off(owner)
-            bpy.data.actions.remove(action)
+        yield
     finally:
         for owner, (mine, slot) in zip(owners, before, strict=True):
             _put_on(owner, mine, slot)
-    lines = Lines(scene, rig, mapping)
-    for record in records:
-        lines.adopt(record.line, record.clips, record.edits)
-    many, n = len(records) > 1, len(records)
-    back = told("{n} lines are back in the action." if many else "{n} line is back in the action.", n=n)
-    return [*said, *lines.said, back]
+
+
+@contextmanager
+def _silent(owners: Sequence[Owner]) -> Iterator[None]:
+    """The strips of lines play nothing for a while."""
+    tracks = [track for o in owners if o.data is not None for track in o.data.nla_tracks if _is_ours(track)]
+    muted = [track.mute for track in tracks]
+    try:
+        for track in tracks:
+            track.mute = True
+        yield
+    finally:
+        for track, mute in zip(tracks, muted, strict=True):
+            track.mute = mute
+
+
+def _as_played(action: bpy.types.Action, places: Sequence[_Place]) -> Iterator[_Record]:
+    """The lines in an action, where strips play them; as many as there are strips of them on one owner."""
+    for number, place in enumerate(place for place in places if place.owner == places[0].owner):
+        for name in Store(action).lines():
+            record = _record(action, name)
+            line = record.line
+            start, end = (place.scale * frame + place.shift for frame in (line.start, line.end))
+            name = f"{name[:6]}{number:x}" if number else name
+            line = replace(line, id=name, start=start, end=end, stretch=line.stretch * place.scale)
+            yield replace(record, line=line)
 
 
 def _check(action: bpy.types.Action) -> None:
@@ -268,6 +297,12 @@ def _hold(data: bpy.types.AnimData, owner: Owner, values: dict[tuple[str, int], 
     for (path, index), value in values.items():
         if bag.fcurves.find(path, index=index) is None:
             bag.fcurves.new(path, index=index).keyframe_points.insert(0.0, value)
+
+
+def _is_ours(track: bpy.types.NlaTrack) -> bool:
+    """Whether a track has strips of lines, or the one that holds the rest."""
+    actions: list[Any] = [strip.action for strip in track.strips if strip.action is not None]
+    return any(name in action for action in actions for name in (LINES_PROPERTY, _REST_PROPERTY))
 
 
 def _remove_strips(owners: Sequence[Owner]) -> None:

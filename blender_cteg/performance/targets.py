@@ -12,7 +12,7 @@ import bpy
 import numpy as np
 import numpy.typing as npt
 
-from ..character.detection.bones import decides, switches
+from ..character.detection.bones import all_strips, decides, switches
 from ..character.mapping import NEUTRAL, Performance
 from ..character.mapping import Mapping as FaceMapping
 from ..character.rig import Rig
@@ -175,18 +175,18 @@ class Others:
 
     def __init__(self, owners: tuple[Owner, ...], beside: str = "") -> None:
         """Tracks whose names begin with ``beside`` do not count."""
-        self._driven = {owner.name: set(_driven(owner.data)) for owner in owners}
+        self._driven = {owner.name: _drivers(owner.data) for owner in owners}
         self._strips = {owner.name: set(_in_strips(owner.data, beside)) for owner in owners}
         self._constrained = {owner.name: set(_constrained(owner)) for owner in owners}
 
-    def drives(self, owner: Owner, path: str) -> bool:
-        """Whether a driver decides about a property."""
-        return path in self._driven[owner.name]
+    def driver(self, owner: Owner, path: str) -> Any:
+        """The driver that decides about a property, or None."""
+        return self._driven[owner.name].get(path)
 
     def why(self, target: Target) -> str:
         """Who decides about a target, in a few words for a list; "" where the curves of the action do."""
         where = target.owner.name
-        if self.drives(target.owner, target.path):
+        if target.path in self._driven[where]:
             return "driver"
         if (target.path, target.index) in self._strips[where]:
             return "NLA"
@@ -195,10 +195,8 @@ class Others:
         return ""
 
 
-def _driven(data: bpy.types.AnimData | None) -> Iterator[str]:
-    for curve in data.drivers if data is not None else ():
-        if not curve.mute:
-            yield curve.data_path
+def _drivers(data: bpy.types.AnimData | None) -> dict[str, Any]:
+    return {curve.data_path: curve for curve in (data.drivers if data is not None else ()) if not curve.mute}
 
 
 def _in_strips(data: bpy.types.AnimData | None, beside: str) -> Iterator[tuple[str, int]]:
@@ -207,15 +205,9 @@ def _in_strips(data: bpy.types.AnimData | None, beside: str) -> Iterator[tuple[s
     solo = any(track.is_solo for track in data.nla_tracks)
     for track in data.nla_tracks:
         if not track.mute and (track.is_solo or not solo) and not (beside and track.name.startswith(beside)):
-            for strip in _all_strips(track.strips):
+            for strip in all_strips(track.strips):
                 if not strip.mute and strip.action is not None and strip.action_slot is not None:
                     yield from ((c.data_path, c.array_index) for c in curves_in(strip.action, strip.action_slot))
-
-
-def _all_strips(strips: Any) -> Iterator[Any]:
-    for strip in strips:
-        yield strip
-        yield from _all_strips(strip.strips)
 
 
 def _constrained(owner: Owner) -> Iterator[str]:

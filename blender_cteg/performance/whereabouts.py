@@ -42,6 +42,10 @@ class Found:
         return self.a == 1.0 and self.b == 0.0
 
 
+#: What nobody moved.
+UNMOVED: Final = Found()
+
+
 class Whereabouts:
     """The spans of one action, and where they are.
 
@@ -67,7 +71,11 @@ class Whereabouts:
     @property
     def spans(self) -> dict[str, tuple[float, float]]:
         """Id -> first and last frame as written, in order. PatchError where the record is damaged."""
-        return dict(self._store.ids)
+        return self._store.ids
+
+    def lines(self, name: str) -> Mapping[str, tuple[float, float]]:
+        """Whose keys a span has: the id of each line, and where it was written. Earlier versions said nothing."""
+        return self._store.entries[name].lines
 
     def addresses(self, name: str) -> tuple[Address, ...]:
         """The curves of a span as they are addressed now, without those that were deleted."""
@@ -81,16 +89,21 @@ class Whereabouts:
 
     def found(self, name: str) -> Found:
         """Where the keys of a span are now. Of one whose keys are all gone the share is 0: remove it."""
-        if name not in self._where:
-            span, unmoved, keys = self._store.span(name), 0, self._keys
-            seen = [*islice(filter(keys.__contains__, span.parts), _WITNESSES)]
-            for number in seen:
-                unmoved += is_unmoved(*keys[number], span, number)
-                if 2 * unmoved >= len(seen):
-                    return self._where.setdefault(name, Found())
-            pairs = [(points_of(span.of(number)), co(self._curves[self._there[number]])) for number in seen]
-            self._where[name] = Found(*patch.vote(pairs))
-        return self._where[name]
+        found = self._where.get(name)
+        if found is None:
+            found = self._where[name] = self._look(self._store.span(name))
+        return found
+
+    def _look(self, span: Written) -> Found:
+        keys, unmoved = self._keys, 0
+        if _has_ends(keys, span):
+            return UNMOVED
+        seen = [*islice(filter(keys.__contains__, span.parts), _WITNESSES)]
+        for number in seen:
+            unmoved += is_unmoved(*keys[number], span, number)
+            if 2 * unmoved >= len(seen):
+                return UNMOVED
+        return Found(*patch.vote([(points_of(span.of(n)), co(self._curves[self._there[n]])) for n in seen]))
 
     def _forget(self) -> None:
         """Forget what was read: the curves have changed."""
@@ -216,7 +229,9 @@ class Whereabouts:
                 aside[number] = aside[number][~inside]
             keys, start, end = span.keys.copy(), found.at(span.start), found.at(span.end)
             keys["frame"] = found.at(keys["frame"].astype(np.float64))
-            self._store.spans[name] = Written(start, end, span.linear, keys, span.parts, stayed or span.stayed, True)
+            lines = {line: (found.at(first), found.at(last)) for line, (first, last) in span.lines.items()}
+            stayed = stayed or span.stayed
+            self._store.spans[name] = Written(start, end, span.linear, keys, span.parts, stayed, True, lines)
         for number, rows in aside.items():
             self._store.records[number].put_aside(rows)
         self._settled |= moves.keys()
@@ -256,6 +271,21 @@ class _MovedError(Exception):
 def points_of(keys: Kept) -> npt.NDArray[np.float32]:
     """Frames and values of stored keys, (K, 2)."""
     return np.stack([keys["frame"], keys["value"]], 1)
+
+
+def _has_ends(keys: Mapping[int, tuple[Any, int]], span: Written) -> bool:
+    """Whether the first key of a span on its most varied curve and the last on the next are where they were seen last:
+    whoever moves or scales it as a whole leaves one of them at most where it was.
+    """
+    for number, (k, frame, value) in span.ends:
+        points, count = keys.get(number, (None, 0))
+        k += span.seen.get(number, count)
+        if k >= count:
+            return False
+        x, y = points[k].co
+        if y != value or not -SAME <= x - frame <= SAME:
+            return False
+    return True
 
 
 def is_unmoved(points: Any, count: int, span: Written, number: int) -> bool:

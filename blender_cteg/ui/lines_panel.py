@@ -244,9 +244,13 @@ def _draw_compared(layout: UILayout, context: Context, line: Line) -> None:
 
 
 def words_of(line: Line) -> str:
-    """What is said, without its directions where it is known what those are."""
-    segments = line.take.segments if line.take is not None else ()
-    return " ".join(segment.text for segment in segments) if segments else line.text
+    """What is said, without its directions where it is known what those are; in a silence somebody else speaks."""
+    if not line.takes:
+        return told("A line that cannot be read")
+    take = line.take
+    if take is None or not take.segments or take.settings.get("speaking") is False:
+        return line.text
+    return " ".join(segment.text for segment in take.segments)
 
 
 def _draw_edit(layout: UILayout, context: Context, line: Line) -> None:

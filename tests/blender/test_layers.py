@@ -17,7 +17,7 @@ from blender_cteg.performance.record import Line, Region
 from blender_cteg.performance.store import _line, mix_of, mix_text
 from blender_cteg.shared import seal_frames
 from blender_cteg.storage import StoredError
-from blender_cteg.ui import presets
+from blender_cteg.ui import lines_panel, presets
 
 from . import characters, scenes
 from .test_cast import perform
@@ -156,6 +156,34 @@ def test_sizes_are_kept_at_the_playhead(stage: bpy.types.Scene) -> None:
         stage.frame_set(frame)
         bpy.ops.cteg.size_at_playhead(region="UPPER_FACE")
     assert scenes.active().regions["upper face"] == Region(scale=0.5)
+
+
+def test_what_cannot_be_done_where_the_playhead_is_or_with_the_take_that_is_shown_says_so(
+    stage: bpy.types.Scene,
+) -> None:
+    stage.frame_set(200)
+    with pytest.raises(RuntimeError, match=r"Frame 200 is not in this line. Move the playhead to one from 1 to 49\."):
+        bpy.ops.cteg.size_at_playhead(region="UPPER_FACE")
+    assert line_now().regions.get("upper face", Region()) == Region()
+    for take in (line_now().shown, 7):
+        with pytest.raises(RuntimeError, match="another one to compare it with"):
+            bpy.ops.cteg.compare_take(take=take)
+    bpy.ops.cteg.show_take(take=-1)
+    for act in (bpy.ops.cteg.favourite_take, bpy.ops.cteg.delete_take):
+        with pytest.raises(RuntimeError, match="shows no take"):
+            act()
+    with pytest.raises(RuntimeError, match="No line shows a take"):
+        bpy.ops.cteg.send_to_strip(all=True)
+    assert len(line_now().takes) == 1
+
+
+def test_a_silence_has_its_own_text_in_the_list_and_not_what_is_heard(stage: bpy.types.Scene) -> None:
+    line = replace(line_now(), text="Anna listens")
+    assert line.take is not None and line.take.segments
+    assert lines_panel.words_of(line) == " ".join(segment.text for segment in line.take.segments)
+    silence = replace(line.take, settings={**line.take.settings, "speaking": False})
+    assert lines_panel.words_of(replace(line, takes=(silence,), shown=0)) == "Anna listens"
+    assert lines_panel.words_of(Line("id", "")) == "A line that cannot be read"
 
 
 def test_scripts_change_a_region_and_its_sizes_over_time_stay(stage: bpy.types.Scene) -> None:

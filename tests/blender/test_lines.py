@@ -233,12 +233,12 @@ def test_lines_that_overlap_blend(scene: bpy.types.Scene) -> None:
     assert not bpy.data.actions
 
 
-def move_keys(action: bpy.types.Action, by: Callable[[float], float], after: float = -1e9) -> None:
+def move_keys(action: bpy.types.Action, by: Callable[[float], float], after: float = -1e9, until: float = 1e9) -> None:
     """As an animator in the Dope Sheet: all keys from a frame on, handles with them."""
     for slot in action.slots:
         for curve in curves_in(action, slot):
             for point in curve.keyframe_points:
-                if point.co.x >= after:
+                if after <= point.co.x <= until:
                     left, right = point.handle_left.x, point.handle_right.x
                     point.co.x, point.handle_left.x, point.handle_right.x = by(point.co.x), by(left), by(right)
             curve.update()
@@ -393,6 +393,11 @@ def _blocks(face: bpy.types.Object) -> Any:
     return face.data.shape_keys.key_blocks
 
 
+def _drive(*curves: bpy.types.FCurve) -> None:
+    for curve in curves:
+        curve.driver.expression = "frame / 100"
+
+
 def _rename_keys(face: bpy.types.Object) -> None:
     for block in (_blocks(face)["jawOpen"], _blocks(face)["mouthClose"]):
         block.name = f"My {block.name}"
@@ -412,17 +417,17 @@ SINCE: dict[str, tuple[Callable[[bpy.types.Object], object], str]] = {
     ),
     "key removed": (
         lambda face: face.shape_key_remove(_blocks(face)["jawOpen"]),
-        "jawOpen was removed, and the lines play without it. Bring it back or choose another target in the Mapping "
-        "panel; then write the lines again.",
+        "jawOpen is not there any more, and the lines play without it. Bring it back or choose another target in the "
+        "Mapping panel; then write the lines again.",
     ),
     "keys removed": (
         lambda face: [face.shape_key_remove(_blocks(face)[name]) for name in ("jawOpen", "mouthClose")],
-        "jawOpen, mouthClose were removed, and the lines play without them. Bring them back or choose other targets in "
-        "the Mapping panel; then write the lines again.",
+        "jawOpen, mouthClose are not there any more, and the lines play without them. Bring them back or choose other "
+        "targets in the Mapping panel; then write the lines again.",
     ),
     "key driven": (
-        lambda face: _blocks(face)["jawOpen"].driver_add("value"),
-        "jawOpen is driven by a driver and keeps it. Delete the driver to let takes move it.",
+        lambda face: _drive(_blocks(face)["jawOpen"].driver_add("value")),
+        "jawOpen is driven by a driver (frame / 100) and keeps it. Delete the driver to let takes move it.",
     ),
     "bone renamed": (
         lambda face: setattr(face.parent.pose.bones["Head"], "name", "Other"),
@@ -431,12 +436,12 @@ SINCE: dict[str, tuple[Callable[[bpy.types.Object], object], str]] = {
     ),
     "bone removed": (
         _remove_bone,
-        "Head was removed, and the lines play without it. Bring it back or choose another target in the Mapping panel; "
-        "then write the lines again.",
+        "Head is not there any more, and the lines play without it. Bring it back or choose another target in the "
+        "Mapping panel; then write the lines again.",
     ),
     "bone driven": (
-        lambda face: face.parent.pose.bones["Head"].driver_add("rotation_quaternion"),
-        "Head is driven by a driver and keeps it. Delete the driver to let takes move it.",
+        lambda face: _drive(*face.parent.pose.bones["Head"].driver_add("rotation_quaternion")),
+        "Head is driven by a driver (frame / 100) and keeps it. Delete the driver to let takes move it.",
     ),
 }  # fmt: skip
 WRITES: dict[str, Callable[[Lines, Line], object]] = {
@@ -475,6 +480,60 @@ def test_each_write_says_what_was_renamed_removed_or_driven_since(scene: bpy.typ
         again = lines_for(scene, face)
         again.change(line.id, intensity=0.9)
         assert not again.said, (write, "it was said")
+
+
+#: Ways in which a hidden line is shown again, and with others.
+SHOWINGS: dict[str, Callable[[Lines, Line], object]] = {
+    "show": lambda lines, line: lines.show(line.id, 1),
+    "the same take": lambda lines, line: lines.show(line.id, 0),
+    "another take": lambda lines, line: lines.add([clip(9)], 100, STYLE, text=line.text, line=line.id),
+    "changed": lambda lines, line: lines.change(line.id, shown=0, intensity=0.7),
+    "moved": lambda lines, line: lines.move({line.id: {"shown": 1, "start": 120}}),
+}
+
+
+@pytest.mark.parametrize("what", SINCE)
+def test_a_line_that_was_hidden_says_what_it_lost_when_it_is_shown_again(scene: bpy.types.Scene, what: str) -> None:
+    do, sentence = SINCE[what]
+    for show in SHOWINGS if what == "key removed" else ("show",):
+        bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+        scene = bpy.context.scene
+        scene.render.fps = 24
+        face = character()
+        line = add(scene, face, takes=2)
+        hiding = lines_for(scene, face)
+        hiding.show(line.id, -1)
+        hiding.show(line.id, 0)
+        hiding.show(line.id, -1)
+        assert not hiding.said, "nothing had changed"
+        do(face)
+        bpy.context.view_layer.update()
+        line = lines_of(detect_rig(face))[0]
+        lines = lines_for(scene, face)
+        SHOWINGS[show](lines, line)
+        if "renamed" in what:  # nothing of it is left that could be found under another name
+            names = [name.split(" (now")[0] for name in sentence.split(" w")[0].split(", ")]
+            assert len(lines.said) == 1 and all(name in lines.said[0] for name in names)
+            assert "not there any more" in lines.said[0]
+        else:
+            assert lines.said == [sentence], show
+        again = lines_for(scene, face)
+        again.change(line.id, intensity=0.9)
+        assert not again.said and not lines_of(detect_rig(face))[0].moved, (show, "it was said")
+
+
+def test_what_was_renamed_before_a_line_was_hidden_is_said_then_and_a_known_name_never(scene: bpy.types.Scene) -> None:
+    face = character()
+    line = add(scene, face)
+    _blocks(face)["jawOpen"].name = "Kiefer"
+    lines = lines_for(scene, face)
+    lines.show(line.id, -1)
+    assert lines.said == [SINCE["key renamed"][1]]
+    _blocks(face)["mouthClose"].name = "MouthClose"  # a name that is known
+    lines = lines_for(scene, face)
+    lines.show(line.id, 0)
+    assert not lines.said
+    assert np.ptp(key_values(scene, face, "MouthClose", range(100, 131))) > 0.05
 
 
 def test_what_was_renamed_moves_again_with_its_old_name_and_its_hand_edits(scene: bpy.types.Scene) -> None:
@@ -594,7 +653,7 @@ def test_curves_with_modifiers_drivers_and_mutes_are_theirs(scene: bpy.types.Sce
     assert "browInnerUp (noise)" not in line.theirs and "jawOpen (modifier)" in line.theirs
 
 
-@pytest.mark.parametrize("how", ["constant", "driven", "keyed"])
+@pytest.mark.parametrize("how", ["constant", "driven", "keyed", "in a strip", "in a muted strip"])
 def test_a_constraint_that_comes_and_goes_leaves_the_keys_beneath_it(scene: bpy.types.Scene, how: str) -> None:
     face = character()
     constraint = face.parent.pose.bones["Head"].constraints.new("DAMPED_TRACK")
@@ -603,12 +662,18 @@ def test_a_constraint_that_comes_and_goes_leaves_the_keys_beneath_it(scene: bpy.
         constraint.driver_add("influence").driver.expression = "0.5"
     elif how == "keyed":
         constraint.keyframe_insert("influence", frame=50)
+    elif "strip" in how:
+        constraint.keyframe_insert("influence", frame=50)
+        data = face.parent.animation_data
+        action, slot, data.action = data.action, data.action_slot, None
+        data.nla_tracks.new().strips.new("Gaze", 1, action).action_slot = slot
+        data.nla_tracks[0].mute = "muted" in how
     bpy.context.view_layer.update()
     assert constraint.influence > 0
     line = add(scene, face)
-    assert ("Head (constraint)" in line.theirs) == (how == "constant")
+    assert ("Head (constraint)" in line.theirs) == (how in ("constant", "in a muted strip"))
     paths = {c.data_path for action in bpy.data.actions for slot in action.slots for c in curves_in(action, slot)}
-    assert (bone_path("Head") + "rotation_quaternion" in paths) == (how != "constant")
+    assert (bone_path("Head") + "rotation_quaternion" in paths) == (how not in ("constant", "in a muted strip"))
 
 
 def test_an_action_with_several_slots_and_one_that_was_swapped(scene: bpy.types.Scene) -> None:

@@ -47,6 +47,13 @@ def decides(constraint: Any) -> bool:
     return constraint.type in _DECIDING and not adds and constraint.enabled and constraint.influence > 0
 
 
+def all_strips(strips: Any) -> Iterator[Any]:
+    """Strips, and those within them."""
+    for strip in strips:
+        yield strip
+        yield from all_strips(strip.strips)
+
+
 def switches(armature: Any, names: Iterable[str]) -> list[Any]:
     """The constraints of some bones whose influence is driven or animated: somebody blends them, as a gaze target is
     blended, and whatever it is now, the bones turn as they are keyed where it is 0.
@@ -66,9 +73,8 @@ def switches(armature: Any, names: Iterable[str]) -> list[Any]:
 
 def _played(data: Any) -> Iterator[tuple[Any, Any]]:
     """The actions that somebody is animated by, and their slots: its own, and those of its strips."""
-    tracks = [track for track in data.nla_tracks if not track.mute and data.use_nla]
-    found = [data, *(strip for track in tracks for strip in track.strips)]
-    for at in found:
+    tracks = [track for track in data.nla_tracks if data.use_nla and not track.mute]
+    strips = (strip for track in tracks for strip in all_strips(track.strips) if not strip.mute)
+    for at in (data, *strips):
         if at.action is not None and at.action_slot is not None:
             yield at.action, at.action_slot
-        found += getattr(at, "strips", ())  # those within a meta strip

@@ -1,0 +1,443 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One change of a character's lines: what it reaches is planned, compared, written and kept, all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+import bpy
+import numpy as np
+
+from ..character.choose import mapping_for
+from ..character.mapping import Mapping as FaceMapping
+from ..character.mapping import MappingError
+from ..character.rig import Rig
+from ..clip import Clip
+from ..sentences import Told
+from ..storage import StoredError
+from . import ranges
+from .blending import Ground, Passage, mixed, moving
+from .curves import ActionPatch, Base
+from .diagnosis import lost
+from .finding import blocked, located, patches_of, shared, staying, unreadable
+from .handwork import Handwork
+from .layers import MOST_FRAMES, face_of, without_muted
+from .owners import Owner, home_of, played_action, prepare, set_value, tidy, why_not_writable
+from .patch import PatchError
+from .planning import Plan, frames_of, ground_of, groups_of, meet
+from .preview import end_preview
+from .record import Line, Take
+from .reduction import exact_frames
+from .store import LINES_PROPERTY, TARGETS, Edit, Store, check
+from .targets import Address, Others, Target, names_in, targets_of
+
+#: So many spans are changed in place.
+_MANY = 4
+
+
+class LineError(Told, RuntimeError):
+    """A line that could not be written, changed or removed; the message is a sentence. Nothing was changed."""
+
+
+class Change:
+    """One change of a character's lines: all or nothing.
+
+    Attributes:
+        lines: the lines by id, as stored; where those that are changed, and those they meet, are now.
+    """
+
+    def __init__(
+        self, rig: Rig, owners: tuple[Owner, ...], fps: float, mappings: dict[str, FaceMapping], others: Others,
+        said: list[str], wanted: Collection[str] | None,
+    ) -> None:  # fmt: skip
+        """See `Lines`; ``wanted`` are ids of lines that will be changed, None for any. LineError where none can be."""
+        self._rig, self._owners, self._fps = rig, owners, fps
+        self._mappings, self._others, self._said = mappings, others, said
+        reasons = {owner.name: why_not_writable(owner, owners) for owner in owners}
+        if reason := reasons[owners[0].name]:
+            raise LineError("{reason}", reason=reason)
+        said += filter(None, reasons.values())
+        self._writable = [owner for owner in owners if not reasons[owner.name]]
+        self._all = patches_of(owners)
+        known = {patch.action: patch for patch in self._all}
+        self._patches = {action: known[action] for o in self._writable if (action := o.action) is not None}
+        self._curves = {o.name: (self._patches[o.action], o.slot.handle) for o in self._writable if o.action and o.slot}
+        self._shut: dict[str, str] = {}  # spans with keys where none can be written now -> why not
+        home = home_of(owners)
+        self._store = None if home is None else Store(home)
+        self._stored = {} if self._store is None else self._store.lines()
+        self._damaged = {} if self._store is None else self._store.damaged
+        self.lines: dict[str, Line] = dict(self._stored)
+        self._locate(wanted)
+        self._clips: dict[tuple[str, str], Clip] = {}
+        self._handwork = Handwork(self._store, self.lines)
+        self._leads_to: set[str] = set()  # names of the keys and bones that mappings of what is written lead to
+
+    def line(self, name: str, take: int | None = None) -> Line:
+        """A line that is there, and has a take of this number. LineError when it has not."""
+        line = self.lines.get(name)
+        if line is None and name in self._damaged:
+            raise LineError("{damage} It can only be deleted.", damage=self._damaged[name])
+        if line is None:
+            raise LineError("This line is not there any more; choose one from the list.")
+        if take is not None and not 0 <= take < len(line.takes):
+            sentence = "The line “{text}” has {count} takes and none is number {number}."
+            raise LineError(sentence, text=line.text, count=len(line.takes), number=take + 1)
+        return line
+
+    def clip(self, line: Line, take: Take) -> Clip:
+        """A take with its numbers, of those that are stored or about to be. LineError when they are damaged."""
+        key = line.id, take.key
+        if key not in self._clips:
+            assert self._store is not None
+            try:
+                self._clips[key] = self._store.clip(line, take)
+            except StoredError as error:
+                sentence = "The take {seed} of “{text}” cannot be read: {why}. Generate the line again."
+                raise LineError(sentence, seed=take.seed, text=line.text, why=error) from None
+        return self._clips[key]
+
+    def _locate(self, wanted: Collection[str] | None) -> None:
+        """Look where lines are now; None for all."""
+        self._looked = set(self.lines) if wanted is None else set(wanted)
+        try:
+            for owner in self._owners:
+                action = played_action(owner)
+                if owner not in self._writable and action is not None and action not in self._patches:
+                    reason = why_not_writable(owner, self._owners)
+                    self._shut |= dict.fromkeys(ActionPatch(action).spans, reason)
+            self.lines |= located(self._stored, self._damaged, self._all, wanted)
+        except PatchError as error:
+            raise LineError("{reason}", reason=error) from None
+
+    def __enter__(self) -> Change:
+        end_preview()  # it poses what is about to be read as the rest
+        return self
+
+    def __exit__(self, *_problem: object) -> None:
+        tidy(self._owners, LINES_PROPERTY)
+
+    def write(
+        self, changed: Mapping[str, Line | None], *, puts: Sequence[tuple[str, Take, Clip]] = (), again: bool = True,
+        some: bool = False, discard: Collection[str] = (), own: Mapping[str, str] | None = None,
+        until: float | None = None, widen: bool = True, edits: Mapping[str, Mapping[str, Edit]] | None = None,
+    ) -> dict[str, Line]:  # fmt: skip
+        """Write lines as they shall be; the lines of the character as they are then.
+
+        Args:
+            changed: lines by id; None for one that goes.
+            puts: new takes with their numbers, each with the id of its line.
+            again: whether their curves change, and not only what is stored.
+            some: those that cannot be written stay as they are, with a sentence; else nothing is written then.
+            discard: lines whose hand edits are forgotten.
+            own: line -> key of the take that gets its hand edits; else they are a layer over all takes.
+            until: new takes have the hand edits up to a frame of the scene, the others keep them.
+            widen: whether sliders may be widened.
+            edits: line -> what was kept of hand edits of it elsewhere, by take.
+        """
+        self._clips |= {(line, take.key): clip for line, take, clip in puts}
+        for name, kept in (edits or {}).items():
+            self._handwork.keep(name, kept)
+        try:
+            for line in filter(None, changed.values()):
+                check(line)
+        except StoredError as error:
+            raise LineError("The line cannot be so: {why}. Give it a usual value.", why=error) from None
+        placed = {name: self._placed(line) for name, line in changed.items() if line is not None}
+        self._meet(placed)
+        kept, refused = self._kept(changed, placed)
+        refused = refused if again else {}
+        if refused and not some:
+            raise LineError("{reason}", reason=next(iter(refused.values())))
+        if some:
+            dragged = [
+                why for name, why in refused.items() if name not in self.lines or self.lines[name].span not in kept
+            ]
+            self._said += [*staying(kept, self._all), *dragged]
+        changed = {name: line for name, line in changed.items() if name not in refused}
+        there = {span for patch in self._patches.values() for span in patch.spans}
+        lines = {**self.lines, **{name: placed[name] for name in changed if name in placed}}
+        lines = {name: line for name, line in lines.items() if changed.get(name, line) is not None}
+        touched = set(changed) if again else set()
+        written: dict[str, set[str]] = {}
+        for line in self.lines.values():
+            written.setdefault(line.span, set()).add(line.id)
+        groups = self._groups(lines, kept)
+        ids = {span: {line.id for line in group} for span, group in groups.items()}
+        # Keys of a line that cannot be read stay as they are: nobody could write them again.
+        stale = {
+            span
+            for span in there - kept.keys() - self._shut.keys()
+            if written.get(span) != ids.get(span) or touched & written.get(span, set())
+        }
+        if len(stale) > _MANY:  # sooner done with whole curves
+            for patch in self._patches.values():
+                patch.few = np.inf
+        try:
+            for name in set(discard) & set(lines):
+                self._handwork.forget(name)
+            for action, patch in self._patches.items():
+                names = {handle: owner.name for handle, owner in self._playing(action).items()}
+                for span in stale & set(patch.spans):
+                    self._said += self._handwork.take_over(patch, names, span, lines, discard, own or {})
+                patch.sweep(stale & set(patch.spans))
+            if until is not None:
+                for name in touched:
+                    self._handwork.split(lines, name, until, {take.key for line, take, _ in puts if line == name})
+            fresh = {span: g for span, g in self._groups(lines, kept).items() if span in stale or span not in there}
+            plans = [self._plan(span, group, stale) for span, group in fresh.items()]
+            hidden = self._hidden(touched, lines)
+        except (PatchError, MappingError) as error:
+            raise LineError("{reason}", reason=error) from None
+        planned = {line.id: line for plan in plans for line in plan.lines}
+        lines |= planned | hidden
+        self._said += lost(self._rig, self._dropped(plans, {*planned, *hidden}), self._leads_to, self._others)
+        with ExitStack() as undo:
+            self._widen(plans, undo, widen)
+            try:
+                self._patch(plans, stale)
+            except PatchError as error:
+                raise LineError("{reason}", reason=error) from None
+            undo.pop_all()
+        self._keep(lines, set(changed), {*changed, *planned}, puts)
+        return lines
+
+    def _meet(self, placed: Mapping[str, Line]) -> None:
+        """Look where those are that meet what will be written."""
+        while met := {
+            line.id
+            for line in self.lines.values()
+            if line.id not in self._looked and line.take is not None and any(meet(line, o) for o in placed.values())
+        }:
+            self._locate(self._looked | met)
+
+    def _kept(
+        self, changed: Mapping[str, Line | None], placed: Mapping[str, Line]
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """What cannot be written, because lines that cannot be read have keys there.
+
+        Returns:
+            The spans that stay as they are, and a sentence about one such line of each. And the lines that cannot
+            become what they shall, by their ids, and why.
+        """
+        gone = {name for name, line in changed.items() if line is None}
+        near = {self.lines[name].span for name in changed if name in self.lines} - {""}
+        damaged, refused = {}, {}
+        for line in self.lines.values():
+            new = placed.get(line.id, line)
+            if new.take is not None and line.span in near and line.id not in gone:
+                try:
+                    self.clip(new, new.take)
+                except LineError as error:
+                    damaged[line.id] = str(error)
+        try:
+            kept = unreadable(self._stored, self._damaged, self._all, gone)
+            kept |= {self.lines[name].span: damage for name, damage in damaged.items()}
+            for name in changed if kept or self._shut else ():
+                line, new = self.lines.get(name), placed.get(name)
+                beside = (other for other in self.lines.values() if new is not None and meet(other, new))
+                shut = [self._shut[one.span] for one in (line, *beside) if one is not None and one.span in self._shut]
+                if shut:
+                    refused[name] = shut[0]
+                elif line is not None and line.span in kept:
+                    refused[name] = damaged.get(name) or shared(kept, self._all, line)
+                elif new is not None and new.take is not None and (why := blocked(kept, self._all, new)):
+                    refused[name] = why
+        except PatchError as error:
+            raise LineError("{reason}", reason=error) from None
+        return kept, refused
+
+    def _groups(self, lines: Mapping[str, Line], kept: dict[str, str]) -> dict[str, list[Line]]:
+        return groups_of(line for line in lines.values() if line.span not in kept | self._shut)
+
+    def _placed(self, line: Line) -> Line:
+        """A line on whole frames, as long as its take. LineError where that is longer than anything."""
+        if line.take is None:
+            return replace(line, span="")  # it has no part in the keys of those that it met
+        self._check(line)
+        start = float(round(line.start))
+        end = start + frames_of(line, self._fps) - 1
+        return replace(line, start=start, end=end, fps=self._fps, moved=())
+
+    def _check(self, line: Line) -> None:
+        take = line.take
+        frames = self._fps * line.stretch * (take.frames / take.fps if take is not None else 0.0)
+        if not frames <= MOST_FRAMES:
+            raise LineError(
+                "At {fps:g} frames per second this line would have {count:,.0f} keys on each curve. Set the frame rate "
+                "and the length of the line to usual values.", fps=self._fps, count=frames,
+            )  # fmt: skip
+
+    # ------------------------------------------------------------------------------------------------ curves
+
+    def _plan(self, span: str, group: list[Line], stale: set[str]) -> Plan:
+        """What a span becomes on the curves; nothing is written yet."""
+        lines = [self._placed(line) for line in group]
+        start, end = min(line.start for line in lines), max(line.end for line in lines)
+        count = round(end - start) + 1
+        grounds: dict[Address, Ground] = {}
+        near = {
+            name
+            for patch in self._patches.values()
+            for name in stale & set(patch.spans)
+            if patch.found(name).at(patch.spans[name][0]) <= end and start <= patch.found(name).at(patch.spans[name][1])
+        }
+
+        frames = start + np.arange(count, dtype=np.float64)
+
+        def ground(target: Target, passage: Passage) -> Ground:
+            if target.address not in grounds:
+                grounds[target.address] = ground_of(target, self._base(target, start, end, near), frames)
+            own, ends = grounds[target.address], (passage.line.start, passage.line.end)
+            return own if ends == (start, end) else replace(own, changes=self._base(target, *ends, near).changes)
+
+        passages, last = [], -np.inf
+        for line in lines:
+            fade = round(last - line.start) if last > line.start else line.blend
+            passages.append(self._passage(line, round(line.start - start), fade))
+            last = max(last, line.end)
+        mix = mixed(passages, ground, self._others.why)
+        edges = (mix.values.min(0).tolist(), mix.values.max(0).tolist()) if mix.targets else ((), ())
+        reach = {t.address: pair for t, *pair in zip(mix.targets, *edges, strict=True) if t.owner.kind == "KEY"}
+        for passage in passages:
+            self._handwork.lay(passage, mix)
+        mix = moving(mix, [grounds[target.address] for target in mix.targets])
+        lines = [replace(line, theirs=mix.theirs[line.id], span=span if mix.targets else "") for line in lines]
+        return Plan(span, start, end, lines, mix, {t.address: grounds[t.address].rest for t in mix.targets}, reach)
+
+    def _base(self, target: Target, first: float, last: float, stale: set[str]) -> Base:
+        """The curve of a property from one frame to another without the spans that are written again."""
+        if target.owner.name not in self._curves:
+            return Base()
+        patch, slot = self._curves[target.owner.name]
+        return patch.base((slot, target.path, target.index), first, last, stale)
+
+    def _passage(self, line: Line, first: int, fade: int) -> Passage:
+        take = line.take
+        assert take is not None
+        clip = self.clip(line, take)
+        mapping, face = self._mapping(clip), face_of(clip, self._fps, line)
+        self._leads_to |= names_in(self._rig, mapping, face)
+        targets = targets_of(self._rig, self._writable, without_muted(mapping, line), face)
+        if not targets and not any(region.mute for region in line.regions.values()):
+            assert self._rig.object is not None
+            raise MappingError(
+                "Nothing of this line reaches {name}: the mapping's shape keys and bones are not there. Choose another "
+                "face or another mapping.", name=self._rig.object.name,
+            )  # fmt: skip
+        return Passage(line, first, targets, fade, exact_frames(face, clip.timeline))
+
+    def _dropped(self, plans: Sequence[Plan], names: Collection[str]) -> Iterator[tuple[Owner, str, str]]:
+        """What lines that are written again moved until now and do not any more: see `lost`."""
+        targets = [target for plan in plans for target in plan.mix.targets]
+        written = {target.address for target in targets}
+        lines = [self.lines[name] for name in names if name in self.lines]
+        for action, patch in self._patches.items():
+            owners = self._playing(action)
+            for span in {line.span for line in lines} & set(patch.spans):
+                for (handle, then, _), (_, now, index) in patch.moved(span):
+                    owner = owners.get(handle)
+                    if owner is not None and (owner.name, now, index) not in written:
+                        yield owner, then, now
+        by_name = {owner.name: owner for owner in self._writable}
+        moved = dict.fromkeys(moved for line in lines for moved in line.moved)
+        known = {(name, path) for name, path, _ in moved}
+        anew = {(t.owner.name, c) for t in targets for c in self._means(t) if (t.owner.name, t.path) not in known}
+        for name, path, channels in moved:
+            renamed = bool(channels) and all((name, channel) in anew for channel in channels)  # to a name that is known
+            if name in by_name and not renamed:
+                yield by_name[name], path, path
+
+    def _means(self, target: Target) -> set[str]:
+        """What a target is moved by: channels, and the parts that its bone plays."""
+        parts = self._rig.bones.items() if target.owner.kind == "OBJECT" else ()
+        return {*target.channels, *(part for part, bone in parts if bone == target.label)}
+
+    def _hidden(self, names: Collection[str], lines: Mapping[str, Line]) -> dict[str, Line]:
+        """Lines that will be hidden, with what they have moved until now."""
+        hidden = {}
+        for name in names:
+            before, line = self.lines.get(name), lines.get(name)
+            if before is not None and before.take is not None and line is not None and line.take is None:
+                targets = self._passage(before, 0, 0).targets
+                moved = {
+                    (t.owner.name, t.path, tuple(sorted(self._means(t)))) for t in targets if np.ptp(t.values) > 1e-6
+                }
+                hidden[name] = replace(line, moved=tuple(sorted(moved)))
+        return hidden
+
+    def _playing(self, action: bpy.types.Action) -> dict[int, Owner]:
+        """Handles of an action's slots -> who plays them; of several the first."""
+        return {o.slot.handle: o for o in reversed(self._writable) if o.action == action and o.slot}
+
+    def _mapping(self, clip: Clip) -> FaceMapping:
+        """How a clip reaches the character; for one of targets, what tells to which region they belong."""
+        if clip.space == TARGETS and self._mappings:
+            return next(iter(self._mappings.values()))
+        if clip.space not in self._mappings:
+            try:
+                self._mappings[clip.space] = mapping_for(self._rig, clip)
+            except MappingError:
+                if clip.space != TARGETS:
+                    raise
+                return FaceMapping(TARGETS)
+        return self._mappings[clip.space]
+
+    def _patch(self, plans: Sequence[Plan], stale: set[str]) -> None:
+        """Write the curves, one edit for each action."""
+        name = self._rig.object.name if self._rig.object is not None else "Face"
+        moved = {target.owner.name for plan in plans for target in plan.mix.targets}
+        places = {}
+        for owner in self._writable:
+            if owner.name in moved or (owner is self._owners[0] and plans):
+                places[owner.name] = prepare(owner, self._owners, name)
+        rests: dict[bpy.types.Action, list[tuple[Owner, str, int, float]]] = {}
+        for action in {*(action for action, _ in places.values()), *(o.action for o in self._writable if o.action)}:
+            patch = self._patches.get(action) or ActionPatch(action)
+            spans = [plan.span_of(places, action) for plan in plans]
+            gone = patch.replace(stale & set(patch.spans), [span for span in spans if span.curves])
+            owners = self._playing(action)
+            rests[action] = [(owners[h], path, i, rest) for (h, path, i), rest in gone if h in owners]
+        for owner, path, index, rest in (rest for found in rests.values() for rest in found):
+            set_value(owner, path, index, rest)
+
+    def _widen(self, plans: Sequence[Plan], undo: ExitStack, widen: bool) -> None:
+        extremes: dict[str, tuple[float, float]] = {}
+        for plan in plans:  # as performed: an edit that a slider cuts off stays cut off
+            for target in plan.mix.targets:
+                if (reach := plan.reach.get(target.address)) is not None:
+                    name = target.label
+                    low, high = extremes.get(name, reach)
+                    extremes[name] = min(low, reach[0]), max(high, reach[1])
+        try:
+            ranges.widen(self._rig, extremes, undo, all_keys=widen)
+        except ranges.RangeError as error:
+            raise LineError("{reason}", reason=error) from None
+
+    # ------------------------------------------------------------------------------------------------ records
+
+    def _keep(
+        self, lines: Mapping[str, Line], gone: set[str], changed: set[str], puts: Sequence[tuple[str, Take, Clip]]
+    ) -> None:
+        """Store the records of what has changed."""
+        home = home_of(self._owners)
+        if home is None:
+            return
+        store = Store(home)
+        for name in {*self._stored, *gone} - set(lines):
+            store.forget(name)
+        # Blender copies an action for each of its users: a record stays with the face's alone.
+        for action in {owner.action for owner in self._writable} - {home, None}:
+            other = Store(action)
+            for name in set(other.lines()) & {*self._stored, *lines}:
+                other.forget(name)
+        for name in changed & set(lines):
+            if lines[name].takes:
+                store.put(lines[name])
+        for name, take, clip in puts:
+            store.put_clip(name, take, clip)
+        for (name, take), edit in self._handwork.changed.items():
+            if name in lines:
+                store.put_edit(name, take, edit)

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Finding: the lines of a character, where their keys are now, and what of them cannot be read. Nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from operator import attrgetter
+
+from ..character.rig import Rig
+from ..clip import Clip
+from ..sentences import told
+from ..storage import StoredError
+from .curves import ActionPatch
+from .owners import Owner, home_of, owners_of
+from .patch import PatchError
+from .record import Line
+from .store import Store
+from .whereabouts import UNMOVED, Found
+
+#: A line is found again when at least this share of its keys is.
+_FOUND = 0.2
+
+
+def lines_of(rig: Rig, active: str = "") -> tuple[Line, ...]:
+    """The lines of a character in the order of their starts, where they are found now. Never raises.
+
+    Args:
+        rig: the character.
+        active: id of the line that is also looked through for hand edits, which takes some milliseconds.
+    """
+    owners = owners_of(rig)
+    home = home_of(owners)
+    if home is None:
+        return ()
+    store, patches = Store(home), patches_of(owners)
+    lines = store.lines()
+    try:
+        lines = located(lines, store.damaged, patches)
+        line = lines.get(active)
+        if line is not None and any(line.span in patch.spans and patch.edits(line.span) for patch in patches):
+            lines[active] = replace(line, edited=True)
+    except PatchError:  # what was written is not known any more; the records are
+        lines = {name: replace(line, shown=-1) for name, line in lines.items()}
+    return tuple(sorted(lines.values(), key=attrgetter("start", "id")))
+
+
+def clip_of(rig: Rig, line: Line) -> Clip | None:
+    """The take that a line of `lines_of` shows, with its numbers; None where there is none or it cannot be read."""
+    home, take = home_of(owners_of(rig)), line.take
+    if home is None or take is None:
+        return None
+    try:
+        return Store(home).clip(line, take)
+    except StoredError:
+        return None
+
+
+def damaged_lines(rig: Rig) -> list[str]:
+    """Sentences about stored lines that cannot be read."""
+    home = home_of(owners_of(rig))
+    if home is None:
+        return []
+    store = Store(home)
+    store.lines()
+    return list(store.damaged.values())
+
+
+def in_the_way(rig: Rig, first: float, last: float) -> str:
+    """Why nothing can be written between two frames: a line there cannot be read. A sentence, or ""."""
+    owners = owners_of(rig)
+    home = home_of(owners)
+    if home is None:
+        return ""
+    store, patches = Store(home), patches_of(owners)
+    try:
+        kept = unreadable(store.lines(), store.damaged, patches)
+        return blocked(kept, patches, Line("", "", start=first, end=last))
+    except PatchError as error:
+        return str(error)
+
+
+def patches_of(owners: Sequence[Owner]) -> list[ActionPatch]:
+    """What was written in the actions of a character, that of its face first."""
+    return [ActionPatch(action) for action in dict.fromkeys(owner.action for owner in owners) if action is not None]
+
+
+def unreadable(
+    lines: Mapping[str, Line], damaged: Mapping[str, str], patches: Sequence[ActionPatch], gone: Collection[str] = ()
+) -> dict[str, str]:
+    """The spans with keys of lines that nobody could write again, and a sentence about one such line of each.
+
+    Args:
+        lines: those that can be read.
+        damaged: what is said of others, by their ids.
+        patches: of the character's actions.
+        gone: lines that are about to be removed.
+    """
+    found = {}
+    known = {line.span for line in lines.values()}
+    for patch in patches:
+        for span in patch.spans:
+            there = patch.lines(span) or (() if span in known else (span,))
+            for name in there:
+                if name not in lines and name not in gone:
+                    deleted = told("What is known of the line {name} was deleted.", name=name)
+                    found[span] = damaged.get(name) or deleted
+    return found
+
+
+def blocked(kept: Mapping[str, str], patches: Sequence[ActionPatch], line: Line) -> str:
+    """Why a line cannot be written where it is, as the keys of some spans there are kept. A sentence, or ""."""
+    for span, damage in kept.items():
+        start, end = _reach(patches, span)
+        if start <= line.end and line.start <= end:
+            sentence = (
+                "{damage} It is on frames {start:.0f} to {end:.0f}, where its keys stay as they are. Choose other "
+                "frames for this line, or delete that one in the list of lines first."
+            )
+            return told(sentence, damage=damage, start=start, end=end)
+    return ""
+
+
+def shared(kept: Mapping[str, str], patches: Sequence[ActionPatch], line: Line) -> str:
+    """Why a line cannot be changed of a span that is kept, as a sentence."""
+    start, end = _reach(patches, line.span)
+    sentence = (
+        "{damage} It shares its keys with “{text}” on frames {start:.0f} to {end:.0f}, and all of them stay as they "
+        "are. Delete that one in the list of lines first."
+    )
+    return told(sentence, damage=kept[line.span], text=line.text, start=start, end=end)
+
+
+def staying(kept: Mapping[str, str], patches: Sequence[ActionPatch]) -> Iterator[str]:
+    """Sentences about the spans that are kept."""
+    for span, damage in kept.items():
+        start, end = _reach(patches, span)
+        yield told(
+            "{damage} The keys on frames {start:.0f} to {end:.0f} stay as they are.",
+            damage=damage,
+            start=start,
+            end=end,
+        )
+
+
+def _reach(patches: Sequence[ActionPatch], span: str) -> tuple[float, float]:
+    """The first and the last frame of a span where it is now; beyond every frame where its keys are all gone."""
+    found, patch = _found(patches, span)
+    if patch is None:
+        return float("inf"), float("-inf")
+    start, end = (found.at(frame) for frame in patch.spans[span])
+    return start, end
+
+
+def _found(patches: Sequence[ActionPatch], span: str) -> tuple[Found, ActionPatch | None]:
+    """Where a span is now, and the first of some patches that has it there."""
+    for patch in patches:
+        if span in patch.spans and (found := patch.found(span)).share >= _FOUND:
+            return found, patch
+    return Found(share=0.0), None
+
+
+def located(
+    lines: Mapping[str, Line], damaged: Collection[str], patches: Sequence[ActionPatch],
+    wanted: Collection[str] | None = None,
+) -> dict[str, Line]:  # fmt: skip
+    """Lines with the times at which their keys are now, and those that cannot be read: without text and takes.
+
+    Args:
+        lines: as they are stored.
+        damaged: ids of those that cannot be read.
+        patches: of the actions that have them.
+        wanted: ids of the lines to look for, None for all, and for those that cannot be read; others stay.
+    """
+    now, patch_of = dict(lines), {span: patch for patch in reversed(patches) for span in patch.spans}
+    some = [line.span for line in (lines.values() if wanted is None else map(lines.get, wanted)) if line and line.span]
+    for span in dict.fromkeys(some if wanted is not None else [*patch_of, *some]):
+        patch = patch_of.get(span)
+        found = None if patch is None else patch.found(span)
+        if found is None or found.share < _FOUND:
+            found, patch = _found(patches, span)
+        if patch is None:
+            # Keys that were deleted by hand: the line is there and shows nothing.
+            now |= {line.id: replace(line, shown=-1) for line in lines.values() if line.span == span}
+            continue
+        for name, (first, last) in (patch.lines(span) or _places(span, lines, patch.spans[span])).items():
+            line = lines.get(name)
+            if line is None:
+                now[name] = Line(name, "", start=found.at(first), end=found.at(last), shown=0, span=span)
+            elif line.span == span and not (found is UNMOVED and line.start == first and line.end == last):
+                start, end = found.at(first), found.at(last)
+                slower = (end - start) / max(line.end - line.start, 1.0)
+                now[name] = replace(line, start=start, end=end, stretch=line.stretch * slower)
+    if wanted is None:
+        now |= {name: Line(name, "") for name in damaged if name not in now}
+    return now
+
+
+def _places(span: str, lines: Mapping[str, Line], ends: tuple[float, float]) -> dict[str, tuple[float, float]]:
+    """Where the lines of a span were written, of which earlier versions said nothing: as their records have it."""
+    there = [line for line in lines.values() if line.span == span]
+    first, last = min((line.start for line in there), default=0.0), max((line.end for line in there), default=0.0)
+    if last <= first:  # without a record
+        return {span: ends}
+    slower = (ends[1] - ends[0]) / (last - first)
+    return {line.id: (ends[0] + slower * (line.start - first), ends[0] + slower * (line.end - first)) for line in there}

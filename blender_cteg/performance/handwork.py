@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Handwork: what animators changed by hand in the keys of lines, kept frame by frame as layers over their takes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..sentences import told
+from .blending import Mixed, Passage
+from .curves import ActionPatch
+from .planning import resampled
+from .record import Line
+from .store import ALL_TAKES, Edit, Store
+from .targets import Address
+
+Delta = npt.NDArray[np.float32]
+
+
+class Handwork:
+    """What is kept of hand edits in the lines of a character, changed now or before.
+
+    Attributes:
+        changed: what is to be stored: (line, key of a take or `ALL_TAKES`) -> property -> (T,).
+    """
+
+    def __init__(self, store: Store | None, lines: Mapping[str, Line]) -> None:
+        """Of the lines as they are, and as they are stored."""
+        self._store, self._lines = store, lines
+        self.changed: dict[tuple[str, str], dict[Address, Delta]] = {}
+
+    def of(self, line: str, take: str) -> dict[Address, Delta]:
+        """What is kept for a take of a line."""
+        if (line, take) in self.changed:
+            return dict(self.changed[line, take])
+        return {} if self._store is None else self._store.edit(line, take)
+
+    def keep(self, line: str, edits: Mapping[str, Edit]) -> None:
+        """A line comes with what was kept elsewhere, by take."""
+        self.changed |= {(line, take): dict(edit) for take, edit in edits.items()}
+
+    def forget(self, line: str) -> None:
+        """What was changed by hand in a line is undone."""
+        self.changed[line, ALL_TAKES] = {}
+
+    def take_over(
+        self, patch: ActionPatch, owners: Mapping[int, str], span: str, lines: dict[str, Line],
+        discard: Collection[str], own: Mapping[str, str],
+    ) -> list[str]:  # fmt: skip
+        """Take over what was changed by hand in a span that is about to be written again; sentences about it.
+
+        Args:
+            patch, owners: the action's spans, and the names of who plays its slots.
+            span: which one.
+            lines: as they will be; those that were edited are replaced.
+            discard: lines whose edits are forgotten.
+            own: line -> key of the take that gets its edits; else they are a layer over all takes.
+        """
+        said = []
+        changed = {address: edit for address, edit in patch.edits(span).items() if not edit.gone}
+        if changed and _is_met(patch, span):
+            changed = {}  # lines were dragged onto each other: nobody can tell their keys apart
+        ids = [name for name, line in self._lines.items() if line.span == span and name in lines]
+        before = _renamed(patch, span, owners)
+        self._follow(ids, before)
+        deltas = {name: self._deltas(name, ids, changed) for name in ids} if changed else {}
+        # Where lines overlap, an edit is of those in which it lies.
+        edited = [name for name, delta in deltas.items() if any(d.any() for d in delta.values())]
+        for name in edited or deltas:
+            if name in discard:
+                continue
+            into = own.get(name, ALL_TAKES)
+            kept = self.of(name, into)
+            for (handle, path, index), delta in deltas[name].items():
+                address = owners.get(handle, "face"), path, index
+                for known in {address, before.get(address, address)}:
+                    old = kept.get(known)
+                    kept[known] = delta if old is None else delta + resampled(old, len(delta))
+            self.changed[name, into] = kept
+            if into == ALL_TAKES and not lines[name].layer:
+                sentence = "What was changed by hand in “{text}” is kept as a layer over its takes."
+                said.append(told(sentence, text=lines[name].text))
+            lines[name] = replace(lines[name], edited=False, layer=lines[name].layer or into == ALL_TAKES)
+        return said
+
+    def _follow(self, lines: Iterable[str], before: Mapping[Address, Address]) -> None:
+        """What is kept of hand edits is known by the new names as well as by the old ones."""
+        for name in lines if before else ():
+            for take in (ALL_TAKES, *(take.key for take in self._lines[name].takes if take.edit)):
+                edit = self.of(name, take)
+                new = {now: edit[then] for now, then in before.items() if then in edit and now not in edit}
+                if new:
+                    self.changed[name, take] = edit | new
+
+    def _deltas(self, name: str, ids: Sequence[str], changed: Mapping[Any, Any]) -> dict[Any, Delta]:
+        """What was changed by hand in a line, frame by frame, up to the line after it of those in one span."""
+        line = self._lines[name]
+        frames = np.arange(round(line.start), round(line.end) + 1, dtype=np.float64)
+        later = [start for other in ids if (start := self._lines[other].start) > line.start]
+        here = frames < min(later, default=np.inf)
+        return {
+            address: np.where(here, edit.delta(frames), 0.0).astype(np.float32) for address, edit in changed.items()
+        }
+
+    def split(self, lines: dict[str, Line], name: str, until: float, new: Collection[str]) -> None:
+        """Give the layer of a line to its takes: to the new ones up to a frame, to the others all of it."""
+        layer, line = self.of(name, ALL_TAKES), lines[name]
+        if not layer:
+            return
+        takes = []
+        for take in line.takes:
+            edit = self.of(name, take.key)
+            for address, delta in layer.items():
+                passed = np.arange(len(delta)) + round(line.start) > until
+                part = np.where(passed, 0.0, delta).astype(np.float32) if take.key in new else delta
+                old = edit.get(address)
+                edit[address] = part if old is None else part + resampled(old, len(part))
+            self.changed[name, take.key] = edit
+            takes.append(replace(take, edit=True))
+        self.changed[name, ALL_TAKES] = {}
+        lines[name] = replace(line, takes=tuple(takes), layer=False)
+
+    def lay(self, passage: Passage, mix: Mixed) -> None:
+        """Lay what is kept for a line over what is written of it."""
+        line, columns = passage.line, {target.address: place for place, target in enumerate(mix.targets)}
+        count = round(line.end - line.start) + 1
+        for key in (ALL_TAKES, line.take.key if line.take is not None else ""):
+            for address, delta in self.of(line.id, key).items():
+                if address in columns:
+                    mix.values[passage.first : passage.first + count, columns[address]] += resampled(delta, count)
+
+
+def _renamed(patch: ActionPatch, span: str, owners: Mapping[int, str]) -> dict[Address, Address]:
+    """What a span moves that was renamed since it was written: as it is called now -> as it was called."""
+    return {
+        (owners[slot], now, index): (owners[slot], then, index)
+        for (slot, then, index), (_, now, _) in patch.moved(span)
+        if then != now and slot in owners
+    }
+
+
+def _is_met(patch: ActionPatch, span: str) -> bool:
+    """Whether another span is now where this one is."""
+    places = {name: [patch.found(name).at(frame) for frame in ends] for name, ends in patch.spans.items()}
+    start, end = places.pop(span)
+    return any(start <= stop and begin <= end for begin, stop in places.values())
