@@ -66,6 +66,7 @@ _CLASSES = (
     lines.CTEG_OT_bring_back,
     lines.CTEG_OT_migrate_takes,
     live.CTEG_OT_direct_live,
+    dialogue.CTEG_Label,
     dialogue.CTEG_OT_read_script,
     dialogue.CTEG_FH_script,
     dialogue.CTEG_OT_paste_script,

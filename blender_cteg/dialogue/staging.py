@@ -30,7 +30,7 @@ from ..shared import Script
 from ..worker import session
 from ..worker.locate import LocateError
 from . import board, listening
-from .casting import cast_parts
+from .casting import cast_parts, named_before
 from .entries import dialogue_of, forget_unused_parts
 from .listening import Silence
 from .schedule import Actor, Schedule, arrange
@@ -125,7 +125,8 @@ class Production:
             "text": entry.text, "takes": schedule.dialogue.takes, "intensity": part.intensity, "energy": part.energy,
             "seconds": entry.seconds, "ending": "trace", "timeline": None,
         }  # fmt: skip
-        return request(values) | {"branch": None, "vary": None, "begin": None}
+        named = named_before(schedule.scene, entry.text, None if line is None or line.text != entry.text else line.take)
+        return request(values) | {"branch": None, "vary": None, "begin": None} | named
 
     # ------------------------------------------------------------------------------------------------ batch by batch
 

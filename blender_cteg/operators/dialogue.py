@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 from bpy_extras.io_utils import ImportHelper
 
 from .. import cast
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 #: Rows of a dry run that are shown; a script with more of them says how many.
 _MOST_SHOWN = 14
+#: Names that may be words, of which one is asked, at most.
+_MOST_DOUBTED = 6
 #: Width of the dialogue that shows it, in pixels at scale 1.
 _WIDTH = 520
 #: Heads that are added stand so far apart, metres, on a circle.
@@ -70,27 +73,51 @@ def _needs_performed(context: Context) -> str:
 # ------------------------------------------------------------------------------------------------ reading
 
 
+class CTEG_Label(bpy.types.PropertyGroup):
+    """What stands before a colon in a script, its ``name``, and what it is taken for."""
+
+    speaks: BoolProperty(
+        name="Speaks", description="It is the name of who speaks. Off: it is said, with what stands behind it",
+        default=True,
+    )  # fmt: skip
+
+
 class _Reading:
     """Mixin: shows what a script would do before it does it."""
 
     replace: BoolProperty(
         name="Replace", description="Take the lines that are there out of the list first, and off their characters"
     )
+    labels: CollectionProperty(type=CTEG_Label, options={"SKIP_SAVE"})
 
     _run: DryRun | None = None
 
     def invoke_script(self, context: Context) -> set[str]:
         try:
-            type(self)._run = scripts.dry_run(context.scene, *self.script(context))
+            run = type(self)._run = scripts.dry_run(context.scene, *self.script(context))
         except UnreadableScript as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
+        self.labels.clear()
+        for name in run.doubtful()[:_MOST_DOUBTED]:
+            self.labels.add().name = name
         if bpy.app.background or context.window is None:
             return self.execute(context)
         shown: set[str] = context.window_manager.invoke_props_dialog(
             self, width=_WIDTH, title=told("Read {name}", name=self._run.name), confirm_text=told("Add to the List")
         )
         return shown
+
+    def check(self, context: Context) -> bool:
+        """Blender's: a field of the dialog was changed."""
+        with suppress(UnreadableScript):
+            type(self)._run = scripts.dry_run(context.scene, *self.script(context))
+        return True
+
+    @property
+    def words(self) -> list[str]:
+        """What is said, though it is written as a name."""
+        return [label.name for label in self.labels if not label.speaks]
 
     def draw(self, context: Context) -> None:
         if self._run is None:
@@ -104,6 +131,10 @@ class _Reading:
                     column.label(text=row, icon=icon if first else "BLANK1")
             if (more := len(texts) - _MOST_SHOWN) > 0:
                 column.label(text=told("And {count} more", count=more), icon="BLANK1")
+        for label in self.labels:
+            text = told("“{name}:” is who speaks; click if it is said", name=label.name)
+            said = told("“{name}:” is said", name=label.name)
+            self.layout.prop(label, "speaks", text=text if label.speaks else said, toggle=True)
         box = self.layout.box().column(align=True)
         box.active = False
         for line in self._run.script.lines[:6]:
@@ -161,7 +192,7 @@ class CTEG_OT_read_script(_Reading, bpy.types.Operator, ImportHelper):
     def script(self, _context: Context) -> tuple[Any, str]:
         if not self.filepath:
             raise UnreadableScript("No file was chosen; choose a script.")
-        return scripts.read(Path(bpy.path.abspath(self.filepath)))
+        return scripts.read(Path(bpy.path.abspath(self.filepath)), self.words)
 
 
 class CTEG_FH_script(bpy.types.FileHandler):
@@ -188,7 +219,7 @@ class CTEG_OT_paste_script(_Reading, bpy.types.Operator):
         text, name = context.window_manager.clipboard, told("Clipboard")
         if not text.strip():
             raise UnreadableScript("The clipboard has no text. Copy some lines first.")
-        return scripts.parsed(text.encode("utf-8", "replace"), f"{name}.txt"), name
+        return scripts.parsed(text.encode("utf-8", "replace"), f"{name}.txt", self.words), name
 
 
 # ------------------------------------------------------------------------------------------------ the list

@@ -19,6 +19,7 @@ from .. import cast
 from ..character.choose import brought_to
 from ..character.mapping import MappingError
 from ..clip import Clip, ClipError
+from ..dialogue.casting import named_before
 from ..performance.directing import emphasis_of, emphasised, word_at
 from ..performance.lines import LineError, Lines, clip_of
 from ..preferences import choices
@@ -95,6 +96,7 @@ class Directing:
         if self.place is not None and EMPHASIS in self.wanted:
             values["timeline"] = emphasised(values["timeline"], self.place, self.wanted[EMPHASIS])
         more = {name: self.take.settings.get(name) for name in ("branch", "vary", "begin")}
+        more |= named_before(scene, self.line.text, self.take)
         self.live.wish({**request(values), **more, "until": self._until(scene.frame_current)})
 
     def _until(self, frame: int) -> int | None:

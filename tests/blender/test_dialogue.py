@@ -7,6 +7,7 @@ import itertools
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import blender_cteg
 from benchmarks import redraw
 from blender_cteg.character.detection import detect
 from blender_cteg.dialogue import board, scripts, staging
+from blender_cteg.dialogue.casting import named_before
 from blender_cteg.dialogue.entries import add_entry, dialogue_of
 from blender_cteg.dialogue.listening import REACTIONS, Spoken, asked, plain, silences
 from blender_cteg.dialogue.schedule import Schedule, arrange
@@ -26,7 +28,9 @@ from blender_cteg.dialogue.starts import Cue, starts
 from blender_cteg.emotions import EMOTIONS
 from blender_cteg.performance import shifting
 from blender_cteg.performance.lines import Lines
+from blender_cteg.performance.record import Take
 from blender_cteg.preferences import Choices
+from blender_cteg.segments import Segment
 from blender_cteg.shared import read_script
 from blender_cteg.worker import session
 from blender_cteg.worker.locate import WorkerCommand
@@ -539,6 +543,33 @@ def test_a_dry_run_says_what_would_be_and_changes_nothing(scene: bpy.types.Scene
     assert said.sentences()[1:] == ["MIRA: 2 lines, played by Mira", "TOMAS: 2 lines; nobody here has this name"]
     assert all(sentence.startswith("Line ") for sentence in said.left_out())
     assert not entries() and not len(dialogue_of(scene).parts)
+
+
+def test_a_noun_before_a_colon_is_said_unless_somebody_of_the_scene_has_that_name(scene: bpy.types.Scene) -> None:
+    actors("Anna")
+    add_entry(scene, "Tom", "Yes.")
+    assert named_before(scene, "Coffee: Black, please.") == {"names": []}
+    assert named_before(scene, "Anna: black, please.") == {"names": ["Anna"]}
+    assert named_before(scene, "Tom: Black, please.") == {"names": ["Tom"]}
+    assert named_before(scene, "Get out. I mean it: now.") == {}
+    said = Take("k", segments=(Segment("Coffee: Black.", "joy", None, 1.0, 0, 9, None, "words"),))
+    assert named_before(scene, "Coffee: Black.", said) == {"names": []}
+    assert named_before(scene, "Coffee: Black.", replace(said, segments=(replace(said.segments[0], text="Black."),))) == {
+        "names": ["Coffee"]
+    }  # performed before without it, it is again
+
+
+def test_what_a_dry_run_took_for_a_name_is_said_after_one_click(scene: bpy.types.Scene, tmp_path: Path) -> None:
+    actors("Anna")
+    path = tmp_path / "a.txt"
+    path.write_text("Anna: Yes?\nTom: Hello.\nCoffee: Black, please.\nAnna: Here.\nSam: I know.\n")
+    script = scripts.read(path)
+    assert scripts.dry_run(scene, *script).doubtful() == ["Tom", "Coffee", "Sam"]
+    labels = [{"name": "Tom", "speaks": True}, {"name": "Coffee", "speaks": False}]
+    assert bpy.ops.cteg.read_script(filepath=str(path), labels=labels) == {"FINISHED"}
+    assert [(e.speaker, e.text) for e in entries()] == [
+        ("Anna", "Yes?"), ("Tom", "Hello. Coffee: Black, please."), ("Anna", "Here."), ("Sam", "I know."),
+    ]  # fmt: skip
 
 
 def test_subtitles_keep_their_times_and_lengths(scene: bpy.types.Scene) -> None:
