@@ -98,7 +98,7 @@ class Schedule:
         if obj is None:
             self.problems[part.name] = board.unplayed(part.name)
             return
-        now = cast.found(self.scene, obj)
+        now = cast.found(self.scene, obj, briefly=True)
         if now.problem or now.rig.object is None:
             self.problems[part.name] = now.problem
             return

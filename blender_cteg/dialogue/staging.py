@@ -60,6 +60,13 @@ class _Asked:
     alone: bool = False
 
 
+def _together(speeches: list[_Asked], schedule: Schedule) -> list[_Asked]:
+    """Lines in their order, but so that a batch has those of one character: its curves are written once for all."""
+    stretch, entries = _BATCH * max(len(schedule.actors), 1), schedule.dialogue.entries
+    blocks = [speeches[first : first + stretch] for first in range(0, len(speeches), stretch)]
+    return [one for block in blocks for one in sorted(block, key=lambda one: entries[one.entry].speaker)]
+
+
 class Production:
     """Lines of a scene that are performed, and what becomes of them.
 
@@ -93,7 +100,7 @@ class Production:
                 self.said.append(f"{who}: {entry.problem}")
             else:
                 self._speeches.append(_Asked(self._speech(schedule, entry, part), entry.name))
-        self._count = len(self._speeches)
+        self._speeches = _together(self._speeches, schedule)
         self._silences: list[_Asked] | None = None
         self._batch: list[_Asked] = []
         self._unwritten: list[tuple[_Asked, list[Clip]]] = []
@@ -402,7 +409,7 @@ def remove(schedule: Schedule, actor: bpy.types.Object | None, lines: Sequence[s
     """Take lines off a character; its curves are as they were before them. LineError where that cannot be done."""
     if actor is None or not lines or not cast.is_in(schedule.scene, actor):
         return
-    now = cast.found(schedule.scene, actor)
+    now = cast.found(schedule.scene, actor, briefly=True)
     if not now.problem:
         Lines(schedule.scene, now.rig, now.mapping).remove_all(lines)
 
