@@ -47,11 +47,11 @@ def matching(scene: bpy.types.Scene, speaker: str) -> list[bpy.types.Object]:
     One character is found once, whichever of its objects has the name.
     """
     candidates = [obj for obj in scene.objects if obj.type in {"MESH", "ARMATURE", "EMPTY"}]
-    wanted = _words(speaker)
+    wanted = words_of(speaker)
     if not wanted:
         return []
     for fits in (lambda words: words == wanted, lambda words: _is_within(wanted, words)):
-        found = _characters(obj for obj in candidates if fits(_words(obj.name)))
+        found = _characters(obj for obj in candidates if fits(words_of(obj.name)))
         if found:
             return found
     return []
@@ -90,7 +90,7 @@ def _characters(objects: Iterable[bpy.types.Object]) -> list[bpy.types.Object]:
     return list(found.values())
 
 
-def _words(name: str) -> tuple[str, ...]:
+def words_of(name: str) -> tuple[str, ...]:
     """The words of a name as they are compared: ``Mira_Head.001`` is mira, head."""
     plain = unicodedata.normalize("NFKD", re.sub(r"\.\d{3}$", "", name)).casefold()
     plain = "".join(c for c in plain if not unicodedata.combining(c))

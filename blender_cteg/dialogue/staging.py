@@ -226,9 +226,7 @@ class Production:
     def _write_speeches(self, scene: bpy.types.Scene, answers: list[tuple[_Asked, list[Clip]]]) -> None:
         if not answers:
             return
-        fps = scene.render.fps / scene.render.fps_base
-        lengths = {one.entry: frames_at(clips[0].duration, fps, 1.0) - 1 for one, clips in answers}
-        schedule = Schedule(scene, lengths)
+        schedule = Schedule(scene, {one.entry: clips[0] for one, clips in answers})
         fresh: dict[str, list[tuple[Any, int, list[Clip], str]]] = {}
         for one, clips in answers:
             entry, text = schedule.dialogue.entries.get(one.entry), str(one.line["text"])

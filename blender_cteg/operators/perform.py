@@ -21,6 +21,7 @@ from ..character.detection.detect import detect_rig
 from ..character.mapping import MappingError
 from ..character.rig import shorten as names
 from ..clip import Clip, ClipError
+from ..dialogue.addressed import gaze_of
 from ..dialogue.casting import named_before
 from ..emotions import label
 from ..performance import ranges
@@ -252,6 +253,7 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
             line = lines.add(
                 clips, order.start, order.style, text=order.text, line="" if old is None else old.id,
                 last_seed=order.last_seed, widen=widen, blend=order.blend, edits_until=until,
+                gaze=gaze_of(scene, rig, clips[0], order.start),
             )  # fmt: skip
         except (ClipError, MappingError, LineError) as error:
             raise Refusal("{reason}", reason=error) from error

@@ -20,6 +20,7 @@ import blender_cteg
 from benchmarks import redraw
 from blender_cteg.character.detection import detect
 from blender_cteg.dialogue import board, scripts, staging
+from blender_cteg.dialogue.addressed import looked_at
 from blender_cteg.dialogue.casting import named_before
 from blender_cteg.dialogue.entries import add_entry, dialogue_of
 from blender_cteg.dialogue.listening import REACTIONS, Spoken, asked, plain, silences
@@ -423,6 +424,51 @@ def test_a_fixed_target_is_looked_at_whoever_speaks(scene: bpy.types.Scene) -> N
     bpy.ops.cteg.perform_dialogue()
     looks = {round(glance.yaw, 1) for line in lines_of(mira) for glance in line.gaze}
     assert looks == {0.0, -0.5}
+
+
+@pytest.mark.parametrize(
+    ("written", "whom"),
+    [
+        ("turns to Anna", "ANNA"), ("looks at bob", "BOB"), ("to Anna", "ANNA"), ("turning to face Anna", "ANNA"),
+        ("looks Anna in the eye", "ANNA"), ("looks from Anna to Bob", "BOB"), ("smiles at the old man", "OLD MAN"),
+        ("quietly, to Bob's mother", ""), ("looks away from Anna", ""), ("not looking at Anna", ""),
+        ("turns to the door", ""), ("about Anna", ""), ("doesn't look at Bob", ""), ("to Annabel", ""),
+    ],
+)  # fmt: skip
+def test_whom_a_direction_turns_to(written: str, whom: str) -> None:
+    assert looked_at(written.replace("the old man", "OLD MAN"), ["ANNA", "BOB", "OLD MAN"]) == whom
+
+
+def test_who_turns_to_somebody_in_a_line_looks_there_until_somebody_else_speaks(scene: bpy.types.Scene) -> None:
+    mira, tomas, anna = actors("Mira", "Tomas", "Anna")
+    for face, x in ((mira, 0.0), (tomas, 0.5), (anna, -0.5)):  # before her, to her left and to her right
+        face.location = (x, -abs(2 * x), 0.0)
+    bpy.context.view_layer.update()
+    script = "MIRA\nI thought you were gone. (turns to Anna) And you knew.\n\nTOMAS\nI am here.\n\nANNA\nYes.\n\n"
+    read("INT. KITCHEN - NIGHT\n\n" + script + "MIRA\n(turns to Anna) Did you?\n")
+    for entry in entries():
+        entry.seconds = 4.0
+    bpy.ops.cteg.perform_dialogue()
+    lines = {line.text: line for line in lines_of(mira)}
+    first = lines["I thought you were gone. (turns to Anna) And you knew."]
+    yaws = [round(glance.yaw, 1) for glance in first.gaze]
+    assert [yaw for yaw in yaws if yaw][:2] == [0.5, -0.5]  # at whom it is said, then at Anna
+    turn = next(glance for glance in first.gaze if glance.yaw < -0.3)
+    assert turn.seconds == pytest.approx(first.take.segments[1].stage[0].start / 24, abs=0.05)
+    assert {round(glance.yaw, 1) for glance in lines["(turns to Anna) Did you?"].gaze} <= {0.0, -0.5}
+    before = curves(mira)
+    arrange(scene)
+    assert curves(mira) == before  # nothing was written twice
+
+
+def test_a_line_by_itself_looks_at_whom_it_names(scene: bpy.types.Scene) -> None:
+    mira, _ = actors("Mira", "Anna")
+    mira.location, bpy.data.objects["Anna"].location = (0.0, 0.0, 0.0), (0.5, -1.0, 0.0)
+    bpy.context.view_layer.update()
+    for text, looks in (("I know. (turns to Anna) You do.", True), ("I know. (turns to Bob) You do.", False)):
+        assert bpy.ops.cteg.perform(target="Mira", text=text, seconds=4.0, start_frame=1, takes=1) == {"FINISHED"}
+        line = next(line for line in lines_of(mira) if line.text == text)
+        assert any(glance.yaw == pytest.approx(0.46, abs=0.05) for glance in line.gaze) == looks
 
 
 # ------------------------------------------------------------------------------------------------ timing
