@@ -297,9 +297,11 @@ def moves_of(schedule: Schedule, actor: Actor) -> dict[str, dict[str, Any]]:
     if len(there) == len(planned):
         wanted |= {name: silence.start for name, silence in zip(there, planned, strict=True)}
     moves: dict[str, dict[str, Any]] = {}
+    silences = (silence for part in actor.parts for silence in part.silences if silence.by_hand)
+    by_hand = {entry.line for entry in schedule.dialogue.entries if entry.by_hand} | {one.name for one in silences}
     for name, start in wanted.items():
         line = actor.lines[name]
-        gaze = schedule.gaze(actor, start, start + line.end - line.start, line.stretch)
+        gaze = line.gaze if name in by_hand else schedule.gaze(actor, start, start + line.end - line.start, line.stretch)
         fields: dict[str, Any] = {}
         if round(line.start) != round(start):
             fields["start"] = float(start)

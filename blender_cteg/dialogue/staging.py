@@ -280,7 +280,7 @@ class Production:
             self.said.append(f"{entry.speaker}: {line}")
             return
         entry.line, entry.actor, entry.said, entry.problem = line.id, actor.now.target, text, ""
-        entry.placed = round(line.start)
+        entry.placed, entry.by_hand = round(line.start), False
         self.done += 1
 
     def _put_more(self, schedule: Schedule, actor: Actor, old: Line, clips: list[Clip]) -> Line:

@@ -288,8 +288,16 @@ class Lines:
                 fields["start"] = float(round(fields["start"]))
             change.write({line: replace(old, **fields)})
 
-    def perform_again(self, line: str, clip: Clip) -> Line:
-        """Give the shown take of a line other numbers: it was directed differently. Edits by hand stay on it."""
+    def look(self, line: str, gaze: tuple[Glance, ...]) -> Line:
+        """Let a line look elsewhere; its takes stay."""
+        with self._change(line) as change:
+            return change.write({line: replace(change.line(line), gaze=gaze)})[line]
+
+    def perform_again(self, line: str, clip: Clip, gaze: tuple[Glance, ...] | None = None) -> Line:
+        """Give the shown take of a line other numbers: it was directed differently. Edits by hand stay on it.
+
+        ``gaze``: where it looks from now on; None for where it does.
+        """
         with self._change(line) as change:
             old = change.line(line)
             if old.take is None:
@@ -298,7 +306,8 @@ class Lines:
             take = replace(take_of(clip, before.key, before.edit), name=before.name, favourite=before.favourite)
             take = replace(take, last_seed=max(take.last_seed, before.last_seed))
             takes = tuple(take if one == before else one for one in old.takes)
-            return change.write({line: replace(old, takes=takes)}, puts=[(line, take, clip)])[line]
+            new = replace(old, takes=takes, gaze=old.gaze if gaze is None else gaze)
+            return change.write({line: new}, puts=[(line, take, clip)])[line]
 
     def mark(self, line: str, take: int, **fields: Any) -> None:
         """Give a take a name, or make it a favourite (see `Take`)."""

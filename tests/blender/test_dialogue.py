@@ -426,6 +426,22 @@ def test_a_fixed_target_is_looked_at_whoever_speaks(scene: bpy.types.Scene) -> N
     assert looks == {0.0, -0.5}
 
 
+def test_where_somebody_looks_by_hand_stays_when_lines_move(scene: bpy.types.Scene) -> None:
+    mira, _ = actors("Mira", "Tomas")
+    read()
+    bpy.ops.cteg.perform_dialogue()
+    scene.cteg.target = mira
+    blender_cteg.cast.choose_line(scene, entries()[0].line)
+    scene.frame_set(at()[0][0] + 8)
+    assert bpy.ops.cteg.direct_live(look_left=0.33) == {"FINISHED"}
+    by_hand = {line.id: line.gaze for line in lines_of(mira)}[entries()[0].line]
+    assert any(glance.yaw == pytest.approx(0.33) for glance in by_hand) and entries()[0].by_hand
+    dialogue_of(scene).looking = False
+    bpy.ops.cteg.arrange()
+    now = {line.id: line.gaze for line in lines_of(mira)}
+    assert now.pop(entries()[0].line) == by_hand and not any(now.values())
+
+
 @pytest.mark.parametrize(
     ("written", "whom"),
     [
