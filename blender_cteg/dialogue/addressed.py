@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whom a line is for: "(turns to Anna)", "(looks at Bob)" and "(to Anna)" are looks at who has that name in the scene."""
+"""Whom a line is for: "(turns to Anna)", "(looks at Bob)" and "(to Anna)" are looks at who has that name here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from .entries import dialogue_of
 from .looking import Attention, Sight, glances
 
 #: What stands before the name of somebody who is looked at, and what of it says the opposite.
-_BEFORE: Final = r"(?:\b(?:to|at|towards?|face|facing|watch(?:es|ing)?|eyes|eyeing|studies|studying)|\blook(?:s|ing)?)\s+"
+_BEFORE: Final = (
+    r"(?:\b(?:to|at|towards?|face|facing|watch(?:es|ing)?|eyes|eyeing|studies|studying)|\blook(?:s|ing)?)\s+"
+)
 _NOT: Final = re.compile(r"\b(?:not|never|without|away|avoid\w*|refus\w*|no longer)\b|n['’]t\b", re.IGNORECASE)
 #: What moves the eyes by itself, to a place of its own.
 _OWN_WAY: Final = frozenset(("glance", "look_around", "roll_eyes"))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -261,8 +261,10 @@ class Schedule:
 
 
 @board.arranges
-def arrange(scene: bpy.types.Scene) -> str:
+def arrange(scene: bpy.types.Scene, *, looks: bool = True) -> str:
     """Move every line to where its entry begins, with the silences between, and let it look where it should.
+
+    ``looks``: off where the silences are about to be performed, and what they meet is written with them.
 
     Returns:
         Why that could not be done, a sentence; "" where it was.
@@ -273,6 +275,8 @@ def arrange(scene: bpy.types.Scene) -> str:
     try:
         for actor in schedule.actors.values():
             moves = moves_of(schedule, actor)
+            if not looks:
+                moves = {name: {"start": one["start"]} for name, one in moves.items() if "start" in one}
             if moves:
                 Lines(scene, actor.now.rig, actor.now.mapping).move(moves)
     except (LineError, MappingError) as error:
@@ -285,8 +289,13 @@ def arrange(scene: bpy.types.Scene) -> str:
     return ""
 
 
-def moves_of(schedule: Schedule, actor: Actor) -> dict[str, dict[str, Any]]:
-    """Which lines of a character begin, or look, elsewhere than they do: id -> fields that become another."""
+def moves_of(
+    schedule: Schedule, actor: Actor, among: Collection[str] | None = None
+) -> dict[str, dict[str, Any]]:  # fmt: skip
+    """Which lines of a character begin, or look, elsewhere than they do: id -> fields that become another.
+
+    ``among``: ids of those that are looked at; None for all.
+    """
     wanted: dict[str, float] = {}
     for entry in schedule.dialogue.entries:
         line = schedule.line_of(entry)
@@ -300,8 +309,12 @@ def moves_of(schedule: Schedule, actor: Actor) -> dict[str, dict[str, Any]]:
     silences = (silence for part in actor.parts for silence in part.silences if silence.by_hand)
     by_hand = {entry.line for entry in schedule.dialogue.entries if entry.by_hand} | {one.name for one in silences}
     for name, start in wanted.items():
+        if among is not None and name not in among:
+            continue
         line = actor.lines[name]
-        gaze = line.gaze if name in by_hand else schedule.gaze(actor, start, start + line.end - line.start, line.stretch)
+        gaze = (
+            line.gaze if name in by_hand else schedule.gaze(actor, start, start + line.end - line.start, line.stretch)
+        )
         fields: dict[str, Any] = {}
         if round(line.start) != round(start):
             fields["start"] = float(start)

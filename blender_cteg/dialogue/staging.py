@@ -33,7 +33,7 @@ from . import board, listening
 from .casting import cast_parts, named_before
 from .entries import dialogue_of, forget_unused_parts
 from .listening import Silence
-from .schedule import Actor, Schedule, arrange
+from .schedule import Actor, Schedule, arrange, moves_of
 from .scripts import add
 
 #: Lines that are asked for at once: all of them are decoded together, and none can be stopped by itself.
@@ -298,9 +298,12 @@ class Production:
         return written
 
     def _put_new(
-        self, schedule: Schedule, actor: Actor, rows: list[tuple[int, list[Clip], str]]
+        self, schedule: Schedule, actor: Actor, rows: list[tuple[int, list[Clip], str]], *, quiet: bool = False
     ) -> list[Line | str]:  # fmt: skip
-        """Write new lines of a character, all at once; where one cannot be, each by itself. The lines, or why not."""
+        """Write new lines of a character, all at once; where one cannot be, each by itself. The lines, or why not.
+
+        ``quiet``: they are silences, and now it is known where those beside them look.
+        """
         rig, settings = actor.now.rig, schedule.scene.cteg
         measuring.measure(schedule.scene, rig, unverified(rig))
         try:
@@ -312,12 +315,12 @@ class Production:
             lines = Lines(schedule.scene, rig, mapping)
             written = lines.add_new(
                 news, Style(settings.interpolation, settings.reduction), widen=self._preferred.widen != "NEVER",
-                blend=settings.blend,
+                blend=settings.blend, changes=_looks_beside(schedule, actor, news) if quiet else None,
             )  # fmt: skip
         except (ClipError, MappingError, LineError) as error:
             if len(rows) == 1:
                 return [str(error)]
-            return [found for row in rows for found in self._put_new(schedule, actor, [row])]
+            return [found for row in rows for found in self._put_new(schedule, actor, [row], quiet=quiet)]
         self.said += [sentence for sentence in lines.said if sentence not in self.said]
         actor.lines |= {line.id: line for line in written}
         return list(written)
@@ -330,7 +333,7 @@ class Production:
             return self._silences or []
         self.write()  # where there is silence depends on how long the lines are
         self._silences = []
-        arrange(self.scene)
+        arrange(self.scene, looks=False)
         schedule = Schedule(self.scene)
         checkpoint = Path(self._preferred.checkpoint).name if self._preferred.checkpoint else "default"
         for part in schedule.dialogue.parts:  # somebody else plays it now
@@ -364,7 +367,7 @@ class Production:
             fresh.setdefault(one.actor, []).append((one, (silence.start, [clip], text)))
         for name, pairs in fresh.items():
             actor = schedule.actors[name]
-            lines = self._put_new(schedule, actor, [row for _, row in pairs])
+            lines = self._put_new(schedule, actor, [row for _, row in pairs], quiet=True)
             for (one, _), line in zip(pairs, lines, strict=True):
                 if isinstance(line, str):
                     self.said.append(f"{actor.part.name}: {line}")
@@ -375,6 +378,18 @@ class Production:
                 self.done += 1
         for actor in schedule.actors.values():
             _sort(actor)
+
+
+def _looks_beside(schedule: Schedule, actor: Actor, news: Sequence[tuple[Any, ...]]) -> dict[str, dict[str, Any]]:
+    """Which lines look elsewhere than they do of those that new ones meet: they are written again anyway."""
+    ends = [(start, start + frames_at(takes[0].duration, schedule.fps, 1.0) - 1) for takes, start, *_ in news]
+    met = {
+        line.id
+        for line in actor.lines.values()
+        if any(line.start <= stop and begin <= line.end for begin, stop in ends)
+    }
+    moves = moves_of(schedule, actor, met)
+    return {name: {"gaze": fields["gaze"]} for name, fields in moves.items() if set(fields) == {"gaze"}}
 
 
 def actor_line(schedule: Schedule, entry: str) -> str:

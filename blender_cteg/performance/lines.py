@@ -237,18 +237,21 @@ class Lines:
 
     def add_new(
         self, news: Sequence[tuple[Sequence[Clip], float, str, tuple[Glance, ...]]], style: Style, *,
-        widen: bool = True, blend: int = 6,
+        widen: bool = True, blend: int = 6, changes: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> list[Line]:  # fmt: skip
         """Add several new lines at once, as `add` does one: what overlaps is written once.
 
         Args:
             news: takes, the first of which is shown, the frame of their first row, the text, and where the line looks.
             style, widen, blend: as in `add`.
+            changes: lines there are that become others at the same time, as in `move`.
         """
         character = self._rig.object.name if self._rig.object is not None else ""
         made: dict[str, Line | None] = {}
         puts: list[tuple[str, Take, Clip]] = []
-        with self._change() as change:
+        changes = changes or {}
+        with self._change(*changes) as change:
+            made |= {name: replace(change.line(name), **fields) for name, fields in changes.items()}
             for clips, start, text, gaze in news:
                 line = Line(
                     uuid4().hex[:8], clean(text), character, float(round(start)), shown=0, style=style, blend=blend,
@@ -260,7 +263,7 @@ class Lines:
                     puts.append((line.id, take, clip))
                 made[line.id] = line
             written = change.write(made, puts=puts, widen=widen)
-        return [written[name] for name in made]
+        return [written[name] for name in made if name not in changes]
 
     def adopt(self, line: Line, clips: Mapping[str, Clip], edits: Mapping[str, Edit] | None = None) -> None:
         """Write a line that comes with its record: takes' keys -> numbers, and what was kept of hand edits."""

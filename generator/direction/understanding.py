@@ -74,7 +74,8 @@ _TO_WHOM: Final = re.compile(
 #: The same in the middle of a clause, where "to Anna" alone may be said: somebody turns to a name or to him or her.
 _TURNS_TO: Final = re.compile(
     r"(?:(?i:turning|turns|aside|calling|calls|whispering|whispers|muttering|mutters)(?: \w+ly)?) "
-    r"(?:to|towards?) (?:face )?(?P<whom>[A-ZÀ-Þ]\S*(?: [A-ZÀ-Þ]\S*){0,3}|him|her|them|the \w+|himself|herself|each other)"
+    r"(?:to|towards?) (?:face )?"
+    r"(?P<whom>[A-ZÀ-Þ]\S*(?: [A-ZÀ-Þ]\S*){0,3}|him|her|them|the \w+|himself|herself|each other)"
 )
 #: "to" before a verb is no address.
 _TO_DO: Final = re.compile(

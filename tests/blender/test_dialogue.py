@@ -616,9 +616,9 @@ def test_a_noun_before_a_colon_is_said_unless_somebody_of_the_scene_has_that_nam
     assert named_before(scene, "Get out. I mean it: now.") == {}
     said = Take("k", segments=(Segment("Coffee: Black.", "joy", None, 1.0, 0, 9, None, "words"),))
     assert named_before(scene, "Coffee: Black.", said) == {"names": []}
-    assert named_before(scene, "Coffee: Black.", replace(said, segments=(replace(said.segments[0], text="Black."),))) == {
-        "names": ["Coffee"]
-    }  # performed before without it, it is again
+    assert named_before(
+        scene, "Coffee: Black.", replace(said, segments=(replace(said.segments[0], text="Black."),))
+    ) == {"names": ["Coffee"]}  # performed before without it, it is again
 
 
 def test_what_a_dry_run_took_for_a_name_is_said_after_one_click(scene: bpy.types.Scene, tmp_path: Path) -> None:

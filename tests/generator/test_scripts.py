@@ -361,12 +361,15 @@ def test_who_writes_names_in_capitals_names_nobody_in_small_letters() -> None:
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    (
+    [
         ("a.txt", "Anna: Anything else?\nTom: Yes.\nCoffee: Black, please.\n"),
         ("a.txt", "ANNA: Anything else?\nTom: Yes.\nCOFFEE: Black, please.\n"),
         ("a.csv", 'text\nTom: Yes.\n"Coffee: Black, please."\n'),
-        ("a.srt", "00:00:01,000 --> 00:00:02,000\nTom: Yes.\n\n00:00:03,000 --> 00:00:04,000\nCoffee: Black, please.\n"),
-    ),
+        (
+            "a.srt",
+            "00:00:01,000 --> 00:00:02,000\nTom: Yes.\n\n00:00:03,000 --> 00:00:04,000\nCoffee: Black, please.\n",
+        ),
+    ],
 )
 def test_words_that_were_taken_for_a_name_can_be_said(name: str, text: str) -> None:
     taken = read_script(text.encode(), name)
