@@ -61,10 +61,14 @@ class _Asked:
 
 
 def _together(speeches: list[_Asked], schedule: Schedule) -> list[_Asked]:
-    """Lines in their order, but so that a batch has those of one character: its curves are written once for all."""
+    """Lines in their order, but so that a batch has those of one character: its curves are written once for all.
+
+    The first batch stays as it is: there is something to look at soon.
+    """
     stretch, entries = _BATCH * max(len(schedule.actors), 1), schedule.dialogue.entries
-    blocks = [speeches[first : first + stretch] for first in range(0, len(speeches), stretch)]
-    return [one for block in blocks for one in sorted(block, key=lambda one: entries[one.entry].speaker)]
+    blocks = [speeches[first : first + stretch] for first in range(_BATCH, len(speeches), stretch)]
+    grouped = [one for block in blocks for one in sorted(block, key=lambda one: entries[one.entry].speaker)]
+    return speeches[:_BATCH] + grouped
 
 
 class Production:
