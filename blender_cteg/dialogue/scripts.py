@@ -151,7 +151,7 @@ def add(scene: bpy.types.Scene, script: Script, *, start: int | None = None) -> 
             added.append(add_entry(scene, _speaker(line), clean(line.text), **fields).name)
     cast_parts(scene)
     board.refresh(scene)
-    return [dialogue.entries[name] for name in added]
+    return list(dialogue.entries)[len(dialogue.entries) - len(added) :]  # asked for by name, each is looked for
 
 
 def first_frame(scene: bpy.types.Scene) -> int:
