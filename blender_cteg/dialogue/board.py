@@ -30,6 +30,8 @@ from . import starts
 _PAUSE: Final = 0.15
 _PAUSE_PLAYING: Final = 1.0
 _WATCH: Final = 0.4
+#: Blender's operators that move what lines begin at.
+_DRAGS: Final = ("MARKER_OT_", "TRANSFORM_OT_", "SEQUENCER_OT_")
 #: Entries that are moved while a number is dragged, at most; with more of them they follow when the mouse rests.
 _AT_ONCE: Final = 24
 
@@ -292,9 +294,9 @@ def _replaced(*_arguments: object) -> None:
 
 
 def _is_dragging() -> bool:
-    """Whether an operator of others has the mouse: undo steps are not made meanwhile."""
+    """Whether a marker or a strip is being dragged: undo steps are not made meanwhile."""
     running = [op for window in bpy.context.window_manager.windows for op in window.modal_operators]
-    return any(not operator.bl_idname.startswith("CTEG_OT_") for operator in running)
+    return any(operator.bl_idname.startswith(_DRAGS) for operator in running)
 
 
 def _watch() -> float:

@@ -188,12 +188,17 @@ def forget_unused_parts(scene: bpy.types.Scene) -> None:
             dialogue.parts.remove(place)
 
 
-def looks_by_hand(scene: bpy.types.Scene, line: str, by_hand: bool) -> None:
-    """Where a line of a character looks was directed by hand: nothing that happens in the dialogue changes it."""
-    dialogue = dialogue_of(scene)
+def looks_by_hand(scene: bpy.types.Scene, line: str, by_hand: bool) -> bool:
+    """Where a line of a character looks was directed by hand: nothing that happens in the dialogue changes it.
+
+    Returns:
+        Whether it was before.
+    """
+    dialogue, was = dialogue_of(scene), False
     silences = (silence for part in dialogue.parts for silence in part.silences if silence.name == line)
     for one in (*(entry for entry in dialogue.entries if entry.line == line), *silences):
-        one.by_hand = by_hand
+        was, one.by_hand = one.by_hand, by_hand
+    return was
 
 
 def active_entry(scene: bpy.types.Scene) -> Any:

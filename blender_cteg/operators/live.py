@@ -78,8 +78,8 @@ class Directing:
         live: asks the generator.
         place: the word whose emphasis is directed, or None.
         wanted: what was asked for last, by name.
-        at: the moment of the take whose gaze is directed, seconds; ``gaze`` where the line looks then, and what is
-            written of it.
+        at: the moment of the take whose gaze is directed, seconds.
+        gaze, looked: where the line looks, and what is written of that; ``by_hand``: it was directed before.
         shown: what is on the curves now.
         begun: only a part of what was asked for is.
         changed: when something was asked for last.
@@ -95,6 +95,7 @@ class Directing:
     at: float = 0.0
     gaze: tuple[Glance, ...] = ()
     looked: tuple[Glance, ...] = ()
+    by_hand: bool | None = None
     wanted: dict[str, Any] = field(default_factory=dict)
     shown: Clip | None = None
     changed: float = 0.0
@@ -176,15 +177,21 @@ class Directing:
         if clip.space != self.take.space:
             (clip,), mapping = brought_to(now.rig, [clip])
         cast.show_line(scene, Lines(scene, now.rig, mapping).perform_again(self.line.id, clip, self.gaze))
-        self.looked = self.gaze
+        self._has_looked(scene)
         self.wrote = time.monotonic(), time.monotonic() - began
 
     def _look(self, scene: Scene) -> None:
         began, now = time.monotonic(), cast.character(scene)
         cast.show_line(scene, Lines(scene, now.rig, now.mapping).look(self.line.id, self.gaze))
-        self.looked = self.gaze
-        looks_by_hand(scene, self.line.id, self.gaze != self.line.gaze)
+        self._has_looked(scene)
         self.wrote = time.monotonic(), time.monotonic() - began
+
+    def _has_looked(self, scene: Scene) -> None:
+        """What is written of the gaze stays, unless it is taken back: then it is whose it was."""
+        if self.looked != self.gaze:
+            self.looked = self.gaze
+            was = looks_by_hand(scene, self.line.id, self.gaze != self.line.gaze or bool(self.by_hand))
+            self.by_hand = was if self.by_hand is None else self.by_hand
 
 
 #: What is being directed, or None.

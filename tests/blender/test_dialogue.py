@@ -440,6 +440,7 @@ def test_where_somebody_looks_by_hand_stays_when_lines_move(scene: bpy.types.Sce
     bpy.ops.cteg.arrange()
     now = {line.id: line.gaze for line in lines_of(mira)}
     assert now.pop(entries()[0].line) == by_hand and not any(now.values())
+    assert bpy.ops.cteg.direct_live(look_left=0.1, intensity=1.2) == {"FINISHED"} and entries()[0].by_hand
 
 
 @pytest.mark.parametrize(
