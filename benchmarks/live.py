@@ -3,7 +3,8 @@
 
     python -m benchmarks.live [LINES ...]
 
-The intensity of a take of 5 s and 55 channels is moved, through the real door, and every update is waited for. The two
+The intensity of a take of 5 s and 55 channels is moved, through the real door, and every update is waited for; then where
+the line looks, which no generator is asked for. The two
 work at the same time, and Blender writes at most half of its time: so many updates a second are there on a quiet
 machine with two cores. (Processor time, because machines are shared; the generator's is read from /proc, on Linux.)
 """
@@ -24,8 +25,8 @@ TEXT: Final = "I knew that you would come back one day."
 UPDATES: Final = 24
 
 
-def drag(playhead: int) -> tuple[float, ...]:
-    """Drag the intensity of the shown take, the playhead at a frame of the scene.
+def drag(playhead: int, name: str = "intensity") -> tuple[float, ...]:
+    """Drag a field of the shown take, the playhead at a frame of the scene.
 
     Returns:
         Milliseconds of the generator an update, of Blender in the median and at most, updates a second.
@@ -35,16 +36,16 @@ def drag(playhead: int) -> tuple[float, ...]:
 
     scene = bpy.context.scene
     scene.frame_set(playhead)
-    live._wanted(bpy.context, "intensity", 1.0)
+    live._wanted(bpy.context, name, 1.0 if name == "intensity" else 0.1)
     now, client = live.directing, session._client
     assert now is not None and client is not None
-    while not now.live.settled:  # the generator starts, and loads its model
+    while not now.settled:  # the generator starts, and loads its model
         now.update(scene, 0.05)
     waits: list[float] = []
     begin, performed = _used(client.pid), 0
     for step in range(UPDATES):
         while True:  # the mouse moves on while it is performed
-            now.want(scene, "intensity", 0.5 + (step + time.monotonic() % 1.0) / UPDATES)
+            now.want(scene, name, 0.5 * (name == "intensity") + 0.5 * (step + time.monotonic() % 1.0) / UPDATES)
             time.sleep(0.01)
             used = time.process_time()
             if now.update(scene):
@@ -103,6 +104,10 @@ def main() -> None:
             with _drawn():
                 took = drag(frame)
             print(f"| {count} | {name} | " + " | ".join(f"{value:.1f}" for value in took) + " |", flush=True)
+        cast.refresh(scene)
+        with _drawn():
+            took = drag(start + 60, "look_left")
+        print(f"| {count} | gaze | " + " | ".join(f"{value:.1f}" for value in took) + " |", flush=True)
     blender_cteg.unregister()
 
 

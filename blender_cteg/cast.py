@@ -140,13 +140,16 @@ def refresh(scene: bpy.types.Scene, refusal: str = "") -> Character:
     return known.character
 
 
-def found(scene: bpy.types.Scene, target: bpy.types.Object | None, active: str = "") -> Character:
+def found(
+    scene: bpy.types.Scene, target: bpy.types.Object | None, active: str = "", *, briefly: bool = False
+) -> Character:  # fmt: skip
     """Look at any character. Never raises.
 
     Args:
         scene: where it is to perform.
         target: any part of it.
         active: id of the line that is looked through for hand edits.
+        briefly: without what panels alone show: for who looks at all characters of a scene again and again.
     """
     if target is None:
         return Character(scene, problem=told("Choose the face that should perform, or add the demo head."))
@@ -159,6 +162,12 @@ def found(scene: bpy.types.Scene, target: bpy.types.Object | None, active: str =
     lines = () if problem else lines_of(rig, active)
     mapping, mapping_problem, tight = None, "", []
     rows: tuple[mapping_rows.Row, ...] = ()
+    if briefly:
+        try:
+            mapping = None if problem else _mapping(rig, lines)
+        except MappingError as error:
+            mapping_problem = str(error)
+        return Character(scene, target, rig, problem, mapping, mapping_problem, lines=lines)
     notes = [] if problem else damaged_lines(rig)
     try:
         tight = tight_keys(rig, extremes_of(rig)) if lines else []

@@ -31,6 +31,7 @@ Timeline = timeline.Timeline
 TimelineError = timeline.TimelineError
 #: See `generator.shared.scripts`.
 Script, ScriptError, read_script = scripts.Script, scripts.ScriptError, scripts.read_script
+speaker_of = scripts.speaker_of
 SCRIPT_SUFFIXES: Final = scripts.SUFFIXES
 #: See `generator.shared.easing`.
 minimum_jerk = easing.minimum_jerk

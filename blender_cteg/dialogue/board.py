@@ -30,6 +30,8 @@ from . import starts
 _PAUSE: Final = 0.15
 _PAUSE_PLAYING: Final = 1.0
 _WATCH: Final = 0.4
+#: Blender's operators that move what lines begin at.
+_DRAGS: Final = ("MARKER_OT_", "TRANSFORM_OT_", "SEQUENCER_OT_")
 #: Entries that are moved while a number is dragged, at most; with more of them they follow when the mouse rests.
 _AT_ONCE: Final = 24
 
@@ -114,14 +116,16 @@ def chose(scene: bpy.types.Scene) -> None:
     _soon()
 
 
-def moved(scene: bpy.types.Scene) -> None:
+def moved(scene: bpy.types.Scene, *, field: bool = True) -> None:
     """The rule of an entry has changed: its line moves, and those that hang on it. In scripts, `schedule.arrange` does
     that when everything is said.
+
+    ``field``: off where it was no field of ours, which makes an undo step by itself: then the lines get one.
     """
     stale(scene)
     if bpy.app.background or _busy or not any(entry.line for entry in scene.cteg_dialogue.entries):
         return
-    if len(scene.cteg_dialogue.entries) <= _AT_ONCE:
+    if field and len(scene.cteg_dialogue.entries) <= _AT_ONCE:
         refresh(scene, _moved(scene))
     else:
         _to_move.add(scene.session_uid)
@@ -244,6 +248,8 @@ def _catch_up() -> float | None:
     windows = bpy.context.window_manager.windows
     if rendering() or any(window.screen.is_animation_playing for window in windows):
         return _PAUSE_PLAYING
+    if _to_move and _is_dragging():
+        return _PAUSE
     for scene in {window.scene for window in windows}:
         uid, refusal = scene.session_uid, ""
         if uid in _to_move:
@@ -287,14 +293,22 @@ def _replaced(*_arguments: object) -> None:
         stale(window.scene)
 
 
+def _is_dragging() -> bool:
+    """Whether a marker or a strip is being dragged: undo steps are not made meanwhile."""
+    running = [op for window in bpy.context.window_manager.windows for op in window.modal_operators]
+    return any(operator.bl_idname.startswith(_DRAGS) for operator in running)
+
+
 def _watch() -> float:
     """Blender does not tell when markers and strips are dragged: look where those are that lines begin at."""
     windows = getattr(bpy.context.window_manager, "windows", ())
+    if windows and _is_dragging():
+        return _WATCH
     for scene in {window.scene for window in windows if not window.screen.is_animation_playing}:
         rules = {entry.rule for entry in scene.cteg_dialogue.entries} & {"MARKER", "SOUND"}
         places = (markers_of(scene), sounds_of(scene)) if rules else ({}, {})
         if _places.get(scene.session_uid, places) != places:
-            moved(scene)
+            moved(scene, field=False)
         _places[scene.session_uid] = places
     return _WATCH
 

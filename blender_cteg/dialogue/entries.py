@@ -94,12 +94,14 @@ class CTEG_Entry(PropertyGroup):
     placed: IntProperty(description="The first frame of that line when it was put there")
     said: StringProperty(description="What that line was asked to say")
     problem: StringProperty(description="Why it could not be performed, a sentence")
+    by_hand: BoolProperty(description="Where that line looks was directed by hand, and stays so")
 
 
 class CTEG_Silence(PropertyGroup):
     """A performed silence of a character. ``name`` is the id of its line there."""
 
     asked: StringProperty(description="Tells what was asked for")
+    by_hand: BoolProperty(description="Where its line looks was directed by hand, and stays so")
 
 
 class CTEG_Part(PropertyGroup):
@@ -184,6 +186,19 @@ def forget_unused_parts(scene: bpy.types.Scene) -> None:
         part = dialogue.parts[place]
         if part.name not in used and not len(part.silences):
             dialogue.parts.remove(place)
+
+
+def looks_by_hand(scene: bpy.types.Scene, line: str, by_hand: bool) -> bool:
+    """Where a line of a character looks was directed by hand: nothing that happens in the dialogue changes it.
+
+    Returns:
+        Whether it was before.
+    """
+    dialogue, was = dialogue_of(scene), False
+    silences = (silence for part in dialogue.parts for silence in part.silences if silence.name == line)
+    for one in (*(entry for entry in dialogue.entries if entry.line == line), *silences):
+        was, one.by_hand = one.by_hand, by_hand
+    return was
 
 
 def active_entry(scene: bpy.types.Scene) -> Any:

@@ -53,6 +53,7 @@ class Spoken:
         start, end: first and last frame.
         take: what is shown; None where that cannot be read.
         stretch: how much slower it is played than it was performed.
+        looks: the frames at which it turns to somebody, and to whom.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Spoken:
     end: float
     take: Take | None = None
     stretch: float = 1.0
+    looks: tuple[tuple[float, str], ...] = ()
 
 
 @dataclass(frozen=True)

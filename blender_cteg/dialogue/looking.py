@@ -13,7 +13,7 @@ import numpy as np
 from mathutils import Euler, Matrix, Vector
 
 from ..character.rig import Rig
-from ..performance.gaze import Glance, head_turn, reach
+from ..performance.gaze import COMES, GOES, Glance, head_turn, reach
 from ..performance.owners import curves_in
 from ..performance.targets import name_in
 
@@ -21,8 +21,6 @@ from ..performance.targets import name_in
 _LIDS: Final = ("eyeBlinkLeft", "eyeBlinkRight")
 #: Vertices that a lid moves by this part of the most belong to it.
 _MOVED: Final = 0.5
-#: Seconds from the start of a line at rest until it looks at somebody, and from when it looks away again to its end.
-_COMES, _GOES = 0.2, 0.75
 #: Times that the turn of the head is thought through.
 _ROUNDS: Final = 4
 
@@ -197,9 +195,9 @@ def glances(
     moments = [Attention(start, before[-1].target if before else None)]
     moments += [one for one in attention if start < one.frame < end]
     if not goes_on:
-        moments = [Attention(start), *(Attention(max(one.frame, start + _COMES * fps), one.target) for one in moments)]
+        moments = [Attention(start), *(Attention(max(one.frame, start + COMES * fps), one.target) for one in moments)]
     if not is_gone_on:
-        last = end - _GOES * fps
+        last = end - GOES * fps
         moments = [*(one for one in moments if one.frame < last), Attention(max(last, start))]
     found: list[Glance] = []
     for one in moments:

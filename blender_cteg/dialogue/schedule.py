@@ -4,26 +4,31 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 import bpy
 
 from .. import cast
 from ..character.mapping import MappingError
 from ..character.rig import Rig, shorten
+from ..clip import Clip
 from ..performance.gaze import Glance, to_lists
+from ..performance.layers import frames_at
 from ..performance.lines import LineError, Lines, clip_of
 from ..performance.record import Line
 from ..sentences import told
 from . import board, listening, starts
+from .addressed import looks_in
 from .entries import dialogue_of
 from .listening import Silence, Spoken
 from .looking import Attention, Sight, glances, is_out_of_reach
 
 #: Seconds after which somebody turns to who has begun to speak: so many at least, and so many more at most.
 _NOTICES, _SLOWER = 0.15, 0.25
+#: Seconds of a line within which a look that it asks for is there from its beginning on.
+_AT_ONCE: Final = 0.5
 
 
 @dataclass
@@ -60,12 +65,12 @@ class Schedule:
         problems: speaker -> why nobody plays it, a sentence.
     """
 
-    def __init__(self, scene: bpy.types.Scene, lengths: Mapping[str, int] | None = None) -> None:
+    def __init__(self, scene: bpy.types.Scene, news: Mapping[str, Clip] | None = None) -> None:
         """Look at a scene. Takes some milliseconds for each character.
 
         Args:
             scene: which one.
-            lengths: entry -> frames of what it is about to become.
+            news: entry -> what it is about to show.
         """
         self.scene, self.dialogue = scene, dialogue_of(scene)
         self.fps = scene.render.fps / scene.render.fps_base
@@ -80,15 +85,14 @@ class Schedule:
             if self.dialogue.parts.get(entry.speaker) is None:
                 self.problems[entry.speaker] = board.unplayed(entry.speaker)
         cues = [board.cue_of(entry, self.line_of(entry), self.fps) for entry in entries]
-        if lengths:
-            cues = [
-                cue if cue.id not in lengths else starts.Cue(**{**vars(cue), "length": lengths[cue.id]}) for cue in cues
-            ]
+        news = news or {}
+        lengths = {name: frames_at(clip.duration, self.fps, 1.0) - 1 for name, clip in news.items()}
+        cues = [replace(cue, length=lengths.get(cue.id, cue.length)) for cue in cues]
         self.starts, self.wrong = starts.starts(
             cues, self.fps, scene.frame_start, board.markers_of(scene), board.sounds_of(scene)
         )
         self._lengths = {cue.id: cue.length for cue in cues}
-        self.spoken = sorted(self._spoken(lengths or {}), key=lambda one: (one.start, one.id))
+        self.spoken = sorted(self._spoken(news), key=lambda one: (one.start, one.id))
         self._sight = Sight(scene)
         self._attention: dict[str, list[Attention]] = {}
         self._times: dict[str, list[tuple[float, float]]] = {}
@@ -98,7 +102,7 @@ class Schedule:
         if obj is None:
             self.problems[part.name] = board.unplayed(part.name)
             return
-        now = cast.found(self.scene, obj)
+        now = cast.found(self.scene, obj, briefly=True)
         if now.problem or now.rig.object is None:
             self.problems[part.name] = now.problem
             return
@@ -138,17 +142,26 @@ class Schedule:
                 entry.placed = round(line.start)
             before = entry, line
 
-    def _spoken(self, lengths: Mapping[str, int]) -> Iterator[Spoken]:
+    def _spoken(self, news: Mapping[str, Clip]) -> Iterator[Spoken]:
+        names = [part.name for part in self.dialogue.parts]
         for entry in self.dialogue.entries:
             line, start = self.line_of(entry), self.starts.get(entry.name)
             actor = self.actor_of(self.dialogue.parts.get(entry.speaker))
             if start is None and line is not None:  # its rule is broken: it stays, and is heard where it is
                 start = round(line.start)
-            if start is None or actor is None or (line is None and entry.name not in lengths):
+            if start is None or actor is None or (line is None and entry.name not in news):
                 continue
             end = start + self._lengths[entry.name]
             take, stretch = (None, 1.0) if line is None else (line.take, line.stretch)
-            yield Spoken(entry.name, actor.name, start, end, take, stretch)
+            shown, slower = (news[entry.name], 1.0) if entry.name in news else (take, stretch)
+            turns = [] if shown is None else looks_in(shown.segments, names)
+            looks = [(start + slower * self.fps * frame / shown.fps, self._played_by(name)) for frame, name in turns]
+            others = tuple((frame, whom) for frame, whom in looks if whom not in ("", actor.name))
+            yield Spoken(entry.name, actor.name, start, end, take, stretch, others)
+
+    def _played_by(self, speaker: str) -> str:
+        actor = self.actor_of(self.dialogue.parts.get(speaker))
+        return "" if actor is None else actor.name
 
     # ------------------------------------------------------------------------------------------------ what follows
 
@@ -210,16 +223,21 @@ class Schedule:
 
     def _turns(self, actor: Actor) -> Iterator[Attention]:
         others = [one for one in self.spoken if one.character != actor.name]
-        looked = None
+        turns: list[tuple[float, str]] = []
         for one in self.spoken:
             if one.character == actor.name:
                 before = [other for other in others if other.start <= one.start]
-                to, frame = (before[-1] if before else next(iter(others), None)), one.start
+                to = before[-1] if before else next(iter(others), None)
+                named = one.looks and one.looks[0][0] <= one.start + _AT_ONCE * self.fps
+                turns += [(one.start, one.looks[0][1])] if named else [] if to is None else [(one.start, to.character)]
+                turns += one.looks
             else:
                 own = zlib.crc32(f"{actor.name} {one.id}".encode()) % 100 / 100
-                to, frame = one, one.start + round((_NOTICES + _SLOWER * own) * self.fps)
-            if to is not None and to.character != looked:
-                looked = to.character
+                turns.append((one.start + round((_NOTICES + _SLOWER * own) * self.fps), one.character))
+        looked = ""
+        for frame, whom in sorted(turns, key=lambda turn: turn[0]):
+            if whom != looked:
+                looked = whom
                 yield Attention(frame, self.actors[looked].now.rig)
 
     def _target(self, obj: bpy.types.Object) -> Any:
@@ -243,8 +261,10 @@ class Schedule:
 
 
 @board.arranges
-def arrange(scene: bpy.types.Scene) -> str:
+def arrange(scene: bpy.types.Scene, *, looks: bool = True) -> str:
     """Move every line to where its entry begins, with the silences between, and let it look where it should.
+
+    ``looks``: off where the silences are about to be performed, and what they meet is written with them.
 
     Returns:
         Why that could not be done, a sentence; "" where it was.
@@ -255,6 +275,8 @@ def arrange(scene: bpy.types.Scene) -> str:
     try:
         for actor in schedule.actors.values():
             moves = moves_of(schedule, actor)
+            if not looks:
+                moves = {name: {"start": one["start"]} for name, one in moves.items() if "start" in one}
             if moves:
                 Lines(scene, actor.now.rig, actor.now.mapping).move(moves)
     except (LineError, MappingError) as error:
@@ -267,8 +289,13 @@ def arrange(scene: bpy.types.Scene) -> str:
     return ""
 
 
-def moves_of(schedule: Schedule, actor: Actor) -> dict[str, dict[str, Any]]:
-    """Which lines of a character begin, or look, elsewhere than they do: id -> fields that become another."""
+def moves_of(
+    schedule: Schedule, actor: Actor, among: Collection[str] | None = None
+) -> dict[str, dict[str, Any]]:  # fmt: skip
+    """Which lines of a character begin, or look, elsewhere than they do: id -> fields that become another.
+
+    ``among``: ids of those that are looked at; None for all.
+    """
     wanted: dict[str, float] = {}
     for entry in schedule.dialogue.entries:
         line = schedule.line_of(entry)
@@ -279,9 +306,15 @@ def moves_of(schedule: Schedule, actor: Actor) -> dict[str, dict[str, Any]]:
     if len(there) == len(planned):
         wanted |= {name: silence.start for name, silence in zip(there, planned, strict=True)}
     moves: dict[str, dict[str, Any]] = {}
+    silences = (silence for part in actor.parts for silence in part.silences if silence.by_hand)
+    by_hand = {entry.line for entry in schedule.dialogue.entries if entry.by_hand} | {one.name for one in silences}
     for name, start in wanted.items():
+        if among is not None and name not in among:
+            continue
         line = actor.lines[name]
-        gaze = schedule.gaze(actor, start, start + line.end - line.start, line.stretch)
+        gaze = (
+            line.gaze if name in by_hand else schedule.gaze(actor, start, start + line.end - line.start, line.stretch)
+        )
         fields: dict[str, Any] = {}
         if round(line.start) != round(start):
             fields["start"] = float(start)

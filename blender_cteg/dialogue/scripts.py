@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,13 +60,23 @@ class DryRun:
                 said.append(told("{speaker}: {count} lines; nobody here has this name", speaker=speaker, count=number))
         return said
 
+    def doubtful(self) -> list[str]:
+        """Speakers that may be words of a line ("Coffee: Black, please."): nobody plays them, they are written as words
+        are, and they are there once.
+        """
+        known = "fountain", "fdx"  # there a speaker is nothing else
+        once = [name for name, (count, names) in self.speakers.items() if count == 1 and not names]
+        unplayed = [name for name in once if name != name.upper()]
+        named = {line.speaker for line in self.script.lines}
+        return [name for name in unplayed if name in named] if self.script.format not in known else []
+
     def left_out(self) -> list[str]:
         """What was not, with line numbers."""
         return [told("Line {number}: {text}", number=note.number, text=note.text) for note in self.script.notes]
 
 
-def read(path: Path) -> tuple[Script, str]:
-    """The script in a file, and the file's name. `UnreadableScript` where there is none."""
+def read(path: Path, words: Collection[str] = ()) -> tuple[Script, str]:
+    """The script in a file, and the file's name. `UnreadableScript` where there is none. ``words``: see `parsed`."""
     try:
         if path.stat().st_size > _LARGEST:
             sentence = "{name} is larger than any script; choose another file."
@@ -74,13 +85,19 @@ def read(path: Path) -> tuple[Script, str]:
     except OSError as error:
         sentence = "{name} cannot be read ({why}). Choose another file."
         raise UnreadableScript(sentence, name=name_of(path), why=error.strerror or error) from None
-    return parsed(data, name_of(path)), name_of(path)
+    return parsed(data, name_of(path), words), name_of(path)
 
 
-def parsed(data: bytes, name: str) -> Script:
-    """The script that bytes hold. `UnreadableScript` where they hold none, or too much."""
+def parsed(data: bytes, name: str, words: Collection[str] = ()) -> Script:
+    """The script that bytes hold. `UnreadableScript` where they hold none, or too much.
+
+    Args:
+        data: what was read.
+        name: of the file.
+        words: what stands before a colon and is said, though it is written as a name.
+    """
     try:
-        script = read_script(data, name)
+        script = read_script(data, name, words)
     except ScriptError as error:
         raise UnreadableScript("{why}", why=error) from None  # a sentence that names the file
     if not script.lines:
@@ -134,7 +151,7 @@ def add(scene: bpy.types.Scene, script: Script, *, start: int | None = None) -> 
             added.append(add_entry(scene, _speaker(line), clean(line.text), **fields).name)
     cast_parts(scene)
     board.refresh(scene)
-    return [dialogue.entries[name] for name in added]
+    return list(dialogue.entries)[len(dialogue.entries) - len(added) :]  # asked for by name, each is looked for
 
 
 def first_frame(scene: bpy.types.Scene) -> int:

@@ -30,10 +30,10 @@ from ..shared import Script
 from ..worker import session
 from ..worker.locate import LocateError
 from . import board, listening
-from .casting import cast_parts
+from .casting import cast_parts, named_before
 from .entries import dialogue_of, forget_unused_parts
 from .listening import Silence
-from .schedule import Actor, Schedule, arrange
+from .schedule import Actor, Schedule, arrange, moves_of
 from .scripts import add
 
 #: Lines that are asked for at once: all of them are decoded together, and none can be stopped by itself.
@@ -58,6 +58,17 @@ class _Asked:
     actor: str = ""
     digest: str = ""
     alone: bool = False
+
+
+def _together(speeches: list[_Asked], schedule: Schedule) -> list[_Asked]:
+    """Lines in their order, but so that a batch has those of one character: its curves are written once for all.
+
+    The first batch stays as it is: there is something to look at soon.
+    """
+    stretch, entries = _BATCH * max(len(schedule.actors), 1), schedule.dialogue.entries
+    blocks = [speeches[first : first + stretch] for first in range(_BATCH, len(speeches), stretch)]
+    grouped = [one for block in blocks for one in sorted(block, key=lambda one: entries[one.entry].speaker)]
+    return speeches[:_BATCH] + grouped
 
 
 class Production:
@@ -93,7 +104,7 @@ class Production:
                 self.said.append(f"{who}: {entry.problem}")
             else:
                 self._speeches.append(_Asked(self._speech(schedule, entry, part), entry.name))
-        self._count = len(self._speeches)
+        self._speeches = _together(self._speeches, schedule)
         self._silences: list[_Asked] | None = None
         self._batch: list[_Asked] = []
         self._unwritten: list[tuple[_Asked, list[Clip]]] = []
@@ -125,7 +136,8 @@ class Production:
             "text": entry.text, "takes": schedule.dialogue.takes, "intensity": part.intensity, "energy": part.energy,
             "seconds": entry.seconds, "ending": "trace", "timeline": None,
         }  # fmt: skip
-        return request(values) | {"branch": None, "vary": None, "begin": None}
+        named = named_before(schedule.scene, entry.text, None if line is None or line.text != entry.text else line.take)
+        return request(values) | {"branch": None, "vary": None, "begin": None} | named
 
     # ------------------------------------------------------------------------------------------------ batch by batch
 
@@ -218,9 +230,7 @@ class Production:
     def _write_speeches(self, scene: bpy.types.Scene, answers: list[tuple[_Asked, list[Clip]]]) -> None:
         if not answers:
             return
-        fps = scene.render.fps / scene.render.fps_base
-        lengths = {one.entry: frames_at(clips[0].duration, fps, 1.0) - 1 for one, clips in answers}
-        schedule = Schedule(scene, lengths)
+        schedule = Schedule(scene, {one.entry: clips[0] for one, clips in answers})
         fresh: dict[str, list[tuple[Any, int, list[Clip], str]]] = {}
         for one, clips in answers:
             entry, text = schedule.dialogue.entries.get(one.entry), str(one.line["text"])
@@ -274,7 +284,7 @@ class Production:
             self.said.append(f"{entry.speaker}: {line}")
             return
         entry.line, entry.actor, entry.said, entry.problem = line.id, actor.now.target, text, ""
-        entry.placed = round(line.start)
+        entry.placed, entry.by_hand = round(line.start), False
         self.done += 1
 
     def _put_more(self, schedule: Schedule, actor: Actor, old: Line, clips: list[Clip]) -> Line:
@@ -292,9 +302,12 @@ class Production:
         return written
 
     def _put_new(
-        self, schedule: Schedule, actor: Actor, rows: list[tuple[int, list[Clip], str]]
+        self, schedule: Schedule, actor: Actor, rows: list[tuple[int, list[Clip], str]], *, quiet: bool = False
     ) -> list[Line | str]:  # fmt: skip
-        """Write new lines of a character, all at once; where one cannot be, each by itself. The lines, or why not."""
+        """Write new lines of a character, all at once; where one cannot be, each by itself. The lines, or why not.
+
+        ``quiet``: they are silences, and now it is known where those beside them look.
+        """
         rig, settings = actor.now.rig, schedule.scene.cteg
         measuring.measure(schedule.scene, rig, unverified(rig))
         try:
@@ -306,12 +319,12 @@ class Production:
             lines = Lines(schedule.scene, rig, mapping)
             written = lines.add_new(
                 news, Style(settings.interpolation, settings.reduction), widen=self._preferred.widen != "NEVER",
-                blend=settings.blend,
+                blend=settings.blend, changes=_looks_beside(schedule, actor, news) if quiet else None,
             )  # fmt: skip
         except (ClipError, MappingError, LineError) as error:
             if len(rows) == 1:
                 return [str(error)]
-            return [found for row in rows for found in self._put_new(schedule, actor, [row])]
+            return [found for row in rows for found in self._put_new(schedule, actor, [row], quiet=quiet)]
         self.said += [sentence for sentence in lines.said if sentence not in self.said]
         actor.lines |= {line.id: line for line in written}
         return list(written)
@@ -324,7 +337,7 @@ class Production:
             return self._silences or []
         self.write()  # where there is silence depends on how long the lines are
         self._silences = []
-        arrange(self.scene)
+        arrange(self.scene, looks=False)
         schedule = Schedule(self.scene)
         checkpoint = Path(self._preferred.checkpoint).name if self._preferred.checkpoint else "default"
         for part in schedule.dialogue.parts:  # somebody else plays it now
@@ -358,7 +371,7 @@ class Production:
             fresh.setdefault(one.actor, []).append((one, (silence.start, [clip], text)))
         for name, pairs in fresh.items():
             actor = schedule.actors[name]
-            lines = self._put_new(schedule, actor, [row for _, row in pairs])
+            lines = self._put_new(schedule, actor, [row for _, row in pairs], quiet=True)
             for (one, _), line in zip(pairs, lines, strict=True):
                 if isinstance(line, str):
                     self.said.append(f"{actor.part.name}: {line}")
@@ -369,6 +382,18 @@ class Production:
                 self.done += 1
         for actor in schedule.actors.values():
             _sort(actor)
+
+
+def _looks_beside(schedule: Schedule, actor: Actor, news: Sequence[tuple[Any, ...]]) -> dict[str, dict[str, Any]]:
+    """Which lines look elsewhere than they do of those that new ones meet: they are written again anyway."""
+    ends = [(start, start + frames_at(takes[0].duration, schedule.fps, 1.0) - 1) for takes, start, *_ in news]
+    met = {
+        line.id
+        for line in actor.lines.values()
+        if any(line.start <= stop and begin <= line.end for begin, stop in ends)
+    }
+    moves = moves_of(schedule, actor, met)
+    return {name: {"gaze": fields["gaze"]} for name, fields in moves.items() if set(fields) == {"gaze"}}
 
 
 def actor_line(schedule: Schedule, entry: str) -> str:
@@ -401,7 +426,7 @@ def remove(schedule: Schedule, actor: bpy.types.Object | None, lines: Sequence[s
     """Take lines off a character; its curves are as they were before them. LineError where that cannot be done."""
     if actor is None or not lines or not cast.is_in(schedule.scene, actor):
         return
-    now = cast.found(schedule.scene, actor)
+    now = cast.found(schedule.scene, actor, briefly=True)
     if not now.problem:
         Lines(schedule.scene, now.rig, now.mapping).remove_all(lines)
 

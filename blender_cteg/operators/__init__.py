@@ -7,7 +7,9 @@ poll message and its error report all show that sentence.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from ..sentences import Told
 
 if TYPE_CHECKING:
     from bpy.types import Context
@@ -27,3 +29,22 @@ class Reasoned:
         if reason := cls.reason(context):
             cls.poll_message_set(reason)
         return not reason
+
+
+class Changes:
+    """Mixin: an operator that makes one change. What keeps it from that is reported, and nothing has changed."""
+
+    report: Any
+
+    def execute(self, context: Context) -> set[str]:
+        """Called by Blender."""
+        try:
+            self.change(context)
+        except Told as refusal:
+            self.report({"ERROR"}, str(refusal))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+    def change(self, context: Context) -> None:
+        """Make the change; `Told` where it cannot be made."""
+        raise NotImplementedError

@@ -19,7 +19,10 @@ from .. import cast
 from ..character.choose import brought_to
 from ..character.mapping import MappingError
 from ..clip import Clip, ClipError
+from ..dialogue.casting import named_before
+from ..dialogue.entries import looks_by_hand
 from ..performance.directing import emphasis_of, emphasised, word_at
+from ..performance.gaze import Glance, aimed, held, reach
 from ..performance.lines import LineError, Lines, clip_of
 from ..preferences import choices
 from ..sentences import told
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
 #: The settings of a take that can be directed, and the emphasis of the word at the playhead.
 DIRECTED: Final = {s.name: s for s in SETTINGS if s.name in ("emotion", "emotion_with", "share", "intensity", "energy")}
 EMPHASIS: Final = "emphasis"
+#: Where the line looks from the playhead on, radians to the character's left and up. No generator is asked for it.
+LOOKS: Final = ("look_left", "look_up")
 MOST_EMPHASIS: Final = 1.6
 #: Seconds of the take that come first, from the playhead on, and over which they become what was there.
 _SEEN: Final = 2.0
@@ -52,6 +57,17 @@ _RESTS: Final = 1.0
 _LET_GO: Final = frozenset(("LEFTMOUSE", "RET", "NUMPAD_ENTER"))
 
 
+def look_property(name: str, **more: Any) -> Any:
+    """One of `LOOKS` as a property."""
+    most = reach()[LOOKS.index(name)]
+    label, where = ("Look Aside", "the character's left") if name == LOOKS[0] else ("Look Up", "what is above")
+    return FloatProperty(
+        name=label, description=f"Eyes and head go to {where}, as far as they turn for it, from the playhead on to "
+        "where the line looks next. Below 0 they go the other way", min=-most, max=most, step=100, precision=1,
+        subtype="ANGLE", **more,
+    )  # fmt: skip
+
+
 @dataclass
 class Directing:
     """A take that is being directed.
@@ -62,6 +78,8 @@ class Directing:
         live: asks the generator.
         place: the word whose emphasis is directed, or None.
         wanted: what was asked for last, by name.
+        at: the moment of the take whose gaze is directed, seconds.
+        gaze, looked: where the line looks, and what is written of that; ``by_hand``: it was directed before.
         shown: what is on the curves now.
         begun: only a part of what was asked for is.
         changed: when something was asked for last.
@@ -74,6 +92,10 @@ class Directing:
     clip: Clip
     live: Live
     place: int | None
+    at: float = 0.0
+    gaze: tuple[Glance, ...] = ()
+    looked: tuple[Glance, ...] = ()
+    by_hand: bool | None = None
     wanted: dict[str, Any] = field(default_factory=dict)
     shown: Clip | None = None
     changed: float = 0.0
@@ -90,11 +112,17 @@ class Directing:
     def want(self, scene: Scene, name: str, value: Any) -> None:
         """Ask for the take with one of `DIRECTED`, or the emphasis, as it shall be."""
         self.wanted[name], self.changed = value, time.monotonic()
+        if name in LOOKS:
+            now = held(self.gaze, self.at)
+            left, up = self.wanted.get(LOOKS[0], now.yaw), self.wanted.get(LOOKS[1], -now.pitch)
+            self.gaze = aimed(self.line.gaze, self.at, self.take.seconds, left, -up)
+            return
         values = {**asked_for(self.take), "text": self.line.text, "takes": 1, "spread": False, "seed": self.take.seed}
-        values |= {name: value for name, value in self.wanted.items() if name != EMPHASIS}
+        values |= {name: value for name, value in self.wanted.items() if name in DIRECTED}
         if self.place is not None and EMPHASIS in self.wanted:
             values["timeline"] = emphasised(values["timeline"], self.place, self.wanted[EMPHASIS])
         more = {name: self.take.settings.get(name) for name in ("branch", "vary", "begin")}
+        more |= named_before(scene, self.line.text, self.take)
         self.live.wish({**request(values), **more, "until": self._until(scene.frame_current)})
 
     def _until(self, frame: int) -> int | None:
@@ -109,8 +137,15 @@ class Directing:
         The interface has as much time as writing takes, at least.
         """
         ended, took = self.wrote
-        if time.monotonic() - ended < took or not (arrived := self.live.poll(timeout)):
+        if time.monotonic() - ended < took:
             return False
+        arrived = self.live.poll(0.0 if self.gaze != self.looked else timeout)
+        if arrived is None:
+            if self.gaze == self.looked:
+                return False
+            self._look(scene)
+            self.updates += 1
+            return True
         clip, whole = arrived
         before, now = (one.settings.get("checkpoint") for one in (self.clip, clip))
         if before != now:
@@ -123,18 +158,40 @@ class Directing:
         self.updates += 1
         return True
 
+    @property
+    def settled(self) -> bool:
+        """Whether everything is written that was asked for."""
+        return self.live.settled and self.gaze == self.looked
+
     def take_back(self, scene: Scene) -> None:
         """Write the take as it was."""
         if self.shown is not None:
             self._write(scene, self.clip)
+        self.gaze = self.line.gaze
+        if self.looked != self.gaze:
+            self._look(scene)
 
     def _write(self, scene: Scene, clip: Clip) -> None:
         began, now = time.monotonic(), cast.character(scene)
         mapping = now.mapping
         if clip.space != self.take.space:
             (clip,), mapping = brought_to(now.rig, [clip])
-        cast.show_line(scene, Lines(scene, now.rig, mapping).perform_again(self.line.id, clip))
+        cast.show_line(scene, Lines(scene, now.rig, mapping).perform_again(self.line.id, clip, self.gaze))
+        self._has_looked(scene)
         self.wrote = time.monotonic(), time.monotonic() - began
+
+    def _look(self, scene: Scene) -> None:
+        began, now = time.monotonic(), cast.character(scene)
+        cast.show_line(scene, Lines(scene, now.rig, now.mapping).look(self.line.id, self.gaze))
+        self._has_looked(scene)
+        self.wrote = time.monotonic(), time.monotonic() - began
+
+    def _has_looked(self, scene: Scene) -> None:
+        """What is written of the gaze stays, unless it is taken back: then it is whose it was."""
+        if self.looked != self.gaze:
+            self.looked = self.gaze
+            was = looks_by_hand(scene, self.line.id, self.gaze != self.line.gaze or bool(self.by_hand))
+            self.by_hand = was if self.by_hand is None else self.by_hand
 
 
 #: What is being directed, or None.
@@ -173,8 +230,18 @@ def value_of(scene: Scene, name: str) -> Any:
     if name == EMPHASIS:
         place = directing.place if directing is not None else word_place(scene, line)
         return None if place is None or line.take.timeline is None else emphasis_of(line.take.timeline, place)
+    if name in LOOKS:
+        now = held(line.gaze, directing.at if directing is not None else moment(scene, line))
+        return now.yaw if name == LOOKS[0] else -now.pitch
     value = asked_for(line.take)[name]
     return DIRECTED[name].nothing if value is None else value
+
+
+def moment(scene: Scene, line: Line) -> float:
+    """The moment of the shown take at the playhead, seconds; its beginning where the playhead is outside."""
+    take = line.take
+    at = 0.0 if take is None else line.clip_frame(scene.frame_current) / take.fps
+    return at if take is not None and 0.0 <= at <= take.seconds else 0.0
 
 
 def word_place(scene: Scene, line: Line) -> int | None:
@@ -224,14 +291,15 @@ def _wanted(context: Context, name: str, value: Any) -> None:
         cast.keep_line(scene, line.id)
         chosen = choices(context)
         live = session.direct(chosen.python, {"checkpoint": chosen.checkpoint, "device": chosen.device})
-        directing = Directing(scene.session_uid, line, clip, live, word_place(scene, line))
+        directing = Directing(scene.session_uid, line, clip, live, word_place(scene, line), moment(scene, line))
+        directing.gaze = directing.looked = line.gaze
     directing.want(scene, name, value)
 
 
 def _settle(context: Context) -> None:
     """Wait until all of what was asked for is written. `Refusal` when the generator refuses."""
     assert directing is not None
-    while not directing.live.settled:
+    while not directing.settled:
         directing.update(context.scene, timeout=0.05)
     problem = directing.live.problem
     _end()
@@ -270,6 +338,7 @@ class CTEG_OT_direct_live(Reasoned, bpy.types.Operator):
             name="Emphasis", description="Of the word at the playhead: 0 none, 1 natural", min=0.0, max=MOST_EMPHASIS,
             options={"SKIP_SAVE"},
         ),
+        **{name: look_property(name, options={"SKIP_SAVE"}) for name in LOOKS},
     }  # fmt: skip
 
     _timer = None
@@ -279,10 +348,10 @@ class CTEG_OT_direct_live(Reasoned, bpy.types.Operator):
 
     def execute(self, context: Context) -> set[str]:
         """Perform and write before returning, for scripts."""
-        given = [name for name in (*DIRECTED, EMPHASIS) if self.properties.is_property_set(name)]
+        given = [name for name in (*DIRECTED, EMPHASIS, *LOOKS) if self.properties.is_property_set(name)]
         try:
             if not given:
-                raise Refusal("Say what is to be directed: {names}.", names=", ".join((*DIRECTED, EMPHASIS)))
+                raise Refusal("Say what is to be directed: {names}.", names=", ".join((*DIRECTED, EMPHASIS, *LOOKS)))
             for name in given:
                 _wanted(context, name, getattr(self, name))
             _settle(context)
@@ -326,7 +395,7 @@ class CTEG_OT_direct_live(Reasoned, bpy.types.Operator):
         if now.live.problem:
             return self._take_back(context, now.live.problem)
         rests = not self._held and time.monotonic() - now.changed > _RESTS
-        if now.live.settled and (self._let_go or rests):
+        if now.settled and (self._let_go or rests):
             return self._leave(context, {"FINISHED"})
         return {"PASS_THROUGH"}
 

@@ -21,6 +21,8 @@ from ..character.detection.detect import detect_rig
 from ..character.mapping import MappingError
 from ..character.rig import shorten as names
 from ..clip import Clip, ClipError
+from ..dialogue.addressed import gaze_of
+from ..dialogue.casting import named_before
 from ..emotions import label
 from ..performance import ranges
 from ..performance.diagnosis import keys_without_shape
@@ -180,7 +182,7 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
         start = start if line is None else round(line.start)
         if reason := in_the_way(performer.rig, start, start):
             raise Refusal("{reason}", reason=reason)
-        asked = self._asked({**values, "text": text}, line, at)
+        asked = self._asked(scene, {**values, "text": text}, line)
         if not again:
             asked["begin"] = _face_before(scene, performer, start, preferred.checkpoint)
         from ..worker.protocol import last_seed  # here, because enabling the extension does not need it
@@ -198,7 +200,7 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
         title = next(translated(title) for mode, title, _ in MODES if mode == self.mode)
         return preferred.python, {"op": "generate", **message}, title
 
-    def _asked(self, values: dict[str, Any], line: Line | None, frame: int) -> dict[str, Any]:
+    def _asked(self, scene: Scene, values: dict[str, Any], line: Line | None) -> dict[str, Any]:
         """The protocol's LINE. `Refusal` for a number or a timeline that cannot be sent."""
         given, more = self.properties.is_property_set, {"branch": None, "vary": None, "begin": None}
         take = line.take if line is not None and self.mode in _AGAIN else None
@@ -211,7 +213,7 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
             origin = {name: take.settings.get(name) for name in ("branch", "vary")}
             of = {"seed": take.seed, **({"of": origin} if any(origin.values()) else {})}
             if self.mode == "BRANCH":
-                more["branch"] = {**of, "frame": line.clip_frame(frame)}
+                more["branch"] = {**of, "frame": line.clip_frame(scene.frame_current)}
             elif not math.isfinite(self.amount):  # JSON has no word for it
                 raise Refusal("Amount must be a number, not {value:g}.", value=self.amount)
             else:
@@ -220,7 +222,7 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
             values["seed"] = max(max(take.seed, take.last_seed) for take in line.takes) + 1
         values["spread"] = values["spread"] and values["takes"] > 1  # one take differs from nothing
         try:
-            return request(values) | more
+            return request(values) | more | named_before(scene, values["text"], take)
         except ValueError as error:
             raise Refusal("{reason}", reason=error) from None
 
@@ -251,6 +253,7 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
             line = lines.add(
                 clips, order.start, order.style, text=order.text, line="" if old is None else old.id,
                 last_seed=order.last_seed, widen=widen, blend=order.blend, edits_until=until,
+                gaze=gaze_of(scene, rig, clips[0], order.start),
             )  # fmt: skip
         except (ClipError, MappingError, LineError) as error:
             raise Refusal("{reason}", reason=error) from error

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import bpy
 
+from ..dialogue.casting import named_before
 from ..preferences import choices
 from ..segments import in_order
 from ..sentences import shorten, told
@@ -55,6 +56,7 @@ class CTEG_OT_read_line(JobOperator, bpy.types.Operator):
         try:
             # The times of a text may be another line's; they change nothing of what is understood.
             asked = request(chosen(settings) | {"text": self._text, "timeline": None})
+            asked |= named_before(context.scene, self._text)
         except ValueError as error:
             raise Refusal("{reason}", reason=error) from None
         message = {"lines": [asked], "checkpoint": preferred.checkpoint, "device": preferred.device}

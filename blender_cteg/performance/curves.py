@@ -328,6 +328,7 @@ class ActionPatch(Whereabouts):
             plan.points = None if plan.curve is None else self._points(plan.address, *addresses)
         for name, span in writing.items():
             self._refill(span, [plan for plan in plans.values() if [*plan.new] == [name]])
+        self._fill_bare([plan for plan in plans.values() if len(plan.new) > 1], writing)
         for plan in plans.values():
             if not plan.wrote:
                 self._plan(plan, writing)
@@ -380,6 +381,47 @@ class ActionPatch(Whereabouts):
         filled = patch.filled([plan.new[span.id] for plan, _ in same], firsts, lasts)
         for (plan, _), rows in zip(same, filled, strict=True):
             plan.put = plan.wrote[span.id] = rows
+
+    def _fill_bare(self, plans: Sequence[_Plan], writing: Mapping[str, Span]) -> None:
+        """Plan several spans at once on those curves that have nothing but spans, apart from each other."""
+        beside = [self._apart(plan, [writing[name] for name in plan.new]) for plan in plans]
+        alone = [(plan, rows) for plan, rows in zip(plans, beside, strict=True) if rows is not None]
+        parts = [(plan, name) for plan, _ in alone for name in plan.new]
+        if not parts:
+            return
+        borders = [patch.resting(writing[name].start, writing[name].end, plan.rest or 0.0) for plan, name in parts]
+        firsts, lasts = (np.array([rows[k] for rows in borders]) for k in (0, -1))
+        filled = patch.filled([plan.new[name] for plan, name in parts], firsts, lasts)
+        for (plan, name), rows in zip(parts, filled, strict=True):
+            plan.wrote[name] = rows
+        for plan, rows in alone:
+            blocks = sorted([*rows, *plan.wrote.values()], key=lambda block: float(block[0, FRAME]))
+            plan.put = np.concatenate(blocks)
+
+    def _apart(self, plan: _Plan, new: Sequence[Span]) -> list[Rows] | None:
+        """The spans that stay among new ones on a curve that has nothing else; None where it has, or they meet."""
+        low, high = min(one.start for one in new) - NEAR, max(one.end for one in new) + NEAR
+        staying: list[Rows] = []
+        if plan.curve is None:
+            plan.record = Record()
+        else:
+            gone = [self._store.span(name) for name in plan.gone]
+            low, high = min([low, *(one.start - NEAR for one in gone)]), max([high, *(one.end + NEAR for one in gone)])
+            names = [name for name in self._spans_on(plan.number, low, high) if name not in plan.gone]
+            stay = [self._store.span(name) for name in names] if self._is_bare(plan.number) else [None]
+            if any(one is None or one.settled or one.start < low or one.end > high for one in (*stay, *gone)):
+                return None
+            first, last = plan.points.index(low), plan.points.index(high)
+            counts = [len(one.of(plan.number)) for one in stay if one is not None]
+            if last - first != sum(counts) + sum(len(one.of(plan.number)) for one in gone):
+                return None
+            plan.start, plan.old = first, plan.points.rows(first, last)
+            at = [plan.points.index(one.start - NEAR) - first for one in stay if one is not None]
+            staying = [plan.old[k : k + count] for k, count in zip(at, counts, strict=True)]
+        ends = sorted(
+            [*((one.start, one.end) for one in new), *((rows[0, FRAME], rows[-1, FRAME]) for rows in staying)]
+        )
+        return staying if all(later[0] > earlier[1] + NEAR for earlier, later in pairwise(ends)) else None
 
     def _borders(self, plan: _Plan, span: Span) -> Rows | None:
         """Keys of which the first and the last are the borders of a span, if they stay as they are; else None."""

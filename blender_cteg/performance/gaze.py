@@ -22,6 +22,8 @@ Floats = npt.NDArray[np.float64]
 
 #: Seconds that the eyes take to be there, that the head waits, and that it takes.
 _EYES_TAKE, _HEAD_WAITS, _HEAD_TAKES = 0.1, 0.1, 0.55
+#: Seconds from the start of a line at rest until it looks at somebody, and from when it looks away again to its end.
+COMES, GOES = 0.2, 0.75
 #: How much of a turn the head takes over, to the side and up or down, where the eyes alone could reach it.
 _SHARE: Final = (0.65, 0.5)
 #: How far head and eyes turn for a glance at most, radians: the eyes as far as the channels go, the head so far that
@@ -66,6 +68,32 @@ def head_turn(yaw: float, pitch: float) -> tuple[float, float]:
         for angle, most, share, eyes in rows
     )
     return side, down
+
+
+def held(glances: Sequence[Glance], seconds: float) -> Glance:
+    """Where a line looks at a moment of its take, or is about to; straight ahead where it has no glances."""
+    before = [one for one in glances if one.seconds <= seconds + COMES]
+    return (before or [*glances[:1], Glance(0.0, 0.0, 0.0)][:1])[-1]
+
+
+def aimed(
+    glances: Sequence[Glance], seconds: float, length: float, yaw: float, pitch: float
+) -> tuple[Glance, ...]:  # fmt: skip
+    """The same glances, but the one that holds at a moment goes elsewhere.
+
+    A line without any looks up when it has begun, and away again before its end, as in a dialogue.
+
+    Args:
+        glances: in order.
+        seconds: the moment, of the take.
+        length: of the take, seconds.
+        yaw, pitch: as in `Glance`.
+    """
+    if not glances:
+        begin, end = min(COMES, 0.25 * length), max(length - GOES, 0.75 * length)
+        return Glance(0.0, 0.0, 0.0), Glance(begin, yaw, pitch), Glance(end, 0.0, 0.0)
+    now = held(glances, seconds)
+    return tuple(Glance(one.seconds, yaw, pitch) if one == now else one for one in glances)
 
 
 def looking(

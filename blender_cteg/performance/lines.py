@@ -100,18 +100,21 @@ class Lines:
 
     def add_new(
         self, news: Sequence[tuple[Sequence[Clip], float, str, tuple[Glance, ...]]], style: Style, *,
-        widen: bool = True, blend: int = 6,
+        widen: bool = True, blend: int = 6, changes: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> list[Line]:  # fmt: skip
         """Add several new lines at once, as `add` does one: what overlaps is written once.
 
         Args:
             news: takes, the first of which is shown, the frame of their first row, the text, and where the line looks.
             style, widen, blend: as in `add`.
+            changes: lines there are that become others at the same time, as in `move`.
         """
         character = self._rig.object.name if self._rig.object is not None else ""
         made: dict[str, Line | None] = {}
         puts: list[tuple[str, Take, Clip]] = []
-        with self._change() as change:
+        changes = changes or {}
+        with self._change(*changes) as change:
+            made |= {name: replace(change.line(name), **fields) for name, fields in changes.items()}
             for clips, start, text, gaze in news:
                 line = Line(
                     uuid4().hex[:8], clean(text), character, float(round(start)), style=style, blend=blend, gaze=gaze
@@ -119,7 +122,7 @@ class Lines:
                 made[line.id], its = _with_takes(line, clips)
                 puts += its
             written = change.write(made, puts=puts, widen=widen)
-        return [written[name] for name in made]
+        return [written[name] for name in made if name not in changes]
 
     def adopt(self, line: Line, clips: Mapping[str, Clip], edits: Mapping[str, Edit] | None = None) -> None:
         """Write a line that comes with its record: takes' keys -> numbers, and what was kept of hand edits."""
@@ -151,8 +154,16 @@ class Lines:
                 fields["start"] = float(round(fields["start"]))
             change.write({line: replace(old, **fields)})
 
-    def perform_again(self, line: str, clip: Clip) -> Line:
-        """Give the shown take of a line other numbers: it was directed differently. Edits by hand stay on it."""
+    def look(self, line: str, gaze: tuple[Glance, ...]) -> Line:
+        """Let a line look elsewhere; its takes stay."""
+        with self._change(line) as change:
+            return change.write({line: replace(change.line(line), gaze=gaze)})[line]
+
+    def perform_again(self, line: str, clip: Clip, gaze: tuple[Glance, ...] | None = None) -> Line:
+        """Give the shown take of a line other numbers: it was directed differently. Edits by hand stay on it.
+
+        ``gaze``: where it looks from now on; None for where it does.
+        """
         with self._change(line) as change:
             old = change.line(line)
             if old.take is None:
@@ -161,7 +172,8 @@ class Lines:
             take = replace(take_of(clip, before.key, before.edit), name=before.name, favourite=before.favourite)
             take = replace(take, last_seed=max(take.last_seed, before.last_seed))
             takes = tuple(take if one == before else one for one in old.takes)
-            return change.write({line: replace(old, takes=takes)}, puts=[(line, take, clip)])[line]
+            new = replace(old, takes=takes, gaze=old.gaze if gaze is None else gaze)
+            return change.write({line: new}, puts=[(line, take, clip)])[line]
 
     def mark(self, line: str, take: int, **fields: Any) -> None:
         """Give a take a name, or make it a favourite (see `Take`)."""

@@ -17,11 +17,11 @@ from .layouts import sentence
 from .panels import Sidebar, properties
 
 
-def _view(name: str, setting: Setting | None) -> dict[str, Callable[..., Any]]:
+def _view(name: str, setting: Setting | None, default: float = 1.0) -> dict[str, Callable[..., Any]]:
     """Getter and setter of what the shown take was asked for."""
     items = {} if setting is None else setting.options
     words = [item[0] for item in items.get("items", ())]
-    default = items.get("default", 1.0)
+    default = items.get("default", default)
 
     def get(_fields: PropertyGroup) -> Any:
         value = live.value_of(bpy.context.scene, name)
@@ -44,6 +44,10 @@ class CTEG_Live(PropertyGroup):
             max=live.MOST_EMPHASIS, step=5, options=set(),
             get=_view(live.EMPHASIS, None)["get"], set=_view(live.EMPHASIS, None)["put"],
         ),
+        **{
+            name: live.look_property(name, options=set(), get=view["get"], set=view["put"])
+            for name in live.LOOKS for view in (_view(name, None, 0.0),)
+        },
     }  # fmt: skip
 
 
@@ -68,6 +72,9 @@ class CTEG_PT_live(Sidebar, bpy.types.Panel):
             column.prop(fields, "share", slider=True)
         for name in ("intensity", "energy"):
             column.prop(fields, name, slider=True)
+        looks = column.column(align=True)
+        for name in live.LOOKS:
+            looks.prop(fields, name, slider=True)
         line = cast.active_line(context.scene)
         word = "" if line is None or line.take is None else live.word_in(context.scene, line)
         if word:

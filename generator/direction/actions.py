@@ -152,6 +152,7 @@ def _is_finite(word: str, rest: list[str]) -> bool:
 
 
 def _tokens(text: str) -> list[str]:
+    text = re.sub(r"\b[A-ZÀ-Þ][\w'’-]*(?= (?:straight |right |dead )?in the (?:eyes?|face)\b)", "him", text)
     return re.findall(r"[a-z][a-z'’]*", text.lower().replace("-", " "))
 
 

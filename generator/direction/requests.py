@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -151,6 +151,7 @@ class LineRequest:
         begin: the face that every take begins from, a number for each channel of the checkpoint's space; None for the
             standard face.
         until: only so many frames are performed, the same as of the whole take; None for all of it.
+        names: who may be named before the words, as in "Anna: Hello"; None where that is not known.
         warnings: what was changed in the text, for the user.
     """
 
@@ -177,11 +178,12 @@ class LineRequest:
     ending: str = "rest"
     begin: tuple[float, ...] | None = None
     until: int | None = None
+    names: tuple[str, ...] | None = None
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     def validated(self) -> LineRequest:
         """A cleaned copy, or `InputError` with a sentence that names the offending value."""
-        text, warnings = clean_text(self.text)
+        text, warnings = clean_text(self.text, self.names)
         _emotion_in(self.emotion, ("auto", *EMOTION_NAMES))
         if self.emotion_to is not None:
             _emotion_in(self.emotion_to, EMOTION_NAMES)
@@ -240,9 +242,13 @@ class LineRequest:
         begin = fields.get("begin")
         if not isinstance(begin, list | tuple | None):
             raise InputError("The field 'begin' must be null or a list of numbers, the face to begin from.")
+        names = fields.get("names")
+        if names is not None and not (isinstance(names, list | tuple) and all(isinstance(n, str) for n in names)):
+            raise InputError("The field 'names' must be null or a list of names that may stand before the words.")
         origin = Origin.from_json({name: fields.get(name) for name in ("branch", "vary")})
         timeline = None if fields.get("timeline") is None else read_timeline(fields["timeline"])
         made = {"branch": origin.branch, "vary": origin.vary, "timeline": timeline, "begin": begin and tuple(begin)}
+        made["names"] = None if names is None else tuple(names)
         return cls(**{**fields, **made}).validated()
 
 
@@ -254,10 +260,11 @@ def read_timeline(fields: Any) -> Timeline:
         raise InputError(str(error)) from None
 
 
-def clean_text(text: str) -> tuple[str, tuple[str, ...]]:
+def clean_text(text: str, names: Collection[str] | None = None) -> tuple[str, tuple[str, ...]]:
     """The line as the text encoder will read it, and warnings about what it will not read.
 
-    What scripts and subtitles write around the words goes (`generator.shared.scripts.clean`). Line breaks and tabs
+    What scripts and subtitles write around the words goes (`generator.shared.scripts.clean`; ``names``: who may be
+    named there). Line breaks and tabs
     become spaces; a line break before a stage direction is a pause. Control characters, an empty line, a line that is
     too long, and a line with nothing the English encoder can read are refused with `InputError`.
     """
@@ -272,7 +279,7 @@ def clean_text(text: str) -> tuple[str, tuple[str, ...]]:
             )
     symbols = sorted({c for c in text if unicodedata.category(c) in ("So", "Sk", "Co", "Cn") and not c.isascii()})
     typed = text.strip()
-    speaker, text = speaker_of(unicodedata.normalize("NFC", text))
+    speaker, text = speaker_of(typed_text := unicodedata.normalize("NFC", text), names)
     text = " ".join(_BREAK_BEFORE_DIRECTION.sub(", ", text.strip()).split())
     if not text and symbols:
         raise InputError("The line holds only symbols or emoji; type words, and choose the emotion beside them.")
@@ -296,6 +303,8 @@ def clean_text(text: str) -> tuple[str, tuple[str, ...]]:
     warnings = []
     if speaker:
         warnings.append(f"“{speaker}” is taken for the speaker's name and not spoken.")
+    elif names is not None and (other := speaker_of(typed_text)[0]):
+        warnings.append(f"“{other}” is nobody here and is spoken; write {other.upper()}: for who says the line.")
     if symbols:
         warnings.append(f"{' '.join(symbols)} cannot be read by the text encoder and will be ignored.")
     if foreign:

@@ -71,6 +71,12 @@ _TO_WHOM: Final = re.compile(
     r" )?to (.+)",
     re.IGNORECASE,
 )
+#: The same in the middle of a clause, where "to Anna" alone may be said: somebody turns to a name or to him or her.
+_TURNS_TO: Final = re.compile(
+    r"(?:(?i:turning|turns|aside|calling|calls|whispering|whispers|muttering|mutters)(?: \w+ly)?) "
+    r"(?:to|towards?) (?:face )?"
+    r"(?P<whom>[A-ZÀ-Þ]\S*(?: [A-ZÀ-Þ]\S*){0,3}|him|her|them|the \w+|himself|herself|each other)"
+)
 #: "to" before a verb is no address.
 _TO_DO: Final = re.compile(
     r"to (?:be|tell|say|put|think|begin|start|make|cut|go|get|have|see|do|use|give|take|hear|sum)\b.*"
@@ -115,6 +121,8 @@ def understand_within(words: str) -> Meaning | None:
     """What bracketed ``words`` in the middle of a clause direct: actions and notes that cannot be an aside."""
     if len(words.split()) > _MAX_NOTE:
         return None
+    if turned := _TURNS_TO.fullmatch(words.strip()):
+        return Meaning(None, note=True, to=turned["whom"], kind="note")
     if (note := _note(words)) is not None and re.fullmatch(_NOTES, plain(words)) and words.lower() != "together":
         return note
     pieces = [piece for piece in _PIECES.split(words.strip()) if piece.strip()]
@@ -176,7 +184,8 @@ def _note(words: str) -> Meaning | None:
     to = _TO_WHOM.fullmatch(words.strip())
     if to is None or _TO_DO.fullmatch(said) or len(said.split()) > _MAX_WORDS or re.search(r"[.!?]\s*$", words):
         return None
-    note = Meaning(None, note=True, to=to[2].strip(" ,;:"), kind="note")
+    whom = re.sub(r"^(?:face|look at|address)\s+", "", to[2].strip(" ,;:"))
+    note = Meaning(None, note=True, to=whom, kind="note")
     how = read_words(to[1]) if to[1] else None  # "quietly to Anna"
     return note.then(how) if how else note
 

@@ -97,16 +97,23 @@ def drawn(line: dict[str, Any]) -> list[int]:
 
 
 def segments(line: dict[str, Any], frames: int) -> list[dict[str, Any]]:
-    """A segment per sentence, of equal length; directions in round brackets mean anger, others are emotions."""
-    found, direction = [], None
+    """A segment per sentence, of equal length; directions in round brackets mean anger, others are emotions.
+
+    Who "(turns to ...)" does, beside the words of the segment.
+    """
+    found, direction, beside = [], None, []
     for part in re.findall(r"[(\[][^)\]]*[)\]]|[^(\[.!?…]+[.!?…]*", line["text"]):
-        if part[0] in "([":
+        if part.startswith("(turns to "):
+            beside.append(part[1:-1])
+        elif part[0] in "([":
             direction = part
         elif part.strip():
-            found.append((part.strip(), direction))
+            found.append((part.strip(), direction, beside))
+            beside = []
     asked = line.get("emotion", "auto")
     result = []
-    for index, (words, written) in enumerate(found):
+    for index, (words, written, turns) in enumerate(found):
+        start = index * frames // len(found)
         source = "direction" if written else "words" if asked == "auto" else "asked"
         emotion = {"direction": "anger", "words": "joy", "asked": asked}[source]
         if written and written.startswith("["):
@@ -114,9 +121,12 @@ def segments(line: dict[str, Any], frames: int) -> list[dict[str, Any]]:
         result.append(
             {
                 "text": words, "emotion": emotion, "emotion_to": line.get("emotion_to"), "intensity": 1.0,
-                "start": index * frames // len(found), "end": (index + 1) * frames // len(found),
+                "start": start, "end": (index + 1) * frames // len(found),
                 "direction": written, "source": source,
                 "alternatives": {"joy": 0.62, "sadness": 0.21, "fear": 0.09} if source == "words" else {},
+                "stage": [
+                    {"kind": "note", "written": turn, "name": turn[9:], "start": start, "end": start} for turn in turns
+                ],
             }
         )  # fmt: skip
     return result

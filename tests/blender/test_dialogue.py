@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import blender_cteg
 from benchmarks import redraw
 from blender_cteg.character.detection import detect
 from blender_cteg.dialogue import board, scripts, staging
+from blender_cteg.dialogue.addressed import looked_at
+from blender_cteg.dialogue.casting import named_before
 from blender_cteg.dialogue.entries import add_entry, dialogue_of
 from blender_cteg.dialogue.listening import REACTIONS, Spoken, asked, plain, silences
 from blender_cteg.dialogue.schedule import Schedule, arrange
@@ -23,7 +26,9 @@ from blender_cteg.dialogue.starts import Cue, starts
 from blender_cteg.emotions import EMOTIONS
 from blender_cteg.performance import shifting
 from blender_cteg.performance.lines import Lines
+from blender_cteg.performance.record import Take
 from blender_cteg.preferences import Choices
+from blender_cteg.segments import Segment
 from blender_cteg.shared import read_script
 from blender_cteg.worker import session
 from tests.blender.scenes import arkit_face
@@ -406,6 +411,68 @@ def test_a_fixed_target_is_looked_at_whoever_speaks(scene: bpy.types.Scene) -> N
     assert looks == {0.0, -0.5}
 
 
+def test_where_somebody_looks_by_hand_stays_when_lines_move(scene: bpy.types.Scene) -> None:
+    mira, _ = actors("Mira", "Tomas")
+    read()
+    bpy.ops.cteg.perform_dialogue()
+    scene.cteg.target = mira
+    blender_cteg.cast.choose_line(scene, entries()[0].line)
+    scene.frame_set(at()[0][0] + 8)
+    assert bpy.ops.cteg.direct_live(look_left=0.33) == {"FINISHED"}
+    by_hand = {line.id: line.gaze for line in lines_of(mira)}[entries()[0].line]
+    assert any(glance.yaw == pytest.approx(0.33) for glance in by_hand) and entries()[0].by_hand
+    dialogue_of(scene).looking = False
+    bpy.ops.cteg.arrange()
+    now = {line.id: line.gaze for line in lines_of(mira)}
+    assert now.pop(entries()[0].line) == by_hand and not any(now.values())
+    assert bpy.ops.cteg.direct_live(look_left=0.1, intensity=1.2) == {"FINISHED"} and entries()[0].by_hand
+
+
+@pytest.mark.parametrize(
+    ("written", "whom"),
+    [
+        ("turns to Anna", "ANNA"), ("looks at bob", "BOB"), ("to Anna", "ANNA"), ("turning to face Anna", "ANNA"),
+        ("looks Anna in the eye", "ANNA"), ("looks from Anna to Bob", "BOB"), ("smiles at the old man", "OLD MAN"),
+        ("quietly, to Bob's mother", ""), ("looks away from Anna", ""), ("not looking at Anna", ""),
+        ("turns to the door", ""), ("about Anna", ""), ("doesn't look at Bob", ""), ("to Annabel", ""),
+    ],
+)  # fmt: skip
+def test_whom_a_direction_turns_to(written: str, whom: str) -> None:
+    assert looked_at(written.replace("the old man", "OLD MAN"), ["ANNA", "BOB", "OLD MAN"]) == whom
+
+
+def test_who_turns_to_somebody_in_a_line_looks_there_until_somebody_else_speaks(scene: bpy.types.Scene) -> None:
+    mira, tomas, anna = actors("Mira", "Tomas", "Anna")
+    for face, x in ((mira, 0.0), (tomas, 0.5), (anna, -0.5)):  # before her, to her left and to her right
+        face.location = (x, -abs(2 * x), 0.0)
+    bpy.context.view_layer.update()
+    script = "MIRA\nI thought you were gone. (turns to Anna) And you knew.\n\nTOMAS\nI am here.\n\nANNA\nYes.\n\n"
+    read("INT. KITCHEN - NIGHT\n\n" + script + "MIRA\n(turns to Anna) Did you?\n")
+    for entry in entries():
+        entry.seconds = 4.0
+    bpy.ops.cteg.perform_dialogue()
+    lines = {line.text: line for line in lines_of(mira)}
+    first = lines["I thought you were gone. (turns to Anna) And you knew."]
+    yaws = [round(glance.yaw, 1) for glance in first.gaze]
+    assert [yaw for yaw in yaws if yaw][:2] == [0.5, -0.5]  # at whom it is said, then at Anna
+    turn = next(glance for glance in first.gaze if glance.yaw < -0.3)
+    assert turn.seconds == pytest.approx(first.take.segments[1].stage[0].start / 24, abs=0.05)
+    assert {round(glance.yaw, 1) for glance in lines["(turns to Anna) Did you?"].gaze} <= {0.0, -0.5}
+    before = curves(mira)
+    arrange(scene)
+    assert curves(mira) == before  # nothing was written twice
+
+
+def test_a_line_by_itself_looks_at_whom_it_names(scene: bpy.types.Scene) -> None:
+    mira, _ = actors("Mira", "Anna")
+    mira.location, bpy.data.objects["Anna"].location = (0.0, 0.0, 0.0), (0.5, -1.0, 0.0)
+    bpy.context.view_layer.update()
+    for text, looks in (("I know. (turns to Anna) You do.", True), ("I know. (turns to Bob) You do.", False)):
+        assert bpy.ops.cteg.perform(target="Mira", text=text, seconds=4.0, start_frame=1, takes=1) == {"FINISHED"}
+        line = next(line for line in lines_of(mira) if line.text == text)
+        assert any(glance.yaw == pytest.approx(0.46, abs=0.05) for glance in line.gaze) == looks
+
+
 # ------------------------------------------------------------------------------------------------ timing
 
 
@@ -524,6 +591,33 @@ def test_a_dry_run_says_what_would_be_and_changes_nothing(scene: bpy.types.Scene
     assert said.sentences()[1:] == ["MIRA: 2 lines, played by Mira", "TOMAS: 2 lines; nobody here has this name"]
     assert all(sentence.startswith("Line ") for sentence in said.left_out())
     assert not entries() and not len(dialogue_of(scene).parts)
+
+
+def test_a_noun_before_a_colon_is_said_unless_somebody_of_the_scene_has_that_name(scene: bpy.types.Scene) -> None:
+    actors("Anna")
+    add_entry(scene, "Tom", "Yes.")
+    assert named_before(scene, "Coffee: Black, please.") == {"names": []}
+    assert named_before(scene, "Anna: black, please.") == {"names": ["Anna"]}
+    assert named_before(scene, "Tom: Black, please.") == {"names": ["Tom"]}
+    assert named_before(scene, "Get out. I mean it: now.") == {}
+    said = Take("k", segments=(Segment("Coffee: Black.", "joy", None, 1.0, 0, 9, None, "words"),))
+    assert named_before(scene, "Coffee: Black.", said) == {"names": []}
+    assert named_before(
+        scene, "Coffee: Black.", replace(said, segments=(replace(said.segments[0], text="Black."),))
+    ) == {"names": ["Coffee"]}  # performed before without it, it is again
+
+
+def test_what_a_dry_run_took_for_a_name_is_said_after_one_click(scene: bpy.types.Scene, tmp_path: Path) -> None:
+    actors("Anna")
+    path = tmp_path / "a.txt"
+    path.write_text("Anna: Yes?\nTom: Hello.\nCoffee: Black, please.\nAnna: Here.\nSam: I know.\n")
+    script = scripts.read(path)
+    assert scripts.dry_run(scene, *script).doubtful() == ["Tom", "Coffee", "Sam"]
+    labels = [{"name": "Tom", "speaks": True}, {"name": "Coffee", "speaks": False}]
+    assert bpy.ops.cteg.read_script(filepath=str(path), labels=labels) == {"FINISHED"}
+    assert [(e.speaker, e.text) for e in entries()] == [
+        ("Anna", "Yes?"), ("Tom", "Hello. Coffee: Black, please."), ("Anna", "Here."), ("Sam", "I know."),
+    ]  # fmt: skip
 
 
 def test_subtitles_keep_their_times_and_lengths(scene: bpy.types.Scene) -> None:

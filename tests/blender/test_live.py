@@ -98,6 +98,41 @@ def test_a_word_is_emphasised_where_it_is_and_the_words_stay(line: Line) -> None
     assert moved[max(at - 6, 0) : at + 12].max() > 0.01
 
 
+def test_a_line_looks_where_it_is_directed_and_its_take_stays(face: bpy.types.Object, line: Line) -> None:
+    def looks() -> np.ndarray:
+        out, inward = (curve(face, f"eyeLook{way}Left") for way in ("Out", "In"))
+        return np.array([out.evaluate(frame) - inward.evaluate(frame) for frame in range(40, 100)])
+
+    before, takes = looks(), active().takes
+    bpy.context.scene.frame_set(70)
+    assert fields().look_left == 0.0
+    fields().look_left = 0.45
+    assert live.directing is None and session.live is None
+    assert active().takes == takes and fields().look_left == pytest.approx(0.45)
+    # What the head leaves to the eyes, and what it does by itself.
+    turned = 0.35 * 0.45 - numbers().channel("headYaw")[30:90].mean()
+    assert (looks() - before).mean() == pytest.approx(turned / 0.5, abs=0.03)
+    assert [glance.yaw for glance in active().gaze] == [0.0, pytest.approx(0.45), 0.0]
+    assert bpy.ops.cteg.direct_live(look_left=-0.45, look_up=0.2, intensity=1.3) == {"FINISHED"}
+    aimed = active().gaze[1]
+    assert (aimed.yaw, aimed.pitch) == (pytest.approx(-0.45), pytest.approx(-0.2))
+    assert active().take.settings["intensity"] == pytest.approx(1.3)
+    bpy.ops.cteg.direct_live(intensity=1.0)
+    assert active().gaze[1] == aimed
+
+
+def test_where_a_line_looks_is_taken_back_with_the_rest(line: Line) -> None:
+    bpy.context.scene.frame_set(70)
+    live._wanted(bpy.context, "look_up", 0.3)
+    now = live.directing
+    assert now is not None and not now.settled
+    assert now.update(bpy.context.scene) and now.settled
+    assert active().gaze and active().gaze != line.gaze
+    now.take_back(bpy.context.scene)
+    live._end()
+    assert active().gaze == line.gaze
+
+
 def test_an_edit_by_hand_stays_on_what_is_performed(face: bpy.types.Object, line: Line) -> None:
     points = curve(face, "browInnerUp").keyframe_points
     edited = next(p for p in points if p.co[0] > 40)

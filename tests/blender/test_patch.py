@@ -603,6 +603,44 @@ def test_a_take_of_the_same_length_goes_between_the_same_borders(sheet: Sheet) -
     assert base.keys() == dict(sheet.action["cteg_patch"]["records"]).keys()
 
 
+@pytest.mark.parametrize("hand", ["nothing", "moved", "key", "next"])
+def test_lines_written_together_on_bare_curves_play_as_on_any(monkeypatch: pytest.MonkeyPatch, hand: str) -> None:
+    short, ways, frames = ActionPatch._fill_bare, [], np.arange(30, 350, 0.25)
+
+    def together(way: Callable[..., None] | None) -> tuple[list[Floats], list[Floats], list[list[Any]]]:
+        sheet = Sheet()
+        sheet.new(0, [(1, 0.3), (90, 1.0), (112, 0.2), (260, 0.7)])  # the animator's; the others are bare
+        write(sheet, "one", 100, 129)
+        write(sheet, "two", 200, 240)
+        if hand == "moved":
+            shift(sheet, lambda frame: 199 < frame < 241, lambda frame: frame + 10)
+        elif hand == "key":
+            sheet.curve(4).keyframe_points.insert(150, 0.5)
+        monkeypatch.setattr(ActionPatch, "_fill_bare", way or (lambda *_: None))
+        new = ("a", 40, 70), ("b", 125 if hand == "next" else 140, 190), ("one", 96, 125), ("c", 300, 320)
+        lines = [
+            Span(name, start, end, {sheet.address(k): keys(start, end, k + start) for k in range(COUNT)}, {},
+                 {sheet.address(k): 0.25 for k in range(COUNT)})
+            for name, start, end in new
+        ]  # fmt: skip
+        sheet.patch().replace([], lines)
+        assert not any(sheet.patch().edits(name) for name, _, _ in new)
+        there = [played(curve, frames) for curve in sheet.curves]
+        points = [[(row[0], row[3:]) for row in rows(curve)] for curve in sheet.curves]
+        sheet.patch().replace(["a", "b", "c"], [])
+        return there, [played(curve, frames) for curve in sheet.curves], points
+
+    def seen(self: ActionPatch, plans: Any, writing: Any) -> None:
+        short(self, plans, writing)
+        ways.append(sum(bool(plan.wrote) for plan in plans))
+
+    got, wanted = together(seen), together(None)
+    assert ways[0] == {"nothing": 5, "moved": 0, "key": 4, "next": 0}[hand]  # where lines meet they share a border
+    assert got[2] == wanted[2]
+    np.testing.assert_allclose(got[0], wanted[0], atol=1e-6)
+    np.testing.assert_allclose(got[1], wanted[1], atol=1e-6)
+
+
 def test_straight_lines(sheet: Sheet) -> None:
     line = keys(20, 60, 3, straight=True)
     sheet.patch().replace([], [Span("straight", 20, 60, {sheet.address(3): line}, linear=True)])

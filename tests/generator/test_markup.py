@@ -179,6 +179,53 @@ def test_what_only_looks_like_markup_stays(line: str) -> None:
     assert clean(line) == line
 
 
+#: A line typed where Anna and Hope are in the scene: who is named, and what is said.
+TYPED = (
+    ("Coffee: Black, please.", "", "Coffee: Black, please."),
+    ("Breakfast: Two eggs and toast.", "", "Breakfast: Two eggs and toast."),
+    ("Paris: The city of light.", "", "Paris: The city of light."),
+    ("Rent: Four hundred a month.", "", "Rent: Four hundred a month."),
+    ("Cats: They never listen.", "", "Cats: They never listen."),
+    ("Tomorrow: We leave at dawn.", "", "Tomorrow: We leave at dawn."),
+    ("Note: This is mine.", "", "Note: This is mine."),
+    ("Plan B: Run.", "", "Plan B: Run."),
+    ("Plan B: run.", "", "Plan B: run."),
+    ("Next stop: Vienna.", "", "Next stop: Vienna."),
+    ("Cause of death: Unknown.", "", "Cause of death: Unknown."),
+    ("New York: Nobody sleeps there.", "", "New York: Nobody sleeps there."),
+    ("- Coffee: Black, please.", "", "Coffee: Black, please."),
+    ("(angrily) Coffee: Black, please.", "", "(angrily) Coffee: Black, please."),
+    ('"Coffee: Black, please."', "", "Coffee: Black, please."),
+    ("Tom: Where were you?", "", "Tom: Where were you?"),
+    ("ANNA: hi", "ANNA", "hi"),
+    ("Anna: Hi.", "Anna", "Hi."),
+    ("Anna: hi there", "Anna", "hi there"),
+    ("anna: hi there", "anna", "hi there"),
+    ("Hope: Is that all?", "Hope", "Is that all?"),
+    ("TOM: Where were you?", "TOM", "Where were you?"),
+    ("GUARD #2: Halt!", "GUARD #2", "Halt!"),
+    ("Tom (V.O.): where were you?", "Tom", "where were you?"),
+    ("**Tom:** Where were you?", "Tom", "Where were you?"),
+    ("Dr. Weber: Six months.", "Dr. Weber", "Six months."),
+    ("- Anna: Yes.", "Anna", "Yes."),
+    ("10:30 is too late.", "", "10:30 is too late."),
+)
+
+
+@pytest.mark.parametrize(("typed", "name", "said"), TYPED)
+def test_a_noun_before_a_colon_is_said_where_it_is_known_who_speaks(typed: str, name: str, said: str) -> None:
+    assert speaker_of(typed, ["Anna", "Hope"]) == (name, said)
+
+
+def test_a_line_says_what_it_took_a_name_for() -> None:
+    assert LineRequest("Coffee: Black, please.").validated().text == "Black, please."
+    ask = LineRequest.from_json({"text": "Coffee: Black, please.", "names": ["Anna"]})
+    assert ask.text == "Coffee: Black, please." and "“Coffee” is nobody here and is spoken" in ask.warnings[0]
+    assert LineRequest.from_json({"text": "Listen: I go.", "names": []}).warnings == ()
+    with pytest.raises(InputError, match="'names' must be null or a list of names"):
+        LineRequest.from_json({"text": "Coffee: Black.", "names": "Anna"})
+
+
 def test_a_cleaned_line_is_clean() -> None:
     for _bare, marked in LINES:
         assert clean(clean(marked)) == clean(marked)

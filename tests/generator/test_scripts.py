@@ -350,3 +350,30 @@ def test_the_time_of_anything_grows_with_its_length() -> None:
         for suffix in (".fountain", ".srt", ".csv", ".txt"):
             read_script(b"00:00 --> 00:01\n" + piece * (40_000 // len(piece)), f"a{suffix}")
     assert time.process_time() - start < 40.0  # 68 files; one of them in quadratic time takes minutes
+
+
+def test_who_writes_names_in_capitals_names_nobody_in_small_letters() -> None:
+    script = read_script(b"ANNA: Anything else?\nTOM: Yes.\nCoffee: Black, please.\nANNA: Fine.\n", "a.txt")
+    assert [(line.speaker, line.text) for line in script.lines] == [
+        ("ANNA", "Anything else?"), ("TOM", "Yes. Coffee: Black, please."), ("ANNA", "Fine."),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.txt", "Anna: Anything else?\nTom: Yes.\nCoffee: Black, please.\n"),
+        ("a.txt", "ANNA: Anything else?\nTom: Yes.\nCOFFEE: Black, please.\n"),
+        ("a.csv", 'text\nTom: Yes.\n"Coffee: Black, please."\n'),
+        (
+            "a.srt",
+            "00:00:01,000 --> 00:00:02,000\nTom: Yes.\n\n00:00:03,000 --> 00:00:04,000\nCoffee: Black, please.\n",
+        ),
+    ],
+)
+def test_words_that_were_taken_for_a_name_can_be_said(name: str, text: str) -> None:
+    taken = read_script(text.encode(), name)
+    assert [line.text for line in taken.lines if line.speaker.upper() == "COFFEE"] == ["Black, please."]
+    said = read_script(text.encode(), name, ["Coffee"])
+    assert "OFFEE" not in "".join(line.speaker.upper() for line in said.lines)
+    assert said.lines[-1].text.casefold().endswith("coffee: black, please.")

@@ -85,7 +85,7 @@ def build_stage(scene: bpy.types.Scene, mesh: bpy.types.Object) -> None:
     height = FRAME_HEIGHT * crown
     camera = add("Portrait", lens)
     camera.location = aim + Vector((0.16, -1.0, 0.05)).normalized() * (height * FOCAL_LENGTH / lens.sensor_width)
-    _look_at(camera, aim)
+    point_at(camera, aim)
     scene.camera = camera
 
     for name, place, size, power, colour in LIGHTS:
@@ -95,7 +95,7 @@ def build_stage(scene: bpy.types.Scene, mesh: bpy.types.Object) -> None:
         lamp.size = size * crown
         light = add(name, lamp)
         light.location = centre + Vector(place) * crown
-        _look_at(light, centre)
+        point_at(light, centre)
 
     world = bpy.data.worlds.new("Studio")
     world.color = FLAT_BACKDROP
@@ -116,7 +116,7 @@ def close_up(scene: bpy.types.Scene) -> Iterator[None]:
         lens.lens = before
 
 
-def _look_at(thing: bpy.types.Object, target: Vector) -> None:
+def point_at(thing: bpy.types.Object, target: Vector) -> None:
     """Point a camera's or lamp's -Z axis at ``target``, upright."""
     direction = target - thing.location
     thing.matrix_world = Matrix.Translation(thing.location) @ direction.to_track_quat("-Z", "Y").to_matrix().to_4x4()

@@ -8,11 +8,12 @@ The readers are imported when a script is read: enabling the extension needs non
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from .script import Note, Reading, Script, ScriptError, ScriptLine
 
-__all__ = ["SUFFIXES", "Note", "Script", "ScriptError", "ScriptLine", "clean", "read_script"]
+__all__ = ["SUFFIXES", "Note", "Script", "ScriptError", "ScriptLine", "clean", "read_script", "speaker_of"]
 
 #: What can be read, and what each is called in `Script.format`.
 _FORMATS: Final = {
@@ -29,12 +30,20 @@ def clean(text: str) -> str:
     return cleaned(text)
 
 
-def read_script(data: bytes, name: str) -> Script:
+def speaker_of(text: str, names: Collection[str] | None = None) -> tuple[str, str]:
+    """See `generator.shared.scripts.markup.speaker_of`."""
+    from .markup import speaker_of as found
+
+    return found(text, names)
+
+
+def read_script(data: bytes, name: str, words: Collection[str] = ()) -> Script:
     """The lines of a script.
 
     Args:
         data: the file.
         name: its name, for its suffix and for what is said about it.
+        words: what stands before a colon and is said, though it is written as a name: "Coffee" of "Coffee: Black.".
 
     Raises:
         ScriptError: a suffix not in `SUFFIXES`; more than `decoding.MAX_BYTES`; not what the suffix says.
@@ -45,7 +54,7 @@ def read_script(data: bytes, name: str) -> Script:
     if suffix not in _FORMATS:
         raise ScriptError(f"{name} is no script that can be read; choose a {', '.join(SUFFIXES[:-1])} or .txt file.")
     check_size(data, name)
-    reading, form = Reading(), _FORMATS[suffix]
+    reading, form = Reading(words), _FORMATS[suffix]
     try:
         text, guess = ("", "") if form == "fdx" else decode(data, name)  # XML says itself how it is encoded
         if guess:

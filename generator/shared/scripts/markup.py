@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Final
 
 #: Longest name of a speaker, in characters.
@@ -80,6 +82,13 @@ _INTRODUCES: Final = frozenset(
 )
 #: Those of them that may begin a name: THE DOCTOR, SECOND GUARD.
 _BEFORE_NAMES: Final = frozenset("an another first last new other second the third".split())
+#: Whoever has one is somebody: Dr. Weber.
+_TITLE: Final = re.compile(
+    r"(?:mr|mrs|ms|mx|dr|prof|st|sr|sgt|lt|cpt|capt|col|gen|rev|hon|sir|dame|lord|lady|miss|mister|madam|monsieur|madame|"
+    r"señor|señora|herr|frau|doctor|professor|captain|colonel|general|sergeant|officer|inspector|detective|agent|nurse|"
+    r"father|mother|sister|brother|aunt|uncle|king|queen|prince|princess|president)\b\.? \w",
+    re.IGNORECASE,
+)
 _CONTRACTION: Final = re.compile(r"n['’]t\b|['’](?:re|ll|ve|d|m)\b", re.IGNORECASE)
 _QUOTES: Final = {'"': '"”', "“": '”"', "„": '“”"', "«": "»", "»": "«", "‹": "›", "‘": "’", "'": "'’", "「": "」"}
 #: A single quotation mark that is no apostrophe.
@@ -91,17 +100,28 @@ _EMPHASISED: Final = re.compile(r"([*_])(?=\S)[^*_]+(?<=\S)\1")
 _LAYERS: Final = 12
 
 
-def clean(text: str) -> str:
+def clean(text: str, names: Collection[str] | None = None) -> str:
     """What is left of a line when its markup is gone: what is said, with its stage directions and *emphasis*.
 
     Names of speakers, tags, overrides, timecodes, notes of music, emoji, quotation marks around all of it, (V.O.) and
-    the like, and leading dashes go. The time it takes grows with the length alone.
+    the like, and leading dashes go. The time it takes grows with the length alone. ``names``: see `speaker_of`.
     """
-    return speaker_of(text)[1]
+    return speaker_of(text, names)[1]
 
 
-def speaker_of(text: str) -> tuple[str, str]:
-    """Who says a line, "" where it does not tell, and the line without markup (`clean`)."""
+def speaker_of(
+    text: str, names: Collection[str] | None = None, words: Collection[str] = ()
+) -> tuple[str, str]:  # fmt: skip
+    """Who says a line, "" where it does not tell, and the line without markup (`clean`).
+
+    Args:
+        text: as it was typed or read.
+        names: who may speak; None where that is not known, and whatever is written as a name is one. Where it is,
+            "Coffee: Black, please." is nobody's line, and what is said of a voice or written as names are in scripts
+            names somebody all the same: "ANNA: Hi", "Anna (V.O.): Hi", "**Anna:** Hi", "Dr. Weber: Hi".
+        words: what is nobody, however it is written.
+    """
+    who = _Who(None if names is None else frozenset(map(_folded, names)), frozenset(map(_folded, words)))
     text = re.sub(r"[^\S\n]+", " ", text.replace("\r\n", "\n").replace("\r", "\n"))
     # Most lines have none of it, and scripts have many lines.
     if "&" in text:
@@ -116,9 +136,9 @@ def speaker_of(text: str) -> tuple[str, str]:
         text = _PICTURE.sub(_gap, _INVISIBLE.sub("", text))
     text = _FACE.sub(_gap, text)
     text = "\n".join(filter(None, (" ".join(line.split()) for line in text.split("\n"))))
-    speaker, text = _peeled(text)
+    speaker, text = _peeled(text, who)
     first, *rest = text.split("\n")
-    lines = (first, *(_peeled(line)[1] for line in rest))
+    lines = (first, *(_peeled(line, who)[1] for line in rest))
     return speaker, "\n".join(filter(None, map(_plain, lines)))
 
 
@@ -136,14 +156,30 @@ def _gap(found: re.Match[str]) -> str:
     return "" if found.string[found.end() : found.end() + 1] in tuple(",.!?;:…") else " "
 
 
-def _peeled(text: str) -> tuple[str, str]:
+def _folded(name: str) -> str:
+    return " ".join(name.casefold().replace("’", "'").split())
+
+
+@dataclass(frozen=True)
+class _Who:
+    """Names that somebody has, None for any, and what is no name; small letters."""
+
+    names: frozenset[str] | None
+    words: frozenset[str]
+
+    def is_somebody(self, name: str, told: bool) -> bool:
+        """Whether what may be a name is one; ``told``: only names are written so."""
+        return _folded(name) not in self.words and (told or self.names is None)
+
+
+def _peeled(text: str, who: _Who) -> tuple[str, str]:
     """The speaker's name before a line, and the line without what stands before and around it."""
     speaker = ""
     for _ in range(_LAYERS):
         before = text = text.strip()
         if found := _DASH.match(text) or _LEADING_TIME.match(text) or _EXTENSION.match(text):
             text = text[found.end() :]
-        elif not speaker and (label := _labelled(text)):
+        elif not speaker and (label := _labelled(text, who)):
             speaker, text = label
         else:
             text = _unwrapped(text)
@@ -152,7 +188,7 @@ def _peeled(text: str) -> tuple[str, str]:
     return speaker, text
 
 
-def _labelled(text: str) -> tuple[str, str] | None:
+def _labelled(text: str, who: _Who) -> tuple[str, str] | None:
     """The name that a line begins with and the rest; None for a sentence."""
     if strong := _STRONG_LABEL.match(text):
         text = f"{strong[2]}:{text[strong.end() :]}"
@@ -161,12 +197,16 @@ def _labelled(text: str) -> tuple[str, str] | None:
         return None
     name, notes, rest = found["name"], found["notes"], text[found.end() :].lstrip()
     kept = _EXTENSION.sub("", notes).strip()
-    large = name.upper() == name
+    large, extended = name.upper() == name, _EXTENSION.search(notes) is not None
+    if who.names is not None and _folded(name) in who.names and found["colon"]:
+        return name, f"{kept} {rest}".strip()
+    if not who.is_somebody(name, bool(large or strong or extended or _TITLE.match(name))):
+        return None
     if found["colon"]:
         # After a name begins a sentence; after "Paris: the city of ..." goes one on.
-        if not _is_name(name) or not (large or not rest or not rest[0].islower()):
+        if not _is_name(name) or not (large or extended or not rest or not rest[0].islower()):
             return None
-    elif not (_is_name(name) and (_EXTENSION.search(notes) or (found["direction"] and large))):
+    elif not (_is_name(name) and (extended or (found["direction"] and large))):
         return None
     return name, f"{kept} {rest}".strip()
 

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from typing import Final
 
-from .markup import MAX_NAME, clean, leads_on, speaker_of
+from .markup import MAX_NAME, clean, leads_on
 from .script import Reading, ScriptLine, joined
 
 #: Any short words before a colon; a name if the text has them again and again.
@@ -21,6 +21,12 @@ def read_plain(text: str, reading: Reading) -> None:
     lines = text.split("\n")
     labels = Counter(_name(found) for line in lines if (found := _LABEL.match(line)))
     names = {name for name, count in labels.items() if count > 1 and len(name.split()) < 5 and not leads_on(name)}
+    # Who writes names in capitals, or has them again and again, does not write "Coffee: Black, please." of a speaker.
+    given = {reading.speaker_of(line)[0] for line in lines if ":" in line}
+    large = {name.casefold() for name in given if name and name.upper() == name}
+    if len(large) > 1:
+        reading.words = {*reading.words, *(n for n in labels if n not in names and n.casefold() not in large)}
+    names -= {*reading.words}
     remarks: list[int] = []
     speeches: list[tuple[int, str, list[str]]] = []
     goes_on = False
@@ -33,7 +39,7 @@ def read_plain(text: str, reading: Reading) -> None:
         if found and _name(found) in names:
             speaker, said = _name(found), clean(line[found.end() :])
         else:
-            speaker, said = speaker_of(line)
+            speaker, said = reading.speaker_of(line)
         if goes_on and not speaker:
             speeches[-1][2].append(said)
         else:

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+
+from .markup import speaker_of
 
 
 class ScriptError(ValueError):
@@ -54,10 +56,19 @@ class Script:
 
 @dataclass
 class Reading:
-    """What a reader has found so far."""
+    """What a reader has found so far.
 
+    Attributes:
+        words: what stands before a colon and is nobody's name.
+    """
+
+    words: Collection[str] = ()
     lines: list[ScriptLine] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+
+    def speaker_of(self, text: str) -> tuple[str, str]:
+        """Who says a line, "" where it does not tell, and the line without markup."""
+        return speaker_of(text, words=self.words)
 
     def note(self, number: int, text: str) -> None:
         """Remember that something was not read."""

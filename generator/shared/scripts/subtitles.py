@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from .markup import TIMING, speaker_of
+from .markup import TIMING
 from .script import Reading, ScriptError, ScriptLine
 
 _VOICE: Final = re.compile(r"<v(?:\.[^<>\s]{0,100})?\s([^<>]{1,100})>")
@@ -96,9 +96,9 @@ def _cue(lines: list[str], at: int, stop: int, reading: Reading) -> None:
     else:
         reading.note(at + 1, f"“{lines[at].strip()[:60]}” is no time; its words were read without one.")
     anything = False
-    for number, words in _utterances(lines, at + 1, stop):
+    for number, words in _utterances(lines, at + 1, stop, reading):
         voice = _VOICE.search(words)
-        speaker, said = speaker_of(words)
+        speaker, said = reading.speaker_of(words)
         if said and not _SOUND.fullmatch(said):
             reading.lines.append(ScriptLine(number, voice[1].strip() if voice else speaker, said, start, end))
         elif said:
@@ -108,14 +108,14 @@ def _cue(lines: list[str], at: int, stop: int, reading: Reading) -> None:
         reading.note(at + 1, "Nothing is said in this subtitle.")
 
 
-def _utterances(lines: list[str], start: int, stop: int) -> Iterator[tuple[int, str]]:
+def _utterances(lines: list[str], start: int, stop: int, reading: Reading) -> Iterator[tuple[int, str]]:
     """What each speaker of a subtitle says, with the number of its first line."""
     rows = [(k + 1, row) for k in range(start, stop) for row in _VOICE.sub(r"\n\g<0>", lines[k]).split("\n")]
     rows = [(number, row) for number, row in rows if row.strip()]
     dialogue = sum(bool(_DASH.match(row)) for _, row in rows) > 1
     begun: list[tuple[int, list[str]]] = []
     for number, row in rows:
-        fresh = _VOICE.match(row) or (dialogue and _DASH.match(row)) or (":" in row and speaker_of(row)[0])
+        fresh = _VOICE.match(row) or (dialogue and _DASH.match(row)) or (":" in row and reading.speaker_of(row)[0])
         if fresh or not begun:
             begun.append((number, [row]))
         else:

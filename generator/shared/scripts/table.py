@@ -7,7 +7,7 @@ import csv
 from collections.abc import Iterator
 from typing import Final
 
-from .markup import clean, speaker_of
+from .markup import clean
 from .script import Reading, ScriptError, ScriptLine
 from .subtitles import seconds_of
 
@@ -67,7 +67,7 @@ def _row(number: int, row: list[str], columns: dict[str, int], reading: Reading)
 
     if not any(value.strip() for value in row):
         return
-    found, said = speaker_of(cell("text"))
+    found, said = reading.speaker_of(cell("text"))
     if not said:
         reading.note(number, "This row has no words; it was not read.")
         return

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whom a line is for: "(turns to Anna)", "(looks at Bob)" and "(to Anna)" are looks at who has that name here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final
+
+import bpy
+
+from ..character.detection.detect import detect_rig
+from ..character.rig import Rig
+from ..clip import Clip
+from ..performance.gaze import Glance
+from ..performance.layers import frames_at
+from ..segments import Segment
+from .casting import matching, words_of
+from .entries import dialogue_of
+from .looking import Attention, Sight, glances
+
+#: What stands before the name of somebody who is looked at, and what of it says the opposite.
+_BEFORE: Final = (
+    r"(?:\b(?:to|at|towards?|face|facing|watch(?:es|ing)?|eyes|eyeing|studies|studying)|\blook(?:s|ing)?)\s+"
+)
+_NOT: Final = re.compile(r"\b(?:not|never|without|away|avoid\w*|refus\w*|no longer)\b|n['’]t\b", re.IGNORECASE)
+#: What moves the eyes by itself, to a place of its own.
+_OWN_WAY: Final = frozenset(("glance", "look_around", "roll_eyes"))
+
+
+def looked_at(written: str, names: Collection[str]) -> str:
+    """Who of some names is looked at, or spoken to, in a direction; "" for nobody. Of several the last."""
+    if _NOT.search(written):
+        return ""
+    alike = {words_of(name): name for name in names if words_of(name)}
+    longest = sorted(alike, key=lambda words: -len(words))
+    either = "|".join(r"[\W_]+".join(map(re.escape, words)) for words in longest)
+    found = re.findall(rf"{_BEFORE}({either})(?![\w’'-])", written, re.IGNORECASE) if either else []
+    return alike.get(words_of(found[-1]), "") if found else ""
+
+
+def looks_in(segments: Sequence[Segment], names: Collection[str]) -> Iterator[tuple[int, str]]:
+    """When a performed line turns to whom: frames of its clip, and names."""
+    for segment in segments:
+        for stage in segment.stage:
+            if stage.name not in _OWN_WAY and (name := looked_at(stage.written, names)):
+                yield stage.start, name
+
+
+def gaze_of(scene: bpy.types.Scene, rig: Rig, clip: Clip, start: float) -> tuple[Glance, ...] | None:
+    """Where a line by itself looks that begins at a frame; None where it names nobody of the scene."""
+    if not any(segment.stage for segment in clip.segments):
+        return None
+    names = [part.name for part in dialogue_of(scene).parts]
+    names += [obj.name for obj in scene.objects if obj.type in {"MESH", "ARMATURE", "EMPTY"}]
+    names += [word for name in names for word in words_of(name)]
+    fps, attention = scene.render.fps / scene.render.fps_base, []
+    for frame, name in looks_in(clip.segments, names):
+        part = dialogue_of(scene).parts.get(name)
+        there = [part.character] if part is not None and part.character is not None else matching(scene, name)
+        rigs = [found for found in map(detect_rig, there) if found.object != rig.object]
+        if len(rigs) == 1:
+            attention.append(Attention(start + frame * fps / clip.fps, rigs[0]))
+    if not attention:
+        return None
+    end = start + frames_at(clip.duration, fps, 1.0) - 1
+    return glances(Sight(scene), rig, attention, start, end, fps, goes_on=False, is_gone_on=False)
