@@ -26,7 +26,8 @@ from generator.batch import job as job_module
 from generator.batch.command import Told
 from generator.batch.running import Batch, Progress, perform_batch
 from generator.direction.requests import LineRequest
-from generator.errors import EnvironmentProblem, InputError
+from generator.engine.builtin import NumpyEngine
+from generator.errors import DeviceLost, EnvironmentProblem, InputError
 from generator.performing.clips import Clips
 from generator.shared.scripts import ScriptLine
 from generator.shared.spaces import ARKIT55
@@ -194,6 +195,28 @@ def test_what_fails_for_every_line_ends_the_job(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(fast, "perform", lost)
     with pytest.raises(EnvironmentProblem, match="missing"):
         perform(lines_of(3), tmp_path)
+
+
+def test_a_lost_device_ends_the_job_which_then_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_module, "_TOGETHER", 2)
+    job = Job.from_lines(["Yes, I know.", "No, I do not.", "Maybe.", "So?"], {"seconds": 1.0})
+    perform(job, tmp_path / "whole")
+    decode, steps = NumpyEngine.decode, iter(range(20))
+
+    def lost(self: NumpyEngine, condition: Any, noise: Any, gumbel: Any, on_step: Any = None) -> Any:
+        def step(done: int, count: int) -> None:
+            if next(steps, None) is None:  # a second take is on its way
+                raise RuntimeError("CUDA error: unspecified launch failure\nCUDA kernel errors might be asynchronous")
+
+        return decode(self, condition, noise, gumbel, step)
+
+    monkeypatch.setattr(NumpyEngine, "decode", lost)
+    with pytest.raises(DeviceLost, match=r"stopped working \(CUDA error: unspecified launch failure\)\. Try again"):
+        perform(job, tmp_path / "lost")
+    assert len(list((tmp_path / "lost").glob("*.npz"))) == 2
+    monkeypatch.setattr(NumpyEngine, "decode", decode)
+    perform(job, tmp_path / "lost")
+    assert content(tmp_path / "lost") == content(tmp_path / "whole")
 
 
 def test_another_job_does_not_mix_with_the_first(tmp_path: Path, fast: Fast) -> None:
