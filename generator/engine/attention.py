@@ -57,7 +57,7 @@ class Attention:
         return Past(np.empty(shape, np.float32), np.empty(shape, np.float32))
 
     def step(self, x: Floats, past: Past) -> Floats:
-        """Causal self-attention of the newest step ``x`` (D, B), reading and extending ``past`` (of B takes or more)."""
+        """Causal self-attention of the newest step ``x`` (D, B), reading and extending ``past``, of B takes or more."""
         query, key, value = self._all(x).reshape(3, self._heads, -1, x.shape[1]).transpose(0, 3, 1, 2)
         rows = x.shape[1]
         past.key[:rows, :, past.length], past.value[:rows, :, past.length] = key, value
