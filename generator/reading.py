@@ -54,6 +54,8 @@ SETTINGS: Final = Budget(1_000_000)
 TIMELINE: Final = Budget(2_500_000)
 #: A table of texts, the vocabulary of an encoder: a million lines.
 TABLE: Final = Budget(100_000_000)
+#: The takes of a line: 64 of a minute have 40 MB.
+CLIPS: Final = Budget(200_000_000)
 #: A script, whose readers have a budget of seconds of their own (`shared.scripts`).
 SCRIPT: Final = Budget(MAX_BYTES)
 #: A recording: half an hour at 60 frames a second.

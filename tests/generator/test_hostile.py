@@ -39,6 +39,7 @@ from generator.model.text import TextEncoder
 from generator.paper.checkpoint import load_paper_checkpoint
 from generator.paper.emoava import open_emoava
 from generator.paper.released.checkpoint import read_released_checkpoint
+from generator.performing.clips import Clips
 from generator.performing.speaking import read_parts, say_parts
 from generator.reading import KEPT, RECORDING, Budget, Reading, Unreadable, from_json, reading, refusing
 from generator.say import _given_timeline
@@ -160,7 +161,9 @@ def corpus(folder: Path) -> list[Reader]:
 def kept(folder: Path) -> list[Reader]:
     path = folder / "kept.npz"
     np.savez_compressed(path, values=np.zeros((5, 3), np.float16), notes=np.array('{"lines": []}'))
-    array = folder / "one.npy"
+    array, made = folder / "one.npy", folder / "line.npz"
+    takes = np.zeros((1, 4, ARKIT55.size), np.float32)
+    Clips(takes, np.array([4]), np.array([1]), ARKIT55, "No.", "joy", {"a": 1}, (), (({"text": "No."},),)).write(made)
     np.save(array, np.arange(12.0).reshape(3, 4))
     refuse = lambda why: InputError(f"kept.npz is damaged ({why}).")  # noqa: E731
 
@@ -170,6 +173,7 @@ def kept(folder: Path) -> list[Reader]:
 
     return [
         file_reader("arrays that were kept", path, partial(read, path, "arrays")),
+        file_reader("takes", made, partial(Clips.read, made), (InputError,)),
         file_reader("an array", array, partial(read, array, "array")),
     ]
 
