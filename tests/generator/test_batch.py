@@ -257,6 +257,28 @@ def test_parts_make_the_whole(tmp_path: Path, fast: Fast) -> None:
         perform(job, tmp_path / "parts", part=(4, 3))
 
 
+def test_two_runs_of_a_job_do_not_harm_each_other(tmp_path: Path, fast: Fast, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = lines_of(41)
+    perform(job, tmp_path / "whole")
+    begun, swept = iter(range(1)), iter(range(1))
+
+    def another(progress: Progress) -> None:
+        if next(begun, None) is not None:
+            perform(job, tmp_path / "both")
+
+    sync = os.fsync
+
+    def sweeping(handle: int) -> None:
+        sync(handle)
+        if next(swept, None) is not None:
+            running._sweep(job, tmp_path / "both", range(len(job.batches)))
+
+    monkeypatch.setattr(os, "fsync", sweeping)  # a run begins while the other one writes
+    assert perform(job, tmp_path / "both", on_batch=another).path is not None
+    assert next(swept, None) is next(begun, None) is None
+    assert content(tmp_path / "both") == content(tmp_path / "whole")
+
+
 def test_a_full_disk_loses_nothing(tmp_path: Path, fast: Fast, monkeypatch: pytest.MonkeyPatch) -> None:
     job = lines_of(40)
     perform(job, tmp_path / "whole")
@@ -385,6 +407,10 @@ def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere() -> None:
         text = stream.getvalue()
         assert text.count("\r[####") == ends and text.count("\n") == 1 and text.endswith("\n")
         assert "10 of 10 lines" in text and ("8 of 10" in text) == bool(ends)
+    shown = Shown(stream := io.StringIO(), every=0.0)
+    for words in ("going, 1 %", "going, 1 %", "going, 2 %"):
+        shown.show(0.5, words)
+    assert stream.getvalue() == "going, 1 %\ngoing, 2 %\n"
 
 
 def test_an_engine_may_be_anything_that_performs_batches(tmp_path: Path, fast: Fast) -> None:
