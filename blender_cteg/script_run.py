@@ -93,7 +93,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         played, said = staging.play(
             scene, script, played_by, start=options.start, takes=options.takes, listen=not options.no_listen,
-            look=not options.no_look, progress=lambda share, words: shown.show(min(share, 0.999), f"{words}, {share:.0%}"),
+            look=not options.no_look,
+            progress=lambda share, words: shown.show(min(share, 0.999), f"{words}, {share:.0%}"),
         )  # fmt: skip
     finally:
         shown.end()
@@ -116,7 +117,10 @@ def run(options: argparse.Namespace) -> int:
         write_file(options.report, json.dumps(whole, ensure_ascii=False, indent=1))
     if options.save is not None:
         _save(options.save.absolute())
+    whys = tuple(row["why"] for row in report if row["why"])  # which the report has said already
     for sentence in said:
+        if sentence.endswith(whys):
+            continue
         print(told("cteg: {sentence}", sentence=sentence), file=sys.stderr)
     print(told("cteg: {done} of {count} lines are performed", done=done, count=len(report)), file=sys.stderr)
     if options.save is None and options.export is None:

@@ -279,6 +279,22 @@ def test_two_runs_of_a_job_do_not_harm_each_other(tmp_path: Path, fast: Fast, mo
     assert content(tmp_path / "both") == content(tmp_path / "whole")
 
 
+@pytest.mark.long
+@pytest.mark.skipif(os.name != "posix", reason="a shell's loop")
+def test_parts_at_once_by_the_command_line_alone_make_the_whole(tmp_path: Path, root: Path) -> None:
+    """As an array of a farm does it, each part in a process of its own, one of them started twice."""
+    script = tmp_path / "lines.csv"
+    rows = [f"ANNA,I have told you {k} times." for k in range(150)]
+    script.write_text("\n".join(["speaker,text", *rows, "TOM,Как дела сегодня?"]), "utf-8")
+    job = f"{sys.executable} -m generator batch {script} {tmp_path}/parts --seconds 1 --part $SLURM_ARRAY_TASK_ID/3"
+    loop = f'for id in 1 2 3 2; do (export SLURM_ARRAY_TASK_ID=$id; {job} || [ $? = 3 ]) & pids="$pids $!"; done\n'
+    wait = "for pid in $pids; do wait $pid || exit 1; done"
+    done = subprocess.run(["sh", "-c", loop + wait], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert main(["batch", str(script), str(tmp_path / "whole"), "--seconds", "1"]) == 3
+    assert content(tmp_path / "parts") == content(tmp_path / "whole")
+
+
 def test_a_full_disk_loses_nothing(tmp_path: Path, fast: Fast, monkeypatch: pytest.MonkeyPatch) -> None:
     job = lines_of(40)
     perform(job, tmp_path / "whole")
@@ -368,9 +384,12 @@ def test_the_command_says_what_it_does(tmp_path: Path, fast: Fast, capsys: pytes
     assert main(["batch", str(tmp_path / "none.csv"), str(tmp_path / "out")]) == 1
     assert main(["batch", str(script), str(tmp_path / "b"), "--emotion", "rage9"]) == 1
     assert "no emotion called 'rage9'" in capsys.readouterr().err
-    for wrong in (["--part", "3/2"], ["--format", "fbx"]):
+    assert main(["batch", str(tmp_path), str(tmp_path / "b")]) == 1
+    assert f"{tmp_path} cannot be read (it is not a file); name a script." in capsys.readouterr().err
+    out = str(tmp_path / "b")
+    for wrong in ([out, "--part", "3/2"], [out, "--format", "fbx"], [out, "--workers", "0"], [""]):
         with pytest.raises(SystemExit) as end:
-            main(["batch", str(script), str(tmp_path / "b"), *wrong])
+            main(["batch", str(script), *wrong])
         assert end.value.code == 2
     capsys.readouterr()
     with pytest.raises(SystemExit):

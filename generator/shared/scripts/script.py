@@ -11,7 +11,7 @@ from typing import Final
 #: What one script may take: lines that somebody says, notes that are kept, seconds of this thread's work.
 MOST_LINES: Final = 200_000
 MOST_NOTES: Final = 1_000
-MOST_SECONDS: Final = 10.0
+MOST_SECONDS: Final = 8.0
 
 
 class ScriptError(ValueError):
