@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import bpy
 import numpy as np
@@ -92,7 +93,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         played, said = staging.play(
             scene, script, played_by, start=options.start, takes=options.takes, listen=not options.no_listen,
-            look=not options.no_look, progress=lambda share, words: shown.show(min(share, 0.999), words),
+            look=not options.no_look,
+            progress=lambda share, words: shown.show(min(share, 0.999), f"{words}, {share:.0%}"),
         )  # fmt: skip
     finally:
         shown.end()
@@ -105,8 +107,6 @@ def run(options: argparse.Namespace) -> int:
             for place, (row, entry) in enumerate(zip(report, entries, strict=True), 1):
                 if row["status"] == "done":
                     row["files"] = _export_line(scene, entry, place, options.export, options.format)
-    if options.save is not None:
-        bpy.ops.wm.save_as_mainfile(filepath=str(options.save.absolute()), compress=True, copy=True)
     for row in report:
         print(json.dumps(row, ensure_ascii=False), flush=True)
     done = sum(row["status"] == "done" for row in report)
@@ -115,7 +115,12 @@ def run(options: argparse.Namespace) -> int:
                  "notes": [{"line": note.number, "text": note.text} for note in script.notes],
                  "lines": report}  # fmt: skip
         write_file(options.report, json.dumps(whole, ensure_ascii=False, indent=1))
+    if options.save is not None:
+        _save(options.save.absolute())
+    whys = tuple(row["why"] for row in report if row["why"])  # which the report has said already
     for sentence in said:
+        if sentence.endswith(whys):
+            continue
         print(told("cteg: {sentence}", sentence=sentence), file=sys.stderr)
     print(told("cteg: {done} of {count} lines are performed", done=done, count=len(report)), file=sys.stderr)
     if options.save is None and options.export is None:
@@ -189,6 +194,25 @@ def _make_folders(options: argparse.Namespace) -> None:
         except OSError as error:
             sentence = "{name} cannot be a folder to write to ({why}); name another."
             raise RunError(sentence, name=folder, why=error.strerror or error) from None
+
+
+def _save(path: Path) -> None:
+    """The scene as a file that is there whole or not at all, also where another Blender saves at the same time.
+
+    Blender writes ``NAME@`` and renames it; two that write to one file would write into one another.
+    """
+    temporary = path.with_name(f".{path.name[:50]}.{uuid4().hex}.blend")
+    try:
+        bpy.ops.wm.save_as_mainfile(filepath=str(temporary), compress=True, copy=True)
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:
+        why = getattr(error, "strerror", None) or str(error).removeprefix("Error: ").strip()
+        raise RunError(
+            "{name} cannot be saved ({why}); make room, or name another file with --save.", name=path, why=why
+        ) from None
+    finally:
+        for left in (temporary, temporary.with_name(f"{temporary.name}@")):
+            left.unlink(missing_ok=True)
 
 
 def _export_scene(path: Path) -> None:

@@ -7,9 +7,8 @@ python examples/direct_by_table.py out
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from generator.batch import Job, perform
+from generator.performing.clips import Clips
 
 BARKS = {
     "alarm": ("Over there! By the gate!", "fear"),
@@ -24,6 +23,5 @@ for mood in ("calm", "fierce"):
     )
     perform(job, folder / mood)
     for place, name in enumerate(BARKS):
-        with np.load(folder / mood / job.file(place), allow_pickle=False) as clip:
-            face = clip["values"][0, : clip["lengths"][0]]
-            print(f"{mood} {name}: {len(face) / float(clip['fps']):.1f} s, {clip['emotion']}")
+        clip = Clips.read(folder / mood / job.file(place))
+        print(f"{mood} {name}: {len(clip.take(0)) / clip.space.fps:.1f} s, {clip.emotion}")

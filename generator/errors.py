@@ -8,6 +8,8 @@ from typing import ClassVar, Final
 
 #: How libraries that have no MemoryError say it: torch on a processor, on a GPU, and C++.
 _NO_MEMORY: Final = re.compile(r"out of memory|can.t allocate memory|bad_alloc", re.IGNORECASE)
+#: How torch says that a GPU, or its driver, is gone.
+_NO_DEVICE: Final = re.compile(r"(CUDA|HIP|XPU|cuDNN|MIOpen)( driver)? error|CU(BLAS|FFT|SOLVER)_STATUS|MPS backend")
 
 
 class GeneratorError(Exception):
@@ -34,6 +36,17 @@ class EnvironmentProblem(GeneratorError):
     kind = "environment"
 
 
+class DeviceLost(EnvironmentProblem):
+    """The device that computes is gone; this process cannot use it again, another one may."""
+
+    def __init__(self, why: BaseException) -> None:
+        reason = (str(why).strip().splitlines() or [type(why).__name__])[0]
+        super().__init__(
+            f"The device that computes stopped working ({reason[:120]}). Try again; if that does not help, choose the "
+            "device numpy or cpu."
+        )
+
+
 class MemoryProblem(GeneratorError):
     """There is not enough memory, in this process or on the device that computes."""
 
@@ -49,3 +62,8 @@ class DataError(GeneratorError):
 def ran_out_of_memory(error: BaseException) -> bool:
     """Whether ``error`` says that memory is short, of which a file or a request need not be guilty."""
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error))))
+
+
+def lost_device(error: BaseException) -> bool:
+    """Whether ``error`` says that a GPU or its driver is gone: nothing that this process asks of it will work again."""
+    return isinstance(error, RuntimeError) and bool(_NO_DEVICE.search(str(error))) and not ran_out_of_memory(error)

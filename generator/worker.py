@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,7 +26,7 @@ import numpy.typing as npt
 
 from . import __version__
 from .direction.requests import LineRequest
-from .errors import GeneratorError, InputError, ran_out_of_memory
+from .errors import DeviceLost, GeneratorError, InputError, ran_out_of_memory
 from .reading import from_json
 
 if TYPE_CHECKING:
@@ -50,10 +51,13 @@ class Worker:
     Args:
         reader, writer: of lines.
         numpy_only: torch must not be imported, even where it is there: this is Blender's own process.
+        lost: called when the device that computes is gone, after its job was answered.
     """
 
-    def __init__(self, reader: IO[str], writer: IO[str], *, numpy_only: bool = False) -> None:
-        self._reader, self._writer, self._numpy_only = reader, writer, numpy_only
+    def __init__(
+        self, reader: IO[str], writer: IO[str], *, numpy_only: bool = False, lost: Callable[[], object] = lambda: None
+    ) -> None:
+        self._reader, self._writer, self._numpy_only, self._lost = reader, writer, numpy_only, lost
         self._jobs: queue.Queue[Message | None] = queue.Queue()
         self._cancelled: set[Any] = set()
         self._pending: set[Any] = set()
@@ -150,6 +154,8 @@ class Worker:
             self._send({"id": number, "event": "cancelled"})
         except GeneratorError as error:
             self._error(number, error.kind, str(error))
+            if isinstance(error, DeviceLost):
+                self._lost()
         except ImportError as error:
             self._error(number, "environment", missing_package_sentence(error))
         except Exception as error:  # The worker must outlive any job; the client shows the sentence.
@@ -314,7 +320,8 @@ def run(_: argparse.Namespace) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
     code = 1
     try:
-        Worker(requests, protocol).read()
+        # A process that has lost its GPU does not get it back; the next request starts another.
+        Worker(requests, protocol, lost=partial(os._exit, 1)).read()
         code = 0
     except Exception:
         traceback.print_exc(file=sys.stderr)

@@ -91,8 +91,8 @@ def load_baseline(folder: Path, device: str = "cpu") -> Baseline:
         config = Reading(folder / "config.json", SETTINGS).json()
         if config["format"] != FORMAT or config["schema_version"] != SCHEMA:
             raise CheckpointError(
-                f"{folder} holds {config['format']!r}, schema {config['schema_version']!r}, which is no baseline of "
-                "this version; train it again."
+                f"{folder} holds {config['format']!r:.60}, schema {config['schema_version']!r:.20}, which is no "
+                "baseline of this version; train it again."
             )
         make = partial(_empty, config["kind"], SPACES[config["space"]], config["model"])
         model = made_to_hold(make, (folder / "model.safetensors").stat().st_size)

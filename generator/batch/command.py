@@ -37,15 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to ``parser``."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = textwrap.dedent(_HELP).strip()
-    parser.add_argument("script", type=Path, metavar="SCRIPT", help=f"a file that ends in {', '.join(SUFFIXES)}")
-    parser.add_argument("folder", type=Path, metavar="OUT_DIR", help="gets the files and the report")
+    parser.add_argument("script", type=_path, metavar="SCRIPT", help=f"a file that ends in {', '.join(SUFFIXES)}")
+    parser.add_argument("folder", type=_path, metavar="OUT_DIR", help="gets the files and the report")
     parser.add_argument("--format", choices=FORMATS, default="npz", help="csv is for Live Link Face; default npz")
     parser.add_argument("--fit-times", action="store_true", help="lines last as long as the script's times say")
     parser.add_argument("--part", type=_part, default=(1, 1), metavar="K/N", help="do the K-th of N parts of the job")
     parser.add_argument(
         "--engine", choices=("here", "ray"), default="here", help="ray: on a Ray cluster (docs/batch.md)"
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="of Ray; by default as many as it has processors")
+    parser.add_argument("--workers", type=_count, metavar="N", help="of Ray; by default as many as it has processors")
     add_performance_arguments(parser)
 
 
@@ -109,6 +109,18 @@ class Told:
             f"{left // 60}:{left % 60:02d} left"
         )
         self._shown.show((progress.before + done) / total, words)
+
+
+def _path(text: str) -> Path:
+    if not text:  # as a shell hands on a variable that nobody set
+        raise argparse.ArgumentTypeError("the name is empty")
+    return Path(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of workers, such as 4")
+    return int(text)
 
 
 def _part(text: str) -> tuple[int, int]:

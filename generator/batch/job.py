@@ -18,6 +18,7 @@ from .. import __version__
 from ..direction.requests import MAX_LINE_SECONDS, MIN_SECONDS, LineRequest
 from ..engine.files import DEFAULT_CHECKPOINT
 from ..errors import InputError
+from ..reading import SCRIPT, reading
 from ..shared.scripts import Note, ScriptError, ScriptLine, read_script
 
 #: What lines can be written as.
@@ -71,10 +72,11 @@ class Job:
 
         Raises:
             InputError: the script cannot be read, nobody says anything in it, or a setting is out of its range.
-            OSError: the file cannot be read.
         """
+        with reading(path, SCRIPT, lambda why: InputError(f"{path} cannot be read ({why}); name a script.")) as file:
+            data = file.data()
         try:
-            script = read_script(path.read_bytes(), path.name)
+            script = read_script(data, path.name)
         except ScriptError as error:
             raise InputError(str(error)) from None
         if not script.lines:

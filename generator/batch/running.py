@@ -88,7 +88,7 @@ def perform(
             for name, data in batch.files:
                 # A run that ended between its files and its memory of them has written this one.
                 if not (path := folder / name).is_file() or path.read_bytes() != data:
-                    write_whole(path, data)
+                    _write(path, data)
             record.add(batch.number, batch.entries)
             for entry in batch.entries:
                 progress.done += entry["status"] == "done"
@@ -98,6 +98,13 @@ def perform(
             if on_batch is not None:
                 on_batch(progress)
     return record.finish()
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        write_whole(path, data)
+    except FileNotFoundError:  # another run of the job began just now, and swept away what was being written
+        write_whole(path, data)
 
 
 def _sweep(job: Job, folder: Path, left: Iterable[int]) -> None:

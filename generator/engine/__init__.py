@@ -95,8 +95,13 @@ class Engine(Protocol):
             on_step: called after every step.
 
         Returns:
-            Frames in the space's units and limits, (B, N P, C).
+            Frames in the space's units and limits, (B, N P, C); 0 after the step in which a take ends (`own_steps`).
         """
+
+
+def own_steps(config: ModelConfig, condition: ArrayCondition, steps: int) -> npt.NDArray[np.int64]:
+    """How many of N steps each performance is decoded for: until its frames are there, (B,)."""
+    return np.minimum(-(-condition.frames // config.frames_per_step), steps)
 
 
 def check_draws(config: ModelConfig, condition: ArrayCondition, noise: Floats, gumbel: Floats) -> int:

@@ -57,11 +57,12 @@ class Attention:
         return Past(np.empty(shape, np.float32), np.empty(shape, np.float32))
 
     def step(self, x: Floats, past: Past) -> Floats:
-        """Causal self-attention of the newest step ``x`` (D, B), reading and extending ``past``."""
+        """Causal self-attention of the newest step ``x`` (D, B), reading and extending ``past``, of B takes or more."""
         query, key, value = self._all(x).reshape(3, self._heads, -1, x.shape[1]).transpose(0, 3, 1, 2)
-        past.key[:, :, past.length], past.value[:, :, past.length] = key, value
+        rows = x.shape[1]
+        past.key[:rows, :, past.length], past.value[:rows, :, past.length] = key, value
         past.length += 1
-        return self._attend(x, query, past.key[:, :, : past.length], past.value[:, :, : past.length])
+        return self._attend(x, query, past.key[:rows, :, : past.length], past.value[:rows, :, : past.length])
 
     def text(self, memory: Floats, mask: Array) -> Text:
         """Keys and values of ``memory`` (B, S, D), of which ``mask`` (B, S) says which tokens are real."""
@@ -72,9 +73,11 @@ class Attention:
         return Text(np.ascontiguousarray(key), np.ascontiguousarray(value), hidden)
 
     def read(self, x: Floats, text: Text) -> Floats:
-        """``x`` (D, B) attends to a text."""
-        query = self._query(x).reshape(self._heads, -1, x.shape[1]).transpose(2, 0, 1)
-        return self._attend(x, query, text.key, text.value, text.hidden)
+        """``x`` (D, B) attends to the texts of the first B takes."""
+        rows = x.shape[1]
+        query = self._query(x).reshape(self._heads, -1, rows).transpose(2, 0, 1)
+        hidden = None if text.hidden is None else text.hidden[:rows]
+        return self._attend(x, query, text.key[:rows], text.value[:rows], hidden)
 
     def _attend(self, x: Floats, query: Floats, key: Floats, value: Floats, hidden: Floats | None = None) -> Floats:
         """``query`` (B, H, D / H) looks at keys and values (B, H, T, D / H)."""

@@ -45,13 +45,16 @@ class NeedsTorch(EnvironmentProblem):
     """The text encoder is of a kind that only torch computes."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Line:
-    """What is remembered of a line: hidden states below the reader's own layers and on top, (S, W), and positions."""
+    """What is remembered of a line: hidden states below the reader's own layers and on top, (S, W), and positions.
+
+    The top is computed when it is asked for: of a sentence that is read for its emotion alone, nobody asks.
+    """
 
     lower: Floats
-    hidden: Floats
     position: Floats
+    hidden: Floats | None = None
 
 
 class NumpyEngine:
@@ -118,13 +121,13 @@ class NumpyEngine:
 
     def encode(self, lines: list[str]) -> TextFeatures:
         """Features of ``lines``, padded to the longest."""
-        read = self._read(lines)
-        shape = (len(lines), max(len(one.hidden) for one in read))
+        read, tops = self._read(lines), self._tops(lines)
+        shape = (len(lines), max(map(len, tops)))
         hidden = np.zeros((*shape, self.config.text_width), np.float32)
         mask, position = np.zeros(shape, np.bool_), np.zeros(shape, np.float32)
-        for row, one in enumerate(read):
-            count = len(one.hidden)
-            hidden[row, :count], mask[row, :count], position[row, :count] = one.hidden, True, one.position
+        for row, (one, top) in enumerate(zip(read, tops, strict=True)):
+            count = len(top)
+            hidden[row, :count], mask[row, :count], position[row, :count] = top, True, one.position
         return TextFeatures(hidden, mask, position)
 
     def emotions(self, lines: list[str]) -> Floats:
@@ -137,7 +140,7 @@ class NumpyEngine:
 
     def pooled(self, lines: list[str]) -> Floats:
         """Mean over the real tokens of each line, (B, W)."""
-        return np.stack([one.hidden.mean(0) for one in self._read(lines)])
+        return np.stack([top.mean(0) for top in self._tops(lines)])
 
     def unknown_share(self, line: str) -> float:
         """Share of the line's tokens that the vocabulary does not have, 0..1."""
@@ -163,10 +166,19 @@ class NumpyEngine:
         if fresh:
             tokens = [self._tokens(line) for line in fresh]
             lower = self._encoder([one.ids for one in tokens], self._branch)
-            hidden = self._encoder.onwards(lower, self._encoder.from_layer(self._branch))
-            for line, one, below, above in zip(fresh, tokens, lower, hidden, strict=True):
-                self._lines[line] = _Line(below, above, np.array(one.middles(len(line)), np.float32))
+            for line, one, below in zip(fresh, tokens, lower, strict=True):
+                self._lines[line] = _Line(below, np.array(one.middles(len(line)), np.float32))
         return [self._lines[line] for line in lines]
+
+    def _tops(self, lines: list[str]) -> list[Floats]:
+        """Hidden states on top of ``lines``, (S, W) each."""
+        read = self._read(lines)
+        fresh = [one for one in dict.fromkeys(read) if one.hidden is None]
+        if fresh:
+            above = self._encoder.onwards([one.lower for one in fresh], self._encoder.from_layer(self._branch))
+            for one, hidden in zip(fresh, above, strict=True):
+                one.hidden = hidden
+        return [one.hidden for one in read if one.hidden is not None]
 
 
 def _load_encoder(name: str) -> tuple[Encoder, WordPiece]:

@@ -8,7 +8,7 @@ S text tokens, W their width, C channels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
@@ -99,6 +99,10 @@ class Condition(Generic[Array]):
     steps: Array
     start: Array
     frames: Array
+
+    def rows(self, order: npt.NDArray[np.int64]) -> Condition[Array]:
+        """The performances ``order`` of these."""
+        return Condition(*(getattr(self, each.name)[order] for each in fields(self)))
 
 
 def step_width(config: ModelConfig) -> int:

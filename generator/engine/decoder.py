@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from ..shared.spaces import SPACES
-from . import ArrayCondition, OnStep, check_draws
+from . import ArrayCondition, OnStep, check_draws, own_steps
 from .arrays import Array, Floats, check_shapes, widened
 from .attention import Attention, FeedForward, Past, Text, attention_shapes, feed_forward_shapes
 from .collapsed_ewa import CollapsedEwa
@@ -136,29 +136,37 @@ class Decoder:
     ) -> Floats:
         """As `generator.engine.Engine.decode`: (B, N P, C) in the space's units and limits."""
         steps, size = check_draws(self.config, condition, noise, gumbel), self.config.frames_per_step
+        # Whose take is longest comes first, so that those that go on are always the first columns.
+        own = own_steps(self.config, condition, steps)
+        order = np.argsort(-own, kind="stable")
+        condition, noise, gumbel = condition.rows(order), noise[order], gumbel[order]
+        going = len(own) - np.searchsorted(np.sort(own), np.arange(steps), "right")  # takes with more than k steps
         given = self._given(condition.steps[:, :steps])
         memory, mask = self._memory(condition)
         pasts = [layer.start(memory, mask, steps) for layer in self._layers]
-        written = np.empty((len(noise), steps, size, self.space.size), np.float32)
+        written = np.zeros((len(noise), steps, size, self.space.size), np.float32)
         previous = (condition.start / self._scale).astype(np.float32)
         velocity = np.zeros_like(previous)
-        for step in range(steps):
+        for step, count in enumerate(going[going > 0]):
+            previous, velocity = previous[:count], velocity[:count]
             seen = previous if self._ewa is None else self._ewa(previous)
             x = self._frame_embedding(np.concatenate([seen, velocity / self._pace], 1).T)
-            x = self._embedding_norm(x + given[step])
+            x = self._embedding_norm(x + given[step, :, :count])
             for index, (layer, past) in enumerate(zip(self._layers, pasts, strict=True)):
-                x = layer.step(x, past, noise[:, step, index], gumbel[:, step, index])
-            frames = self._pace * self._frames(x).T.reshape(len(noise), size, -1)
+                x = layer.step(x, past, noise[:count, step, index], gumbel[:count, step, index])
+            frames = self._pace * self._frames(x).T.reshape(count, size, -1)
             if self._carry is not None:
                 frames += previous[:, None] + self._carry * velocity[:, None]
-            frames = np.minimum(np.maximum(frames, self._lower), self._upper, out=written[:, step])
+            frames = np.minimum(np.maximum(frames, self._lower), self._upper, out=written[:count, step])
             before = frames[:, -2] if size > 1 else previous
             previous, velocity = frames[:, -1], frames[:, -1] - before
             if on_step is not None:
                 on_step(step + 1, steps)
         written *= self._scale
         # Divided by the scale and multiplied again, a limit may be passed by a rounding error.
-        return np.clip(written, self.space.lower, self.space.upper, out=written).reshape(len(noise), steps * size, -1)
+        np.clip(written, self.space.lower, self.space.upper, out=written)
+        back = np.argsort(order)
+        return written[back].reshape(len(noise), steps * size, -1)
 
     def _given(self, told: Array) -> Floats:
         """What is added to each step's frame: its position, what it is told (B, N, …), and what never changes.

@@ -133,8 +133,12 @@ class EncoderLayer:
             read = value @ weights.swapaxes(-1, -2)  # (lines, H, W / H, S)
             mixed[:, columns] = read.transpose(1, 2, 0, 3).reshape(len(x), -1)
             first = columns.stop
-        x = self._mixed_norm(self._mixed(mixed) + x)
-        return self._norm(self._narrow(gelu(self._widen(x))) + x)
+        mixed = self._mixed(mixed)
+        mixed += x
+        x = self._mixed_norm(mixed)
+        y = self._narrow(gelu(self._widen(x)))
+        y += x
+        return self._norm(y)
 
 
 class Encoder:

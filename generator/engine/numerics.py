@@ -18,7 +18,7 @@ _TAIL: Final = (
 )  # fmt: skip
 _TAIL_END: Final = 7.0
 #: Values that `gelu` takes at once: they stay in the processor's cache for its twenty-odd passes.
-_BLOCK: Final = 16_384
+_BLOCK: Final = 32_768
 
 
 class Linear(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..engine import ArrayCondition, Floats, OnStep, TextFeatures, check_draws
+from ..engine import ArrayCondition, Floats, OnStep, TextFeatures, check_draws, own_steps
 from ..engine.arrays import Array
 from ..engine.conditioning import Condition
 from ..engine.config import ModelConfig, PerformConfig
@@ -90,7 +90,7 @@ class TorchEngine:
 
     @torch.inference_mode()
     def decode(self, condition: ArrayCondition, noise: Floats, gumbel: Floats, on_step: OnStep | None = None) -> Floats:
-        """Frames in the space's units and limits, (B, N P, C)."""
+        """See `generator.engine.Engine.decode`."""
         model = self.checkpoint.decoder
         steps = check_draws(model.config, condition, noise, gumbel)
         told = Condition(**{name: self._tensor(array) for name, array in vars(condition).items()})
@@ -111,7 +111,10 @@ class TorchEngine:
             if on_step is not None:
                 on_step(step + 1, steps)
         # Divided by the scale and multiplied again, a limit may be passed by a rounding error.
-        return np.clip(_array(torch.cat(written, 1) * model.scale), model.space.lower, model.space.upper)
+        decoded = np.clip(_array(torch.cat(written, 1) * model.scale), model.space.lower, model.space.upper)
+        ends = own_steps(model.config, condition, steps) * model.config.frames_per_step
+        decoded[np.arange(decoded.shape[1]) >= ends[:, None]] = 0
+        return decoded
 
     def _tensor(self, array: Array) -> Tensor:
         array = array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array

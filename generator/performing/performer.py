@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..direction.requests import LineRequest
 from ..direction.script import Part
-from ..errors import GeneratorError, InputError
+from ..errors import DeviceLost, GeneratorError, InputError, lost_device
 from ..shared.spaces import Space
 from ..shared.timeline import Timeline
 from .acting import Placed
@@ -130,7 +130,7 @@ class Performer(ABC):
 
         Raises:
             InputError: a line the text encoder cannot read, or a length the checkpoint cannot perform.
-            OutOfMemory: too much for the device.
+            OutOfMemory: too much for the device. DeviceLost: it is gone.
         """
         report = progress or (lambda fraction, stage: None)
         report(0.0, "reading the line")
@@ -145,6 +145,8 @@ class Performer(ABC):
 
                 performed += self._decode(batch, on_step)
         except RuntimeError as error:
+            if lost_device(error):
+                raise DeviceLost(error) from error
             if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported here
                 raise
             raise OutOfMemory("The device ran out of memory; ask for fewer takes or choose the cpu device.") from error

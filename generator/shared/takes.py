@@ -18,6 +18,8 @@ from .composing import whole_face
 from .spaces import ARKIT_CHANNELS, Space
 from .timeline import Timeline
 
+#: Version of the files: what is read and written here, `generator.performing.clips` reads.
+SCHEMA: Final = 1
 #: Rotation columns that follow the 52 coefficients in a Live Link Face recording.
 _LIVE_LINK_ROTATIONS: Final = (
     "HeadYaw", "HeadPitch", "HeadRoll", "LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll", "RightEyeYaw", "RightEyePitch",
@@ -98,6 +100,7 @@ class Takes:
         longest = self.values.shape[1]
         faces = [self.take(i) for i in range(len(self.lengths))]
         return _npz(
+            schema_version=np.array(SCHEMA),
             values=np.stack([np.pad(face, ((0, longest - len(face)), (0, 0)), mode="edge") for face in faces]),
             performance=self.values,
             timelines=np.array([json.dumps(t and t.to_json()) for t in map(self.timeline, range(len(faces)))]),
@@ -126,7 +129,7 @@ class Takes:
             for i, timeline in enumerate(self.timelines or (None,) * len(self.lengths))
         ]
         return {
-            "schema_version": 1,
+            "schema_version": SCHEMA,
             "text": self.text,
             "emotion": self.emotion,
             "space": self.space.name,

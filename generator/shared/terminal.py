@@ -19,15 +19,15 @@ class Shown:
 
     def __init__(self, stream: TextIO, every: float = 10.0) -> None:
         self._stream, self._every = stream, every
-        self._last = time.monotonic()
+        self._last, self._said = time.monotonic(), ""
         self._terminal, self._open, self._longest = stream.isatty(), False, 0
 
     def show(self, fraction: float, words: str) -> None:
-        """``fraction`` of the work, 0..1, is done; 1 is always shown."""
+        """``fraction`` of the work, 0..1, is done; 1 is always shown. The same words are not said twice in lines."""
         now = time.monotonic()
         if not self._terminal:
-            if fraction >= 1.0 or now - self._last >= self._every:
-                self._last = now
+            if (fraction >= 1.0 or now - self._last >= self._every) and words != self._said:
+                self._last, self._said = now, words
                 self._stream.write(f"{words}\n")
         else:
             bar = ("#" * round(_WIDTH * min(fraction, 1.0))).ljust(_WIDTH, "-")

@@ -85,6 +85,36 @@ def test_a_grandchild_that_holds_the_pipe_does_not_hold_blender(tmp_path: Path) 
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
+def test_a_lost_device_is_a_sentence_and_the_next_request_has_another_process(tmp_path: Path) -> None:
+    """What is raised in the middle of a take is what torch raises when a GPU's driver resets."""
+    script = (
+        "import pathlib, sys\n"
+        "from generator.__main__ import main\n"
+        "from generator.engine.builtin import NumpyEngine\n"
+        f"decode, once = NumpyEngine.decode, pathlib.Path({str(tmp_path / 'lost')!r})\n"
+        "def lost(self, condition, noise, gumbel, on_step):\n"
+        "    def step(done, steps):\n"
+        "        if done == 3 and not once.exists():\n"
+        "            once.touch()\n"
+        "            raise RuntimeError('CUDA error: unspecified launch failure\\nand more of it')\n"
+        "        on_step(done, steps)\n"
+        "    return decode(self, condition, noise, gumbel, step)\n"
+        "NumpyEngine.decode = lost\n"
+        "sys.exit(main(['serve']))\n"
+    )
+    whole = real()
+    client = WorkerClient(WorkerCommand((whole.python, "-c", script), whole.folder, whole.environment))
+    try:
+        failure = failure_of(client, client.submit(generate("No.", seconds=1.0)))
+        assert failure.kind == "environment"
+        assert "stopped working (CUDA error: unspecified launch failure). Try again" in failure.message
+        lost = client.pid
+        assert len(takes_of(client, generate("No.", seconds=1.0), seconds=120.0)) == 1
+        assert client.pid != lost
+    finally:
+        client.close()
+
+
 def test_a_worker_that_was_stopped_goes_on(client: WorkerClient) -> None:
     """A laptop sleeps: the process stands still, and the request is answered afterwards."""
     takes_of(client, generate("Hello."))

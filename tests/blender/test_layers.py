@@ -164,8 +164,8 @@ def test_what_cannot_be_done_where_the_playhead_is_or_with_the_take_that_is_show
     stage.frame_set(200)
     with pytest.raises(RuntimeError, match=r"Frame 200 is not in this line. Move the playhead to one from 1 to 49\."):
         bpy.ops.cteg.size_at_playhead(region="UPPER_FACE")
-    assert line_now().regions.get("upper face", Region()) == Region()
-    for take in (line_now().shown, 7):
+    assert scenes.active().regions.get("upper face", Region()) == Region()
+    for take in (scenes.active().shown, 7):
         with pytest.raises(RuntimeError, match="another one to compare it with"):
             bpy.ops.cteg.compare_take(take=take)
     bpy.ops.cteg.show_take(take=-1)
@@ -174,11 +174,11 @@ def test_what_cannot_be_done_where_the_playhead_is_or_with_the_take_that_is_show
             act()
     with pytest.raises(RuntimeError, match="No line shows a take"):
         bpy.ops.cteg.send_to_strip(all=True)
-    assert len(line_now().takes) == 1
+    assert len(scenes.active().takes) == 1
 
 
 def test_a_silence_has_its_own_text_in_the_list_and_not_what_is_heard(stage: bpy.types.Scene) -> None:
-    line = replace(line_now(), text="Anna listens")
+    line = replace(scenes.active(), text="Anna listens")
     assert line.take is not None and line.take.segments
     assert lines_panel.words_of(line) == " ".join(segment.text for segment in line.take.segments)
     silence = replace(line.take, settings={**line.take.settings, "speaking": False})

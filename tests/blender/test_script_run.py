@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +66,7 @@ def test_who_is_not_there_is_reported_and_the_rest_is_done(script: Path, capfd: 
     found = rows(told.out)
     assert [row["status"] for row in found] == ["done", "done", "skipped"] and "GHOST" in told.err
     assert found[2]["why"] and "nothing was saved" in told.err
+    assert found[2]["why"] not in told.err, "it is said once"
 
 
 @pytest.mark.parametrize("form", ["npz", "json", "csv"])
@@ -105,6 +109,50 @@ def test_where_nothing_can_be_written_nothing_is_performed(
         told = capfd.readouterr().err
         assert words in told and "Errno" not in told
     assert not bpy.context.scene.cteg_dialogue.entries
+
+
+def test_a_scene_that_finds_no_room_is_reported_and_the_old_file_stays(
+    script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "out.blend"
+    path.write_bytes(b"old")
+
+    def full(self: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    assert cli.run(["run", str(script), "--no-listen", "--no-look", "--save", str(path)]) == 1
+    told = capfd.readouterr()
+    assert len(rows(told.out)) == 3 and "out.blend cannot be saved (No space left on device); make room" in told.err
+    assert path.read_bytes() == b"old" and [one.name for one in tmp_path.glob("*.blend*")] == ["out.blend"]
+    assert not list(tmp_path.glob(".*"))
+
+
+#: A Blender that performs a script on a file and saves over it.
+BLENDER = """
+import sys
+import bpy, blender_cteg
+from blender_cteg import cli
+blender_cteg.register()
+bpy.ops.wm.open_mainfile(filepath=sys.argv[1])
+sys.exit(cli.run(["run", sys.argv[2], "--no-listen", "--no-look", "--save", sys.argv[1]]))
+"""
+
+
+@pytest.mark.long
+def test_two_blenders_that_save_one_file_leave_one_that_is_whole(script: Path, tmp_path: Path) -> None:
+    scene = tmp_path / "scene.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(scene))
+    command = [sys.executable, "-c", BLENDER, str(scene), str(script)]
+    root = Path(__file__).parents[2]
+    for _ in range(3):
+        both = [subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+        said = [process.communicate(timeout=300)[1] for process in both]
+        assert [process.returncode for process in both] == [3, 3], said
+        bpy.ops.wm.open_mainfile(filepath=str(scene))
+        lines = blender_cteg.cast.found(bpy.context.scene, bpy.data.objects["Mira"]).lines
+        assert lines and len(bpy.context.scene.cteg_dialogue.entries) % 3 == 0
+    assert [path.name for path in tmp_path.iterdir() if "blend" in path.name] == ["scene.blend"]
 
 
 def test_wrong_usage_is_said_in_a_sentence(script: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

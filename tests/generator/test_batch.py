@@ -26,7 +26,8 @@ from generator.batch import job as job_module
 from generator.batch.command import Told
 from generator.batch.running import Batch, Progress, perform_batch
 from generator.direction.requests import LineRequest
-from generator.errors import EnvironmentProblem, InputError
+from generator.engine.builtin import NumpyEngine
+from generator.errors import DeviceLost, EnvironmentProblem, InputError
 from generator.performing.clips import Clips
 from generator.shared.scripts import ScriptLine
 from generator.shared.spaces import ARKIT55
@@ -196,6 +197,28 @@ def test_what_fails_for_every_line_ends_the_job(tmp_path: Path, monkeypatch: pyt
         perform(lines_of(3), tmp_path)
 
 
+def test_a_lost_device_ends_the_job_which_then_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_module, "_TOGETHER", 2)
+    job = Job.from_lines(["Yes, I know.", "No, I do not.", "Maybe.", "So?"], {"seconds": 1.0})
+    perform(job, tmp_path / "whole")
+    decode, steps = NumpyEngine.decode, iter(range(20))
+
+    def lost(self: NumpyEngine, condition: Any, noise: Any, gumbel: Any, on_step: Any = None) -> Any:
+        def step(done: int, count: int) -> None:
+            if next(steps, None) is None:  # a second take is on its way
+                raise RuntimeError("CUDA error: unspecified launch failure\nCUDA kernel errors might be asynchronous")
+
+        return decode(self, condition, noise, gumbel, step)
+
+    monkeypatch.setattr(NumpyEngine, "decode", lost)
+    with pytest.raises(DeviceLost, match=r"stopped working \(CUDA error: unspecified launch failure\)\. Try again"):
+        perform(job, tmp_path / "lost")
+    assert len(list((tmp_path / "lost").glob("*.npz"))) == 2
+    monkeypatch.setattr(NumpyEngine, "decode", decode)
+    perform(job, tmp_path / "lost")
+    assert content(tmp_path / "lost") == content(tmp_path / "whole")
+
+
 def test_another_job_does_not_mix_with_the_first(tmp_path: Path, fast: Fast) -> None:
     perform(lines_of(5), tmp_path)
     before = content(tmp_path)
@@ -232,6 +255,44 @@ def test_parts_make_the_whole(tmp_path: Path, fast: Fast) -> None:
     assert content(tmp_path / "parts") == content(tmp_path / "whole")
     with pytest.raises(InputError, match="no part 4 of 3"):
         perform(job, tmp_path / "parts", part=(4, 3))
+
+
+def test_two_runs_of_a_job_do_not_harm_each_other(tmp_path: Path, fast: Fast, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = lines_of(41)
+    perform(job, tmp_path / "whole")
+    begun, swept = iter(range(1)), iter(range(1))
+
+    def another(progress: Progress) -> None:
+        if next(begun, None) is not None:
+            perform(job, tmp_path / "both")
+
+    sync = os.fsync
+
+    def sweeping(handle: int) -> None:
+        sync(handle)
+        if next(swept, None) is not None:
+            running._sweep(job, tmp_path / "both", range(len(job.batches)))
+
+    monkeypatch.setattr(os, "fsync", sweeping)  # a run begins while the other one writes
+    assert perform(job, tmp_path / "both", on_batch=another).path is not None
+    assert next(swept, None) is next(begun, None) is None
+    assert content(tmp_path / "both") == content(tmp_path / "whole")
+
+
+@pytest.mark.long
+@pytest.mark.skipif(os.name != "posix", reason="a shell's loop")
+def test_parts_at_once_by_the_command_line_alone_make_the_whole(tmp_path: Path, root: Path) -> None:
+    """As an array of a farm does it, each part in a process of its own, one of them started twice."""
+    script = tmp_path / "lines.csv"
+    rows = [f"ANNA,I have told you {k} times." for k in range(150)]
+    script.write_text("\n".join(["speaker,text", *rows, "TOM,Как дела сегодня?"]), "utf-8")
+    job = f"{sys.executable} -m generator batch {script} {tmp_path}/parts --seconds 1 --part $SLURM_ARRAY_TASK_ID/3"
+    loop = f'for id in 1 2 3 2; do (export SLURM_ARRAY_TASK_ID=$id; {job} || [ $? = 3 ]) & pids="$pids $!"; done\n'
+    wait = "for pid in $pids; do wait $pid || exit 1; done"
+    done = subprocess.run(["sh", "-c", loop + wait], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert main(["batch", str(script), str(tmp_path / "whole"), "--seconds", "1"]) == 3
+    assert content(tmp_path / "parts") == content(tmp_path / "whole")
 
 
 def test_a_full_disk_loses_nothing(tmp_path: Path, fast: Fast, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,9 +384,12 @@ def test_the_command_says_what_it_does(tmp_path: Path, fast: Fast, capsys: pytes
     assert main(["batch", str(tmp_path / "none.csv"), str(tmp_path / "out")]) == 1
     assert main(["batch", str(script), str(tmp_path / "b"), "--emotion", "rage9"]) == 1
     assert "no emotion called 'rage9'" in capsys.readouterr().err
-    for wrong in (["--part", "3/2"], ["--format", "fbx"]):
+    assert main(["batch", str(tmp_path), str(tmp_path / "b")]) == 1
+    assert f"{tmp_path} cannot be read (it is not a file); name a script." in capsys.readouterr().err
+    out = str(tmp_path / "b")
+    for wrong in ([out, "--part", "3/2"], [out, "--format", "fbx"], [out, "--workers", "0"], [""]):
         with pytest.raises(SystemExit) as end:
-            main(["batch", str(script), str(tmp_path / "b"), *wrong])
+            main(["batch", str(script), *wrong])
         assert end.value.code == 2
     capsys.readouterr()
     with pytest.raises(SystemExit):
@@ -362,6 +426,10 @@ def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere() -> None:
         text = stream.getvalue()
         assert text.count("\r[####") == ends and text.count("\n") == 1 and text.endswith("\n")
         assert "10 of 10 lines" in text and ("8 of 10" in text) == bool(ends)
+    shown = Shown(stream := io.StringIO(), every=0.0)
+    for words in ("going, 1 %", "going, 1 %", "going, 2 %"):
+        shown.show(0.5, words)
+    assert stream.getvalue() == "going, 1 %\ngoing, 2 %\n"
 
 
 def test_an_engine_may_be_anything_that_performs_batches(tmp_path: Path, fast: Fast) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,6 +40,41 @@ def test_npz_holds_what_the_format_promises(clips: Clips, tmp_path: Path) -> Non
         assert float(file["fps"]) == 24.0 and str(file["space"]) == "arkit55"
         assert json.loads(str(file["segments"])) == [list(take) for take in SEGMENTS]
         assert str(file["text"]) == "Hi «you»" and str(file["emotion"]) == "joy"
+
+
+def rewritten(path: Path, **changes: Any) -> Path:
+    """The same file with other arrays; None takes one out."""
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files} | changes
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+    return path
+
+
+def test_npz_is_read_as_it_was_written(clips: Clips, tmp_path: Path) -> None:
+    (path,) = clips.write(tmp_path / "clip.npz")
+    read = Clips.read(path)
+    assert read.warnings == () and read.files(path) == clips.files(path)
+    older = Clips.read(rewritten(path, schema_version=None, performance=None, timelines=None, speech_scale=None))
+    assert older.warnings == () and older.timelines == (None, None) and older.segments == SEGMENTS
+    np.testing.assert_array_equal(older.values, clips.values)
+    newer = Clips.read(rewritten(path, schema_version=np.array(7), mood=np.array("blue")))
+    assert newer.warnings == ("clip.npz is of a newer version (7); what this one does not know was left out.",)
+    np.testing.assert_array_equal(newer.values, clips.values)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"text": None}, "it lacks 'text'"), ({"space": np.array("mars")}, "it lacks 'mars'"),
+        ({"lengths": np.array([30])}, "do not fit"), ({"values": np.zeros((2, 30, 3))}, "do not fit"),
+        ({"lengths": np.array([30, 31])}, "no takes"), ({"segments": np.array("[[[")}, "damaged|Expecting"),
+        ({"values": np.full((2, 30, 55), np.nan)}, "no takes"), ({"settings": np.array("7")}, "iterable"),
+    ],
+)  # fmt: skip
+def test_a_damaged_npz_is_a_sentence(clips: Clips, tmp_path: Path, changes: dict[str, Any], why: str) -> None:
+    path = rewritten(clips.write(tmp_path / "clip.npz")[0], performance=None, **changes)
+    with pytest.raises(InputError, match=rf"clip\.npz holds no takes that can be read \(.*{why}"):
+        Clips.read(path)
 
 
 def test_csv_has_the_61_columns_of_a_live_link_face_recording(clips: Clips, tmp_path: Path) -> None:

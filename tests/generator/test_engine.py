@@ -137,6 +137,9 @@ def test_frames_equal_those_of_torch(config: ModelConfig, uncased: Path, tmp_pat
     assert frames.dtype == np.float32 and frames.shape == expected.shape
     assert expected.std(1).mean() > 0.01, "what does not move shows nothing"
     np.testing.assert_allclose(frames, expected, atol=1e-4, rtol=0)
+    ends = -(-condition.frames // config.frames_per_step) * config.frames_per_step
+    assert len(set(ends)) == 3
+    assert all(row[end - 1].any() and not row[end:].any() for row, end in zip(frames, ends, strict=True))
     assert (frames >= ARKIT55.lower).all() and (frames <= ARKIT55.upper).all()
 
 

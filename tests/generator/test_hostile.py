@@ -39,9 +39,11 @@ from generator.model.text import TextEncoder
 from generator.paper.checkpoint import load_paper_checkpoint
 from generator.paper.emoava import open_emoava
 from generator.paper.released.checkpoint import read_released_checkpoint
+from generator.performing.clips import Clips
 from generator.performing.speaking import read_parts, say_parts
 from generator.reading import KEPT, RECORDING, Budget, Reading, Unreadable, from_json, reading, refusing
 from generator.say import _given_timeline
+from generator.shared.scripts import ScriptError, read_script
 from generator.shared.spaces import ARKIT55
 from generator.worker import Worker
 from tests import hostile
@@ -156,7 +158,9 @@ def corpus(folder: Path) -> list[Reader]:
 def kept(folder: Path) -> list[Reader]:
     path = folder / "kept.npz"
     np.savez_compressed(path, values=np.zeros((5, 3), np.float16), notes=np.array('{"lines": []}'))
-    array = folder / "one.npy"
+    array, made = folder / "one.npy", folder / "line.npz"
+    takes = np.zeros((1, 4, ARKIT55.size), np.float32)
+    Clips(takes, np.array([4]), np.array([1]), ARKIT55, "No.", "joy", {"a": 1}, (), (({"text": "No."},),)).write(made)
     np.save(array, np.arange(12.0).reshape(3, 4))
     refuse = lambda why: InputError(f"kept.npz is damaged ({why}).")  # noqa: E731
 
@@ -166,6 +170,7 @@ def kept(folder: Path) -> list[Reader]:
 
     return [
         file_reader("arrays that were kept", path, partial(read, path, "arrays")),
+        file_reader("takes", made, partial(Clips.read, made), (InputError,)),
         file_reader("an array", array, partial(read, array, "array")),
     ]
 
@@ -227,7 +232,38 @@ def lines(_folder: Path) -> list[Reader]:
     return [Reader("lines", tuple(text.encode() for text in texts), read, REFUSALS)]
 
 
-KINDS = (checkpoint, safetensors, paper, baseline, released, emoava, captures, corpus, kept, timelines, requests, lines)
+def scripts(_folder: Path) -> list[Reader]:
+    """What `generator.batch` and *Dialogue* read; a name decides how."""
+    said = {
+        "fountain": "INT. KITCHEN\n\nANNA (V.O.)\n(angrily)\nGet /*out*/ of [[note]] here!\n\nTOM ^\n~No.\n",
+        "srt": "1\n00:00:01,000 --> 00:00:02,500\n- Yes.\n- <i>TOM: No.</i>\n\n2\n00:00:03,0 --> 00:00:02,0\n[DOOR]\n",
+        "vtt": "WEBVTT\n\nNOTE x\n\n00:01.000 --> 00:02.000 line:0\n<v Anna>Come <b>in</b>.</v>\n",
+        "csv": 'speaker;text;start;end;direction\nANNA;"Come ""in"";";0:01;2.5;softly\n',
+        "fdx": '<?xml version="1.0"?><FinalDraft><Content><Paragraph Type="Character"><Text>ANNA</Text></Paragraph>'
+        '<Paragraph Type="Dialogue"><Text>Come in.</Text></Paragraph></Content></FinalDraft>',
+        "txt": "ANNA: Come in.\nTOM (O.S.): [joy] No!\nCome: to me.\n\n# Remark\n",
+    }  # fmt: skip
+    return [
+        Reader(suffix, (text.encode(),), partial(read_script, name=f"script.{suffix}"), (ScriptError,))
+        for suffix, text in said.items()
+    ]
+
+
+KINDS = (
+    checkpoint,
+    safetensors,
+    paper,
+    baseline,
+    released,
+    emoava,
+    captures,
+    corpus,
+    kept,
+    timelines,
+    requests,
+    lines,
+    scripts,
+)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -299,6 +335,39 @@ def test_what_a_file_claims_is_held_against_what_it_is(tmp_path: Path) -> None:
         ("00:00:00:" + "9" * 400, "is not of the form"),
     ],
 )
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("a.csv", b'"a\n' * 900_000, "split it into parts"),  # quotation marks that nobody closed
+        ("a.csv", b'text\n"' + b"a" * 19_000_000 + b'"\n', ""),
+        ("a.csv", b"text\n" + b"a" + b",a" * 9_000_000, ""),
+        ("a.csv", b"a\n" * 1_500_000, "1,500,000 rows"),
+        ("a.txt", b"A: b\n" * 900_000, "split it into parts"),
+        ("a.srt", b"0:1-->0:2\n\n" * 490_000, ""),
+        ("a.srt", b"00:00:01,000 --> 00:00:02,000\na\n\n" * 250_000, "more than 200,000 lines"),
+        ("a.srt", b"00:00:01,000 --> 00:00:02,000\n" + b"- a\n" * 900_000, "more than 200,000 lines"),
+        ("a.vtt", b"WEBVTT\n\n00:01.000 --> 00:02.000\n" + b"<v a>b" * 3_000_000, "more than 200,000 lines"),
+        ("a.fountain", b"[[" * 10_000_000, ""),
+        ("a.fountain", b"/**/" * 5_000_000, ""),
+        ("a.fountain", b"A\nb\n\n" * 330_000, "more than 200,000 lines"),
+        ("a.fdx", b"<FinalDraft>" + b"<a>" * 6_000_000, ""),
+        ("a.fdx", b"<FinalDraft>" + b"<Paragraph Type='Character'><Text>A</Text></Paragraph>" * 350_000, ""),
+        ("a.fdx", b"<FinalDraft>" + b"<Paragraph><Text>a</Text></Paragraph>" * 500_000, ""),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_a_script_of_any_kind_takes_little(tmp_path: Path, name: str, content: bytes, sentence: str) -> None:
+    assert len(content) <= 20_000_000
+    said = ""
+    with watched(tmp_path):
+        try:
+            read_script(content, name)
+        except ScriptError as refusal:
+            said = str(refusal)
+    assert sentence in said and len(said) < 500, said
+
+
 def test_a_timecode_that_jumps_makes_no_day_of_frames(tmp_path: Path, code: str, sentence: str) -> None:
     path = write_recording(tmp_path / "take.csv", np.zeros((4, 55), np.float32), dropped=0, start=0.0)
     rows = path.read_text().splitlines()

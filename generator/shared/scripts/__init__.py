@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from .script import Note, Reading, Script, ScriptError, ScriptLine
+from .script import Note, Reading, Script, ScriptError, ScriptLine, Unaffordable
 
 __all__ = ["SUFFIXES", "Note", "Script", "ScriptError", "ScriptLine", "clean", "read_script", "speaker_of"]
 
@@ -84,12 +84,16 @@ def read_script(data: bytes, name: str, words: Collection[str] = ()) -> Script:
                 read_plain(text, reading)
     except ScriptError:
         raise
+    except Unaffordable as error:
+        raise ScriptError(f"{name} is no script that can be performed ({error}); split it into parts.") from None
     except Exception as error:  # whatever a hostile file provokes is a sentence
         raise ScriptError(
             f"{name} cannot be read as {form} ({type(error).__name__}: {error}); check it in the program that wrote it."
         ) from error
     if not reading.lines:
         reading.note(1, "No line of dialogue was found.")
+    if reading.unkept:
+        reading.notes.append(Note(reading.notes[-1].number, f"{reading.unkept:,} more of such places follow."))
     return Script(form, tuple(reading.lines), tuple(sorted(reading.notes, key=lambda note: note.number)))
 
 

@@ -10,6 +10,7 @@ from .script import ScriptError
 
 #: Longer than that is nobody's script: about four hundred screenplays.
 MAX_BYTES: Final = 20_000_000
+MAX_ROWS: Final = 1_000_000
 #: Those of four bytes first: UTF-32 begins like UTF-16.
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -37,12 +38,15 @@ def decode(data: bytes, name: str) -> tuple[str, str]:
     empty, else Windows-1252, which contains Latin-1.
 
     Raises:
-        ScriptError: it is no text.
+        ScriptError: it is no text, or has more than `MAX_ROWS`.
     """
     text, guess = _decoded(data, name)
     if "\0" in text:
         raise ScriptError(f"{name} is not a text; export the script as Fountain, .fdx, .srt, .vtt, .csv or .txt.")
-    return text.replace("\r\n", "\n").replace("\r", "\n"), guess
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if (rows := text.count("\n")) > MAX_ROWS:
+        raise ScriptError(f"{name} has {rows:,} rows, and scripts may have {MAX_ROWS:,}; split it into parts.")
+    return text, guess
 
 
 def _decoded(data: bytes, name: str) -> tuple[str, str]:

@@ -79,7 +79,7 @@ class _Reader:
     def finish(self) -> None:
         """The speaker has said everything."""
         if said := clean(joined(filter(None, self._words))):
-            self._reading.lines.append(ScriptLine(self._number, self._speaker, said))
+            self._reading.say(ScriptLine(self._number, self._speaker, said))
         elif self._speaker:
             self._reading.note(self._number, f"{self._speaker} says nothing here.")
         self._speaker, self._words = "", []

@@ -51,7 +51,7 @@ def read_fountain(text: str, reading: Reading) -> None:
                 pieces.append((number, piece.strip().removeprefix("~").strip()))
         name, together = cue
         if said := clean(joined(piece for _, piece in pieces)):
-            reading.lines.append(ScriptLine(pieces[0][0], name, said))
+            reading.say(ScriptLine(pieces[0][0], name, said))
         else:
             reading.note(begin + 1, f"{name} says nothing here.")
         if together and len(reading.lines) > 1:

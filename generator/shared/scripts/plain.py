@@ -31,6 +31,7 @@ def read_plain(text: str, reading: Reading) -> None:
     speeches: list[tuple[int, str, list[str]]] = []
     goes_on = False
     for number, line in enumerate(lines, 1):
+        reading.afford(number)
         if not line.strip() or _REMARK.fullmatch(line.strip()):
             remarks += [number] * bool(line.strip())
             goes_on = False
@@ -47,7 +48,7 @@ def read_plain(text: str, reading: Reading) -> None:
             goes_on = bool(speaker)
     for number, speaker, pieces in speeches:
         if said := joined(filter(None, pieces)):
-            reading.lines.append(ScriptLine(number, speaker, said))
+            reading.say(ScriptLine(number, speaker, said))
         else:
             reading.note(number, f"{speaker} says nothing here." if speaker else "This line has no words.")
     reading.summary(remarks, "headings and remarks")

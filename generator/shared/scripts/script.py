@@ -3,10 +3,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from .markup import speaker_of
+
+#: What one script may take: lines that somebody says, notes that are kept, seconds of this thread's work.
+MOST_LINES: Final = 200_000
+MOST_NOTES: Final = 1_000
+MOST_SECONDS: Final = 8.0
 
 
 class ScriptError(ValueError):
@@ -54,9 +61,13 @@ class Script:
     notes: tuple[Note, ...] = ()
 
 
+class Unaffordable(ValueError):
+    """A script takes more than `MOST_LINES` or `MOST_SECONDS`; the message is the end of a sentence."""
+
+
 @dataclass
 class Reading:
-    """What a reader has found so far.
+    """What a reader has found so far. Every method but `summary` raises `Unaffordable`.
 
     Attributes:
         words: what stands before a colon and is nobody's name.
@@ -65,14 +76,32 @@ class Reading:
     words: Collection[str] = ()
     lines: list[ScriptLine] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+    unkept: int = 0
+    _until: float = field(default_factory=lambda: time.thread_time() + MOST_SECONDS)
+
+    def say(self, line: ScriptLine) -> None:
+        """Somebody says something."""
+        if len(self.lines) == MOST_LINES:
+            raise Unaffordable(f"more than {MOST_LINES:,} lines are said in it")
+        self.lines.append(line)
+        self.afford(len(self.lines))
 
     def speaker_of(self, text: str) -> tuple[str, str]:
         """Who says a line, "" where it does not tell, and the line without markup."""
         return speaker_of(text, words=self.words)
 
     def note(self, number: int, text: str) -> None:
-        """Remember that something was not read."""
-        self.notes.append(Note(number, text))
+        """Remember that something was not read; of many, how many there are."""
+        if len(self.notes) < MOST_NOTES:
+            self.notes.append(Note(number, text))
+        else:
+            self.unkept += 1
+        self.afford(len(self.notes) + self.unkept)
+
+    def afford(self, count: int) -> None:
+        """Look at the clock now and then: when the ``count``-th thing is read."""
+        if count % 64 == 0 and time.thread_time() > self._until:
+            raise Unaffordable(f"reading it takes longer than {MOST_SECONDS:g} s")
 
     def summary(self, numbers: Iterable[int], what: str) -> None:
         """One note about lines that are nobody's words, at the first of them; none where there are none."""

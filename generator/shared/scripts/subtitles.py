@@ -100,7 +100,7 @@ def _cue(lines: list[str], at: int, stop: int, reading: Reading) -> None:
         voice = _VOICE.search(words)
         speaker, said = reading.speaker_of(words)
         if said and not _SOUND.fullmatch(said):
-            reading.lines.append(ScriptLine(number, voice[1].strip() if voice else speaker, said, start, end))
+            reading.say(ScriptLine(number, voice[1].strip() if voice else speaker, said, start, end))
         elif said:
             reading.note(number, f"{said[:60]} is a sound, which nobody says; it was not read.")
         anything = anything or bool(said)

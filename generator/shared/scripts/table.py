@@ -84,7 +84,7 @@ def _row(number: int, row: list[str], columns: dict[str, int], reading: Reading)
     if start is not None and end is not None and end <= start:
         reading.note(number, f"It ends before it begins ({cell('start')}, {cell('end')}); its end was not read.")
         end = None
-    reading.lines.append(ScriptLine(number, clean(cell("speaker")) or found, said, start, end))
+    reading.say(ScriptLine(number, clean(cell("speaker")) or found, said, start, end))
 
 
 def _columns(head: list[str]) -> dict[str, int]:
