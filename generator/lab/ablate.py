@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -159,7 +160,9 @@ def measure_all(study: Study, start: Inside | None) -> dict[str, dict[str, list[
     for seed, name in tqdm(work, "variants", unit="run"):
         variant = variants[name]
         made = bench.model(seed, variant.config, variant.training, variant.prepare)
-        found = {"bound": made.bound if variant.bounded else float("nan"), **judge_free(made.inside, seed)}
+        asked = [seed, *(study.size[name] for name in ("lines", "train_clips", "probe_clips"))]
+        found = {"bound": made.bound if variant.bounded else float("nan")}
+        found |= made.judged(asked, partial(judge_free, seed))
         for metric, value in found.items():
             values[name].setdefault(metric, []).append(value)
     return values
@@ -172,7 +175,7 @@ class FreeJudge:
         self.clips, self.reference = study.chosen, study.reference
         self.regions = Coordination.of([bench.train.frames(i) for i in range(len(bench.train))], study.space)
 
-    def __call__(self, inside: Inside, seed: int) -> dict[str, float]:
+    def __call__(self, seed: int, inside: Inside) -> dict[str, float]:
         """The values of `MEASURED` that free takes tell."""
         takes = free_takes(inside, self.clips, seed)
         firsts, space = [line[0] for line in takes], self.reference.space

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -133,18 +134,25 @@ def depth(study: Study) -> Page:
     for seed, layers, how in tqdm(work, "models", unit="model"):
         config = {"n_layers": layers, "second_sample": bool(study.size["second_sample"])}
         prepare, objective = TRAINED[how]
-        inside = bench.model(seed, config, {}, prepare, objective).inside
-        found = {how: _judged(inside, study.chosen, seed, as_trained)}
-        if how == PUBLISHED:
-            for name, drawing in DRAWINGS.items():
-                if layers > 1 or name == STILL:
-                    found[name] = _judged(inside, study.chosen, seed, drawing)
-            found[REDRAWN] = _redrawn(inside, study.chosen, seed)
-        for name, measured in found.items():
+        made = bench.model(seed, config, {}, prepare, objective)
+        judge = partial(_ways, study.chosen, seed, how, layers in (1, deepest))
+        for name, measured in made.judged([seed, study.size["lines"]], judge).items():
             for metric, value in measured.items():
                 values.setdefault((name, layers), {}).setdefault(metric, []).append(value)
     _report(page, values, deepest)
     return page
+
+
+def _ways(clips: Chosen, seed: int, how: str, redrawn: bool, inside: Any) -> dict[str, dict[str, float]]:
+    """A model judged with its own way of drawing; as published, with every other too."""
+    found = {how: _judged(inside, clips, seed, as_trained)}
+    if how == PUBLISHED:
+        for name, drawing in DRAWINGS.items():
+            if len(inside.layers) > 1 or name == STILL:  # one layer alone can share with nobody
+                found[name] = _judged(inside, clips, seed, drawing)
+        if redrawn:  # at both ends alone: every frame is a pass over all frames before it
+            found[REDRAWN] = _redrawn(inside, clips, seed)
+    return found
 
 
 def _judged(inside: Any, clips: Chosen, seed: int, drawing: Drawing) -> dict[str, float]:

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .. import __version__
 from ..engine.conditioning import step_width
 from ..engine.config import ModelConfig
 from ..errors import DataError
@@ -34,6 +36,7 @@ from ..training.default import DefaultRecipe, DefaultSettings
 from ..training.loop import LOG, Options, Trainer
 from ..training.paper import PaperRecipe, PaperSettings
 from ..training.recipe import Recipe
+from ..writing import write_atomically
 from .models import DefaultInside, Inside, PaperInside
 from .study import Chosen, Study
 
@@ -76,10 +79,21 @@ class Trained:
     Attributes:
         inside: to be looked into.
         bound: what its trainer scores it by on the dev split (`Recipe.score`): reconstruction and KL.
+        folder: of its run.
     """
 
     inside: Inside
     bound: float
+    folder: Path
+
+    def judged(self, how: Any, judge: Callable[[Inside], dict[str, Any]]) -> dict[str, Any]:
+        """What ``judge`` says of it, kept in its folder under ``how``, anything JSON-able: judging takes time too."""
+        path = self.folder / f"judged-{_digest([__version__, how])}.json"
+        if not path.is_file():
+            text = json.dumps(judge(self.inside))
+            write_atomically(path, lambda file: file.write(text.encode()))
+        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return found
 
 
 #: What steps may be told, in the order in which they are (`engine.conditioning`).
@@ -163,14 +177,14 @@ class Bench:
         if objective is not None:
             recipe.module = objective(recipe.module.model)
             name += objective.__name__
-        module, dev = self._trained(recipe, name)
+        folder, module, dev = self._trained(recipe, name)
         bound = recipe.score(dev, recipe.steps)
         assert bound is not None  # the run is over, and with it the warm-up
         if self.study.kind == "default":
             checkpoint = Checkpoint(module.decoder.eval(), None, self.encoder.name, "trained here")
-            return Trained(DefaultInside(checkpoint, self.encoder), bound)
+            return Trained(DefaultInside(checkpoint, self.encoder), bound, folder)
         checkpoint = PaperCheckpoint(module.model.eval(), recipe.mean, self.encoder, "trained here")
-        return Trained(PaperInside(checkpoint), bound)
+        return Trained(PaperInside(checkpoint), bound, folder)
 
     def _recipe(self, seed: int, config: Mapping[str, Any] = _NOTHING, training: Mapping[str, Any] = _NOTHING) -> Any:
         """A fresh recipe, with weights of ``seed``."""
@@ -189,22 +203,16 @@ class Bench:
         paper = replace(PaperConfig(**small) if self.start is None else self.start.module.config, **config)
         return PaperRecipe(self.train, self.dev, PaperSettings(**how), self.encoder, device, cache, paper)
 
-    def _trained(self, recipe: Recipe[Any], how: str = "") -> tuple[Any, dict[str, float]]:
-        """The recipe's module after its run (of a moving average, that), and the trainer's own judgement on dev."""
-        told = json.dumps(
-            [recipe.name, recipe.settings(), how, self._begins, self.study.source.folder.resolve().name],
-            sort_keys=True,
-        )
-        folder = self.runs / hashlib.sha256(told.encode()).hexdigest()[:16]
+    def _trained(self, recipe: Recipe[Any], how: str = "") -> tuple[Path, Any, dict[str, float]]:
+        """Folder of the recipe's run, its module (of a moving average, that), the trainer's own judgement on dev."""
+        begins = "fresh" if self.start is None else checkpoint_identity(self.study.folder)
+        data = self.study.source.folder.resolve().name
+        folder = self.runs / _digest([recipe.name, recipe.settings(), how, begins, data])
         trainer = Trainer(folder, recipe, Options(evaluate_every=recipe.steps, save_every=max(recipe.steps // 2, 1)))
         trainer.train()
         records = map(json.loads, (folder / LOG).read_text("utf-8").splitlines())
-        return trainer.state.average or recipe.module, [record for record in records if record["kind"] == "dev"][-1]
-
-    @property
-    def _begins(self) -> str:
-        """Which weights runs begin with, for their folder's name."""
-        return "fresh" if self.start is None else checkpoint_identity(self.study.folder)
+        dev = [record for record in records if record["kind"] == "dev"][-1]
+        return folder, trainer.state.average or recipe.module, dev
 
     def _part(self, split: str, count: int) -> Chosen:
         data = self.study.data(split)
@@ -214,6 +222,10 @@ class Bench:
                 f"The {split} split has {len(chosen)} clips and lab {self.study.name} trains models: give it more."
             )
         return chosen
+
+
+def _digest(told: Any) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _decoder(recipe: Any) -> nn.Module:
