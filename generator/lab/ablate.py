@@ -185,9 +185,9 @@ class FreeJudge:
             "coordination": self.regions.share(firsts) / self.regions.share(self.reference.clips),
             **{name: judged[key] for name, key in _JUDGED.items() if key in judged},
         }
-        spoken = [(clip, said) for clip, said in zip(firsts, self.reference.timelines, strict=True) if said]
-        if spoken:
-            answered, chance = accents_answered(*zip(*spoken, strict=True), space.fps)
+        told = [(clip, said) for clip, said in zip(firsts, self.reference.timelines, strict=True) if said is not None]
+        if told:
+            answered, chance = accents_answered([clip for clip, _ in told], [said for _, said in told], space.fps)
             found["accents"] = answered - chance
         return {name: found[name] for name in MEASURED if name in found}
 

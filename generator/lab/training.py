@@ -107,15 +107,19 @@ def begin_alike(model: nn.Module, other: nn.Module) -> None:
     """
     own, given = model.state_dict(), other.state_dict()
     if isinstance(model, CTEG) and isinstance(other, CTEG) and "told.weight" in given:
-        nothing = replace(other.config, **dict.fromkeys(_TOLD, False))
         kept = [
-            np.full(step_width(replace(nothing, **{part: True})), getattr(model.config, part))
+            np.full(step_width(_told_only(other.config, part)), getattr(model.config, part))
             for part in _TOLD
             if getattr(other.config, part)
         ]
         given["told.weight"] = given["told.weight"][:, torch.from_numpy(np.concatenate(kept))]
     fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     model.load_state_dict(own | fitting)
+
+
+def _told_only(config: ModelConfig, part: str) -> ModelConfig:
+    told: dict[str, Any] = {name: name == part for name in _TOLD}
+    return replace(config, **told)
 
 
 class Bench:
@@ -183,8 +187,8 @@ class Bench:
         if self.study.kind == "default":
             checkpoint = Checkpoint(module.decoder.eval(), None, self.encoder.name, "trained here")
             return Trained(DefaultInside(checkpoint, self.encoder), bound, folder)
-        checkpoint = PaperCheckpoint(module.model.eval(), recipe.mean, self.encoder, "trained here")
-        return Trained(PaperInside(checkpoint), bound, folder)
+        paper = PaperCheckpoint(module.model.eval(), recipe.mean, self.encoder, "trained here")
+        return Trained(PaperInside(paper), bound, folder)
 
     def _recipe(self, seed: int, config: Mapping[str, Any] = _NOTHING, training: Mapping[str, Any] = _NOTHING) -> Any:
         """A fresh recipe, with weights of ``seed``."""
@@ -196,12 +200,13 @@ class Bench:
         warm_up = 0.2 if self.start is None else 0.0
         if self.study.kind == "default":
             settings = DefaultSettings(**{**how, "kl_warmup_share": warm_up, "average_decay": 0.98, **training})
-            small = {"d_model": width, "d_inner": 2 * width, "d_latent": width, "n_head": 4}
-            own = ModelConfig(**small) if self.start is None else self.start.module.config
+            shape: dict[str, Any] = {"d_model": width, "d_inner": 2 * width, "d_latent": width, "n_head": 4}
+            own: Any = ModelConfig(**shape) if self.start is None else self.start.module.config
             return DefaultRecipe(self.train, self.dev, settings, self.encoder, device, cache, replace(own, **config))
-        small = {"d_model": width, "n_head": 4, "d_key": width // 4, "d_value": width // 4, "d_inner": 2 * width}
-        paper = replace(PaperConfig(**small) if self.start is None else self.start.module.config, **config)
-        return PaperRecipe(self.train, self.dev, PaperSettings(**how), self.encoder, device, cache, paper)
+        shape = {"d_model": width, "n_head": 4, "d_key": width // 4, "d_value": width // 4, "d_inner": 2 * width}
+        own = PaperConfig(**shape) if self.start is None else self.start.module.config
+        paper = PaperSettings(**how)
+        return PaperRecipe(self.train, self.dev, paper, self.encoder, device, cache, replace(own, **config))
 
     def _trained(self, recipe: Recipe[Any], how: str = "") -> tuple[Path, Any, dict[str, float]]:
         """Folder of the recipe's run, its module (of a moving average, that), the trainer's own judgement on dev."""

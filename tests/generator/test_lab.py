@@ -27,7 +27,7 @@ from generator.lab import compare as comparing
 from generator.lab import page as pages
 from generator.lab import quiz as quizzes
 from generator.lab import traverse as traversing
-from generator.lab.ablate import NamedEwA
+from generator.lab.ablate import VARIANTS, NamedEwA
 from generator.lab.attention import EwaSeen, attended, ewa_seen
 from generator.lab.balance import weighted
 from generator.lab.depth import DRAWINGS, STILL, OwnFrames, _judged, as_trained, smaller_latents
@@ -444,6 +444,26 @@ def test_variants_begin_with_the_weights_that_they_have_in_common() -> None:
     begin_alike(variant, whole)
     alike = [torch.equal(value, given[name]) for name, value in variant.state_dict().items()]
     assert torch.equal(variant.state_dict()["layers.0.prior.mean.weight"], before) and alike.count(False) <= 6
+
+
+@pytest.mark.parametrize("name", [name for name, one in VARIANTS["default"].items() if not one.fresh])
+def test_what_goes_on_from_a_checkpoint_begins_with_nothing_by_chance(name: str) -> None:
+    variant, models = VARIANTS["default"][name], []
+    for seed in (1, 2):
+        torch.manual_seed(0)
+        whole = CTEG(CONFIG)
+        torch.manual_seed(seed)
+        model = CTEG(replace(CONFIG, **variant.config))
+        begin_alike(model, whole)
+        if variant.prepare is not None:
+            variant.prepare(model)
+        models.append(model.state_dict())
+    assert all(torch.equal(value, models[1][key]) for key, value in models[0].items())
+
+
+def test_what_is_claimed_is_measured() -> None:
+    for variants in VARIANTS.values():
+        assert {one.claim for one in variants.values()} - {""} <= set(ablating.MEASURED)
 
 
 @pytest.mark.parametrize("part", ["direction_conditioning", "timeline_conditioning", "length_conditioning"])
