@@ -1,181 +1,275 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which part earns its place: each is switched off, trained with equal seeds and judged beside the whole.
+"""Which part earns its place: each is taken out, the model is trained without it and judged beside the whole.
 
-The differences are paired by seed and corrected for their number; beside each stands the smallest one that so many
-seeds could have shown. Small by default, which tells large effects only; ``--full`` trains longer, on more, with more
-seeds.
+Small models that begin with nothing need thousands of steps before their parts do anything. So, unless "start" is 0,
+all begin with the checkpoint's weights and learn for a few steps more, the whole too: what a variant is worse by is the
+most that its part is worth, for some of it is what has not been learned again yet. A part that costs next to nothing
+so is worth next to nothing; one that costs much wants a training from the beginning ("start" 0).
+
+Differences are paired: what a variant has in common with the whole begins, reads and draws alike (`Bench.model`). What
+is tested was chosen beforehand: of every variant `TESTED`, and what the part is said to be good for (`Variant.claim`).
+Those tests are corrected for their number; beside each stands the smallest difference that so many seeds would have
+shown. What else is measured is told without a verdict.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..evaluation import metrics, motion
+from ..evaluation.judge import judge
 from ..evaluation.plots import new_figure
-from .models import Inside
-from .page import Page
+from ..evaluation.speaking import accents_answered
+from ..evaluation.systems import JudgedTake
+from ..model.ewa import EwA
+from .models import Inside, open_inside
+from .page import Page, shown
 from .signatures import Coordination
-from .statistics import POWER, Difference, differences
-from .study import Chosen, Study
+from .statistics import Difference, differences, explained, said, seeds_for, spread_of
+from .study import Study
 from .training import Bench, free_takes, scored
 
 WHOLE: Final = "whole"
-#: Variant of the default -> settings of the model and of training that differ.
-DEFAULT: Final[Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]] = MappingProxyType(
-    {
-        WHOLE: ({}, {}),
-        "no EwA": ({"ewa": "off"}, {}),
-        "no LTA": ({"lta": False}, {}),
-        "no latent guidance": ({}, {"guidance_weight": 0.0}),
-        "one Gaussian (K = 1)": ({"prior_components": 1}, {}),
-        "no direction": ({"direction_conditioning": False}, {}),
-        "no length": ({"length_conditioning": False}, {}),
-        "not told when": ({"timeline_conditioning": False}, {}),
-        "no text progress": ({"text_progress": False}, {}),
-        "no inertia": ({"inertia": False}, {}),
-        "no input noise": ({"noise_conditioning": False}, {"white_noise": 0.0, "drift_noise": 0.0}),
-        "noise not told": ({"noise_conditioning": False}, {}),
-        "recognition of next state": ({"recognition": "next_state"}, {}),
-        "no feed-forward before LTA": ({"state_ffn": False}, {}),
-        "no velocity in the objective": ({"velocity_sigma": 0.0}, {}),
-        "1 frame per step": ({"frames_per_step": 1}, {}),
-        "4 frames per step": ({"frames_per_step": 4}, {}),
-    }
-)
-#: The same of the paper's model.
-PAPER: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
-    {
-        WHOLE: {},
-        "no EwA": {"ewa": "off"},
-        "no LTA": {"lta": False},
-        "no latent guidance": {"guidance": False},
-        "second sample, as released": {"second_sample": True},
-    }
-)
 #: What is measured -> what it is.
 MEASURED: Final = MappingProxyType(
     {
+        "bound": "reconstruction + KL on the dev split, as the trainer scores (nats a step; the paper's: its own)",
         "prior_error": "error of the next frames, teacher-forced, z from the prior (rms)",
         "frechet": "Fréchet distance of free takes to the data",
         "jerk": "mean third difference of free takes / the data's",
         "variety": "how far apart two takes of a line are",
         "coordination": "share of a region's motion told by the others / the data's",
         "followed": "share of free takes whose emotion the probe reads as asked",
+        "accents": "share of accents that brow or head answer, over chance",
+    }
+)
+#: What is tested of every variant: how well it learned the data, and how far its free takes are from them.
+TESTED: Final = ("bound", "frechet")
+#: Those of `MEASURED` that `evaluation.judge` tells, and what it calls them.
+_JUDGED: Final = {
+    "frechet": "frechet",
+    "jerk": "jerk_ratio",
+    "variety": "mmodality_all",
+    "followed": "emotion_followed",
+}
+
+
+class NamedEwA(EwA):
+    """EwA whose tokens say which channel they are: that of the paper knows values alone, and no region by name."""
+
+    def __init__(self, ewa: EwA, channels: int) -> None:
+        super().__init__(ewa.jaw.tolist(), channels, ewa.token.out_features, ewa.attention.n_head)
+        self.load_state_dict(ewa.state_dict())
+        self.names = nn.Parameter(torch.zeros(channels, ewa.token.out_features))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """See `EwA.forward`; every token is built, for nothing collapses any more."""
+        tokens = (self.token(frames.unsqueeze(-1)) + self.names).flatten(0, -3)
+        attended = self.attention(tokens[:, self.jaw], tokens[:, self.others])
+        return self._shifted(frames, self.back(attended).squeeze(-1).unflatten(0, frames.shape[:-1]))
+
+
+def channels_named(decoder: Any) -> None:
+    """The default's decoder with `NamedEwA`."""
+    decoder.ewa = NamedEwA(decoder.ewa, decoder.space.size)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model that differs from the whole in one part.
+
+    Attributes:
+        config: settings of the model that differ.
+        training: settings of its training that differ.
+        claim: of `MEASURED`, what the part is said to be good for.
+        bounded: whether its bound is one of the same objective; otherwise it is not compared.
+        prepare: changes the decoder before it is trained.
+        fresh: whether it must begin with nothing: weights of the whole are of no use to it.
+    """
+
+    config: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    claim: str = ""
+    bounded: bool = True
+    prepare: Callable[[Any], None] | None = None
+    fresh: bool = False
+
+
+#: Variants of each kind of model.
+VARIANTS: Final[Mapping[str, Mapping[str, Variant]]] = MappingProxyType(
+    {
+        "default": {
+            WHOLE: Variant(),
+            "no EwA": Variant({"ewa": "off"}, claim="coordination"),
+            "EwA that knows channels": Variant(prepare=channels_named, claim="coordination"),
+            "no LTA": Variant({"lta": False}, claim="jerk"),
+            "no latent guidance": Variant(training={"guidance_weight": 0.0}, claim="variety"),
+            "one Gaussian (K = 1)": Variant({"prior_components": 1}, claim="variety", fresh=True),
+            "no direction": Variant({"direction_conditioning": False}, claim="followed"),
+            "no length": Variant({"length_conditioning": False}),
+            "not told when": Variant({"timeline_conditioning": False}, claim="accents"),
+            "no text progress": Variant({"text_progress": False}),
+            "no inertia": Variant({"inertia": False}, claim="jerk", fresh=True),
+            "no input noise": Variant({"noise_conditioning": False}, {"white_noise": 0.0, "drift_noise": 0.0}),
+            "noise not told": Variant({"noise_conditioning": False}),
+            "recognition of next state": Variant({"recognition": "next_state"}, fresh=True),
+            "no feed-forward before LTA": Variant({"state_ffn": False}),
+            "no velocity in the objective": Variant({"velocity_sigma": 0.0}, claim="jerk", bounded=False),
+            "1 frame per step": Variant({"frames_per_step": 1}, bounded=False, fresh=True),
+            "4 frames per step": Variant({"frames_per_step": 4}, bounded=False, fresh=True),
+        },
+        "paper": {
+            WHOLE: Variant(),
+            "no EwA": Variant({"ewa": "off"}, claim="coordination"),
+            "no LTA": Variant({"lta": False}, claim="jerk"),
+            "no latent guidance": Variant({"guidance": False}, claim="variety"),
+            "second sample, as released": Variant({"second_sample": True}, claim="variety"),
+        },
     }
 )
 
 
 def ablate(study: Study) -> Page:
     """See the module."""
-    study = replace(study, trained=study.kind)
-    page = study.page("What is each part good for? The model is trained again without it, everything else alike.")
-    values = measure_all(study, tuple(DEFAULT if study.kind == "default" else PAPER))
-    report(page, values, study)
+    fresh = not int(study.size["start"])
+    page = replace(study, trained=study.kind if fresh else "").page(
+        "What is each part good for? The model is trained without it, from the beginning and all else alike." if fresh
+        else "What is each part good for? It is taken out of the checkpoint, which is trained further without it, and "
+        f"with it, for {study.size['steps']} steps: what is lost so is the most that the part is worth."
+    )  # fmt: skip
+    report(page, measure_all(study, None if fresh else open_inside(study.kind, study.folder)), study.kind)
     return page
 
 
-def measure_all(study: Study, names: tuple[str, ...]) -> dict[str, dict[str, list[float]]]:
+def measure_all(study: Study, start: Inside | None) -> dict[str, dict[str, list[float]]]:
     """Variant -> metric -> one value a seed."""
-    bench, size = Bench(study), study.size
-    judge = FreeJudge(study, bench)
-    only = str(size["only"])
-    chosen = [name for name in names if name == WHOLE or not only or any(part in name for part in only.split(","))]
+    bench, only = Bench(study, start), str(study.size["only"]).split(",")
+    judge_free = FreeJudge(study, bench)
+    variants = {name: one for name, one in VARIANTS[study.kind].items() if start is None or not one.fresh}
+    chosen = [name for name in variants if name == WHOLE or any(part in name for part in only)]
     values: dict[str, dict[str, list[float]]] = {name: {} for name in chosen}
-    work = [(seed, name) for seed in range(int(size["seeds"])) for name in chosen]
+    work = [(study.seed + seed, name) for seed in range(int(study.size["seeds"])) for name in chosen]
     for seed, name in tqdm(work, "variants", unit="run"):
-        if study.kind == "default":
-            inside: Inside = bench.default(study.seed + seed, *DEFAULT[name])
-        else:
-            inside = bench.paper(study.seed + seed, PAPER[name])
-        for metric, value in judge(inside, study.seed + seed).items():
+        variant = variants[name]
+        made = bench.model(seed, variant.config, variant.training, variant.prepare)
+        asked = [seed, *(study.size[name] for name in ("lines", "train_clips", "probe_clips"))]
+        found = {"bound": made.bound if variant.bounded else float("nan")}
+        found |= made.judged(asked, partial(judge_free, seed))
+        for metric, value in found.items():
             values[name].setdefault(metric, []).append(value)
     return values
 
 
 class FreeJudge:
-    """Judges a model by its free takes under the conditions of the study's clips."""
+    """Judges a model by its free takes under the conditions of the study's clips, as `evaluate` does."""
 
     def __init__(self, study: Study, bench: Bench) -> None:
-        self.clips: Chosen = study.chosen
-        self.truth = [self.clips.frames(i) for i in range(len(self.clips))]
+        self.clips, self.reference = study.chosen, study.reference
         self.regions = Coordination.of([bench.train.frames(i) for i in range(len(bench.train))], study.space)
-        self.probe = study.probe
-        self.emotions = None if self.probe is None else study.require_emotions()
 
-    def __call__(self, inside: Inside, seed: int) -> dict[str, float]:
-        """The values of `MEASURED` that can be measured."""
+    def __call__(self, seed: int, inside: Inside) -> dict[str, float]:
+        """The values of `MEASURED` that free takes tell."""
         takes = free_takes(inside, self.clips, seed)
-        firsts = [line[0] for line in takes]
+        firsts, space = [line[0] for line in takes], self.reference.space
+        judged = judge([[JudgedTake(take) for take in line] for line in takes], replace(self.reference, timelines=()))
         found = {
             "prior_error": scored(inside, self.clips, seed),
-            "frechet": motion.frechet(firsts, self.truth),
-            "jerk": motion.jerk(firsts) / motion.jerk(self.truth),
-            "variety": metrics.mmodality_all(takes),
-            "coordination": self.regions.share(firsts) / self.regions.share(self.truth),
+            "coordination": self.regions.share(firsts) / self.regions.share(self.reference.clips),
+            **{name: judged[key] for name, key in _JUDGED.items() if key in judged},
         }
-        if self.probe is not None:
-            found["followed"] = float((self.probe.read(firsts) == self.emotions).mean())
-        return found
+        told = [(clip, said) for clip, said in zip(firsts, self.reference.timelines, strict=True) if said is not None]
+        if told:
+            answered, chance = accents_answered([clip for clip, _ in told], [said for _, said in told], space.fps)
+            found["accents"] = answered - chance
+        return {name: found[name] for name in MEASURED if name in found}
 
 
-def report(page: Page, values: dict[str, dict[str, list[float]]], study: Study) -> None:
+def report(page: Page, values: dict[str, dict[str, list[float]]], kind: str) -> None:
     """Tables, a picture, and what can be said."""
     whole = values[WHOLE]
     rest = {name: found for name, found in values.items() if name != WHOLE}
-    seeds, found = len(next(iter(whole.values()))), differences(whole, rest)
-    count = sum(map(len, found.values()))
-    shown = [metric for metric in MEASURED if metric in whole]
+    tested = [
+        (name, metric)
+        for name in rest
+        for metric in dict.fromkeys((*TESTED, VARIANTS[kind][name].claim))
+        if metric in whole and (metric != "bound" or VARIANTS[kind][name].bounded)
+    ]
+    seeds, found = len(next(iter(whole.values()))), differences(whole, rest, tested)
+    metrics = list(whole)
     page.heading("Values")
     page.table(
-        ("", *shown),
-        [(name, *(_cell(values[name][metric]) for metric in shown)) for name in values],
+        ("", *metrics),
+        [(name, *(_cell(values[name][metric]) for metric in metrics)) for name in values],
         f"Mean ± deviation over {seeds} seeds, the same for every variant. "
-        + "; ".join(f"{k}: {MEASURED[k]}" for k in shown),
+        + "; ".join(f"{k}: {MEASURED[k]}" for k in metrics),
     )
     page.heading("Differences to the whole")
     page.table(
-        ("without", *shown),
-        [(name, *(_said(one[metric]) for metric in shown)) for name, one in found.items()],
-        f"Variant minus whole, paired by seed; in brackets the smallest difference that {seeds} seeds would show "
-        "with a power of "
-        f"{POWER:.0%}, corrected for {count} comparisons (Holm); * where p < 0.05 after correction.",
+        ("without", *metrics),
+        [(name, *(said(one[metric]) for metric in metrics)) for name, one in found.items()],
+        f"Variant minus whole. {explained(seeds, len(tested))}",
     )
-    page.result |= {"values": values, "comparisons": count, "seeds": seeds}
+    page.result |= {"values": values, "comparisons": len(tested), "seeds": seeds}
     page.result["differences"] = {n: {m: vars(d) for m, d in one.items()} for n, one in found.items()}
     seen = [f"{name}: {metric} {d.mean:+.3g}" for name, one in found.items() for metric, d in one.items() if d.seen]
     page.found(
-        f"After correction, seen: {'; '.join(seen)}." if seen
-        else f"With {seeds} seeds and {count} comparisons no difference is established; the brackets say how large "
-        "one would have to be."
+        f"Of {len(tested)} comparisons, after correction, seen: {'; '.join(seen)}." if seen
+        else f"With {seeds} seeds and {len(tested)} comparisons no difference is established; the brackets say how "
+        "large one would have to be."
     )  # fmt: skip
-    figure, axes = new_figure(11, 0.24 * len(found) * 2 + 2.2, 3, -(-len(shown) // 3), sharey=True)
-    for axis, metric in zip(axes, shown, strict=False):
+    page.found(_power(whole, found, tested))
+    _picture(page, found, metrics)
+
+
+def _power(
+    whole: dict[str, list[float]], found: dict[str, dict[str, Difference]], tested: list[tuple[str, str]]
+) -> str:
+    """What pairing is worth, and how many seeds small differences would take."""
+    parts = []
+    for metric in TESTED:
+        spreads = sorted(one[metric].deviation for name, one in found.items() if (name, metric) in tested)
+        if not spreads or not all(spread == spread for spread in spreads):
+            continue
+        mean, middle = sum(whole[metric]) / len(whole[metric]), spreads[len(spreads) // 2]
+        one, five = (seeds_for(share * mean, middle, len(tested)) for share in (0.01, 0.05))
+        parts.append(
+            f"{metric}: from seed to seed the whole differs by {spread_of(whole[metric]) / mean:.2%} and a paired "
+            f"difference by {middle / mean:.2%} (the median variant); to see 1 % takes {one} seeds, 5 % {five}"
+        )
+    return "; ".join(parts) + "." if parts else "One seed says nothing about what seeds do."
+
+
+def _picture(page: Page, found: dict[str, dict[str, Difference]], metrics: list[str]) -> None:
+    figure, axes = new_figure(13, 0.24 * len(found) * 2 + 2.2, 4, -(-len(metrics) // 4), sharey=True)
+    for axis, metric in zip(axes, metrics, strict=False):
         for row, one in enumerate(found.values()):
             d = one[metric]
-            axis.plot(d.mean, row, "o", color="C3" if d.seen else "C0")
-            half = d.detectable if np.isfinite(d.detectable) else 0.0
-            axis.plot([-half, half], [row, row], color="#cccccc", linewidth=6, zorder=0, solid_capstyle="butt")
+            axis.plot(d.mean, row, "o", color="C3" if d.seen else "C0" if d.tested else "#999999")
+            if d.tested:
+                axis.plot([-d.detectable, d.detectable], [row, row], color="#cccccc", linewidth=6, zorder=0,
+                          solid_capstyle="butt")  # fmt: skip
         axis.axvline(0, color="black", linewidth=0.8)
         axis.set_title(metric, fontsize=8)
         axis.tick_params(labelsize=7)
-        reach = 1.3 * max([abs(one[metric].mean) for one in found.values()] + [1e-6])
-        axis.set_xlim(-3 * reach, 3 * reach)
-    for axis in axes[len(shown) :]:
+        reach = 1.3 * max(np.nanmax(np.abs([one[metric].mean for one in found.values()])), 1e-6)
+        axis.set_xlim(-reach, reach)
+    for axis in axes[len(metrics) :]:
         axis.set_visible(False)
     axes[0].set_yticks(range(len(found)), list(found), fontsize=7)
-    page.figure(figure, "differences", "Variant minus whole; grey: too small for so many seeds to tell from nothing.")
+    page.figure(
+        figure, "differences",
+        "Variant minus whole; grey bars: too small for so many seeds to tell from nothing; red: established; grey dots "
+        "were not to be tested.",
+    )  # fmt: skip
 
 
 def _cell(values: list[float]) -> str:
-    return f"{np.mean(values):.3g}" + (f" ± {np.std(values, ddof=1):.2g}" if len(values) > 1 else "")
-
-
-def _said(difference: Difference) -> str:
-    star = "*" if difference.seen else ""
-    return f"{difference.mean:+.3g}{star} (±{difference.detectable:.2g})"
+    return shown(sum(values) / len(values)) + (f" ± {spread_of(values):.2g}" if len(values) > 1 else "")

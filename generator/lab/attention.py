@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -34,20 +36,20 @@ def attention(study: Study) -> Page:
     )
     inside = open_inside(study.kind, study.folder)
     rows: dict[tuple[str, int, int], list[tuple[float, float]]] = {}
-    regions: list[Floats] = []
+    regions: list[EwaSeen] = []
     for number, part in enumerate(tqdm(list(study.chosen.parts(1)), "lines", unit="line")):
         free = part.with_frames(inside.free(inside.batch(part), study.seed))
         maps, steps = attended(inside, free)
         for (name, layer), weights in maps.items():
             for head, one in enumerate(weights):
                 rows.setdefault((name, layer, head), []).append(_choice(one[steps], name, inside, part))
-        if (seen := ewa_regions(inside, free, study)) is not None:
+        if (seen := ewa_seen(inside, free, study)) is not None:
             regions.append(seen)
         if number == 0:
             _pictures(page, inside, free, maps, steps, study)
     _summary(page, rows, _seconds(inside))
     if regions:
-        _regions(page, np.mean(regions, 0), study)
+        _regions(page, EwaSeen.joined(regions), study)
     else:
         page.text("This checkpoint has no EwA.")
     return page
@@ -188,9 +190,39 @@ def words_of(inside: Inside, line: str) -> list[str]:
     return ["[begin]", *inside.encoder.pieces(line)[1:-1], "[end]"]
 
 
+@dataclass(frozen=True, eq=False)
+class EwaSeen:
+    """What EwA does to the frames of some clips.
+
+    Attributes:
+        regions: share of each head's attention that goes to each region, mean over frames, (H, regions).
+        moved: how much of each head's attention is elsewhere than looking alike would put it, frame by frame, (T, H).
+        frames: as EwA reads them, (T, C).
+        shift: by how much the jaw's channels are moved, (T, J).
+    """
+
+    regions: Floats
+    moved: Floats
+    frames: Floats
+    shift: Floats
+
+    @classmethod
+    def joined(cls, parts: Sequence[EwaSeen]) -> EwaSeen:
+        """Of all clips together."""
+        moved, frames, shift = (np.concatenate([getattr(p, k) for p in parts]) for k in ("moved", "frames", "shift"))
+        return cls(np.mean([part.regions for part in parts], 0), moved, frames, shift)
+
+    def told_linearly(self) -> Floats:
+        """Share of the shift that a linear map of the frame tells, of each jaw channel that is shifted at all."""
+        given = np.concatenate([self.frames, np.ones((len(self.frames), 1))], 1)
+        left = self.shift - given @ np.linalg.lstsq(given, self.shift, rcond=None)[0]
+        moves = self.shift.var(0) > 1e-2 * self.shift.var(0).max()
+        return np.asarray(1 - left.var(0)[moves] / self.shift.var(0)[moves])
+
+
 @torch.inference_mode()
-def ewa_regions(inside: Inside, clip: Chosen, study: Study) -> Floats | None:
-    """How much of each head's EwA attention goes to each region, (H, regions), mean over frames; None without EwA."""
+def ewa_seen(inside: Inside, clip: Chosen, study: Study) -> EwaSeen | None:
+    """EwA on the frames of a clip; None without EwA."""
     ewa: Any = getattr(inside.module, "ewa", None)
     if ewa is None:
         return None
@@ -198,10 +230,12 @@ def ewa_regions(inside: Inside, clip: Chosen, study: Study) -> Floats | None:
     scale = getattr(inside.module, "scale", None)
     frames = frames if scale is None else frames / scale
     with watched([ewa.attention]) as seen:
-        ewa.forward_explicit(frames)
-    weights = seen[0][0].mean((0, 2)).numpy()  # (H, C - J), mean over frames and jaw channels
+        shift = (ewa.forward_explicit(frames) - frames)[:, ewa.jaw]
+    weights = seen[0][0].mean(2).numpy()  # (T, H, C - J), mean over jaw channels
     others = ewa.others.tolist()
-    return np.stack([weights[:, [others.index(c) for c in cs]].sum(1) for cs in _seen(study, others).values()], 1)
+    regions = [weights[..., [others.index(c) for c in cs]].sum(-1).mean(0) for cs in _seen(study, others).values()]
+    each = (seen[0][0] - 1 / len(others)).abs().sum(-1).mean(2) / 2  # (T, H): of each jaw channel, then their mean
+    return EwaSeen(np.stack(regions, 1), each.numpy(), frames.double().numpy(), shift.double().numpy())
 
 
 def _seen(study: Study, others: list[int]) -> dict[str, list[int]]:
@@ -217,29 +251,47 @@ def _seen(study: Study, others: list[int]) -> dict[str, list[int]]:
     }
 
 
-def _regions(page: Page, weights: Floats, study: Study) -> None:
+def _regions(page: Page, seen: EwaSeen, study: Study) -> None:
     """Against each region's share of the channels: what looking everywhere alike would give."""
-    jaw = set(study.space.groups["jaw"])
+    jaw, weights = set(study.space.groups["jaw"]), seen.regions
     groups = _seen(study, [c for c in range(study.space.size) if c not in jaw])
     alike = np.array([len(columns) for columns in groups.values()], float)
     alike /= alike.sum()
     page.heading("EwA: what the jaw looks at")
+    heads = [f"head {h + 1}" for h in range(len(weights))]
     page.table(
-        ("region", *(f"head {h + 1}" for h in range(len(weights))), "alike"),
+        ("region", *heads, "alike"),
         [(name, *weights[:, k], alike[k]) for k, name in enumerate(groups)],
-        "Share of the jaw's attention to the other channels of the frame; alike: the region's share of them.",
+        "Share of the jaw's attention to the other channels, mean over frames; alike: the region's share of them.",
     )
-    figure, (axis,) = new_figure(7, 3)
+    page.table(
+        ("moved", *heads),
+        [(name, *found) for name, found in (("mean over frames", seen.moved.mean(0)),
+                                            ("in one frame of twenty, more than", np.quantile(seen.moved, 0.95, 0)))],
+        "Frame by frame: how much of each head's attention is elsewhere than looking everywhere alike would put it.",
+    )  # fmt: skip
+    figure, axes = new_figure(10, 3, 2)
     for head, row in enumerate(weights):
-        axis.plot(range(len(groups)), row / alike, "o-", label=f"head {head + 1}")
-    axis.axhline(1, color="black", linewidth=0.8)
-    axis.set_xticks(range(len(groups)), list(groups))
-    axis.set_ylabel("share / looking alike")
-    axis.legend(frameon=False, fontsize=7)
-    page.figure(figure, "ewa", "How much more than alike each head of EwA looks at each region.")
-    apart = np.abs(weights - alike).sum(1) / 2
-    page.result["ewa"] = {"regions": list(groups), "heads": weights, "alike": alike, "moved": apart}
+        axes[0].plot(range(len(groups)), row / alike, "o-", label=heads[head])
+        axes[1].plot(np.linspace(0, 1, len(seen.moved)), np.sort(seen.moved[:, head]), label=heads[head])
+    axes[0].axhline(1, color="black", linewidth=0.8)
+    axes[0].set_xticks(range(len(groups)), list(groups), fontsize=7)
+    axes[0].set_ylabel("share / looking alike")
+    axes[1].set(xlabel="share of frames", ylabel="moved in the frame", ylim=(0, 1))
+    axes[1].legend(frameon=False, fontsize=7)
+    page.figure(
+        figure, "ewa", "Left: how much more than alike each head of EwA looks at each region, mean over frames. Right: "
+        "how much of its attention it moves in single frames.",
+    )  # fmt: skip
+    apart, linear = np.abs(weights - alike).sum(1) / 2, seen.told_linearly()
+    page.result["ewa"] = {"regions": list(groups), "heads": weights, "alike": alike, "apart": apart,
+                          "moved": seen.moved.mean(0), "told_linearly": linear}  # fmt: skip
     page.found(
-        f"EwA moves {apart.max():.1%} of its attention from where looking alike would put it, at most (by head: "
-        f"{', '.join(f'{a:.1%}' for a in apart)})."
+        f"Frame by frame EwA moves {', '.join(f'{m:.0%}' for m in seen.moved.mean(0))} of its attention (by head) from "
+        f"looking everywhere alike; over all frames no region gets more than {apart.max():.0%} of it beyond its share, "
+        "for EwA is told the values of channels and not which channel has them."
+    )
+    page.found(
+        f"Of the shift that it gives the jaw, a linear map of the same frame tells {linear.min():.0%} to "
+        f"{linear.max():.0%} (by channel): that much the layer after it could do alone."
     )

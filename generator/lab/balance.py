@@ -37,7 +37,7 @@ def balance(study: Study) -> Page:
         weights = sorted([*weights, 1.0])
     rows: list[dict[str, float]] = []
     for lta, ewa in tqdm([(a, b) for a in weights for b in weights], "grid", unit="point"):
-        rows.append({"lta": lta, "ewa": ewa, **judge(weighted(inside, lta, ewa), study.seed)})
+        rows.append({"lta": lta, "ewa": ewa, **judge(study.seed, weighted(inside, lta, ewa))})
     shown = [metric for metric in MEASURED if metric in rows[0]]
     page.table(
         ("LTA", "EwA", *shown), [(row["lta"], row["ewa"], *(row[m] for m in shown)) for row in rows],

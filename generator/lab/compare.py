@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from ..errors import InputError
-from ..evaluation.judge import Reference, frechet_floor, judge, judge_truth
+from ..evaluation.judge import judge, judge_truth
 from ..evaluation.plots import new_figure
 from ..evaluation.systems import JudgedTake
 from ..evaluation.table import GROUPS, METRICS
@@ -60,20 +60,9 @@ def compare(study: Study) -> Page:
     return page
 
 
-def reference_of(study: Study) -> Reference:
-    """The data's own performances as `judge` wants them."""
-    firsts = [line[0] for line in study.truth]
-    floor = frechet_floor(study.truth)
-    timelines = [take.timeline for take in firsts]
-    probe = study.probe
-    emotions = None if probe is None else study.require_emotions()
-    return Reference([take.acted for take in firsts], study.space, emotions, probe, timelines, floor)
-
-
 def _numbers(page: Page, study: Study, takes: dict[str, Sequence[Sequence[JudgedTake]]]) -> None:
-    reference = reference_of(study)
     values = {
-        name: judge_truth(performed, reference, []) if name == DATA else judge(performed, reference)
+        name: judge_truth(performed, study.reference, []) if name == DATA else judge(performed, study.reference)
         for name, performed in takes.items()
     }
     page.result["metrics"] = values

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -20,17 +21,29 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..evaluation import motion
-from ..evaluation.perplexity import box_bits, perplexity
+from ..evaluation.perplexity import box_bits
 from ..evaluation.plots import new_figure
 from ..paper.decoding import Stepper, decode, draw_noise
 from ..training.paper import PaperLines, PaperObjective
 from ..training.recipe import Terms
-from .models import PaperInside
 from .page import Page
 from .serial import decode_serial
+from .statistics import Difference, differences, explained, said
 from .study import Chosen, Study
-from .training import Bench
+from .training import TOGETHER, Bench
 
+#: The model as it is, each latent drawn once; without any draw; and as the released decoding draws.
+PUBLISHED: Final = "as published"
+STILL: Final = "no draws"
+REDRAWN: Final = "past drawn again"
+MEASURED: Final = {
+    "bits": "bits per frame: log2 of continuous perplexity (the box's, exact), latents from the prior",
+    "jerk": "mean third difference of free takes / the data's",
+    "frechet": "Fréchet distance of free takes to the data",
+    "amplitude": "size of free takes / the data's",
+}
+#: (how, layers) -> metric -> one value a seed.
+Values = dict[tuple[str, int], dict[str, list[float]]]
 #: How often a frame is replaced by the model's own while it learns to read those.
 _OWN_FRAMES: Final = 0.5
 #: A way to draw: (draws, number of layers) -> draws. Draws are (B, positions, L, D).
@@ -64,9 +77,9 @@ def as_trained(draws: Tensor, layers: int) -> Tensor:
     return draws
 
 
+#: Ways of drawing that need no other training.
 DRAWINGS: Final[dict[str, Drawing]] = {
-    "as trained": as_trained, "no draws": none, "shared draw": shared, "colder layers": colder,
-    "first layer draws": first_only,
+    STILL: none, "shared draw": shared, "colder layers": colder, "first layer draws": first_only
 }  # fmt: skip
 
 
@@ -102,7 +115,7 @@ class OwnFrames(PaperObjective):
 
 #: Trained variants -> how a fresh model is changed, and which objective trains it.
 TRAINED: Final[dict[str, tuple[Any, Any]]] = {
-    "as published": (None, None),
+    PUBLISHED: (None, None),
     "smaller latents": (smaller_latents, None),
     "own frames": (None, OwnFrames),
 }
@@ -112,39 +125,45 @@ def depth(study: Study) -> Page:
     """See the module."""
     study = replace(study, trained="paper")
     page = study.page("Does the paper's model get worse with every layer, and why?")
-    size, bench = study.size, Bench(study)
-    depths = list(range(1, int(size["layers"]) + 1))
-    rows: list[dict[str, Any]] = []
-    work = [(seed, layers, how) for seed in range(int(size["seeds"])) for layers in depths for how in TRAINED]
+    deepest, bench = int(study.size["layers"]), Bench(study)
+    values: Values = {}
+    # A cure is tried where the illness is worst.
+    models = [(layers, PUBLISHED) for layers in range(1, deepest + 1)]
+    models += [(deepest, how) for how in TRAINED if how != PUBLISHED and deepest > 1]
+    work = [(study.seed + seed, *model) for seed in range(int(study.size["seeds"])) for model in models]
     for seed, layers, how in tqdm(work, "models", unit="model"):
-        if layers == 1 and how == "smaller latents":
-            continue  # one layer alone is as it was
+        config = {"n_layers": layers, "second_sample": bool(study.size["second_sample"])}
         prepare, objective = TRAINED[how]
-        overrides = {"n_layers": layers, "second_sample": bool(size["second_sample"])}
-        inside = bench.paper(study.seed + seed, overrides, prepare, objective)
-        for drawing in DRAWINGS if how == "as published" else ("as trained",):
-            if layers == 1 and drawing not in ("as trained", "no draws"):
-                continue
-            rows.append(
-                _judged(inside, study.chosen, study.seed + seed, drawing) | {"layers": layers, "how": how, "seed": seed}
-            )
-        if how == "as published":
-            rows.append(
-                _redrawn(inside, study.chosen, study.seed + seed) | {"layers": layers, "how": how, "seed": seed}
-            )
-    _report(page, rows, depths)
+        made = bench.model(seed, config, {}, prepare, objective)
+        judge = partial(_ways, study.chosen, seed, how, layers in (1, deepest))
+        for name, measured in made.judged([seed, study.size["lines"]], judge).items():
+            for metric, value in measured.items():
+                values.setdefault((name, layers), {}).setdefault(metric, []).append(value)
+    _report(page, values, deepest)
     return page
 
 
-def _judged(inside: PaperInside, clips: Chosen, seed: int, drawing: str) -> dict[str, Any]:
+def _ways(clips: Chosen, seed: int, how: str, redrawn: bool, inside: Any) -> dict[str, dict[str, float]]:
+    """A model judged with its own way of drawing; as published, with every other too."""
+    found = {how: _judged(inside, clips, seed, as_trained)}
+    if how == PUBLISHED:
+        for name, drawing in DRAWINGS.items():
+            if len(inside.layers) > 1 or name == STILL:  # one layer alone can share with nobody
+                found[name] = _judged(inside, clips, seed, drawing)
+        if redrawn:  # at both ends alone: every frame is a pass over all frames before it
+            found[REDRAWN] = _redrawn(inside, clips, seed)
+    return found
+
+
+def _judged(inside: Any, clips: Chosen, seed: int, drawing: Drawing) -> dict[str, float]:
     """Perplexity under teacher forcing and free motion, with draws made as ``drawing`` says."""
-    model, change = inside.checkpoint.model, DRAWINGS[drawing]
+    model = inside.checkpoint.model
     layers, bits, frames = len(model.layers), [], []
-    for part in clips.parts(16):
+    for part in clips.parts(TOGETHER):
         batch = inside.batch(part)
         rows, count = batch.clips.frames.shape[:2]
         noise = draw_noise(model.config, [np.random.default_rng([seed, row]) for row in range(rows)], count + 1)
-        noise[..., 0, :] = change(noise[..., 0, :], layers)
+        noise[..., 0, :] = drawing(noise[..., 0, :], layers)
         with torch.inference_mode():
             out = model(
                 batch.clips, batch.memory, batch.memory_mask, "prior", _replayed(noise, model.config.second_sample)
@@ -157,7 +176,7 @@ def _judged(inside: PaperInside, clips: Chosen, seed: int, drawing: str) -> dict
                 stepper, batch.memory, batch.memory_mask, inside.checkpoint.mean, noise[:, :count]
             ).frames.numpy()
         frames += [one[1 : part.length(k) + 1] for k, one in enumerate(decoded)]
-    return {"drawing": drawing, **_summed(np.concatenate(bits), frames, clips)}
+    return {"bits": float(np.concatenate(bits).mean()), **_summed(frames, clips)}
 
 
 def _replayed(noise: Tensor, second_sample: bool) -> Callable[[Tensor], Tensor]:
@@ -172,76 +191,90 @@ def _replayed(noise: Tensor, second_sample: bool) -> Callable[[Tensor], Tensor]:
     return draw
 
 
-def _redrawn(inside: PaperInside, clips: Chosen, seed: int) -> dict[str, Any]:
+def _redrawn(inside: Any, clips: Chosen, seed: int) -> dict[str, float]:
     """Free motion where the past is drawn again for every frame, as released."""
     torch.manual_seed(seed)
     frames = []
-    for part in clips.parts(16):
+    for part in clips.parts(TOGETHER):
         batch = inside.batch(part)
         count = batch.clips.frames.shape[1]
         decoded = decode_serial(
             inside.checkpoint.model, batch.memory, batch.memory_mask, inside.checkpoint.mean, count
         ).numpy()
         frames += [one[1 : part.length(k) + 1] for k, one in enumerate(decoded)]
-    return {"drawing": "past drawn again", **_summed(None, frames, clips)}
+    return _summed(frames, clips)
 
 
-def _summed(bits: Any, frames: list[Any], clips: Chosen) -> dict[str, float]:
+def _summed(frames: list[Any], clips: Chosen) -> dict[str, float]:
     truth = [clips.frames(k) for k in range(len(clips))]
     size = float(np.mean([np.linalg.norm(one, axis=1).mean() for one in frames]))
     own = float(np.mean([np.linalg.norm(one, axis=1).mean() for one in truth]))
     return {
-        "bits": float("nan") if bits is None else float(bits.mean()),
-        "perplexity": float("nan") if bits is None else perplexity(bits),
         "jerk": motion.jerk(frames) / motion.jerk(truth),
         "frechet": motion.frechet(frames, truth),
         "amplitude": size / own,
     }
 
 
-def _report(page: Page, rows: list[dict[str, Any]], depths: list[int]) -> None:
-    groups: dict[tuple[str, str], dict[int, list[dict[str, Any]]]] = {}
-    for row in rows:
-        groups.setdefault((row["how"], row["drawing"]), {}).setdefault(row["layers"], []).append(row)
-    for metric, what in (
-        ("bits", "bits per frame: log2 of continuous perplexity (the box's, exact), latents from the prior"),
-        ("jerk", "mean third difference of free takes / the data's"),
-        ("frechet", "Fréchet distance of free takes to the data"),
-        ("amplitude", "size of free takes / the data's"),
-    ):
-        table = [
-            (f"{how}, {drawing}", *(_mean(by.get(layers), metric) for layers in depths))
-            for (how, drawing), by in groups.items()
-            if not all(np.isnan(_mean(by.get(layers), metric)) for layers in depths)
-        ]
-        page.table((what, *(f"{layers} layers" for layers in depths)), table)
-    page.result["rows"] = rows
-    figure, axes = new_figure(11, 4, 3)
-    for axis, metric in zip(axes, ("bits", "jerk", "frechet"), strict=True):
-        for (how, drawing), by in groups.items():
-            values = [_mean(by.get(layers), metric) for layers in depths]
-            style = "-" if how == "as published" else "--"
-            axis.plot(depths, values, style, marker="o", markersize=3, label=f"{how}, {drawing}")
-        axis.set(xlabel="layers", title=metric, xticks=depths)
-        axis.set_yscale("log" if metric == "jerk" else "linear")
+def _report(page: Page, values: Values, deepest: int) -> None:
+    depths, names = range(1, deepest + 1), list(dict.fromkeys(name for name, _ in values))
+    page.result |= {"values": {f"{name}, {layers} layers": found for (name, layers), found in values.items()}}
+    figure, axes = new_figure(13, 4, len(MEASURED))
+    for axis, (metric, what) in zip(axes, MEASURED.items(), strict=True):
+        scale = "log" if metric in ("jerk", "frechet") else "linear"
+        rows = [(name, [_mean(values, name, layers, metric) for layers in depths]) for name in names]
+        rows = [row for row in rows if np.isfinite(row[1]).any()]
+        page.table((what, *(f"{n} layers" for n in depths)), [(name, *means) for name, means in rows])
+        for name, means in rows:
+            trained = name in TRAINED and name != PUBLISHED
+            axis.plot(depths, means, "--" if trained else "-", marker="x" if trained else "o", markersize=4, label=name)
+        axis.set(xlabel="layers", title=metric, xticks=depths, yscale=scale)
     axes[-1].legend(frameon=False, fontsize=6, loc="center left", bbox_to_anchor=(1, 0.5))
-    page.figure(figure, "depth", "What depth does, and what helps; dashed: trained otherwise.")
-    first, last = depths[0], depths[-1]
-    plain, still = groups["as published", "as trained"], groups["as published", "no draws"]
-    again = groups["as published", "past drawn again"]
+    page.figure(figure, "depth", "What depth does, and what helps; crosses: trained otherwise, at the deepest only.")
+    if deepest > 1:
+        _verdict(page, values, deepest)
+
+
+def _verdict(page: Page, values: Values, deepest: int) -> None:
+    """What was to be tested: deeper against shallow, the cause, and each cure at the deepest."""
+    whole, shallow, again = (values[key] for key in ((PUBLISHED, deepest), (PUBLISHED, 1), (REDRAWN, deepest)))
+    cures = [name for name in (*DRAWINGS, *TRAINED) if name not in (PUBLISHED, STILL)]
+    sides = {"one layer": shallow, REDRAWN: again, **{name: values[name, deepest] for name in cures}}
+    tested = [("one layer", metric) for metric in ("bits", "jerk", "frechet")] + [(REDRAWN, "jerk")]
+    tested += [(name, metric) for name in cures for metric in ("bits", "frechet")]
+    found = differences(whole, sides, tested)
+    seeds = len(whole["jerk"])
+    page.heading(f"Beside {deepest} layers as published")
+    page.table(
+        ("", *MEASURED),
+        [(name, *(said(one[metric]) if metric in one else "–" for metric in MEASURED)) for name, one in found.items()],
+        explained(seeds, len(tested)),
+    )
+    page.result |= {"differences": {n: {m: vars(d) for m, d in one.items()} for n, one in found.items()}}
+    deeper, redrawn = found["one layer"], found[REDRAWN]["jerk"]
     page.found(
-        f"From {first} to {last} layers bits per frame go from {_mean(plain[first], 'bits'):.4g} to "
-        f"{_mean(plain[last], 'bits'):.4g}; sampling adds "
-        f"{_mean(plain[first], 'bits') - _mean(still[first], 'bits'):.2g} and "
-        f"{_mean(plain[last], 'bits') - _mean(still[last], 'bits'):.2g} of them."
+        f"From one layer to {deepest}: bits per frame {_spoken(-deeper['bits'].mean, deeper['bits'].seen)}, jerk "
+        f"{_spoken(-deeper['jerk'].mean, deeper['jerk'].seen)} times the data's, Fréchet distance "
+        f"{_spoken(-deeper['frechet'].mean, deeper['frechet'].seen)}."
     )
     page.found(
-        f"At {last} layers free takes have {_mean(plain[last], 'jerk'):.3g} times the data's jerk with latents drawn "
-        "once, and "
-        f"{_mean(again[last], 'jerk'):.3g} times where the past is drawn again for every frame ({first}: "
-        f"{_mean(plain[first], 'jerk'):.3g} and {_mean(again[first], 'jerk'):.3g})."
+        f"The past drawn again at every frame instead of once: jerk {_spoken(redrawn.mean, redrawn.seen)} times the "
+        f"data's, of {np.mean(whole['jerk']):.3g}."
+    )
+    helped = [f"{name} ({found[name]['frechet'].mean:+.3g})" for name in cures if _better(found[name]["frechet"])]
+    page.found(
+        f"Cures that bring free takes nearer to the data (Fréchet {np.mean(whole['frechet']):.3g}): "
+        f"{', '.join(helped) or 'none is established'}."
     )
 
 
-def _mean(rows: list[dict[str, Any]] | None, metric: str) -> float:
-    return float(np.mean([row[metric] for row in rows])) if rows else float("nan")
+def _better(difference: Difference) -> bool:
+    return difference.seen and difference.mean < 0
+
+
+def _spoken(change: float, seen: bool) -> str:
+    return f"{change:+.3g} ({'established' if seen else 'not established'})"
+
+
+def _mean(values: Values, name: str, layers: int, metric: str) -> float:
+    return float(np.mean(values.get((name, layers), {}).get(metric, [np.nan])))

@@ -120,10 +120,10 @@ class Inside(ABC):
         return Latents(**stacked, mask=mask, seconds=seconds)
 
     @torch.inference_mode()
-    def errors(self, batch: Any, seed: int) -> dict[Source, Floats]:
-        """`error` with z from each of `SOURCES`."""
+    def errors(self, batch: Any, seed: int, sources: Sequence[Source] = SOURCES) -> dict[Source, Floats]:
+        """`error` with z from each of ``sources``."""
         found: dict[Source, Floats] = {}
-        for source in SOURCES:
+        for source in sources:
             torch.manual_seed(seed)
             with latents_from(self, source):
                 found[source] = self.error(batch)

@@ -23,6 +23,7 @@ from ..errors import InputError
 from ..evaluation.distances import Clip
 from ..evaluation.shares import share_of
 from .face import draw_face
+from .statistics import holm
 
 QUIZ: Final = "quiz.html"
 KEY: Final = "key.json"
@@ -142,7 +143,7 @@ def _guesses(people: list[list[dict[str, Any]]], key: dict[str, Any]) -> list[st
         better, worse = sum(a and not b for a, b in both), sum(b and not a for a, b in both)
         p = binomtest(better, better + worse).pvalue if better + worse else 1.0
         compared.append((f"{first} right where {second} is wrong: {better}; the reverse: {worse}", p))
-    return [*rows, "", *(f"- {text} (McNemar, p = {p:.2g} after Holm)" for text, p in holm(compared))]
+    return [*rows, "", *(f"- {text} (McNemar, p = {p:.2g} after Holm)" for text, p in _corrected(compared))]
 
 
 def _preferences(people: list[list[dict[str, Any]]], key: dict[str, Any]) -> list[str]:
@@ -162,17 +163,11 @@ def _preferences(people: list[list[dict[str, Any]]], key: dict[str, Any]) -> lis
         p = binomtest(ours, ours + theirs).pvalue if ours + theirs else 1.0
         text = f"{first} preferred to {second}: {share_of(ours, ours + theirs) if ours + theirs else 'never'}"
         tested.append((f"{text}, no difference seen {chosen.count(None)} times", p))
-    return [f"- {text} (sign test, p = {p:.2g} after Holm)" for text, p in holm(tested)]
+    return [f"- {text} (sign test, p = {p:.2g} after Holm)" for text, p in _corrected(tested)]
 
 
-def holm(tested: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    """Holm's correction of (what, p) for their number, in the order given (Holm 1979)."""
-    order = sorted(range(len(tested)), key=lambda k: tested[k][1])
-    corrected, largest = [0.0] * len(tested), 0.0
-    for rank, k in enumerate(order):
-        largest = max(largest, min(1.0, tested[k][1] * (len(tested) - rank)))
-        corrected[k] = largest
-    return [(what, p) for (what, _), p in zip(tested, corrected, strict=True)]
+def _corrected(tested: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
+    return [(text, p) for (text, _), p in zip(tested, holm([p for _, p in tested]), strict=True)]
 
 
 def _answers(path: Path, key: dict[str, Any]) -> list[dict[str, Any]]:

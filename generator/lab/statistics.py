@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,14 +23,16 @@ class Difference:
     Attributes:
         mean: of the differences, variant minus whole.
         deviation: of the differences from seed to seed; NaN for one seed.
-        p: two-sided paired t test, after Holm's correction for all differences that were looked at; NaN for one seed.
+        p: two-sided paired t test, after Holm's correction for all differences that were tested; NaN for one seed.
         detectable: the smallest true difference that so many seeds would show with `POWER` at the corrected level.
+        tested: whether it was to be tested; otherwise ``p`` and ``detectable`` are NaN.
     """
 
     mean: float
     deviation: float
     p: float
     detectable: float
+    tested: bool
 
     @property
     def seen(self) -> bool:
@@ -39,26 +41,46 @@ class Difference:
 
 
 def differences(
-    whole: Mapping[str, Sequence[float]], variants: Mapping[str, Mapping[str, Sequence[float]]]
-) -> dict[str, dict[str, Difference]]:
-    """Every variant and metric beside the whole; equal seeds stand in equal places."""
+    whole: Mapping[str, Sequence[float]], variants: Mapping[str, Mapping[str, Sequence[float]]],
+    tested: Collection[tuple[str, str]] | None = None,
+) -> dict[str, dict[str, Difference]]:  # fmt: skip
+    """Every variant and metric beside the whole; equal seeds stand in equal places.
+
+    ``tested``: the pairs (variant, metric) that were chosen beforehand to be tested; None for all.
+    """
     keys = [(name, metric) for name, found in variants.items() for metric in found]
+    chosen = [key for key in keys if tested is None or key in tested]
     gaps = {(n, m): np.subtract(variants[n][m], whole[m]) for n, m in keys}
-    raw = {key: _p(gap) for key, gap in gaps.items()}
-    order = sorted((key for key in keys if np.isfinite(raw[key])), key=raw.__getitem__)
-    corrected, largest = dict.fromkeys(keys, float("nan")), 0.0
-    for rank, key in enumerate(order):
-        largest = max(largest, min(1.0, raw[key] * (len(order) - rank)))
-        corrected[key] = largest
+    corrected = dict(zip(chosen, holm([_p(gaps[key]) for key in chosen]), strict=True))
     result: dict[str, dict[str, Difference]] = {}
-    for name, metric in keys:
-        gap = gaps[name, metric]
-        deviation = float(gap.std(ddof=1)) if len(gap) > 1 else float("nan")
-        found = Difference(
-            float(gap.mean()), deviation, corrected[name, metric], detectable(deviation, len(gap), len(keys))
+    for key in keys:
+        gap, known = gaps[key], key in corrected
+        deviation = spread_of(gap.tolist())
+        least = detectable(deviation, len(gap), len(chosen)) if known else float("nan")
+        result.setdefault(key[0], {})[key[1]] = Difference(
+            float(gap.mean()), deviation, corrected.get(key, float("nan")), least, known
         )
-        result.setdefault(name, {})[metric] = found
     return result
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """p values corrected for their number, in the order given (Holm 1979); NaN stays NaN and is not counted."""
+    order = sorted((k for k, p in enumerate(values) if np.isfinite(p)), key=values.__getitem__)
+    corrected, largest = [float("nan")] * len(values), 0.0
+    for rank, k in enumerate(order):
+        corrected[k] = largest = max(largest, min(1.0, values[k] * (len(order) - rank)))
+    return corrected
+
+
+def spread_of(values: Sequence[float]) -> float:
+    """Deviation from seed to seed; NaN for one."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+
+
+def seeds_for(difference: float, deviation: float, comparisons: int) -> str:
+    """How many paired seeds would show ``difference`` with `POWER`; "over 100" where nobody would wait for them."""
+    enough = (n for n in range(2, 101) if detectable(deviation, n, comparisons) <= abs(difference))
+    return str(next(enough, "over 100"))
 
 
 def detectable(deviation: float, seeds: int, comparisons: int) -> float:
@@ -72,6 +94,23 @@ def detectable(deviation: float, seeds: int, comparisons: int) -> float:
         missed = nct.cdf(critical, seeds - 1, middle)
         low, high = (middle, high) if not 1 - missed >= POWER else (low, middle)
     return float(high * deviation / np.sqrt(seeds))
+
+
+def explained(seeds: int, comparisons: int) -> str:
+    """What stands in a table of `said` differences."""
+    return (
+        f"Differences are paired by seed. In brackets, where one was to be tested: the smallest that {seeds} seeds "
+        f"would show with a power of {POWER:.0%}, corrected for {comparisons} comparisons (Holm); * where "
+        f"p < {LEVEL:g} after correction."
+    )
+
+
+def said(difference: Difference) -> str:
+    """A difference as a cell of a table; a dash where nothing was measured."""
+    if np.isnan(difference.mean):
+        return "–"
+    bracket = f" (±{difference.detectable:.2g})" if difference.tested else ""
+    return f"{difference.mean:+.3g}{'*' if difference.seen else ''}{bracket}"
 
 
 def _p(gap: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,9 +17,10 @@ from ..corpus.reader import Corpus
 from ..direction.emotions import EMOTIONS
 from ..direction.requests import clean_text
 from ..errors import DataError, InputError
-from ..evaluation import metrics, motion
+from ..evaluation import motion
 from ..evaluation.distances import Clip
 from ..evaluation.implied import Implied, confusion_table, implied_lines, measure
+from ..evaluation.judge import judge
 from ..evaluation.kinematics import MEASURED, compared
 from ..evaluation.lines import spread
 from ..evaluation.plots import new_figure
@@ -30,6 +31,15 @@ from .study import MOST_LINES, Study
 _MOST_BYTES: Final = 64 << 20
 #: A frame that differs less from the one before is still.
 _STILL: Final = 0.005
+#: What is told of takes -> what `evaluation.judge` calls it.
+_VALUES: Final = {
+    "speed": "velocity_ratio",
+    "jerk": "jerk_ratio",
+    "peak": "peak",
+    "variety": "mmodality_all",
+    "Fréchet": "frechet",
+    "emotion followed": "emotion_followed",
+}
 Line = tuple[str, str]
 
 
@@ -118,26 +128,22 @@ def _acting(page: Page, study: Study, name: str, lines: list[Line]) -> list[Clip
     others = [
         HeldOutLine(i, text, Shown(shown[emotion], 1.0), 0, 1000 * i + seed) for i, (emotion, text) in enumerate(chosen)
     ]
-    truth = [line[0].acted for line in study.truth]
-    asked = None if study.probe is None else study.require_emotions()
     kept: list[Clip] = []
     rows, result = [], {}
+    asked = np.array([EMOTIONS.index(emotion) for emotion, _ in chosen])
+    probe = study.probe if study.kind == "default" else None  # the paper's model is told no emotion
     for source, held, emotions in (
-        ("the data's own lines", study.lines, asked),
-        (name, others, np.array([EMOTIONS.index(emotion) for emotion, _ in chosen])),
+        ("the data's own lines", study.lines, study.reference.emotions),
+        (name, others, asked),
     ):
-        takes = [[take.acted for take in line] for line in system.perform(held, 2)]
-        firsts = [line[0] for line in takes]
-        values = _values(firsts, takes, truth)
-        if study.probe is not None and emotions is not None and study.kind == "default":
-            values["emotion followed"] = float((study.probe.read(firsts) == emotions).mean())
-        rows.append((source, len(takes), *values.values()))
+        takes = system.perform(held, 2)
+        judged = judge(takes, replace(study.reference, emotions=emotions, probe=probe, timelines=()))
+        values = {what: judged[key] for what, key in _VALUES.items() if key in judged}
+        rows.append((source, len(takes), *(values.get(what) for what in _VALUES)))
         result[source] = values
-        kept = kept or firsts
+        kept = kept or [line[0].acted for line in takes]
     page.heading("Acting")
-    page.table(
-        ("performed", "lines", *next(iter(result.values()))), rows, "Ratios are over the data's own performances."
-    )
+    page.table(("performed", "lines", *_VALUES), rows, "Speed and jerk are over those of the data's own performances.")
     page.result["acted"] = result
     own, other = result.values()
     page.found(
@@ -147,16 +153,6 @@ def _acting(page: Page, study: Study, name: str, lines: list[Line]) -> list[Clip
         "lines."
     )
     return kept
-
-
-def _values(firsts: Sequence[Clip], takes: Sequence[Sequence[Clip]], truth: Sequence[Clip]) -> dict[str, float]:
-    return {
-        "speed": metrics.fgd(firsts) / metrics.fgd(truth),
-        "jerk": motion.jerk(firsts) / motion.jerk(truth),
-        "peak": motion.peak(firsts) / motion.peak(truth),
-        "variety": metrics.mmodality_all(takes),
-        "Fréchet": motion.frechet(firsts, truth),
-    }
 
 
 def _filmed(page: Page, study: Study, folder: Path, own: list[Clip]) -> None:

@@ -17,6 +17,7 @@ import torch
 
 from generator.__main__ import main
 from generator.direction.emotions import EMOTIONS
+from generator.engine.conditioning import Asked, condition_of
 from generator.errors import CheckpointError, DataError, InputError
 from generator.evaluation.implied import implied_lines
 from generator.lab import ablate as ablating
@@ -24,24 +25,28 @@ from generator.lab import compare as comparing
 from generator.lab import page as pages
 from generator.lab import quiz as quizzes
 from generator.lab import traverse as traversing
-from generator.lab.attention import attended, ewa_regions
+from generator.lab.ablate import VARIANTS, NamedEwA
+from generator.lab.attention import EwaSeen, attended, ewa_seen
 from generator.lab.balance import weighted
-from generator.lab.depth import DRAWINGS, OwnFrames, _judged, smaller_latents
+from generator.lab.depth import DRAWINGS, STILL, OwnFrames, _judged, as_trained, smaller_latents
 from generator.lab.languages import translated
 from generator.lab.models import SOURCES, Inside, latents_from, open_inside, watched
 from generator.lab.page import Page, check_place
 from generator.lab.projected import Projection
-from generator.lab.quiz import Shown, holm, judge_answers, make_quiz
+from generator.lab.quiz import Shown, judge_answers, make_quiz
 from generator.lab.signatures import BOUNDS, Coordination, alarms, damaged, measure
-from generator.lab.statistics import detectable, differences
+from generator.lab.statistics import detectable, differences, holm, seeds_for
 from generator.lab.study import Study, kind_of, sizes
+from generator.lab.training import begin_alike
 from generator.lab.transfer import labelled_texts
 from generator.lab.traverse import smoothness
+from generator.model.cteg import CTEG
+from generator.model.ewa import EwA
 from generator.model.layers import Attention
 from generator.training.data_source import DataSource
 from generator.training.paper import PaperObjective
 from tests.generator.made_emoava import make_emoava_like
-from tests.generator.tiny import write_bert, write_default, write_paper
+from tests.generator.tiny import CONFIG, write_bert, write_default, write_paper
 
 SIZE = {"lines": 6, "takes": 2, "train_clips": 40, "walk": 3, "moments": 2, "quiz_lines": 2, "probe_clips": 60}
 
@@ -224,9 +229,53 @@ def test_every_part_that_attends_is_looked_at(study: Study) -> None:
     assert len(maps) == 4 * layers
     for weights in maps.values():
         np.testing.assert_allclose(weights[:, steps].sum(-1), 1, atol=1e-5)
-    seen = ewa_regions(inside, part, study)
+    seen = ewa_seen(inside, part, study)
     assert seen is not None
-    np.testing.assert_allclose(seen.sum(1), 1, atol=1e-5)
+    np.testing.assert_allclose(seen.regions.sum(1), 1, atol=1e-5)
+    with torch.inference_mode():
+        frames = torch.from_numpy(seen.frames).float()
+        shift = (inside.module.ewa(frames) - frames)[:, inside.module.ewa.jaw]
+    np.testing.assert_allclose(seen.shift, shift, atol=1e-4)
+
+
+def test_attention_that_moves_from_frame_to_frame_is_told_from_a_mean(study: Study) -> None:
+    """Over frames the regions may get their share while every frame looks at one channel alone."""
+    inside, part = inside_of(study), next(study.chosen.parts(1))
+    ewa: Any = inside.module.ewa
+    seen = []
+    for gain in (0.0, 40.0):
+        with torch.no_grad():
+            for factor in (ewa.attention.query, ewa.attention.key):
+                factor.weight.copy_(gain * torch.eye(len(factor.weight)))
+        one = ewa_seen(inside, part, study)
+        assert one is not None
+        seen.append(one)
+    alike, choosy = seen
+    assert alike.moved.max() < 1e-6 and choosy.moved.mean() > 0.5
+    both = EwaSeen.joined([alike, choosy])
+    assert len(both.moved) == len(both.frames) == len(both.shift) == 2 * len(alike.frames)
+
+
+def test_a_linear_shift_is_known_for_one() -> None:
+    rng = np.random.default_rng(0)
+    frames = rng.standard_normal((300, 6))
+    shift = frames @ rng.standard_normal((6, 2)) + 1
+    said = EwaSeen(np.ones((1, 1)), np.ones((300, 1)), frames, shift).told_linearly()
+    np.testing.assert_allclose(said, 1)
+    bent = EwaSeen(np.ones((1, 1)), np.ones((300, 1)), frames, np.abs(frames[:, :1])).told_linearly()
+    assert bent[0] < 0.2
+
+
+def test_ewa_that_knows_channels_tells_them_apart() -> None:
+    torch.manual_seed(0)
+    plain = EwA([0, 1], 6, 8, 2)
+    named = NamedEwA(plain, 6)
+    frames, others = torch.randn(4, 6), [0, 1, 5, 2, 4, 3]
+    torch.testing.assert_close(plain(frames)[:, :2], plain(frames[:, others])[:, :2])
+    assert (named(frames) - named(frames[:, others]))[:, :2].abs().max() > 1e-3
+    with torch.no_grad():
+        named.names.zero_()
+    torch.testing.assert_close(named(frames), plain(frames))
 
 
 def test_free_takes_are_as_long_as_the_clips_and_differ(study: Study) -> None:
@@ -348,7 +397,73 @@ def test_differences_are_corrected_and_paired() -> None:
     assert found["more"]["x"].seen and found["more"]["x"].mean == pytest.approx(0.5)
     assert not found["noise"]["x"].seen
     assert not differences({"x": [1.0]}, {"a": {"x": [9.0]}})["a"]["x"].seen  # one seed shows nothing
-    assert [p for _, p in holm([("a", 0.01), ("b", 0.04), ("c", 0.03)])] == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.04, float("nan")])[0] == 0.04  # what was not measured is no comparison
+
+
+def test_what_was_not_to_be_tested_gets_no_verdict_and_costs_the_others_nothing() -> None:
+    whole = {"x": [1.0, 2.0, 3.0, 4.0], "y": [1.0, 2.0, 3.0, 4.0]}
+    other = {"a": {"x": [1.5, 2.51, 3.49, 4.5], "y": [9.0, 9.9, 11.1, 12.0]}}
+    one, both = differences(whole, other, [("a", "x")])["a"], differences(whole, other)["a"]
+    assert one["x"].seen and not one["y"].seen and not one["y"].tested and np.isnan(one["y"].detectable)
+    assert both["y"].seen and both["x"].p >= one["x"].p and both["x"].detectable > one["x"].detectable
+
+
+def test_so_many_seeds_are_asked_for_as_show_the_difference() -> None:
+    needed = int(seeds_for(1.0, 0.5, 10))
+    assert detectable(0.5, needed, 10) <= 1.0 < detectable(0.5, needed - 1, 10)
+    assert seeds_for(0.001, 0.5, 10) == "over 100"
+
+
+def test_variants_begin_with_the_weights_that_they_have_in_common() -> None:
+    models = []
+    for changes in ({}, {"lta": False, "prior_components": 1}):
+        torch.manual_seed(3)
+        models.append(CTEG(replace(CONFIG, **changes)))
+    whole, variant = models
+    given, before = whole.state_dict(), variant.state_dict()["layers.0.prior.mean.weight"].clone()
+    assert not torch.equal(variant.state_dict()["frames.weight"], given["frames.weight"])  # the dice fell otherwise
+    begin_alike(variant, whole)
+    alike = [torch.equal(value, given[name]) for name, value in variant.state_dict().items()]
+    assert torch.equal(variant.state_dict()["layers.0.prior.mean.weight"], before) and alike.count(False) <= 6
+
+
+@pytest.mark.parametrize("name", [name for name, one in VARIANTS["default"].items() if not one.fresh])
+def test_what_goes_on_from_a_checkpoint_begins_with_nothing_by_chance(name: str) -> None:
+    variant, models = VARIANTS["default"][name], []
+    for seed in (1, 2):
+        torch.manual_seed(0)
+        whole = CTEG(CONFIG)
+        torch.manual_seed(seed)
+        model = CTEG(replace(CONFIG, **variant.config))
+        begin_alike(model, whole)
+        if variant.prepare is not None:
+            variant.prepare(model)
+        models.append(model.state_dict())
+    assert all(torch.equal(value, models[1][key]) for key, value in models[0].items())
+
+
+def test_what_is_claimed_is_measured() -> None:
+    for variants in VARIANTS.values():
+        assert {one.claim for one in variants.values()} - {""} <= set(ablating.MEASURED)
+
+
+@pytest.mark.parametrize("part", ["direction_conditioning", "timeline_conditioning", "length_conditioning"])
+def test_a_model_that_is_told_less_begins_as_if_the_rest_were_not_there(part: str) -> None:
+    torch.manual_seed(0)
+    whole = CTEG(CONFIG)
+    variant = CTEG(replace(CONFIG, **{part: False}))
+    begin_alike(variant, whole)
+    asked = [Asked(20, np.eye(len(EMOTIONS), dtype=np.float32)[2], energy=0.7)]
+    text = (np.zeros((1, 2, 16), np.float32), np.ones((1, 2), bool), np.zeros((1, 2), np.float32))
+    full, less = (torch.from_numpy(condition_of(m.config, text, asked).steps) for m in (whole, variant))
+    nothing = replace(CONFIG, direction_conditioning=False, timeline_conditioning=False, length_conditioning=False)
+    columns = torch.from_numpy(condition_of(replace(nothing, **{part: True}), text, asked).steps)
+    width, where = columns.shape[-1], [k for k in range(full.shape[-1]) if torch.equal(full[..., k], columns[..., 0])]
+    first = next(k for k in where if torch.equal(full[..., k : k + width], columns))
+    full[..., first : first + width] = 0
+    assert whole.told is not None and variant.told is not None
+    torch.testing.assert_close(variant.told(less), whole.told(full))
 
 
 # Depth ---------------------------------------------------------------------------------------------------------------
@@ -388,7 +503,8 @@ def test_cures_change_what_they_should_and_nothing_else(corpus: Path, paper: Pat
 def test_perplexity_is_of_the_draws_that_are_made(corpus: Path, paper: Path, tmp_path: Path) -> None:
     study = study_of(paper, corpus, tmp_path)
     inside: Any = inside_of(study)
-    own, none, again = (_judged(inside, study.chosen, 0, name) for name in ("as trained", "no draws", "as trained"))
+    drawings = (as_trained, DRAWINGS[STILL], as_trained)
+    own, none, again = (_judged(inside, study.chosen, 0, drawing) for drawing in drawings)
     assert own == again and own["bits"] != none["bits"]
     assert all(np.isfinite(own[name]) for name in ("bits", "jerk", "frechet", "amplitude"))
 
@@ -568,18 +684,22 @@ def test_a_command_leaves_a_page(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", [pytest.param("default", marks=pytest.mark.long), "paper"])
+@pytest.mark.parametrize(
+    ("model", "start"), [pytest.param("default", 0, marks=pytest.mark.long), ("default", 1), ("paper", 0)]
+)
 def test_parts_are_ablated_with_equal_seeds(
-    model: str, corpus: Path, tmp_path: Path, request: pytest.FixtureRequest
+    model: str, start: int, corpus: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     folder, out = request.getfixturevalue(model), tmp_path / "page"
     changes = (
         "lines=4",
         "train_clips=24",
+        "dev_clips=8",
         "steps=2",
         "batch_size=4",
         "width=16",
         "seeds=2",
+        f"start={start}",
         "only=no LTA",
         "probe_clips=40",
     )
@@ -599,11 +719,14 @@ def test_parts_are_ablated_with_equal_seeds(
 def test_depth_is_trained_and_told(corpus: Path, default: Path, tmp_path: Path) -> None:
     out = tmp_path / "page"
     arguments = ["lab", "depth", str(default), "--data", str(corpus), "--out", str(out)]
-    for change in ("lines=3", "train_clips=24", "steps=2", "batch_size=4", "width=16", "layers=2", "seeds=1"):
+    for change in ("lines=3", "train_clips=24", "dev_clips=8", "steps=2", "batch_size=4", "width=16", "layers=2",
+                   "seeds=2"):  # fmt: skip
         arguments += ["--set", change]
     assert main(arguments) == 0
     result = json.loads((out / pages.RESULT).read_text("utf-8"))
-    assert {row["layers"] for row in result["result"]["rows"]} == {1, 2} and "trained here" in result["of"]
+    held = result["result"]
+    assert {f"as published, {n} layers" for n in (1, 2)} < set(held["values"]) and "trained here" in result["of"]
+    assert {"own frames", "smaller latents", "shared draw", "past drawn again"} < set(held["differences"])
 
 
 @pytest.mark.long
