@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -47,3 +49,29 @@ def printed(root: Path) -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def build(root: Path) -> ModuleType:
+    """The repository's build.py, imported."""
+    spec = importlib.util.spec_from_file_location("cteg_build", root / "build.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def package(build: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The extension zip of this checkout, built with this Python's bpy into a folder of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        build_here(build, patch)
+        return Path(build.package(tmp_path_factory.mktemp("dist")))
+
+
+def build_here(build: ModuleType, patch: pytest.MonkeyPatch) -> None:
+    """Let build.py package with this Python's bpy, whichever environment it is in."""
+    patch.setattr(build, "venv_python", lambda: Path(sys.executable))
+    patch.setattr(build, "VENV", Path(sys.prefix))
+    patch.setattr(build, "CACHE", Path(sys.prefix) / "cteg-cache")

@@ -7,14 +7,12 @@ mapping stored in the baked head, so neither the door nor the extension's mappin
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 LINE = "You kept it? After all these years!"
 SEED = 11
@@ -81,28 +79,13 @@ def run(command: list[str | Path], cwd: Path, **environment: str) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def extension(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The extension zip of this checkout."""
-    spec = importlib.util.spec_from_file_location("cteg_build_for_end_to_end", root / "build.py")
-    assert spec is not None
-    assert spec.loader is not None
-    build = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = build
-    spec.loader.exec_module(build)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "venv_python", lambda: Path(sys.executable))
-        patch.setattr(build, "VENV", Path(sys.prefix))
-        return Path(build.package(tmp_path_factory.mktemp("dist")))
-
-
-def test_what_blender_plays_is_what_the_generator_said(extension: Path, root: Path, tmp_path: Path) -> None:
+def test_what_blender_plays_is_what_the_generator_said(package: Path, root: Path, tmp_path: Path) -> None:
     resources, blend = tmp_path / "resources", tmp_path / "scene.blend"
     resources.mkdir()
     said, played = tmp_path / "said.npz", tmp_path / "played.npz"
     python = sys.executable
     run(
-        [python, "-c", PERFORM, extension, LINE, str(SEED), blend],
+        [python, "-c", PERFORM, package, LINE, str(SEED), blend],
         tmp_path, BLENDER_USER_RESOURCES=str(resources), CTEG_PYTHON=python,
     )  # fmt: skip
     run(

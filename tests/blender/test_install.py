@@ -10,7 +10,6 @@ same is done with it too, and what only the real generator can show:
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -200,14 +199,6 @@ assert perform() == 1
 """
 
 
-def build_script(root: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("cteg_build_script", root / "build.py")
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)  # type: ignore[union-attr]
-    return module
-
-
 def extension_tool() -> Path:
     return Path(bpy.utils.system_resource("SCRIPTS")) / "addons_core" / "bl_pkg" / "cli" / "blender_ext.py"
 
@@ -220,13 +211,15 @@ def real_zip() -> Path:
 
 
 @pytest.fixture(scope="module", params=["scripted", "real"])
-def extension_zip(request: pytest.FixtureRequest, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def extension_zip(
+    request: pytest.FixtureRequest, build: ModuleType, root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The zip that `build.py package` makes; but "scripted" with the scripted generator inside and no checkpoint."""
     if request.param == "real":
         return real_zip()
     folder = tmp_path_factory.mktemp("zip")
     stage = folder / "cteg"
-    build_script(root).stage_extension(stage)
+    build.stage_extension(stage)
     for path in (stage / "generator").iterdir():
         if path.is_dir() and path.name != "shared":
             shutil.rmtree(path)

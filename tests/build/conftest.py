@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import subprocess
 import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -103,15 +101,3 @@ def clone(tmp_path: Path, root: Path) -> Clone:
     sha256 = hashlib.sha256(head.read_bytes()).hexdigest()
     (repository / "pyproject.toml").write_text(PYPROJECT.format(sha256=sha256), "utf-8")
     return Clone(repository, wheels)
-
-
-@pytest.fixture
-def build(root: Path) -> ModuleType:
-    """The repository's build.py, imported."""
-    spec = importlib.util.spec_from_file_location("cteg_build", root / "build.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module

@@ -13,13 +13,14 @@ from types import ModuleType
 
 import pytest
 
+from tests.conftest import build_here
+
 
 @pytest.fixture
-def package(build: ModuleType, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The zip of this checkout, built with this Python's bpy into a folder of its own."""
-    monkeypatch.setattr(build, "venv_python", lambda: Path(sys.executable))
-    monkeypatch.setattr(build, "VENV", Path(sys.prefix))
-    return Path(build.package(tmp_path / "dist"))
+def here(build: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """build.py, packaging with this Python's bpy."""
+    build_here(build, monkeypatch)
+    return build
 
 
 def test_package_is_flat_complete_and_clean(package: Path, root: Path) -> None:
@@ -61,12 +62,12 @@ def test_package_is_flat_complete_and_clean(package: Path, root: Path) -> None:
 
 
 def test_a_zip_that_grew_too_large_is_refused(
-    package: Path, build: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    package: Path, here: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert package.stat().st_size <= build.LARGEST_ZIP == 60_000_000
-    monkeypatch.setattr(build, "LARGEST_ZIP", 1_000_000)
-    with pytest.raises(build.BuildError, match="bytes, more than 1,000,000"):
-        build.package(tmp_path / "again")
+    assert package.stat().st_size <= here.LARGEST_ZIP == 60_000_000
+    monkeypatch.setattr(here, "LARGEST_ZIP", 1_000_000)
+    with pytest.raises(here.BuildError, match="bytes, more than 1,000,000"):
+        here.package(tmp_path / "again")
     assert not list((tmp_path / "again").iterdir())
 
 
@@ -123,8 +124,8 @@ def test_the_wheels_inside_work_as_they_are_in_a_python_without_packages(
     assert done.stdout.splitlines() == ["nineteen eighty-four drei", "True"]
 
 
-def test_the_same_sources_give_the_same_bytes(package: Path, build: ModuleType, tmp_path: Path) -> None:
-    again = build.package(tmp_path / "again")
+def test_the_same_sources_give_the_same_bytes(package: Path, here: ModuleType, tmp_path: Path) -> None:
+    again = here.package(tmp_path / "again")
     assert Path(again).read_bytes() == package.read_bytes()
 
 
