@@ -76,7 +76,6 @@ class CTEG_OT_add_entry(Changes, bpy.types.Operator):
         cast_parts(scene)
         dialogue.entry = len(dialogue.entries) - 1
         board.refresh(scene)
-        return {"FINISHED"}
 
     @staticmethod
     def _next(scene: Scene, entries: list[Any]) -> str:
