@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 import bpy
@@ -62,7 +62,8 @@ class Change:
         self._writable = [owner for owner in owners if not reasons[owner.name]]
         self._all = patches_of(owners)
         known = {patch.action: patch for patch in self._all}
-        self._patches = {action: known[action] for o in self._writable if (action := o.action) is not None}
+        playing = dict.fromkeys(action for o in self._writable if (action := o.action) is not None)
+        self._patches = {action: known.get(action) or ActionPatch(action) for action in playing}
         self._curves = {o.name: (self._patches[o.action], o.slot.handle) for o in self._writable if o.action and o.slot}
         self._shut: dict[str, str] = {}  # spans with keys where none can be written now -> why not
         home = home_of(owners)
@@ -361,7 +362,9 @@ class Change:
         for name in names:
             before, line = self.lines.get(name), lines.get(name)
             if before is not None and before.take is not None and line is not None and line.take is None:
-                targets = self._passage(before, 0, 0).targets
+                targets: list[Target] = []
+                with suppress(MappingError):  # nothing of it reaches the character any more
+                    targets = self._passage(before, 0, 0).targets
                 moved = {
                     (t.owner.name, t.path, tuple(sorted(self._means(t)))) for t in targets if np.ptp(t.values) > 1e-6
                 }

@@ -12,7 +12,7 @@ from ..clip import Clip
 from ..sentences import told
 from ..storage import StoredError
 from .curves import ActionPatch
-from .owners import Owner, home_of, owners_of
+from .owners import Owner, home_of, owners_of, played_action
 from .patch import PatchError
 from .record import Line
 from .store import Store
@@ -81,8 +81,10 @@ def in_the_way(rig: Rig, first: float, last: float) -> str:
 
 
 def patches_of(owners: Sequence[Owner]) -> list[ActionPatch]:
-    """What was written in the actions of a character, that of its face first."""
-    return [ActionPatch(action) for action in dict.fromkeys(owner.action for owner in owners) if action is not None]
+    """What was written in the actions of a character, that of its face first; nothing where that has none."""
+    home = home_of(owners)
+    actions = {} if home is None else dict.fromkeys([home, *map(played_action, owners[1:])])
+    return [ActionPatch(action) for action in actions if action is not None]
 
 
 def unreadable(
@@ -102,7 +104,7 @@ def unreadable(
         for span in patch.spans:
             there = patch.lines(span) or (() if span in known else (span,))
             for name in there:
-                if name not in lines and name not in gone:
+                if name not in lines and name not in gone and (name in damaged or patch is patches[0]):
                     deleted = told("What is known of the line {name} was deleted.", name=name)
                     found[span] = damaged.get(name) or deleted
     return found
@@ -185,9 +187,13 @@ def located(
             continue
         for name, (first, last) in (patch.lines(span) or _places(span, lines, patch.spans[span])).items():
             line = lines.get(name)
-            if line is None:
+            if line is None and (name in damaged or patch is patches[0]):  # else of another face on the same body
                 now[name] = Line(name, "", start=found.at(first), end=found.at(last), shown=0, span=span)
-            elif line.span == span and not (found is UNMOVED and line.start == first and line.end == last):
+            elif (
+                line is not None
+                and line.span == span
+                and not (found is UNMOVED and line.start == first and line.end == last)
+            ):
                 start, end = found.at(first), found.at(last)
                 slower = (end - start) / max(line.end - line.start, 1.0)
                 now[name] = replace(line, start=start, end=end, stretch=line.stretch * slower)

@@ -213,6 +213,17 @@ def test_a_line_of_the_head_alone_is_shown_and_edited_in_the_action_of_the_armat
     assert everything(scene) == before
 
 
+def test_a_line_of_which_nothing_is_left_to_move_can_be_hidden(scene: bpy.types.Scene) -> None:
+    face = busy(scene)
+    line = add(scene, face)
+    for block in face.data.shape_keys.key_blocks[1:]:
+        block.name = f"Mine {block.name}"
+    rig = detect_rig(face)
+    if rig.problem is None:
+        Lines(scene, rig, None).show(line.id, -1)
+        assert lines_of(rig)[0].shown == -1
+
+
 def test_a_line_that_cannot_become_a_strip_stays_where_it_is(scene: bpy.types.Scene) -> None:
     face = busy(scene)
     line = add(scene, face)
