@@ -3,10 +3,10 @@
 
     python -m benchmarks.live [LINES ...]
 
-The intensity of a take of 5 s and 55 channels is moved, through the real door, and every update is waited for; then where
-the line looks, which no generator is asked for. The two
-work at the same time, and Blender writes at most half of its time: so many updates a second are there on a quiet
-machine with two cores. (Processor time, because machines are shared; the generator's is read from /proc, on Linux.)
+The intensity of a take of 5 s and 55 channels is moved, through the real door, and every update is waited for; then
+where the line looks, which no generator is asked for. The two work at the same time, and Blender writes at most half of
+its time: so many updates a second are there on a quiet machine with two cores. (Processor time, because machines are
+shared; the generator's is read from /proc, on Linux.)
 """
 
 from __future__ import annotations
