@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from .markup import speaker_of
-
 
 class ScriptError(ValueError):
     """A script that cannot be read; the message is a sentence with the file's name that says what to do."""
@@ -68,6 +66,8 @@ class Reading:
 
     def speaker_of(self, text: str) -> tuple[str, str]:
         """Who says a line, "" where it does not tell, and the line without markup."""
+        from .markup import speaker_of  # here, because enabling the extension does not need it
+
         return speaker_of(text, words=self.words)
 
     def note(self, number: int, text: str) -> None:
