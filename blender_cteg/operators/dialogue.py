@@ -200,7 +200,7 @@ class CTEG_OT_add_heads(Changes, Reasoned, bpy.types.Operator):
             rig.location.x += radius * -math.cos(turn)
             rig.location.y += radius * math.sin(turn)
             ahead = middle - rig.location
-            ahead.y -= 0.25 * _APART * (len(missing) == 2)  # two open a little towards the viewer
+            ahead.y -= 0.6 * _APART * (len(missing) == 2)  # two open towards the viewer, as actors do
             rig.rotation_euler.z = math.atan2(ahead.x, -ahead.y)
             part.character = head
             context.view_layer.update()

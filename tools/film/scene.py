@@ -28,7 +28,7 @@ from .progress import bar, step
 MOMENTS: Final = 5
 #: Degrees of the scene that the camera sees across, and how much is left around the heads.
 _LENS: Final = 50.0
-_AROUND: Final = 1.55
+_AROUND: Final = 1.3
 SUBTITLE: Final = "generated from the script alone by CTEG for Blender; every row is one line of it"
 
 

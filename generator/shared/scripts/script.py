@@ -8,8 +8,6 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from .markup import speaker_of
-
 #: What one script may take: lines that somebody says, notes that are kept, seconds of this thread's work.
 MOST_LINES: Final = 200_000
 MOST_NOTES: Final = 1_000
@@ -88,6 +86,8 @@ class Reading:
 
     def speaker_of(self, text: str) -> tuple[str, str]:
         """Who says a line, "" where it does not tell, and the line without markup."""
+        from .markup import speaker_of  # here, because enabling the extension does not need it
+
         return speaker_of(text, words=self.words)
 
     def note(self, number: int, text: str) -> None:
