@@ -44,6 +44,7 @@ def laid_over(
     points, along = move(source.vertices), tails - heads
     share = np.clip(((points[:, None] - heads) * along).sum(2) / (along**2).sum(1), 0, 1)
     apart = np.linalg.norm(points[:, None] - heads - share[..., None] * along, axis=2)
+    apart[_apart_at_the_lips(source, points, heads)] = np.inf  # as everybody paints them
     weight = 1 / (apart + 0.004 * scale) ** 3
     weight[apart > np.partition(apart, 3, axis=1)[:, 3:4]] = 0.0
     weight = _smoothed(weight / weight.sum(1, keepdims=True), source)
@@ -55,6 +56,19 @@ def laid_over(
     face.parent = armature
     face.modifiers.new("Armature", "ARMATURE").object = armature
     return face
+
+
+def _apart_at_the_lips(source: rigs.Source, points: np.ndarray, heads: np.ndarray) -> np.ndarray:
+    """Which bones of one lip are beside which vertices of the other, shape (V, B)."""
+    opened = np.linalg.norm(source.actions[ARKIT_CHANNELS.index("jawOpen")], axis=1)
+    below = opened > 0.4 * opened.max()
+    pressed = np.linalg.norm(source.actions[ARKIT_CHANNELS.index("mouthPucker")], axis=1)
+    lips = np.flatnonzero(pressed > 0.4 * pressed.max())
+    nearest = lips[((heads[:, None] - points[lips]) ** 2).sum(2).argmin(1)]
+    at_lips = np.linalg.norm(heads - points[nearest], axis=1) < 0.25 * np.ptp(points[lips][:, 0])
+    mouth = np.zeros(len(points), bool)
+    mouth[lips] = True
+    return mouth[:, None] & at_lips & (below[:, None] != below[nearest])
 
 
 def _smoothed(weights: np.ndarray, source: rigs.Source) -> np.ndarray:

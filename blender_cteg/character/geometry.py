@@ -33,6 +33,8 @@ _BELOW: Final = (
     "jawOpen", "mouthClose", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel", "mouthPucker", "mouthSmileLeft",
     "mouthSmileRight",
 )  # fmt: skip
+#: Cosine to the way up from which on nothing lies across a face.
+_LEVEL: Final = 0.7
 #: The custom property of a mesh of another topology that lists the vertices of its 68 Multi-PIE landmarks.
 LANDMARKS_PROPERTY: Final = "cteg_landmarks"
 
@@ -126,10 +128,13 @@ def _axes_by_keys(
     pairs = [places[c] - places[c[:-4] + "Right"] for c in places if c.endswith("Left") and c[:-4] + "Right" in places]
     if {"left_eye", "right_eye"} <= heads.keys():
         pairs.append(heads["left_eye"] - heads["right_eye"])
-    lines = _agreeing(np.array([pair / length for pair in pairs if (length := np.linalg.norm(pair)) > 0.1 * size]))
-    across = np.linalg.svd(lines)[2][0] if len(lines) else np.zeros(3)
     length = float(np.linalg.norm(neck))
     up = up / size + (neck / length if length > 0 else 0.0)
+    # What goes up the face, between an eye and a mouth of one name, is no line across.
+    lengths = [float(np.linalg.norm(pair)) for pair in pairs]
+    level = [pair / long for pair, long in zip(pairs, lengths, strict=True) if long > 0.1 * size]
+    lines = _agreeing(np.array([line for line in level if abs(line @ up) < _LEVEL * np.linalg.norm(up)]))
+    across = np.linalg.svd(lines)[2][0] if len(lines) else np.zeros(3)
     return axes_from_evidence(across, up, middle - head.mean(0), lines.sum(0) if len(lines) else np.zeros(3))
 
 

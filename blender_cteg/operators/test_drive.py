@@ -89,8 +89,8 @@ class CTEG_OT_test_drive(Reasoned, bpy.types.Operator):
                 if (share := next(self._work, None)) is None:
                     self._work = None
                     self._begin(cast.refresh(context.scene))
-                else:
-                    self._text = told("Looking at the face: {percent:.0f} %", percent=100 * share)
+                elif self._text != (text := told("Looking at the face: {percent} %", percent=10 * int(10 * share))):
+                    self._text = text
                     _redraw(context)
                 return {"PASS_THROUGH"}
             going = self._show(context)

@@ -123,6 +123,14 @@ def test_swapped_names_are_not_believed(rig: rigs.Spoilt, one: str, other: str) 
     assert len(keyed(rig)) == 52
 
 
+def test_eyes_and_mouths_of_one_name_do_not_turn_the_face(rig: rigs.Spoilt) -> None:
+    blocks, flat = rig.face.data.shape_keys.key_blocks, np.empty(3 * len(rig.face.data.vertices), np.float32)
+    called(rig, "eyeWideRight", "mouthSmileLeft")
+    blocks["mouthFrownRight"].data.foreach_get("co", flat)
+    blocks["eyeBlinkRight"].data.foreach_set("co", flat)
+    assert np.array(detect_rig(rig.face).axes) == pytest.approx(rigs.Z_UP)
+
+
 def test_a_copy_of_what_is_known_to_lie_is_not_believed(rig: rigs.Spoilt) -> None:
     blocks, flat = rig.face.data.shape_keys.key_blocks, np.empty(3 * len(rig.face.data.vertices), np.float32)
     blocks["mouthDimpleRight"].data.foreach_get("co", flat)
