@@ -126,6 +126,7 @@ def depth(study: Study) -> Page:
     study = replace(study, trained="paper")
     page = study.page("Does the paper's model get worse with every layer, and why?")
     deepest, bench = int(study.size["layers"]), Bench(study)
+    clips = bench.part(study.split, int(study.size["lines"]))
     values: Values = {}
     # A cure is tried where the illness is worst.
     models = [(layers, PUBLISHED) for layers in range(1, deepest + 1)]
@@ -135,8 +136,8 @@ def depth(study: Study) -> Page:
         config = {"n_layers": layers, "second_sample": bool(study.size["second_sample"])}
         prepare, objective = TRAINED[how]
         made = bench.model(seed, config, {}, prepare, objective)
-        judge = partial(_ways, study.chosen, seed, how, layers in (1, deepest))
-        for name, measured in made.judged([seed, study.size["lines"]], judge).items():
+        judge = partial(_ways, clips, seed, how, layers in (1, deepest))
+        for name, measured in made.judged([seed, study.size["lines"], study.size["longest"]], judge).items():
             for metric, value in measured.items():
                 values.setdefault((name, layers), {}).setdefault(metric, []).append(value)
     _report(page, values, deepest)

@@ -138,12 +138,12 @@ class Bench:
     @cached_property
     def train(self) -> Chosen:
         """The part of the train split that is learned from."""
-        return self._part("train", int(self.size["train_clips"]))
+        return self.part("train", int(self.size["train_clips"]))
 
     @cached_property
     def dev(self) -> Chosen:
         """A part of the dev split, by which the trainer judges."""
-        return self._part("dev", int(self.size["dev_clips"]))
+        return self.part("dev", int(self.size["dev_clips"]))
 
     @cached_property
     def encoder(self) -> TextEncoder:
@@ -219,9 +219,12 @@ class Bench:
         dev = [record for record in records if record["kind"] == "dev"][-1]
         return folder, trainer.state.average or recipe.module, dev
 
-    def _part(self, split: str, count: int) -> Chosen:
+    def part(self, split: str, count: int) -> Chosen:
+        """``count`` performances of a split, evenly spread; of those alone that are not above "longest" frames."""
         data = self.study.data(split)
-        chosen = Chosen(data, spread(len(data), count))
+        longest = int(self.size.get("longest", 1 << 30))
+        short = [i for i in range(len(data)) if data.length(i) <= longest]
+        chosen = Chosen(data, [short[k] for k in spread(len(short), count)])
         if len(chosen) < 4:
             raise DataError(
                 f"The {split} split has {len(chosen)} clips and lab {self.study.name} trains models: give it more."

@@ -719,8 +719,8 @@ def test_parts_are_ablated_with_equal_seeds(
 def test_depth_is_trained_and_told(corpus: Path, default: Path, tmp_path: Path) -> None:
     out = tmp_path / "page"
     arguments = ["lab", "depth", str(default), "--data", str(corpus), "--out", str(out)]
-    for change in ("lines=3", "train_clips=24", "dev_clips=8", "steps=2", "batch_size=4", "width=16", "layers=2",
-                   "seeds=2"):  # fmt: skip
+    changes = ("lines=4", "longest=200", "train_clips=24", "dev_clips=8", "steps=2", "batch_size=4", "width=16")
+    for change in (*changes, "layers=2", "seeds=2"):
         arguments += ["--set", change]
     assert main(arguments) == 0
     result = json.loads((out / pages.RESULT).read_text("utf-8"))
