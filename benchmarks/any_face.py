@@ -139,7 +139,7 @@ def head() -> rigs.Source:
 def on_bones(armature: bpy.types.Object, at: str, carrying: str) -> bpy.types.Object:
     """The demo head's skin laid over a face made of bones: its left eye at one, carried by another."""
     source, places, carriers = head(), *((name, bpy.utils.flip_name(name)) for name in (at, carrying))
-    face = bone_faces.laid_over(armature, places, source=source)
+    face = bone_faces.laid_over(armature, places, source=source, painted=True)
     bone_faces.hang(face, carriers, source)
     paint(face, source.eyes)
     return face

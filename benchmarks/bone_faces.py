@@ -21,9 +21,16 @@ Bones = dict[str, tuple[str, Place, bool]]
 
 
 def laid_over(
-    armature: bpy.types.Object, eyes: tuple[str, str], keys: bool = False, source: rigs.Source = SOURCE
+    armature: bpy.types.Object,
+    eyes: tuple[str, str],
+    keys: bool = False,
+    source: rigs.Source = SOURCE,
+    painted: bool = False,
 ) -> bpy.types.Object:
-    """A face where an armature has its eyes, each vertex weighed to its nearest deforming bones."""
+    """A face where an armature has its eyes, each vertex weighed to its nearest deforming bones.
+
+    ``painted``: not to those of the other lip, as everybody paints them.
+    """
     bones = armature.data.bones
     places = [np.array(bones[name].head_local) for name in eyes]
     centres = [source.vertices[eye].mean(0) for eye in source.eyes]
@@ -44,7 +51,8 @@ def laid_over(
     points, along = move(source.vertices), tails - heads
     share = np.clip(((points[:, None] - heads) * along).sum(2) / (along**2).sum(1), 0, 1)
     apart = np.linalg.norm(points[:, None] - heads - share[..., None] * along, axis=2)
-    apart[_apart_at_the_lips(source, points, heads)] = np.inf  # as everybody paints them
+    if painted:
+        apart[_apart_at_the_lips(source, points, heads)] = np.inf
     weight = 1 / (apart + 0.004 * scale) ** 3
     weight[apart > np.partition(apart, 3, axis=1)[:, 3:4]] = 0.0
     weight = _smoothed(weight / weight.sum(1, keepdims=True), source)

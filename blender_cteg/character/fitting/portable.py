@@ -28,26 +28,27 @@ _STILL: Final = 0.0015
 
 
 def for_other_faces(rig: Rig, mapping: Mapping) -> Mapping:
-    """The mapping of a face, without what every face has of its own: eyes, head and what the eyes look at.
+    """The mapping of a face, without what its eyes look at.
 
     Raises:
         MappingError: no eye bones say how large the face is.
     """
-    kept = {role: row for role, row in mapping.bones.items() if role == "jaw"}
     aims = {aim for aim, _ in rig.aims.values()}
     controls = {bone: row for bone, row in mapping.controls.items() if bone not in aims}
-    return replace(mapping, bones=kept, controls=_turned(rig, controls, to_face=True), relative=True)
+    return replace(mapping, controls=_turned(rig, controls, to_face=True), relative=True)
 
 
 def on_face(rig: Rig, mapping: Mapping) -> Mapping:
-    """A mapping for other faces as this face's own, as far as it has the bones.
+    """A mapping for other faces as this face's own, as far as it has the bones; head and eyes turn or are aimed.
 
     Raises:
         MappingError: no eye bones say how large the face is.
     """
     there = only(mapping, rig)[0]
     own = replace(there, controls=_turned(rig, there.controls, to_face=False), relative=False)
-    return eyes_and_aims(rig, replace(own, bones={**own.bones, **head_turns(rig)}))
+    made = eyes_and_aims(rig, replace(own, bones=head_turns(rig)))
+    turning = {role: row for role, row in own.bones.items() if role not in rig.aims}
+    return replace(made, bones={**made.bones, **turning})
 
 
 def shipped(rig: Rig) -> Mapping | None:
