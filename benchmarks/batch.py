@@ -61,11 +61,9 @@ def main() -> None:
             nonlocal apart, alone_seconds, alone, seconds
             seconds = progress.seconds
             begun = time.process_time()
-            for entry in (
-                random.Random(progress.done).sample(progress.entries, min(options.alone, len(progress.entries)))
-                if single
-                else ()
-            ):
+            count = min(options.alone, len(progress.entries))
+            for entry in random.Random(progress.done).sample(progress.entries, count):
+                assert single is not None
                 single.forget()
                 place = entry["place"] - 1
                 for path, data in single.perform([job.request(place)])[0].files(other / job.file(place)):

@@ -51,12 +51,13 @@ class Worker:
     Args:
         reader, writer: of lines.
         numpy_only: torch must not be imported, even where it is there: this is Blender's own process.
-        lost: called when the device that computes is gone, after its job was answered.
+        lost: called when the device that computes is gone. It may end the process, which answers the job, too.
     """
 
     def __init__(
-        self, reader: IO[str], writer: IO[str], *, numpy_only: bool = False, lost: Callable[[], object] = lambda: None
-    ) -> None:
+        self, reader: IO[str], writer: IO[str], *, numpy_only: bool = False,
+        lost: Callable[[DeviceLost], object] = lambda _: None,
+    ) -> None:  # fmt: skip
         self._reader, self._writer, self._numpy_only, self._lost = reader, writer, numpy_only, lost
         self._jobs: queue.Queue[Message | None] = queue.Queue()
         self._cancelled: set[Any] = set()
@@ -153,9 +154,9 @@ class Worker:
         except _Cancelled:
             self._send({"id": number, "event": "cancelled"})
         except GeneratorError as error:
-            self._error(number, error.kind, str(error))
             if isinstance(error, DeviceLost):
-                self._lost()
+                self._lost(error)
+            self._error(number, error.kind, str(error))
         except ImportError as error:
             self._error(number, "environment", missing_package_sentence(error))
         except Exception as error:  # The worker must outlive any job; the client shows the sentence.
@@ -320,11 +321,16 @@ def run(_: argparse.Namespace) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
     code = 1
     try:
-        # A process that has lost its GPU does not get it back; the next request starts another.
-        Worker(requests, protocol, lost=partial(os._exit, 1)).read()
+        Worker(requests, protocol, lost=_end).read()
         code = 0
     except Exception:
         traceback.print_exc(file=sys.stderr)
     # At once, whatever is being imported, loaded or performed: nobody is there to use it.
     sys.stderr.flush()
     os._exit(code)
+
+
+def _end(error: DeviceLost) -> None:
+    """A process that has lost its GPU does not get it back: its last words; the next request starts another."""
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    os._exit(1)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,10 @@ class DryRun:
 def read(path: Path, words: Collection[str] = ()) -> tuple[Script, str]:
     """The script in a file, and the file's name. `UnreadableScript` where there is none. ``words``: see `parsed`."""
     try:
-        if path.stat().st_size > _LARGEST:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe or a device never ends
+            raise UnreadableScript("{name} is not a file; choose a script.", name=name_of(path))
+        if status.st_size > _LARGEST:
             sentence = "{name} is larger than any script; choose another file."
             raise UnreadableScript(sentence, name=name_of(path))
         data = path.read_bytes()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -64,9 +65,7 @@ class Record:
         self._path = folder / ("progress.jsonl" if part == (1, 1) else f"progress.{part[0]}-of-{part[1]}.jsonl")
         self._known: dict[int, str] = {}
         folder.mkdir(parents=True, exist_ok=True)
-        for number, text in self._remembered():
-            if all((folder / name).is_file() for entry in json.loads(text) for name in entry["files"]):
-                self._known[number] = text
+        self._recall()
 
     def __contains__(self, number: int) -> bool:
         return number in self._known
@@ -85,6 +84,7 @@ class Record:
 
     def finish(self) -> Report:
         """The report, where every batch is done; it takes the place of what was remembered on the way."""
+        self._recall()  # what other parts have done meanwhile
         found: list[Entry | None] = [None] * len(self._job.lines)
         states = {"done": 0, "skipped": 0}
         for text in self._known.values():
@@ -111,12 +111,17 @@ class Record:
             remembered.unlink(missing_ok=True)
         return Report(states["done"], states["skipped"], 0, path)
 
+    def _recall(self) -> None:
+        """Know what is remembered on disk, as far as its files are there."""
+        for number, text in self._remembered():
+            if all((self._folder / name).is_file() for entry in json.loads(text) for name in entry["files"]):
+                self._known[number] = text
+
     def _remembered(self) -> Iterator[tuple[int, str]]:
         """Batches that this or another part has done, or the whole job."""
-        if (self._folder / REPORT).is_file():
-            yield from self._reported()
         for path in sorted(self._folder.glob(_PROGRESS)):
-            with path.open("rb") as file:
+            # Gone: another part has finished just now, and its report, which is read last, has everything.
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
                 for row in file:
                     try:
                         fields = json.loads(row)
@@ -126,6 +131,8 @@ class Record:
                     self._check(job, path)
                     if self._is_whole(number, entries):
                         yield number, json.dumps(entries, ensure_ascii=False, separators=(",", ":"))
+        if (self._folder / REPORT).is_file():
+            yield from self._reported()
 
     def _reported(self) -> Iterator[tuple[int, str]]:
         path = self._folder / REPORT

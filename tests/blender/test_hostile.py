@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +17,8 @@ import pytest
 
 from blender_cteg.character.fitting.fitted import FIT_PROPERTY, _record
 from blender_cteg.character.mapping import Mapping, MappingError
+from blender_cteg.dialogue import scripts
+from blender_cteg.dialogue.scripts import UnreadableScript
 from blender_cteg.heads.flame_file import FlameFileError
 from blender_cteg.heads.flame_file.read import read_flame
 from blender_cteg.heads.flame_file.template import read_uv
@@ -199,6 +202,14 @@ def test_a_text_of_any_length_is_not_parsed(tmp_path: Path) -> None:
         from_text("[" + "[]," * 6_000_000 + "[]]")
     with pytest.raises(FileError, match="is not a file"):
         read_file(tmp_path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes as POSIX has them")
+def test_a_script_that_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.srt")
+    for path in (tmp_path / "pipe.srt", tmp_path, Path("/dev/zero")):
+        with watched(tmp_path), pytest.raises(UnreadableScript, match="is not a file; choose a script"):
+            scripts.read(path)
 
 
 def test_a_pose_in_a_file_sets_nothing_but_poses(scene: bpy.types.Scene) -> None:

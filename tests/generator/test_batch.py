@@ -253,6 +253,13 @@ def test_parts_make_the_whole(tmp_path: Path, fast: Fast) -> None:
         assert report.missing and report.path is None
     assert perform(job, tmp_path / "parts", part=(2, 3)).path is not None
     assert content(tmp_path / "parts") == content(tmp_path / "whole")
+
+    def others(progress: Progress) -> None:
+        if not (tmp_path / "at once" / "progress.2-of-3.jsonl").exists():
+            assert [perform(job, tmp_path / "at once", part=(k, 3)).path for k in (2, 3)] == [None, None]
+
+    assert perform(job, tmp_path / "at once", part=(1, 3), on_batch=others).path is not None
+    assert content(tmp_path / "at once") == content(tmp_path / "whole")
     with pytest.raises(InputError, match="no part 4 of 3"):
         perform(job, tmp_path / "parts", part=(4, 3))
 

@@ -65,7 +65,7 @@ class Unaffordable(ValueError):
 
 @dataclass
 class Reading:
-    """What a reader has found so far. Every method but `summary` raises `Unaffordable`.
+    """What a reader has found so far. Every method raises `Unaffordable`.
 
     Attributes:
         words: what stands before a colon and is nobody's name.
