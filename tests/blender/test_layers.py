@@ -15,6 +15,7 @@ from blender_cteg import cast
 from blender_cteg.performance.layers import PRESETS, face_of, played_only, region_of, smoothed
 from blender_cteg.performance.record import Line, Region
 from blender_cteg.performance.store import _line, mix_of, mix_text
+from blender_cteg.segments import Segment
 from blender_cteg.shared import seal_frames
 from blender_cteg.storage import StoredError
 from blender_cteg.ui import lines_panel, presets
@@ -179,9 +180,10 @@ def test_what_cannot_be_done_where_the_playhead_is_or_with_the_take_that_is_show
 
 def test_a_silence_has_its_own_text_in_the_list_and_not_what_is_heard(stage: bpy.types.Scene) -> None:
     line = replace(scenes.active(), text="Anna listens")
-    assert line.take is not None and line.take.segments
-    assert lines_panel.words_of(line) == " ".join(segment.text for segment in line.take.segments)
-    silence = replace(line.take, settings={**line.take.settings, "speaking": False})
+    assert line.take is not None
+    spoken = replace(line.take, segments=(Segment("I lost", "anger"), Segment("it all.", "anger")))
+    assert lines_panel.words_of(replace(line, takes=(spoken,), shown=0)) == "I lost it all."
+    silence = replace(spoken, settings={**spoken.settings, "speaking": False})
     assert lines_panel.words_of(replace(line, takes=(silence,), shown=0)) == "Anna listens"
     assert lines_panel.words_of(Line("id", "")) == "A line that cannot be read"
 
