@@ -45,6 +45,15 @@ DIRECTED: Final = {s.name: s for s in SETTINGS if s.name in ("emotion", "emotion
 EMPHASIS: Final = "emphasis"
 #: Where the line looks from the playhead on, radians to the character's left and up. No generator is asked for it.
 LOOKS: Final = ("look_left", "look_up")
+_LOOKS_ARE: Final = {
+    "look_left": (
+        "Look Aside", "Eyes and head go to the character's left from the playhead on, to where the line looks next. "
+        "Below 0 they go to the right",
+    ),
+    "look_up": (
+        "Look Up", "Eyes and head go up from the playhead on, to where the line looks next. Below 0 they go down",
+    ),
+}  # fmt: skip
 MOST_EMPHASIS: Final = 1.6
 #: Seconds of the take that come first, from the playhead on, and over which they become what was there.
 _SEEN: Final = 2.0
@@ -59,13 +68,11 @@ _LET_GO: Final = frozenset(("LEFTMOUSE", "RET", "NUMPAD_ENTER"))
 
 def look_property(name: str, **more: Any) -> Any:
     """One of `LOOKS` as a property."""
+    label, description = _LOOKS_ARE[name]
     most = reach()[LOOKS.index(name)]
-    label, where = ("Look Aside", "the character's left") if name == LOOKS[0] else ("Look Up", "what is above")
     return FloatProperty(
-        name=label, description=f"Eyes and head go to {where}, as far as they turn for it, from the playhead on to "
-        "where the line looks next. Below 0 they go the other way", min=-most, max=most, step=100, precision=1,
-        subtype="ANGLE", **more,
-    )  # fmt: skip
+        name=label, description=description, min=-most, max=most, step=100, precision=1, subtype="ANGLE", **more
+    )
 
 
 @dataclass
