@@ -55,7 +55,8 @@ def _options() -> argparse.Namespace:
     takes.add_argument("--intensity", type=float, help="only this one")
     single = what.add_parser("channels", parents=[shared], help="motion of each channel, and the sheet")
     single.add_argument("--beside", metavar="FILE", help="ict_facekit_light.npz, or another head's file")
-    single.add_argument("--no-sheet", action="store_true", help="the table alone")
+    single.add_argument("--no-sheet", action="store_true", help="the tables alone")
+    single.add_argument("--small", type=Path, help="folder for the sheet's pages once more, as small JPEG files")
     options = parser.parse_args()
     options.head = options.head or ["demo"]
     return options
@@ -85,25 +86,26 @@ def _takes(options: argparse.Namespace) -> list[str]:
 
 
 def _channels(options: argparse.Namespace) -> list[str]:
-    ours = options.head[0]
-    heads = [ours, *([f"{Path(options.beside).stem}={options.beside}"] if options.beside else [])]
-    found, folders = [], {}
+    heads = [*options.head, *([f"{Path(options.beside).stem}={options.beside}"] if options.beside else [])]
+    found, folders = {}, {}
     for wanted in heads:
         subject = load(wanted)
-        found.append(channels.motions(subject))
+        found[subject.name] = channels.motions(subject)
         folders[subject.name] = options.out / "channels" / f"{subject.name}-{subject.identity}"
         if not options.no_sheet:
             channels.render_channels(subject, folders[subject.name], options.engine)
-    rows = channels.compare(found[0], found[1] if len(found) > 1 else None)
-    _write(options.out / "channels.json", rows)
-    lines = channels.table(rows)
-    out = [name for name, row in rows.items() if not channels.within(row.get("ratio"))]
-    lines += [
-        "",
-        f"{len(out)} of {len(rows)} channels move less than {channels.LOW} or more than {channels.HIGH} times.",
-    ]
+    other = found.popitem()[1] if options.beside else None
+    tables, lines = {name: channels.compare(ours, other) for name, ours in found.items()}, []
+    _write(options.out / "channels.json", tables)
+    for name, rows in tables.items():
+        out = [channel for channel, row in rows.items() if not channels.within(row.get("ratio"))]
+        lines += [
+            f"{name}: {len(out)} of {len(rows)} channels move less than {channels.LOW} or more than {channels.HIGH} "
+            "times.", "", *channels.table(rows), "",
+        ]  # fmt: skip
     if not options.no_sheet:
-        lines += [str(page) for page in channels.draw_pages(folders, rows, options.out / "sheets")]
+        pages = channels.draw_pages(folders, next(iter(tables.values())), options.out / "sheets")
+        lines += [str(page) for page in (channels.shrink(pages, options.small) if options.small else pages)]
     return lines
 
 

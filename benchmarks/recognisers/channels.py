@@ -185,3 +185,13 @@ def draw_pages(heads: dict[str, Path], rows: dict[str, dict[str, Any]], out: Pat
         pages.append(out / f"channels{number}.png")
         page.save(pages[-1])
     return pages
+
+
+def shrink(pages: list[Path], out: Path) -> list[Path]:
+    """The pages at half their size, as JPEG files in a folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    small = [out / f"{page.stem}.jpg" for page in pages]
+    for page, path in zip(pages, small, strict=True):
+        with Image.open(page) as whole:
+            whole.reduce(2).save(path, quality=72, optimize=True)
+    return small

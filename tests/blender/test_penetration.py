@@ -9,7 +9,7 @@ import pytest
 from benchmarks import penetration
 from benchmarks.recognisers import subjects
 from benchmarks.recognisers.protocol import channel_pose
-from blender_cteg.heads.demo_head import assemble
+from blender_cteg.heads.demo_head import PEOPLE, assemble
 
 pytestmark = pytest.mark.skipif(not assemble.locate_head_asset().is_file(), reason="the demo head is not baked")
 
@@ -74,3 +74,11 @@ def test_lids_go_around_the_eyeball_on_their_way(meter: penetration.Meter) -> No
 def test_a_turned_head_is_measured_upright(meter: penetration.Meter) -> None:
     (found,) = penetration.frames(meter, 0.5 * channel_pose("headYaw")[None])
     assert max(found.values()) < 0.1
+
+
+@pytest.mark.parametrize("person", PEOPLE)
+def test_lips_touch_and_do_not_go_into_each_other(person: str) -> None:
+    meter = penetration.Meter(subjects.load(person))  # another scene: last in this file
+    poses = [channel_pose(name) for name in ("mouthLeft", "mouthRight", "mouthRollLower", "mouthPucker", "jawForward")]
+    poses.append(channel_pose("jawOpen") + channel_pose("mouthClose"))
+    assert max(found["lips"] for found in penetration.frames(meter, np.stack(poses))) <= penetration.ALLOWED

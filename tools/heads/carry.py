@@ -27,6 +27,7 @@ from blender_cteg.shared import ARKIT_CHANNELS
 
 from . import bake, parts
 from .carried import ASSET, JAW_ACTIONS, QUANTUM, STORED, mirror, mirrored
+from .contact import closest
 from .expressions import arkit_targets, best_rotation
 from .geometry import Bools, Floats, Geometry, Ints, boundary_loops, compact, normals, rings
 from .identity import PEOPLE, identity_offsets
@@ -141,37 +142,13 @@ class Surface:
         near (1 more, with ``within`` infinite)."""
         _, near = self._tree.query(at, k=48)
         corners = self.points[self.triangles[near]]
-        weights = _closest(at[:, None], corners)
+        weights = closest(at[:, None], corners)
         distance = np.linalg.norm((weights[..., None] * corners).sum(2) - at[:, None], axis=2)
         facing = (self._normals[near] * toward[:, None]).sum(axis=2) > 0.4
         distance = np.where(facing & (distance < within), distance, np.where(np.isinf(within), distance + 1.0, np.inf))
         best = distance.argmin(axis=1)
         rows = np.arange(len(at))
         return near[rows, best], weights[rows, best], distance[rows, best]
-
-
-def _closest(p: Floats, corners: Floats) -> Floats:
-    """Barycentric weights of the points of triangles (..., 3, 3) that are nearest to ``p`` (..., 3)."""
-    a, b, c = (corners[..., i, :] for i in range(3))
-    e1, e2, d = b - a, c - a, p - a
-    g11, g12, g22 = (e1 * e1).sum(-1), (e1 * e2).sum(-1), (e2 * e2).sum(-1)
-    h1, h2 = (e1 * d).sum(-1), (e2 * d).sum(-1)
-    det = np.maximum(g11 * g22 - g12 * g12, 1e-18)
-    v, w = (g22 * h1 - g12 * h2) / det, (g11 * h2 - g12 * h1) / det
-    options = [np.stack([1 - v - w, v, w], -1)]
-    for i, j in ((0, 1), (1, 2), (2, 0)):
-        edge = corners[..., j, :] - corners[..., i, :]
-        start = p - corners[..., i, :]
-        t = np.clip((start * edge).sum(-1) / np.maximum((edge * edge).sum(-1), 1e-18), 0, 1)
-        on = np.zeros((*t.shape, 3))
-        on[..., i], on[..., j] = 1 - t, t
-        options.append(on)
-    stacked = np.stack(options)
-    distance = np.linalg.norm((stacked[..., None] * corners).sum(-2) - p, axis=-1)
-    distance[0] = np.where(stacked[0].min(-1) >= -1e-9, distance[0], np.inf)
-    best = distance.argmin(axis=0)
-    result: Floats = np.take_along_axis(stacked, best[None, ..., None], 0)[0]
-    return result
 
 
 def laplacian(faces: Ints, count: int) -> csr_matrix:

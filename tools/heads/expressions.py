@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from blender_cteg.character.axes import rotation_matrix
 from blender_cteg.shared import ARKIT_CHANNELS
 
 from .source import AnnySource, Floats
@@ -49,17 +50,6 @@ class Basis:
     components: Floats
     arkit_to_exp: Floats
     error: Floats
-
-
-def rotation_matrix(vector: Floats) -> Floats:
-    """(3, 3) matrix of a rotation vector in radians (Rodrigues)."""
-    angle = float(np.linalg.norm(vector))
-    if angle < 1e-12:
-        return np.eye(3)
-    x, y, z = vector / angle
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    result: Floats = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
-    return result
 
 
 def rotation_vector(matrix: Floats) -> Floats:

@@ -41,6 +41,7 @@ class Carving:
 _CARVED: Final = {
     "mouthSmile": Carving(_NASOLABIAL, 0.0010, 0.0016, 0.009),
     "cheekSquint": Carving(((0.23, 7.17), (0.33, 7.13), (0.45, 7.165)), 0.0008, -0.0012, 0.008),
+    "noseSneer": Carving(((0.02, 7.285), (0.06, 7.25), (0.105, 7.20)), 0.0007, 0.0007, 0.005),
     "browDown": Carving(_FURROW, 0.0012, 0.0006, 0.006),
 }
 #: Half the width of a carved fold, metres: the mesh has a vertex every 3 mm.

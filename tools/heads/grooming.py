@@ -7,21 +7,21 @@ from typing import Final
 
 import numpy as np
 
+from blender_cteg.character.axes import rotation_matrix
 from blender_cteg.heads.demo_head.materials import MATERIALS
 
-from .expressions import rotation_matrix
 from .geometry import Floats, Geometry, Ints, join, normals
 from .identity import Person
 from .parts import EYE_RING, LASH_RING, Eye
 
 #: Middle line of the left brow on the base mesh, (x, y) in decimetres from the nose outwards, and its half width.
 _BROW_LINE: Final = np.array(
-    [[0.105, 7.438], [0.17, 7.455], [0.26, 7.474], [0.36, 7.490], [0.45, 7.480], [0.545, 7.434]]
+    [[0.105, 7.460], [0.17, 7.476], [0.26, 7.490], [0.36, 7.496], [0.45, 7.478], [0.535, 7.428]]
 )
-_BROW_HALF_WIDTH: Final = np.array([0.019, 0.027, 0.027, 0.023, 0.016, 0.005])
+_BROW_HALF_WIDTH: Final = np.array([0.016, 0.022, 0.022, 0.019, 0.013, 0.005])
 _BROW_HAIRS: Final = 230
 #: Lashes per upper and lower lid.
-_LASHES: Final = (54, 24)
+_LASHES: Final = (54, 18)
 
 
 def brow_distance(points: Floats) -> Floats:
@@ -120,9 +120,9 @@ def brows(geometry: Geometry, thickness: float) -> Geometry:
     tangent = (ahead - middle) / np.linalg.norm(ahead - middle, axis=1, keepdims=True)
     normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
     root = middle + normal * (across * width)[:, None]
-    lift = np.interp(at, [0, 1, 2.5, 5], [1.15, 0.75, 0.32, 0.05]) - 0.35 * across + random.normal(0, 0.12, _BROW_HAIRS)
+    lift = np.interp(at, [0, 1, 2.5, 5], [0.95, 0.65, 0.32, 0.05]) - 0.35 * across + random.normal(0, 0.12, _BROW_HAIRS)
     direction = tangent * np.cos(lift)[:, None] + normal * np.sin(lift)[:, None]
-    length = np.interp(at, [0, 1, 3, 5], [0.055, 0.075, 0.075, 0.05]) * random.uniform(0.8, 1.15, _BROW_HAIRS)
+    length = np.interp(at, [0, 1, 3, 5], [0.045, 0.062, 0.066, 0.045]) * random.uniform(0.8, 1.15, _BROW_HAIRS)
     steps = np.array([0.0, 0.5, 1.0])
     straight = direction[:, None] * (length[:, None] * steps)[..., None]
     bend = (tangent * (length * 0.25)[:, None])[:, None] * (steps**2)[:, None]
@@ -169,7 +169,7 @@ def lashes(geometry: Geometry, eye: Eye, size: float, count: int) -> list[Geomet
         factors = np.stack([1 - part, part, 0 * part], axis=1)
         root = np.einsum("nt,ntc->nc", factors, geometry.rest[rows])
         fan = outward * np.interp(fraction, [0, 0.5, 1], [-0.25, 0.15, 0.95])
-        length = np.interp(fraction, [0, 0.35, 0.8, 1], [0.35, 0.75, 1.0, 0.7]) * (0.078 if upper else 0.034) * size
+        length = np.interp(fraction, [0, 0.35, 0.8, 1], [0.35, 0.75, 1.0, 0.7]) * (0.078 if upper else 0.026) * size
         length, fan = length * random.uniform(0.8, 1.1, hairs), fan + random.normal(0, 0.06, hairs)
         lift = np.array([0.0, 0.10, 0.62]) if upper else np.array([0.0, -0.35, -0.75])
         reach = np.array([0.0, 0.55, 0.88]) if upper else np.array([0.0, 0.45, 0.75])
@@ -178,7 +178,7 @@ def lashes(geometry: Geometry, eye: Eye, size: float, count: int) -> list[Geomet
         )
         curve *= length[:, None, None]
         side = np.zeros_like(curve)
-        side[..., 0] = 0.0032 if upper else 0.0016
+        side[..., 0] = 0.0027 if upper else 0.0012
         extra = _turn_with_lid(geometry, rows, factors, root - eye.centre, curve)
         roots, shares = np.repeat(rows[:, None], 3, axis=1), np.repeat(factors[:, None], 3, axis=1)
         result.append(strips(geometry, roots, shares, curve, side * outward, extra, "Lashes"))

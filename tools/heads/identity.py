@@ -67,8 +67,8 @@ PEOPLE: Final[Mapping[str, Person]] = {
             "head/head-oval": 0.35, "head/head-fat-decr": 0.15, "cheek/?-cheek-bones-incr": 0.20,
             "nose/nose-scale-horiz-decr": 0.15, "nose/nose-point-up": 0.10,
         },
-        tone=(0.885, 0.695, 0.595), lip=(0.70, 0.36, 0.35), hair_dark=(0.115, 0.075, 0.055),
-        hair_light=(0.34, 0.225, 0.15), iris=(0.50, 0.33, 0.14), brow=(0.020, 0.011, 0.007), shirt=(0.055, 0.10, 0.13),
+        tone=(0.885, 0.695, 0.595), lip=(0.73, 0.43, 0.40), hair_dark=(0.115, 0.075, 0.055),
+        hair_light=(0.34, 0.225, 0.15), iris=(0.50, 0.33, 0.14), brow=(0.034, 0.020, 0.013), shirt=(0.055, 0.10, 0.13),
         wrinkles=0.6,
     ),
     "tomas": Person(
@@ -85,7 +85,7 @@ PEOPLE: Final[Mapping[str, Person]] = {
             "mouth/mouth-upperlip-volume-decr": 0.2, "mouth/mouth-scale-horiz-incr": 0.2,
         },
         tone=(0.86, 0.66, 0.55), lip=(0.68, 0.42, 0.38), hair_dark=(0.20, 0.18, 0.165), hair_light=(0.50, 0.47, 0.44),
-        iris=(0.36, 0.46, 0.52), brow=(0.045, 0.034, 0.026), shirt=(0.10, 0.105, 0.12),
+        iris=(0.36, 0.46, 0.52), brow=(0.060, 0.046, 0.036), shirt=(0.10, 0.105, 0.12),
         knot=0.15, volume=0.75, brows=1.25, lashes=0.7, stubble=0.7, freckles=0.0, age=0.5, wrinkles=1.2,
     ),
     "ama": Person(
@@ -101,7 +101,7 @@ PEOPLE: Final[Mapping[str, Person]] = {
         },
         tone=(0.47, 0.305, 0.225), lip=(0.43, 0.22, 0.205), hair_dark=(0.25, 0.245, 0.24),
         hair_light=(0.66, 0.65, 0.63),
-        iris=(0.26, 0.155, 0.08), brow=(0.012, 0.010, 0.009), shirt=(0.30, 0.085, 0.035),
+        iris=(0.26, 0.155, 0.08), brow=(0.030, 0.027, 0.025), shirt=(0.30, 0.085, 0.035),
         knot=1.25, volume=1.15, brows=0.85, freckles=0.0, age=0.8, wrinkles=1.3,
     ),
 }  # fmt: skip

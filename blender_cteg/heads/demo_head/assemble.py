@@ -67,14 +67,22 @@ def load_head(path: Path, person: str = DEFAULT) -> dict[str, np.ndarray]:
             head = {name: archive[name] for name in archive.files if "/" not in name and name != "arkit_deltas"}
             own = [name for name in archive.files if name.startswith(f"{person}/")]
             head |= {name.removeprefix(f"{person}/"): archive[name] for name in own}
-            if "blinks" in head:  # lids meet around one's own eyes; all else is the same for all
-                for blink, delta in zip(("eyeBlinkLeft", "eyeBlinkRight"), head["blinks"].T, strict=True):
-                    key, full = _strength(head, blink)
-                    head["shapedirs"][:, :, key] = delta.T / full
+            if "own_shapes" in head:
+                _add_own(head)
             return head
     except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         sentence = "The demo head {file} is damaged; run `python3.11 build.py head` to bake it again."
         raise DemoHeadError(sentence, file=path.name) from error
+
+
+def _add_own(head: dict[str, np.ndarray]) -> None:
+    """What a person's lips and lids do otherwise than the first one's."""
+    vertices, shapes, shifts = head["own_vertices"], head["own_shapes"], head["own_shifts"].astype(np.float32)
+    expressions = head["shapedirs"].shape[2]
+    fixes = shapes >= expressions
+    head["shapedirs"][vertices[~fixes], :, shapes[~fixes]] += shifts[~fixes]
+    head["correctives"] = head["correctives"].astype(np.float32)
+    head["correctives"][shapes[fixes] - expressions, vertices[fixes]] += shifts[fixes]
 
 
 def add_demo_head(context: bpy.types.Context, name: str = "CTEG Head", person: str = DEFAULT) -> bpy.types.Object:
