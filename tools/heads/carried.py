@@ -32,8 +32,8 @@ JAW_ACTIONS: Final = ("jawOpen", "jawForward", "jawLeft", "jawRight")
 _LIDS: Final = ("eyeBlink", "eyeLookUp", "eyeLookDown")
 #: How far the upper lid comes to lie over the lower one, decimetres.
 _OVERLAP: Final = 0.008
-#: Rings of the lips, and of the skin that could press into the teeth, how far it stays before them, and how much further than ICT's
-#: the upper and the lower of two rolled lips goes to meet the other; decimetres.
+#: Rings of the lips, and of the skin that could press into the teeth, how far it stays before them, and how much
+#: further than ICT's the upper and the lower of two rolled lips goes to meet the other; decimetres.
 _LIPS: Final = 10
 _AROUND: Final = 15
 _CLEAR: Final = 0.01
