@@ -32,11 +32,12 @@ JAW_ACTIONS: Final = ("jawOpen", "jawForward", "jawLeft", "jawRight")
 _LIDS: Final = ("eyeBlink", "eyeLookUp", "eyeLookDown")
 #: How far the upper lid comes to lie over the lower one, decimetres.
 _OVERLAP: Final = 0.008
-#: Rings of the lips that could press into the teeth, how far they stay before them, and how much further than ICT's
-#: the upper and the lower of two rolled lips goes to meet the other; decimetres.
+#: Rings of the lips, and of the skin that could press into the teeth, how far it stays before them, and how much
+#: further than ICT's the upper and the lower of two rolled lips goes to meet the other; decimetres.
 _LIPS: Final = 10
+_AROUND: Final = 15
 _CLEAR: Final = 0.01
-_MEET: Final = (0.004, 0.012)
+_MEET: Final = (0.010, 0.012)
 #: Actions that draw the lips wide, and how much thinner that makes each half of them; and those that leave them shut.
 _THINNED: Final = {"mouthSmile": 0.22, "mouthStretch": 0.15, "mouthDimple": 0.1}
 _SHUT: Final = (
@@ -126,6 +127,8 @@ def dress(head: Geometry, mesh: BaseMesh, eyes: list[parts.Eye], rigid: Rigid, c
     rolled(head.rest[outer[lips]], head.masks[outer[lips], parts.MOUTH_RING], moved, lips)
     before_teeth(head, mesh, outer[lips], moved, lips)
     parted(head, outer[lips], moved, lips)
+    around = np.flatnonzero(head.masks[outer, parts.MOUTH_RING] < _AROUND)
+    before_teeth(head, mesh, outer[around], moved, around)
     for side in ("Left", "Right"):  # one component of the basis, forwards and backwards
         inward, outward = (ARKIT_CHANNELS.index(f"eyeLook{way}{side}") for way in ("In", "Out"))
         moved[outward] = (moved[outward] - moved[inward]) / 2

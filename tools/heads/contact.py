@@ -11,9 +11,9 @@ import numpy as np
 from .geometry import Bools, Floats, Geometry, Ints
 from .parts import INNER, LIP_RING, MOUTH_RING, smoothstep
 
-#: Decimetres: how near a surface is looked for, how much deeper than at rest lips may lie in each other (0.15 % of the
+#: Decimetres: how near a surface is looked for, how much deeper than at rest lips may lie in each other (0.5 % of the
 #: eye distance), and how far a push spreads.
-_REACH, _ALLOWED, _SPREAD = 0.04, 0.0009, 0.02
+_REACH, _ALLOWED, _SPREAD = 0.04, 0.003, 0.02
 #: Triangles that are tried for each vertex; rounds of pushing, of which each is a little more than is needed.
 _NEAREST: Final = 8
 _ROUNDS: Final = 18
