@@ -100,7 +100,8 @@ def bring_back(scene: bpy.types.Scene, rig: Rig, mapping: Mapping | None) -> lis
         said += _forgotten(action, places)
     Lines(scene, rig, mapping).rewrite([])  # refuses where nothing can be written
     with _silent(owners):
-        lines, records = Lines(scene, rig, mapping), []
+        lines = Lines(scene, rig, mapping)
+        records: list[_Record] = []
         with _aside(owners):
             for action, places in found.items():
                 for place in places:
