@@ -60,17 +60,6 @@ class _Asked:
     alone: bool = False
 
 
-def _together(speeches: list[_Asked], schedule: Schedule) -> list[_Asked]:
-    """Lines in their order, but so that a batch has those of one character: its curves are written once for all.
-
-    The first batch stays as it is: there is something to look at soon.
-    """
-    stretch, entries = _BATCH * max(len(schedule.actors), 1), schedule.dialogue.entries
-    blocks = [speeches[first : first + stretch] for first in range(_BATCH, len(speeches), stretch)]
-    grouped = [one for block in blocks for one in sorted(block, key=lambda one: entries[one.entry].speaker)]
-    return speeches[:_BATCH] + grouped
-
-
 class Production:
     """Lines of a scene that are performed, and what becomes of them.
 
@@ -104,7 +93,6 @@ class Production:
                 self.said.append(f"{who}: {entry.problem}")
             else:
                 self._speeches.append(_Asked(self._speech(schedule, entry, part), entry.name))
-        self._speeches = _together(self._speeches, schedule)
         self._silences: list[_Asked] | None = None
         self._batch: list[_Asked] = []
         self._unwritten: list[tuple[_Asked, list[Clip]]] = []
