@@ -25,7 +25,6 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import GeneratorError, MemoryProblem, ran_out_of_memory
-from .shared.scripts.decoding import MAX_BYTES
 
 _T = TypeVar("_T")
 
@@ -57,7 +56,7 @@ TABLE: Final = Budget(100_000_000)
 #: The takes of a line: 64 of a minute have 40 MB.
 CLIPS: Final = Budget(200_000_000)
 #: A script, whose readers have a budget of seconds of their own (`shared.scripts`).
-SCRIPT: Final = Budget(MAX_BYTES)
+SCRIPT: Final = Budget(20_000_000)
 #: A recording: half an hour at 60 frames a second.
 RECORDING: Final = Budget(80_000_000)
 #: Weights. The largest that are read are a BERT and a decoder in fp32.
