@@ -39,7 +39,7 @@ Array = npt.NDArray[Any]
 #: On the identity, in decimetres, what becomes the origin: the bottom of the bust.
 _ORIGIN: Final = np.array([0.0, 4.95, 0.0])
 #: Metres: what differs less from the first person's motion is the same for all.
-_SAME: Final = 1e-4
+_SAME: Final = 2e-5
 
 
 def bake(source: Path | None, out: Path, progress: Progress | None = None) -> Path:
