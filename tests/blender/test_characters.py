@@ -296,7 +296,12 @@ def test_an_override_keeps_its_lines_when_file_and_library_are_loaded_again(
         value = scenes.evaluated(head).data.shape_keys.key_blocks["jawOpen"].value
         assert value == pytest.approx(column("jawOpen"), abs=1e-3)
         lines.remove(second.id)
-        lines.remove(first.id)
+        with pytest.raises(LineError, match="linked from another file"):  # the library's line turns the head as well
+            lines.remove(first.id)
+        assert [line.id for line in lines_of(rig)] == [first.id]
+        body = head.parent.animation_data
+        body.action = body.action.copy()  # as the sentence says
+        Lines(bpy.context.scene, rig).remove(first.id)
         assert lines_of(rig) == ()
 
 

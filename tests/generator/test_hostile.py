@@ -170,7 +170,7 @@ def kept(folder: Path) -> list[Reader]:
 
     return [
         file_reader("arrays that were kept", path, partial(read, path, "arrays")),
-        file_reader("takes", made, partial(Clips.read, made), (InputError,)),
+        file_reader("takes", made, partial(Clips.read, made), refusals=(InputError,)),
         file_reader("an array", array, partial(read, array, "array")),
     ]
 

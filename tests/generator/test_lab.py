@@ -270,6 +270,7 @@ def test_ewa_that_knows_channels_tells_them_apart() -> None:
     torch.manual_seed(0)
     plain = EwA([0, 1], 6, 8, 2)
     named = NamedEwA(plain, 6)
+    torch.nn.init.normal_(named.names)
     frames, others = torch.randn(4, 6), [0, 1, 5, 2, 4, 3]
     torch.testing.assert_close(plain(frames)[:, :2], plain(frames[:, others])[:, :2])
     assert (named(frames) - named(frames[:, others]))[:, :2].abs().max() > 1e-3
