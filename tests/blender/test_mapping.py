@@ -53,7 +53,7 @@ def test_a_lone_surrogate_reaches_nothing_of_blenders(scene: bpy.types.Scene) ->
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"schema_version": 4}, "schema_version 4"),
+        ({"schema_version": 5}, "schema_version 5"),
         ({"source_space": None}, "source_space"),
         ({"shape_keys": []}, "shape_keys is []"),
         ({"shape_keys": {"Exp1": 0.5}}, "'Exp1' is 0.5"),

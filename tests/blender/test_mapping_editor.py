@@ -335,7 +335,7 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(stage: bpy.types.Scene)
 
 
 @pytest.mark.parametrize(
-    "damage", ['{"schema_version": 4}', "{", "[[[", 7, f'{{"schema_version": {"9" * 4300}}}', '{"a": NaN}', '"\\ud800"']
+    "damage", ['{"schema_version": 5}', "{", "[[[", 7, f'{{"schema_version": {"9" * 4300}}}', '{"a": NaN}', '"\\ud800"']
 )
 @pytest.mark.parametrize("names", [OWN_NAMES, ARKIT_CHANNELS])
 def test_a_damaged_mapping_is_told_and_breaks_nothing(
@@ -556,7 +556,7 @@ def test_bad_files_are_refused_by_name(stage: bpy.types.Scene, tmp_path: Path) -
     before = face.data[MESH_PROPERTY]
     stranger = Mapping("arkit55", {"Exp1": {"jawOpen": 1.0}}).to_json()
     for name, content, words in (
-        ("newer", before.replace('"schema_version":3', '"schema_version":4').encode(), "newer CTEG"),
+        ("newer", before.replace('"schema_version":4', '"schema_version":5').encode(), "newer CTEG"),
         ("broken", before[:-9].encode(), "not JSON"),
         ("binary", b"\xff\xfe\x00", "it is not text"),
         ("empty", b"", "not JSON"),
