@@ -29,7 +29,7 @@ def test_what_is_asked_for_by_default_is_what_the_generator_does_by_itself(scene
 
 def test_every_setting_of_the_generator_is_in_the_table() -> None:
     fields = {field.name for field in dataclasses.fields(requests.LineRequest)}
-    made_by_the_operator = {"branch", "vary", "begin", "until", "warnings"}
+    made_by_the_operator = {"branch", "vary", "begin", "until", "names", "warnings"}
     assert {setting.key for setting in SETTINGS if setting.asked} == fields - made_by_the_operator
 
 
