@@ -22,7 +22,8 @@ _EMOTION_ROWS: Final = (
      "preoccupied, thoughtful, pensive, straightforward, patient, detached, "
      "nonchalant, unconcerned, impassive, imperturbable, unruffled, dispassionate, formal, stiff, sober, dry, "
      "absent-minded, absent, abstracted, musing, meditative, reflective, placid, serene, philosophical, courteous, "
-     "polite, civil"),
+     "polite, civil, indifference, composure, gravity, solemnity, politeness, "
+     "courtesy"),
     ("joy", 1.0,
      "joy, joyful, happy, happiness, glad, cheerful, merry, smiling, smile, delighted, delight, "
      "pleased, beaming, grinning, sunny, excited, excitement, enthusiastic, hopeful, relieved, "
@@ -30,7 +31,8 @@ _EMOTION_ROWS: Final = (
      "broad grin, a forced smile, "
      "airy, breezy, carefree, light-hearted, gaily, brightly, blithe, jovial, jolly, genial, hearty, cordial, "
      "eager, jaunty, "
-     "buoyant, enraptured, good-humoured, good-humored, good-natured, optimistic, heartened, enchanted"),
+     "buoyant, enraptured, good-humoured, good-humored, good-natured, optimistic, heartened, enchanted, "
+     "enthusiasm, elation, glee, eagerness, gaiety, in high spirits"),
     ("joy", 1.3,
      "ecstatic, overjoyed, over the moon, elated, jubilant, euphoric, thrilled, triumphant, jumping "
      "up and down, bursting with joy, "
@@ -41,7 +43,8 @@ _EMOTION_ROWS: Final = (
      "regretful, heartbroken, close to tears, eyes full of tears, a lump in the throat, voice "
      "breaking, voice cracking, choked up, choking up, sniffling, head hanging, with a heavy heart, "
      "plaintive, pathetic, piteous, rueful, dismal, forlorn, woeful, glum, morose, crushed, brokenly, resigned, "
-     "downhearted"),
+     "downhearted, dejection, "
+     "resignation, moved, affected, overcome, overwhelmed"),
     ("sadness", 1.3,
      "sobbing, weeping, wailing, grief, grieving, despair, despairing, devastated, miserable, "
      "inconsolable"),
@@ -51,7 +54,8 @@ _EMOTION_ROWS: Final = (
      "fists, jaw tight, slamming the table, losing patience, eyes burning, defiant, accusing, confrontational, "
      "severe, reproachful, reproving, imperious, peremptory, overbearing, scolding, stormy, heated, hotly, "
      "violently, savage, brutal, ferocious, vehement, offended, affronted, insulted, rebellious, belligerent, "
-     "truculent"),
+     "truculent, indignation, resentment, "
+     "hostility, severity"),
     ("anger", 1.3,
      "furious, fury, wrathful, rage, raging, enraged, outraged, livid, in a rage, seething, fuming, "
      "boiling with rage, exploding, incensed"),
@@ -63,7 +67,8 @@ _EMOTION_ROWS: Final = (
      "tart, acid, "
      "cold, chilly, icy, frosty, glacial, sharply, crushing, strict, disapproving, remonstrating, protesting, "
      "expostulating, "
-     "querulous, fretful, piqued, crabby, cranky, ungracious, disagreeable"),
+     "querulous, fretful, piqued, crabby, cranky, ungracious, disagreeable, vexation, irritation, impatience, "
+     "annoyance, exasperation"),
     ("fear", 1.0,
      "fear, fearful, afraid, scared, frightened, anxious, worried, nervous, panicking, panicky, "
      "alarmed, uneasy, shaking with fear, timid, tense, apprehensive, trembling, cowering, shrinking "
@@ -71,7 +76,8 @@ _EMOTION_ROWS: Final = (
      "over her shoulder, dread, "
      "hesitant, tremulous, frantic, agitated, feverish, restless, fidgety, distressed, perturbed, troubled, "
      "dismayed, in dismay, consternation, aghast, faltering, timorous, meek, solicitous, quaking, cowed, "
-     "daunted, intimidated"),
+     "daunted, intimidated, "
+     "anxiety, alarm, nervousness, trepidation, horror, apprehension, agitation"),
     ("fear", 1.3,
      "terrified, terror, horrified, petrified, panic, in panic, hysterical"),
     ("disgust", 1.0,
@@ -88,7 +94,7 @@ _EMOTION_ROWS: Final = (
      "condescending, smug, haughty, "
      "supercilious, sardonic, cynical, ironic, ironical, satirical, derisive, jeering, withering, scathing, cuttingly, "
      "patronising, patronizing, disparaging, insolent, impudent, disrespectful, superior, snobbish, caustic, "
-     "dismissive, irony, sarcasm, scorn"),
+     "dismissive, irony, sarcasm, scorn, mockery"),
     ("affection", 1.0,
      "affection, affectionate, loving, love, tender, fond, warm, adoring, caring, flirtatious, "
      "romantic, sweet, kind, "
@@ -96,18 +102,20 @@ _EMOTION_ROWS: Final = (
      "sympathetic, pitying, "
      "ardent, passionate, amorous, devoted, cooing, caressing, winningly, ingratiating, motherly, fatherly, maternal, "
      "paternal, gracious, benevolent, hospitable, friendly, sentimental, amiable, gallant, tenderness, sympathy, "
-     "compassion, pity, fervent"),
+     "compassion, pity, fervent, warmth, fondness, kindness, "
+     "fervour, fervor"),
     ("embarrassment", 1.0,
      "embarrassment, embarrassed, ashamed, sheepish, blushing, awkward, bashful, shy, humiliated, "
      "guilty, flustered, "
      "abashed, mortified, disconcerted, uncomfortable, apologetic, penitent, contrite, remorseful, humble, "
      "demure, modest, "
-     "self-conscious, shamefaced, crimson, coy, discomfited, out of countenance"),
+     "self-conscious, shamefaced, crimson, coy, discomfited, out of countenance, shame, shyness"),
     ("confusion", 1.0,
      "confusion, confused, puzzled, bewildered, baffled, perplexed, unsure, uncertain, curious, "
      "frowning in thought, suspicious, doubtful, dubious, skeptical, sceptical, questioning, unconvinced, lost, "
      "bemused, mystified, nonplussed, inquiring, enquiring, inquisitive, interrogative, at a loss, hazy, "
-     "undecided, wondering"),
+     "undecided, wondering, "
+     "perplexity, bewilderment, doubt, suspicion"),
     ("pride", 1.0,
      "pride, proud, boastful, self-satisfied, victorious, head held high, "
      "dignity, dignified, pompous, majestic, grandly, stately, lofty, complacent, self-complacent, "
@@ -119,7 +127,8 @@ _EMOTION_ROWS: Final = (
      "waggish, bantering, whimsical, frivolous, merriment"),
     ("boredom", 1.0,
      "boredom, bored, weary, uninterested, yawning, listless, tired, exhausted, drained, worn out, dull, "
-     "languid, languorous, blasé, jaded, apathetic, lethargic, lackadaisical, fatigued, wearied"),
+     "languid, languorous, blasé, jaded, apathetic, lethargic, lackadaisical, fatigued, wearied, weariness, "
+     "languor, ennui"),
     ("happily_surprised", 1.0,
      "happily surprised, pleasantly surprised, amazed and delighted, joyful surprise"),
     ("awed", 1.0,
@@ -146,7 +155,8 @@ _MANNER_ROWS: Final = (
     ((0.65, 1.0, 0.9), "soft, quiet, gentle, low, subdued, restrained, mild, in a low voice, lowering her voice, "
      "lowering his voice"),
     ((1.25, 1.0, 1.1), "loud, intense, emphatic, urgent, forceful, insistent, firm, determined, resolute, undeterred, "
-     "with conviction, with emphasis, authoritative, commanding, dramatic, stentorian, aloud, raising her voice, "
+     "with conviction, with emphasis, with feeling, with emotion, authoritative, commanding, dramatic, "
+     "stentorian, aloud, raising her voice, "
      "raising his voice"),
     ((1.4, 1.0, 1.25), "shouting, shouts, yelling, yells, screaming, screams, at the top of her voice, at the top of "
      "his voice, "
@@ -159,7 +169,8 @@ _MANNER_ROWS: Final = (
      "babbling, rambling, rushing, hasty, brisk, crisp, voluble, precipitate, all in one breath, "
      "without a pause, without pausing, without pauses, "
      "without stopping"),
-    ((1.1, 1.05, 1.3), "lively, animated, energetic, vigorous, spirited, with energy"),
+    ((1.1, 1.05, 1.3), "lively, animated, energetic, vigorous, spirited, with energy, animation, zest, gusto, "
+     "vigour, vigor"),
     ((0.85, 0.88, 0.7), "sleepy, drowsy, drunk, drunkenly, slurring, half asleep, weak, feeble, faint"),
 )  # fmt: skip
 

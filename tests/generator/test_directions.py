@@ -259,6 +259,42 @@ def test_what_bracketed_words_hold_together() -> None:
     assert unknown is not None and [a.name for a in unknown.actions] == ["sigh", None]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "severely", "with great dignity", "in a low voice", "crossing to the sofa", "rises and goes to window",
+        "enter LANE", "exit", "pause", "aside", "to GWENDOLEN", "picking up the letter", "shows diary",
+        "laughing, to Jack", "Anna and Tom embrace", "hat in hand", "at the window", "speaking very rapidly",
+        "rises in great agitation", "a knock at the door", "sits down, takes up a book",
+    ],
+)  # fmt: skip
+def test_a_full_stop_within_the_brackets_changes_nothing(words: str, nearest: NearestDirection) -> None:
+    bare = understand(words, nearest.find)
+    assert bare is not None
+    for printed in (f"{words}.", f"{words[0].upper()}{words[1:]}.", f"{words[0].upper()}{words[1:]}"):
+        assert understand(printed, nearest.find) == bare, printed
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Thanks.", "I know.", "No, really?", "Sorry!", "With pleasure.", "In a minute.", "On Monday.", "Good.",
+        "Agreed.", "Obviously.", "Going up?", "Makes sense.", "Keys, please.", "The tall one.", "The door is locked.", "In Paris.",
+        "Tom and Anna are here.", "They know.", "God knows.", "Very funny.", "Anna loves Bob.", "Who cares.",
+        "Missing you.", "Two minutes.", "Not bad.", "All of them.", "Wait.",
+    ],
+)  # fmt: skip
+def test_sentences_in_brackets_are_said(words: str, nearest: NearestDirection) -> None:
+    assert understand(words, nearest.find) is None
+
+
+def test_how_something_is_done_is_felt() -> None:
+    turned = understand("Turns to him with a cold smile.")
+    assert turned is not None and (turned.kind, turned.emotion) == ("action", "anger")
+    slow = understand("Sits down slowly.")
+    assert slow is not None and slow.rate == 1.0 and not slow.directs
+
+
 def test_an_emotion_that_is_denied_is_masked() -> None:
     def classify(texts: list[str]) -> np.ndarray:
         rows = np.full((len(texts), len(EMOTIONS)), 0.01, np.float32)
