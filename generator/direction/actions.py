@@ -86,14 +86,17 @@ _NO_GERUNDS: Final = frozenset(
     "nothing anything something everything during morning evening wedding building spring string according "
     "thing".split()
 )
-#: Adverbs by which a speaker vouches for what is said, not manners of saying or doing it.
+#: Adverbs by which a speaker vouches for what is said.
 ASSERTIVE: Final = frozenset(
     "obviously actually really exactly absolutely definitely certainly probably apparently unfortunately hopefully "
-    "finally luckily mostly possibly usually frankly clearly naturally evidently presumably supposedly allegedly "
-    "literally basically generally normally especially particularly surely undoubtedly fortunately incidentally "
-    "admittedly technically theoretically eventually recently lately currently originally precisely entirely totally "
-    "completely partly only nearly hardly rarely early truly likely unlikely family daily weekly monthly yearly lovely "
-    "ugly silly july italy reply supply emily sally billy molly kelly".split()
+    "finally luckily mostly possibly usually frankly presumably supposedly allegedly literally basically fortunately "
+    "incidentally admittedly technically theoretically surely undoubtedly".split()
+)
+#: Words in -ly that are no manner of saying or doing something.
+NO_MANNERS: Final = ASSERTIVE | frozenset(
+    "clearly naturally evidently generally normally especially particularly eventually recently lately currently "
+    "originally precisely entirely totally completely partly only nearly hardly rarely early truly likely unlikely "
+    "family daily weekly monthly yearly lovely ugly silly july italy reply supply emily sally billy molly kelly".split()
 )
 #: What follows a verb: "his coat", "up", "for the door", "slowly".
 _AFTER_VERB: Final = frozenset(
@@ -180,7 +183,7 @@ def is_business(text: str) -> bool:
         )
     if names := _names(words):
         several = any(word in ("and", "both") for word in lower[:names])
-        if len(words) > names and (
+        if words[names].islower() and (
             _is_finite(lower[names], lower[names + 1 :]) or (several and _is_plain(lower[names]))
         ):
             return True
@@ -188,7 +191,7 @@ def is_business(text: str) -> bool:
         return any(_is_finite(word, lower[k + 3 :]) for k, word in enumerate(lower[2:4]))
     if lower[0] in ("not", "still", "already", "now", "then") and len(lower) > 1:
         lower = lower[1:]
-    if lower[0].endswith("ly") and lower[0] not in ASSERTIVE and len(lower) > 1:  # "hurriedly puts it down"
+    if lower[0].endswith("ly") and lower[0] not in NO_MANNERS and len(lower) > 1:  # "hurriedly puts it down"
         lower = lower[1:]
     return _is_finite(lower[0], lower[1:]) or (
         len(lower[0]) > 4 and lower[0].endswith("ing") and lower[0] not in _NO_GERUNDS

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from ..shared.timeline import LANGUAGES
-from .actions import ASSERTIVE, Action, action_table, is_business, read_action
+from .actions import ASSERTIVE, NO_MANNERS, Action, action_table, is_business, read_action
 from .notation import Meaning, plain, read_notation, read_words
 
 #: Longest direction, in words: one that is played, and one that is not.
@@ -31,9 +31,8 @@ _SAID: Final = re.compile(
     r"thank|sorry|"
     r"maybe|perhaps|please|ok|okay|hey|hello|of course|at least|for example|for instance|by the way|in fact|to be|"
     r"to tell|to say|in case|as if|as though|as usual|like|just|about time|see|thank god|no offence|twice|once|again|"
-    r"whatever|obviously|actually|really|exactly|absolutely|definitely|certainly|probably|apparently|unfortunately|"
-    r"hopefully|finally|seriously|honestly|luckily|mostly|possibly|usually|always|never|sometimes|the|an?|my|our|"
-    r"your)\b"
+    r"whatever|seriously|honestly|always|never|sometimes|the|an?|my|our|your"
+    rf"|{'|'.join(sorted(ASSERTIVE))})\b"
 )
 _LANGUAGES: Final = "|".join(
     [*(name.lower() for name in LANGUAGES.values()), "mandarin", "cantonese", "chinese", "japanese", "korean", "arabic",
@@ -50,9 +49,6 @@ _NOTES: Final = re.compile(
     r"together|"
     r"ad[- ]?libs?|same|resum(?:ing|es)|(?:interrupt|interpos|interject|interven)(?:ing|e?s)(?: .+)?|"
     r"(?:breaking|breaks|chiming|chimes) in(?: .+)?|"
-    r".+ (?:is|are) heard(?: .+)?|"
-    r"applause|curtain|tableau|music|thunder|knock(?:ing|s)?|"
-    r"(?:an? |the )?(?:\w+ )?(?:sound|noise|knock|ring|clap|crash|murmur)s? (?:of|at|on|from|off) (?!laugh).+|"
     r"cutting (?:in|.+ off)|cuts (?:in|.+ off)|flashback|"
     r"recorded|distorted|muffled|unseen|out of (?:view|sight|shot)|pre-?recorded|translat(?:ing|es|ed)(?: .+)?|"
     r"(?:still |now )?(?:read|sing|quot|recit|dictat|typ|writ|address|imitat|mimick|imperson|rapp|chant|speak|talk|"
@@ -62,6 +58,11 @@ _NOTES: Final = re.compile(
     rf"(?:(?:speaking|speaks|talking) )?(?:in )?(?:\w+ )?(?:{_LANGUAGES})(?: with .+)?|"
     r"(?:in|with|doing|putting on|affecting) (?:an? )?(?:\S+ ){0,4}(?:accent|dialect|lilt|drawl|brogue|impression|"
     r"falsetto)(?: of .+)?"
+)
+#: What is heard or seen on the stage.
+_EFFECTS: Final = re.compile(
+    r".+ (?:is|are) heard(?: .+)?|applause|curtain|tableau|music|thunder|knock(?:ing|s)?|"
+    r"(?:an? |the )?(?:\w+ )?(?:sound|noise|knock|ring|clap|crash|murmur)s? (?:of|at|on|from|off) (?!laugh).+"
 )
 #: Prepositions that begin a note: "into the radio", "from the kitchen".
 _WHERE: Final = re.compile(
@@ -84,7 +85,7 @@ _OF_THEIRS: Final = re.compile(
     r"(?:(?:his|her|their|with|both) )+[\w-]+ (?:(?:\w+(?:ed|ing)|shut|open|up|down|wide)(?: .+)?|"
     r"(?:on|in|at|against|over|to|under) .+)"
 )
-#: A manner: "languidly", "very solemnly", "visibly moved"; with `ASSERTIVE` it is one of what is said.
+#: A manner: "languidly", "very solemnly", "visibly moved"; but none of `NO_MANNERS`.
 _MANNER: Final = re.compile(
     r"(?:(?:very|rather|quite|somewhat|a little|more|most|half|so|too|equally) )?(\w{3,}ly)|(\w+ly|much) \w+ed"
 )
@@ -104,7 +105,7 @@ _WITH_A: Final = re.compile(r"with an? ", re.IGNORECASE)
 #: To whom: "to Anna", "aside to the audience", "to himself".
 _TO_WHOM: Final = re.compile(
     r"(?:(turning|turns|aside|calling|calls|speaking|talking|again|back|now|then|half|whispering|whispers|muttering|mutters|\w+ly)"
-    r" )?to ([^,;]+)",
+    r" )?to (.+)",
     re.IGNORECASE,
 )
 #: The same in the middle of a clause, where "to Anna" alone may be said: somebody turns to a name or to him or her.
@@ -226,12 +227,15 @@ def _joined(pieces: list[str], read: list[Meaning | None]) -> Meaning:
 def _note(words: str) -> Meaning | None:
     """A note in known words; None for anything else."""
     said = plain(words)
-    if _NOTES.fullmatch(said) or _NOTES.fullmatch(f"{said}.") or _stands(words):
+    if _NOTES.fullmatch(said) or _NOTES.fullmatch(f"{said}.") or _EFFECTS.fullmatch(said) or _stands(words):
         return Meaning(None, note=True, kind="note")
     to = _TO_WHOM.fullmatch(words.strip())
     if to is None or _TO_DO.fullmatch(said) or len(said.split()) > _MAX_WORDS or re.search(r"[!?]\s*$", words):
         return None
     whom = re.sub(r"^(?:face|look at|address)\s+", "", to[2].strip(" .,;:"))
+    _, comma, more = whom.rpartition(",")
+    if comma and _piece(more) is not None:  # "to Anna, eagerly" is two things
+        return None
     note = Meaning(None, note=True, to=whom, kind="note")
     how = read_words(to[1]) if to[1] else None  # "quietly to Anna"
     return note.then(how) if how else note
@@ -267,7 +271,7 @@ def _is_formed(words: str) -> bool:
     said = plain(words)
     manner = _MANNER.fullmatch(said)
     if manner is not None:
-        return (manner[1] or manner[2]) not in ASSERTIVE
+        return (manner[1] or manner[2]) not in NO_MANNERS
     return any(form.fullmatch(said) for form in (_BEARING, _OF_THEIRS, _SET))
 
 
