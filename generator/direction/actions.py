@@ -51,7 +51,7 @@ def opposites() -> Mapping[str, str]:
 #: Words that leave no trace: articles, whose eyes they are, light verbs, "then".
 _EMPTY: Final = frozenset(
     "a an the his her their its my your own again just now suddenly finally still only and another one both really "
-    "it's there's".split()
+    "it's there's there".split()
 )
 _LIGHT: Final = frozenset(
     "with give gives giving let lets letting out heave heaves heaving make makes making has have having begin begins "
@@ -86,6 +86,18 @@ _NO_GERUNDS: Final = frozenset(
     "nothing anything something everything during morning evening wedding building spring string according "
     "thing".split()
 )
+#: Adverbs by which a speaker vouches for what is said.
+ASSERTIVE: Final = frozenset(
+    "obviously actually really exactly absolutely definitely certainly probably apparently unfortunately hopefully "
+    "finally luckily mostly possibly usually frankly presumably supposedly allegedly literally basically fortunately "
+    "incidentally admittedly technically theoretically surely undoubtedly".split()
+)
+#: Words in -ly that are no manner of saying or doing something.
+NO_MANNERS: Final = ASSERTIVE | frozenset(
+    "clearly naturally evidently generally normally especially particularly eventually recently lately currently "
+    "originally precisely entirely totally completely partly only nearly hardly rarely early truly likely unlikely "
+    "family daily weekly monthly yearly lovely ugly silly july italy reply supply emily sally billy molly kelly".split()
+)
 #: What follows a verb: "his coat", "up", "for the door", "slowly".
 _AFTER_VERB: Final = frozenset(
     "a an the his her their its my your up down out off away back in into on onto over to toward towards at around "
@@ -93,6 +105,34 @@ _AFTER_VERB: Final = frozenset(
     "through from with for by past along across behind him them it himself herself themselves each one another and "
     "something everyone under against between outside inside together forward closer".split()
 )
+
+#: Plain forms of what is done on a stage: any noun may follow one of these ("shows diary").
+_STAGE_VERBS: Final = frozenset(
+    "accept advance appear approach arrange arrive assist attempt avoid bang beckon bend blow bow break bring brush "
+    "bump burst busy button call carry catch check clap clasp climb clink close collapse collect come conceal count "
+    "crawl creep cross crouch crumple curtsy cut dance dart dash disappear draw dress drink drop dust eat embrace "
+    "enter escort examine exit extend fall fetch fiddle fill finger finish fix flick fling flop fold follow fumble "
+    "gather gesture get give go grab grasp greet grip grope grow hand hang hasten help hide hold hug hurry indicate "
+    "inspect jump kick kiss kneel knock lay lead lean leap leave lie lift light limp linger load lock lower lurch "
+    "march motion mount move obey offer open pace pack pass pat pause pay peel pick place play plunge pocket point "
+    "pour preface prepare present press proceed produce pull push put raise reach read recede receive recover rejoin "
+    "release remain remove reopen replace resume retire retreat return ring rise rock roll rub run rush salute "
+    "scribble seat seize send separate set settle shake shove show shut sit skip slam slap slide slip smell smooth "
+    "snatch sniff sort spill spin spring squeeze stagger stamp stand start stay steal step stick stir stop straighten "
+    "stretch stride strike stroke stroll struggle stumble subside surrender sweep swing take tap taste tear throw tie "
+    "tiptoe toss touch toy trip trot try tuck turn uncover unfold unlock unroll unwrap wait wake walk wander wave "
+    "wear whirl whistle wind wipe withdraw wrap wring write".split()
+)
+#: No direction speaks of these.
+_PARTNERS: Final = frozenset("i you we i'm you're".split())
+#: Comings and goings, as plays have them.
+_ENTRANCES: Final = frozenset("enter exit exeunt re-enter".split())
+#: What "they" and "Tom and Anna" are and think, rather than do.
+_STATES: Final = frozenset(
+    "are were have had do did can could will would shall should must may might know say think want like love hate need "
+    "mean seem look feel believe understand agree live work never always both all just also really who".split()
+)
+_TITLES: Final = frozenset("the mr mrs miss ms dr sir lady lord".split())
 
 
 @cache
@@ -132,23 +172,53 @@ def is_business(text: str) -> bool:
     """Whether ``text`` reads like something that is done with more than a face: "grabs his coat", "she gets up"."""
     words = re.findall(r"[A-Za-z][\w'’-]*", text)
     lower = [word.lower() for word in words]
-    if not words:
+    if not words or _PARTNERS & set(lower):
         return False
-    if lower[0] in _SUBJECTS or (len(words) > 1 and words[0][0].isupper() and _is_finite(lower[1], lower[2:])):
-        return len(words) > 1 and any(_is_finite(word, lower[k + 2 :]) for k, word in enumerate(lower[1:3]))
+    if lower[0] in _ENTRANCES:
+        return len(words) == 1 or words[1][0].isupper() or lower[1] not in _STATES
+    if lower[0] in _SUBJECTS:
+        plural = lower[0] in ("they", "both", "all", "everyone", "everybody") and len(words) > 1
+        return (plural and _is_plain(lower[1])) or any(
+            _is_finite(word, lower[k + 2 :]) for k, word in enumerate(lower[1:3])
+        )
+    if names := _names(words):
+        several = any(word in ("and", "both") for word in lower[:names])
+        if words[names].islower() and (
+            _is_finite(lower[names], lower[names + 1 :]) or (several and _is_plain(lower[names]))
+        ):
+            return True
     if lower[0] in ("the", "a", "an", "his", "her") and len(lower) > 2:
         return any(_is_finite(word, lower[k + 3 :]) for k, word in enumerate(lower[2:4]))
     if lower[0] in ("not", "still", "already", "now", "then") and len(lower) > 1:
+        lower = lower[1:]
+    if lower[0].endswith("ly") and lower[0] not in NO_MANNERS and len(lower) > 1:  # "hurriedly puts it down"
         lower = lower[1:]
     return _is_finite(lower[0], lower[1:]) or (
         len(lower[0]) > 4 and lower[0].endswith("ing") and lower[0] not in _NO_GERUNDS
     )  # fmt: skip
 
 
+def _names(words: list[str]) -> int:
+    """How many words at the beginning name who does it: "Anna", "Lady Hunt and Tom"; 0 where the next is no verb's."""
+    if words[0].lower() in _SPEAKERS | _FOLLOW | _AFTER_VERB | _STATES:
+        return 0
+    count = 0
+    for word in words[:-1]:
+        if not (word[0].isupper() or word.lower() in _TITLES or (count and word == "and")):
+            break
+        count += 1
+    return count
+
+
 def _is_finite(word: str, rest: list[str]) -> bool:
     if len(word) < 3 or not word.endswith("s") or word.endswith(("ss", "us", "'s", "’s")) or word in _NO_VERBS:
         return False
-    return not rest or rest[0] in _AFTER_VERB or rest[0].endswith("ly")
+    return not rest or rest[0] in _AFTER_VERB or rest[0].endswith("ly") or bool(_plain(word) & _STAGE_VERBS)
+
+
+def _is_plain(word: str) -> bool:
+    """Whether ``word`` is what several people do: "(they) sit down", "(Tom and Anna) embrace"."""
+    return word not in _STATES and (word in _STAGE_VERBS or any(phrase[0] == word for phrase, _ in _phrases()))
 
 
 def _tokens(text: str) -> list[str]:

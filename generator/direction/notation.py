@@ -18,7 +18,7 @@ _PLUS: Final = re.compile(rf"\s*{_NAME}\s*\+\s*{_NAME}\s*")
 #: What stands around an emotion's word without changing it.
 _FRAME: Final = re.compile(
     r"^(?:(?:with|in|out of|full of|still|now|more|growing|getting|becoming|turning|sounding|sounds|looking|looks|"
-    r"feeling|"
+    r"feeling|speaking|speaks|talking|talks|saying|says|"
     r"trying to be|is|are|suddenly|clearly|increasingly|sudden|mounting|rising|great|forced|fake|feigned|genuine|mock|"
     r"an?|she|he|they|her|his|voice)\s+)+"
     r"|\s+(?:voice|tone|look|face|expression|smile|now|again|all of a sudden|suddenly|to herself|to himself)$"
@@ -204,7 +204,8 @@ def _both(one: Meaning, other: Meaning) -> Meaning:
 
 def _single(words: str) -> Meaning | None:
     """One word or phrase of the table, with a degree or a manner before it."""
-    for form in (words, _FRAME.sub("", words)):
+    framed = _FRAME.sub("", words)
+    for form in (words, framed):
         for stem in stems(form):
             if stem in EMOTION_WORDS:
                 return Meaning(*EMOTION_WORDS[stem])
@@ -217,6 +218,8 @@ def _single(words: str) -> Meaning | None:
             if rest is not None and rest.emotion is None:  # "very softly" is softer still
                 return Meaning(None, rest.factor**factor, rate=rest.rate**factor, energy=rest.energy**factor)
             return rest and replace(rest, factor=rest.factor * factor)
+    if framed != words and (within := _single(framed)) is not None:  # "speaking very rapidly", "with great dignity"
+        return within
     manner, _, what = words.partition(" ")
     if manner.endswith("ly") and what and (said := _single(manner)) and (felt := _single(what)) and felt.emotion:
         return _both(said, felt)  # "quietly furious"

@@ -9,14 +9,16 @@ from dataclasses import replace
 from typing import Final
 
 from ..shared.timeline import LANGUAGES
-from .actions import Action, action_table, is_business, read_action
+from .actions import ASSERTIVE, NO_MANNERS, Action, action_table, is_business, read_action
 from .notation import Meaning, plain, read_notation, read_words
 
 #: Longest direction, in words: one that is played, and one that is not.
-_MAX_WORDS, _MAX_NOTE = 6, 20
+_MAX_WORDS, _MAX_NOTE = 6, 60
 #: What parts a direction into pieces.
 _PIECES: Final = re.compile(
-    r"\s*[,;/]\s*(?:(?:and|then|but|yet)\s+)*|\s+(?:and|but|then|while)\s+(?:then\s+)?", re.IGNORECASE
+    r"\s*(?:[,;/]|(?<!\bMr)(?<!\bMrs)(?<!\bDr)\.(?=\s))\s*(?:(?:and|then|but|yet)\s+)*"
+    r"|\s+(?:and|but|then|while)\s+(?:then\s+)?",
+    re.IGNORECASE,
 )
 #: Who speaks of these is speaking.
 _SPEAKS: Final = re.compile(
@@ -29,9 +31,8 @@ _SAID: Final = re.compile(
     r"thank|sorry|"
     r"maybe|perhaps|please|ok|okay|hey|hello|of course|at least|for example|for instance|by the way|in fact|to be|"
     r"to tell|to say|in case|as if|as though|as usual|like|just|about time|see|thank god|no offence|twice|once|again|"
-    r"whatever|obviously|actually|really|exactly|absolutely|definitely|certainly|probably|apparently|unfortunately|"
-    r"hopefully|finally|seriously|honestly|luckily|mostly|possibly|usually|always|never|sometimes|the|an?|my|our|"
-    r"your)\b"
+    r"whatever|seriously|honestly|always|never|sometimes|the|an?|my|our|your"
+    rf"|{'|'.join(sorted(ASSERTIVE))})\b"
 )
 _LANGUAGES: Final = "|".join(
     [*(name.lower() for name in LANGUAGES.values()), "mandarin", "cantonese", "chinese", "japanese", "korean", "arabic",
@@ -46,7 +47,9 @@ _NOTES: Final = re.compile(
     r"cont(?:'d|d|\.)?|"
     r"continu(?:ing|es|ed|ous)|more|subtitled?|with subtitles|aside|filtered|pre-?lap|overlapping|simultaneous(?:ly)?|"
     r"together|"
-    r"ad[- ]?libs?|same|resum(?:ing|es)|interrupt(?:ing|s)(?: .+)?|cutting (?:in|.+ off)|cuts (?:in|.+ off)|flashback|"
+    r"ad[- ]?libs?|same|resum(?:ing|es)|(?:interrupt|interpos|interject|interven)(?:ing|e?s)(?: .+)?|"
+    r"(?:breaking|breaks|chiming|chimes) in(?: .+)?|"
+    r"cutting (?:in|.+ off)|cuts (?:in|.+ off)|flashback|"
     r"recorded|distorted|muffled|unseen|out of (?:view|sight|shot)|pre-?recorded|translat(?:ing|es|ed)(?: .+)?|"
     r"(?:still |now )?(?:read|sing|quot|recit|dictat|typ|writ|address|imitat|mimick|imperson|rapp|chant|speak|talk|"
     r"count|"
@@ -56,6 +59,11 @@ _NOTES: Final = re.compile(
     r"(?:in|with|doing|putting on|affecting) (?:an? )?(?:\S+ ){0,4}(?:accent|dialect|lilt|drawl|brogue|impression|"
     r"falsetto)(?: of .+)?"
 )
+#: What is heard or seen on the stage.
+_EFFECTS: Final = re.compile(
+    r".+ (?:is|are) heard(?: .+)?|applause|curtain|tableau|music|thunder|knock(?:ing|s)?|"
+    r"(?:an? |the )?(?:\w+ )?(?:sound|noise|knock|ring|clap|crash|murmur)s? (?:of|at|on|from|off) (?!laugh).+"
+)
 #: Prepositions that begin a note: "into the radio", "from the kitchen".
 _WHERE: Final = re.compile(
     r"(?:into|onto|over|through|via|from|off|re|re:|regarding|about|across|toward|towards|at|on|as|behind|under|"
@@ -63,11 +71,40 @@ _WHERE: Final = re.compile(
     r"by|near|after|before|during|for|among|between|in|with|without|beside|next to|above|below|up|down|against|"
     r"referring to|offering|wearing|dressed|back to|out of)\s+\S.*"
 )
+#: How and where somebody stands: "hat in hand", "arms folded", "at the window".
+_BEARING: Final = re.compile(
+    r"(?:(?:his|her|their|with|the) )?(?:[\w-]+ ){1,4}(?:in|on|under|behind|to|over|round|around) "
+    r"(?:(?:his|her|their|the|each) )?"
+    r"(?:hands?|arms?|lap|knees?|back|shoulders?|heads?|mouth|lips|hips?|pockets?|face|eyes|neck|heart|waist)"
+    r"|(?:hands?|arms?|legs?) (?:\w+ )?(?:crossed|folded|outstretched|raised|clasped|up|akimbo)"
+    r"|without (?!looking \w+ly)\w+ing(?: .+)?"
+    r"|(?:at|from|near|beside|behind|outside|inside|across|by) (?:the|his|her) [\w-]+"
+)
+#: What does something by itself: "her lip trembling", "both hands open".
+_OF_THEIRS: Final = re.compile(
+    r"(?:(?:his|her|their|with|both) )+[\w-]+ (?:(?:\w+(?:ed|ing)|shut|open|up|down|wide)(?: .+)?|"
+    r"(?:on|in|at|against|over|to|under) .+)"
+)
+#: A manner: "languidly", "very solemnly", "visibly moved"; but none of `NO_MANNERS`.
+_MANNER: Final = re.compile(
+    r"(?:(?:very|rather|quite|somewhat|a little|more|most|half|so|too|equally) )?(\w{3,}ly)|(\w+ly|much) \w+ed"
+)
+#: Prepositions that begin a direction even where it is written like a sentence, unless they say when or how sure.
+_SET: Final = re.compile(
+    r"(?:with|without|in|at|from|to|through|towards?|behind|across|over|under|beside|near|into|out of|after|against|on|"
+    r"off|round) (?:an? |the |his |her |their |some |evident |great |much |growing |mock |real |deep |[\w-]+ing )"
+    r"(?!(?:minutes?|moment(?!')|seconds?|hours?|days?|weeks?|months?|years?|mornings?|evenings?|afternoons?|nights?|time|"
+    r"end|past|future|meantime|meanwhile|pleasure|contrary|same|way|other hand|first|last|least|most|case)\b).+"
+    r"|(?:with|without) (?!(?:pleasure|respect|luck|reason|sugar|milk|cream|ice|love)\b).+"
+)
 #: How an action is done, said after it.
 _HOW: Final = re.compile(r"(?:but |only |very |just )*(\w+ly|a little|a bit)")
+#: The same of what no face plays, and what "with a start" does.
+_DONE_HOW: Final = re.compile(r"\b(?:(?:in|with) (?:(?!in |with ).)+|\w+ly)\W*$", re.IGNORECASE)
+_WITH_A: Final = re.compile(r"with an? ", re.IGNORECASE)
 #: To whom: "to Anna", "aside to the audience", "to himself".
 _TO_WHOM: Final = re.compile(
-    r"(?:(turning|turns|aside|calling|calls|speaking|talking|again|back|now|then|whispering|whispers|muttering|mutters|\w+ly)"
+    r"(?:(turning|turns|aside|calling|calls|speaking|talking|again|back|now|then|half|whispering|whispers|muttering|mutters|\w+ly)"
     r" )?to (.+)",
     re.IGNORECASE,
 )
@@ -101,7 +138,8 @@ def understand(words: str, nearest: Callable[[str], Meaning | None] | None = Non
         return note
     pieces = [piece for piece in _PIECES.split(words.strip()) if piece.strip()]
     read = [_piece(piece) for piece in pieces]
-    if any(read) and (None not in read or not _is_said(words)):
+    exclaimed = re.search(r"[!?]\W*$", words) is not None  # "going up?" is no doing
+    if any(read) and (None not in read or not _is_said(words)) and not (exclaimed and not _has_named(read)):
         return _joined(pieces, [piece or _nearest(text, nearest) for text, piece in zip(pieces, read, strict=True)])
     if _is_said(words):
         return None
@@ -113,8 +151,9 @@ def understand(words: str, nearest: Callable[[str], Meaning | None] | None = Non
         return (gerund and _nearest(words, nearest)) or Meaning(None, actions=(Action(None),), kind="action")
     if (near := _nearest(words, nearest)) is not None:
         return near
-    # A word alone in small letters is a direction that nobody here knows; it is not spoken.
-    return Meaning(None, note=True, kind="note") if re.fullmatch(r"[a-z][a-z-]+", words) else None
+    # A manner, how somebody stands, or a word alone in small letters that nobody here knows: it is not spoken.
+    unknown = _is_formed(words) or re.fullmatch(r"[a-z][a-z-]+", words)
+    return Meaning(None, note=True, kind="note") if unknown else None
 
 
 def understand_within(words: str) -> Meaning | None:
@@ -150,15 +189,24 @@ def _piece(words: str) -> Meaning | None:
         return _with_actions(felt, words)
     if (note := _note(words)) is not None:
         return note
-    action = read_action(words)
+    action = read_action(words, plainly=_WITH_A.match(words) is not None)
     if action is None or action.name is None:
-        return Meaning(None, actions=(Action(None),), kind="action") if is_business(words) else None
+        return _business(words) if is_business(words) else None
     meaning = Meaning(None, actions=(action,), kind="action")
     manner = re.sub(r"^(?:in|with|of)\s+", "", action.manner)
     if manner and (felt := read_words(manner)) is not None:  # "smiles sadly", "gasps in horror"
         return meaning.then(felt)
     feels = action_table()[action.name].get("feels")
     return meaning.then(Meaning(feels)) if feels and action.goes_on else meaning
+
+
+def _business(words: str) -> Meaning:
+    """Something that no face plays, and how: "rises in great agitation", "turns to him with a cold smile"."""
+    done = Meaning(None, actions=(Action(None),), kind="action")
+    how = _DONE_HOW.search(words)
+    felt = how and read_words(how[0])
+    # Who sits down slowly does not speak slowly.
+    return done.then(_with_actions(felt, how[0])) if how and felt and felt.emotion else done
 
 
 def _joined(pieces: list[str], read: list[Meaning | None]) -> Meaning:
@@ -179,15 +227,23 @@ def _joined(pieces: list[str], read: list[Meaning | None]) -> Meaning:
 def _note(words: str) -> Meaning | None:
     """A note in known words; None for anything else."""
     said = plain(words)
-    if _NOTES.fullmatch(said) or _NOTES.fullmatch(f"{said}."):
+    if _NOTES.fullmatch(said) or _NOTES.fullmatch(f"{said}.") or _EFFECTS.fullmatch(said) or _stands(words):
         return Meaning(None, note=True, kind="note")
     to = _TO_WHOM.fullmatch(words.strip())
-    if to is None or _TO_DO.fullmatch(said) or len(said.split()) > _MAX_WORDS or re.search(r"[.!?]\s*$", words):
+    if to is None or _TO_DO.fullmatch(said) or len(said.split()) > _MAX_WORDS or re.search(r"[!?]\s*$", words):
         return None
-    whom = re.sub(r"^(?:face|look at|address)\s+", "", to[2].strip(" ,;:"))
+    whom = re.sub(r"^(?:face|look at|address)\s+", "", to[2].strip(" .,;:"))
+    _, comma, more = whom.rpartition(",")
+    if comma and _piece(more) is not None:  # "to Anna, eagerly" is two things
+        return None
     note = Meaning(None, note=True, to=whom, kind="note")
     how = read_words(to[1]) if to[1] else None  # "quietly to Anna"
     return note.then(how) if how else note
+
+
+def _stands(words: str) -> bool:
+    """Whether they say how or where somebody is, and nothing that is done."""
+    return _BEARING.fullmatch(plain(words)) is not None and not read_action(words) and not is_business(words)
 
 
 def _placed(words: str, nearest: Callable[[str], Meaning | None] | None) -> Meaning | None:
@@ -202,9 +258,25 @@ def _is_said(words: str) -> bool:
     said = plain(words)
     if words.isupper() or any(c.isdigit() for c in words) or not words[0].isalpha():  # a placeholder: [NAME]
         return True
-    if re.search(r"[!?]\W*$", words) or (re.search(r"\.\W*$", words) and not is_business(words)):
+    if re.search(r"[!?]\W*$", words):
+        return True
+    # What is printed like a sentence is a direction where it has a direction's form: plays set its full stop within.
+    if re.search(r"\.\W*$", words) and not (is_business(words) or _is_formed(words)):
         return True
     return _SPEAKS.search(said) is not None or _SAID.match(said) is not None
+
+
+def _is_formed(words: str) -> bool:
+    """Whether the form of words says that they are a direction: a manner, how somebody stands, where, with what."""
+    said = plain(words)
+    manner = _MANNER.fullmatch(said)
+    if manner is not None:
+        return (manner[1] or manner[2]) not in NO_MANNERS
+    return any(form.fullmatch(said) for form in (_BEARING, _OF_THEIRS, _SET))
+
+
+def _has_named(read: list[Meaning | None]) -> bool:
+    return any(action.name for meaning in read if meaning for action in meaning.actions)
 
 
 def _nearest(words: str, nearest: Callable[[str], Meaning | None] | None) -> Meaning | None:

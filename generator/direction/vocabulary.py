@@ -19,39 +19,65 @@ _EMOTION_ROWS: Final = (
      "expressionless, stone-faced, emotionless, casual, indifferent, evenly, coolly, robotic, "
      "mechanical, unmoved, blank, in a level voice, with a straight face, poker-faced, serious, dead serious, "
      "earnest, sincere, grave, solemn, businesslike, professional, non-committal, noncommittal, distracted, "
-     "preoccupied, thoughtful, pensive, straightforward, patient, detached"),
+     "preoccupied, thoughtful, pensive, straightforward, patient, detached, "
+     "nonchalant, unconcerned, impassive, imperturbable, unruffled, dispassionate, formal, stiff, sober, dry, "
+     "absent-minded, absent, abstracted, musing, meditative, reflective, placid, serene, philosophical, courteous, "
+     "polite, civil, indifference, composure, gravity, solemnity, politeness, "
+     "courtesy"),
     ("joy", 1.0,
      "joy, joyful, happy, happiness, glad, cheerful, merry, smiling, smile, delighted, delight, "
      "pleased, beaming, grinning, sunny, excited, excitement, enthusiastic, hopeful, relieved, "
      "relief, grateful, giddy, gleeful, chipper, upbeat, radiant, bubbly, with a bright smile, a "
-     "broad grin, a forced smile"),
+     "broad grin, a forced smile, "
+     "airy, breezy, carefree, light-hearted, gaily, brightly, blithe, jovial, jolly, genial, hearty, cordial, "
+     "eager, jaunty, "
+     "buoyant, enraptured, good-humoured, good-humored, good-natured, optimistic, heartened, enchanted, "
+     "enthusiasm, elation, glee, eagerness, gaiety, in high spirits"),
     ("joy", 1.3,
      "ecstatic, overjoyed, over the moon, elated, jubilant, euphoric, thrilled, triumphant, jumping "
-     "up and down, bursting with joy"),
+     "up and down, bursting with joy, "
+     "rapturous, exultant"),
     ("sadness", 1.0,
      "sad, sadness, disheartened, unhappy, sorrow, sorrowful, mournful, gloomy, melancholy, dejected, "
      "crestfallen, tearful, in tears, crying, tears, wistful, lonely, hurt, downcast, disappointed, "
      "regretful, heartbroken, close to tears, eyes full of tears, a lump in the throat, voice "
-     "breaking, voice cracking, choked up, choking up, sniffling, head hanging, with a heavy heart"),
+     "breaking, voice cracking, choked up, choking up, sniffling, head hanging, with a heavy heart, "
+     "plaintive, pathetic, piteous, rueful, dismal, forlorn, woeful, glum, morose, crushed, brokenly, resigned, "
+     "downhearted, dejection, "
+     "resignation, moved, affected, overcome, overwhelmed"),
     ("sadness", 1.3,
      "sobbing, weeping, wailing, grief, grieving, despair, despairing, devastated, miserable, "
      "inconsolable"),
     ("anger", 1.0,
      "anger, angry, mad, irate, cross, hostile, resentful, indignant, snapping, growling, through "
      "gritted teeth, aggressive, threatening, menacing, fierce, harsh, snarling, hissing, clenched "
-     "fists, jaw tight, slamming the table, losing patience, eyes burning, defiant, accusing, confrontational"),
+     "fists, jaw tight, slamming the table, losing patience, eyes burning, defiant, accusing, confrontational, "
+     "severe, reproachful, reproving, imperious, peremptory, overbearing, scolding, stormy, heated, hotly, "
+     "violently, savage, brutal, ferocious, vehement, offended, affronted, insulted, rebellious, belligerent, "
+     "truculent, indignation, resentment, "
+     "hostility, severity"),
     ("anger", 1.3,
      "furious, fury, wrathful, rage, raging, enraged, outraged, livid, in a rage, seething, fuming, "
      "boiling with rage, exploding, incensed"),
     ("anger", 0.7,
      "annoyed, irritated, peeved, irritable, impatient, frustrated, grumpy, exasperated, stern, curt, terse, "
      "defensive, "
-     "testy, snippy, fed up"),
+     "testy, snippy, fed up, "
+     "vexed, nettled, ruffled, sulky, sullen, petulant, pettish, peevish, surly, gruff, brusque, blunt, sour, "
+     "tart, acid, "
+     "cold, chilly, icy, frosty, glacial, sharply, crushing, strict, disapproving, remonstrating, protesting, "
+     "expostulating, "
+     "querulous, fretful, piqued, crabby, cranky, ungracious, disagreeable, vexation, irritation, impatience, "
+     "annoyance, exasperation"),
     ("fear", 1.0,
      "fear, fearful, afraid, scared, frightened, anxious, worried, nervous, panicking, panicky, "
      "alarmed, uneasy, shaking with fear, timid, tense, apprehensive, trembling, cowering, shrinking "
      "back, shaking, heart pounding, voice trembling, wary, cautious, concerned, on edge, jumpy, paranoid, looking "
-     "over her shoulder, dread"),
+     "over her shoulder, dread, "
+     "hesitant, tremulous, frantic, agitated, feverish, restless, fidgety, distressed, perturbed, troubled, "
+     "dismayed, in dismay, consternation, aghast, faltering, timorous, meek, solicitous, quaking, cowed, "
+     "daunted, intimidated, "
+     "anxiety, alarm, nervousness, trepidation, horror, apprehension, agitation"),
     ("fear", 1.3,
      "terrified, terror, horrified, petrified, panic, in panic, hysterical"),
     ("disgust", 1.0,
@@ -61,25 +87,48 @@ _EMOTION_ROWS: Final = (
     ("surprise", 1.0,
      "surprise, surprised, astounded, lost for words, astonished, amazed, startled, shocked, stunned, "
      "incredulous, taken aback, disbelief, in disbelief, gasping, wide-eyed, flabbergasted, "
-     "dumbfounded, speechless, disbelieving, impressed, caught off guard, mouth open, blinking in surprise"),
+     "dumbfounded, speechless, disbelieving, impressed, caught off guard, mouth open, blinking in surprise, "
+     "thunderstruck, staggered, dazed, stupefied, open-mouthed, electrified, amazement, astonishment"),
     ("contempt", 1.0,
      "contempt, contemptuous, scornful, sneering, disdainful, disdain, mocking, sarcastic, "
-     "condescending, smug, haughty"),
+     "condescending, smug, haughty, "
+     "supercilious, sardonic, cynical, ironic, ironical, satirical, derisive, jeering, withering, scathing, cuttingly, "
+     "patronising, patronizing, disparaging, insolent, impudent, disrespectful, superior, snobbish, caustic, "
+     "dismissive, irony, sarcasm, scorn, mockery"),
     ("affection", 1.0,
      "affection, affectionate, loving, love, tender, fond, warm, adoring, caring, flirtatious, "
-     "romantic, sweet, kind"),
+     "romantic, sweet, kind, "
+     "soothing, coaxing, consoling, comforting, reassuring, persuasive, conciliatory, compassionate, "
+     "sympathetic, pitying, "
+     "ardent, passionate, amorous, devoted, cooing, caressing, winningly, ingratiating, motherly, fatherly, maternal, "
+     "paternal, gracious, benevolent, hospitable, friendly, sentimental, amiable, gallant, tenderness, sympathy, "
+     "compassion, pity, fervent, warmth, fondness, kindness, "
+     "fervour, fervor"),
     ("embarrassment", 1.0,
      "embarrassment, embarrassed, ashamed, sheepish, blushing, awkward, bashful, shy, humiliated, "
-     "guilty, flustered"),
+     "guilty, flustered, "
+     "abashed, mortified, disconcerted, uncomfortable, apologetic, penitent, contrite, remorseful, humble, "
+     "demure, modest, "
+     "self-conscious, shamefaced, crimson, coy, discomfited, out of countenance, shame, shyness"),
     ("confusion", 1.0,
      "confusion, confused, puzzled, bewildered, baffled, perplexed, unsure, uncertain, curious, "
-     "frowning in thought, suspicious, doubtful, dubious, skeptical, sceptical, questioning, unconvinced, lost"),
+     "frowning in thought, suspicious, doubtful, dubious, skeptical, sceptical, questioning, unconvinced, lost, "
+     "bemused, mystified, nonplussed, inquiring, enquiring, inquisitive, interrogative, at a loss, hazy, "
+     "undecided, wondering, "
+     "perplexity, bewilderment, doubt, suspicion"),
     ("pride", 1.0,
-     "pride, proud, boastful, self-satisfied, victorious, head held high"),
+     "pride, proud, boastful, self-satisfied, victorious, head held high, "
+     "dignity, dignified, pompous, majestic, grandly, stately, lofty, complacent, self-complacent, "
+     "self-important, boasting, "
+     "arrogant, conceited, pontifical, magisterial, sententious, regal"),
     ("amusement", 1.0,
-     "amusement, amused, laughing, laughter, chuckling, giggling, playful, teasing, joking"),
+     "amusement, amused, laughing, laughter, chuckling, giggling, playful, teasing, joking, "
+     "mischievous, arch, roguish, sly, cheeky, impish, wry, quizzical, facetious, jocular, jocose, humorous, droll, "
+     "waggish, bantering, whimsical, frivolous, merriment"),
     ("boredom", 1.0,
-     "boredom, bored, weary, uninterested, yawning, listless, tired, exhausted, drained, worn out, dull"),
+     "boredom, bored, weary, uninterested, yawning, listless, tired, exhausted, drained, worn out, dull, "
+     "languid, languorous, blasé, jaded, apathetic, lethargic, lackadaisical, fatigued, wearied, weariness, "
+     "languor, ennui"),
     ("happily_surprised", 1.0,
      "happily surprised, pleasantly surprised, amazed and delighted, joyful surprise"),
     ("awed", 1.0,
@@ -90,20 +139,25 @@ _EMOTION_ROWS: Final = (
     ("sadly_angry", 1.0,
      "sadly angry, bitter, betrayed, angry and hurt, crying with rage, aggrieved"),
     ("sadly_fearful", 1.0,
-     "sadly fearful, desperate, pleading, begging, anguished, distraught, helpless"),
+     "sadly fearful, desperate, pleading, begging, anguished, distraught, helpless, "
+     "imploring, entreating, beseeching, supplicating, appealing, anguish, agonised, agonized, agony"),
     ("angrily_disgusted", 1.0,
-     "angrily disgusted, hateful, loathing, spiteful, vicious, venomous"),
+     "angrily disgusted, hateful, loathing, spiteful, vicious, venomous, "
+     "malignant, malicious, malevolent, vindictive, abhorrence"),
 )  # fmt: skip
 
 #: Manners: they leave the emotion as it is and change its intensity, the speed of the words and the energy by factors.
 _MANNER_ROWS: Final = (
     ((0.5, 1.0, 0.8), "whispering, whisper, whispers, in a whisper, under her breath, under his breath, under their "
      "breath, muttering, "
-     "mutters, mumbling, mumbles, murmuring, murmurs, barely audible, hushed, hoarse, sotto voce, sotto, mouthing"),
+     "mutters, mumbling, mumbles, murmuring, murmurs, barely audible, hushed, hoarse, sotto voce, sotto, "
+     "mouthing, in an undertone, half aloud, below her breath, below his breath"),
     ((0.65, 1.0, 0.9), "soft, quiet, gentle, low, subdued, restrained, mild, in a low voice, lowering her voice, "
      "lowering his voice"),
     ((1.25, 1.0, 1.1), "loud, intense, emphatic, urgent, forceful, insistent, firm, determined, resolute, undeterred, "
-     "with conviction, aloud, raising her voice, raising his voice"),
+     "with conviction, with emphasis, with feeling, with emotion, authoritative, commanding, dramatic, "
+     "stentorian, aloud, raising her voice, "
+     "raising his voice"),
     ((1.4, 1.0, 1.25), "shouting, shouts, yelling, yells, screaming, screams, at the top of her voice, at the top of "
      "his voice, "
      "bellowing, bellows, roaring, roars, calling out, calls out, cries out, hollering, shrieking"),
@@ -112,9 +166,11 @@ _MANNER_ROWS: Final = (
      "haltingly, drawn out, word by word, ponderous, with effort"),
     ((1.0, 1.3, 1.1), "fast, quick, hurried, rushed, rapid, rapid-fire, in a hurry, in a rush, breathless, out of "
      "breath, panting, "
-     "babbling, rambling, rushing, hasty, brisk, all in one breath, without a pause, without pausing, without pauses, "
+     "babbling, rambling, rushing, hasty, brisk, crisp, voluble, precipitate, all in one breath, "
+     "without a pause, without pausing, without pauses, "
      "without stopping"),
-    ((1.1, 1.05, 1.3), "lively, animated, energetic, vigorous, spirited, with energy"),
+    ((1.1, 1.05, 1.3), "lively, animated, energetic, vigorous, spirited, with energy, animation, zest, gusto, "
+     "vigour, vigor"),
     ((0.85, 0.88, 0.7), "sleepy, drowsy, drunk, drunkenly, slurring, half asleep, weak, feeble, faint"),
 )  # fmt: skip
 
