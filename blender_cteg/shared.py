@@ -7,7 +7,7 @@ library, no torch. The worker is imported where Blender may not start it as a pr
 
 from __future__ import annotations
 
-from types import ModuleType
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -87,12 +87,10 @@ def worker_class() -> type[Worker]:
     return Worker
 
 
-def _late() -> ModuleType:
-    """`generator.shared` with what enabling the extension does not need."""
+def _late() -> SimpleNamespace:
+    """Modules of `generator.shared` that enabling the extension does not need, by their names."""
     if not TYPE_CHECKING and _INSTALLED:
-        from .generator import shared
         from .generator.shared import articulation, composing, takes, terminal
     else:
-        from generator import shared
-        from generator.shared import articulation, composing, takes, terminal  # noqa: F401
-    return shared
+        from generator.shared import articulation, composing, takes, terminal
+    return SimpleNamespace(articulation=articulation, composing=composing, takes=takes, terminal=terminal)

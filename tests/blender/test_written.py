@@ -12,7 +12,7 @@ import pytest
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.mapping import Mapping, MappingError
 from blender_cteg.clip import Clip
-from blender_cteg.performance import lines as lines_module
+from blender_cteg.performance import change as change_module
 from blender_cteg.performance import rotations
 from blender_cteg.performance.lines import LineError, Lines, lines_of
 from blender_cteg.performance.owners import curves_in
@@ -171,13 +171,13 @@ def test_a_failure_leaves_nothing_behind(scene: bpy.types.Scene, monkeypatch: py
     face = scenes.flame_face()
     scenes.animate_by_hand(face.data.shape_keys, 'key_blocks["Exp1"].value', {1: 0.0, 20: 0.8})
     before = snapshot()
-    original = getattr(lines_module, where)
+    original = getattr(change_module, where)
 
     def fails_at_the_end(*args: object, **kwargs: object) -> None:
         original(*args, **kwargs)
         raise MappingError("the disk caught fire")
 
-    monkeypatch.setattr(lines_module, where, fails_at_the_end)
+    monkeypatch.setattr(change_module, where, fails_at_the_end)
     with pytest.raises(LineError, match="caught fire"):
         perform(face, scenes.flame_clip())
     assert snapshot() == before
