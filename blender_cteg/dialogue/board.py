@@ -7,7 +7,7 @@ again and nothing has been going on for a moment. The list itself is Blender's; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,11 +18,10 @@ from bpy.app.handlers import persistent
 from .. import cast
 from ..character.detection.detect import detect_rig
 from ..emotions import label
+from ..performance.finding import lines_away, lines_of
 from ..performance.lines import rendering
-from ..performance.owners import home_of, owners_of
 from ..performance.record import Line
-from ..performance.store import Store
-from ..sentences import told
+from ..sentences import shorten, told
 from ..ui.layouts import emotion_icon
 from . import starts
 
@@ -42,7 +41,7 @@ class Row:
 
     Attributes:
         start: its first frame, None where it has none; ``guess`` where that depends on a line never performed.
-        status: NEW, CHANGED, DONE, WORKING or FAILED.
+        status: NEW, CHANGED, DONE, WORKING, FAILED, or AWAY where it plays in a strip.
         icon: of that; of the emotion where it was performed.
         told: the same in words, for the panel below.
         takes: how many it has.
@@ -154,14 +153,15 @@ def arranges(arrange: Callable[[bpy.types.Scene], str]) -> Callable[[bpy.types.S
     return arrange
 
 
-def lines_on(actors: set[bpy.types.Object]) -> dict[tuple[str, str], Line]:
-    """What characters' lines are, as they were written: (name of the object, id) -> line."""
+def lines_on(actors: set[bpy.types.Object]) -> tuple[dict[tuple[str, str], Line], dict[tuple[str, str], Line]]:
+    """Characters' lines, where their keys are now, and those that play in strips: (name of the object, id) -> line."""
     found: dict[tuple[str, str], Line] = {}
+    away: dict[tuple[str, str], Line] = {}
     for actor in actors:
-        home = home_of(owners_of(detect_rig(actor)))
-        lines: Mapping[str, Line] = {} if home is None else Store(home).lines()
-        found |= {(actor.name_full, name): line for name, line in lines.items()}
-    return found
+        rig = detect_rig(actor)
+        found |= {(actor.name_full, line.id): line for line in lines_of(rig)}
+        away |= {(actor.name_full, name): line for name, line in lines_away(rig).items()}
+    return found, away
 
 
 def _found(scene: bpy.types.Scene, refusal: str) -> Board:
@@ -169,16 +169,17 @@ def _found(scene: bpy.types.Scene, refusal: str) -> Board:
     fps = scene.render.fps / scene.render.fps_base
     entries = list(dialogue.entries)
     there = {entry.actor for entry in entries if entry.line and entry.actor is not None}
-    lines = lines_on({actor for actor in there if cast.is_in(scene, actor)})
+    lines, strips = lines_on({actor for actor in there if cast.is_in(scene, actor)})
     parts = {part.name: part.character for part in dialogue.parts}
-    performed = [lines.get((e.actor.name_full if e.actor else "", e.line)) for e in entries]
+    names = [(entry.actor.name_full if entry.actor else "", entry.line) for entry in entries]
+    performed, away = [lines.get(name) for name in names], [strips.get(name) for name in names]
     known, wrong = starts.starts(
-        [cue_of(entry, line, fps) for entry, line in zip(entries, performed, strict=True)], fps, scene.frame_start,
-        markers_of(scene), sounds_of(scene),
+        [cue_of(e, line or strip, fps) for e, line, strip in zip(entries, performed, away, strict=True)], fps,
+        scene.frame_start, markers_of(scene), sounds_of(scene),
     )  # fmt: skip
     rows = tuple(
-        _row(entry, line, parts.get(entry.speaker), known.get(entry.name), wrong.get(entry.name, ""))
-        for entry, line in zip(entries, performed, strict=True)
+        _row(entry, line, parts.get(entry.speaker), known.get(entry.name), wrong.get(entry.name, ""), strip)
+        for entry, line, strip in zip(entries, performed, away, strict=True)
     )
     unplayed = tuple(dict.fromkeys(entry.speaker for entry in entries if parts.get(entry.speaker) is None))
     end = max((round(line.end) for line in performed if line is not None), default=0)
@@ -212,6 +213,14 @@ def is_changed(entry: Any, character: bpy.types.Object | None) -> bool:
     return bool(entry.said != entry.text or entry.actor != character)
 
 
+def plays_away(text: str, character: bpy.types.Object) -> str:
+    """Why a line that plays in a strip, or aside while one is tweaked, is left as it is."""
+    return told(
+        "“{text}” plays in a strip of {name} and is left as it is. Bring it back, or leave tweak mode, to change it.",
+        text=shorten(text, 40), name=character.name,
+    )  # fmt: skip
+
+
 def unplayed(speaker: str) -> str:
     """Why the lines of a speaker that nobody plays are not performed."""
     if not speaker:
@@ -219,13 +228,15 @@ def unplayed(speaker: str) -> str:
     return told("Nobody in this scene plays {speaker}; choose a character under Cast.", speaker=speaker)
 
 
-def _row(entry: Any, line: Line | None, character: Any, start: int | None, wrong: str) -> Row:
+def _row(entry: Any, line: Line | None, character: Any, start: int | None, wrong: str, away: Line | None) -> Row:
     if entry.name in working:
         return Row(start, "WORKING", "SORTTIME", told("Being performed."))
     if character is None:
         return Row(start, "FAILED", "GHOST_DISABLED", unplayed(entry.speaker), 0 if line is None else len(line.takes))
     if problem := entry.problem or wrong:
         return Row(start, "FAILED", "ERROR", problem, 0 if line is None else len(line.takes))
+    if line is None and away is not None:
+        return Row(start, "AWAY", "NLA", plays_away(entry.text, character), len(away.takes))
     if line is None or line.take is None:
         return Row(start, "NEW", "RADIOBUT_OFF", told("Not performed yet."))
     if is_changed(entry, character):

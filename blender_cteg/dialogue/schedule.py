@@ -14,6 +14,7 @@ from .. import cast
 from ..character.mapping import MappingError
 from ..character.rig import Rig, shorten
 from ..clip import Clip
+from ..performance.finding import lines_away
 from ..performance.gaze import Glance, to_lists
 from ..performance.layers import frames_at
 from ..performance.lines import LineError, Lines, clip_of
@@ -40,12 +41,14 @@ class Actor:
         now: what is known of it.
         parts: the speakers that it plays.
         lines: its lines by id, where their keys are now.
+        away: those that play in strips and are left as they are.
     """
 
     name: str
     now: cast.Character
     parts: list[Any] = field(default_factory=list)
     lines: dict[str, Line] = field(default_factory=dict)
+    away: dict[str, Line] = field(default_factory=dict)
 
     @property
     def part(self) -> Any:
@@ -84,7 +87,7 @@ class Schedule:
         for entry in entries:  # a speaker that was cleared, or set by a script, has no part
             if self.dialogue.parts.get(entry.speaker) is None:
                 self.problems[entry.speaker] = board.unplayed(entry.speaker)
-        cues = [board.cue_of(entry, self.line_of(entry), self.fps) for entry in entries]
+        cues = [board.cue_of(entry, self.line_of(entry) or self.away_of(entry), self.fps) for entry in entries]
         news = news or {}
         lengths = {name: frames_at(clip.duration, self.fps, 1.0) - 1 for name, clip in news.items()}
         cues = [replace(cue, length=lengths.get(cue.id, cue.length)) for cue in cues]
@@ -108,7 +111,8 @@ class Schedule:
             return
         name = now.rig.object.name_full
         if name not in self.actors:
-            self.actors[name] = Actor(name, now, lines={line.id: line for line in now.lines})
+            lines = {line.id: line for line in now.lines}
+            self.actors[name] = Actor(name, now, lines=lines, away=lines_away(now.rig))
         self.actors[name].parts.append(part)
         self._names[obj.session_uid] = name
 
@@ -124,6 +128,11 @@ class Schedule:
         actor = self.actors.get(self._names.get(entry.actor.session_uid, ""))
         line = None if actor is None else actor.lines.get(entry.line)
         return line if line is not None and line.take is not None else None
+
+    def away_of(self, entry: Any) -> Line | None:
+        """The line of an entry that plays in a strip, and is left as it is."""
+        actor = None if entry.actor is None else self.actors.get(self._names.get(entry.actor.session_uid, ""))
+        return None if actor is None else actor.away.get(entry.line)
 
     def _take_over(self) -> None:
         """Lines whose keys were moved by hand begin there from now on."""
@@ -145,7 +154,7 @@ class Schedule:
     def _spoken(self, news: Mapping[str, Clip]) -> Iterator[Spoken]:
         names = [part.name for part in self.dialogue.parts]
         for entry in self.dialogue.entries:
-            line, start = self.line_of(entry), self.starts.get(entry.name)
+            line, start = self.line_of(entry) or self.away_of(entry), self.starts.get(entry.name)
             actor = self.actor_of(self.dialogue.parts.get(entry.speaker))
             if start is None and line is not None:  # its rule is broken: it stays, and is heard where it is
                 start = round(line.start)

@@ -106,6 +106,9 @@ class Production:
                 continue
             part = schedule.dialogue.parts.get(entry.speaker)
             line = schedule.line_of(entry)
+            if line is None and schedule.away_of(entry) is not None:
+                self.said.append(board.plays_away(entry.text, entry.actor))
+                continue
             current = line is not None and part is not None and not board.is_changed(entry, part.character)
             if not current or entry.problem or self._again:
                 entries.append(entry)
@@ -431,9 +434,13 @@ def remove_silences(scene: bpy.types.Scene) -> int:
 
 
 def remove_entries(scene: bpy.types.Scene, ids: Iterable[str]) -> None:
-    """Take entries out of the list, and the lines that performed them off their characters."""
+    """Take entries out of the list, and the lines that performed them off their characters. LineError, and nothing has
+    changed, where one of them plays in a strip."""
     schedule, dialogue = Schedule(scene), dialogue_of(scene)
     gone = [entry for name in ids if (entry := dialogue.entries.get(name)) is not None]
+    for entry in gone:
+        if schedule.line_of(entry) is None and schedule.away_of(entry) is not None:
+            raise LineError("{reason}", reason=board.plays_away(entry.text, entry.actor))
     for actor in {entry.actor for entry in gone if entry.actor is not None and entry.line}:
         remove(schedule, actor, [entry.line for entry in gone if entry.actor == actor])
     for name in [entry.name for entry in gone]:

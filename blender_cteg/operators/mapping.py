@@ -195,13 +195,15 @@ def put_on(operator: MappingOperator, context: Context, rig: Rig, mapping: Mappi
         MappingError: it has nothing of it, or is not editable; nothing has changed.
     """
     fitting, lacking = edits.only(mapping, rig)
+    # Every skeleton has a jaw: a few bones of a face's many that are called alike are no sign of that face.
+    alike = not fitting.shape_keys and 4 * len(fitting.controls) < len(mapping.controls)
+    if alike or not (fitting.shape_keys or fitting.controls or (fitting.bones and not mapping.shape_keys)):
+        sentence = "Nothing of {what} is on {name}, which has no {lacking}. Choose another one."
+        raise MappingError(sentence, what=what, name=rig.object.name, lacking=shorten(lacking, 3))
     if mapping.relative and fitting.controls:
         from ..character.fitting.portable import on_face  # here, because enabling does not need it
 
         fitting = on_face(rig, mapping)
-    if not fitting.shape_keys and not fitting.controls and (not fitting.bones or mapping.shape_keys):
-        sentence = "Nothing of {what} is on {name}, which has no {lacking}. Choose another one."
-        raise MappingError(sentence, what=what, name=rig.object.name, lacking=shorten(lacking, 3))
     operator.store(context, rig, fitting)
     operator.level, count = "WARNING" if lacking else "INFO", len(fitting.driving())
     if not lacking:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 
+from ..character.detection.bones import all_strips
 from ..character.rig import Rig
 from ..clip import Clip
 from ..sentences import told
@@ -43,6 +44,21 @@ def lines_of(rig: Rig, active: str = "") -> tuple[Line, ...]:
     except PatchError:  # what was written is not known any more; the records are
         lines = {name: replace(line, shown=-1) for name, line in lines.items()}
     return tuple(sorted(lines.values(), key=attrgetter("start", "id")))
+
+
+def lines_away(rig: Rig) -> dict[str, Line]:
+    """The lines of a character, by id, that play where nothing is written: in strips of its face, or aside while one
+    is tweaked. As they were written. Never raises.
+    """
+    owners = owners_of(rig)
+    home, data = home_of(owners), owners[0].data if owners else None
+    if data is None:
+        return {}
+    strips = (strip.action for track in data.nla_tracks for strip in all_strips(track.strips))
+    played = [action for action in (played_action(owners[0]), *strips) if action is not None and action != home]
+    found = {name: line for action in played for name, line in Store(action).lines().items() if line.take is not None}
+    here = {} if home is None else Store(home).lines()
+    return {name: line for name, line in found.items() if name not in here}
 
 
 def clip_of(rig: Rig, line: Line) -> Clip | None:

@@ -683,6 +683,62 @@ def test_deleting_entries_takes_their_lines_off_the_characters(scene: bpy.types.
     assert not curves(mira) and not curves(tomas)
 
 
+def test_lines_that_play_in_strips_are_known_as_such_and_left_as_they_are(scene: bpy.types.Scene) -> None:
+    mira, tomas = actors("Mira", "Tomas")
+    read()
+    bpy.ops.cteg.perform_dialogue()
+    first, theirs, before = next(e for e in entries() if e.actor == mira), curves(tomas), at()
+    row = entries().index(first)
+    scene.cteg.target = mira
+    blender_cteg.cast.keep_line(scene, first.line)
+    blender_cteg.cast.refresh(scene)
+    assert bpy.ops.cteg.send_to_strip() == {"FINISHED"}
+    assert board.refresh(scene).rows[row].status == "AWAY"
+    count = len(lines_of(mira))
+    first.text += " Again."
+    with pytest.raises(RuntimeError, match="plays in a strip of Mira and is left as it is"):
+        bpy.ops.cteg.perform_dialogue()  # there is nothing else to do
+    assert bpy.ops.cteg.arrange() == {"FINISHED"}
+    first.chosen = True
+    with pytest.raises(RuntimeError, match="plays in a strip of Mira and is left as it is"):
+        bpy.ops.cteg.remove_entries()
+    assert len(lines_of(mira)) == count and curves(tomas) == theirs
+    assert bpy.ops.cteg.bring_back() == {"FINISHED"}
+    assert board.refresh(scene).rows[row].status == "CHANGED" and at() == before
+
+
+def test_nobody_moves_while_a_strip_of_somebody_else_is_tweaked(scene: bpy.types.Scene) -> None:
+    mira, tomas = actors("Mira", "Tomas")
+    read()
+    bpy.ops.cteg.perform_dialogue()
+    theirs, before = curves(tomas), at()
+    data = mira.data.shape_keys.animation_data
+    track = data.nla_tracks.new()
+    strip = track.strips.new("other", 1, bpy.data.actions.new("Other"))
+    track.select = strip.select = True
+    data.nla_tracks.active = track
+    data.use_tweak_mode = True
+    assert bpy.ops.cteg.arrange() == {"FINISHED"} and curves(tomas) == theirs
+    statuses = {e.actor.name: row.status for e, row in zip(entries(), board.refresh(scene).rows, strict=True)}
+    assert statuses == {"Mira": "AWAY", "Tomas": "DONE"}
+    data.use_tweak_mode = False
+    assert bpy.ops.cteg.arrange() == {"FINISHED"} and curves(tomas) == theirs and at() == before
+
+
+def test_the_list_says_where_lines_are_whose_keys_were_moved_by_hand(scene: bpy.types.Scene) -> None:
+    mira, _ = actors("Mira", "Tomas")
+    read()
+    bpy.ops.cteg.perform_dialogue()
+    row = next(k for k, entry in enumerate(entries()) if entry.actor == mira)
+    start, _ = at()[row]
+    for curve in mira.data.shape_keys.animation_data.action.layers[0].strips[0].channelbags[0].fcurves:
+        for point in curve.keyframe_points:
+            point.co.x, point.handle_left.x, point.handle_right.x = (
+                point.co.x + 50, point.handle_left.x + 50, point.handle_right.x + 50
+            )  # fmt: skip
+    assert board.refresh(scene).rows[row].start == start + 50
+
+
 def test_lines_are_added_by_hand_and_alternate(scene: bpy.types.Scene) -> None:
     actors("Mira", "Tomas")
     add_entry(scene, "Mira", "Hello.", rule="FRAME", frame=1)

@@ -526,6 +526,14 @@ def test_a_preset_takes_what_the_face_has(stage: bpy.types.Scene) -> None:
     assert made.bones.keys() == {"neck"}, "a neck turns where there is no head bone"
 
 
+@pytest.mark.parametrize("preset", ["rigify", "cloudrig", "auto_rig_pro"])
+def test_a_jaw_alone_is_no_sign_of_a_face_made_of_bones(stage: bpy.types.Scene, preset: str) -> None:
+    face = scenes.arkit_face(bones=["head", "neck", "jaw"])
+    stage.cteg.target = face
+    with pytest.raises(RuntimeError, match=r"Nothing of .* is on"):
+        bpy.ops.cteg.mapping_preset(preset=preset)
+
+
 def test_a_mapping_travels_as_json(stage: bpy.types.Scene, tmp_path: Path) -> None:
     face = own_face(stage)
     bpy.ops.cteg.mapping_accept()
