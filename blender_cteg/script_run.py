@@ -31,6 +31,9 @@ from .storage import FileError, write_file
 #: What of each line is written, and what of the whole scene.
 LINE_FORMATS: Final = ("csv", "json", "npz")
 SCENE_FORMATS: Final = ("glb", "usd", "fbx")
+#: The largest number of a seed, and the last frame that Blender knows.
+_LAST_SEED: Final = 2**31 - 1
+_LAST_FRAME: Final = 1_048_574
 
 HELP: Final = """
 Performs every line of SCRIPT (Fountain, Final Draft, SRT, VTT, CSV, TSV or NAME: line) on the characters of the scene.
@@ -83,6 +86,12 @@ def run(options: argparse.Namespace) -> int:
     played_by = _cast(scene, {line.speaker for line in script.lines}, options.character)
     if not 1 <= options.takes <= 16:
         raise RunError("--takes is {count}; choose 1 to 16.", count=options.takes)
+    if options.seed is not None and not 0 <= options.seed <= _LAST_SEED:
+        raise RunError("--seed is {seed}; choose 0 to {last}.", seed=options.seed, last=_LAST_SEED)
+    if options.start is not None and not -_LAST_FRAME <= options.start <= _LAST_FRAME:
+        raise RunError(
+            "--start is {frame}; choose a frame from -{last} to {last}.", frame=options.start, last=_LAST_FRAME
+        )
     if options.seed is not None:
         scene.cteg.seed = options.seed
     for note in script.notes:

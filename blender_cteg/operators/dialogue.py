@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 from bpy.props import EnumProperty, IntProperty, StringProperty
+from mathutils import Vector
 
 from .. import cast
 from ..character.detection.detect import detect_rig
@@ -187,18 +188,20 @@ class CTEG_OT_add_heads(Changes, Reasoned, bpy.types.Operator):
         missing = [part for part in dialogue_of(scene).parts if part.character is None]
         named = {part.name.casefold(): part for part in missing}
         radius = _APART / 2 / math.sin(math.pi / max(len(missing), 2))
+        # Open towards the viewer: nobody turns their back.
+        turns = [math.pi * (0.5 + k) / len(missing) if len(missing) > 2 else math.pi * k for k in range(len(missing))]
+        places = [Vector((radius * -math.cos(turn), radius * math.sin(turn), 0.0)) for turn in turns]
+        there = [Sight(scene).eyes(detect_rig(part.character)) for part in dialogue_of(scene).parts if part.character]
         middle, level = scene.cursor.location.copy(), None
+        while any((middle + place - head).xy.length < 0.7 * _APART for place in places for head in there):
+            middle.x += _APART
         for place, part in enumerate(missing):
-            # Open towards the viewer: nobody turns their back.
-            turn = math.pi * (0.5 + place) / len(missing) if len(missing) > 2 else math.pi * place
             person = part.name.casefold() if part.name.casefold() in people else ""
             others = [name for name in people if name not in named]
             person = person or (others or people)[place % len(others or people)]
             head = add_demo_head(context, part.name, person)
             rig = head.parent
-            rig.location = middle.copy()
-            rig.location.x += radius * -math.cos(turn)
-            rig.location.y += radius * math.sin(turn)
+            rig.location = middle + places[place]
             ahead = middle - rig.location
             ahead.y -= 0.6 * _APART * (len(missing) == 2)  # two open towards the viewer, as actors do
             rig.rotation_euler.z = math.atan2(ahead.x, -ahead.y)

@@ -683,6 +683,18 @@ def test_deleting_entries_takes_their_lines_off_the_characters(scene: bpy.types.
     assert not curves(mira) and not curves(tomas)
 
 
+def test_added_heads_stand_beside_those_that_are_there(scene: bpy.types.Scene) -> None:
+    read()
+    for _ in range(2):
+        assert bpy.ops.cteg.add_heads() == {"FINISHED"}
+        heads = [part.character for part in dialogue_of(scene).parts]
+        at = [head.parent.matrix_world.translation for head in heads]
+        assert min((a - b).xy.length for a, b in itertools.combinations(at, 2)) > 0.35
+        gone = heads[1]
+        for obj in (gone.parent, gone):
+            bpy.data.objects.remove(obj)
+
+
 def test_lines_that_play_in_strips_are_known_as_such_and_left_as_they_are(scene: bpy.types.Scene) -> None:
     mira, tomas = actors("Mira", "Tomas")
     read()

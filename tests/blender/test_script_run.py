@@ -161,6 +161,8 @@ def test_wrong_usage_is_said_in_a_sentence(script: Path, tmp_path: Path, capfd: 
         (["--character", "MIRA=Nose"], "The scene has no object called Nose", 1),
         (["--character", "MIRA"], "is not NAME=OBJECT", 2),
         (["--takes", "99"], "choose 1 to 16", 1),
+        (["--seed", "-1"], "choose 0 to", 1),
+        (["--start", "-99999999"], "choose a frame from", 1),
         (["--format", "mp4", "--export", "x"], "invalid choice", 2),
     ):
         assert cli.run(["run", str(script), *options]) == code
