@@ -56,6 +56,8 @@ def lines_away(rig: Rig) -> dict[str, Line]:
         return {}
     strips = (strip.action for track in data.nla_tracks for strip in all_strips(track.strips))
     played = [action for action in (played_action(owners[0]), *strips) if action is not None and action != home]
+    if not played:  # nearly always: nothing is read
+        return {}
     found = {name: line for action in played for name, line in Store(action).lines().items() if line.take is not None}
     here = {} if home is None else Store(home).lines()
     return {name: line for name, line in found.items() if name not in here}
