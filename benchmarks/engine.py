@@ -88,7 +88,7 @@ def decoding(engine: Engine, takes: int, seconds: int) -> Callable[[], object]:
     condition = condition_of(config, (text.hidden, text.mask, text.position), [asked] * takes)
     shape = (takes, condition.steps.shape[1], config.n_layers)
     noise = rng.standard_normal((*shape, config.d_latent)).astype(np.float32)
-    gumbel = rng.gumbel(size=(*shape, config.prior_components)).astype(np.float32)
+    gumbel = rng.gumbel(size=(*shape, config.choices)).astype(np.float32)
     return lambda: engine.decode(condition, noise, gumbel)
 
 

@@ -5,7 +5,7 @@ An engine reads lines and decodes frames. Draws, lengths, endings and speech are
 once for all engines, so that a seed gives the same take on each.
 
 Shapes: B lines or performances, S text tokens, W their width, N decoder steps, P frames per step, C channels, L decoder
-layers, Z latent width, K prior components.
+layers, Z latent width, G parts of it, K prior components.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Engine(Protocol):
         Args:
             condition: what each is told; ``condition.steps`` has N steps at least.
             noise: normal draws, scaled by temperature and `PerformConfig`, (B, N, L, Z).
-            gumbel: Gumbel draws, scaled likewise, (B, N, L, K).
+            gumbel: Gumbel draws, scaled likewise, (B, N, L, G K).
             on_step: called after every step.
 
         Returns:
@@ -107,7 +107,7 @@ def own_steps(config: ModelConfig, condition: ArrayCondition, steps: int) -> npt
 def check_draws(config: ModelConfig, condition: ArrayCondition, noise: Floats, gumbel: Floats) -> int:
     """N, the steps that the draws are for; ValueError where shapes do not fit together."""
     rows, steps = noise.shape[:2]
-    for name, array, last in (("noise", noise, config.d_latent), ("gumbel", gumbel, config.prior_components)):
+    for name, array, last in (("noise", noise, config.d_latent), ("gumbel", gumbel, config.choices)):
         if array.shape != (rows, steps, config.n_layers, last):
             raise ValueError(f"{name} has shape {array.shape}, not {(rows, steps, config.n_layers, last)}")
     if len(condition.text) != rows or condition.steps.shape[0] != rows or condition.steps.shape[1] < steps:

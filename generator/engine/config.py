@@ -17,7 +17,7 @@ CONFIG_SCHEMA: Final = 5
 #: Sizes beyond these are damage: nobody trained such a decoder, and making one would take all memory there is.
 _MOST: Final = {
     "d_model": 4096, "n_head": 256, "d_inner": 16384, "n_layers": 64, "d_latent": 4096, "text_width": 8192,
-    "d_ewa": 1024, "frames_per_step": 64, "prior_components": 1024, "max_steps": 8192,
+    "d_ewa": 1024, "frames_per_step": 64, "prior_parts": 4096, "prior_components": 1024, "max_steps": 8192,
 }  # fmt: skip
 
 
@@ -39,7 +39,8 @@ class ModelConfig:
         max_steps: longest sequence, in decoder steps.
         ---
         frames_per_step: P, frames written per autoregressive step (paper: 1).
-        prior_components: K of the mixture-of-Gaussians prior (paper: 1, a Gaussian).
+        prior_parts: G, in how many parts the prior draws z, each told of those before it (paper: 1).
+        prior_components: K of the mixture of Gaussians that each part is drawn from (paper: 1, a Gaussian).
         recognition: what the recognition network sees (paper: "next_state").
         direction_conditioning: a token in the text memory, and the same at every step: the emotion, a second one that
             the line moves to and when, intensity, energy, who speaks, how it ends; some may be left open.
@@ -69,7 +70,8 @@ class ModelConfig:
     max_steps: int = 256
 
     frames_per_step: int = 2
-    prior_components: int = 16
+    prior_parts: int = 8
+    prior_components: int = 8
     recognition: RecognitionInput = "target"
     direction_conditioning: bool = True
     timeline_conditioning: bool = True
@@ -89,6 +91,13 @@ class ModelConfig:
         for name, most in _MOST.items():
             if not 1 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} must be from 1 to {most}")
+        if self.d_latent % self.prior_parts:
+            raise ValueError(f"d_latent ({self.d_latent}) must be divisible by prior_parts ({self.prior_parts})")
+
+    @property
+    def choices(self) -> int:
+        """G K, the components that are chosen among at a step."""
+        return self.prior_parts * self.prior_components
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dict, with its schema version."""
@@ -101,6 +110,7 @@ class ModelConfig:
         version = data.pop("schema_version", None)
         if version != CONFIG_SCHEMA:
             raise ValueError(f"config schema {version!r} is not {CONFIG_SCHEMA}")
+        data.setdefault("prior_parts", 1)  # before there were parts, z was drawn whole
         if unknown := sorted(set(data) - {f.name for f in fields(cls)}):
             raise ValueError(f"unknown setting {unknown[0]!r}")
         return cls(**data)

@@ -5,7 +5,7 @@ Equal to `generator.model.cteg.CTEG.decode_step` in a loop, within rounding. Wha
 computed before the first one: what each step is told, positions, keys and values of the text.
 
 Shapes: B takes, which are columns of most arrays, N decoder steps, P frames per step, C channels, D model width, Z
-latent width, K prior components, S text tokens, L layers, H heads.
+latent width, G parts of it, K components of each, S text tokens, L layers, H heads.
 """
 
 from __future__ import annotations
@@ -32,25 +32,43 @@ _EPS: Final = 1e-6
 
 
 class Prior:
-    """p(z_t | text, past): a mixture of K Gaussians, of which the drawn one alone is computed."""
+    """p(z_t | text, past): z in G parts, each a mixture of K Gaussians that is told the parts before it.
 
-    def __init__(self, weights: Mapping[str, Array], components: int) -> None:
+    Of every part the drawn component alone is computed. W = Z / G.
+    """
+
+    def __init__(self, weights: Mapping[str, Array], config: ModelConfig) -> None:
+        shape = self._parts, self._components = config.prior_parts, config.prior_components
+        self._width = config.d_latent // config.prior_parts
         self._weight = linear(weights, "weight")
-        parts = [linear(weights, name) for name in ("mean", "log_variance")]
-        # (K, 2 Z, D) and (K, 2 Z): mean and log variance of a component lie together.
-        self._rows = np.concatenate([part.weight.reshape(components, -1, part.weight.shape[1]) for part in parts], 1)
-        self._biases = np.concatenate([p.bias.reshape(components, -1) for p in parts if p.bias is not None], 1)
+        # (G, K, 2 W, D) and (G, K, 2 W): mean and log variance of a component lie together.
+        layers = [linear(weights, name) for name in ("mean", "log_variance")]
+        self._rows = np.concatenate([layer.weight.reshape(*shape, self._width, -1) for layer in layers], 2)
+        self._biases = np.concatenate([x.bias.reshape(*shape, -1) for x in layers if x.bias is not None], 2)
+        # What earlier parts add: to the log weights, (G, K, Z), and to mean and log variance, (G, K, 2 W, Z).
+        earlier = np.zeros((config.choices * (1 + 2 * self._width), config.d_latent), np.float32)
+        if self._parts > 1:
+            earlier = widened(weights["earlier.weight"])
+        by_part = earlier.reshape(self._parts, -1, config.d_latent)
+        self._to_weight, rest = by_part[:, : self._components], by_part[:, self._components :]
+        by_kind = rest.reshape(self._parts, 2, self._components, self._width, -1).swapaxes(1, 2)
+        self._to_rows = np.ascontiguousarray(by_kind).reshape(*shape, 2 * self._width, -1)
 
     def draw(self, state: Floats, noise: Floats, gumbel: Floats) -> Floats:
-        """z (Z, B) for ``state`` (D, B) and scaled draws (B, Z), (B, K)."""
+        """z (Z, B) for ``state`` (D, B) and scaled draws (B, Z), (B, G K)."""
         # What makes log weights of logits is the same for every component: the largest stays the largest.
-        chosen = (self._weight(state).T + gumbel).argmax(-1)
-        drawn = self._biases[chosen]  # (B, 2 Z)
-        for row, component in enumerate(chosen):
-            drawn[row] += self._rows[component] @ state[:, row]
-        mean, log_variance = drawn[:, : noise.shape[1]], drawn[:, noise.shape[1] :]
-        deviation = np.exp(np.float32(0.5) * np.minimum(np.maximum(log_variance, _NARROWEST), _WIDEST))
-        return (mean + noise * deviation).T
+        scores = (self._weight(state) + gumbel.T).reshape(self._parts, self._components, -1)
+        rows, z = np.ascontiguousarray(state.T)[..., None], np.zeros_like(noise)
+        for part, score in enumerate(scores):
+            first, last = part * self._width, (part + 1) * self._width
+            before = z[:, :first]
+            chosen = (score + self._to_weight[part, :, :first] @ before.T).argmax(0)
+            drawn = (self._rows[part, chosen] @ rows)[..., 0] + self._biases[part, chosen]  # (B, 2 W)
+            drawn += (self._to_rows[part, chosen, :, :first] @ before[..., None])[..., 0]
+            mean, log_variance = np.split(drawn, 2, 1)
+            deviation = np.exp(np.float32(0.5) * np.minimum(np.maximum(log_variance, _NARROWEST), _WIDEST))
+            z[:, first:last] = mean + noise[:, first:last] * deviation
+        return np.ascontiguousarray(z.T)
 
 
 class DecoderLayer:
@@ -62,7 +80,7 @@ class DecoderLayer:
         self._text = Attention(within(weights, "text_attention."), heads)
         self._state_ffn = FeedForward(within(weights, "state_ffn.")) if config.state_ffn else None
         self._lta = Attention(within(weights, "lta."), heads) if config.lta else None
-        self._prior = Prior(within(weights, "prior."), config.prior_components)
+        self._prior = Prior(within(weights, "prior."), config)
         self._latent = linear(weights, "latent")
         self._text_second = Attention(within(weights, "text_attention_second."), heads)
         self._ffn = FeedForward(within(weights, "ffn."))
@@ -78,7 +96,7 @@ class DecoderLayer:
         )
 
     def step(self, x: Floats, past: LayerPast, noise: Floats, gumbel: Floats) -> Floats:
-        """``x`` (D, B) -> (D, B) for the newest step, whose draws are (B, Z) and (B, K)."""
+        """``x`` (D, B) -> (D, B) for the newest step, whose draws are (B, Z) and (B, G K)."""
         x = self._text.read(self._self.step(x, past.own), past.text)
         if self._state_ffn is not None:
             x = self._state_ffn(x)
@@ -240,8 +258,10 @@ def _layer_shapes(layer: str, config: ModelConfig) -> Iterator[tuple[str, tuple[
         yield from attention_shapes(f"{layer}{name}.", width)
     for name in ("ffn", *(["state_ffn"] if config.state_ffn else [])):
         yield from feed_forward_shapes(f"{layer}{name}.", width, config.d_inner)
-    for name, out in (("mean", drawn), ("log_variance", drawn), ("weight", config.prior_components)):
+    for name, out in (("mean", drawn), ("log_variance", drawn), ("weight", config.choices)):
         yield from _linear_shapes(f"{layer}prior.{name}", width, out)
+    if config.prior_parts > 1:
+        yield f"{layer}prior.earlier.weight", (config.choices + 2 * drawn, config.d_latent)
     yield from _linear_shapes(f"{layer}latent", config.d_latent, width)
 
 

@@ -112,7 +112,7 @@ VARIANTS: Final[Mapping[str, Mapping[str, Variant]]] = MappingProxyType(
             "EwA that knows channels": Variant(prepare=channels_named, claim="coordination"),
             "no LTA": Variant({"lta": False}, claim="jerk"),
             "no latent guidance": Variant(training={"guidance_weight": 0.0}, claim="variety"),
-            "one Gaussian (K = 1)": Variant({"prior_components": 1}, claim="variety", fresh=True),
+            "one Gaussian (K = 1)": Variant({"prior_parts": 1, "prior_components": 1}, claim="variety", fresh=True),
             "no direction": Variant({"direction_conditioning": False}, claim="followed"),
             "no length": Variant({"length_conditioning": False}),
             "not told when": Variant({"timeline_conditioning": False}, claim="accents"),

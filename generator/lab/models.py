@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ..engine.conditioning import Condition
 from ..model.checkpoint import Checkpoint, load_checkpoint
-from ..model.distributions import Gaussian, Mixture, gumbel_like
+from ..model.distributions import Chain, Gaussian, gumbel_like
 from ..model.layers import Attention
 from ..model.text import TextEncoder
 from ..model.torch_engine import TorchEngine
@@ -81,7 +81,7 @@ class Inside(ABC):
         """Clips as the model reads them, all in one batch."""
 
     @abstractmethod
-    def run(self, batch: Any) -> tuple[list[Gaussian], list[Gaussian | Mixture]]:
+    def run(self, batch: Any) -> tuple[list[Gaussian], list[Gaussian | Chain]]:
         """A teacher-forced pass; posterior and prior of each layer, (B, N, Z)."""
 
     @abstractmethod
@@ -108,13 +108,13 @@ class Inside(ABC):
         for posterior, prior in zip(posteriors, priors, strict=True):
             parts["mean"].append(posterior.mean)
             parts["deviation"].append((0.5 * posterior.log_variance).exp())
-            mean, deviation = _moments(prior)
+            z = posterior.sample(torch.randn_like(posterior.mean))
+            mean, deviation = _moments(prior, z)
             parts["prior_mean"].append(mean)
             parts["prior_deviation"].append(deviation)
             if isinstance(prior, Gaussian):
                 parts["kl"].append(posterior.divergence(prior).sum(-1))
             else:
-                z = posterior.sample(torch.randn_like(posterior.mean))
                 parts["kl"].append(posterior.log_density(z) - prior.log_density(z))
         stacked = {name: torch.stack(values).float().numpy() for name, values in parts.items()}
         return Latents(**stacked, mask=mask, seconds=seconds)
@@ -143,7 +143,7 @@ class DefaultInside(Inside):
         config, features = self.checkpoint.decoder.config, _features(self.encoder, clips)
         return Batches(clips, features, config, len(clips), 0).collate(list(range(len(clips))))
 
-    def run(self, batch: Batch) -> tuple[list[Gaussian], list[Gaussian | Mixture]]:
+    def run(self, batch: Batch) -> tuple[list[Gaussian], list[Gaussian | Chain]]:
         """See `Inside.run`."""
         out = self.checkpoint.decoder(batch.frames / self.checkpoint.decoder.scale, batch.condition)
         return out.posterior, list(out.prior)
@@ -167,7 +167,7 @@ class DefaultInside(Inside):
         rows, steps = batch.frames.shape[:2]
         rng = np.random.default_rng([seed, rows, steps])
         noise = rng.standard_normal((rows, steps, config.n_layers, config.d_latent), np.float32)
-        gumbel = rng.gumbel(size=(rows, steps, config.n_layers, config.prior_components)).astype(np.float32)
+        gumbel = rng.gumbel(size=(rows, steps, config.n_layers, config.choices)).astype(np.float32)
         told = Condition(**{name: value.numpy() for name, value in vars(batch.condition).items()})
         frames = self._engine.decode(
             told, temperature * perform.draw_scale * noise, temperature * perform.choice_scale * gumbel
@@ -192,7 +192,7 @@ class PaperInside(Inside):
         features = _features(self.encoder, clips)
         return PaperBatches(clips, features, mean, config, len(clips), 0).collate(list(range(len(clips))))
 
-    def run(self, batch: PaperLines) -> tuple[list[Gaussian], list[Gaussian | Mixture]]:
+    def run(self, batch: PaperLines) -> tuple[list[Gaussian], list[Gaussian | Chain]]:
         """See `Inside.run`."""
         out = self.checkpoint.model(batch.clips, batch.memory, batch.memory_mask)
         return out.recognition, list(out.prior)
@@ -244,14 +244,15 @@ def _features(encoder: TextEncoder, clips: Chosen) -> Any:
     return found
 
 
-def _moments(prior: Gaussian | Mixture) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of a prior, (B, N, Z) each."""
+def _moments(prior: Gaussian | Chain, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of a prior, (B, N, Z) each; of each of its parts where those before it are as in ``z``."""
     if isinstance(prior, Gaussian):
         return prior.mean, (0.5 * prior.log_variance).exp()
-    weight = prior.log_weight.exp().unsqueeze(-1)
-    mean = (weight * prior.mean).sum(-2)
-    second = (weight * (prior.log_variance.exp() + prior.mean.square())).sum(-2)
-    return mean, (second - mean.square()).clamp_min(0).sqrt()
+    mixture = prior.given(z)
+    weight = mixture.log_weight.exp().unsqueeze(-1)
+    mean = (weight * mixture.mean).sum(-2)
+    second = (weight * (mixture.log_variance.exp() + mixture.mean.square())).sum(-2)
+    return mean.flatten(-2), (second - mean.square()).clamp_min(0).sqrt().flatten(-2)
 
 
 # Latents exchanged ---------------------------------------------------------------------------------------------------
@@ -278,10 +279,11 @@ def _exchange(layer: Any, source: Source) -> Iterator[Any]:
         state = states.pop()
         prior = layer.prior(state)
         if source == "prior mean":
-            return _certain(_moments(prior)[0])
+            return _certain(_moments(prior, out.mean)[0])
         if isinstance(prior, Gaussian):
             return prior
-        return _certain(prior.sample(torch.randn_like(out.mean), gumbel_like(prior.log_weight)))
+        choice = gumbel_like(out.mean.new_empty(*out.mean.shape[:-1], layer.prior.choices))
+        return _certain(prior.sample(torch.randn_like(out.mean), choice))
 
     states: list[Tensor] = []
 

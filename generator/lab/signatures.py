@@ -196,8 +196,11 @@ def _collapse(model: Any) -> None:
         layer.prior.log_variance.bias.fill_(-40.0)
         if hasattr(layer.prior, "weight"):  # a mixture: always the same component
             layer.prior.weight.weight.zero_()
-            layer.prior.weight.bias.copy_(torch.tensor([60.0] + [0.0] * (layer.prior.components - 1)))
+            always = torch.tensor([60.0] + [0.0] * (layer.prior.components - 1))
+            layer.prior.weight.bias.copy_(always.repeat(layer.prior.parts))
             layer.prior.mean.weight.zero_()
+            if layer.prior.earlier is not None:
+                layer.prior.earlier.weight.zero_()
 
 
 @torch.no_grad()

@@ -3,7 +3,8 @@
 
 Read from top to bottom as the paper reads: Expression-wise Attention (EwA), Latent Temporal Attention (LTA), the
 prior and recognition networks, the conditional variational autoregressive decoder. Shapes: B clips, N decoder steps,
-P frames per step, C channels, D model width, Z latent width, K prior components, S text tokens, H heads.
+P frames per step, C channels, D model width, Z latent width, G parts of it, K components of each, S text tokens, H
+heads.
 
 Frames inside the model are *scaled*: divided by ``CTEG.scale`` channel by channel; the standard face stays zero.
 """
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from ..engine.conditioning import DIRECTION, FOURIER, Condition, step_width
 from ..engine.config import ModelConfig
 from ..shared.spaces import SPACES, Space
-from .distributions import Gaussian, Mixture, gumbel_like
+from .distributions import Chain, Gaussian, gumbel_like
 from .ewa import EwA
 from .layers import Attention, FeedForward, LayerCache, fourier, sinusoid
 
@@ -53,7 +54,7 @@ class StepOutput:
         prediction: scaled frames, (B, N, P, C).
         guided: scaled frames predicted from a prior sample alone (latent guidance), (B, N, P, C).
         posterior: recognition distribution per layer, (B, N, Z).
-        prior: prior distribution per layer, (B, N, K[, Z]).
+        prior: prior distribution per layer, over z (B, N, Z).
         latent: posterior sample per layer, (B, N, Z).
     """
 
@@ -61,7 +62,7 @@ class StepOutput:
     prediction: Tensor
     guided: Tensor
     posterior: list[Gaussian]
-    prior: list[Mixture]
+    prior: list[Chain]
     latent: list[Tensor]
 
 
@@ -78,36 +79,31 @@ class ExpressionWiseAttention(EwA):
 
 
 class PriorNetwork(nn.Module):
-    """p(z_t | text, past) from the latent state: a mixture of K Gaussians (K = 1: the paper's Gaussian)."""
+    """p(z_t | text, past) from the latent state: a `Chain` of G mixtures of K Gaussians (G = K = 1: the paper's)."""
+
+    #: 1 where a part of z is told of another: those before it, (G K (1 + 2 W), Z).
+    before: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.components = config.prior_components
-        self.mean = nn.Linear(config.d_model, config.prior_components * config.d_latent)
-        self.log_variance = nn.Linear(config.d_model, config.prior_components * config.d_latent)
-        self.weight = nn.Linear(config.d_model, config.prior_components)
+        self.parts, self.components, self.choices = config.prior_parts, config.prior_components, config.choices
+        drawn = config.prior_components * config.d_latent
+        self.mean = nn.Linear(config.d_model, drawn)
+        self.log_variance = nn.Linear(config.d_model, drawn)
+        self.weight = nn.Linear(config.d_model, config.choices)
+        self.earlier = None
+        if self.parts > 1:
+            rows = config.choices + 2 * drawn
+            self.earlier = nn.Linear(config.d_latent, rows, bias=False)
+            part = [torch.arange(size) * self.parts // size for size in (rows, config.d_latent)]
+            self.register_buffer("before", (part[0][:, None] > part[1]).float(), persistent=False)
 
-    def forward(self, state: Tensor) -> Mixture:
-        """``state`` (B, N, D) -> Mixture over z (B, N, K, Z). In fp32: log densities do not survive bf16."""
-        shape = (self.components, -1)
-        return Mixture(
-            self.weight(state).float().log_softmax(-1),
-            self.mean(state).float().unflatten(-1, shape),
-            self.log_variance(state).float().unflatten(-1, shape).clamp(-8.0, 4.0),
-        )
-
-    def draw(self, state: Tensor, noise: Tensor, gumbel: Tensor) -> Tensor:
-        """z (B, Z) for the newest ``state`` (B, D), scaled draws (B, Z) and (B, K): of the drawn component alone."""
-        chosen = (self.weight(state).log_softmax(-1) + gumbel).argmax(-1)
-        mean, log_variance = (
-            torch.baddbmm(
-                layer.bias.unflatten(0, (self.components, -1))[chosen].unsqueeze(-1),
-                layer.weight.unflatten(0, (self.components, -1))[chosen],
-                state.unsqueeze(-1),
-            ).squeeze(-1)
-            for layer in (self.mean, self.log_variance)
-        )
-        return Gaussian(mean, log_variance.clamp(-8.0, 4.0)).sample(noise)
+    def forward(self, state: Tensor) -> Chain:
+        """``state`` (B, N, D) -> Chain over z (B, N, Z). In fp32: log densities do not survive bf16."""
+        layers = (self.weight, self.mean, self.log_variance)
+        told = torch.cat([layer(state).float().unflatten(-1, (self.parts, -1)) for layer in layers], -1)
+        earlier = None if self.earlier is None else self.earlier.weight.float() * self.before
+        return Chain(told, self.components, earlier)
 
 
 class RecognitionNetwork(nn.Module):
@@ -313,7 +309,8 @@ class CTEG(nn.Module):
             state = layer.state(x, memory, mask)
             prior, posterior = layer.prior(state), layer.recognition(state, change)
             latent = posterior.sample(torch.randn_like(posterior.mean))
-            sample = prior.sample(torch.randn_like(posterior.mean), gumbel_like(prior.log_weight))
+            choice = gumbel_like(latent.new_empty(*latent.shape[:-1], self.config.choices))
+            sample = prior.sample(torch.randn_like(posterior.mean), choice)
             guided = self.guidance(sample)
             x = layer.emit(state, latent, layer.text_attention_second.keys_values(memory), mask)
             posteriors.append(posterior)
@@ -362,14 +359,14 @@ class CTEG(nn.Module):
             told: what this step is told, (B, `step_width`).
             mask: the text mask `memory` returned.
             caches: one per layer; extended by one step.
-            noise, gumbel: draws of this step, scaled by temperature, (B, n_layers, Z) and (B, n_layers, K). Each
+            noise, gumbel: draws of this step, scaled by temperature, (B, n_layers, Z) and (B, n_layers, G K). Each
                 latent is drawn once and kept (the released code redraws the past at every step).
             step: index of this step.
         """
         x = self.embed(previous[:, None], velocity[:, None], told[:, None], step)
         for index, (layer, cache) in enumerate(zip(self.decoder_layers, caches, strict=True)):
             state = layer.state_step(x, cache, mask)
-            latent = layer.prior.draw(state[:, 0], noise[:, index], gumbel[:, index])
+            latent = layer.prior(state[:, 0]).sample(noise[:, index], gumbel[:, index])
             x = layer.emit(state, latent[:, None], cache.text_second, mask)
         going = self.going(previous, velocity)
         return going + self.pace * self.frames(x)[:, 0].view_as(going)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Distributions of the latent z_t. Shapes: Z latent width, K mixture components."""
+"""Distributions of the latent z_t. Shapes: Z latent width, G parts of it, W = Z / G, K mixture components."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -59,6 +60,52 @@ class Mixture:
         mean = self.mean.gather(-2, index).squeeze(-2)
         log_variance = self.log_variance.gather(-2, index).squeeze(-2)
         return Gaussian(mean, log_variance).sample(temperature * noise)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """z in G parts, one after the other: each a mixture of K Gaussians that is told the parts before it (chain rule).
+
+    A blink, a glance and a nod come and go by themselves. One mixture of the whole z needs a component for every
+    combination of them; parts with K components each have K^G.
+
+    Attributes:
+        told: what each part is told by the state, (…, G, K (1 + 2 W)): log weights before normalisation, then means,
+            then log variances.
+        earlier: what the parts before add to it, (G K (1 + 2 W), Z), zero from a part's own on; None where G = 1.
+    """
+
+    told: Tensor
+    components: int
+    earlier: Tensor | None
+
+    def given(self, z: Tensor) -> Mixture:
+        """The mixture (…, G) of each part where those before it are as in ``z`` (…, Z)."""
+        if self.earlier is None:
+            return self._mixture(self.told)
+        return self._mixture(self.told + F.linear(z, self.earlier).view_as(self.told))
+
+    def log_density(self, z: Tensor) -> Tensor:
+        """Natural log density of ``z`` (…, Z): (…,)."""
+        return self.given(z).log_density(z.unflatten(-1, (self.told.shape[-2], -1))).sum(-1)
+
+    def sample(self, noise: Tensor, gumbel: Tensor) -> Tensor:
+        """Sample (…, Z) for standard normal ``noise`` (…, Z) and standard Gumbel ``gumbel`` (…, G K)."""
+        parts = self.told.shape[-2]
+        noise, gumbel = noise.unflatten(-1, (parts, -1)), gumbel.unflatten(-1, (parts, -1))
+        drawn: list[Tensor] = []
+        for part, told in enumerate(self.told.unbind(-2)):
+            if self.earlier is not None and drawn:
+                before = torch.cat(drawn, -1)
+                rows = self.earlier[part * told.shape[-1] : (part + 1) * told.shape[-1], : before.shape[-1]]
+                told = told + F.linear(before, rows)
+            drawn.append(self._mixture(told).sample(noise[..., part, :], gumbel[..., part, :]))
+        return torch.cat(drawn, -1)
+
+    def _mixture(self, told: Tensor) -> Mixture:
+        weight, *rest = told.split([self.components, *2 * [(told.shape[-1] - self.components) // 2]], -1)
+        mean, log_variance = (values.unflatten(-1, (self.components, -1)) for values in rest)
+        return Mixture(weight.log_softmax(-1), mean, log_variance.clamp(-8.0, 4.0))
 
 
 def gumbel_like(x: Tensor) -> Tensor:

@@ -47,14 +47,14 @@ class TakeSeed:
 
 @dataclass(frozen=True)
 class Draws:
-    """Standard normal draws of one passage, (steps, layers, Z + K): Z for the latent, K that choose its component."""
+    """Standard normal draws of one passage, (steps, layers, Z + G K): for the latent, and to choose its components."""
 
     standard: Floats
 
     @classmethod
     def of(cls, seed: TakeSeed, config: ModelConfig, steps: int) -> Draws:
         """Drawn step by step, so that a longer passage of the same seed starts with the same draws."""
-        width = config.d_latent + config.prior_components
+        width = config.d_latent + config.choices
         return cls(seed.rng(STREAM_LATENT).standard_normal((steps, config.n_layers, width)))
 
     def varied(self, own: Draws, amount: float) -> Draws:
@@ -66,7 +66,7 @@ class Draws:
         return Draws(np.concatenate([self.standard[:step], own.standard[step:]]))
 
     def scaled(self, config: ModelConfig, perform: PerformConfig, temperature: float) -> tuple[Floats, Floats]:
-        """Normal draws (steps, layers, Z) and Gumbel ones (steps, layers, K), as large as they are used."""
+        """Normal draws (steps, layers, Z) and Gumbel ones (steps, layers, G K), as large as they are used."""
         noise, choice = np.split(self.standard, [config.d_latent], axis=-1)
         noise = _lasting(noise, perform.persistence)
         quantile = np.clip(_normal_cdf(choice), _EDGE, 1 - _EDGE)

@@ -279,12 +279,12 @@ def test_a_varied_take_is_the_nearer_the_smaller_the_amount(performer: CtegPerfo
 
 
 def test_varied_draws_stay_standard() -> None:
-    config = ModelConfig(d_latent=16, prior_components=16)
+    config = ModelConfig(d_latent=16)
     theirs, own = (Draws.of(TakeSeed(seed, "a"), config, 400) for seed in (1, 2))
     mixed = theirs.varied(own, 0.6)
     assert abs(mixed.standard.std() - 1) < 0.03 and abs(mixed.standard.mean()) < 0.03
     normal, gumbel = mixed.scaled(config, PerformConfig(), 1.0)
-    assert normal.shape[-1] == config.d_latent and gumbel.shape[-1] == config.prior_components
+    assert normal.shape[-1] == config.d_latent and gumbel.shape[-1] == config.choices
     assert abs(gumbel.mean() - 0.5772) < 0.05 and abs(gumbel.std() - np.pi / 6**0.5) < 0.05
     assert abs(np.corrcoef(mixed.standard.ravel(), theirs.standard.ravel())[0, 1] - 0.8) < 0.03
     np.testing.assert_array_equal(theirs.varied(own, 1.0).standard, own.standard)
@@ -292,7 +292,7 @@ def test_varied_draws_stay_standard() -> None:
 
 
 def test_draws_that_last_stay_standard_and_branch_as_before() -> None:
-    config, lasting = ModelConfig(d_latent=16, prior_components=16), PerformConfig(persistence=0.4)
+    config, lasting = ModelConfig(d_latent=16), PerformConfig(persistence=0.4)
     first, then = (Draws.of(TakeSeed(seed, "a"), config, 400) for seed in (1, 2))
     normal, gumbel = first.scaled(config, lasting, 1.0)
     for lag, wanted in ((1, 0.4), (2, 0.16), (3, 0.064)):

@@ -39,7 +39,9 @@ from generator.training.classifier import Labelled, LineBatches, ReaderRecipe, R
 from generator.training.loop import Options, Trainer
 
 WIDTH = 16
-CONFIG = ModelConfig(d_model=16, n_head=2, d_inner=16, d_latent=4, d_ewa=4, prior_components=2, text_width=WIDTH)
+CONFIG = ModelConfig(
+    d_model=16, n_head=2, d_inner=16, d_latent=4, d_ewa=4, prior_parts=2, prior_components=2, text_width=WIDTH
+)
 TUNED = EmotionHead("attention", 16, 2, 0.0, (1, 2))
 FROZEN = EmotionHead("attention", 16, 2, 0.0)
 MEAN = EmotionHead("mean", 16, 0, 0.0)

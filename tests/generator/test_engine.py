@@ -35,9 +35,11 @@ WIDTH = 16
 LINES = ["you kept it? after all these years, you kept it!", "no.", "", "Ünd nów what?", "we have ALL of it [SEP] ~"]
 HEAD = EmotionHead(width=12)
 TUNED = EmotionHead(width=12, layers=(1, 2))
-SMALL = ModelConfig(d_model=16, n_head=2, d_inner=24, d_latent=8, text_width=WIDTH, d_ewa=8, prior_components=4)
+SMALL = ModelConfig(
+    d_model=16, n_head=2, d_inner=24, d_latent=8, text_width=WIDTH, d_ewa=8, prior_parts=2, prior_components=4
+)
 PAPER = replace(
-    SMALL, frames_per_step=1, prior_components=1, recognition="next_state", direction_conditioning=False,
+    SMALL, frames_per_step=1, prior_parts=1, prior_components=1, recognition="next_state", direction_conditioning=False,
     timeline_conditioning=False, length_conditioning=False, text_progress=False, noise_conditioning=False,
     state_ffn=False,
 )  # fmt: skip
@@ -91,7 +93,7 @@ def draws(config: ModelConfig, rows: int, steps: int, seed: int = 0) -> tuple[Fl
     shape = (rows, steps, config.n_layers)
     return (
         rng.standard_normal((*shape, config.d_latent)).astype(np.float32),
-        rng.gumbel(size=(*shape, config.prior_components)).astype(np.float32),
+        rng.gumbel(size=(*shape, config.choices)).astype(np.float32),
     )
 
 
@@ -277,7 +279,7 @@ engine = NumpyEngine.load(Path(sys.argv[1]))
 text = engine.encode(["no."])
 asked = Asked(20, engine.emotions(["no."])[0])
 condition = condition_of(engine.config, (text.hidden, text.mask, text.position), [asked])
-frames = engine.decode(condition, np.zeros((1, 10, 1, 8), np.float32), np.zeros((1, 10, 1, 4), np.float32))
+frames = engine.decode(condition, np.zeros((1, 10, 1, 8), np.float32), np.zeros((1, 10, 1, 8), np.float32))
 print(frames.shape, *sorted({name.split(".")[0] for name, module in sys.modules.items() if module is not None
       and "site-packages" in (getattr(module, "__file__", None) or "")} - {"_distutils_hack"}))
 """
@@ -300,6 +302,7 @@ def test_what_does_not_fit_is_refused_with_a_sentence(uncased: Path, tmp_path: P
     refused("damaged", {**whole, name: whole[name][:3]})
     refused("not finite|damaged", {**whole, name: whole[name] * torch.nan})
     refused("damaged", model={**settings["model"], "d_model": 32})
+    refused("damaged", model={**settings["model"], "prior_parts": 3})  # of a latent of 8
     refused("damaged", layers="some")
     refused("earlier edition", schema_version=3)
     refused("update the extension", schema_version=99)

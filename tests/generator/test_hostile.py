@@ -63,7 +63,15 @@ def checkpoint(folder: Path) -> list[Reader]:
     encoder = write_bert(folder / "bert")
     (encoder / "tokenizer_config.json").write_text('{"do_lower_case": true}')
     config = ModelConfig(
-        d_model=16, n_head=2, d_inner=16, d_latent=4, text_width=16, d_ewa=4, prior_components=2, max_steps=32
+        d_model=16,
+        n_head=2,
+        d_inner=16,
+        d_latent=4,
+        text_width=16,
+        d_ewa=4,
+        prior_parts=2,
+        prior_components=2,
+        max_steps=32,
     )
     save_checkpoint(Checkpoint(CTEG(config), text_encoder=str(encoder)), made := folder / "made")
     encode = lambda: TextEncoder.load(str(encoder))  # noqa: E731

@@ -418,7 +418,7 @@ def test_so_many_seeds_are_asked_for_as_show_the_difference() -> None:
 
 def test_variants_begin_with_the_weights_that_they_have_in_common() -> None:
     models = []
-    for changes in ({}, {"lta": False, "prior_components": 1}):
+    for changes in ({}, {"lta": False, "prior_parts": 1, "prior_components": 1}):
         torch.manual_seed(3)
         models.append(CTEG(replace(CONFIG, **changes)))
     whole, variant = models

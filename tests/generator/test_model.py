@@ -17,22 +17,24 @@ from generator.engine.conditioning import Asked, Condition, condition_of, step_w
 from generator.engine.config import ModelConfig, PerformConfig
 from generator.engine.moments import MOMENTS, Moments
 from generator.model.cteg import CTEG, ExpressionWiseAttention, InputNoise
-from generator.model.distributions import Gaussian, Mixture
+from generator.model.distributions import Gaussian, Mixture, gumbel_like
 from generator.performing.draws import Draws, TakeSeed
 from generator.performing.terminator import end_at_standard_face
 from generator.shared.spaces import ARKIT55
 from generator.training.batches import Batch
 from generator.training.objective import Weights, compute
 
-SMALL = ModelConfig(d_model=32, n_head=4, d_inner=64, d_latent=8, d_ewa=8, text_width=24, prior_components=3)
+SMALL = ModelConfig(
+    d_model=32, n_head=4, d_inner=64, d_latent=8, d_ewa=8, text_width=24, prior_parts=2, prior_components=3
+)
 VARIANTS = {
     "default": SMALL,
     "frame by frame": replace(SMALL, frames_per_step=1, recognition="next_state"),
     "four frames a step, two layers": replace(SMALL, n_layers=2, frames_per_step=4),
     "the paper's parts only": replace(
-        SMALL, frames_per_step=1, prior_components=1, recognition="next_state", direction_conditioning=False,
-        timeline_conditioning=False, length_conditioning=False, text_progress=False, noise_conditioning=False,
-        inertia=False, state_ffn=False,
+        SMALL, frames_per_step=1, prior_parts=1, prior_components=1, recognition="next_state",
+        direction_conditioning=False, timeline_conditioning=False, length_conditioning=False, text_progress=False,
+        noise_conditioning=False, inertia=False, state_ffn=False,
     ),
     "no EwA, no LTA": replace(SMALL, ewa="off", lta=False),
     "not told what is said": replace(SMALL, timeline_conditioning=False),
@@ -138,7 +140,7 @@ def test_a_step_never_sees_the_frames_it_predicts(config: ModelConfig) -> None:
     after = model(changed, condition)
     # Priors up to step 5 may use frames 0..4 only; the recognition network is the one part that looks ahead.
     # A second layer's prior also depends on the first layer's latent of the same step, so only the first is tested.
-    first, second = before.prior[0].mean, after.prior[0].mean
+    first, second = before.prior[0].told, after.prior[0].told
     torch.testing.assert_close(first[:, :6], second[:, :6])
     assert not torch.allclose(first[:, 6:], second[:, 6:])
 
@@ -276,8 +278,11 @@ def test_a_model_reads_at_most_a_million_and_a_half_weights_a_step() -> None:
         for name, size in sizes.items()
         if not name.startswith(unread) and "recognition" not in name and "text_attention" not in name
     )
-    drawn = 2 * (config.d_model + 1) * config.d_latent  # of the prior's components one
-    read += drawn - sum(size for name, size in sizes.items() if "prior.mean" in name or "prior.log_variance" in name)
+    prior = sum(size for name, size in sizes.items() if ".prior." in name)
+    parts, width = config.prior_parts, config.d_latent // config.prior_parts
+    drawn = config.choices * (config.d_model + 1) + 2 * config.d_latent * (config.d_model + 1)  # of K components one
+    told = sum(part * width * (config.prior_components + 2 * width) for part in range(parts))  # by the parts before
+    read += drawn + told - prior
     read += sum(
         size
         for name, size in sizes.items()
@@ -287,11 +292,32 @@ def test_a_model_reads_at_most_a_million_and_a_half_weights_a_step() -> None:
     assert sizes["told.weight"] == config.d_model * step_width(config)
 
 
-def test_the_drawn_component_is_that_of_the_whole_mixture() -> None:
+def test_each_part_of_the_latent_is_drawn_from_its_mixture_given_the_parts_before() -> None:
     model = make_model(SMALL)
-    prior, state = model.decoder_layers[0].prior, torch.randn(7, SMALL.d_model)
-    noise, gumbel = torch.randn(7, SMALL.d_latent), torch.randn(7, SMALL.prior_components)
-    torch.testing.assert_close(prior.draw(state, noise, gumbel), prior(state).sample(noise, gumbel))
+    prior = model.decoder_layers[0].prior(torch.randn(7, SMALL.d_model))
+    noise, gumbel = torch.randn(7, SMALL.d_latent), gumbel_like(torch.empty(7, SMALL.choices))
+    z = prior.sample(noise, gumbel)
+    by_part = [values.unflatten(-1, (SMALL.prior_parts, -1)) for values in (noise, gumbel, z)]
+    torch.testing.assert_close(prior.given(z).sample(*by_part[:2]), by_part[2])
+    # What comes after a part does not change it; what comes before does.
+    later, sooner = z.clone(), z.clone()
+    later[:, SMALL.d_latent // 2 :] += 1
+    sooner[:, : SMALL.d_latent // 2] += 1
+    torch.testing.assert_close(prior.given(later).mean, prior.given(z).mean)
+    assert (prior.given(sooner).mean - prior.given(z).mean)[:, 1].abs().max() > 0.01
+    torch.testing.assert_close(prior.given(sooner).mean[:, 0], prior.given(z).mean[:, 0])
+
+
+@torch.no_grad()
+def test_the_density_of_a_chain_is_that_of_its_samples() -> None:
+    """E_p[q / p] = 1 for any density q, here a Gaussian far narrower than p: only so if p is the density sampled."""
+    torch.manual_seed(0)
+    prior = make_model(SMALL).decoder_layers[0].prior(torch.randn(1, SMALL.d_model).expand(200_000, -1))
+    z = prior.sample(torch.randn(200_000, SMALL.d_latent), gumbel_like(torch.empty(200_000, SMALL.choices))).detach()
+    mean, deviation = z.mean(0), 0.7 * z.std(0)
+    narrow = torch.distributions.Normal(mean, deviation).log_prob(z).sum(-1)
+    assert abs(float((narrow - prior.log_density(z)).exp().mean()) - 1) < 0.05
+    assert abs(float((narrow - prior.log_density(z.roll(1, -1))).exp().mean()) - 1) > 0.1
 
 
 # How it ends ---------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from generator.performing.load import load_performer
 from generator.training.default import FINE_TUNING, DefaultRecipe, DefaultSettings
 from generator.training.loop import LOG, Options, Trainer
 
-CONFIG = ModelConfig(d_model=32, n_head=4, d_inner=64, d_latent=8, d_ewa=8, prior_components=3)
+CONFIG = ModelConfig(d_model=32, n_head=4, d_inner=64, d_latent=8, d_ewa=8, prior_parts=2, prior_components=3)
 SETTINGS = DefaultSettings(steps=24, batch_size=8, warmup=4, emotion_steps=6)
 OPTIONS = Options(evaluate_every=8, log_every=4)
 CPU = torch.device("cpu")

@@ -26,6 +26,7 @@ TINY = [
     "--set=d_inner=32",
     "--set=d_latent=8",
     "--set=d_ewa=8",
+    "--set=prior_parts=2",
     "--set=prior_components=2",
 ]
 PAPER = ("n_head=2", "d_key=8", "d_value=8", "d_inner=32")

@@ -27,7 +27,9 @@ WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"ABC", *string.ascii_lowercase, *(
          *string.ascii_uppercase[3:], *".,?!'"]  # fmt: skip
 
 #: The default model, of `write_default`.
-CONFIG = ModelConfig(text_width=16, d_model=16, n_head=2, d_inner=16, d_latent=4, d_ewa=8, prior_components=2)
+CONFIG = ModelConfig(
+    text_width=16, d_model=16, n_head=2, d_inner=16, d_latent=4, d_ewa=8, prior_parts=2, prior_components=2
+)
 
 
 def write_bert(folder: Path, width: int = 16, **settings: Any) -> Path:
