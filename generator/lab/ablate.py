@@ -33,7 +33,7 @@ from ..model.ewa import EwA
 from .models import Inside, open_inside
 from .page import Page, shown
 from .signatures import Coordination
-from .statistics import Difference, differences, explained, said, seeds_for, spread_of
+from .statistics import Difference, differ, differences, seeds_for, spread_of
 from .study import Study
 from .training import Bench, free_takes, scored
 
@@ -54,12 +54,8 @@ MEASURED: Final = MappingProxyType(
 #: What is tested of every variant: how well it learned the data, and how far its free takes are from them.
 TESTED: Final = ("bound", "frechet")
 #: Those of `MEASURED` that `evaluation.judge` tells, and what it calls them.
-_JUDGED: Final = {
-    "frechet": "frechet",
-    "jerk": "jerk_ratio",
-    "variety": "mmodality_all",
-    "followed": "emotion_followed",
-}
+_JUDGED: Final = {"frechet": "frechet", "jerk": "jerk_ratio", "variety": "mmodality_all",
+                  "followed": "emotion_followed"}  # fmt: skip
 
 
 class NamedEwA(EwA):
@@ -152,18 +148,17 @@ def ablate(study: Study) -> Page:
 def measure_all(study: Study, start: Inside | None) -> dict[str, dict[str, list[float]]]:
     """Variant -> metric -> one value a seed."""
     bench, only = Bench(study, start), str(study.size["only"]).split(",")
-    judge_free = FreeJudge(study, bench)
-    variants = {name: one for name, one in VARIANTS[study.kind].items() if start is None or not one.fresh}
-    chosen = [name for name in variants if name == WHOLE or any(part in name for part in only)]
+    judge_free, variants = FreeJudge(study, bench), VARIANTS[study.kind]
+    chosen = [name for name, one in variants.items() if start is None or not one.fresh]
+    chosen = [name for name in chosen if name == WHOLE or any(part in name for part in only)]
     values: dict[str, dict[str, list[float]]] = {name: {} for name in chosen}
+    asked = [study.size[name] for name in ("lines", "train_clips", "probe_clips")]
     work = [(study.seed + seed, name) for seed in range(int(study.size["seeds"])) for name in chosen]
     for seed, name in tqdm(work, "variants", unit="run"):
-        variant = variants[name]
-        made = bench.model(seed, variant.config, variant.training, variant.prepare)
-        asked = [seed, *(study.size[name] for name in ("lines", "train_clips", "probe_clips"))]
-        found = {"bound": made.bound if variant.bounded else float("nan")}
-        found |= made.judged(asked, partial(judge_free, seed))
-        for metric, value in found.items():
+        one = variants[name]
+        made = bench.model(seed, one.config, one.training, one.prepare)
+        found = made.judged([seed, *asked], partial(judge_free, seed))
+        for metric, value in {"bound": made.bound if one.bounded else float("nan"), **found}.items():
             values[name].setdefault(metric, []).append(value)
     return values
 
@@ -178,7 +173,7 @@ class FreeJudge:
     def __call__(self, seed: int, inside: Inside) -> dict[str, float]:
         """The values of `MEASURED` that free takes tell."""
         takes = free_takes(inside, self.clips, seed)
-        firsts, space = [line[0] for line in takes], self.reference.space
+        firsts, fps = [line[0] for line in takes], self.reference.space.fps
         judged = judge([[JudgedTake(take) for take in line] for line in takes], replace(self.reference, timelines=()))
         found = {
             "prior_error": scored(inside, self.clips, seed),
@@ -187,7 +182,7 @@ class FreeJudge:
         }
         told = [(clip, said) for clip, said in zip(firsts, self.reference.timelines, strict=True) if said is not None]
         if told:
-            answered, chance = accents_answered([clip for clip, _ in told], [said for _, said in told], space.fps)
+            answered, chance = accents_answered([clip for clip, _ in told], [said for _, said in told], fps)
             found["accents"] = answered - chance
         return {name: found[name] for name in MEASURED if name in found}
 
@@ -202,44 +197,36 @@ def report(page: Page, values: dict[str, dict[str, list[float]]], kind: str) -> 
         for metric in dict.fromkeys((*TESTED, VARIANTS[kind][name].claim))
         if metric in whole and (metric != "bound" or VARIANTS[kind][name].bounded)
     ]
-    seeds, found = len(next(iter(whole.values()))), differences(whole, rest, tested)
-    metrics = list(whole)
+    seeds, metrics, found = len(next(iter(whole.values()))), list(whole), differences(whole, rest, tested)
     page.heading("Values")
     page.table(
         ("", *metrics),
-        [(name, *(_cell(values[name][metric]) for metric in metrics)) for name in values],
+        [(name, *(_cell(found[metric]) for metric in metrics)) for name, found in values.items()],
         f"Mean ± deviation over {seeds} seeds, the same for every variant. "
         + "; ".join(f"{k}: {MEASURED[k]}" for k in metrics),
     )
     page.heading("Differences to the whole")
-    page.table(
-        ("without", *metrics),
-        [(name, *(said(one[metric]) for metric in metrics)) for name, one in found.items()],
-        f"Variant minus whole. {explained(seeds, len(tested))}",
-    )
+    differ(page, found, metrics, seeds, len(tested), "without")
     page.result |= {"values": values, "comparisons": len(tested), "seeds": seeds}
-    page.result["differences"] = {n: {m: vars(d) for m, d in one.items()} for n, one in found.items()}
     seen = [f"{name}: {metric} {d.mean:+.3g}" for name, one in found.items() for metric, d in one.items() if d.seen]
     page.found(
         f"Of {len(tested)} comparisons, after correction, seen: {'; '.join(seen)}." if seen
         else f"With {seeds} seeds and {len(tested)} comparisons no difference is established; the brackets say how "
         "large one would have to be."
     )  # fmt: skip
-    page.found(_power(whole, found, tested))
+    page.found(_power(whole, found, len(tested)))
     _picture(page, found, metrics)
 
 
-def _power(
-    whole: dict[str, list[float]], found: dict[str, dict[str, Difference]], tested: list[tuple[str, str]]
-) -> str:
+def _power(whole: dict[str, list[float]], found: dict[str, dict[str, Difference]], comparisons: int) -> str:
     """What pairing is worth, and how many seeds small differences would take."""
     parts = []
     for metric in TESTED:
-        spreads = sorted(one[metric].deviation for name, one in found.items() if (name, metric) in tested)
-        if not spreads or not all(spread == spread for spread in spreads):
+        spreads = sorted(one[metric].deviation for one in found.values() if one[metric].tested)
+        if not spreads or np.isnan(spreads).any():
             continue
-        mean, middle = sum(whole[metric]) / len(whole[metric]), spreads[len(spreads) // 2]
-        one, five = (seeds_for(share * mean, middle, len(tested)) for share in (0.01, 0.05))
+        mean, middle = float(np.mean(whole[metric])), spreads[len(spreads) // 2]
+        one, five = (seeds_for(share * mean, middle, comparisons) for share in (0.01, 0.05))
         parts.append(
             f"{metric}: from seed to seed the whole differs by {spread_of(whole[metric]) / mean:.2%} and a paired "
             f"difference by {middle / mean:.2%} (the median variant); to see 1 % takes {one} seeds, 5 % {five}"
@@ -248,18 +235,18 @@ def _power(
 
 
 def _picture(page: Page, found: dict[str, dict[str, Difference]], metrics: list[str]) -> None:
-    figure, axes = new_figure(13, 0.24 * len(found) * 2 + 2.2, 4, -(-len(metrics) // 4), sharey=True)
+    rows = -(-len(metrics) // 4)
+    figure, axes = new_figure(13, 0.24 * len(found) * rows + 1.1 * rows, 4, rows, sharey=True)
     for axis, metric in zip(axes, metrics, strict=False):
-        for row, one in enumerate(found.values()):
-            d = one[metric]
-            axis.plot(d.mean, row, "o", color="C3" if d.seen else "C0" if d.tested else "#999999")
-            if d.tested:
-                axis.plot([-d.detectable, d.detectable], [row, row], color="#cccccc", linewidth=6, zorder=0,
-                          solid_capstyle="butt")  # fmt: skip
+        shown = [one[metric] for one in found.values()]
+        tested = [(row, d.detectable) for row, d in enumerate(shown) if d.tested]
+        axis.barh([row for row, _ in tested], [2 * d for _, d in tested], 0.5, [-d for _, d in tested], color="#cccccc")
+        colours = ["C3" if d.seen else "C0" if d.tested else "#999999" for d in shown]
+        axis.scatter([d.mean for d in shown], range(len(shown)), c=colours, zorder=2)
         axis.axvline(0, color="black", linewidth=0.8)
         axis.set_title(metric, fontsize=8)
         axis.tick_params(labelsize=7)
-        reach = 1.3 * max(np.nanmax(np.abs([one[metric].mean for one in found.values()])), 1e-6)
+        reach = 1.3 * max(np.nanmax(np.abs([d.mean for d in shown])), 1e-6)
         axis.set_xlim(-reach, reach)
     for axis in axes[len(metrics) :]:
         axis.set_visible(False)
@@ -272,4 +259,4 @@ def _picture(page: Page, found: dict[str, dict[str, Difference]], metrics: list[
 
 
 def _cell(values: list[float]) -> str:
-    return shown(sum(values) / len(values)) + (f" ± {spread_of(values):.2g}" if len(values) > 1 else "")
+    return shown(np.mean(values)) + (f" ± {spread_of(values):.2g}" if len(values) > 1 else "")

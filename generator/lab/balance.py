@@ -45,7 +45,14 @@ def balance(study: Study) -> Page:
     )  # fmt: skip
     page.result["grid"] = rows
     _picture(page, rows, shown, weights)
-    _say(page, rows)
+    by = {(row["lta"], row["ewa"]): row for row in rows}
+    for metric in _LOWER:
+        best = min(rows, key=lambda row: row[metric])
+        page.found(
+            f"{MEASURED[metric]}: {by[1, 1][metric]:.4g} as it is, {by[0, 1][metric]:.4g} without LTA, "
+            f"{by[1, 0][metric]:.4g} without EwA; least at LTA {best['lta']:g}, EwA {best['ewa']:g} "
+            f"({best[metric]:.4g})."
+        )
     return page
 
 
@@ -73,26 +80,11 @@ def _picture(page: Page, rows: list[dict[str, float]], shown: list[str], weights
         for (y, x), value in np.ndenumerate(table):
             axis.text(x, y, f"{value:.3g}", ha="center", va="center", fontsize=7, color="white",
                       bbox={"facecolor": "black", "alpha": 0.35, "edgecolor": "none", "pad": 1})  # fmt: skip
-        axis.set_xticks(range(len(weights)), [f"{w:g}" for w in weights], fontsize=7)
-        axis.set_yticks(range(len(weights)), [f"{w:g}" for w in weights], fontsize=7)
+        for set_ticks in (axis.set_xticks, axis.set_yticks):
+            set_ticks(range(len(weights)), [f"{w:g}" for w in weights], fontsize=7)
         axis.set(xlabel="EwA", ylabel="LTA")
         axis.set_title(metric, fontsize=9)
         figure.colorbar(picture, ax=axis, shrink=0.7)
     for axis in axes[len(shown) :]:
         axis.set_visible(False)
     page.figure(figure, "grid", "Every weighting of LTA (rows) and EwA (columns); 1, 1 is the checkpoint.")
-
-
-def _say(page: Page, rows: list[dict[str, float]]) -> None:
-    own = next(row for row in rows if row["lta"] == row["ewa"] == 1.0)
-    for metric in _LOWER:
-        best = min(rows, key=lambda row: row[metric])
-        without = {
-            name: next(r for r in rows if r[name] == 0.0 and r[other] == 1.0)
-            for name, other in (("lta", "ewa"), ("ewa", "lta"))
-        }
-        page.found(
-            f"{MEASURED[metric]}: {own[metric]:.4g} as it is, {without['lta'][metric]:.4g} without LTA, "
-            f"{without['ewa'][metric]:.4g} without EwA; least at LTA {best['lta']:g}, EwA {best['ewa']:g} "
-            f"({best[metric]:.4g})."
-        )

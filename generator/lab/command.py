@@ -6,9 +6,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ..errors import EnvironmentProblem, InputError
 from ..training.data_source import DataSource
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from .page import Page
     from .study import Study
 
-#: Experiment -> what it asks, for the help, and the packages that it needs beside those that train.
+#: Experiment, a function of the module of its name -> what it asks, for the help, and the packages that it needs beside
+#: those that train.
 EXPERIMENTS: Final = {
     "latent": ("what the latents hold, and whether they are used", ("sklearn", "umap")),
     "signatures": ("does it show one of the paper's three failures?", ("scipy",)),
@@ -94,37 +96,11 @@ def run(options: argparse.Namespace) -> None:
     files = {key: Path(value) for key, value in named.items() if value is not None}
     study = Study(name, folders, DataSource.parse(options.data), size, options.seed, options.out, files)
     print(f"lab {name}: {study.of()}; {', '.join(f'{k} {v}' for k, v in size.items())}", file=sys.stderr)
-    print(_experiment(name)(study).write(options.out))
+    experiment: Callable[[Study], Page] = getattr(import_module(f".{name}", __package__), name)
+    print(experiment(study).write(options.out))
 
 
 def _folder(given: str) -> Path:
     from ..engine.files import DEFAULT_CHECKPOINT
 
     return DEFAULT_CHECKPOINT if given == _BUNDLED and not Path(given).exists() else Path(given)
-
-
-def _experiment(name: str) -> Callable[[Study], Page]:
-    """The function of an experiment; only its own module is imported."""
-    found: Any
-    match name:
-        case "latent":
-            from .latent import latent as found
-        case "signatures":
-            from .signatures import signatures as found
-        case "traverse":
-            from .traverse import traverse as found
-        case "attention":
-            from .attention import attention as found
-        case "ablate":
-            from .ablate import ablate as found
-        case "balance":
-            from .balance import balance as found
-        case "depth":
-            from .depth import depth as found
-        case "languages":
-            from .languages import languages as found
-        case "transfer":
-            from .transfer import transfer as found
-        case _:
-            from .compare import compare as found
-    return found

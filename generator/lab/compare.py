@@ -8,16 +8,13 @@ from typing import Final
 
 import numpy as np
 
-from ..errors import InputError
 from ..evaluation.judge import judge, judge_truth
-from ..evaluation.plots import new_figure
 from ..evaluation.systems import JudgedTake
 from ..evaluation.table import GROUPS, METRICS
-from .face import can_draw, draw_face
+from .face import can_draw, sheet
 from .page import Page
 from .quiz import KEY, QUIZ, Shown, make_quiz
 from .study import Study
-from .traverse import faces_of
 
 #: What the data's own performances are called.
 DATA: Final = "the data"
@@ -28,39 +25,42 @@ _SAID: Final = {
     "frechet": "Fréchet distance to the data (its own: of its other takes)",
     "jerk": "Roughness",
 }
-_CELL, _MOMENTS, _SHEETS = 104, 8, 3
+_MOMENTS: Final = np.linspace(0.06, 0.94, 8).tolist()
+_SHEETS: Final = 3
+Takes = dict[str, Sequence[Sequence[JudgedTake]]]
 
 
 def compare(study: Study) -> Page:
     """See the module."""
-    if len(set(study.folders)) < len(study.folders):
-        raise InputError("A checkpoint is named twice; name each once.")
     page = study.page("The same lines by every checkpoint: numbers, faces, and what people make of them.")
-    takes: dict[str, Sequence[Sequence[JudgedTake]]] = {DATA: study.truth}
+    takes: Takes = {DATA: study.truth}
     for name, folder in zip(study.names, study.folders, strict=True):
         takes[name] = study.system(folder).perform(study.lines, int(study.size["takes"]))
     _numbers(page, study, takes)
-    shown = _faces(study, takes, max(_SHEETS, int(study.size["quiz_lines"])))
+    count = int(study.size["quiz_lines"])
+    shown = _faces(study, takes, max(_SHEETS, count))
     if not can_draw() or not shown:
         page.text(
             "No faces are drawn: run 'python3.11 build.py head' first; and faces of FLAME cannot be shown on the "
             "demo head."
         )
         return page
-    _sheets(page, shown[:_SHEETS])
-    html, key = make_quiz(shown[: int(study.size["quiz_lines"])], study.seed)
-    page.file(QUIZ, html)
-    page.file(KEY, key)
+    page.heading("Faces")
+    for number, line in enumerate(shown[:_SHEETS], 1):
+        said = f"“{line.text}” ({line.emotion})"
+        sheet(page, line.clips, _MOMENTS, said, f"faces{number}", f"{said}, first takes.")
     page.heading("Ask people")
     page.text(
         f"Give {QUIZ} to people, and keep {KEY}, which says whose clip is which. Every person sends back a file; "
         "'python -m generator lab compare --out THIS FOLDER --answers FILE ...' says what they answered."
     )
-    page.link(QUIZ, "the quiz")
+    html, key = make_quiz(shown[:count], study.seed)
+    page.file(QUIZ, html, "the quiz")
+    page.file(KEY, key)
     return page
 
 
-def _numbers(page: Page, study: Study, takes: dict[str, Sequence[Sequence[JudgedTake]]]) -> None:
+def _numbers(page: Page, study: Study, takes: Takes) -> None:
     values = {
         name: judge_truth(performed, study.reference, []) if name == DATA else judge(performed, study.reference)
         for name, performed in takes.items()
@@ -81,42 +81,20 @@ def _numbers(page: Page, study: Study, takes: dict[str, Sequence[Sequence[Judged
             page.table(("", *values, ""), rows)
 
 
-def _faces(study: Study, takes: dict[str, Sequence[Sequence[JudgedTake]]], count: int) -> list[Shown]:
-    """Lines of as many emotions as there are, by every system, as whole faces."""
-    order, seen = [], set()
-    for number, line in enumerate(study.lines):  # first one line of each emotion
-        if line.emotion not in seen:
-            seen.add(line.emotion)
-            order.append(number)
-    order += [number for number in range(len(study.lines)) if number not in order]
+def _faces(study: Study, takes: Takes, count: int) -> list[Shown]:
+    """Lines of as many emotions as there are, by every system, as whole faces; none where none can be shown."""
+    emotions = [line.emotion for line in study.lines]
+    order = sorted(
+        range(len(emotions)), key=lambda k: k != emotions.index(emotions[k])
+    )  # one line of each emotion first
     found = []
     for number in order[:count]:
-        line = study.lines[number]
-        clips = {
-            name: faces_of(
-                study, performed[number][0].frames if study.kind == "default" else performed[number][0].acted
-            )
-            for name, performed in takes.items()
-        }
-        if any(clip is None for clip in clips.values()):
-            return []
-        found.append(Shown(line.text, line.emotion, {k: v for k, v in clips.items() if v is not None}))
+        clips = {}
+        for name, performed in takes.items():
+            take = performed[number][0]
+            face = study.face_of(take.frames if study.kind == "default" else take.acted)
+            if face is None:
+                return []
+            clips[name] = face
+        found.append(Shown(study.lines[number].text, emotions[number], clips))
     return found
-
-
-def _sheets(page: Page, shown: Sequence[Shown]) -> None:
-    page.heading("Faces")
-    moments = np.linspace(0.06, 0.94, _MOMENTS)
-    for number, line in enumerate(shown, 1):
-        rows = [
-            np.concatenate([draw_face(clip[int(m * (len(clip) - 1))], _CELL) for m in moments], 1)
-            for clip in line.clips.values()
-        ]
-        picture = np.concatenate(rows)
-        figure, (axis,) = new_figure(picture.shape[1] / 110 + 1.2, picture.shape[0] / 110 + 0.6)
-        axis.imshow(picture)
-        axis.set_yticks(_CELL * (np.arange(len(rows)) + 0.5), list(line.clips), fontsize=8)
-        axis.set_xticks([])
-        axis.spines[:].set_visible(False)
-        axis.set_title(f"“{line.text}” ({line.emotion})", fontsize=9, loc="left")
-        page.figure(figure, f"faces{number}", f"“{line.text}” ({line.emotion}), first takes.")

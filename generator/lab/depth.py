@@ -23,13 +23,13 @@ from tqdm import tqdm
 from ..evaluation import motion
 from ..evaluation.perplexity import box_bits
 from ..evaluation.plots import new_figure
-from ..paper.decoding import Stepper, decode, draw_noise
+from ..paper.decoding import draw_noise
 from ..training.paper import PaperLines, PaperObjective
 from ..training.recipe import Terms
 from .page import Page
 from .serial import decode_serial
-from .statistics import Difference, differences, explained, said
-from .study import Chosen, Study
+from .statistics import Difference, differ, differences
+from .study import SPLIT, Chosen, Study
 from .training import TOGETHER, Bench
 
 #: The model as it is, each latent drawn once; without any draw; and as the released decoding draws.
@@ -50,37 +50,19 @@ _OWN_FRAMES: Final = 0.5
 Drawing = Callable[[Tensor, int], Tensor]
 
 
-def shared(draws: Tensor, layers: int) -> Tensor:
-    """One draw for all layers."""
-    return draws[:, :, :1].expand_as(draws)
-
-
-def colder(draws: Tensor, layers: int) -> Tensor:
-    """Every layer's temperature such that together they vary as one layer would."""
-    return draws / layers**0.5
-
-
-def first_only(draws: Tensor, layers: int) -> Tensor:
-    """Only the first layer draws; the others take their mean."""
-    kept = torch.zeros_like(draws)
-    kept[:, :, 0] = draws[:, :, 0]
-    return kept
-
-
-def none(draws: Tensor, layers: int) -> Tensor:
-    """No draw at all."""
-    return torch.zeros_like(draws)
-
-
 def as_trained(draws: Tensor, layers: int) -> Tensor:
     """Every layer its own draw."""
     return draws
 
 
-#: Ways of drawing that need no other training.
+#: Ways of drawing that need no other training: no draw at all; one for all layers; each layer's temperature such that
+#: together they vary as one layer would; a draw for the first layer, and their mean for the others.
 DRAWINGS: Final[dict[str, Drawing]] = {
-    STILL: none, "shared draw": shared, "colder layers": colder, "first layer draws": first_only
-}  # fmt: skip
+    STILL: lambda draws, layers: torch.zeros_like(draws),
+    "shared draw": lambda draws, layers: draws[:, :, :1].expand_as(draws),
+    "colder layers": lambda draws, layers: draws / layers**0.5,
+    "first layer draws": lambda draws, layers: draws * (torch.arange(layers) == 0).unsqueeze(-1),
+}
 
 
 def smaller_latents(model: Any) -> None:
@@ -119,6 +101,8 @@ TRAINED: Final[dict[str, tuple[Any, Any]]] = {
     "smaller latents": (smaller_latents, None),
     "own frames": (None, OwnFrames),
 }
+#: Those of them that are cures.
+_CURES: Final = tuple(how for how in TRAINED if how != PUBLISHED)
 
 
 def depth(study: Study) -> Page:
@@ -126,11 +110,11 @@ def depth(study: Study) -> Page:
     study = replace(study, trained="paper")
     page = study.page("Does the paper's model get worse with every layer, and why?")
     deepest, bench = int(study.size["layers"]), Bench(study)
-    clips = bench.part(study.split, int(study.size["lines"]))
+    clips = bench.part(SPLIT, int(study.size["lines"]))
     values: Values = {}
     # A cure is tried where the illness is worst.
     models = [(layers, PUBLISHED) for layers in range(1, deepest + 1)]
-    models += [(deepest, how) for how in TRAINED if how != PUBLISHED and deepest > 1]
+    models += [(deepest, how) for how in _CURES if deepest > 1]
     work = [(study.seed + seed, *model) for seed in range(int(study.size["seeds"])) for model in models]
     for seed, layers, how in tqdm(work, "models", unit="model"):
         config = {"n_layers": layers, "second_sample": bool(study.size["second_sample"])}
@@ -158,32 +142,23 @@ def _ways(clips: Chosen, seed: int, how: str, redrawn: bool, inside: Any) -> dic
 
 def _judged(inside: Any, clips: Chosen, seed: int, drawing: Drawing) -> dict[str, float]:
     """Perplexity under teacher forcing and free motion, with draws made as ``drawing`` says."""
-    model = inside.checkpoint.model
-    layers, bits, frames = len(model.layers), [], []
+    model, bits, frames = inside.module, [], []
     for part in clips.parts(TOGETHER):
         batch = inside.batch(part)
         rows, count = batch.clips.frames.shape[:2]
         noise = draw_noise(model.config, [np.random.default_rng([seed, row]) for row in range(rows)], count + 1)
-        noise[..., 0, :] = drawing(noise[..., 0, :], layers)
+        noise[..., 0, :] = drawing(noise[..., 0, :], len(model.layers))
+        replayed = _replayed(noise, model.config.second_sample)
         with torch.inference_mode():
-            out = model(
-                batch.clips, batch.memory, batch.memory_mask, "prior", _replayed(noise, model.config.second_sample)
-            )
-            bits.append(
-                box_bits(out.prediction.numpy(), batch.clips.target.numpy(), batch.clips.target_mask.numpy(), None)
-            )
-            stepper = Stepper(model)
-            decoded = decode(
-                stepper, batch.memory, batch.memory_mask, inside.checkpoint.mean, noise[:, :count]
-            ).frames.numpy()
-        frames += [one[1 : part.length(k) + 1] for k, one in enumerate(decoded)]
+            told = model(batch.clips, batch.memory, batch.memory_mask, "prior", replayed).prediction.numpy()
+            frames += inside.decoded(batch, noise[:, :count])
+        bits.append(box_bits(told, batch.clips.target.numpy(), batch.clips.target_mask.numpy(), None))
     return {"bits": float(np.concatenate(bits).mean()), **_summed(frames, clips)}
 
 
 def _replayed(noise: Tensor, second_sample: bool) -> Callable[[Tensor], Tensor]:
     """Draws of a forward pass with latents from the prior: of each layer its latent's, then its second sample's."""
-    kinds = (0, 1) if second_sample else (0,)
-    order = iter([(layer, kind) for layer in range(noise.shape[2]) for kind in kinds])
+    order = iter([(layer, kind) for layer in range(noise.shape[2]) for kind in range(1 + second_sample)])
 
     def draw(like: Tensor) -> Tensor:
         layer, kind = next(order)
@@ -195,21 +170,18 @@ def _replayed(noise: Tensor, second_sample: bool) -> Callable[[Tensor], Tensor]:
 def _redrawn(inside: Any, clips: Chosen, seed: int) -> dict[str, float]:
     """Free motion where the past is drawn again for every frame, as released."""
     torch.manual_seed(seed)
-    frames = []
+    frames, mean = [], inside.checkpoint.mean
     for part in clips.parts(TOGETHER):
         batch = inside.batch(part)
         count = batch.clips.frames.shape[1]
-        decoded = decode_serial(
-            inside.checkpoint.model, batch.memory, batch.memory_mask, inside.checkpoint.mean, count
-        ).numpy()
+        decoded = decode_serial(inside.module, batch.memory, batch.memory_mask, mean, count).numpy()
         frames += [one[1 : part.length(k) + 1] for k, one in enumerate(decoded)]
     return _summed(frames, clips)
 
 
 def _summed(frames: list[Any], clips: Chosen) -> dict[str, float]:
     truth = [clips.frames(k) for k in range(len(clips))]
-    size = float(np.mean([np.linalg.norm(one, axis=1).mean() for one in frames]))
-    own = float(np.mean([np.linalg.norm(one, axis=1).mean() for one in truth]))
+    size, own = (float(np.mean([np.linalg.norm(one, axis=1).mean() for one in some])) for some in (frames, truth))
     return {
         "jerk": motion.jerk(frames) / motion.jerk(truth),
         "frechet": motion.frechet(frames, truth),
@@ -219,16 +191,15 @@ def _summed(frames: list[Any], clips: Chosen) -> dict[str, float]:
 
 def _report(page: Page, values: Values, deepest: int) -> None:
     depths, names = range(1, deepest + 1), list(dict.fromkeys(name for name, _ in values))
-    page.result |= {"values": {f"{name}, {layers} layers": found for (name, layers), found in values.items()}}
+    page.result["values"] = {f"{name}, {layers} layers": found for (name, layers), found in values.items()}
     figure, axes = new_figure(13, 4, len(MEASURED))
     for axis, (metric, what) in zip(axes, MEASURED.items(), strict=True):
-        scale = "log" if metric in ("jerk", "frechet") else "linear"
         rows = [(name, [_mean(values, name, layers, metric) for layers in depths]) for name in names]
         rows = [row for row in rows if np.isfinite(row[1]).any()]
         page.table((what, *(f"{n} layers" for n in depths)), [(name, *means) for name, means in rows])
         for name, means in rows:
-            trained = name in TRAINED and name != PUBLISHED
-            axis.plot(depths, means, "--" if trained else "-", marker="x" if trained else "o", markersize=4, label=name)
+            axis.plot(depths, means, "x--" if name in _CURES else "o-", markersize=4, label=name)
+        scale = "log" if metric in ("jerk", "frechet") else "linear"
         axis.set(xlabel="layers", title=metric, xticks=depths, yscale=scale)
     axes[-1].legend(frameon=False, fontsize=6, loc="center left", bbox_to_anchor=(1, 0.5))
     page.figure(figure, "depth", "What depth does, and what helps; crosses: trained otherwise, at the deepest only.")
@@ -238,43 +209,32 @@ def _report(page: Page, values: Values, deepest: int) -> None:
 
 def _verdict(page: Page, values: Values, deepest: int) -> None:
     """What was to be tested: deeper against shallow, the cause, and each cure at the deepest."""
-    whole, shallow, again = (values[key] for key in ((PUBLISHED, deepest), (PUBLISHED, 1), (REDRAWN, deepest)))
-    cures = [name for name in (*DRAWINGS, *TRAINED) if name not in (PUBLISHED, STILL)]
-    sides = {"one layer": shallow, REDRAWN: again, **{name: values[name, deepest] for name in cures}}
+    whole, cures = values[PUBLISHED, deepest], [*(name for name in DRAWINGS if name != STILL), *_CURES]
+    sides = {"one layer": values[PUBLISHED, 1], **{name: values[name, deepest] for name in (REDRAWN, *cures)}}
     tested = [("one layer", metric) for metric in ("bits", "jerk", "frechet")] + [(REDRAWN, "jerk")]
     tested += [(name, metric) for name in cures for metric in ("bits", "frechet")]
     found = differences(whole, sides, tested)
-    seeds = len(whole["jerk"])
     page.heading(f"Beside {deepest} layers as published")
-    page.table(
-        ("", *MEASURED),
-        [(name, *(said(one[metric]) if metric in one else "–" for metric in MEASURED)) for name, one in found.items()],
-        explained(seeds, len(tested)),
-    )
-    page.result |= {"differences": {n: {m: vars(d) for m, d in one.items()} for n, one in found.items()}}
+    differ(page, found, list(MEASURED), len(whole["jerk"]), len(tested), "")
     deeper, redrawn = found["one layer"], found[REDRAWN]["jerk"]
     page.found(
-        f"From one layer to {deepest}: bits per frame {_spoken(-deeper['bits'].mean, deeper['bits'].seen)}, jerk "
-        f"{_spoken(-deeper['jerk'].mean, deeper['jerk'].seen)} times the data's, Fréchet distance "
-        f"{_spoken(-deeper['frechet'].mean, deeper['frechet'].seen)}."
+        f"From one layer to {deepest}: bits per frame {_spoken(deeper['bits'], -1)}, jerk "
+        f"{_spoken(deeper['jerk'], -1)} times the data's, Fréchet distance {_spoken(deeper['frechet'], -1)}."
     )
     page.found(
-        f"The past drawn again at every frame instead of once: jerk {_spoken(redrawn.mean, redrawn.seen)} times the "
-        f"data's, of {np.mean(whole['jerk']):.3g}."
+        f"The past drawn again at every frame instead of once: jerk {_spoken(redrawn)} times the data's, of "
+        f"{np.mean(whole['jerk']):.3g}."
     )
-    helped = [f"{name} ({found[name]['frechet'].mean:+.3g})" for name in cures if _better(found[name]["frechet"])]
+    nearer = {name: found[name]["frechet"] for name in cures}
+    helped = [f"{name} ({d.mean:+.3g})" for name, d in nearer.items() if d.seen and d.mean < 0]
     page.found(
         f"Cures that bring free takes nearer to the data (Fréchet {np.mean(whole['frechet']):.3g}): "
         f"{', '.join(helped) or 'none is established'}."
     )
 
 
-def _better(difference: Difference) -> bool:
-    return difference.seen and difference.mean < 0
-
-
-def _spoken(change: float, seen: bool) -> str:
-    return f"{change:+.3g} ({'established' if seen else 'not established'})"
+def _spoken(difference: Difference, sign: int = 1) -> str:
+    return f"{sign * difference.mean:+.3g} ({'established' if difference.seen else 'not established'})"
 
 
 def _mean(values: Values, name: str, layers: int, metric: str) -> float:

@@ -9,14 +9,18 @@ Shapes: V vertices, M points, H x W pixels, C channels of arkit55.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial.transform import Rotation
 
+from ..evaluation.plots import new_figure
 from ..shared.spaces import ARKIT55
+from .page import Page
 
 Floats = npt.NDArray[np.float32]
 Picture = npt.NDArray[np.uint8]
@@ -39,6 +43,10 @@ _IMAGES: Final = {"Skin": "skin", "Lips": "skin", "Mouth": "mouth", "Eye": "eye"
                   "Teeth": "mouth", "Tongue": "mouth"}  # fmt: skip
 
 
+#: Pixels of a face on a sheet.
+_CELL: Final = 104
+
+
 def can_draw() -> bool:
     """Whether the demo head has been baked here."""
     return HEAD.is_file()
@@ -53,7 +61,10 @@ def draw_face(frame: npt.NDArray[Any], size: int = 160) -> Picture:
     head, points = _head(), _points(size)
     shown = np.asarray(frame, np.float32)
     vertices = head["rest"] + np.tensordot(shown[: len(head["deltas"])], head["deltas"], 1)
-    vertices = vertices + head["turns"] * (_turned(vertices - head["neck"], shown[-3:]) + head["neck"] - vertices)
+    turned = (vertices - head["neck"]) @ Rotation.from_rotvec(shown[-3:]).as_matrix().T.astype(np.float32) + head[
+        "neck"
+    ]
+    vertices = vertices + head["turns"] * (turned - vertices)
     first, across, along = (vertices[head["triangles"][:, k]] for k in range(3))  # (T, 3)
     across, along = across - first, along - first
     normal = np.cross(across, along)
@@ -67,7 +78,8 @@ def draw_face(frame: npt.NDArray[Any], size: int = 160) -> Picture:
     column, row, depth = (
         first[which, axis] + one * across[which, axis] + two * along[which, axis] for axis in range(3)
     )
-    column, row = _pixels(column, row, size)
+    across, up = (column - _MIDDLE[0]) / _HALF, (row - _MIDDLE[1]) / _HALF
+    column, row = ((across + 1) * (size / 2)).astype(np.int32), ((1 - up) * (size / 2)).astype(np.int32)
     seen = np.flatnonzero((column >= 0) & (column < size) & (row >= 0) & (row < size))
     order = seen[np.argsort(depth[seen])]  # the nearest is written last
     picture = np.empty((size, size, 3), np.float32)
@@ -76,60 +88,46 @@ def draw_face(frame: npt.NDArray[Any], size: int = 160) -> Picture:
     return np.rint(255 * np.clip(picture, 0, 1) ** (1 / 2.2)).astype(np.uint8)
 
 
-def _turned(vertices: Floats, angles: Floats) -> Floats:
-    """``vertices`` (V, 3) turned by pitch, yaw and roll in radians, one rotation vector."""
-    angle = float(np.linalg.norm(angles))
-    if angle < 1e-6:
-        return vertices
-    x, y, z = angles / angle
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]], np.float32)
-    rotation = np.eye(3, dtype=np.float32) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
-    return np.asarray(vertices @ rotation.T, np.float32)
-
-
-def _pixels(x: Floats, y: Floats, size: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    across, up = (x - _MIDDLE[0]) / _HALF, (y - _MIDDLE[1]) / _HALF
-    return ((across + 1) * (size / 2)).astype(np.int32), ((1 - up) * (size / 2)).astype(np.int32)
+def sheet(
+    page: Page, clips: Mapping[str, Floats], moments: Sequence[float], title: str, name: str, caption: str
+) -> None:
+    """A picture of faces: ``clips`` (T, 55) as rows with their labels, ``moments`` (shares of a clip) as columns."""
+    rows = [[draw_face(clip[int(m * (len(clip) - 1))], _CELL) for m in moments] for clip in clips.values()]
+    picture = np.concatenate([np.concatenate(row, 1) for row in rows])
+    figure, (axis,) = new_figure(picture.shape[1] / 110 + 1.2, picture.shape[0] / 110 + 0.7)
+    axis.imshow(picture)
+    axis.set_yticks(_CELL * (np.arange(len(clips)) + 0.5), list(clips), fontsize=8)
+    axis.set_xticks(_CELL * (np.arange(len(moments)) + 0.5), [f"{m:.0%}" for m in moments], fontsize=7)
+    axis.spines[:].set_visible(False)
+    axis.set_title(title, fontsize=9, loc="left")
+    page.figure(figure, name, caption)
 
 
 @cache
 def _head() -> dict[str, npt.NDArray[Any]]:
-    """Rest (V, 3), deltas (52, V, 3) in the order of arkit55, neck (3,), how far each vertex turns with it (V, 1)."""
+    """Rest (V, 3), deltas (52, V, 3) in the order of arkit55, neck (3,), how far each vertex turns with it (V, 1).
+
+    And triangles (T, 3) with their texture coordinates (T, 3, 2), material and colour; images by material.
+    """
     with np.load(HEAD, allow_pickle=False) as file:
-        names = file["arkit_channels"].tolist()
-        rest = file[f"{_PERSON}/v_template"]
-        polygons = file["polygons"]
-        bones = file["joint_names"].tolist()
+        names, bones = file["arkit_channels"].tolist(), file["joint_names"].tolist()
+        rest, polygons = file[f"{_PERSON}/v_template"], file["polygons"]
         head: dict[str, npt.NDArray[Any]] = {
             "rest": rest,
             "deltas": file["arkit_deltas"][[names.index(c) for c in ARKIT55.channels[:52]]].astype(np.float32),
             "neck": (file[f"{_PERSON}/J_regressor"] @ rest)[bones.index("neck")],
             "turns": 1 - file["weights"][:, [bones.index("root")]],
         }
-        triangles, uv, material = _triangulated(polygons, file["uv"], file["material_index"])
-        colours = np.empty((len(triangles), 3), np.float32)
-        images: dict[str, npt.NDArray[Any]] = {}
+        fours = polygons[:, 3] >= 0  # the other half of what has four corners
+        head["triangles"], head["uv"] = (
+            np.concatenate([corners[:, [0, 1, 2]], corners[fours][:, [0, 2, 3]]]) for corners in (polygons, file["uv"])
+        )
+        material = head["material"] = np.concatenate([file["material_index"], file["material_index"][fours]])
+        head["colours"] = file[f"{_PERSON}/colours"][material].astype(np.float32)
         for number, name in enumerate(file["materials"].tolist()):
-            colours[material == number] = file[f"{_PERSON}/colours"][number]
             if (kind := _IMAGES.get(name)) is not None:
-                key = f"{_PERSON}/image_{kind}" if kind != "mouth" else "image_mouth"
-                images[str(number)] = file[key]
-    return head | {"triangles": triangles, "uv": uv, "material": material, "colours": colours} | {
-        f"image {number}": image for number, image in images.items()
-    }  # fmt: skip
-
-
-def _triangulated(
-    polygons: npt.NDArray[Any], uv: npt.NDArray[Any], material: npt.NDArray[Any]
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-    """Triangles (T, 3), their texture coordinates (T, 3, 2) and materials (T,) of polygons with 3 or 4 corners."""
-    fours = polygons[:, 3] >= 0
-    first, second = [0, 1, 2], [0, 2, 3]
-    return (
-        np.concatenate([polygons[:, first], polygons[fours][:, second]]),
-        np.concatenate([uv[:, first], uv[fours][:, second]]),
-        np.concatenate([material, material[fours]]),
-    )
+                head[f"image {number}"] = file["image_mouth" if kind == "mouth" else f"{_PERSON}/image_{kind}"]
+    return head
 
 
 @cache

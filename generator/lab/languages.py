@@ -9,7 +9,6 @@ from the text encoder. Timelines are by espeak-ng.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,48 +64,38 @@ def languages(study: Study) -> Page:
 
 
 def _reading(page: Page, study: Study, emotions: list[str], lines: dict[str, list[str]]) -> None:
-    readers = _readers(study)
     found = {
         name: {code: measure(read, list(zip(emotions, texts, strict=True))) for code, texts in lines.items()}
-        for name, read in readers.items()
+        for name, read in _readers(study).items()
     }
+    count, spoken = len(emotions), [LANGUAGES[code] for code in lines]
+    others = [code for code in lines if code != "en"]
+    right = {name: [int((one.guess == one.truth).sum()) for one in by.values()] for name, by in found.items()}
     page.heading("Emotion read")
-    count = len(emotions)
     page.table(
-        ("reader", *(LANGUAGES[code] for code in lines)),
-        [
-            (name, *(share_of(int((one.guess == one.truth).sum()), count) for one in by.values()))
-            for name, by in found.items()
-        ],
+        ("reader", *spoken), [(name, *(share_of(k, count) for k in hits)) for name, hits in right.items()],
         f"{count} lines, the same in every language, three of each of 14 emotions; chance is 1 in 14. In brackets 95 "
         "% (Wilson).",
-    )
+    )  # fmt: skip
     page.table(
-        ("the same emotion read as in English", *(LANGUAGES[code] for code in lines if code != "en")),
-        [
-            (name, *(float((by[code].guess == by["en"].guess).mean()) for code in lines if code != "en"))
-            for name, by in found.items()
-        ],
+        ("the same emotion read as in English", *(LANGUAGES[code] for code in others)),
+        [(n, *(float((by[code].guess == by["en"].guess).mean()) for code in others)) for n, by in found.items()],
     )
     page.result["read"] = {name: {code: one.measured for code, one in by.items()} for name, by in found.items()}
     figure, (axis,) = new_figure(8, 3.4)
-    for number, (name, by) in enumerate(found.items()):
+    for number, (name, hits) in enumerate(right.items()):
         places = np.arange(len(lines)) + 0.24 * (number - (len(found) - 1) / 2)
-        right = [int((one.guess == one.truth).sum()) for one in by.values()]
-        bars = np.array([wilson(k, count) for k in right])
-        shares = np.array(right) / count
-        axis.bar(places, shares, 0.22, label=name)
-        axis.vlines(places, bars[:, 0], bars[:, 1], color="#555555", linewidth=1)
+        axis.bar(places, np.array(hits) / count, 0.22, label=name)
+        axis.vlines(places, *np.transpose([wilson(k, count) for k in hits]), color="#555555", linewidth=1)
     axis.axhline(1 / len(EMOTIONS), color="black", linewidth=0.8, linestyle=":")
-    axis.set_xticks(range(len(lines)), [LANGUAGES[code] for code in lines])
+    axis.set_xticks(range(len(lines)), spoken)
     axis.set(ylabel="emotion read right", ylim=(0, 1))
     axis.legend(frameon=False, fontsize=8)
     page.figure(figure, "read", "Emotion read right by language, with 95 % intervals; dotted: chance.")
-    others = [code for code in lines if code != "en"]
-    said = [
+    said = (
         f"{name}: English {by['en'].accuracy:.2f}, the others {np.mean([by[c].accuracy for c in others]):.2f}"
         for name, by in found.items()
-    ]
+    )
     page.found(f"Emotion read right, {'; '.join(said)} ({count} lines each).")
 
 
@@ -116,15 +105,12 @@ def _readers(study: Study) -> dict[str, Read]:
     performer: Any = load_performer(study.folder, "auto")
     if hasattr(performer, "emotion_probabilities"):
         readers["the checkpoint's reader"] = performer.emotion_probabilities
-    train = _training_lines(study)
-    given = study.files.get("encoder")
-    name = str(given) if given is not None else str(unpacked(study.out.with_name(f"{study.out.name}-runs") / "e5"))
-    multilingual = TextEncoder.load(name)
-    prefix = _QUERY if given is None else ""
+    train, given = _training_lines(study), study.files.get("encoder")
+    folder = given or unpacked(study.out.with_name(f"{study.out.name}-runs") / "e5")
+    name, prefix = (given.name, "") if given else ("multilingual-e5-small", _QUERY)
+    multilingual = TextEncoder.load(str(folder))  # what is wrong with it is said before minutes are spent
     readers[f"{DEFAULT_ENCODER}, frozen"] = _fitted(TextEncoder.load(exact=False), "", train, study.seed)
-    readers["multilingual-e5-small, frozen" if given is None else f"{given.name}, frozen"] = _fitted(
-        multilingual, prefix, train, study.seed
-    )
+    readers[f"{name}, frozen"] = _fitted(multilingual, prefix, train, study.seed)
     return readers
 
 
@@ -135,10 +121,9 @@ def _training_lines(study: Study) -> Labelled:
         raise InputError(
             "lab languages learns to read emotions from a corpus; name a folder made by 'corpus' with --data."
         )
-    found = Labelled.of({}, "train") if not data.labelled() else Labelled.of(data.labelled(), "train")
+    found = Labelled.of(data.labelled(), "train")
     leading, most = found.labels.argmax(1), int(study.size["train_lines"])
-    rng = np.random.default_rng(study.seed)
-    order = rng.permutation(len(leading))
+    order = np.random.default_rng(study.seed).permutation(len(leading))
     order = np.concatenate([order[found.own[order]], order[~found.own[order]]])  # ours are labelled with more care
     rows = [row for k in range(len(EMOTIONS)) for row in order[leading[order] == k][: most // len(EMOTIONS)]]
     return Labelled([found.texts[i] for i in rows], found.labels[rows], found.own[rows])
@@ -180,22 +165,20 @@ def _lips(page: Page, study: Study, emotions: list[str], lines: dict[str, list[s
     rows: dict[str, dict[str, float]] = {}
     for code, texts in tqdm(lines.items(), "lines said", unit="language"):
         asks = [LineRequest(texts[i], emotions[i], seed=study.seed, language=code).validated() for i in chosen]
-        clips = performer.perform([replace(ask, takes=1) for ask in asks])
+        clips = performer.perform(asks)
         said = [[(one.take(0), timeline)] for one in clips if (timeline := one.timeline(0)) is not None]
         rows[code] = judge_speech(said, performer.space.fps)
-    shown = [key for key in _LIPS if any(key in values for values in rows.values())]
     page.heading("Lips")
-    page.table(
-        ("language", *shown),
-        [(LANGUAGES[code], *(values.get(key) for key in shown)) for code, values in rows.items()],
-        f"{len(chosen)} lines a language (docs/metrics.md). English is read again by espeak-ng, which did not "
-        "perform it; in the "
-        "other languages who performs and who judges read the same sounds, so a word that espeak-ng misreads is not "
-        "noticed.",
-    )
-    page.result["lips"] = rows
-    worst = min((code for code in rows if code != "en"), key=lambda code: rows[code].get("closure_recall", 1.0))
+    page.measured(
+        "lips", {LANGUAGES[code]: values for code, values in rows.items()},
+        f"{len(chosen)} lines a language (docs/metrics.md). English is read again by espeak-ng, which did not perform "
+        "it; in the other languages who performs and who judges read the same sounds, so a word that espeak-ng "
+        "misreads is not noticed.",
+        {key: key for key in _LIPS if any(key in values for values in rows.values())}, "language",
+    )  # fmt: skip
+    closed = {code: values.get("closure_recall", float("nan")) for code, values in rows.items()}
+    worst = min((code for code in closed if code != "en"), key=lambda code: closed[code])
     page.found(
-        f"Lips close on p, b and m in {rows['en'].get('closure_recall', float('nan')):.0%} of cases in English, and in "
-        f"{rows[worst].get('closure_recall', float('nan')):.0%} in {LANGUAGES[worst]}, the worst of the others."
+        f"Lips close on p, b and m in {closed['en']:.0%} of cases in English, and in {closed[worst]:.0%} in "
+        f"{LANGUAGES[worst]}, the worst of the others."
     )

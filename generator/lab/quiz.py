@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from PIL import Image
+from scipy.stats import binomtest
 
 from ..direction.emotions import EMOTIONS
 from ..errors import InputError
 from ..evaluation.distances import Clip
 from ..evaluation.shares import share_of
+from ..reading import TABLE, reading, refusing
 from .face import draw_face
 from .statistics import holm
 
@@ -32,7 +35,6 @@ _PLACE: Final = "/*QUIZ*/null"
 _SCHEMA: Final = 1
 #: Frames per second, pixels and frames in a row of what is shown, and the quality of its pictures.
 _FPS, _SIZE, _COLUMNS, _QUALITY = 12, 144, 8, 82
-_MOST_BYTES: Final = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -80,14 +82,11 @@ def make_quiz(lines: Sequence[Shown], seed: int) -> tuple[bytes, bytes]:
 
 def _strip(frames: Clip) -> dict[str, Any]:
     """A clip as one picture with all its frames."""
-    from PIL import Image
-
     times = np.arange(0, len(frames), 24 // _FPS)
-    rows = -(-len(times) // _COLUMNS)
-    sheet = np.zeros((rows * _SIZE, _COLUMNS * _SIZE, 3), np.uint8)
+    sheet = np.zeros((-(-len(times) // _COLUMNS) * _SIZE, _COLUMNS * _SIZE, 3), np.uint8)
     for number, time in enumerate(times):
-        row, column = divmod(number, _COLUMNS)
-        sheet[row * _SIZE : (row + 1) * _SIZE, column * _SIZE : (column + 1) * _SIZE] = draw_face(frames[time], _SIZE)
+        row, column = (_SIZE * place for place in divmod(number, _COLUMNS))
+        sheet[row : row + _SIZE, column : column + _SIZE] = draw_face(frames[time], _SIZE)
     buffer = io.BytesIO()
     Image.fromarray(sheet).save(buffer, "JPEG", quality=_QUALITY)
     picture = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
@@ -114,60 +113,51 @@ def judge_answers(out: Path, files: Sequence[Path]) -> str:
 
 _CAVEAT: Final = (
     "Intervals are Wilson's, 95 %. Answers of one person are counted as if they were independent; with few people "
-    "read p as "
-    "a hint."
+    "read p as a hint."
 )
 
 
 def _guesses(people: list[list[dict[str, Any]]], key: dict[str, Any]) -> list[str]:
-    from scipy.stats import binomtest
-
     clips, chance = key["clips"], 1 / len(key["emotions"])
-    right: dict[str, list[bool]] = {}
-    by_line: dict[tuple[int, str], dict[str, bool]] = {}
+    right: dict[str, dict[tuple[int, str], bool]] = {}  # system -> person and line -> whether guessed
     for number, answers in enumerate(people):
         for answer in answers:
             if answer["kind"] == "guess":
                 clip = clips[answer["clips"][0]]
                 hit = answer["answer"] == clip["emotion"]
-                right.setdefault(clip["system"], []).append(hit)
-                by_line.setdefault((number, clip["line"]), {})[clip["system"]] = hit
+                right.setdefault(clip["system"], {})[number, clip["line"]] = hit
     count = f"{len(people)} {'person' if len(people) == 1 else 'people'}"
     rows = [f"| {count} | emotion guessed | p, against chance ({chance:.2f}) |", "|---|---|---|"]
-    for name, hits in right.items():
-        p = binomtest(sum(hits), len(hits), chance, alternative="greater").pvalue
-        rows.append(f"| {name} | {share_of(sum(hits), len(hits))} | {p:.2g} |")
+    for name, by in right.items():
+        p = binomtest(sum(by.values()), len(by), chance, alternative="greater").pvalue
+        rows.append(f"| {name} | {share_of(sum(by.values()), len(by))} | {p:.2g} |")
     compared = []
-    for first, second in combinations(right, 2):
-        both = [(one[first], one[second]) for one in by_line.values() if first in one and second in one]
+    for (first, one), (second, other) in combinations(right.items(), 2):
+        both = [(one[line], other[line]) for line in one if line in other]
         better, worse = sum(a and not b for a, b in both), sum(b and not a for a, b in both)
-        p = binomtest(better, better + worse).pvalue if better + worse else 1.0
-        compared.append((f"{first} right where {second} is wrong: {better}; the reverse: {worse}", p))
-    return [*rows, "", *(f"- {text} (McNemar, p = {p:.2g} after Holm)" for text, p in _corrected(compared))]
+        text = f"{first} right where {second} is wrong: {better}; the reverse: {worse}"
+        compared.append((text, better, better + worse))
+    return [*rows, "", *_tested(compared, "McNemar")]
 
 
 def _preferences(people: list[list[dict[str, Any]]], key: dict[str, Any]) -> list[str]:
-    from scipy.stats import binomtest
-
     clips = key["clips"]
     wins: dict[tuple[str, ...], list[str | None]] = {}
-    for answers in people:
-        for answer in answers:
-            if answer["kind"] == "prefer":
-                pair = tuple(sorted(clips[code]["system"] for code in answer["clips"]))
-                chosen = None if answer["answer"] is None else clips[answer["answer"]]["system"]
-                wins.setdefault(pair, []).append(chosen)
-    tested = []
+    for answer in (answer for answers in people for answer in answers if answer["kind"] == "prefer"):
+        pair = tuple(sorted(clips[code]["system"] for code in answer["clips"]))
+        wins.setdefault(pair, []).append(None if answer["answer"] is None else clips[answer["answer"]]["system"])
+    compared = []
     for (first, second), chosen in wins.items():
-        ours, theirs = chosen.count(first), chosen.count(second)
-        p = binomtest(ours, ours + theirs).pvalue if ours + theirs else 1.0
-        text = f"{first} preferred to {second}: {share_of(ours, ours + theirs) if ours + theirs else 'never'}"
-        tested.append((f"{text}, no difference seen {chosen.count(None)} times", p))
-    return [f"- {text} (sign test, p = {p:.2g} after Holm)" for text, p in _corrected(tested)]
+        ours, both = chosen.count(first), len(chosen) - chosen.count(None)
+        text = f"{first} preferred to {second}: {share_of(ours, both) if both else 'never'}"
+        compared.append((f"{text}, no difference seen {chosen.count(None)} times", ours, both))
+    return _tested(compared, "sign test")
 
 
-def _corrected(tested: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    return [(text, p) for (text, _), p in zip(tested, holm([p for _, p in tested]), strict=True)]
+def _tested(compared: list[tuple[str, int, int]], test: str) -> list[str]:
+    """A sentence each with how often of how often the first side won, tested against one half, corrected."""
+    corrected = holm([binomtest(won, of).pvalue if of else 1.0 for _, won, of in compared])
+    return [f"- {text} ({test}, p = {p:.2g} after Holm)" for (text, _, _), p in zip(compared, corrected, strict=True)]
 
 
 def _answers(path: Path, key: dict[str, Any]) -> list[dict[str, Any]]:
@@ -177,33 +167,23 @@ def _answers(path: Path, key: dict[str, Any]) -> list[dict[str, Any]]:
         raise InputError(
             f"{path} holds answers to another quiz; name the folder of the page that was answered with --out."
         )
-    answers = held.get("answers")
-    try:
-        if not isinstance(answers, list) or not answers:
-            raise ValueError
+    answers: list[dict[str, Any]] = held.get("answers", [])
+    with refusing(lambda why: InputError(f"{path} is damaged ({why}): it holds no answers as the quiz saves them.")):
         for answer in answers:
-            known = all(code in key["clips"] for code in answer["clips"])
-            fits = answer["answer"] is None or answer["answer"] in (
-                key["emotions"] if answer["kind"] == "guess" else answer["clips"]
-            )
-            if answer["kind"] not in ("guess", "prefer") or not known or not fits:
-                raise ValueError
-            if len(answer["clips"]) != (1 if answer["kind"] == "guess" else 2):
-                raise ValueError
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path} is damaged: it holds no answers as the quiz saves them.") from None
+            clips, said = answer["clips"], answer["answer"]
+            count, choices = {"guess": (1, key["emotions"]), "prefer": (2, clips)}[answer["kind"]]
+            if len(clips) != count or not set(clips) <= set(key["clips"]) or (said is not None and said not in choices):
+                raise ValueError("an answer does not fit")
+        if not answers:
+            raise ValueError("it is empty")
     return answers
 
 
 def _read(path: Path, otherwise: str) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ValueError
-        held = json.loads(path.read_bytes())
-    except OSError:
-        raise InputError(otherwise) from None
-    except (ValueError, RecursionError):
-        raise InputError(f"{path} is damaged: it is no JSON file.") from None
-    if not isinstance(held, dict):
-        raise InputError(f"{path} is damaged: it is no JSON object.")
+    if not path.is_file():
+        raise InputError(otherwise)
+    with reading(path, TABLE, lambda why: InputError(f"{path} is damaged ({why}); take it as it was saved.")) as file:
+        held: dict[str, Any] = file.json()
+        if not isinstance(held, dict):
+            raise ValueError("it is no JSON object")
     return held

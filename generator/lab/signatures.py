@@ -9,7 +9,6 @@ shows, so that the bounds hold for any data: `BOUNDS` were set before anything w
 
 from __future__ import annotations
 
-import copy
 import json
 import tempfile
 from collections.abc import Callable, Sequence
@@ -25,11 +24,10 @@ from ..engine.files import SETTINGS_FILE
 from ..evaluation import metrics, motion
 from ..evaluation.distances import Clip
 from ..evaluation.lines import spread
-from ..evaluation.plots import new_figure
 from ..model.checkpoint import load_checkpoint, save_checkpoint
 from ..paper.checkpoint import load_paper_checkpoint, save_paper_checkpoint
 from ..shared.spaces import Space
-from .page import Page
+from .page import Page, curves
 from .study import Study
 
 #: Signature -> the lowest and highest value without an alarm, and what the value is.
@@ -42,6 +40,7 @@ BOUNDS: Final = {
 #: teacher of our corpus is 0.65.
 _ASSUMED_VARIETY: Final = 0.6
 _RIDGE: Final = 1e-2
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -49,31 +48,34 @@ class Coordination:
     """How the regions of a face go together: each told from the others by a linear map, fitted to the data.
 
     Attributes:
-        groups: of channels.
-        maps: of each group, from the other groups' channels to its own.
+        regions: the channels of each region, all others, and the map from those to these.
     """
 
-    groups: tuple[tuple[int, ...], ...]
-    maps: tuple[npt.NDArray[np.float64], ...]
+    regions: tuple[tuple[list[int], list[int], Floats], ...]
 
     @classmethod
     def of(cls, clips: Sequence[Clip], space: Space) -> Coordination:
-        """From the motion (frames without the clip's mean) of ``clips``."""
-        groups = tuple(space.groups.values())
-        moved = _motion(clips)
-        return cls(
-            groups, tuple(_ridge(moved[:, _others(group, space.size)], moved[:, list(group)]) for group in groups)
-        )
+        """From the motion (frames without the clip's mean) of ``clips``: maps a little short of the best."""
+        moved, found = _motion(clips), []
+        for group in space.groups.values():
+            own, others = list(group), [column for column in range(space.size) if column not in group]
+            square = moved[:, others].T @ moved[:, others]
+            square += _RIDGE * np.trace(square) / len(square) * np.eye(len(square))
+            found.append((own, others, np.linalg.solve(square, moved[:, others].T @ moved[:, own])))
+        return cls(tuple(found))
 
     def share(self, clips: Sequence[Clip]) -> float:
         """Share of the regions' variance that the others tell, mean over the regions that move: 1 at most."""
         moved, shares = _motion(clips), []
-        for group, map_ in zip(self.groups, self.maps, strict=True):
-            own = moved[:, list(group)]
-            left = own - moved[:, _others(group, moved.shape[1])] @ map_
-            if (total := float((own**2).sum())) > 1e-9:
+        for own, others, told in self.regions:
+            left = moved[:, own] - moved[:, others] @ told
+            if (total := float((moved[:, own] ** 2).sum())) > 1e-9:
                 shares.append(1 - float((left**2).sum()) / total)
         return float(np.mean(shares)) if shares else float("nan")
+
+
+def _motion(clips: Sequence[Clip]) -> Floats:
+    return np.concatenate([clip - clip.mean(0) for clip in clips]).astype(np.float64)
 
 
 def measure(
@@ -98,72 +100,39 @@ def alarms(values: dict[str, float]) -> list[str]:
 
 def signatures(study: Study) -> Page:
     """See the module."""
-    size = study.size
     page = study.page("Does it collapse, tremble, or move its face in pieces? And would these numbers notice?")
     train = study.data("train")
-    regions = Coordination.of([train.frames(i) for i in spread(len(train), int(size["train_clips"]))], study.space)
+    chosen = spread(len(train), int(study.size["train_clips"]))
+    regions = Coordination.of([train.frames(i) for i in chosen], study.space)
     truth = [[take.acted for take in line] for line in study.truth]
-    rows: dict[str, dict[str, float]] = {"the data's other takes": _again(truth, regions)} if len(truth[0]) > 1 else {}
-    shown: dict[str, list[Clip]] = {"the data": [line[0] for line in truth]}
+    rows: dict[str, dict[str, float]] = {}
+    if len(truth[0]) > 1:  # what no alarm may ring for
+        rows["the data's other takes"] = measure([line[::-1] for line in truth], truth, regions)
+    shown: dict[str, list[Clip]] = {"the data": truth[0]}
     with tempfile.TemporaryDirectory() as folder:
         made = {"as it is": study.folder, **damaged(study.kind, study.folder, Path(folder))}
         for name, checkpoint in made.items():
-            takes = [
-                [take.acted for take in line]
-                for line in study.system(checkpoint).perform(study.lines, int(size["takes"]))
-            ]
-            rows[name], shown[name] = measure(takes, truth, regions), [takes[0][0], takes[0][1]]
-    _report(page, rows)
-    _examples(page, shown, study)
-    return page
-
-
-def _again(truth: list[list[Clip]], regions: Coordination) -> dict[str, float]:
-    """The data's second takes, judged as a model's are: what no alarm may ring for."""
-    return measure([line[::-1] for line in truth], truth, regions)
-
-
-def _report(page: Page, rows: dict[str, dict[str, float]]) -> None:
+            performed = study.system(checkpoint).perform(study.lines, int(study.size["takes"]))
+            takes = [[take.acted for take in line] for line in performed]
+            rows[name], shown[name] = measure(takes, truth, regions), takes[0][:2]
+    rung = {name: alarms(values) for name, values in rows.items()}
     page.heading("The numbers")
     bounds = {name: f"≥ {low:g}" if np.isinf(high) else f"≤ {high:g}" for name, (low, high, _) in BOUNDS.items()}
     page.table(
-        ("checkpoint", *(f"{name} ({bounds[name]})" for name in BOUNDS), "alarms"),
-        [
-            (name, *(values[key] for key in BOUNDS), ", ".join(alarms(values)) or "none")
-            for name, values in rows.items()
-        ],
+        ("checkpoint", *(f"{name} ({bound})" for name, bound in bounds.items()), "alarms"),
+        [(name, *values.values(), ", ".join(rung[name]) or "none") for name, values in rows.items()],
         "; ".join(f"{name}: {what}" for name, (_, _, what) in BOUNDS.items()),
     )
-    page.result["values"] = rows
-    page.result["alarms"] = {name: alarms(values) for name, values in rows.items()}
-    own = alarms(rows["as it is"])
-    missed = [name for name in BOUNDS if name not in alarms(rows[f"damaged: {name}"])]
-    page.found(f"The checkpoint raises {', '.join(own) if own else 'no alarm'}.")
+    page.result |= {"values": rows, "alarms": rung}
+    page.found(f"The checkpoint raises {', '.join(rung['as it is']) or 'no alarm'}.")
+    missed = [name for name in BOUNDS if name not in rung[f"damaged: {name}"]]
     page.found(
         f"Damaged on purpose, {', '.join(missed)} went unnoticed." if missed
         else "Damaged on purpose in each of the three ways, it raised the alarm that it should."
     )  # fmt: skip
-
-
-def _examples(page: Page, shown: dict[str, list[Clip]], study: Study) -> None:
-    """The first line by everybody: the three channels that move most, two takes."""
-    truth = shown["the data"][0]
-    columns = np.argsort(truth.var(0))[::-1][:3]
-    figure, axes = new_figure(10, 1.5 * len(shown) + 0.6, 1, len(shown), sharex=True, sharey=True)
-    for axis, (name, takes) in zip(axes, shown.items(), strict=True):
-        for take, style in zip(takes[:2], ("-", ":"), strict=False):
-            for number, column in enumerate(columns):
-                axis.plot(
-                    np.arange(len(take)) / study.space.fps, take[:, column], style, color=f"C{number}", linewidth=1
-                )
-        axis.set_title(name, fontsize=8, loc="left")
-    for number, column in enumerate(columns):
-        axes[-1].plot([], [], color=f"C{number}", label=study.space.channels[column])
-    axes[-1].legend(frameon=False, fontsize=7, ncols=3, loc="upper right")
-    axes[-1].set_xlabel("seconds")
-    page.figure(
-        figure, "examples", f"“{study.lines[0].text}”: the channels that move most, two takes (dotted: the second)."
-    )
+    caption = f"“{study.lines[0].text}”: the channels that move most, two takes (dotted: the second)."
+    curves(page, shown, study.space, "examples", caption)
+    return page
 
 
 # Damage --------------------------------------------------------------------------------------------------------------
@@ -178,12 +147,14 @@ def damaged(kind: str, folder: Path, into: Path) -> dict[str, Path]:
             paper = load_paper_checkpoint(folder)
             harm(paper.model)
             save_paper_checkpoint(paper, target)
-            if name == "collapse":
-                _without_second_sample(target)
+            if name == "collapse":  # a second sample is drawn whatever the prior knows
+                config = json.loads((target / SETTINGS_FILE).read_text("utf-8"))
+                config["model"]["second_sample"] = False
+                (target / SETTINGS_FILE).write_text(json.dumps(config), "utf-8")
         else:
             checkpoint = load_checkpoint(folder)
             harm(checkpoint.decoder)
-            save_checkpoint(copy.copy(checkpoint), target, torch.float32)
+            save_checkpoint(checkpoint, target, torch.float32)
         found[f"damaged: {name}"] = target
     return found
 
@@ -219,10 +190,8 @@ def _fall_apart(model: Any) -> None:
     count = model.frames.out_features
     size = model.scale.shape[0] if hasattr(model, "scale") else count
     order = torch.randperm(size, generator=torch.Generator().manual_seed(0))
-    rows = torch.cat([order + first for first in range(0, count, size)])
-    model.frames.weight.copy_(model.frames.weight[rows])
-    if model.frames.bias is not None:
-        model.frames.bias.copy_(model.frames.bias[rows])
+    for numbers in model.frames.parameters():
+        numbers.copy_(torch.cat([part[order] for part in numbers.split(size)]))
 
 
 _HARM: Final[dict[str, Callable[[Any], None]]] = {
@@ -230,28 +199,3 @@ _HARM: Final[dict[str, Callable[[Any], None]]] = {
     "temporal incoherence": _tremble,
     "spatial incoherence": _fall_apart,
 }
-
-
-def _without_second_sample(folder: Path) -> None:
-    path = folder / SETTINGS_FILE
-    config = json.loads(path.read_text("utf-8"))
-    config["model"]["second_sample"] = False
-    path.write_text(json.dumps(config), "utf-8")
-
-
-# Coordination --------------------------------------------------------------------------------------------------------
-
-
-def _motion(clips: Sequence[Clip]) -> npt.NDArray[np.float64]:
-    return np.concatenate([clip - clip.mean(0) for clip in clips]).astype(np.float64)
-
-
-def _others(group: Sequence[int], size: int) -> list[int]:
-    return [column for column in range(size) if column not in group]
-
-
-def _ridge(given: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The linear map from ``given`` (n, D) to ``wanted`` (n, E), a little short of the best."""
-    square = given.T @ given
-    square += _RIDGE * np.trace(square) / len(square) * np.eye(len(square))
-    return np.asarray(np.linalg.solve(square, given.T @ wanted))

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.stats import nct, ttest_1samp
 from scipy.stats import t as student
+
+from .page import Page
 
 #: How surely a difference should be seen that is there, and how rarely one that is not.
 POWER: Final = 0.8
@@ -88,26 +91,28 @@ def detectable(deviation: float, seeds: int, comparisons: int) -> float:
     if seeds < 2 or not np.isfinite(deviation):
         return float("nan")
     critical = student.ppf(1 - LEVEL / comparisons / 2, seeds - 1)
-    low, high = 0.0, 1000.0 * critical
-    for _ in range(60):  # the non-centrality at which the power is reached
-        middle = (low + high) / 2
-        missed = nct.cdf(critical, seeds - 1, middle)
-        low, high = (middle, high) if not 1 - missed >= POWER else (low, middle)
-    return float(high * deviation / np.sqrt(seeds))
+    # The non-centrality at which the power is reached.
+    reached = brentq(lambda far: 1 - nct.cdf(critical, seeds - 1, far) - POWER, 0.0, 10.0 * critical)
+    return float(reached * deviation / np.sqrt(seeds))
 
 
-def explained(seeds: int, comparisons: int) -> str:
-    """What stands in a table of `said` differences."""
-    return (
+def differ(
+    page: Page, found: Mapping[str, Mapping[str, Difference]], metrics: Sequence[str], seeds: int, comparisons: int,
+    corner: str,
+) -> None:  # fmt: skip
+    """A table of differences, which ``lab.json`` holds too; a dash where nothing was measured."""
+    page.table(
+        (corner, *metrics),
+        [(name, *(_said(one.get(metric)) for metric in metrics)) for name, one in found.items()],
         f"Differences are paired by seed. In brackets, where one was to be tested: the smallest that {seeds} seeds "
         f"would show with a power of {POWER:.0%}, corrected for {comparisons} comparisons (Holm); * where "
-        f"p < {LEVEL:g} after correction."
+        f"p < {LEVEL:g} after correction.",
     )
+    page.result["differences"] = {name: {m: vars(d) for m, d in one.items()} for name, one in found.items()}
 
 
-def said(difference: Difference) -> str:
-    """A difference as a cell of a table; a dash where nothing was measured."""
-    if np.isnan(difference.mean):
+def _said(difference: Difference | None) -> str:
+    if difference is None or np.isnan(difference.mean):
         return "–"
     bracket = f" (±{difference.detectable:.2g})" if difference.tested else ""
     return f"{difference.mean:+.3g}{'*' if difference.seen else ''}{bracket}"

@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from ..baselines.checkpoint import FORMAT as BASELINE_FORMAT
 from ..corpus.datasets import Performances, Shown
-from ..direction.emotions import EMOTIONS
 from ..errors import CheckpointError, DataError, InputError
 from ..evaluation.entries import checkpoint_format, checkpoints, ground_truth, row_names
 from ..evaluation.judge import Reference, frechet_floor
@@ -24,15 +23,19 @@ from ..evaluation.probe import EmotionProbe
 from ..evaluation.rollouts import checkpoint_identity
 from ..evaluation.systems import HeldOutLine, JudgedTake, System
 from ..paper.checkpoint import PAPER_FORMAT
-from ..shared.spaces import ARKIT55, Space
+from ..shared.spaces import FLAME53, Space
 from ..training.data_source import DataSource
 from .page import Page
-from .projected import Projected, Projection
+from .projected import Projection
 
 #: How large each experiment is: ``small`` by default, ``full`` with --full.
 _SIZES: Final = Path(__file__).with_name("sizes.toml")
+#: The split that is looked at.
+SPLIT: Final = "test"
 #: More lines than this no experiment can hold: pictures of clouds of points are computed from all pairs.
 MOST_LINES: Final = 20_000
+#: The smallest size that says anything; of others one.
+_LEAST: Final = {"lines": 2, "takes": 2, "walk": 2, "moments": 2, "grid": 2, "start": 0, "second_sample": 0}
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,7 @@ class Study:
             return self.trained
         kinds = {kind_of(folder) for folder in self.folders}
         if len(kinds) > 1:
-            raise CheckpointError(
-                "The checkpoints are of different kinds and speak of different channels; choose one kind."
-            )
+            raise CheckpointError("The checkpoints are of different kinds, whose channels differ; choose one kind.")
         return kinds.pop()
 
     @cached_property
@@ -87,14 +88,10 @@ class Study:
 
     def of(self) -> str:
         """Which model on which data, with what seed: for the page and every picture."""
-        models = (
-            f"{self.kind} model, trained here,"
-            if self.trained
-            else ", ".join(
-                f"{name} ({self.kind} model, {checkpoint_identity(folder)[:8]})"
-                for name, folder in zip(self.names, self.folders, strict=True)
-            )
-        )
+        named = zip(self.names, self.folders, strict=True)
+        models = ", ".join(f"{n} ({self.kind} model, {checkpoint_identity(folder)[:8]})" for n, folder in named)
+        if self.trained:
+            models = f"{self.kind} model, trained here,"
         projected = ", projected to 53 channels" if self.is_projected else ""
         return f"{models} on {self.source.folder.resolve().name}{projected}, seed {self.seed}"
 
@@ -124,19 +121,18 @@ class Study:
         """A split, in the checkpoints' space. DataError when it is in another one."""
         opened = self.source.open(split)
         if self.is_projected:
-            return Projected(opened, self.projection)
+            return Chosen(opened, range(len(opened)), projection=self.projection)
         wanted = "flame53" if self.kind == "paper" else "arkit55"
         if opened.space.name != wanted:
             raise DataError(
-                f"The {self.kind} model speaks {wanted} and this data {opened.space.name}; choose data of its own "
-                "space."
+                f"The {self.kind} model speaks {wanted} and this data {opened.space.name}; choose data of its space."
             )
         return opened
 
     @cached_property
     def held_out(self) -> Performances:
-        """The split that is looked at."""
-        return self.data(self.split)
+        """`SPLIT`."""
+        return self.data(SPLIT)
 
     @property
     def space(self) -> Space:
@@ -153,48 +149,39 @@ class Study:
         chosen = pure_indices(self.held_out, count)
         if len(chosen) < 2:
             chosen = spread(len(self.held_out), count)
-        if len(chosen) < 2:
-            raise DataError(
-                f"The data has {len(chosen)} line to look at and lab {self.name} compares lines; give it data with "
-                "more."
-            )
-        settings = Settings(lines=len(chosen), takes=1, split=self.split, seed=self.seed)
+        settings = Settings(lines=len(chosen), takes=1, split=SPLIT, seed=self.seed)
         found = choose_lines(Chosen(self.held_out, chosen), settings).lines
         return [replace(line, index=chosen[line.index]) for line in found]
 
     @property
-    def split(self) -> str:
-        """Which split is looked at."""
-        return str(self.size.get("split", "test"))
-
-    @property
-    def indices(self) -> list[int]:
-        """The chosen performances of the split."""
-        return [line.index for line in self.lines]
-
-    @property
     def chosen(self) -> Chosen:
         """The chosen performances."""
-        return Chosen(self.held_out, self.indices)
+        return Chosen(self.held_out, [line.index for line in self.lines])
+
+    def face_of(self, clip: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
+        """``clip`` as frames of arkit55, (T, 55), where the demo head can show them; None for faces of FLAME."""
+        if self.kind == "default":
+            return clip
+        return self.projection.back(clip) if self.is_projected else None
 
     @cached_property
     def truth(self) -> list[list[JudgedTake]]:
         """The data's own performances of the lines, two of each where its author can act a line again."""
-        split = self.source.open(self.split)
-        performed = ground_truth(self.source, split).load().perform(self.lines, 2 if not self.is_projected else 1)
+        data = ground_truth(self.source, self.source.open(SPLIT)).load()
         if self.is_projected:
+            performed = data.perform(self.lines, 1)
             return [[JudgedTake(self.projection.forward(take.acted)) for take in line] for line in performed]
-        return performed
+        return data.perform(self.lines, 2)
 
     def require_emotions(self) -> npt.NDArray[np.int64]:
         """The emotion of every chosen performance, indices of `EMOTIONS`; DataError where the data names none."""
-        shown = [self.held_out.direction(i) for i in self.indices]
+        shown = [self.chosen.direction(i) for i in range(len(self.lines))]
         if any(one is None for one in shown) or len({int(one.weights.argmax()) for one in shown if one}) < 2:
             raise DataError(
                 f"lab {self.name} compares emotions and this data does not name the emotion of its lines; use a corpus "
                 "made by 'python -m generator corpus', or captures with emotions."
             )
-        return emotions_of(self.held_out, self.indices)
+        return emotions_of(self.chosen, range(len(self.lines)))
 
     @cached_property
     def reference(self) -> Reference:
@@ -216,19 +203,23 @@ class Study:
 
 @dataclass(frozen=True)
 class Chosen:
-    """Some performances of a split; ``given`` frames stand in for their own where there are such.
+    """Some performances of a split, numbered from 0 on.
 
-    ``indices`` are those of ``base``; the numbers of performances here go from 0 on.
+    Attributes:
+        base, indices: the split, and which of it.
+        given: frames that stand in for their own.
+        projection: through which the paper's model reads a corpus.
     """
 
     base: Performances
     indices: Sequence[int]
     given: Sequence[npt.NDArray[np.float32]] | None = None
+    projection: Projection | None = None
 
     @property
     def space(self) -> Space:
-        """As the base's."""
-        return self.base.space
+        """As the base's; projected, as many channels as flame53, by its name."""
+        return FLAME53 if self.projection else self.base.space
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -239,7 +230,10 @@ class Chosen:
 
     def frames(self, index: int) -> npt.NDArray[np.float32]:
         """The performance, (T, C)."""
-        return self.base.frames(self.indices[index]) if self.given is None else self.given[index]
+        if self.given is not None:
+            return self.given[index]
+        frames = self.base.frames(self.indices[index])
+        return self.projection.forward(frames) if self.projection else frames
 
     def length(self, index: int) -> int:
         """Its number of frames T."""
@@ -253,7 +247,7 @@ class Chosen:
         """All of them, ``size`` at a time."""
         for first in range(0, len(self), size):
             rows = slice(first, first + size)
-            yield Chosen(self.base, self.indices[rows], None if self.given is None else self.given[rows])
+            yield replace(self, indices=self.indices[rows], given=self.given[rows] if self.given else None)
 
     def with_frames(self, given: Sequence[npt.NDArray[np.float32]]) -> Chosen:
         """The same lines performed otherwise."""
@@ -286,18 +280,12 @@ def sizes(name: str, full: bool, changes: Sequence[str]) -> dict[str, Any]:
             found[key] = type(found[key])(text)
         except ValueError:
             raise InputError(f"{key} of lab {name} must look like {found[key]!r}, not {text!r}.") from None
-    if not 2 <= found.get("lines", 2) <= MOST_LINES:
+        least = _LEAST.get(key, 1 if isinstance(found[key], int) else 0)
+        if not isinstance(found[key], str) and not least <= found[key] < float("inf"):
+            raise InputError(f"{key} of lab {name} must be {least} at least, not {text}.")
+    if found.get("lines", 2) > MOST_LINES:
         raise InputError(
-            f"lab {name} takes from 2 to {MOST_LINES:,} lines, not {found['lines']:,}: it compares them with each "
-            "other, "
+            f"lab {name} takes {MOST_LINES:,} lines at most, not {found['lines']:,}: it compares them with each other, "
             "and more would take days and show no more."
         )
     return found
-
-
-def emotion_names(numbers: npt.NDArray[np.int64]) -> list[str]:
-    """Names of `EMOTIONS` by their indices."""
-    return [EMOTIONS[int(k)] for k in numbers]
-
-
-__all__ = ["ARKIT55", "Chosen", "Study", "emotion_names", "kind_of", "sizes"]

@@ -35,9 +35,8 @@ from ..paper.config import PaperConfig
 from ..training.default import DefaultRecipe, DefaultSettings
 from ..training.loop import LOG, Options, Trainer
 from ..training.paper import PaperRecipe, PaperSettings
-from ..training.recipe import Recipe
-from ..writing import write_atomically
-from .models import DefaultInside, Inside, PaperInside
+from ..writing import write_whole
+from .models import BATCH, DefaultInside, Inside, PaperInside
 from .study import Chosen, Study
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -45,31 +44,22 @@ _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 TOGETHER: Final = 64
 
 
-class Narrow:
-    """A text encoder's states in fewer numbers: the paper's model is as wide as its text, and a small one should be
-    quick.
+class Narrow(nn.Module):
+    """A text encoder's states in ``width`` numbers: the paper's model is as wide as its text, and a small one quick.
 
     A fixed orthonormal picture of them, so distances are kept on average.
     """
 
     def __init__(self, model: TextModel, width: int) -> None:
-        self._model = model
+        super().__init__()
+        self.width, self._model = width, model
         basis, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((model.width, width)))
-        self._basis = torch.from_numpy(basis.astype(np.float32) * (model.width / width) ** 0.5)
+        self.basis: Tensor
+        self.register_buffer("basis", torch.from_numpy(basis.astype(np.float32) * (model.width / width) ** 0.5))
 
-    @property
-    def width(self) -> int:
-        """W, width of the states."""
-        return int(self._basis.shape[1])
-
-    def to(self, device: torch.device) -> Narrow:
-        """The same on ``device``."""
-        self._basis = self._basis.to(device)
-        return self
-
-    def __call__(self, ids: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """See `TextModel`."""
-        return self._model(ids, mask) @ self._basis
+        return self._model(ids, mask) @ self.basis
 
 
 @dataclass(frozen=True)
@@ -90,8 +80,7 @@ class Trained:
         """What ``judge`` says of it, kept in its folder under ``how``, anything JSON-able: judging takes time too."""
         path = self.folder / f"judged-{_digest([__version__, how])}.json"
         if not path.is_file():
-            text = json.dumps(judge(self.inside))
-            write_atomically(path, lambda file: file.write(text.encode()))
+            write_whole(path, json.dumps(judge(self.inside)).encode())
         found: dict[str, Any] = json.loads(path.read_text("utf-8"))
         return found
 
@@ -107,19 +96,14 @@ def begin_alike(model: nn.Module, other: nn.Module) -> None:
     """
     own, given = model.state_dict(), other.state_dict()
     if isinstance(model, CTEG) and isinstance(other, CTEG) and "told.weight" in given:
-        kept = [
-            np.full(step_width(_told_only(other.config, part)), getattr(model.config, part))
-            for part in _TOLD
-            if getattr(other.config, part)
-        ]
-        given["told.weight"] = given["told.weight"][:, torch.from_numpy(np.concatenate(kept))]
+        kept = []
+        for part in _TOLD:
+            if getattr(other.config, part):
+                alone: dict[str, Any] = {name: name == part for name in _TOLD}
+                kept += [getattr(model.config, part)] * step_width(replace(other.config, **alone))
+        given["told.weight"] = given["told.weight"][:, torch.tensor(kept)]
     fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     model.load_state_dict(own | fitting)
-
-
-def _told_only(config: ModelConfig, part: str) -> ModelConfig:
-    told: dict[str, Any] = {name: name == part for name in _TOLD}
-    return replace(config, **told)
 
 
 class Bench:
@@ -150,10 +134,9 @@ class Bench:
         """That of the model to go on from; otherwise the default one, for the paper's model as narrow as it is."""
         if self.start is not None:
             return self.start.encoder
-        wide = TextEncoder.load(exact=False)
-        if self.study.kind == "default":
+        wide, width = TextEncoder.load(exact=False), int(self.size["width"])
+        if self.study.kind == "default" or width == wide.width:
             return wide
-        width = int(self.size["width"])
         return wide.through(lambda model: Narrow(model, width), f"{wide.name} in {width}")
 
     def model(
@@ -174,50 +157,47 @@ class Bench:
         """
         recipe = self._recipe(seed, config, training)
         begin_alike(_decoder(recipe), _decoder(self._recipe(seed)) if self.start is None else self.start.module)
-        name = ""
         if prepare is not None:
             prepare(_decoder(recipe))
-            name += prepare.__name__
         if objective is not None:
             recipe.module = objective(recipe.module.model)
-            name += objective.__name__
-        folder, module, dev = self._trained(recipe, name)
-        bound = recipe.score(dev, recipe.steps)
+        begins = "fresh" if self.start is None else checkpoint_identity(self.study.folder)
+        changed = [change.__name__ for change in (prepare, objective) if change is not None]
+        told = [recipe.name, recipe.settings(), changed, begins, self.study.source.folder.resolve().name]
+        folder = self.runs / _digest(told)
+        trainer = Trainer(folder, recipe, Options(evaluate_every=recipe.steps, save_every=max(recipe.steps // 2, 1)))
+        trainer.train()
+        module: Any = trainer.state.average or recipe.module
+        records = map(json.loads, (folder / LOG).read_text("utf-8").splitlines())
+        bound = recipe.score([record for record in records if record["kind"] == "dev"][-1], recipe.steps)
         assert bound is not None  # the run is over, and with it the warm-up
         if self.study.kind == "default":
             checkpoint = Checkpoint(module.decoder.eval(), None, self.encoder.name, "trained here")
+            if isinstance(self.start, DefaultInside):  # it performs as what it goes on from does
+                checkpoint = replace(checkpoint, perform=self.start.checkpoint.perform)
             return Trained(DefaultInside(checkpoint, self.encoder), bound, folder)
         paper = PaperCheckpoint(module.model.eval(), recipe.mean, self.encoder, "trained here")
         return Trained(PaperInside(paper), bound, folder)
 
     def _recipe(self, seed: int, config: Mapping[str, Any] = _NOTHING, training: Mapping[str, Any] = _NOTHING) -> Any:
         """A fresh recipe, with weights of ``seed``."""
-        size, device, cache = self.study.size, torch.device("cpu"), self.runs / "cache"
-        width = int(size["width"])
+        size, width = self.study.size, int(self.size["width"])
         how: dict[str, Any] = {"steps": int(size["steps"]), "batch_size": int(size["batch_size"]), "warmup": 5}
         how |= {"learning_rate": float(size["learning_rate"]), "seed": seed}
-        # Trained weights are neither to be warmed up nor to forget their prior.
-        warm_up = 0.2 if self.start is None else 0.0
+        shape: dict[str, Any] = {"d_model": width, "n_head": 4, "d_inner": 2 * width}
+        kind: Any
+        fresh: Any
+        settings: Any
         if self.study.kind == "default":
-            settings = DefaultSettings(**{**how, "kl_warmup_share": warm_up, "average_decay": 0.98, **training})
-            shape: dict[str, Any] = {"d_model": width, "d_inner": 2 * width, "d_latent": width, "n_head": 4}
-            own: Any = ModelConfig(**shape) if self.start is None else self.start.module.config
-            return DefaultRecipe(self.train, self.dev, settings, self.encoder, device, cache, replace(own, **config))
-        shape = {"d_model": width, "n_head": 4, "d_key": width // 4, "d_value": width // 4, "d_inner": 2 * width}
-        own = PaperConfig(**shape) if self.start is None else self.start.module.config
-        paper = PaperSettings(**how)
-        return PaperRecipe(self.train, self.dev, paper, self.encoder, device, cache, replace(own, **config))
-
-    def _trained(self, recipe: Recipe[Any], how: str = "") -> tuple[Path, Any, dict[str, float]]:
-        """Folder of the recipe's run, its module (of a moving average, that), the trainer's own judgement on dev."""
-        begins = "fresh" if self.start is None else checkpoint_identity(self.study.folder)
-        data = self.study.source.folder.resolve().name
-        folder = self.runs / _digest([recipe.name, recipe.settings(), how, begins, data])
-        trainer = Trainer(folder, recipe, Options(evaluate_every=recipe.steps, save_every=max(recipe.steps // 2, 1)))
-        trainer.train()
-        records = map(json.loads, (folder / LOG).read_text("utf-8").splitlines())
-        dev = [record for record in records if record["kind"] == "dev"][-1]
-        return folder, trainer.state.average or recipe.module, dev
+            # Trained weights are neither to be warmed up nor to forget their prior.
+            how |= {"kl_warmup_share": 0.2 if self.start is None else 0.0, "average_decay": 0.98, **training}
+            kind, settings, fresh = DefaultRecipe, DefaultSettings(**how), ModelConfig(**shape, d_latent=width)
+        else:
+            fresh = PaperConfig(**shape, d_key=width // 4, d_value=width // 4)
+            kind, settings = PaperRecipe, PaperSettings(**how)
+        own: Any = fresh if self.start is None else self.start.module.config
+        cpu, cache = torch.device("cpu"), self.runs / "cache"
+        return kind(self.train, self.dev, settings, self.encoder, cpu, cache, replace(own, **config))
 
     def part(self, split: str, count: int) -> Chosen:
         """``count`` performances of a split, evenly spread; of those alone that are not above "longest" frames."""
@@ -253,9 +233,5 @@ def free_takes(inside: Inside, clips: Chosen, seed: int, takes: int = 2) -> list
 
 def scored(inside: Inside, clips: Chosen, seed: int) -> float:
     """Error of the next frames under teacher forcing with z from the prior, rms, mean over frames."""
-    errors = []
-    for part in clips.parts(16):
-        batch = inside.batch(part)
-        mask, _ = inside.mask(batch)
-        errors.append(inside.errors(batch, seed, ("prior",))["prior"][mask])
+    errors = [inside.errors(inside.batch(part), seed, ("prior",))["prior"] for part in clips.parts(BATCH)]
     return float(np.concatenate(errors).mean())

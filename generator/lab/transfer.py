@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -25,21 +26,16 @@ from ..evaluation.kinematics import MEASURED, compared
 from ..evaluation.lines import spread
 from ..evaluation.plots import new_figure
 from ..evaluation.systems import HeldOutLine
+from ..reading import TABLE, reading
 from .page import Page
-from .study import MOST_LINES, Study
+from .study import MOST_LINES, SPLIT, Study
 
-_MOST_BYTES: Final = 64 << 20
 #: A frame that differs less from the one before is still.
 _STILL: Final = 0.005
 #: What is told of takes -> what `evaluation.judge` calls it.
-_VALUES: Final = {
-    "speed": "velocity_ratio",
-    "jerk": "jerk_ratio",
-    "peak": "peak",
-    "variety": "mmodality_all",
-    "Fréchet": "frechet",
-    "emotion followed": "emotion_followed",
-}
+_VALUES: Final = {"speed": "velocity_ratio", "jerk": "jerk_ratio", "peak": "peak", "variety": "mmodality_all",
+                  "Fréchet": "frechet", "emotion followed": "emotion_followed"}  # fmt: skip
+_READ: Final = ("lines", "accuracy", "balanced_accuracy", "read_as_neutral", "calibration_error")
 Line = tuple[str, str]
 
 
@@ -49,10 +45,11 @@ def transfer(study: Study) -> Page:
     given = study.files.get("texts")
     name = "implied.tsv" if given is None else given.name
     lines = implied_lines() if given is None else labelled_texts(given)
+    filmed = _recordings(study)  # what is wrong with them is said before minutes are spent
     _reading(page, study, name, lines)
     own = _acting(page, study, name, lines)
-    if (captures := study.files.get("captures")) is not None:
-        _filmed(page, study, captures, own)
+    if filmed:
+        _filmed(page, study, {"filmed": filmed, "performed": own})
     else:
         page.text("Name Live Link Face recordings with --captures to see its motion beside filmed faces.")
     return page
@@ -64,15 +61,10 @@ def labelled_texts(path: Path) -> list[Line]:
     Raises:
         DataError: no such file or columns, an emotion that is none of ours, or too few or too many lines.
     """
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise DataError(f"{path} has more than {_MOST_BYTES >> 20} MB; give lab transfer a part of it.")
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is no CSV file in UTF-8 ({error}).") from None
+    with reading(
+        path, TABLE, lambda why: DataError(f"{path} cannot be read ({why}); name a CSV file in UTF-8.")
+    ) as file:
+        rows = list(csv.DictReader(io.StringIO(file.text(), newline=""), strict=True))
     if not rows or not {"text", "emotion"} <= set(rows[0]):
         raise DataError(f"{path} needs a first line with the columns text and emotion, and lines below it.")
     if len(rows) > MOST_LINES:
@@ -85,8 +77,7 @@ def labelled_texts(path: Path) -> list[Line]:
         if emotion not in EMOTIONS:
             raise DataError(
                 f"{path}, line {number}: the emotion {emotion!r} is none of {', '.join(EMOTIONS)}; leave such lines "
-                "out or "
-                "name the nearest."
+                "out or name the nearest."
             )
         try:
             clean_text(text)
@@ -105,58 +96,55 @@ def _reading(page: Page, study: Study, name: str, lines: list[Line]) -> None:
         page.text("This model reads no emotions from words.")
         return
     found: dict[str, Implied] = {name: measure(performer.emotion_probabilities, lines)}
-    held = study.source.open(study.split)
+    held = study.source.open(SPLIT)
     if isinstance(held, Corpus) and (labelled := held.labelled()):
         own = [(EMOTIONS[int(weights.argmax())], text) for text, weights in labelled.items()]
         own = [own[i] for i in spread(len(own), max(len(lines), 200))]
-        found[f"{study.source.folder.resolve().name}, {study.split}"] = measure(performer.emotion_probabilities, own)
+        found[f"{study.source.folder.resolve().name}, {SPLIT}"] = measure(performer.emotion_probabilities, own)
     page.heading("Emotion read from words")
-    keys = ("lines", "accuracy", "balanced_accuracy", "read_as_neutral", "calibration_error")
-    page.table(("source", *keys), [(source, *(one.measured[key] for key in keys)) for source, one in found.items()])
-    page.result["read"] = {source: one.measured for source, one in found.items()}
+    read = {source: one.measured for source, one in found.items()}
+    page.measured("read", read, heads={key: key for key in _READ}, corner="source")
     table = [row.strip("| ").split(" | ") for row in confusion_table(found[name]).splitlines()]
     page.table(["asked", *table[0]], table[2:], f"{name}: rows are the label, columns what is read.")
-    measured = [f"{source} {one.measured['balanced_accuracy']:.2f}" for source, one in found.items()]
-    page.found(f"Emotion read (mean recall over the emotions): {', '.join(measured)}.")
+    said = ", ".join(f"{source} {values['balanced_accuracy']:.2f}" for source, values in read.items())
+    page.found(f"Emotion read (mean recall over the emotions): {said}.")
 
 
 def _acting(page: Page, study: Study, name: str, lines: list[Line]) -> list[Clip]:
     """Both sources performed, their emotions asked for; returns the takes of the data's own lines."""
-    count, system, seed = len(study.lines), study.system(), study.seed
-    chosen = [lines[i] for i in spread(len(lines), count)]
-    shown = {emotion: np.eye(len(EMOTIONS), dtype=np.float32)[EMOTIONS.index(emotion)] for emotion, _ in chosen}
+    system, chosen = study.system(), [lines[i] for i in spread(len(lines), len(study.lines))]
+    asked = np.array([EMOTIONS.index(emotion) for emotion, _ in chosen])
+    shown = np.eye(len(EMOTIONS), dtype=np.float32)[asked]
     others = [
-        HeldOutLine(i, text, Shown(shown[emotion], 1.0), 0, 1000 * i + seed) for i, (emotion, text) in enumerate(chosen)
+        HeldOutLine(i, text, Shown(weights, 1.0), 0, 1000 * i + study.seed)
+        for i, ((_, text), weights) in enumerate(zip(chosen, shown, strict=True))
     ]
     kept: list[Clip] = []
-    rows, result = [], {}
-    asked = np.array([EMOTIONS.index(emotion) for emotion, _ in chosen])
+    rows: dict[str, dict[str, float]] = {}
     probe = study.probe if study.kind == "default" else None  # the paper's model is told no emotion
-    for source, held, emotions in (
-        ("the data's own lines", study.lines, study.reference.emotions),
-        (name, others, asked),
-    ):
+    sources = {"the data's own lines": (study.lines, study.reference.emotions), name: (others, asked)}
+    for source, (held, emotions) in sources.items():
         takes = system.perform(held, 2)
         judged = judge(takes, replace(study.reference, emotions=emotions, probe=probe, timelines=()))
-        values = {what: judged[key] for what, key in _VALUES.items() if key in judged}
-        rows.append((source, len(takes), *(values.get(what) for what in _VALUES)))
-        result[source] = values
+        rows[source] = {"lines": len(takes), **{what: judged[key] for what, key in _VALUES.items() if key in judged}}
         kept = kept or [line[0].acted for line in takes]
     page.heading("Acting")
-    page.table(("performed", "lines", *_VALUES), rows, "Speed and jerk are over those of the data's own performances.")
-    page.result["acted"] = result
-    own, other = result.values()
+    page.measured(
+        "acted", rows, "Speed and jerk are over those of the data's own performances.", corner="performed"
+    )  # fmt: skip
+    own, other = rows.values()
+    speed, jerk, variety = (other[key] / own[key] for key in ("speed", "jerk", "variety"))
     page.found(
-        f"On {name} takes move {other['speed'] / own['speed']:.2f} times as fast, with "
-        f"{other['jerk'] / own['jerk']:.2f} times the "
-        f"jerk, and two takes of a line are {other['variety'] / own['variety']:.2f} times as far apart as on its own "
-        "lines."
+        f"On {name} takes move {speed:.2f} times as fast, with {jerk:.2f} times the jerk, and two takes of a line are "
+        f"{variety:.2f} times as far apart as on its own lines."
     )
     return kept
 
 
-def _filmed(page: Page, study: Study, folder: Path, own: list[Clip]) -> None:
-    """Moves and regions of filmed faces beside the model's."""
+def _recordings(study: Study) -> list[Clip]:
+    """The filmed faces that were named, none where none were."""
+    if (folder := study.files.get("captures")) is None:
+        return []
     if study.kind != "default":
         raise InputError("Recordings speak arkit55 and the paper's model flame53; leave out --captures.")
     found = find_recordings(folder)
@@ -164,32 +152,36 @@ def _filmed(page: Page, study: Study, folder: Path, own: list[Clip]) -> None:
         raise DataError(
             f"There are no Live Link Face recordings (.csv) in {folder}; name their folder with --captures."
         )
-    filmed = [to_clip_rate(read_recording(path)) for path in found]
+    return [to_clip_rate(read_recording(path)) for path in found]
+
+
+def _filmed(page: Page, study: Study, seen: dict[str, list[Clip]]) -> None:
+    """Moves and regions of filmed faces beside the model's."""
     page.heading("Beside filmed faces")
     page.table(
-        ("region", "moves filmed / performed", *MEASURED), compared(filmed, own),
+        ("region", "moves filmed / performed", *MEASURED), compared(seen["filmed"], seen["performed"]),
         "Medians, filmed / performed (and performed over filmed), of single moves at size 1: how they go in time.",
     )  # fmt: skip
-    rows = []
+    rows: dict[str, dict[str, float]] = {}
     for region, columns in study.space.groups.items():
-        both = [motion.region_motion(clips, columns, study.space.fps) for clips in (filmed, own)]
-        rows.append((region, *(getattr(one, key) for key in ("speed", "jerk", "tremor") for one in both)))
-    heads = [f"{key}, {who}" for key in ("speed", "jerk", "8–12 Hz") for who in ("filmed", "performed")]
-    page.table(("region", *heads), rows, "Per second; what is performed has no words on its mouth.")
-    seen = {"filmed": filmed, "performed": own}
+        both = {who: motion.region_motion(clips, columns, study.space.fps) for who, clips in seen.items()}
+        rows[region] = {
+            f"{what}, {who}": getattr(one, key)
+            for key, what in (("speed", "speed"), ("jerk", "jerk"), ("tremor", "8–12 Hz"))
+            for who, one in both.items()
+        }
+    page.measured("filmed", rows, "Per second; what is performed has no words on its mouth.", corner="region")
     still = {who: float((motion.speeds(clips) < _STILL).mean()) for who, clips in seen.items()}
     page.result["still"] = still
     page.found(
         f"From one frame to the next the face changes by less than {_STILL:g} in {still['filmed']:.1%} of filmed and "
         f"in {still['performed']:.1%} of performed frames."
     )
-    page.result["filmed"] = {row[0]: row[1:] for row in rows}
     figure, axes = new_figure(9, 3, 2)
     for label, clips in seen.items():
         for axis, values in zip(axes, (motion.speeds(clips), motion.jerks(clips)), strict=True):
             if len(values := values[values > 1e-6]):
-                edges = np.geomspace(1e-4, max(1.0, float(values.max())), 50)
-                share, _ = np.histogram(values, edges)
+                share, edges = np.histogram(values, np.geomspace(1e-4, max(1.0, float(values.max())), 50))
                 axis.stairs(share / len(values), edges, label=label)
     axes[0].set(xscale="log", xlabel="change per frame", ylabel="share of frames")
     axes[1].set(xscale="log", xlabel="third difference per frame³")

@@ -18,10 +18,12 @@ import torch
 from generator.__main__ import main
 from generator.direction.emotions import EMOTIONS
 from generator.engine.conditioning import Asked, condition_of
+from generator.engine.config import PerformConfig
 from generator.errors import CheckpointError, DataError, InputError
 from generator.evaluation.implied import implied_lines
 from generator.lab import ablate as ablating
 from generator.lab import compare as comparing
+from generator.lab import face as faces
 from generator.lab import page as pages
 from generator.lab import quiz as quizzes
 from generator.lab import traverse as traversing
@@ -30,7 +32,7 @@ from generator.lab.attention import EwaSeen, attended, ewa_seen
 from generator.lab.balance import weighted
 from generator.lab.depth import DRAWINGS, STILL, OwnFrames, _judged, as_trained, smaller_latents
 from generator.lab.languages import translated
-from generator.lab.models import SOURCES, Inside, latents_from, open_inside, watched
+from generator.lab.models import SOURCES, DefaultInside, Inside, latents_from, open_inside, watched
 from generator.lab.page import Page, check_place
 from generator.lab.projected import Projection
 from generator.lab.quiz import Shown, judge_answers, make_quiz
@@ -43,6 +45,7 @@ from generator.lab.traverse import smoothness
 from generator.model.cteg import CTEG
 from generator.model.ewa import EwA
 from generator.model.layers import Attention
+from generator.training.batches import Batches, FeatureStore
 from generator.training.data_source import DataSource
 from generator.training.paper import PaperObjective
 from tests.generator.made_emoava import make_emoava_like
@@ -101,8 +104,9 @@ def test_a_page_replaces_pages_only(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"")
     with pytest.raises(InputError, match="other things than a page"):
         check_place(tmp_path)
-    with pytest.raises(InputError, match="is a file"):
-        check_place(tmp_path / "photo.jpg")
+    for place in (tmp_path / "photo.jpg", tmp_path / "photo.jpg" / "page"):  # seen before minutes are spent
+        with pytest.raises(InputError, match=r"photo\.jpg is a file"):
+            check_place(place)
 
 
 def test_what_is_not_finite_is_null_and_what_is_written_is_escaped(tmp_path: Path) -> None:
@@ -135,7 +139,7 @@ def test_data_without_labels_or_with_one_line_is_refused(paper: Path, tmp_path: 
     with pytest.raises(DataError, match="does not name the emotion of its lines"):
         study.require_emotions()
     one = make_emoava_like(tmp_path / "one", {"train": 2, "dev": 1, "test": 1}, (6, 20))
-    with pytest.raises(DataError, match="has 1 line to look at"):
+    with pytest.raises(DataError, match="has 1 lines that can be asked; at least 2 are needed"):
         _ = replace(study, source=DataSource.parse(f"emoava:{one}")).lines
 
 
@@ -143,13 +147,19 @@ def test_sizes_that_nobody_can_wait_for_are_refused() -> None:
     assert sizes("latent", False, ["lines=20"])["lines"] == 20
     assert sizes("latent", True, [])["lines"] > sizes("latent", False, [])["lines"]
     for change, sentence in (
-        ("lines=100000", "from 2 to 20,000 lines, not 100,000"),
-        ("lines=1", "from 2 to 20,000 lines, not 1"),
+        ("lines=100000", "takes 20,000 lines at most, not 100,000"),
+        ("lines=1", "lines of lab latent must be 2 at least, not 1"),
+        ("permutations=-3", "permutations of lab latent must be 1 at least, not -3"),
         ("lines=many", "must look like 160, not 'many'"),
         ("wings=2", "--set takes NAME=VALUE with one of lines"),
     ):
         with pytest.raises(InputError, match=sentence):
             sizes("latent", False, [change])
+    for rate in ("nan", "inf", "-1"):
+        with pytest.raises(InputError, match="learning_rate of lab ablate must be 0 at least"):
+            sizes("ablate", False, [f"learning_rate={rate}"])
+    with pytest.raises(InputError, match="takes of lab signatures must be 2 at least, not 0"):
+        sizes("signatures", False, ["takes=0"])
 
 
 def test_a_missing_package_is_a_sentence(
@@ -174,10 +184,12 @@ def test_latents_are_told_apart_from_those_that_nobody_listens_to(study: Study) 
     plain = found["posterior"]
     with torch.inference_mode():
         torch.manual_seed(0)
-        np.testing.assert_allclose(inside.error(batch), plain)  # nothing is left hooked
+        out = inside.run(batch)
+        np.testing.assert_allclose(out.error[out.mask], plain)  # nothing is left hooked
     assert all(np.abs(found[source] - plain).max() > 1e-4 for source in SOURCES[1:])
-    latents = inside.latents(batch, 0)
-    assert latents.kl.shape == latents.mean.shape[:3] and latents.mask.any() and np.isfinite(latents.kl).all()
+    for one in inside.latents(batch, 0):
+        assert one.kl.shape == one.mean.shape[:2] and len(one.seconds) == one.kl.shape[1] > 0
+        assert np.isfinite(one.kl).all()
     with torch.no_grad():  # a decoder that is deaf to z
         for layer in inside.layers:
             if hasattr(layer, "latent"):
@@ -223,14 +235,13 @@ def test_attention_is_what_the_model_computes() -> None:
 
 def test_every_part_that_attends_is_looked_at(study: Study) -> None:
     inside, part = inside_of(study), next(study.chosen.parts(1))
-    maps, steps = attended(inside, part)
+    maps = attended(inside, part)
     layers = len(inside.layers)
     assert {name for name, _ in maps} == {"self-attention", "LTA", "text, before z", "text, after z"}
     assert len(maps) == 4 * layers
     for weights in maps.values():
-        np.testing.assert_allclose(weights[:, steps].sum(-1), 1, atol=1e-5)
-    seen = ewa_seen(inside, part, study)
-    assert seen is not None
+        np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
+    (seen,) = ewa_seen(inside, part, study)
     np.testing.assert_allclose(seen.regions.sum(1), 1, atol=1e-5)
     with torch.inference_mode():
         frames = torch.from_numpy(seen.frames).float()
@@ -247,9 +258,7 @@ def test_attention_that_moves_from_frame_to_frame_is_told_from_a_mean(study: Stu
         with torch.no_grad():
             for factor in (ewa.attention.query, ewa.attention.key):
                 factor.weight.copy_(gain * torch.eye(len(factor.weight)))
-        one = ewa_seen(inside, part, study)
-        assert one is not None
-        seen.append(one)
+        seen += ewa_seen(inside, part, study)
     alike, choosy = seen
     assert alike.moved.max() < 1e-6 and choosy.moved.mean() > 0.5
     both = EwaSeen.joined([alike, choosy])
@@ -287,6 +296,27 @@ def test_free_takes_are_as_long_as_the_clips_and_differ(study: Study) -> None:
     assert [len(clip) for clip in first] == [min(part.length(k), most) for k in range(3)]
     assert np.abs(first[0] - second[0]).max() > 1e-3
     np.testing.assert_allclose(still[0], again[0], atol=1e-5)
+
+
+def test_free_takes_are_drawn_and_told_as_the_performer_does(
+    corpus: Path, default: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = study_of(default, corpus, tmp_path)
+    inside: Any = inside_of(study)
+    perform = PerformConfig(draw_scale=0.9, emphasis=1.2, persistence=0.6)
+    inside = DefaultInside(replace(inside.checkpoint, perform=perform), inside.encoder)
+    batch, given, rows = inside.batch(study.chosen), [], len(study.chosen)
+    monkeypatch.setattr(inside._engine, "decode", lambda *told: given.extend(told) or np.zeros((rows, 1, 55)))
+    inside.free(batch, 0)
+    told, noise, _ = given
+    assert np.corrcoef(noise[:, 1:].ravel(), noise[:, :-1].ravel())[0, 1] == pytest.approx(0.6, abs=0.1)
+    assert noise.std() == pytest.approx(0.9, abs=0.05)
+    plain = Batches(study.chosen, FeatureStore.of(study.chosen, inside.encoder, tmp_path / "c"), CONFIG, rows, 0)
+    asked = [plain._asked(i, study.chosen.length(i)).emphasised(1.2) for i in range(rows)]
+    text = tuple(getattr(told, name) for name in ("text", "text_mask", "text_position"))
+    wanted = condition_of(CONFIG, text, asked, batch.frames.shape[1])
+    np.testing.assert_allclose(told.direction, wanted.direction, rtol=1e-6)
+    np.testing.assert_allclose(told.steps, wanted.steps, rtol=1e-6)
 
 
 def test_a_projected_face_comes_back(corpus: Path) -> None:
@@ -330,9 +360,9 @@ def test_each_signature_is_noticed_in_clips_that_show_it(acted: tuple[list[list[
 def _in_pieces(truth: Sequence[Sequence[Any]], regions: Coordination, line: int, take: int) -> Any:
     """Every region from another line's take."""
     whole = truth[line][take].copy()
-    for number, group in enumerate(regions.groups):
+    for number, (group, _, _) in enumerate(regions.regions):
         other = truth[(line + number + 1) % len(truth)][take]
-        whole[:, list(group)] = other[np.arange(len(whole)) % len(other)][:, list(group)]
+        whole[:, group] = other[np.arange(len(whole)) % len(other)][:, group]
     return whole
 
 
@@ -494,11 +524,13 @@ def test_cures_change_what_they_should_and_nothing_else(corpus: Path, paper: Pat
         first = own(batch, 0)
         torch.manual_seed(1)
         assert torch.equal(objective(batch, 0)["total"], first["total"])
-    before = inside.run(batch)
+    before: Any = inside.run(batch)
     smaller_latents(inside.module)
-    after = inside.run(batch)
-    torch.testing.assert_close(before[0][0].divergence(before[1][0]), after[0][0].divergence(after[1][0]))
-    torch.testing.assert_close(after[1][0].mean, before[1][0].mean / 2**0.5)
+    after: Any = inside.run(batch)
+    torch.testing.assert_close(
+        before.posterior[0].divergence(before.prior[0]), after.posterior[0].divergence(after.prior[0])
+    )
+    torch.testing.assert_close(after.prior[0].mean, before.prior[0].mean / 2**0.5)
 
 
 def test_perplexity_is_of_the_draws_that_are_made(corpus: Path, paper: Path, tmp_path: Path) -> None:
@@ -653,7 +685,7 @@ def test_the_quiz_is_clicked_through_in_a_browser(quiz: Path) -> None:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Faces cost most of the time and are looked at elsewhere."""
-    for module in (comparing, traversing, quizzes):
+    for module in (faces, quizzes):
         monkeypatch.setattr(module, "draw_face", lambda frame, size: np.zeros((size, size, 3), np.uint8))
     for module in (comparing, traversing):
         monkeypatch.setattr(module, "can_draw", lambda: True)
