@@ -10,8 +10,7 @@ import bpy
 from bpy.props import EnumProperty, StringProperty
 
 from .sentences import told
-from .ui import guide
-from .ui.layouts import sentence
+from .ui.layouts import guide_button, sentence
 from .worker import session
 from .worker.locate import whole_path
 
@@ -127,7 +126,7 @@ class CTEG_Preferences(bpy.types.AddonPreferences):
         column.prop(self, "widen")
         row = layout.row()
         row.operator("cteg.check_generator", text="Check", icon="CHECKMARK")
-        guide.link(row, text="Guide")
+        guide_button(row, text="Guide")
         job = session.job
         if job is not None:
             row = layout.row(align=True)

@@ -127,9 +127,13 @@ def verdicts(effects: MappingABC[str, Effect]) -> dict[str, Verdict]:
             before = found[channel]
             found[channel] = Verdict("WRONG", instead, True, before.reach, before.alike)
     for one, other in _copies(effects):  # of two that do the same, the one it is meant for, or neither
+        # What the other sides do says more than what it is like: faces are drawn in many ways.
+        uneven = {c: _left(_evenness(effects, c)[0]) for c in (one, other)}
+        sided = min(uneven.values()) < _OTHER * max(uneven.values())
         for channel, instead in ((one, other), (other, one)):
             seen, twin = found[channel], found[instead]
-            if seen.kind == "RIGHT" and seen.alike < twin.alike - 1e-3:
+            less = uneven[instead] < uneven[channel] if sided else seen.alike < twin.alike - 1e-3
+            if seen.kind == "RIGHT" and less:
                 found[channel] = Verdict("WRONG", instead, False, seen.reach, seen.alike)
             elif seen.kind == "RIGHT" and twin.swapped and seen.alike < alike[channel][twin.seems] - 1e-3:
                 found[channel] = Verdict("WRONG", twin.seems, False, seen.reach, seen.alike)
@@ -322,22 +326,27 @@ def _copies(effects: MappingABC[str, Effect]) -> list[tuple[str, str]]:
 def _uneven(effects: MappingABC[str, Effect]) -> list[tuple[str, str]]:
     """Pairs of a left and a right channel whose skin does not move as in a mirror; one of the middle with itself."""
     found = []
-    for one, effect in effects.items():
-        other = other_side(one)
-        middle = other == one and one in ARKIT_CHANNELS
-        if not (middle or one.endswith("Left")) or effect.skin is None or other not in effects:
+    for one in effects:
+        if not (one.endswith("Left") or (other_side(one) == one and one in ARKIT_CHANNELS)):
             continue
         if any(one in turns for turns in EYE_TURNS.values()):  # the eye shows it, and lids may do as they like
             continue
-        here, there = effect.skin, effects[other].skin
-        if there is None or max(np.linalg.norm(side, axis=1).max() for side in (here, there)) < _SEEN:
-            continue
-        mirrored = there[_mirrored()] * (-1.0, 1.0, 1.0)
-        lengths = float(np.linalg.norm(here)), float(np.linalg.norm(there))
-        alike = float((here * mirrored).sum()) / max(lengths[0] * lengths[1], 1e-12)
-        if alike < _MIRRORED or max(lengths) > _AS_FAR * min(lengths):
-            found.append((one, other))
+        alike, farther = _evenness(effects, one)
+        if alike < _MIRRORED or farther > _AS_FAR:
+            found.append((one, other_side(one)))
     return found
+
+
+def _evenness(effects: MappingABC[str, Effect], channel: str) -> tuple[float, float]:
+    """Cosine of a channel with its other side as in a mirror, one of the middle with itself, and how many times farther
+    the one goes than the other; NaN where they are not both seen to move.
+    """
+    here, there = (effects[c].skin if c in effects else None for c in (channel, other_side(channel)))
+    if here is None or there is None or max(np.linalg.norm(side, axis=1).max() for side in (here, there)) < _SEEN:
+        return float("nan"), float("nan")
+    short, long = sorted((float(np.linalg.norm(here)), float(np.linalg.norm(there))))
+    mirrored = there[_mirrored()] * (-1.0, 1.0, 1.0)
+    return float((here * mirrored).sum()) / max(short * long, 1e-12), long / max(short, 1e-12)
 
 
 @cache

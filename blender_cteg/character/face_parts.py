@@ -31,6 +31,8 @@ _ASLANT: Final = 0.15
 #: An eyeball: at most so much longer one way than another; so far from where eyes are, in eye distances.
 _ROUND: Final = 1.8
 _NEAR_EYE: Final = 0.35
+#: Eyes differ in height by no more than this share of what they are apart: a fifth of a right angle, a face aslant too.
+_LEVEL: Final = 0.32
 #: Whose keys say where the eyes are.
 LIDS: Final = tuple(f"eye{what}{side}" for what in ("Blink", "Wide", "Squint") for side in ("Left", "Right"))
 #: From the middle of what closes an eye to its centre, in eye distances.
@@ -177,7 +179,10 @@ class Face:
         balls = [self._ball_near(centre, _NEAR_EYE * apart, part) for centre in centres]
         if all(len(ball) for ball in balls):
             centres = np.array([_middle(self._rest[ball]) for ball in balls])
-        return [centres] if heads is None else [centres, heads]
+        if heads is None:
+            return [centres]
+        aslant = abs(centres[0, 1] - centres[1, 1]) > _LEVEL * apart  # keys of a mouth called like those of lids
+        return [heads, centres] if aslant else [centres, heads]
 
     def _lid_centres(self) -> Floats | None:
         """The middle of what moves the lids of the left and the right eye, (2, 3)."""

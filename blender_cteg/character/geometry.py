@@ -191,12 +191,12 @@ def face_geometry(rig: Rig) -> FaceGeometry:
         bones = [armature.data.bones[rig.bones[role]].head_local for role in ("left_eye", "right_eye")]
         eyes = np.array(bones) @ axes
     return FaceGeometry(
-        reference @ axes, offsets, frozenset(rig.bones), jaw_weights, jaw_joint, jaw_key, _triangles(obj.data), eyes,
+        reference @ axes, offsets, frozenset(rig.bones), jaw_weights, jaw_joint, jaw_key, triangles(obj.data), eyes,
         mesh_landmarks(obj.data),
     )  # fmt: skip
 
 
-def _triangles(mesh: bpy.types.Mesh) -> npt.NDArray[np.intp]:
+def triangles(mesh: bpy.types.Mesh) -> npt.NDArray[np.intp]:
     """Vertex indices of the mesh's triangles, shape (F, 3)."""
     mesh.calc_loop_triangles()
     flat = np.empty(3 * len(mesh.loop_triangles), np.int32)
@@ -204,11 +204,11 @@ def _triangles(mesh: bpy.types.Mesh) -> npt.NDArray[np.intp]:
     return flat.reshape(-1, 3).astype(np.intp)
 
 
-def coordinates(points: bpy.types.bpy_prop_collection) -> Floats:
-    """Where vertices, or points of a shape key, are in their object, shape (N, 3)."""
+def coordinates(points: bpy.types.bpy_prop_collection, kind: type = np.float64) -> npt.NDArray[Any]:
+    """Where vertices, or points of a shape key, are in their object, shape (N, 3); Blender has single precision."""
     flat = np.empty(len(points) * 3, np.float32)
     points.foreach_get("co", flat)
-    return flat.reshape(-1, 3).astype(np.float64)
+    return flat.reshape(-1, 3).astype(kind, copy=False)
 
 
 def transformed(points: Floats, matrix: Matrix) -> Floats:

@@ -22,6 +22,7 @@ from ..shared import ARKIT55
 from .detection.bones import switches
 from .detection.character import armature_of, belongs, inside
 from .detection.naming import is_modelling
+from .geometry import coordinates, triangles
 from .mapping import Mapping as FaceMapping
 from .mapping_edits import Target
 from .rig import Rig, turned_bones
@@ -182,11 +183,9 @@ class Stage:
         parts = []
         for obj in self.meshes:
             evaluated = obj.evaluated_get(depsgraph)
-            vertices = evaluated.data.vertices
-            flat = np.empty(3 * len(vertices), np.float32)
-            vertices.foreach_get("co", flat)
             matrix = np.array(self.rig.axes).T @ np.array(into @ evaluated.matrix_world)[:3]
-            parts.append(flat.reshape(-1, 3) @ matrix[:, :3].T.astype(np.float32) + matrix[:, 3].astype(np.float32))
+            places = coordinates(evaluated.data.vertices, np.float32)
+            parts.append(places @ matrix[:, :3].T.astype(np.float32) + matrix[:, 3].astype(np.float32))
         return np.concatenate(parts)
 
     def triangles(self) -> tuple[Ints, Ints]:
@@ -194,10 +193,7 @@ class Stage:
         depsgraph, found, begin = self.view_layer.depsgraph, [], [0]
         for obj in self.meshes:
             mesh = obj.evaluated_get(depsgraph).data
-            mesh.calc_loop_triangles()
-            flat = np.empty(3 * len(mesh.loop_triangles), np.int32)
-            mesh.loop_triangles.foreach_get("vertices", flat)
-            found.append(flat.reshape(-1, 3).astype(np.intp) + begin[-1])
+            found.append(triangles(mesh) + begin[-1])
             begin.append(begin[-1] + len(mesh.vertices))
         return np.concatenate(found), np.array(begin)
 

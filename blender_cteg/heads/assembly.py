@@ -78,6 +78,32 @@ def select_only(context: bpy.types.Context, face: bpy.types.Object) -> None:
     context.view_layer.objects.active = face
 
 
+def fill_mesh(
+    mesh: bpy.types.Mesh, vertices: Floats, polygons: npt.NDArray[np.integer], uv: Floats | None = None
+) -> None:
+    """Vertices, polygons, texture coordinates and smooth shading.
+
+    Args:
+        mesh: an empty one.
+        vertices: in FLAME's axes, (V, 3).
+        polygons: vertices of each polygon, (F, K); -1 where one has fewer.
+        uv: texture coordinates of each corner, (F, K, 2), or None.
+    """
+    valid = polygons >= 0
+    sizes = valid.sum(axis=1).astype(np.int32)
+    mesh.vertices.add(len(vertices))
+    mesh.vertices.foreach_set("co", to_blender(vertices).ravel())
+    mesh.loops.add(int(sizes.sum()))
+    mesh.loops.foreach_set("vertex_index", polygons[valid].astype(np.int32))
+    mesh.polygons.add(len(polygons))
+    mesh.polygons.foreach_set("loop_start", np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int32))
+    if uv is not None:
+        mesh.uv_layers.new(name="UVMap").uv.foreach_set("vector", uv[valid].astype(np.float32).ravel())
+    mesh.update(calc_edges=True)
+    mesh.validate()  # a file may name a vertex twice in one triangle
+    mesh.shade_smooth()
+
+
 def to_blender(values: Floats) -> npt.NDArray[np.float32]:
     """FLAME's axes to Blender's, (..., 3)."""
     return np.ascontiguousarray(values @ np.array(BLENDER_AXES).T, np.float32)

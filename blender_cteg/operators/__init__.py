@@ -25,26 +25,40 @@ class Reasoned:
 
     @classmethod
     def poll(cls, context: Context) -> bool:
-        """Called by Blender."""
         if reason := cls.reason(context):
             cls.poll_message_set(reason)
         return not reason
 
 
 class Changes:
-    """Mixin: an operator that makes one change. What keeps it from that is reported, and nothing has changed."""
+    """Mixin: an operator that makes one change. What keeps it from that is reported, and nothing has changed.
 
+    Attributes:
+        level: how what was done is reported.
+    """
+
+    bl_options = {"REGISTER", "UNDO"}
+    level = "INFO"
     report: Any
 
     def execute(self, context: Context) -> set[str]:
-        """Called by Blender."""
         try:
-            self.change(context)
+            said = self.change(context)
         except Told as refusal:
             self.report({"ERROR"}, str(refusal))
             return {"CANCELLED"}
+        if said:
+            self.report({self.level}, said)
         return {"FINISHED"}
 
-    def change(self, context: Context) -> None:
-        """Make the change; `Told` where it cannot be made."""
+    def change(self, context: Context) -> str | None:
+        """Make the change, and say what was done where that is worth a sentence; `Told` where it cannot be made."""
         raise NotImplementedError
+
+
+class DroppedOnView:
+    """Mixin: a file handler of the 3D viewport."""
+
+    @classmethod
+    def poll_drop(cls, context: Context) -> bool:
+        return context.area is not None and context.area.type == "VIEW_3D"

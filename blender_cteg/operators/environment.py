@@ -41,7 +41,6 @@ class CTEG_OT_create_environment(InPreferences, bpy.types.Operator):
 
     @staticmethod
     def reason(_context: Context) -> str:
-        """See `Reasoned`."""
         if not bpy.app.online_access:
             return told("Blender may not go online; allow it in Preferences > System > Network, then create it again.")
         return busy_reason()
@@ -76,7 +75,6 @@ class CTEG_OT_create_environment(InPreferences, bpy.types.Operator):
             return bpy.ops.cteg.create_environment("INVOKE_DEFAULT", confirmed=True, index=self.index)
 
     def prepare(self, _context: Context) -> tuple[EnvironmentMaker, Mapping[str, Any], str]:
-        """See `JobOperator`."""
         from ..worker.environment import EnvironmentMaker
 
         if self.index and not self.index.startswith("https://"):
@@ -87,7 +85,6 @@ class CTEG_OT_create_environment(InPreferences, bpy.types.Operator):
         return EnvironmentMaker(sys.executable, folder, self.index), {}, told("Creating the environment")
 
     def complete(self, context: Context, job: session.Job) -> None:
-        """See `JobOperator`."""
         chosen = context.preferences.addons[CTEG_Preferences.bl_idname].preferences
         chosen.engine, chosen.python = "TORCH", str(job.client.python)
         context.preferences.is_dirty = True

@@ -13,11 +13,11 @@ from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 from bpy_extras.io_utils import ImportHelper
 from mathutils import Euler
 
-from ..heads.demo_head import PEOPLE, DemoHeadError
+from ..heads.demo_head import PEOPLE
 from ..heads.flame_file import FlameFileError
 from ..heads.flame_file.joints import fit_bones, joints_problem
 from ..sentences import told
-from . import Reasoned
+from . import Changes, DroppedOnView, Reasoned
 
 if TYPE_CHECKING:
     from bpy.types import Context, Event, Menu
@@ -31,23 +31,10 @@ def disabled_reason(context: Context) -> str:
     return "" if context.mode == "OBJECT" else told("Leave the current mode first: switch to Object Mode.")
 
 
-class _HeadOperator(Reasoned):
+class _HeadOperator(Changes, Reasoned):
     """Mixin: needs Object Mode, and reports what is wrong with a file."""
 
-    bl_options = {"REGISTER", "UNDO"}
     reason = staticmethod(disabled_reason)
-
-    def execute(self, context: Context) -> set[str]:
-        try:
-            self.report({"INFO"}, self.act(context))
-        except (DemoHeadError, FlameFileError) as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        return {"FINISHED"}
-
-    def act(self, context: Context) -> str:
-        """Do it, and say what was done. DemoHeadError or FlameFileError when it cannot be done."""
-        raise NotImplementedError
 
 
 class CTEG_OT_add_head(_HeadOperator, bpy.types.Operator):
@@ -61,7 +48,7 @@ class CTEG_OT_add_head(_HeadOperator, bpy.types.Operator):
         items=[(identifier, *texts) for identifier, texts in PEOPLE.items()],
     )  # fmt: skip
 
-    def act(self, context: Context) -> str:
+    def change(self, context: Context) -> str:
         from ..heads.demo_head.assemble import add_demo_head
 
         head = add_demo_head(context, self.name, self.person)
@@ -107,7 +94,7 @@ class CTEG_OT_import_flame(_HeadOperator, bpy.types.Operator, ImportHelper):
         for name in ("identities", "expressions", "correctives", "template"):
             layout.prop(self, name)
 
-    def act(self, context: Context) -> str:
+    def change(self, context: Context) -> str:
         from ..heads.flame_file.build import add_flame
         from ..heads.flame_file.read import read_flame
         from ..heads.flame_file.template import read_uv
@@ -123,7 +110,7 @@ class CTEG_OT_import_flame(_HeadOperator, bpy.types.Operator, ImportHelper):
         return told("Added {name}: the file has {content}.", name=face.name, content=model.summary())
 
 
-class CTEG_FH_flame(bpy.types.FileHandler):
+class CTEG_FH_flame(DroppedOnView, bpy.types.FileHandler):
     bl_idname = "CTEG_FH_flame"
     bl_label = "FLAME Model"
     bl_import_operator = "cteg.import_flame"
@@ -131,7 +118,7 @@ class CTEG_FH_flame(bpy.types.FileHandler):
 
     @classmethod
     def poll_drop(cls, context: Context) -> bool:
-        return context.area is not None and context.area.type == "VIEW_3D" and not disabled_reason(context)
+        return super().poll_drop(context) and not disabled_reason(context)
 
 
 class CTEG_OT_fit_bones(_HeadOperator, bpy.types.Operator):
@@ -141,10 +128,9 @@ class CTEG_OT_fit_bones(_HeadOperator, bpy.types.Operator):
 
     @staticmethod
     def reason(context: Context) -> str:
-        """See `Reasoned`."""
         return disabled_reason(context) or joints_problem(context.scene.cteg.target)
 
-    def act(self, context: Context) -> str:
+    def change(self, context: Context) -> str:
         farthest = 1000 * fit_bones(context, context.scene.cteg.target)
         return told("Moved the bones by up to {farthest:.1f} mm.", farthest=farthest)
 

@@ -65,7 +65,6 @@ class JobOperator(Reasoned):
 
     @staticmethod
     def reason(_context: Context) -> str:
-        """See `Reasoned`."""
         return busy_reason()
 
     def prepare(self, context: Context) -> tuple[str | EnvironmentMaker, Mapping[str, Any], str]:
@@ -233,7 +232,6 @@ class InPreferences(JobOperator):
     """Mixin: a job whose outcome is shown in the preferences."""
 
     def conclude(self, problem: str, _kind: str = "") -> None:
-        """See `JobOperator`."""
         session.finish()
         session.checked = problem or session.checked
 
@@ -245,13 +243,11 @@ class CTEG_OT_check_generator(InPreferences, bpy.types.Operator):
     bl_options = {"INTERNAL"}
 
     def prepare(self, context: Context) -> tuple[str, Mapping[str, Any], str]:
-        """See `JobOperator`."""
         session.checked, chosen = None, choices(context)
         asked = {"op": "check", "checkpoint": chosen.checkpoint, "device": chosen.device}
         return chosen.python, asked, told("Checking the generator")
 
     def complete(self, _context: Context, job: session.Job) -> None:
-        """See `JobOperator`."""
         session.checked = job.client.hello, job.done
         self.report({"INFO"}, told(
             "{engine}: a take of 5 s in {seconds:.2f} s", engine=session.engine(job.done), seconds=job.done.seconds,
@@ -266,7 +262,6 @@ class CTEG_OT_cancel(Reasoned, bpy.types.Operator):
 
     @staticmethod
     def reason(_context: Context) -> str:
-        """See `Reasoned`."""
         return told("CTEG is not working on anything.") if session.job is None else ""
 
     def execute(self, context: Context) -> set[str]:

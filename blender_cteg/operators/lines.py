@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,18 +11,19 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from .. import cast
+from ..dialogue import board
+from ..dialogue.entries import dialogue_of
 from ..performance import migration
 from ..performance.layers import played_only
 from ..performance.lines import LineError, Lines
 from ..performance.record import REGIONS, Region, Style
 from ..sentences import told, translated
-from . import Reasoned
+from . import Changes, Reasoned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
-    from bpy.types import Context, Operator, Scene
+    from bpy.types import Context, Scene
 
     from ..cast import Character
     from ..performance.record import Line
@@ -36,7 +38,26 @@ _SAME_MOMENT = 1e-3
 _REGION_ITEMS = tuple((name.replace(" ", "_").upper(), name.capitalize(), "") for name in REGIONS)
 
 
-class LineOperator(Reasoned):
+class _CharacterOperator(Changes):
+    """Mixin: does something with the character of the scene, and reports what is said of it."""
+
+    def change(self, context: Context) -> None:
+        now = cast.character(context.scene, current=True)
+        try:
+            if now.problem:
+                raise LineError("{problem}", problem=now.problem)
+            said = self.work(context.scene, now)
+        finally:
+            cast.show_lines(context.scene)
+        for sentence in dict.fromkeys(said):
+            self.report({"INFO"}, sentence)
+
+    def work(self, scene: Scene, now: Character) -> list[str]:
+        """Do it; sentences about what was done. LineError when it cannot be done."""
+        raise NotImplementedError
+
+
+class LineOperator(_CharacterOperator, Reasoned):
     """Mixin: changes a line of the target, the active one by default."""
 
     line: StringProperty(
@@ -45,14 +66,10 @@ class LineOperator(Reasoned):
 
     @staticmethod
     def reason(context: Context) -> str:
-        """See `Reasoned`."""
         now = cast.character(context.scene)
         return now.problem or ("" if now.lines else told("This character has no lines yet; generate one first."))
 
-    def execute(self, context: Context) -> set[str]:
-        return _report(self, context, self._change)
-
-    def _change(self, scene: Scene, now: Character) -> list[str]:
+    def work(self, scene: Scene, now: Character) -> list[str]:
         line = (
             next((line for line in now.lines if line.id == self.line), None) if self.line else cast.active_line(scene)
         )
@@ -72,7 +89,6 @@ class CTEG_OT_show_take(LineOperator, bpy.types.Operator):
     bl_idname = "cteg.show_take"
     bl_label = "Show Take"
     bl_description = "Make the character perform this take of the line. What was edited by hand stays as a layer"
-    bl_options = {"REGISTER", "UNDO"}
 
     take: IntProperty(name="Take", description="Which take, from 0; -1: none", min=-1, options={"SKIP_SAVE"})
 
@@ -84,7 +100,6 @@ class CTEG_OT_delete_take(LineOperator, bpy.types.Operator):
     bl_idname = "cteg.delete_take"
     bl_label = "Delete Take"
     bl_description = "Remove a take of the line, and show the one beside it. Other animation is kept"
-    bl_options = {"REGISTER", "UNDO"}
 
     take: IntProperty(name="Take", description="Which take, from 0; -1: the one that is shown", min=-1, default=-1)
 
@@ -96,7 +111,6 @@ class CTEG_OT_delete_other_takes(LineOperator, bpy.types.Operator):
     bl_idname = "cteg.delete_other_takes"
     bl_label = "Delete the Others"
     bl_description = "Remove all takes of the line but the one that is shown and the favourites"
-    bl_options = {"REGISTER", "UNDO"}
 
     def act(self, _context: Context, lines: Lines, line: Line) -> None:
         count = lines.remove_others(line.id)
@@ -107,7 +121,6 @@ class CTEG_OT_favourite_take(LineOperator, bpy.types.Operator):
     bl_idname = "cteg.favourite_take"
     bl_label = "Favourite Take"
     bl_description = "Mark a take that you like, or take the mark back. Delete the Others leaves it"
-    bl_options = {"REGISTER", "UNDO"}
 
     take: IntProperty(name="Take", description="Which take, from 0; -1: the one that is shown", min=-1, default=-1)
 
@@ -139,7 +152,6 @@ class CTEG_OT_delete_line(LineOperator, bpy.types.Operator):
     bl_idname = "cteg.delete_line"
     bl_label = "Delete Line"
     bl_description = "Remove the line with all its takes. The curves are as they were before it"
-    bl_options = {"REGISTER", "UNDO"}
 
     def act(self, _context: Context, lines: Lines, line: Line) -> None:
         lines.remove(line.id)
@@ -149,7 +161,6 @@ class CTEG_OT_change_line(LineOperator, bpy.types.Operator):
     bl_idname = "cteg.change_line"
     bl_label = "Change Line"
     bl_description = "Move or stretch the line, scale its layers, or key it in another way"
-    bl_options = {"REGISTER", "UNDO"}
 
     start: IntProperty(name="Start", description="First frame; the line is moved there")
     end: IntProperty(name="End", description="Last frame; the line is stretched until there")
@@ -183,7 +194,6 @@ class CTEG_OT_change_region(LineOperator, bpy.types.Operator):
     bl_idname = "cteg.change_region"
     bl_label = "Change Region of Line"
     bl_description = "Choose what becomes of a part of the face in this line"
-    bl_options = {"REGISTER", "UNDO"}
 
     region: EnumProperty(name="Region", items=_REGION_ITEMS)
     mode: EnumProperty(name="Mode", items=MODE_ITEMS)
@@ -203,7 +213,6 @@ class CTEG_OT_play_only(LineOperator, bpy.types.Operator):
     bl_idname = "cteg.play_only"
     bl_label = "Play Only"
     bl_description = "Choose which parts of the face this line plays; the others stay the animator's"
-    bl_options = {"REGISTER", "UNDO"}
 
     preset: EnumProperty(
         name="Parts",
@@ -218,7 +227,6 @@ class CTEG_OT_play_only(LineOperator, bpy.types.Operator):
 
     @classmethod
     def description(cls, _context: Context, properties: Any) -> str:
-        """Called by Blender."""
         items = properties.bl_rna.properties["preset"].enum_items
         return translated(items[properties.preset].description)
 
@@ -233,7 +241,6 @@ class CTEG_OT_size_at_playhead(LineOperator, bpy.types.Operator):
         "Let a region have another size at other times: keep its size at the playhead, or take that back. Between "
         "two of them it changes evenly"
     )
-    bl_options = {"REGISTER", "UNDO"}
 
     region: EnumProperty(name="Region", items=_REGION_ITEMS)
 
@@ -252,7 +259,6 @@ class CTEG_OT_keep_edit(LineOperator, bpy.types.Operator):
     bl_idname = "cteg.keep_edit"
     bl_label = "Keep Edit by Hand"
     bl_description = "Decide what becomes of the keys of this line that were changed by hand"
-    bl_options = {"REGISTER", "UNDO"}
 
     how: EnumProperty(
         name="How",
@@ -273,7 +279,6 @@ class CTEG_OT_rewrite_lines(LineOperator, bpy.types.Operator):
     bl_description = (
         "Write all lines of the character again, for what has changed: the frame rate, keys, bones, drivers"
     )
-    bl_options = {"REGISTER", "UNDO"}
 
     def act(self, _context: Context, lines: Lines, _line: Line) -> None:
         lines.rewrite()
@@ -292,11 +297,26 @@ class CTEG_OT_go_to_line(LineOperator, bpy.types.Operator):
         context.scene.frame_set(round(line.start) + self.after)
 
 
+class CTEG_OT_extend_scene(Changes, Reasoned, bpy.types.Operator):
+    bl_idname = "cteg.extend_scene"
+    bl_label = "Extend Scene to Last Line"
+    bl_description = "Move the last frame of the scene to the end of the last line, of the target and of the dialogue"
+
+    @staticmethod
+    def reason(context: Context) -> str:
+        end = _last_frame(context.scene)
+        if end is None:
+            return told("There is no line yet; generate one first.")
+        return "" if end > context.scene.frame_end else told("All lines end within the scene.")
+
+    def change(self, context: Context) -> None:
+        context.scene.frame_end = _last_frame(context.scene)
+
+
 class CTEG_OT_send_to_strip(LineOperator, bpy.types.Operator):
     bl_idname = "cteg.send_to_strip"
     bl_label = "Send to a Strip"
     bl_description = "Move the line out of the action into a strip of its own in the Nonlinear Animation editor"
-    bl_options = {"REGISTER", "UNDO"}
 
     all: BoolProperty(name="All", description="All lines of the character, in place of one", options={"SKIP_SAVE"})
 
@@ -311,28 +331,32 @@ class CTEG_OT_send_to_strip(LineOperator, bpy.types.Operator):
             strips.send(context.scene, character.rig, lines, one)
 
 
-class CTEG_OT_bring_back(bpy.types.Operator):
+class CTEG_OT_bring_back(_CharacterOperator, bpy.types.Operator):
     bl_idname = "cteg.bring_back"
     bl_label = "Bring Back from Strips"
     bl_description = "Move lines that were sent to strips back into the action of the character"
-    bl_options = {"REGISTER", "UNDO"}
 
-    def execute(self, context: Context) -> set[str]:
+    def work(self, scene: Scene, now: Character) -> list[str]:
         from ..performance import strips  # here, because enabling the extension does not need it
 
-        return _report(self, context, lambda scene, now: strips.bring_back(scene, now.rig, now.mapping))
+        return strips.bring_back(scene, now.rig, now.mapping)
 
 
-class CTEG_OT_migrate_takes(bpy.types.Operator):
+class CTEG_OT_migrate_takes(_CharacterOperator, bpy.types.Operator):
     bl_idname = "cteg.migrate_takes"
     bl_label = "Turn Old Takes into Lines"
     bl_description = (
         "Takes of CTEG 0.1.0 become lines of the character; the actions that held them are kept in the file"
     )
-    bl_options = {"REGISTER", "UNDO"}
 
-    def execute(self, context: Context) -> set[str]:
-        return _report(self, context, lambda scene, now: migration.migrate(scene, now.rig, now.mapping))
+    def work(self, scene: Scene, now: Character) -> list[str]:
+        return migration.migrate(scene, now.rig, now.mapping)
+
+
+def _last_frame(scene: Scene) -> int | None:
+    """Where the last line ends, of the target and of the dialogue; None where there is none."""
+    ends = [math.ceil(line.end) for line in cast.character(scene).lines]
+    return max([*ends, board.board(scene).end] if len(dialogue_of(scene).entries) else ends, default=None)
 
 
 def _place(line: Line, take: int) -> int:
@@ -349,20 +373,3 @@ def _moment(context: Context, line: Line) -> float:
         sentence = "Frame {frame} is not in this line. Move the playhead to one from {start:.0f} to {end:.0f}."
         raise LineError(sentence, frame=frame, start=line.start, end=line.end)
     return line.share(frame)
-
-
-def _report(operator: Operator, context: Context, act: Callable[[Scene, Character], list[str]]) -> set[str]:
-    """Do something with the scene's character, and report what is said of it."""
-    now = cast.character(context.scene, current=True)
-    try:
-        if now.problem:
-            raise LineError("{problem}", problem=now.problem)
-        said = act(context.scene, now)
-    except LineError as error:
-        operator.report({"ERROR"}, str(error))
-        return {"CANCELLED"}
-    finally:
-        cast.show_lines(context.scene)
-    for sentence in dict.fromkeys(said):
-        operator.report({"INFO"}, sentence)
-    return {"FINISHED"}

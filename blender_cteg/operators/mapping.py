@@ -22,7 +22,7 @@ from ..clip import Clip
 from ..sentences import told, translated
 from ..shared import ARKIT55
 from ..ui.fields import active_channel, show_preview
-from . import Reasoned
+from . import Changes, Reasoned
 
 if TYPE_CHECKING:
     from bpy.types import Context, Event
@@ -35,24 +35,16 @@ def disabled_reason(context: Context) -> str:
     return cast.character(context.scene).locked
 
 
-class MappingOperator(Reasoned):
+class MappingOperator(Changes, Reasoned):
     """Mixin: changes the mapping of the target, or says why not."""
 
-    bl_options = {"REGISTER", "UNDO"}
     reason = staticmethod(disabled_reason)
-    #: How what was done is reported.
-    level = "INFO"
 
-    def execute(self, context: Context) -> set[str]:
-        try:
-            said = self.act(context, cast.refresh(context.scene))
-        except MappingError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+    def change(self, context: Context) -> str:
+        said = self.act(context, cast.refresh(context.scene))
         cast.refresh(context.scene)
         show_preview(context.scene)
-        self.report({self.level}, said)
-        return {"FINISHED"}
+        return said
 
     def act(self, context: Context, character: Character) -> str:
         """Do it, and say what was done. MappingError when it cannot be done."""

@@ -16,7 +16,8 @@ from ..character.mapping import Mapping, MappingError
 from ..character.mapping_edits import EDITED
 from ..character.rig import Rig, shorten
 from ..sentences import told
-from ..storage import FileError, clean, name_of, read_file, write_file
+from ..storage import clean, name_of, read_file, write_file
+from . import DroppedOnView
 from .mapping import MappingOperator, disabled_reason, prepared, put_on
 
 if TYPE_CHECKING:
@@ -26,15 +27,9 @@ if TYPE_CHECKING:
 
 
 def read_mapping(path: Path) -> Mapping:
-    """The mapping in a JSON file.
-
-    Raises:
-        MappingError: it cannot be read or is no mapping; the sentence names the file.
-    """
+    """The mapping in a JSON file. FileError or MappingError, whose sentences name the file."""
     try:
         return Mapping.from_json(read_file(path))
-    except FileError as error:
-        raise MappingError("{problem}", problem=error) from None
     except MappingError as error:
         raise MappingError("{name}: {problem}", name=name_of(path), problem=error) from None
 
@@ -60,7 +55,7 @@ class CTEG_OT_mapping_load(MappingOperator, bpy.types.Operator, ImportHelper):
         return put_on(self, context, character.rig, replace(read_mapping(path), origin=EDITED), clean(path.stem))
 
 
-class CTEG_FH_mapping(bpy.types.FileHandler):
+class CTEG_FH_mapping(DroppedOnView, bpy.types.FileHandler):
     bl_idname = "CTEG_FH_mapping"
     bl_label = "CTEG Mapping"
     bl_import_operator = "cteg.mapping_load"
@@ -68,7 +63,7 @@ class CTEG_FH_mapping(bpy.types.FileHandler):
 
     @classmethod
     def poll_drop(cls, context: Context) -> bool:
-        return context.area is not None and context.area.type == "VIEW_3D" and not disabled_reason(context)
+        return super().poll_drop(context) and not disabled_reason(context)
 
 
 class CTEG_OT_mapping_save(MappingOperator, bpy.types.Operator, ExportHelper):
@@ -96,10 +91,7 @@ class CTEG_OT_mapping_save(MappingOperator, bpy.types.Operator, ExportHelper):
         path, mapping = Path(bpy.path.abspath(self.filepath)), prepared(character)
         if self.others:
             mapping = _for_other_faces(character.rig, mapping)
-        try:
-            write_file(path, mapping.to_json() + "\n")
-        except FileError as error:
-            raise MappingError("{problem}", problem=error) from None
+        write_file(path, mapping.to_json() + "\n")
         return told("The mapping was saved as {name}", name=name_of(path))
 
 
@@ -110,7 +102,6 @@ class CTEG_OT_mapping_copy(MappingOperator, bpy.types.Operator):
 
     @staticmethod
     def reason(context: Context) -> str:
-        """See `Reasoned`."""
         own = cast.character(context.scene).rig
         others = any(obj not in (own.object, own.armature) for obj in context.selected_objects)
         return disabled_reason(context) or ("" if others else _no_others())

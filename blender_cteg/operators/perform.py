@@ -32,7 +32,8 @@ from ..performance.record import Line, Style, Take
 from ..preferences import choices
 from ..sentences import shorten, told, translated
 from ..settings import SETTINGS, Arguments, chosen, request
-from ..shared import Timeline, TimelineError
+from ..shared import Timeline
+from ..storage import FileError
 from .jobs import JobOperator, Refusal, busy_reason
 from .timelines import read_timeline, timeline_in
 
@@ -153,7 +154,6 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
         return f"{text}.\n{reason}" if reason else text
 
     def prepare(self, context: Context) -> tuple[str, Mapping[str, Any], str]:
-        """See `JobOperator`."""
         scene, preferred, given = context.scene, choices(context), self.given()
         if wrong := _REFUSED[self.mode] & given.keys():
             raise Refusal("{name} cannot be given for more takes of a line; it has its own.", name=min(wrong))
@@ -227,7 +227,6 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
             raise Refusal("{reason}", reason=error) from None
 
     def complete(self, context: Context, job: Job) -> None:
-        """See `JobOperator`."""
         order = self._order
         scene, target = _find(bpy.data.scenes, order.scene), _find(bpy.data.objects, order.target)
         if scene is None:
@@ -340,7 +339,7 @@ def _timeline(source: Any) -> Timeline | None:
         if isinstance(source, str):
             return read_timeline(Path(bpy.path.abspath(source)))[1]
         return None if source is None else timeline_in(source.as_string(), source.name)
-    except TimelineError as error:
+    except FileError as error:
         raise Refusal("{reason}", reason=error) from None
 
 

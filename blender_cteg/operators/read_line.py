@@ -48,7 +48,6 @@ class CTEG_OT_read_line(JobOperator, bpy.types.Operator):
     reason = staticmethod(disabled_reason)
 
     def prepare(self, context: Context) -> tuple[str, Mapping[str, Any], str]:
-        """See `JobOperator`."""
         settings, preferred = context.scene.cteg, choices(context)
         self._text = settings.line()
         if not self._text.strip():
@@ -63,7 +62,6 @@ class CTEG_OT_read_line(JobOperator, bpy.types.Operator):
         return preferred.python, {"op": "read", **message}, told("Reading the line")
 
     def complete(self, _context: Context, job: session.Job) -> None:
-        """See `JobOperator`."""
         if not any(job.read):
             raise Refusal("The generator did not say how it understands the line; check it in the CTEG preferences.")
         session.understood = self._text, job.read[0]

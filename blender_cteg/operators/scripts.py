@@ -14,10 +14,10 @@ from bpy_extras.io_utils import ImportHelper
 from ..dialogue import scripts, staging
 from ..dialogue.entries import dialogue_of
 from ..dialogue.scripts import DryRun, UnreadableScript
-from ..performance.lines import LineError
 from ..sentences import shorten, told
 from ..shared import SCRIPT_SUFFIXES
 from ..ui.layouts import wrapped
+from . import Changes, DroppedOnView
 
 if TYPE_CHECKING:
     from bpy.types import Context, Event
@@ -39,7 +39,7 @@ class CTEG_Label(bpy.types.PropertyGroup):
     )  # fmt: skip
 
 
-class _Reading:
+class _Reading(Changes):
     """Mixin: shows what a script would do before it does it."""
 
     replace: BoolProperty(
@@ -100,21 +100,15 @@ class _Reading:
         if len(dialogue_of(context.scene).entries):
             self.layout.prop(self, "replace")
 
-    def execute(self, context: Context) -> set[str]:
-        scene = context.scene
-        try:
-            script, _ = self.script(context)
-            if self.replace:
-                staging.remove_silences(scene)
-                staging.remove_entries(scene, [entry.name for entry in dialogue_of(scene).entries])
-        except (UnreadableScript, LineError) as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+    def change(self, context: Context) -> None:
+        scene, (script, _) = context.scene, self.script(context)
+        if self.replace:
+            staging.remove_silences(scene)
+            staging.remove_entries(scene, [entry.name for entry in dialogue_of(scene).entries])
         count = len(scripts.add(scene, script))
         self.report({"INFO"}, told("{count} lines were added", count=count))
         for note in script.notes[:_MOST_SHOWN]:
             self.report({"WARNING"}, told("Line {number}: {text}", number=note.number, text=note.text))
-        return {"FINISHED"}
 
     def script(self, context: Context) -> tuple[Any, str]:
         """What is read, and its name. `UnreadableScript`."""
@@ -127,7 +121,6 @@ class CTEG_OT_read_script(_Reading, bpy.types.Operator, ImportHelper):
     bl_description = (
         "Read lines from Fountain, Final Draft, SRT, VTT, CSV, TSV or plain text; shows what was understood"
     )
-    bl_options = {"REGISTER", "UNDO"}
 
     filename_ext = ".fountain"
     filter_glob: StringProperty(default=";".join(f"*{suffix}" for suffix in SCRIPT_SUFFIXES), options={"HIDDEN"})
@@ -152,22 +145,17 @@ class CTEG_OT_read_script(_Reading, bpy.types.Operator, ImportHelper):
         return scripts.read(Path(bpy.path.abspath(self.filepath)), self.words)
 
 
-class CTEG_FH_script(bpy.types.FileHandler):
+class CTEG_FH_script(DroppedOnView, bpy.types.FileHandler):
     bl_idname = "CTEG_FH_script"
     bl_label = "Script"
     bl_import_operator = "cteg.read_script"
     bl_file_extensions = ";".join(SCRIPT_SUFFIXES)
-
-    @classmethod
-    def poll_drop(cls, context: Context) -> bool:
-        return context.area is not None and context.area.type == "VIEW_3D"
 
 
 class CTEG_OT_paste_script(_Reading, bpy.types.Operator):
     bl_idname = "cteg.paste_script"
     bl_label = "Paste Script"
     bl_description = "Read lines from the clipboard: a screenplay, subtitles, a table, or NAME: What is said"
-    bl_options = {"REGISTER", "UNDO"}
 
     def invoke(self, context: Context, _event: Event) -> set[str]:
         return self.invoke_script(context)

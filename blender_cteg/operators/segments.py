@@ -15,7 +15,7 @@ from ..performance.directing import directed, is_line_of
 from ..segments import Segment, SegmentError
 from ..sentences import shorten, told
 from ..ui.layouts import emotion_icon
-from . import Reasoned
+from . import Changes, Reasoned
 
 if TYPE_CHECKING:
     from typing import Any
@@ -51,21 +51,20 @@ def undirectable(context: Context) -> str:
     return ""
 
 
-class _SegmentOperator(Reasoned):
+class _SegmentOperator(Changes, Reasoned):
     """Mixin: works on a segment of the shown take."""
 
     index: IntProperty(name="Segment", description="Which part of the line, from 0", options={"SKIP_SAVE"})
 
     reason = staticmethod(disabled_reason)
 
-    def segment(self, context: Context) -> Segment | None:
-        """The segment that is meant; None, and a report, without one."""
+    def segment(self, context: Context) -> Segment:
+        """The segment that is meant. SegmentError without one."""
         segments = shown_take(context).segments
-        if 0 <= self.index < len(segments):
-            return segments[self.index]
-        sentence = "The shown take has {count} segments and none is number {index}."
-        self.report({"ERROR"}, told(sentence, count=len(segments), index=self.index))
-        return None
+        if not 0 <= self.index < len(segments):
+            sentence = "The shown take has {count} segments and none is number {index}."
+            raise SegmentError(sentence, count=len(segments), index=self.index)
+        return segments[self.index]
 
 
 class CTEG_OT_go_to_segment(_SegmentOperator, bpy.types.Operator):
@@ -75,12 +74,9 @@ class CTEG_OT_go_to_segment(_SegmentOperator, bpy.types.Operator):
     bl_options = {"UNDO_GROUPED"}
     bl_undo_group = "Frame Change"
 
-    def execute(self, context: Context) -> set[str]:
-        segment = self.segment(context)
-        if segment is None:
-            return {"CANCELLED"}
-        context.scene.frame_set(cast.active_line(context.scene).scene_frame(segment.start))
-        return {"FINISHED"}
+    def change(self, context: Context) -> None:
+        start = self.segment(context).start
+        context.scene.frame_set(cast.active_line(context.scene).scene_frame(start))
 
 
 class CTEG_OT_direct_segment(_SegmentOperator, bpy.types.Operator):
@@ -91,18 +87,18 @@ class CTEG_OT_direct_segment(_SegmentOperator, bpy.types.Operator):
 
     emotion: StringProperty(name="Emotion", description="Empty: ask", options={"SKIP_SAVE"})
 
-    def segment(self, context: Context) -> Segment | None:
-        """See `_SegmentOperator`."""
+    def segment(self, context: Context) -> Segment:
         if reason := undirectable(context):  # not in poll, which is asked for every row at every redraw
-            self.report({"ERROR"}, reason)
-            return None
+            raise SegmentError("{reason}", reason=reason)
         return super().segment(context)
 
     def invoke(self, context: Context, _event: Event) -> set[str]:
         if self.emotion:
             return self.execute(context)
-        index, segment = self.index, self.segment(context)
-        if segment is None:
+        try:
+            index, segment = self.index, self.segment(context)
+        except SegmentError as error:
+            self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
 
         def draw(menu: Any, _context: Context) -> None:
@@ -111,27 +107,19 @@ class CTEG_OT_direct_segment(_SegmentOperator, bpy.types.Operator):
         context.window_manager.popup_menu(draw, title=told("Play “{words}” with", words=shorten(segment.text, 30)))
         return {"CANCELLED"}  # what is chosen runs the operator again
 
-    def execute(self, context: Context) -> set[str]:
-        if self.segment(context) is None:
-            return {"CANCELLED"}
+    def change(self, context: Context) -> str:
+        self.segment(context)
         if self.emotion not in NAMES:
             sentence = "There is no emotion called {name!r}; choose one of {names}."
-            self.report({"ERROR"}, told(sentence, name=self.emotion, names=", ".join(NAMES)))
-            return {"CANCELLED"}
+            raise SegmentError(sentence, name=self.emotion, names=", ".join(NAMES))
         settings = context.scene.cteg
-        try:
-            line = directed(settings.line(), shown_take(context).segments, self.index, self.emotion)
-        except SegmentError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+        line = directed(settings.line(), shown_take(context).segments, self.index, self.emotion)
         if settings.text_source is None:
             settings.text = line
         else:
             settings.text_source.from_string(line)
         redraw_panels(context)
-        sentence = "{emotion} was written into the line; generate it again"
-        self.report({"INFO"}, told(sentence, emotion=label(self.emotion)))
-        return {"FINISHED"}
+        return told("{emotion} was written into the line; generate it again", emotion=label(self.emotion))
 
 
 def _draw_choices(layout: UILayout, index: int, segment: Segment) -> None:

@@ -230,12 +230,9 @@ class CTEG_OT_mapping_widen(MappingOperator, bpy.types.Operator):
             raise MappingError("The sliders of {channel} are wide enough.", channel=self.channel)
         if reason := ranges.why_not_wider(character.rig, row.narrow):
             raise MappingError("{reason}", reason=reason)
-        try:
-            with ExitStack() as undo:
-                ranges.widen(character.rig, ranges.full_strength(character.mapping, self.channel), undo, all_keys=True)
-                undo.pop_all()
-        except ranges.RangeError as error:
-            raise MappingError("{reason}", reason=error) from None
+        with ExitStack() as undo:
+            ranges.widen(character.rig, ranges.full_strength(character.mapping, self.channel), undo, all_keys=True)
+            undo.pop_all()
         return told("Widened the sliders of {names}", names=shorten(row.narrow))
 
 

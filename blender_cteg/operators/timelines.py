@@ -18,7 +18,7 @@ from ..cast import redraw_panels
 from ..sentences import told
 from ..shared import Timeline, TimelineError
 from ..storage import FileError, StoredError, from_text, name_of, read_file, write_file
-from . import Reasoned
+from . import Changes, Reasoned
 from .segments import shown_take
 
 if TYPE_CHECKING:
@@ -34,22 +34,19 @@ def disabled_reason(context: Context) -> str:
 
 
 def timeline_in(text: str, name: str) -> Timeline:
-    """The timeline that a text holds. TimelineError, with the name of the text, when it holds none."""
+    """The timeline that a text holds. FileError, with the name of the text, when it holds none."""
     try:
         return Timeline.from_json(from_text(text))
     except TimelineError as error:
-        raise TimelineError(f"{name}: {error}") from None
+        raise FileError("{name}: {why}", name=name, why=error) from None
     except StoredError as error:
         sentence = "{name} cannot be read ({why}); choose a file that Save Timeline wrote, or one like it."
-        raise TimelineError(told(sentence, name=name, why=error)) from None
+        raise FileError(sentence, name=name, why=error) from None
 
 
 def read_timeline(path: Path) -> tuple[str, Timeline]:
-    """The text of a file and the timeline in it. TimelineError when it cannot be read."""
-    try:
-        text = read_file(path)
-    except FileError as error:
-        raise TimelineError(str(error)) from None
+    """The text of a file and the timeline in it. FileError when it cannot be read."""
+    text = read_file(path)
     return text, timeline_in(text, name_of(path))
 
 
@@ -64,7 +61,7 @@ def as_text(timeline: Timeline) -> str:
     return "{\n" + ",\n".join(rows) + "\n}\n"
 
 
-class CTEG_OT_save_timeline(Reasoned, bpy.types.Operator, ExportHelper):
+class CTEG_OT_save_timeline(Changes, Reasoned, bpy.types.Operator, ExportHelper):
     bl_idname = "cteg.save_timeline"
     bl_label = "Save Timeline"
     bl_description = "Save when the shown take says each word and sound, as JSON, to change the times and use them"
@@ -75,34 +72,24 @@ class CTEG_OT_save_timeline(Reasoned, bpy.types.Operator, ExportHelper):
 
     reason = staticmethod(disabled_reason)
 
-    def execute(self, context: Context) -> set[str]:
+    def change(self, context: Context) -> str:
         path, timeline = Path(bpy.path.abspath(self.filepath)), shown_take(context).timeline
-        try:
-            write_file(path, as_text(timeline))
-        except FileError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+        write_file(path, as_text(timeline))
         sentence = "The times of {count} words were saved as {name}"
-        self.report({"INFO"}, told(sentence, count=len(timeline.words), name=name_of(path)))
-        return {"FINISHED"}
+        return told(sentence, count=len(timeline.words), name=name_of(path))
 
 
-class CTEG_OT_use_timeline(bpy.types.Operator, ImportHelper):
+class CTEG_OT_use_timeline(Changes, bpy.types.Operator, ImportHelper):
     bl_idname = "cteg.use_timeline"
     bl_label = "Use Timeline"
     bl_description = "Perform with the times of a file, from an aligner or edited by hand. It is kept as a text"
-    bl_options = {"REGISTER", "UNDO"}
 
     filename_ext = ".json"
     filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
 
-    def execute(self, context: Context) -> set[str]:
+    def change(self, context: Context) -> str:
         path, settings = Path(bpy.path.abspath(self.filepath)), context.scene.cteg
-        try:
-            written, timeline = read_timeline(path)
-        except TimelineError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+        written, timeline = read_timeline(path)
         text = bpy.data.texts.new(name_of(path))
         text.from_string(written)
         settings.timeline_source = text
@@ -110,5 +97,4 @@ class CTEG_OT_use_timeline(bpy.types.Operator, ImportHelper):
             settings.text = timeline.text
         redraw_panels(context)
         sentence = "Generate performs with the times of {name}: {count} words"
-        self.report({"INFO"}, told(sentence, name=name_of(path), count=len(timeline.words)))
-        return {"FINISHED"}
+        return told(sentence, name=name_of(path), count=len(timeline.words))

@@ -33,12 +33,10 @@ class CTEG_OT_arrange(Changes, Reasoned, bpy.types.Operator):
     bl_description = (
         "Move every line to where it begins; lines whose keys were moved by hand stay, and others follow them"
     )
-    bl_options = {"REGISTER", "UNDO"}
 
     reason = staticmethod(needs_entry)
 
     def change(self, context: Context) -> None:
-        """See `Changes`."""
         arranged(self, context)
 
 
@@ -46,13 +44,11 @@ class CTEG_OT_shift_entries(Changes, Reasoned, bpy.types.Operator):
     bl_idname = "cteg.shift_entries"
     bl_label = "Move Lines in Time"
     bl_description = "Move the line by frames, with everything that hangs on it"
-    bl_options = {"REGISTER", "UNDO"}
 
     frames: IntProperty(name="Frames", default=0)
     reason = staticmethod(needs_entry)
 
     def change(self, context: Context) -> None:
-        """See `Changes`."""
         scene, entry = context.scene, active_entry(context.scene)
         fps = scene.render.fps / scene.render.fps_base
         with board.quietly():
@@ -73,12 +69,10 @@ class CTEG_OT_mark_entries(Changes, Reasoned, bpy.types.Operator):
     bl_description = (
         "Give the selected lines markers to drag in the timeline; the lines, and what follows them, come along"
     )
-    bl_options = {"REGISTER", "UNDO"}
 
     reason = staticmethod(needs_entry)
 
     def change(self, context: Context) -> None:
-        """See `Changes`."""
         scene = context.scene
         now = schedule.Schedule(scene)
         with board.quietly():
@@ -95,7 +89,6 @@ class CTEG_OT_mark_words(Changes, Reasoned, bpy.types.Operator):
     bl_idname = "cteg.mark_words"
     bl_label = "Markers for Words"
     bl_description = "Add a marker at every word of the line, or at its accents alone"
-    bl_options = {"REGISTER", "UNDO"}
 
     what: EnumProperty(
         name="What", items=(("WORDS", "Words", "Every word"), ("ACCENTS", "Accents", "The words that matter"))
@@ -103,7 +96,6 @@ class CTEG_OT_mark_words(Changes, Reasoned, bpy.types.Operator):
     reason = staticmethod(_needs_performed)
 
     def change(self, context: Context) -> None:
-        """See `Changes`."""
         scene = context.scene
         line = schedule.Schedule(scene).line_of(active_entry(scene))
         timeline = line.take.timeline if line is not None and line.take is not None else None
@@ -120,7 +112,6 @@ class CTEG_OT_fit_entry(Changes, Reasoned, bpy.types.Operator):
     bl_idname = "cteg.fit_entry"
     bl_label = "Fit Line"
     bl_description = "Make the line as long as asked for: at once, and performed so when it is generated again"
-    bl_options = {"REGISTER", "UNDO"}
 
     to: EnumProperty(
         name="To",
@@ -148,7 +139,6 @@ class CTEG_OT_fit_entry(Changes, Reasoned, bpy.types.Operator):
             self.layout.prop(self, self.to.lower())
 
     def change(self, context: Context) -> None:
-        """See `Changes`."""
         scene, entry = context.scene, active_entry(context.scene)
         now = schedule.Schedule(scene)
         line = now.line_of(entry)
@@ -179,23 +169,6 @@ class CTEG_OT_fit_entry(Changes, Reasoned, bpy.types.Operator):
         if other is None:
             raise LineError("Select the line whose end is meant, one that was performed.")
         return other.end
-
-
-class CTEG_OT_extend_to_dialogue(Changes, Reasoned, bpy.types.Operator):
-    bl_idname = "cteg.extend_to_dialogue"
-    bl_label = "Extend Scene to Dialogue"
-    bl_description = "Move the last frame of the scene to the end of the last line"
-    bl_options = {"REGISTER", "UNDO"}
-
-    @staticmethod
-    def reason(context: Context) -> str:
-        """See `Reasoned`."""
-        ends = board.board(context.scene).end > context.scene.frame_end
-        return "" if ends else told("All lines end within the scene.")
-
-    def change(self, context: Context) -> None:
-        """See `Changes`."""
-        context.scene.frame_end = board.board(context.scene).end
 
 
 def _unused(scene: Scene, name: str) -> str:

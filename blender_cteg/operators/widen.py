@@ -13,7 +13,7 @@ from ..character.rig import shorten
 from ..performance import ranges
 from ..sentences import told
 from ..ui.layouts import wrapped
-from . import Reasoned
+from . import Changes, Reasoned
 
 if TYPE_CHECKING:
     from bpy.types import Context, Event
@@ -30,11 +30,10 @@ def disabled_reason(context: Context) -> str:
     return ranges.why_not_wider(character.rig, character.tight)
 
 
-class CTEG_OT_widen_sliders(Reasoned, bpy.types.Operator):
+class CTEG_OT_widen_sliders(Changes, Reasoned, bpy.types.Operator):
     bl_idname = "cteg.widen_sliders"
     bl_label = "Widen Sliders"
     bl_description = "Give the shape keys of the target the range that its lines need"
-    bl_options = {"REGISTER", "UNDO"}
 
     reason = staticmethod(disabled_reason)
 
@@ -55,16 +54,11 @@ class CTEG_OT_widen_sliders(Reasoned, bpy.types.Operator):
         """The animator wants the sliders as they are; the panel goes on saying what is cut off."""
         ranges.remember(cast.character(context.scene).rig, False)
 
-    def execute(self, context: Context) -> set[str]:
+    def change(self, context: Context) -> str:
         character = cast.refresh(context.scene)
-        try:
-            with ExitStack() as undo:
-                ranges.widen(character.rig, ranges.extremes_of(character.rig), undo, all_keys=True)
-                ranges.remember(character.rig, True)
-                undo.pop_all()
-        except ranges.RangeError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+        with ExitStack() as undo:
+            ranges.widen(character.rig, ranges.extremes_of(character.rig), undo, all_keys=True)
+            ranges.remember(character.rig, True)
+            undo.pop_all()
         cast.refresh(context.scene)
-        self.report({"INFO"}, told("Widened the sliders of {names}", names=shorten(character.tight)))
-        return {"FINISHED"}
+        return told("Widened the sliders of {names}", names=shorten(character.tight))

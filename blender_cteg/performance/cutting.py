@@ -71,6 +71,27 @@ def _split(a: Floats, b: Floats, frame: float) -> tuple[Floats, ...] | float:
     return tuple(a[POINT] + point for point in (pq, left, left + (right - left) * t, right, rs))
 
 
+#: Moments of a segment at which it is compared with what it was, (M, 1), and what its handles count there, (M, 2).
+_MOMENTS: Final = (np.arange(32)[:, None] + 0.5) / 32
+_COUNT: Final = 3 * (1 - _MOMENTS) * _MOMENTS * np.hstack([1 - _MOMENTS, _MOMENTS])
+
+
+def _rounded(a: Floats, q: Floats, r: Floats, b: Floats) -> Floats:
+    """Both handles of a Bézier segment, (2, 2), on frames that single precision has: what these are off, values make up
+    for, so that the segment plays as it did (least squares).
+    """
+    points, t = np.array([a, q, r, b]), _MOMENTS
+    handles = points[1:3]
+    off = handles[:, 0].astype(np.float32) - handles[:, 0]
+    steps = np.diff(points, axis=0)
+    run, rise = ((1 - t) ** 2 * steps[0] + 2 * (1 - t) * t * steps[1] + t**2 * steps[2]).T
+    counts = run[:, None] * _COUNT
+    squares = counts.T @ counts
+    squares += np.eye(2) * (1e-12 * np.trace(squares) + 1e-30)  # a segment that goes nowhere
+    more = np.linalg.solve(squares, counts.T @ (rise * (_COUNT @ off)))
+    return handles + np.stack([off, more], 1)
+
+
 #: Bézier points from values at 0, 1/3, 2/3 and 1.
 _THROUGH: Final = np.array([[6, 0, 0, 0], [-5, 18, -9, 2], [2, -9, 18, -5], [0, 0, 0, 6]]) / 6
 #: Time, by the direction of the easing, under which CIRC, upright at an end, is smooth.
@@ -130,12 +151,8 @@ def cut(rows: Rows, frame: float, outer: tuple[float, float], oracle: Oracle) ->
         if isinstance(parts, float):
             return cut(cut(rows, parts, outer, oracle), frame, outer, oracle)
         key = free_key(a, (frame, parts[2][1]))
-        for target, side, k in ((a, RIGHT, 0), (key, LEFT, 1), (key, RIGHT, 3), (b, LEFT, 4)):
-            run, rise = parts[k] - target[POINT]
-            if abs(run) > 1e-4:
-                set_handle(target, side, run, rise / run)
-            else:
-                target[side] = parts[k]
+        a[RIGHT], key[LEFT] = _rounded(a[POINT], parts[0], parts[1], key[POINT])
+        key[RIGHT], b[LEFT] = _rounded(key[POINT], parts[3], parts[4], b[POINT])
         return np.concatenate([rows[:i], key[None], rows[i:]])
     run, slope = frame - a[FRAME], outer[i > 0]
     if inside:

@@ -14,6 +14,7 @@ import bpy
 import numpy as np
 
 from ..character.detection.editable import drivers_of
+from ..character.geometry import coordinates
 from ..character.mapping import Mapping
 from ..character.rig import Rig, shorten
 from ..sentences import told
@@ -64,18 +65,12 @@ def keys_without_shape(rig: Rig, mapping: Mapping | None) -> list[str]:
             block = key.key_blocks.get(name)
             if block is None or block == key.reference_key:
                 continue
-            offsets = _coordinates(block) - _coordinates(block.relative_key)
+            offsets = coordinates(block.data) - coordinates(block.relative_key.data)
             if np.abs(offsets).max(initial=0.0) > 1e-7:
                 moving.add(name)
             else:
                 still.append(name)
     return [name for name in dict.fromkeys(still) if name not in moving]
-
-
-def _coordinates(block: bpy.types.ShapeKey) -> Any:
-    flat = np.empty(len(block.data) * 3, np.float32)
-    block.data.foreach_get("co", flat)
-    return flat
 
 
 def _curves(owner: Owner) -> list[bpy.types.FCurve]:

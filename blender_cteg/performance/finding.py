@@ -17,7 +17,7 @@ from .owners import Owner, home_of, owners_of, played_action
 from .patch import PatchError
 from .record import Line
 from .store import Store
-from .whereabouts import UNMOVED, Found
+from .whereabouts import Found
 
 #: A line is found again when at least this share of its keys is.
 _FOUND = 0.2
@@ -204,15 +204,10 @@ def located(
             now |= {line.id: replace(line, shown=-1) for line in lines.values() if line.span == span}
             continue
         for name, (first, last) in (patch.lines(span) or _places(span, lines, patch.spans[span])).items():
-            line = lines.get(name)
+            line, start, end = lines.get(name), found.at(first), found.at(last)
             if line is None and (name in damaged or patch is patches[0]):  # else of another face on the same body
-                now[name] = Line(name, "", start=found.at(first), end=found.at(last), shown=0, span=span)
-            elif (
-                line is not None
-                and line.span == span
-                and not (found is UNMOVED and line.start == first and line.end == last)
-            ):
-                start, end = found.at(first), found.at(last)
+                now[name] = Line(name, "", start=start, end=end, shown=0, span=span)
+            elif line is not None and line.span == span and (line.start, line.end) != (start, end):
                 slower = (end - start) / max(line.end - line.start, 1.0)
                 now[name] = replace(line, start=start, end=end, stretch=line.stretch * slower)
     if wanted is None:

@@ -20,6 +20,7 @@ from ..character.mapping import Mapping as FaceMapping
 from ..character.rig import Rig, shorten
 from ..sentences import Told, told
 from .curves import ActionPatch
+from .fcurves import co
 from .owners import curves_in, owners_of
 from .targets import key_path
 
@@ -159,7 +160,5 @@ def _set(block: bpy.types.ShapeKey, low: float, high: float) -> None:
 
 def _extremes(curve: bpy.types.FCurve) -> tuple[float, float]:
     """The lowest and highest value of a curve's keys."""
-    flat = np.zeros(len(curve.keyframe_points) * 2, np.float32)
-    curve.keyframe_points.foreach_get("co", flat)
-    values = flat[1::2]
+    values = co(curve)[:, 1]
     return (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)

@@ -34,11 +34,10 @@ Lines = Mapping[str, tuple[float, float]]
 
 
 class Entry(NamedTuple):
-    """What is read of every span: where it was written, its stamp, and whose keys it has (nothing in older files)."""
+    """What is read of every span: where it was written, and whose keys it has (nothing in older files)."""
 
     start: float
     end: float
-    stamp: str
     lines: Lines
 
 
@@ -91,12 +90,11 @@ class Written:
 
 #: Which key of a curve, its frame and its value.
 Corner = tuple[int, float, float]
-#: What was read of spans: by the stamp of each, which is another whenever it is written, and what is said of curves.
-_read: dict[tuple[str, str], Written] = {}
-#: The same of all spans of an action, by the stamp of all.
-_entries: dict[str, dict[str, Entry]] = {}
-_MOST: Final = 2048
-_FILES: Final = 32
+#: What is known of the spans of an action, in order, and those of them that were read whole.
+Known = tuple[dict[str, Entry], dict[str, Written]]
+#: That by the action's stamp, which is another whenever its spans are written.
+_known: dict[str, Known] = {}
+_MOST: Final = 32
 
 
 @lru_cache(maxsize=16)
@@ -113,7 +111,16 @@ def _entry(stored: Any) -> Entry:
     for first, last in ((start, end), *lines.values()):
         if not start <= first < last <= end or not -math.inf < start < end < math.inf:
             raise ValueError(told("a line from {start} to {end}", start=first, end=last))
-    return Entry(start, end, str(stored.get("stamp", "")), lines)
+    return Entry(start, end, lines)
+
+
+def _remember(stamp: str, entries: Mapping[str, Entry], read: dict[str, Written]) -> Known:
+    if len(_known) >= _MOST:
+        _known.clear()
+    known = dict(sorted(entries.items(), key=lambda item: item[1][:2])), read
+    if stamp:  # earlier versions had none
+        _known[stamp] = known
+    return known
 
 
 class Store:
@@ -158,22 +165,22 @@ class Store:
         return {name: entry[:2] for name, entry in self.entries.items()}
 
     @cached_property
+    def _all(self) -> Known:
+        with self._read():
+            stamp = str(self._group.get("stamp", ""))
+            known = _known.get(stamp)
+            return known or _remember(stamp, {n: _entry(stored) for n, stored in self._group["spans"].items()}, {})
+
+    @property
     def entries(self) -> dict[str, Entry]:
         """What is read of every span, in order."""
-        with self._read():
-            stamp = str(self._group.get("stamp", ""))  # earlier versions had none
-            if stamp not in _entries:
-                if len(_entries) >= _FILES:
-                    _entries.clear()
-                found = {name: _entry(stored) for name, stored in self._group["spans"].items()}
-                _entries[stamp] = dict(sorted(found.items(), key=lambda item: item[1][:2]))
-            return _entries[stamp] if stamp else _entries.pop(stamp)
+        return self._all[0]
 
     @cached_property
     def curves(self) -> dict[int, tuple[Address, float | None]]:
         """By number the curves that have spans: where they are, and what the property is without, if made for them."""
         with self._read():
-            return _curves_in(self._text)
+            return _curves_in(str(self._group["curves"]))
 
     @cached_property
     def counts(self) -> dict[int, int]:
@@ -186,25 +193,15 @@ class Store:
 
     def span(self, name: str) -> Written:
         """A span by its id."""
-        if name not in self.ids:
-            raise PatchError("The action {action} has no line {name!r} any more.", action=self.action.name, name=name)
-        if name not in self.spans:
-            known = self.entries[name].stamp, self._text
-            span = _read.get(known)
-            if span is None:
-                with self._read():
-                    span = self._span(self._group["spans"][name], self.entries[name])
-                if len(_read) >= _MOST:
-                    _read.clear()
-                if known[0]:
-                    _read[known] = span
-            self.spans[name] = span
-        return self.spans[name]
-
-    @cached_property
-    def _text(self) -> str:
-        with self._read():
-            return str(self._group["curves"])
+        entries, read = self._all
+        span = self.spans.get(name) or read.get(name)
+        if span is None:
+            if name not in entries:
+                sentence = "The action {action} has no line {name!r} any more."
+                raise PatchError(sentence, action=self.action.name, name=name)
+            with self._read():
+                span = read[name] = self._span(self._group["spans"][name], entries[name])
+        return span
 
     def _span(self, stored: Any, entry: Entry) -> Written:
         numbers, counts = np.frombuffer(stored["curves"], "<i4").reshape(-1, 2).T
@@ -246,15 +243,18 @@ class Store:
         """Write what has changed (None: gone)."""
         if GROUP not in self.action.keys():  # noqa: SIM118  (an action is no dictionary)
             self.action[GROUP] = dict(self._group)
-        group = self.action[GROUP]
+        group, (entries, read) = self.action[GROUP], map(dict, self._all)
         for name, span in spans.items():
+            entries.pop(name, None)
+            read.pop(name, None)
             group["spans"].pop(name, None)  # bytes that are there already would be cut off at the first zero
             if span is not None:
                 table = np.array([(number, part.stop - part.start) for number, part in span.parts.items()], "<i4")
                 stored = {"at": [span.start, span.end], "linear": span.linear, "settled": span.settled}
-                stored |= {"stamp": uuid4().hex, "lines": to_text([[line, *at] for line, at in span.lines.items()])}
+                stored |= {"lines": to_text([[line, *at] for line, at in span.lines.items()])}
                 stored |= {"curves": table.tobytes(), "keys": span.keys.tobytes()}
                 group["spans"][name] = stored if span.stayed is None else stored | {"stayed": list(span.stayed)}
+                entries[name] = _entry(group["spans"][name])
         for number, record in records.items():
             group["records"].pop(str(number), None)
             if len(record.base) or len(record.held):
@@ -263,6 +263,7 @@ class Store:
         text = to_text([[number, *address, rest] for number, (address, rest) in curves.items()])
         if group["curves"] != text:
             group["curves"] = text
-        group["stamp"] = uuid4().hex
+        group["stamp"] = stamp = uuid4().hex
+        _remember(stamp, entries, read)  # so that only what has changed is read again
         if not len(group["spans"]):
             del self.action[GROUP]

@@ -65,6 +65,7 @@ class Whereabouts:
         self._steady: set[str] = set()  # those, and the ones that were not moved
         self._intact: set[str] = set()  # nobody edited a key of them
         self._searched = False
+        self._pushed: dict[int, int] = {}  # by how many keys a span was elsewhere on a curve than seen last
         self._near: dict[tuple[float, float], list[str]] = {}  # what reaches between two frames
         self._read: dict[Address, Points] = {}
 
@@ -96,14 +97,36 @@ class Whereabouts:
 
     def _look(self, span: Written) -> Found:
         keys, unmoved = self._keys, 0
-        if _has_ends(keys, span):
+        if self._has_ends(span):
             return UNMOVED
         seen = [*islice(filter(keys.__contains__, span.parts), _WITNESSES)]
         for number in seen:
+            was = span.seen.get(number)
             unmoved += is_unmoved(*keys[number], span, number)
+            if was is not None:  # keys came or went before it, and so before those behind it
+                self._pushed[number] = span.seen[number] - was
             if 2 * unmoved >= len(seen):
                 return UNMOVED
         return Found(*patch.vote([(points_of(span.of(n)), co(self._curves[self._there[n]])) for n in seen]))
+
+    def _has_ends(self, span: Written) -> bool:
+        """Whether the first key of a span on its most varied curve and the last on the next are where they were seen
+        last: whoever moves or scales it as a whole leaves one of them at most where it was.
+        """
+        keys, seen, pushed = self._keys, span.seen, self._pushed
+        for number, (k, frame, value) in span.ends:
+            if number not in seen or number not in keys:
+                return False
+            first, (points, count) = seen[number], keys[number]
+            if number in pushed:
+                first += pushed[number]
+            if not 0 <= first + k < count:
+                return False
+            x, y = points[first + k].co
+            if y != value or not -SAME <= x - frame <= SAME:
+                return False
+            seen[number] = first
+        return True
 
     def _forget(self) -> None:
         """Forget what was read: the curves have changed."""
@@ -271,21 +294,6 @@ class _MovedError(Exception):
 def points_of(keys: Kept) -> npt.NDArray[np.float32]:
     """Frames and values of stored keys, (K, 2)."""
     return np.stack([keys["frame"], keys["value"]], 1)
-
-
-def _has_ends(keys: Mapping[int, tuple[Any, int]], span: Written) -> bool:
-    """Whether the first key of a span on its most varied curve and the last on the next are where they were seen last:
-    whoever moves or scales it as a whole leaves one of them at most where it was.
-    """
-    for number, (k, frame, value) in span.ends:
-        points, count = keys.get(number, (None, 0))
-        k += span.seen.get(number, count)
-        if k >= count:
-            return False
-        x, y = points[k].co
-        if y != value or not -SAME <= x - frame <= SAME:
-            return False
-    return True
 
 
 def is_unmoved(points: Any, count: int, span: Written, number: int) -> bool:

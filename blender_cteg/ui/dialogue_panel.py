@@ -173,7 +173,7 @@ class CTEG_MT_dialogue(bpy.types.Menu):
         layout.operator("cteg.perform_dialogue", text="Generate All Again").which = "ALL"
         layout.operator("cteg.remove_listening")
         layout.separator()
-        for name in ("arrange", "mark_entries", "extend_to_dialogue", "cast", "add_heads"):
+        for name in ("arrange", "mark_entries", "extend_scene", "cast", "add_heads"):
             layout.operator(f"cteg.{name}")
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import blf
@@ -11,6 +12,8 @@ import blf
 if TYPE_CHECKING:
     from bpy.types import Context, UILayout, UIList
 
+#: The guide that comes with the extension.
+GUIDE: Final = Path(__file__).resolve().parents[1] / "guide.html"
 #: A colour per family of emotions, as Plutchik's wheel and most theatres have them. Blender has no icons of faces.
 _COLOURS: Final[dict[str, str]] = {
     "01": "anger sadly_angry angrily_disgusted",
@@ -29,6 +32,11 @@ _ICONS: Final = {name: f"STRIP_COLOR_{colour}" for colour, names in _COLOURS.ite
 def emotion_icon(name: str) -> str:
     """The coloured icon of an emotion; none for a name without a colour."""
     return _ICONS.get(name, "NONE")
+
+
+def guide_button(layout: UILayout, text: str = "") -> None:
+    """A button that opens the guide in the browser."""
+    layout.operator("wm.url_open", text=text, icon="HELP").url = GUIDE.as_uri()
 
 
 def fitting(context: Context, text: str, reserved: float) -> str:

@@ -13,8 +13,7 @@ from ..operators import perform
 from ..sentences import shorten, told, translated
 from ..settings import NOWHERE
 from ..worker import session
-from . import guide
-from .layouts import sentence
+from .layouts import guide_button, sentence
 from .presets import CTEG_PT_manners, CTEG_PT_presets
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ _IN_MENU: Final = (
     "add_head", "import_flame", "fit_bones", "learn", "",
     "perform", "read_line", "cancel", "use_timeline", "save_timeline", "extend_scene", "",
     "read_script", "paste_script", "add_entry", "remove_entries", "perform_dialogue", "arrange", "shift_entries",
-    "fit_entry", "mark_entries", "mark_words", "extend_to_dialogue", "remove_listening", "cast", "add_heads", "",
+    "fit_entry", "mark_entries", "mark_words", "remove_listening", "cast", "add_heads", "",
     "go_to_line", "delete_line", "delete_take", "delete_other_takes", "favourite_take", "rewrite_lines",
     "send_to_strip", "bring_back", "migrate_takes", "",
     "widen_sliders", "test_drive", "mapping_mend", "fit_again", "mapping_match", "mapping_accept", "mapping_reset",
@@ -206,7 +205,7 @@ def _draw_buttons(layout: UILayout, context: Context) -> None:
     words.active = False
     words.label(text=preferences.engine(context))
     _preferences_button(row, "")
-    guide.link(row)
+    guide_button(row)
 
 
 def _preferences_button(layout: UILayout, text: str) -> None:

@@ -3,16 +3,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 import bpy
 from bl_operators.presets import AddPresetBase
 from bl_ui.utils import PresetPanel
 
 from ..settings import SETTINGS
-
-if TYPE_CHECKING:
-    from bpy.types import Context
 
 #: What belongs to one line or one scene, and is in no preset.
 OF_THE_LINE: Final = frozenset(
@@ -23,97 +20,60 @@ MOOD: Final = ("emotion", "emotion_to", "emotion_with", "share", "intensity")
 MANNER: Final = ("energy", "temperature", "rate", "vary_timing", "language", "ending")
 
 
-def _settings(names: tuple[str, ...]) -> dict[str, list[str]]:
-    """What a preset of settings of the scene defines and keeps."""
-    known = [setting.name for setting in SETTINGS if setting.name in names]
-    return {
-        "preset_defines": ["settings = bpy.context.scene.cteg"],
-        "preset_values": [f"settings.{name}" for name in known],
-    }
+def _pair(
+    names: tuple[str, str], folder: str, labels: tuple[str, str], description: str, defined: str, values: list[str]
+) -> tuple[Any, Any]:
+    """The menu of one kind of presets, and the operator that adds one to it or removes one.
+
+    Args:
+        names: of the menu and of the operator.
+        folder: where Blender keeps these presets.
+        labels: of the menu and of the operator.
+        description: of the operator.
+        defined: what the values are attributes of, as a statement.
+        values: what a preset keeps.
+    """
+    menu, add = names
+    panel: Any = {
+        "bl_label": labels[0], "preset_subdir": folder, "preset_operator": "script.execute_preset",
+        "preset_add_operator": f"cteg.{add}",
+    }  # fmt: skip
+    operator: Any = {
+        "bl_idname": f"cteg.{add}", "bl_label": labels[1], "bl_description": description, "preset_subdir": folder,
+        "preset_menu": f"CTEG_PT_{menu}", "preset_defines": [defined], "preset_values": values,
+        "poll": classmethod(lambda _cls, context: context.scene is not None),
+    }  # fmt: skip
+    return (
+        type(f"CTEG_PT_{menu}", (PresetPanel, bpy.types.Panel), panel),
+        type(f"CTEG_OT_{add}", (AddPresetBase, bpy.types.Operator), operator),
+    )
 
 
-class _Presets(PresetPanel):
-    preset_operator = "script.execute_preset"
+def _settings(*names: str) -> tuple[str, list[str]]:
+    """What the values of settings of the scene are attributes of, and they."""
+    return "settings = bpy.context.scene.cteg", [f"settings.{s.name}" for s in SETTINGS if s.name in names]
 
 
-class _AddPreset(AddPresetBase):
-    @classmethod
-    def poll(cls, context: Context) -> bool:
-        """Called by Blender."""
-        return context.scene is not None
-
-
-class CTEG_PT_presets(_Presets, bpy.types.Panel):
-    bl_label = "Performance Presets"
-    preset_subdir = "cteg/performance"
-    preset_add_operator = "cteg.add_preset"
-
-
-class CTEG_OT_add_preset(_AddPreset, bpy.types.Operator):
-    bl_idname = "cteg.add_preset"
-    bl_label = "Add Performance Preset"
-    bl_description = "Keep how lines are performed, without the line and its times, as a preset; or remove one"
-
-    preset_menu, preset_subdir = "CTEG_PT_presets", CTEG_PT_presets.preset_subdir
-    preset_defines, preset_values = _settings(
-        tuple(setting.name for setting in SETTINGS if setting.name not in OF_THE_LINE)
-    ).values()
-
-
-class CTEG_PT_moods(_Presets, bpy.types.Panel):
-    bl_label = "Moods"
-    preset_subdir = "cteg/moods"
-    preset_add_operator = "cteg.add_mood"
-
-
-class CTEG_OT_add_mood(_AddPreset, bpy.types.Operator):
-    bl_idname = "cteg.add_mood"
-    bl_label = "Add Mood"
-    bl_description = "Keep what is felt, and how strongly, as a mood; or remove one"
-
-    preset_menu, preset_subdir = "CTEG_PT_moods", CTEG_PT_moods.preset_subdir
-    preset_defines, preset_values = _settings(MOOD).values()
-
-
-class CTEG_PT_manners(_Presets, bpy.types.Panel):
-    bl_label = "Characters"
-    preset_subdir = "cteg/characters"
-    preset_add_operator = "cteg.add_manner"
-
-
-class CTEG_OT_add_manner(_AddPreset, bpy.types.Operator):
-    bl_idname = "cteg.add_manner"
-    bl_label = "Add Character"
-    bl_description = "Keep how a character acts and speaks, whatever it feels, as a preset; or remove one"
-
-    preset_menu, preset_subdir = "CTEG_PT_manners", CTEG_PT_manners.preset_subdir
-    preset_defines, preset_values = _settings(MANNER).values()
-
-
-class CTEG_PT_mixes(_Presets, bpy.types.Panel):
-    bl_label = "Mixes"
-    preset_subdir = "cteg/mixes"
-    preset_add_operator = "cteg.add_mix"
-
-
-class CTEG_OT_add_mix(_AddPreset, bpy.types.Operator):
-    bl_idname = "cteg.add_mix"
-    bl_label = "Add Mix"
-    bl_description = "Keep which regions the line plays, how large and over what, as a preset; or remove one"
-
-    preset_menu, preset_subdir = "CTEG_PT_mixes", CTEG_PT_mixes.preset_subdir
-    # One value, so that a line is written once for all of it.
-    preset_defines: Final = ["fields = bpy.context.scene.cteg_fields"]
-    preset_values: Final = ["fields.mix"]
-
+CTEG_PT_presets, CTEG_OT_add_preset = _pair(
+    ("presets", "add_preset"), "cteg/performance", ("Performance Presets", "Add Performance Preset"),
+    "Keep how lines are performed, without the line and its times, as a preset; or remove one",
+    *_settings(*(setting.name for setting in SETTINGS if setting.name not in OF_THE_LINE)),
+)  # fmt: skip
+CTEG_PT_moods, CTEG_OT_add_mood = _pair(
+    ("moods", "add_mood"), "cteg/moods", ("Moods", "Add Mood"),
+    "Keep what is felt, and how strongly, as a mood; or remove one", *_settings(*MOOD),
+)  # fmt: skip
+CTEG_PT_manners, CTEG_OT_add_manner = _pair(
+    ("manners", "add_manner"), "cteg/characters", ("Characters", "Add Character"),
+    "Keep how a character acts and speaks, whatever it feels, as a preset; or remove one", *_settings(*MANNER),
+)  # fmt: skip
+CTEG_PT_mixes, CTEG_OT_add_mix = _pair(
+    ("mixes", "add_mix"), "cteg/mixes", ("Mixes", "Add Mix"),
+    "Keep which regions the line plays, how large and over what, as a preset; or remove one",
+    "fields = bpy.context.scene.cteg_fields", ["fields.mix"],  # one value, so that a line is written once for all of it
+)  # fmt: skip
 
 CLASSES: Final = (
-    CTEG_PT_presets,
-    CTEG_OT_add_preset,
-    CTEG_PT_moods,
-    CTEG_OT_add_mood,
-    CTEG_PT_manners,
-    CTEG_OT_add_manner,
-    CTEG_PT_mixes,
-    CTEG_OT_add_mix,
-)
+    CTEG_PT_presets, CTEG_OT_add_preset, CTEG_PT_moods, CTEG_OT_add_mood, CTEG_PT_manners, CTEG_OT_add_manner,
+    CTEG_PT_mixes, CTEG_OT_add_mix,
+)  # fmt: skip

@@ -12,7 +12,7 @@ import bpy
 import pytest
 
 from blender_cteg import cast, cli
-from blender_cteg.operators import extend, perform, read_line
+from blender_cteg.operators import lines, perform, read_line
 from blender_cteg.performance import store
 from blender_cteg.performance.lines import Lines, clip_of
 from blender_cteg.performance.record import Take
@@ -452,7 +452,7 @@ def test_the_scene_is_extended_only_when_asked(scene: bpy.types.Scene) -> None:
         bpy.ops.cteg.extend_scene()
     bpy.ops.cteg.perform(takes=1)
     assert scene.frame_end == 20
-    assert extend.disabled_reason(bpy.context) == ""
+    assert lines.CTEG_OT_extend_scene.reason(bpy.context) == ""
     bpy.ops.cteg.extend_scene()
     assert scene.frame_end == 25
     with pytest.raises(RuntimeError, match="end within the scene"):

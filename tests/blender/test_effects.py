@@ -131,6 +131,19 @@ def test_eyes_and_mouths_of_one_name_do_not_turn_the_face(rig: rigs.Spoilt) -> N
     assert np.array(detect_rig(rig.face).axes) == pytest.approx(rigs.Z_UP)
 
 
+def test_a_mouth_that_is_called_a_lid_does_not_turn_the_face(rig: rigs.Spoilt) -> None:
+    rig.face.shape_key_remove(rig.face.data.shape_keys.key_blocks["eyeWideLeft"])
+    called(rig, "mouthClose", "eyeBlinkLeft")
+    assert set(complaints(rig)) == {"mouthClose", "eyeBlinkLeft"}
+
+
+def test_of_two_that_do_the_same_the_one_whose_other_side_does_is_meant(rig: rigs.Spoilt) -> None:
+    blocks, flat = rig.face.data.shape_keys.key_blocks, np.empty(3 * len(rig.face.data.vertices), np.float32)
+    blocks["mouthDimpleRight"].data.foreach_get("co", flat)
+    blocks["mouthSmileRight"].data.foreach_set("co", flat)
+    assert set(complaints(rig)) == {"mouthSmileRight"}, "though this face's dimples are like smiles of others"
+
+
 def test_a_copy_of_what_is_known_to_lie_is_not_believed(rig: rigs.Spoilt) -> None:
     blocks, flat = rig.face.data.shape_keys.key_blocks, np.empty(3 * len(rig.face.data.vertices), np.float32)
     blocks["mouthDimpleRight"].data.foreach_get("co", flat)

@@ -15,7 +15,7 @@ from benchmarks import redraw
 from blender_cteg import preferences, registration
 from blender_cteg.operators import perform
 from blender_cteg.segments import Segment
-from blender_cteg.ui import fields, guide, panels
+from blender_cteg.ui import fields, layouts, panels
 from blender_cteg.worker import session
 from blender_cteg.worker.protocol import Done
 from tests.blender import scenes
@@ -116,11 +116,11 @@ def test_the_guide_ships_with_the_extension_and_is_well_formed() -> None:
         def handle_data(self, data: str) -> None:
             self.words += data
 
-    address = urlparse(guide.GUIDE.as_uri())
-    assert address.scheme == "file" and url2pathname(address.path) == str(guide.GUIDE)
-    assert guide.GUIDE.parent.name == "blender_cteg"
+    address = urlparse(layouts.GUIDE.as_uri())
+    assert address.scheme == "file" and url2pathname(address.path) == str(layouts.GUIDE)
+    assert layouts.GUIDE.parent.name == "blender_cteg"
     reader = Reader()
-    reader.feed(guide.GUIDE.read_text("utf-8"))
+    reader.feed(layouts.GUIDE.read_text("utf-8"))
     assert reader.opened == 0
     buttons = [
         "Generate",

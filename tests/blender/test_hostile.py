@@ -28,7 +28,6 @@ from blender_cteg.performance.patch import WROTE, PatchError
 from blender_cteg.performance.playing import WIDTH, pack
 from blender_cteg.performance.spans import GROUP
 from blender_cteg.performance.spans import Store as Spans
-from blender_cteg.shared import TimelineError
 from blender_cteg.storage import FileError, StoredError, from_text, read_file
 from blender_cteg.worker import protocol
 from blender_cteg.worker.protocol import ProtocolError
@@ -56,7 +55,7 @@ def mappings(folder: Path) -> list[Reader]:
 def timelines(folder: Path) -> list[Reader]:
     path = folder / "timeline.json"
     path.write_bytes((VERSIONS / "timeline_1.json").read_bytes())
-    return [file_reader("timeline", path, partial(read_timeline, path), (TimelineError,))]
+    return [file_reader("timeline", path, partial(read_timeline, path), (FileError,))]
 
 
 def records(_folder: Path) -> list[Reader]:

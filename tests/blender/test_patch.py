@@ -207,6 +207,35 @@ def test_late_in_a_scene_a_line_adds_less_than_single_precision_takes() -> None:
     assert np.quantile(takes, 0.95) > 1e-4, "without any line"
 
 
+@pytest.mark.parametrize(("late", "most"), [(0, 1e-5), (9_000, 2e-4)])
+def test_upright_handles_are_cut_no_worse_than_blender_cuts_them(
+    monkeypatch: pytest.MonkeyPatch, late: int, most: float
+) -> None:
+    """Blender's own insertion of a key with free handles divides the segment, too."""
+    monkeypatch.setattr(bpy.context.preferences.edit, "keyframe_new_handle_type", "FREE")
+    ours, blenders = [], []
+    for seed in range(40):
+        for off in (ours, blenders):
+            rng, sheet = np.random.default_rng(seed), Sheet()
+            curve = sheet.new(0, [])
+            at = late + np.cumsum(rng.uniform(12, 40, 3))
+            curve.keyframe_points.add(3)
+            for point, frame in zip(curve.keyframe_points, at, strict=True):
+                point.co, point.handle_left_type, point.handle_right_type = (frame, rng.normal()), "FREE", "FREE"
+                point.handle_left, point.handle_right = ((frame, rng.normal()) for _ in "lr")
+            curve.update()
+            start, end = (float(round(frame)) for frame in (at[:2] + at[1:]) / 2)
+            frames = np.arange(round(at[0]), round(at[-1]), 0.25)
+            before = played(curve, frames)
+            if off is ours:
+                sheet.patch().replace([], [Span("line", start, end, {sheet.address(): keys(start, end, seed)})])
+            else:
+                for frame in (start, end):
+                    curve.keyframe_points.insert(frame, curve.evaluate(frame))
+            off.append(deviation(curve, before, frames, [(start, end)]))
+    assert max(ours) <= most and max(ours) <= max(blenders) and np.median(ours) <= np.median(blenders)
+
+
 @pytest.mark.parametrize("few", [400, 0])
 def test_two_keys_at_one_border_both_come_back(monkeypatch: pytest.MonkeyPatch, few: int) -> None:
     """Nearer to each other than Blender inserts keys, as scaling makes them: a step, at either end of a line."""
@@ -537,8 +566,7 @@ def fill(group: Any, name: str) -> None:
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_record_is_refused_in_a_sentence(sheet: Sheet, damage: str) -> None:
     DAMAGE[damage](sheet.action)
-    spans._read.clear()
-    spans._entries.clear()  # as in a file that is opened
+    spans._known.clear()  # as in a file that is opened
     before = state(sheet)
     addresses = [sheet.address(k) for k in range(COUNT)]
     told = 0

@@ -13,6 +13,7 @@ import bpy
 import numpy as np
 import numpy.typing as npt
 
+from ..geometry import coordinates
 from ..rig import Rig
 from .character import armature_of
 
@@ -46,9 +47,9 @@ def _hangs(obj: bpy.types.Object, rig: Rig, role: str) -> bool:
     blocks = [block for block in key.key_blocks if block.name in names] if key is not None else []
     if not blocks:
         return True
-    rest = _points(key.reference_key)[own]
+    rest = coordinates(key.reference_key.data)[own]
     size = float(np.ptp(rest, axis=0).max())
-    moved = max(float(np.linalg.norm(_points(block)[own] - rest, axis=1).mean()) for block in blocks)
+    moved = max(float(np.linalg.norm(coordinates(block.data)[own] - rest, axis=1).mean()) for block in blocks)
     return moved < _STILL * size
 
 
@@ -74,15 +75,7 @@ def _around(obj: bpy.types.Object, rig: Rig, bone: bpy.types.Bone) -> list[int]:
     other = next((rig.bones[r] for r in _CHANNELS if r in rig.bones and rig.bones[r] != bone.name), None)
     if other is None:
         return list(range(len(obj.data.vertices)))
-    flat = np.empty(3 * len(obj.data.vertices), np.float32)
-    obj.data.vertices.foreach_get("co", flat)
     into = obj.matrix_world.inverted_safe() @ armature.matrix_world
     here, there = (np.array(into @ head) for head in (bone.head_local, armature.data.bones[other].head_local))
-    squared = ((flat.reshape(-1, 3) - here) ** 2).sum(1)
+    squared = ((coordinates(obj.data.vertices) - here) ** 2).sum(1)
     return np.flatnonzero(squared < 0.25 * ((here - there) ** 2).sum()).tolist()
-
-
-def _points(block: bpy.types.ShapeKey) -> npt.NDArray[np.float32]:
-    flat = np.empty(len(block.data) * 3, np.float32)
-    block.data.foreach_get("co", flat)
-    return flat.reshape(-1, 3)

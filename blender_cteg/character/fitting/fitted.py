@@ -10,7 +10,7 @@ import numpy as np
 
 from ...sentences import told
 from ...storage import StoredError, from_text, to_text
-from ..geometry import face_geometry
+from ..geometry import coordinates, face_geometry
 from ..mapping import MESH_PROPERTY, Mapping, MappingError, stored_mapping
 from ..rig import Rig, shorten
 
@@ -97,10 +97,9 @@ def fingerprint(rig: Rig) -> str:
     digest = hashlib.sha256()
     names = [name for keys in rig.shape_keys.values() for name in keys]
     for block in (rig.object.data.shape_keys.reference_key, *(blocks[name] for name in names)):
-        flat = np.empty(3 * len(block.data), np.float32)
-        block.data.foreach_get("co", flat)
-        digest.update(f"{block.name}\0{len(flat)}\0".encode())
-        digest.update(flat.tobytes())
+        places = coordinates(block.data, np.float32)
+        digest.update(f"{block.name}\0{places.size}\0".encode())
+        digest.update(places.tobytes())
     for role in sorted(rig.bones):
         assert rig.armature is not None
         at = np.array(rig.armature.data.bones[rig.bones[role]].head_local, np.float32)

@@ -13,7 +13,7 @@ import bpy
 import numpy as np
 from mathutils import Vector
 
-from ..assembly import add_key, add_objects, all_or_nothing, bind, make_bones, select_only, to_blender
+from ..assembly import add_key, add_objects, all_or_nothing, bind, fill_mesh, make_bones, select_only, to_blender
 from . import PEOPLE, SCHEMA_VERSION, DemoHeadError
 from .materials import LOOKS, WRINKLES
 
@@ -112,7 +112,7 @@ def _add(
 ) -> bpy.types.Object:
     mesh = bpy.data.meshes.new(name)
     made.append(mesh)
-    _fill_mesh(mesh, head)
+    fill_mesh(mesh, head["v_template"], head["polygons"], head["uv"])
     for material in _materials(name, head, made):
         mesh.materials.append(material)
     mesh.polygons.foreach_set("material_index", head["material_index"].astype(np.int32))
@@ -188,22 +188,6 @@ def _out_of_the_skin(rig: bpy.types.Object, made: list[bpy.types.ID]) -> None:
         bone.use_custom_shape_bone_size = False
         bone.custom_shape_scale_xyz = (radius, radius, radius)
         bone.custom_shape_translation = place
-
-
-def _fill_mesh(mesh: bpy.types.Mesh, head: dict[str, np.ndarray]) -> None:
-    """Vertices, polygons, texture coordinates and smooth shading."""
-    polygons = head["polygons"]
-    valid = polygons >= 0
-    sizes = valid.sum(axis=1).astype(np.int32)
-    mesh.vertices.add(len(head["v_template"]))
-    mesh.vertices.foreach_set("co", to_blender(head["v_template"]).ravel())
-    mesh.loops.add(int(sizes.sum()))
-    mesh.loops.foreach_set("vertex_index", polygons[valid])
-    mesh.polygons.add(len(polygons))
-    mesh.polygons.foreach_set("loop_start", np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int32))
-    mesh.uv_layers.new(name="UVMap").uv.foreach_set("vector", head["uv"][valid].ravel())
-    mesh.update(calc_edges=True)
-    mesh.shade_smooth()
 
 
 def _add_shape_keys(face: bpy.types.Object, head: dict[str, np.ndarray]) -> None:

@@ -7,7 +7,7 @@ import bpy
 import numpy as np
 import numpy.typing as npt
 
-from ..assembly import add_key, add_objects, all_or_nothing, bind, make_bones, select_only, to_blender
+from ..assembly import add_key, add_objects, all_or_nothing, bind, fill_mesh, make_bones, select_only
 from . import JOINTS, FlameFileError
 from .correctives import drive_correctives
 from .joints import remember_joints
@@ -50,7 +50,7 @@ def add_flame(
         with all_or_nothing(context) as made:
             mesh = bpy.data.meshes.new(name)
             made.append(mesh)
-            _fill_mesh(mesh, model, uv)
+            fill_mesh(mesh, model.template, model.faces, uv)
             remember_joints(mesh, model, identities)
             face, rig = add_objects(context, name, mesh, made)
             make_bones(context, rig, model.joints, model.parents, JOINTS)
@@ -66,22 +66,6 @@ def add_flame(
             return face
     except RuntimeError as error:  # what Blender's operators raise
         raise FlameFileError("The face cannot be added to this scene: {why}", why=error) from error
-
-
-def _fill_mesh(mesh: bpy.types.Mesh, model: FlameModel, uv: Floats | None) -> None:
-    """Vertices, triangles, texture coordinates and smooth shading."""
-    count = len(model.faces)
-    mesh.vertices.add(len(model.template))
-    mesh.vertices.foreach_set("co", to_blender(model.template).ravel())
-    mesh.loops.add(count * 3)
-    mesh.loops.foreach_set("vertex_index", model.faces.astype(np.int32).ravel())
-    mesh.polygons.add(count)
-    mesh.polygons.foreach_set("loop_start", np.arange(0, count * 3, 3, dtype=np.int32))
-    if uv is not None:
-        mesh.uv_layers.new(name="UVMap").uv.foreach_set("vector", uv.astype(np.float32).ravel())
-    mesh.update(calc_edges=True)
-    mesh.validate()  # a file may name a vertex twice in one triangle
-    mesh.shade_smooth()
 
 
 def _add_keys(face: bpy.types.Object, name: str, template: Floats, directions: Floats) -> None:
