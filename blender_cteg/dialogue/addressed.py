@@ -24,6 +24,11 @@ _BEFORE: Final = (
     r"(?:\b(?:to|at|towards?|face|facing|watch(?:es|ing)?|eyes|eyeing|studies|studying)|\blook(?:s|ing)?)\s+"
 )
 _NOT: Final = re.compile(r"\b(?:not|never|without|away|avoid\w*|refus\w*|no longer)\b|n['’]t\b", re.IGNORECASE)
+#: A name that somebody turns to; what is done to somebody's hand is not.
+_NAMED: Final = re.compile(
+    r"\b(?:look|turn|glanc|star|gaz|smil|nod|wink|fac|wav|watch)\w*(?: \w+ly)? (?:back |up |over |round )?"
+    r"(?:to |at |towards? )?(?:face )?([A-ZÀ-Þ][\w-]+)(?![\w’'-])"
+)
 #: What moves the eyes by itself, to a place of its own.
 _OWN_WAY: Final = frozenset(("glance", "look_around", "roll_eyes"))
 
@@ -39,6 +44,14 @@ def looked_at(written: str, names: Collection[str]) -> str:
     return alike.get(words_of(found[-1]), "") if found else ""
 
 
+def nobody(segments: Sequence[Segment], names: Collection[str]) -> Iterator[str]:
+    """Whom a performed line is to look at, as written, and who is none of ``names``."""
+    for segment in segments:
+        for stage in segment.stage:
+            if not _NOT.search(stage.written) and not looked_at(stage.written, names):
+                yield from _NAMED.findall(stage.written)
+
+
 def looks_in(segments: Sequence[Segment], names: Collection[str]) -> Iterator[tuple[int, str]]:
     """When a performed line turns to whom: frames of its clip, and names."""
     for segment in segments:
@@ -47,13 +60,22 @@ def looks_in(segments: Sequence[Segment], names: Collection[str]) -> Iterator[tu
                 yield stage.start, name
 
 
+def nobody_in(scene: bpy.types.Scene, clip: Clip) -> list[str]:
+    """Whom a line by itself is to look at, and who is not in the scene."""
+    return list(dict.fromkeys(nobody(clip.segments, _names_in(scene))))
+
+
+def _names_in(scene: bpy.types.Scene) -> list[str]:
+    names = [part.name for part in dialogue_of(scene).parts]
+    names += [obj.name for obj in scene.objects if obj.type in {"MESH", "ARMATURE", "EMPTY"}]
+    return names + [word for name in names for word in words_of(name)]
+
+
 def gaze_of(scene: bpy.types.Scene, rig: Rig, clip: Clip, start: float) -> tuple[Glance, ...] | None:
     """Where a line by itself looks that begins at a frame; None where it names nobody of the scene."""
     if not any(segment.stage for segment in clip.segments):
         return None
-    names = [part.name for part in dialogue_of(scene).parts]
-    names += [obj.name for obj in scene.objects if obj.type in {"MESH", "ARMATURE", "EMPTY"}]
-    names += [word for name in names for word in words_of(name)]
+    names = _names_in(scene)
     fps, attention = scene.render.fps / scene.render.fps_base, []
     for frame, name in looks_in(clip.segments, names):
         part = dialogue_of(scene).parts.get(name)

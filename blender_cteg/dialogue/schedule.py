@@ -270,10 +270,13 @@ class Schedule:
 
 
 @board.arranges
-def arrange(scene: bpy.types.Scene, *, looks: bool = True) -> str:
+def arrange(scene: bpy.types.Scene, *, looks: bool = True, said: list[str] | None = None) -> str:
     """Move every line to where its entry begins, with the silences between, and let it look where it should.
 
-    ``looks``: off where the silences are about to be performed, and what they meet is written with them.
+    Args:
+        scene: whose dialogue.
+        looks: off where the silences are about to be performed, and what they meet is written with them.
+        said: gets sentences about what was done beside.
 
     Returns:
         Why that could not be done, a sentence; "" where it was.
@@ -281,21 +284,42 @@ def arrange(scene: bpy.types.Scene, *, looks: bool = True) -> str:
     if not any(entry.line for entry in dialogue_of(scene).entries):
         return ""
     schedule = Schedule(scene)
-    try:
-        for actor in schedule.actors.values():
-            moves = moves_of(schedule, actor)
-            if not looks:
-                moves = {name: {"start": one["start"]} for name, one in moves.items() if "start" in one}
+    for actor in schedule.actors.values():
+        moves = moves_of(schedule, actor)
+        if not looks:
+            moves = {name: {"start": one["start"]} for name, one in moves.items() if "start" in one}
+        lines = Lines(scene, actor.now.rig, actor.now.mapping)
+        try:
             if moves:
-                Lines(scene, actor.now.rig, actor.now.mapping).move(moves)
-    except (LineError, MappingError) as error:
-        return str(error)
+                lines.move(moves)
+        except (LineError, MappingError) as error:
+            met = _outlived(schedule, actor)
+            if not met:
+                return told("{name}: {reason}", name=actor.name, reason=error)
+            try:
+                lines.remove_all(met)
+            except LineError as still:
+                return told("{name}: {reason}", name=actor.name, reason=still)
+            for part in actor.parts:
+                for name in met & set(part.silences.keys()):
+                    part.silences.remove(part.silences.find(name))
+            sentence = "{name}: reactions that keys were moved into were taken off; Generate performs them again."
+            said = [] if said is None else said
+            said.append(told(sentence, name=actor.part.name))
+            return arrange(scene, looks=looks, said=said)
     for entry in schedule.dialogue.entries:
         if schedule.line_of(entry) is not None and entry.name in schedule.starts:
             entry.placed = schedule.starts[entry.name]
     if scene == getattr(bpy.context, "scene", None):
         cast.refresh(scene)
     return ""
+
+
+def _outlived(schedule: Schedule, actor: Actor) -> set[str]:
+    """Silences of a character that are not as long as its silence is now: keys of a line were moved into them."""
+    times = {(round(one.start), round(one.end)) for one in schedule.silences(actor)}
+    names = {silence.name for part in actor.parts for silence in part.silences} & set(actor.lines)
+    return {name for name in names if (round(actor.lines[name].start), round(actor.lines[name].end)) not in times}
 
 
 def moves_of(

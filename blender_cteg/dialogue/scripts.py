@@ -47,18 +47,18 @@ class DryRun:
         lines = self.script.lines
         count = len(lines)
         said = [
-            told("{count} lines of {speakers} speakers, read as {format}.", count=count, speakers=len(self.speakers),
+            told("Lines: {count}, speakers: {speakers}, read as {format}.", count=count, speakers=len(self.speakers),
                  format=self.script.format)
         ]  # fmt: skip
         for speaker, (number, names) in self.speakers.items():
             if len(names) == 1:
-                said.append(told("{speaker}: {count} lines, played by {name}", speaker=speaker, count=number,
+                said.append(told("{speaker} ({count}): played by {name}", speaker=speaker, count=number,
                                  name=names[0]))  # fmt: skip
             elif names:
-                said.append(told("{speaker}: {count} lines; several could play it: {names}", speaker=speaker,
+                said.append(told("{speaker} ({count}): several could play it: {names}", speaker=speaker,
                                  count=number, names=", ".join(names)))  # fmt: skip
             else:
-                said.append(told("{speaker}: {count} lines; nobody here has this name", speaker=speaker, count=number))
+                said.append(told("{speaker} ({count}): nobody here has this name", speaker=speaker, count=number))
         return said
 
     def doubtful(self) -> list[str]:

@@ -20,6 +20,7 @@ from ..character import measuring
 from ..character.choose import brought_to, unverified
 from ..character.mapping import MappingError
 from ..clip import Clip, ClipError
+from ..performance.gaze import Glance
 from ..performance.layers import frames_at
 from ..performance.lines import LineError, Lines
 from ..performance.record import Line, Style
@@ -30,6 +31,7 @@ from ..shared import Script
 from ..worker import session
 from ..worker.locate import LocateError
 from . import board, listening
+from .addressed import nobody
 from .casting import cast_parts, named_before
 from .entries import dialogue_of, forget_unused_parts
 from .listening import Silence
@@ -37,7 +39,7 @@ from .schedule import Actor, Schedule, arrange, moves_of
 from .scripts import add
 
 #: Lines that are asked for at once: all of them are decoded together, and none can be stopped by itself.
-_BATCH: Final = 12
+_BATCH: Final = 24
 
 
 @dataclass
@@ -126,6 +128,7 @@ class Production:
         values |= {
             "text": entry.text, "takes": schedule.dialogue.takes, "intensity": part.intensity, "energy": part.energy,
             "seconds": entry.seconds, "ending": "trace", "timeline": None,
+            "spread": False,  # four times the work, for each line of a scene; *Something Else* is there for one
         }  # fmt: skip
         named = named_before(schedule.scene, entry.text, None if line is None or line.text != entry.text else line.take)
         return request(values) | {"branch": None, "vary": None, "begin": None} | named
@@ -142,9 +145,9 @@ class Production:
         self._batch = queue[:1] if alone else [one for one in queue[:_BATCH] if not one.alone]
         del queue[: len(self._batch)]
         board.working = {one.entry for one in self._batch if one.entry}
-        label = told("Performing {count} lines, {left} to go", count=len(self._batch), left=len(queue))
+        label = told("Performing lines: {count}, {left} to go", count=len(self._batch), left=len(queue))
         if not self._batch[0].entry:
-            label = told("Listening: {count} reactions, {left} to go", count=len(self._batch), left=len(queue))
+            label = told("Performing reactions: {count}, {left} to go", count=len(self._batch), left=len(queue))
         lines = [one.line for one in self._batch]
         chosen = {"checkpoint": self._preferred.checkpoint, "device": self._preferred.device}
         return self._preferred.python, {"op": "generate", "lines": lines, **chosen}, label
@@ -199,7 +202,7 @@ class Production:
         if scene is None:
             return
         self.write()
-        if refusal := arrange(scene):
+        if refusal := arrange(scene, said=self.said):
             self.said.append(refusal)
         schedule = Schedule(scene)
         self.said += filter(None, [schedule.cannot_see()])
@@ -229,6 +232,9 @@ class Production:
                 said = told("“{text}” was deleted while it was performed.", text=shorten(text, 40))
                 self.said.append(said)
                 continue
+            for name in nobody(clips[0].segments, [part.name for part in schedule.dialogue.parts]):
+                sentence = "“{text}” looks at {name}, whom nobody plays here."
+                self.said.append(told(sentence, text=shorten(entry.text, 40), name=name))
             actor, start = schedule.actor_of(schedule.dialogue.parts.get(entry.speaker)), schedule.starts.get(one.entry)
             if actor is None or start is None:
                 entry.problem = schedule.problems.get(entry.speaker, "") or schedule.wrong.get(entry.name, "")
@@ -249,14 +255,16 @@ class Production:
         old = schedule.line_of(entry)
         assert old is not None
         if old.id not in actor.lines or old.text != text:
-            (line,) = self._put_new(schedule, actor, [(start, clips, text)])
+            by_hand = old.gaze if entry.by_hand and old.id in actor.lines else None
+            (line,) = self._put_new(schedule, actor, [(start, clips, text)], gaze=by_hand)
+            entry.by_hand = by_hand is not None
             if isinstance(line, Line):
                 remove(schedule, entry.actor, [old.id])
                 self._tell_lost_edit(old)
             self._note(actor, entry, line, text)
             return
         try:
-            self._note(actor, entry, self._put_more(schedule, actor, old, clips), text)
+            self._note(actor, entry, self._put_more(schedule, actor, entry, old, clips), text)
         except (ClipError, MappingError, LineError) as error:
             self._note(actor, entry, str(error), text)
 
@@ -275,10 +283,10 @@ class Production:
             self.said.append(f"{entry.speaker}: {line}")
             return
         entry.line, entry.actor, entry.said, entry.problem = line.id, actor.now.target, text, ""
-        entry.placed, entry.by_hand = round(line.start), False
+        entry.placed = round(line.start)
         self.done += 1
 
-    def _put_more(self, schedule: Schedule, actor: Actor, old: Line, clips: list[Clip]) -> Line:
+    def _put_more(self, schedule: Schedule, actor: Actor, entry: Any, old: Line, clips: list[Clip]) -> Line:
         """Write more takes of a line of a character."""
         rig, settings = actor.now.rig, schedule.scene.cteg
         takes, mapping = brought_to(rig, clips)
@@ -286,18 +294,21 @@ class Production:
         lines = Lines(schedule.scene, rig, mapping)
         written = lines.add(
             takes, old.start, Style(settings.interpolation, settings.reduction), text=old.text, line=old.id,
-            widen=self._preferred.widen != "NEVER", gaze=schedule.gaze(actor, old.start, old.start + length),
+            widen=self._preferred.widen != "NEVER",
+            gaze=old.gaze if entry.by_hand else schedule.gaze(actor, old.start, old.start + length),
         )  # fmt: skip
         self.said += [sentence for sentence in lines.said if sentence not in self.said]
         actor.lines[written.id] = written
         return written
 
     def _put_new(
-        self, schedule: Schedule, actor: Actor, rows: list[tuple[int, list[Clip], str]], *, quiet: bool = False
+        self, schedule: Schedule, actor: Actor, rows: list[tuple[int, list[Clip], str]], *, quiet: bool = False,
+        gaze: tuple[Glance, ...] | None = None,
     ) -> list[Line | str]:  # fmt: skip
         """Write new lines of a character, all at once; where one cannot be, each by itself. The lines, or why not.
 
-        ``quiet``: they are silences, and now it is known where those beside them look.
+        ``quiet``: they are silences, and now it is known where those beside them look. ``gaze``: where they look, None
+        for where the dialogue says.
         """
         rig, settings = actor.now.rig, schedule.scene.cteg
         measuring.measure(schedule.scene, rig, unverified(rig))
@@ -306,7 +317,8 @@ class Production:
             for start, clips, text in rows:
                 takes, mapping = brought_to(rig, clips)
                 length = frames_at(takes[0].duration, schedule.fps, 1.0) - 1
-                news.append((takes, start, text, schedule.gaze(actor, start, start + length)))
+                looks = schedule.gaze(actor, start, start + length) if gaze is None else gaze
+                news.append((takes, start, text, looks))
             lines = Lines(schedule.scene, rig, mapping)
             written = lines.add_new(
                 news, Style(settings.interpolation, settings.reduction), widen=self._preferred.widen != "NEVER",

@@ -285,7 +285,7 @@ class CTEG_OT_perform_dialogue(JobOperator, bpy.types.Operator):
             for said in dict.fromkeys(self._conclude_production()):
                 self.report({"WARNING"}, said)
             if done:
-                self.report({"INFO"}, told("{count} lines and reactions were performed", count=done))
+                self.report({"INFO"}, told("Lines and reactions performed: {count}", count=done))
                 return {"FINISHED"}  # what is in the scene can be undone
         return result
 
@@ -314,16 +314,17 @@ class CTEG_OT_remove_listening(Changes, Reasoned, bpy.types.Operator):
         count = staging.remove_silences(context.scene)
         dialogue_of(context.scene).listening = False
         cast.refresh(context.scene)
-        self.report({"INFO"}, told("{count} reactions were removed", count=count))
+        self.report({"INFO"}, told("Reactions removed: {count}", count=count))
 
 
 def arranged(operator: Changes, context: Context) -> None:
     """Everything goes where it begins now, and what could not is reported."""
+    said: list[str] = []
     with board.quietly():
-        refusal = schedule.arrange(context.scene)
+        refusal = schedule.arrange(context.scene, said=said)
     board.refresh(context.scene, refusal)
     if refusal:
         operator.report({"ERROR"}, refusal)
     lost = [row.told for row in board.board(context.scene).rows if row.start is None and row.status == "FAILED"]
-    for sentence in dict.fromkeys(lost):
+    for sentence in dict.fromkeys([*said, *lost]):
         operator.report({"WARNING"}, sentence)

@@ -21,7 +21,7 @@ from ..character.detection.detect import detect_rig
 from ..character.mapping import MappingError
 from ..character.rig import shorten as names
 from ..clip import Clip, ClipError
-from ..dialogue.addressed import gaze_of
+from ..dialogue.addressed import gaze_of, nobody_in
 from ..dialogue.casting import named_before
 from ..emotions import label
 from ..performance import ranges
@@ -72,8 +72,13 @@ _REFUSED: Final = {"NEW": set(), "RESAMPLE": {"start_frame"}, "VARY": _OF_THE_LI
 def disabled_reason(context: Context, mode: str = "NEW") -> str:
     """Why nothing can be performed in a mode with the settings of the scene as they are, or ""."""
     scene = context.scene
-    reason = busy_reason()
-    return reason or _problem(scene, cast.character(scene), cast.active_line(scene), mode, scene.cteg.line())
+    line, text = cast.active_line(scene), scene.cteg.line()
+    return busy_reason() or _problem(scene, cast.character(scene), line, mode, _again(mode, text, line))
+
+
+def _again(mode: str, text: str, line: Line | None) -> str:
+    """What is performed: what was typed; nothing was, and there is a line (of a dialogue, say): that again."""
+    return line.text if mode == "RESAMPLE" and line is not None and not text.strip() else text
 
 
 def _problem(scene: Scene, performer: Character, line: Line | None, mode: str, text: str) -> str:
@@ -167,7 +172,8 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
         at = scene.frame_current
         here = [line for line in performer.lines if line.start <= at <= line.end]
         line = cast.active_line(scene) if own else next(iter(here), None)
-        text = line.text if again and line is not None else given.get("text", scene.cteg.line())
+        text = given.get("text", _again(self.mode, scene.cteg.line(), line))
+        text = line.text if again and line is not None else text
         if reason := _problem(scene, performer, line, self.mode, text):
             raise Refusal("{reason}", reason=reason)
         owners = owners_of(performer.rig)
@@ -262,6 +268,8 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
         performer = cast.character(scene) if own else cast.found(scene, target)
         said, warned = list(lines.said), [*performer.notes, *job.warnings, *_differences(order.take, job.takes[0])]
         warned += [*unmeasured, *doubts(rig, mapping), *_not_keyed(lacking(rig, mapping, clips[:1]))]
+        for name in nobody_in(scene, clips[0]):
+            warned.append(told("The line looks at {name}, and nobody in this scene is called so.", name=name))
         if still := keys_without_shape(performer.rig, performer.mapping):
             warned.append(told("These shape keys move nothing, they are like the Basis: {names}", names=names(still)))
         if order.line and old is None:

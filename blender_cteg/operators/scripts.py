@@ -106,7 +106,7 @@ class _Reading(Changes):
             staging.remove_silences(scene)
             staging.remove_entries(scene, [entry.name for entry in dialogue_of(scene).entries])
         count = len(scripts.add(scene, script))
-        self.report({"INFO"}, told("{count} lines were added", count=count))
+        self.report({"INFO"}, told("Lines added: {count}", count=count))
         for note in script.notes[:_MOST_SHOWN]:
             self.report({"WARNING"}, told("Line {number}: {text}", number=note.number, text=note.text))
 

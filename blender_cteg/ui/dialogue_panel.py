@@ -184,7 +184,11 @@ def _draw_buttons(layout: UILayout, context: Context, known: board.Board) -> Non
     row = column.row(align=True)
     row.scale_y = 1.5
     row.enabled = not operators.disabled_reason(context)
-    text = told("Generate {count} Lines", count=known.to_do) if known.to_do else told("Generate")
+    text = (
+        told("Generate {count} Line" if known.to_do == 1 else "Generate {count} Lines", count=known.to_do)
+        if known.to_do
+        else told("Generate")
+    )
     row.operator("cteg.perform_dialogue", text=text, icon="PLAY").which = "CHANGED"
     row.operator("cteg.perform_dialogue", text="Selected").which = "SELECTED"
     job = session.job

@@ -51,7 +51,7 @@ def opposites() -> Mapping[str, str]:
 #: Words that leave no trace: articles, whose eyes they are, light verbs, "then".
 _EMPTY: Final = frozenset(
     "a an the his her their its my your own again just now suddenly finally still only and another one both really "
-    "it's there's there".split()
+    "it's there's there some more first straight directly full".split()
 )
 _LIGHT: Final = frozenset(
     "with give gives giving let lets letting out heave heaves heaving make makes making has have having begin begins "
@@ -103,7 +103,7 @@ _AFTER_VERB: Final = frozenset(
     "a an the his her their its my your up down out off away back in into on onto over to toward towards at around "
     "about "
     "through from with for by past along across behind him them it himself herself themselves each one another and "
-    "something everyone under against between outside inside together forward closer".split()
+    "something everyone under against between outside inside together forward closer round aside".split()
 )
 
 #: Plain forms of what is done on a stage: any noun may follow one of these ("shows diary").
@@ -118,10 +118,16 @@ _STAGE_VERBS: Final = frozenset(
     "pour preface prepare present press proceed produce pull push put raise reach read recede receive recover rejoin "
     "release remain remove reopen replace resume retire retreat return ring rise rock roll rub run rush salute "
     "scribble seat seize send separate set settle shake shove show shut sit skip slam slap slide slip smell smooth "
-    "snatch sniff sort spill spin spring squeeze stagger stamp stand start stay steal step stick stir stop straighten "
-    "stretch stride strike stroke stroll struggle stumble subside surrender sweep swing take tap taste tear throw tie "
-    "tiptoe toss touch toy trip trot try tuck turn uncover unfold unlock unroll unwrap wait wake walk wander wave "
-    "wear whirl whistle wind wipe withdraw wrap wring write".split()
+    "snatch sniff sort spill spin spring squeeze stagger stamp stand start stay steal step stick stir stop "
+    "straighten stretch stride strike stroke stroll struggle stumble subside surrender sweep swing take tap taste "
+    "tear throw tie tiptoe toss touch toy trip trot try tuck turn uncover unfold unlock unroll unwrap wait wake walk "
+    "wander wave wear whirl whistle wind wipe withdraw wrap wring write see hear notice watch observe stare gaze "
+    "glance face shudder restrain control survey meet point shield support sink squat crouch clutch caress dress "
+    "undress button dry wash pour sew knit stir taste count search rummage ransack admire introduce interpose halt "
+    "edge saunter hurl detach disengage free bar block guide usher conduct accompany overtake pursue chase wheel "
+    "spread dangle brandish swallow munch chew nibble puff smoke light extinguish snuff kindle polish scrape scratch "
+    "tug yank wrench haul drag heave hoist ladle sprinkle bind untie fasten unfasten buckle strap slice carve hammer "
+    "tear rip bite".split()
 )
 #: No direction speaks of these.
 _PARTNERS: Final = frozenset("i you we i'm you're".split())
@@ -129,8 +135,8 @@ _PARTNERS: Final = frozenset("i you we i'm you're".split())
 _ENTRANCES: Final = frozenset("enter exit exeunt re-enter".split())
 #: What "they" and "Tom and Anna" are and think, rather than do.
 _STATES: Final = frozenset(
-    "are were have had do did can could will would shall should must may might know say think want like love hate need "
-    "mean seem look feel believe understand agree live work never always both all just also really who".split()
+    "are were have had do did can could will would shall should must may might know say think want like love hate "
+    "need mean seem look feel believe understand agree live work never always both all just also really who".split()
 )
 _TITLES: Final = frozenset("the mr mrs miss ms dr sir lady lord".split())
 
@@ -198,6 +204,12 @@ def is_business(text: str) -> bool:
     )  # fmt: skip
 
 
+def is_staged(text: str) -> bool:
+    """Whether the first verb of ``text`` in -ing is done on a stage, and hardly felt: "rising", "taking her hand"."""
+    verb = re.match(r"(?:\w+ly )?(\w+ing)\b", text.lower())
+    return verb is not None and bool(_plain(verb[1]) & _STAGE_VERBS)
+
+
 def _names(words: list[str]) -> int:
     """How many words at the beginning name who does it: "Anna", "Lady Hunt and Tom"; 0 where the next is no verb's."""
     if words[0].lower() in _SPEAKERS | _FOLLOW | _AFTER_VERB | _STATES:
@@ -222,7 +234,8 @@ def _is_plain(word: str) -> bool:
 
 
 def _tokens(text: str) -> list[str]:
-    text = re.sub(r"\b[A-ZÀ-Þ][\w'’-]*(?= (?:straight |right |dead )?in the (?:eyes?|face)\b)", "him", text)
+    # Who it is done to is no part of it: "looks Anna in the eye", "kissing MRS. LEE".
+    text = re.sub(r"^(\w+(?:s|ing)) [A-ZÀ-Þ][\w'’-]*\.?(?: [A-ZÀ-Þ][\w-]*)*(?!['’])", r"\1 him", text)
     return re.findall(r"[a-z][a-z'’]*", text.lower().replace("-", " "))
 
 
@@ -235,7 +248,7 @@ def _may_precede(words: list[str]) -> bool:
 
 
 #: Words of the table that are an action without being inflected, beside the names of actions.
-_NOUNS: Final = frozenset("moment then breath laughter silent ahem".split())
+_NOUNS: Final = frozenset("moment hesitation then breath laughter silent ahem".split())
 #: Who speaks of these is speaking.
 _SPEAKERS: Final = frozenset(
     "without i you we i'm you're i'll let's don't please no not never why what who how if when".split()
@@ -280,7 +293,7 @@ def _plain_forms(word: str) -> Iterator[str]:
     if word.endswith("s") and not word.endswith("ss"):
         yield word[:-1]
     for ending in ("ing", "ed"):
-        if word.endswith(ending) and len(word) > len(ending) + 2:
+        if word.endswith(ending) and len(word) >= len(ending) + 2:
             stem = word[: -len(ending)]
             yield from (stem, stem + "e")
             if stem[-1] == stem[-2]:

@@ -17,10 +17,10 @@ _ARROW: Final = re.compile(rf"\s*{_NAME}\s*(?:(?:->|→)\s*{_NAME}\s*)?")
 _PLUS: Final = re.compile(rf"\s*{_NAME}\s*\+\s*{_NAME}\s*")
 #: What stands around an emotion's word without changing it.
 _FRAME: Final = re.compile(
-    r"^(?:(?:with|in|out of|full of|still|now|more|growing|getting|becoming|turning|sounding|sounds|looking|looks|"
-    r"feeling|speaking|speaks|talking|talks|saying|says|"
-    r"trying to be|is|are|suddenly|clearly|increasingly|sudden|mounting|rising|great|forced|fake|feigned|genuine|mock|"
-    r"an?|she|he|they|her|his|voice)\s+)+"
+    r"^(?:(?:with|in|out of|full of|still|now|more|growing|getting|becoming|turning(?! \w+ly)|sounding|sounds|looking|"
+    r"looks|feeling|speaking|speaks|talking|talks|saying|says|"
+    r"trying to be|is|are|suddenly|clearly|increasingly|sudden|mounting|rising(?! \w+ly)|great|forced|fake|feigned|"
+    r"genuine|mock|an?|she|he|they|her|his|voice)\s+)+"
     r"|\s+(?:voice|tone|look|face|expression|smile|now|again|all of a sudden|suddenly|to herself|to himself)$"
 )
 #: What denies the rest, words that weaken that, and words that keep back what they name.

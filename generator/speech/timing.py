@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from ..direction.emotions import COMPOUND_EMOTIONS
 from ..shared.timeline import BILABIALS, VOWELS, Accent, Event, Phoneme, Phrase, Timeline, Word
 from .reading import HESITATIONS, INTERJECTIONS, ReadWord, Script, words_table
 
@@ -32,8 +33,9 @@ Floats = npt.NDArray[np.float64]
 
 
 def speaking_rate(emotion: str, intensity: float = 1.0) -> float:
-    """How fast one speaks who feels ``emotion``, 1 natural; ``intensity`` 0 to 1.5."""
-    return float(RATES[emotion] * (0.94 + 0.06 * intensity))
+    """How fast one speaks who feels ``emotion``, of `EMOTION_NAMES`, 1 natural; ``intensity`` 0 to 1.5."""
+    parts = COMPOUND_EMOTIONS.get(emotion, {emotion: 1.0})
+    return float(sum(share * RATES[name] for name, share in parts.items()) * (0.94 + 0.06 * intensity))
 
 
 def time_line(

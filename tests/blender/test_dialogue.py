@@ -17,7 +17,7 @@ import blender_cteg
 from benchmarks import redraw
 from blender_cteg.character.detection import detect
 from blender_cteg.dialogue import board, scripts, staging
-from blender_cteg.dialogue.addressed import looked_at
+from blender_cteg.dialogue.addressed import looked_at, nobody
 from blender_cteg.dialogue.casting import named_before
 from blender_cteg.dialogue.entries import add_entry, dialogue_of
 from blender_cteg.dialogue.listening import REACTIONS, Spoken, asked, plain, silences
@@ -28,7 +28,7 @@ from blender_cteg.performance import shifting
 from blender_cteg.performance.lines import Lines
 from blender_cteg.performance.record import Take
 from blender_cteg.preferences import Choices
-from blender_cteg.segments import Segment
+from blender_cteg.segments import Segment, Stage
 from blender_cteg.shared import read_script
 from blender_cteg.worker import session
 from tests.blender.scenes import arkit_face
@@ -426,6 +426,20 @@ def test_where_somebody_looks_by_hand_stays_when_lines_move(scene: bpy.types.Sce
     now = {line.id: line.gaze for line in lines_of(mira)}
     assert now.pop(entries()[0].line) == by_hand and not any(now.values())
     assert bpy.ops.cteg.direct_live(look_left=0.1, intensity=1.2) == {"FINISHED"} and entries()[0].by_hand
+    kept = {line.id: line.gaze for line in lines_of(mira)}[entries()[0].line]
+    entries()[0].text = "I thought you were gone."
+    bpy.ops.cteg.perform_dialogue()
+    assert {line.id: line.gaze for line in lines_of(mira)}[entries()[0].line] == kept and entries()[0].by_hand
+
+
+def test_who_is_to_be_looked_at_and_is_not_there_is_told(scene: bpy.types.Scene) -> None:
+    def stage(written: str) -> list[str]:
+        return list(nobody([Segment("A", "joy", None, 1.0, 0, 9, None, "words", stage=(Stage("note", written),))],
+                           ["ANNA"]))  # fmt: skip
+
+    assert stage("looks at Bob") == ["Bob"] and stage("turning slowly to Bob") == ["Bob"]
+    for written in ("looks at Anna", "looks at Bob's hand", "looks away from Bob", "turns to the door", "to Bob"):
+        assert stage(written) == [], written
 
 
 @pytest.mark.parametrize(
@@ -463,7 +477,9 @@ def test_who_turns_to_somebody_in_a_line_looks_there_until_somebody_else_speaks(
     assert curves(mira) == before  # nothing was written twice
 
 
-def test_a_line_by_itself_looks_at_whom_it_names(scene: bpy.types.Scene) -> None:
+def test_a_line_by_itself_looks_at_whom_it_names(
+    scene: bpy.types.Scene, capfd: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
     mira, _ = actors("Mira", "Anna")
     mira.location, bpy.data.objects["Anna"].location = (0.0, 0.0, 0.0), (0.5, -1.0, 0.0)
     bpy.context.view_layer.update()
@@ -471,6 +487,7 @@ def test_a_line_by_itself_looks_at_whom_it_names(scene: bpy.types.Scene) -> None
         assert bpy.ops.cteg.perform(target="Mira", text=text, seconds=4.0, start_frame=1, takes=1) == {"FINISHED"}
         line = next(line for line in lines_of(mira) if line.text == text)
         assert any(glance.yaw == pytest.approx(0.46, abs=0.05) for glance in line.gaze) == looks
+        assert ("looks at Bob, and nobody in this scene is called so" in capfd.readouterr().out) != looks
 
 
 # ------------------------------------------------------------------------------------------------ timing
@@ -548,6 +565,40 @@ def test_a_marker_takes_its_line_along_and_so_does_a_line_whose_keys_were_moved_
     assert entries()[2].pause == pytest.approx((81 - 64) / 24, abs=1e-3)
 
 
+def test_reactions_that_keys_were_moved_into_are_taken_off_and_performed_again(scene: bpy.types.Scene) -> None:
+    mira, _ = actors("Mira", "Tomas")
+    read()
+    entries()[2].pause = 4.0  # so that Mira comes to rest before it
+    bpy.ops.cteg.perform_dialogue()
+    begin = at()[2][0]
+    data = mira.data.shape_keys.animation_data
+    for curve in data.action.layers[0].strips[0].channelbag(data.action_slot).fcurves:
+        for point in curve.keyframe_points:
+            if point.co.x > begin - 0.5:
+                point.co.x -= 6.0
+                point.handle_left.x -= 6.0
+                point.handle_right.x -= 6.0
+        curve.update()
+    said: list[str] = []
+    assert arrange(scene, said=said) == "" and at()[2][0] == begin - 6
+    assert len(said) == 1 and said[0].startswith("MIRA: reactions that keys were moved into were taken off")
+    assert len(lines_of(mira)) == 3
+    bpy.ops.cteg.perform_dialogue()
+    assert len(lines_of(mira)) == 4 and at()[2][0] == begin - 6
+
+
+def test_a_line_of_a_dialogue_is_sampled_again_without_being_typed(scene: bpy.types.Scene) -> None:
+    mira, _ = actors("Mira", "Tomas")
+    read()
+    bpy.ops.cteg.perform_dialogue()
+    scene.cteg.target, scene.cteg.text = mira, ""
+    scene.frame_set(at()[2][0] + 20)
+    blender_cteg.cast.refresh(scene)
+    blender_cteg.cast.choose_line(scene, entries()[2].line)
+    assert bpy.ops.cteg.perform(mode="RESAMPLE", takes=2) == {"FINISHED"}
+    assert {line.id: len(line.takes) for line in lines_of(mira)}[entries()[2].line] == 3
+
+
 def test_lines_fit_frames_markers_and_the_end_of_another_line(scene: bpy.types.Scene) -> None:
     actors("Mira", "Tomas")
     read()
@@ -588,7 +639,7 @@ def test_a_dry_run_says_what_would_be_and_changes_nothing(scene: bpy.types.Scene
     actors("Mira")
     script = read_script(SCRIPT.encode(), "scene.fountain")
     said = scripts.dry_run(scene, script, "scene.fountain")
-    assert said.sentences()[1:] == ["MIRA: 2 lines, played by Mira", "TOMAS: 2 lines; nobody here has this name"]
+    assert said.sentences()[1:] == ["MIRA (2): played by Mira", "TOMAS (2): nobody here has this name"]
     assert all(sentence.startswith("Line ") for sentence in said.left_out())
     assert not entries() and not len(dialogue_of(scene).parts)
 

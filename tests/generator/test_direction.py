@@ -19,6 +19,7 @@ from generator.direction.turning import steady_emotions
 from generator.direction.vocabulary import EMOTION_WORDS, MANNERS
 from generator.errors import InputError
 from generator.model.text import TextEncoder
+from generator.speech.timing import speaking_rate
 
 #: Directions that are not in the vocabulary, and the emotions a director would accept.
 UNLISTED = {
@@ -59,7 +60,7 @@ def test_directions_are_cut_out_and_hold_until_the_next_one() -> None:
     "text",
     [
         "[NAME] said so.",
-        "I like it (you know, the blue one) a lot.", "I (angrily) left.", "Get out (now", "He said: ) and left.",
+        "I like it (you know, the blue one) a lot.", "I (sadly) left.", "Get out (now", "He said: ) and left.",
         "Give me two (2) of them.", "See [1] and [the end].", "(you know, the blue one) Give it to me.",
     ],
 )  # fmt: skip
@@ -273,3 +274,8 @@ def test_notation_is_never_spoken_and_a_line_break_ends_a_clause() -> None:
     assert text == "No wait, (sobbing) stay"
     assert [stretch.text for stretch in read_directions(text)] == ["No wait,", "stay"]
     assert clean_text("Stay.\n(sobbing) Please\nstay")[0] == "Stay. (sobbing) Please stay"
+
+
+def test_whatever_can_be_felt_can_be_said() -> None:
+    rates = {name: speaking_rate(name) for name in EMOTION_NAMES}
+    assert rates["sadly_angry"] == pytest.approx((rates["sadness"] + rates["anger"]) / 2)

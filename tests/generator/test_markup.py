@@ -207,6 +207,7 @@ TYPED = (
     ("Tom (V.O.): where were you?", "Tom", "where were you?"),
     ("**Tom:** Where were you?", "Tom", "Where were you?"),
     ("Dr. Weber: Six months.", "Dr. Weber", "Six months."),
+    ("Dr. Weber: come", "Dr. Weber", "come"),
     ("- Anna: Yes.", "Anna", "Yes."),
     ("10:30 is too late.", "", "10:30 is too late."),
 )

@@ -89,6 +89,8 @@ _TITLE: Final = re.compile(
     r"father|mother|sister|brother|aunt|uncle|king|queen|prince|princess|president)\b\.? \w",
     re.IGNORECASE,
 )
+#: Those that nothing but a name follows: what is said to him may go on in small letters.
+_MISTER: Final = re.compile(r"(?:mr|mrs|ms|mx|dr|prof|sgt|lt|cpt|capt|col|gen|rev)\b\.? [^\W\d_]", re.IGNORECASE)
 _CONTRACTION: Final = re.compile(r"n['’]t\b|['’](?:re|ll|ve|d|m)\b", re.IGNORECASE)
 _QUOTES: Final = {'"': '"”', "“": '”"', "„": '“”"', "«": "»", "»": "«", "‹": "›", "‘": "’", "'": "'’", "「": "」"}
 #: A single quotation mark that is no apostrophe.
@@ -204,7 +206,7 @@ def _labelled(text: str, who: _Who) -> tuple[str, str] | None:
         return None
     if found["colon"]:
         # After a name begins a sentence; after "Paris: the city of ..." goes one on.
-        if not _is_name(name) or not (large or extended or not rest or not rest[0].islower()):
+        if not _is_name(name) or not (large or extended or _MISTER.match(name) or not rest or not rest[0].islower()):
             return None
     elif not (_is_name(name) and (extended or (found["direction"] and large))):
         return None
