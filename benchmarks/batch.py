@@ -25,7 +25,7 @@ from generator.corpus import texts
 from generator.writing import write_whole
 
 #: Lines after which the most memory so far is told.
-MARKS = (100, 1_000, 10_000, 100_000)
+MARKS = (100, 1_000, 2_000, 5_000, 10_000, 100_000)
 
 
 def lines_of_ours() -> list[str]:

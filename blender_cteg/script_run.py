@@ -117,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
                 if row["status"] == "done":
                     row["files"] = _export_line(scene, entry, place, options.export, options.format)
     for row in report:
-        print(json.dumps(row, ensure_ascii=False), flush=True)
+        shown.row(row)
     done = sum(row["status"] == "done" for row in report)
     if options.report is not None:
         whole = {"schema_version": 1, "script": name, "done": done, "skipped": len(report) - done, "said": said,

@@ -50,7 +50,7 @@ def upgraded(kind: str, data: Mapping[str, Any], field: str = "schema_version") 
 
     Raises:
         NewerError: a newer CTEG stored it.
-        StoredError: it has no version.
+        StoredError: it has no version, or lacks what its version has.
     """
     version = data.get(field)
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
@@ -61,6 +61,9 @@ def upgraded(kind: str, data: Mapping[str, Any], field: str = "schema_version") 
             field=field, version=version, own=CURRENT[kind],
         )  # fmt: skip
     made = dict(data)
-    for step in _STEPS[kind][version - 1 :]:
-        made = step(made)
+    try:
+        for step in _STEPS[kind][version - 1 :]:
+            made = step(made)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise StoredError("it is damaged: {why}", why=error) from None
     return {**made, field: CURRENT[kind]}

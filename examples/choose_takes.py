@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Of several takes of every line, keep the one that moves most, for Unreal: Live Link Face .csv.
 
-python examples/choose_takes.py scene.fountain out
+python -m examples.choose_takes scene.fountain out
 """
 
 import sys

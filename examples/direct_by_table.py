@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Lines from anywhere, each with directions of its own: what a game's table of barks becomes.
 
-python examples/direct_by_table.py out
+python -m examples.direct_by_table out
 """
 
 import sys

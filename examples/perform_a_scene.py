@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Perform a script: a file for every line, and who is seen when.
 
-python examples/perform_a_scene.py scene.fountain out
+python -m examples.perform_a_scene scene.fountain out
 """
 
 import json

@@ -17,6 +17,9 @@ from .errors import GeneratorError
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 on success, 1 with a sentence on stderr when refused, 130 when interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if sys.stdout is None or sys.stderr is None:  # a service of Windows, and what a shell started with 2>&-
+        nowhere = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the process lives
+        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
     chosen = COMMANDS.get(arguments[0]) if arguments else None
     if chosen is not None and not chosen.is_here:
         print(

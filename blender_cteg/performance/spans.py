@@ -243,7 +243,7 @@ class Store:
         """Write what has changed (None: gone)."""
         if GROUP not in self.action.keys():  # noqa: SIM118  (an action is no dictionary)
             self.action[GROUP] = dict(self._group)
-        group, (entries, read) = self.action[GROUP], map(dict, self._all)
+        group, entries, read = self.action[GROUP], dict(self._all[0]), dict(self._all[1])
         for name, span in spans.items():
             entries.pop(name, None)
             read.pop(name, None)

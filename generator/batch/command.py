@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import textwrap
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 from ..direction.arguments import add_performance_arguments, performance_settings
 from ..errors import InputError
 from ..shared.scripts import SUFFIXES
-from ..shared.terminal import Shown
+from ..shared.terminal import Shown, tell
 from .job import FORMATS, Job
 from .record import Report
 from .running import Engine, Progress, perform
@@ -26,6 +25,7 @@ as soon as it is written; progress goes to stderr.
   python -m generator batch scene.fountain out                     one take of each line
   python -m generator batch film.srt out --fit-times --format csv  as long as each subtitle, for Live Link Face
   python -m generator batch lines.csv out --takes 3 --seed 7       seeds 7, 8 and 9 of each line
+  python -m generator batch lines.csv out --workers 8              in eight processes
   python -m generator batch lines.csv out --part 2/8               the second of eight machines
 
 Whatever ends it, the same command goes on where it stopped. Exit status: 0 everything is done; 3 done, but some lines
@@ -45,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine", choices=("here", "ray"), default="here", help="ray: on a Ray cluster (docs/batch.md)"
     )
-    parser.add_argument("--workers", type=_count, metavar="N", help="of Ray; by default as many as it has processors")
+    parser.add_argument(
+        "--workers", type=_count, metavar="N", help="processes that perform; default 1, of Ray as many as it has cores"
+    )
     add_performance_arguments(parser)
 
 
@@ -56,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         device=options.device, precision=options.precision, fit_times=options.fit_times,
     )  # fmt: skip
     for note in job.notes:
-        print(f"{options.script}:{note.number}: {note.text}", file=sys.stderr)
+        tell(sys.stderr, f"{options.script}:{note.number}: {note.text}\n")
     shown = Shown(sys.stderr)
     try:
         report = perform(job, options.folder, part=options.part, engine=_engine(options), on_batch=Told(shown))
@@ -72,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
             "another folder, and run the same command again."
         ) from None
     shown.end()
-    print(_last_words(report, options), file=sys.stderr)
+    tell(sys.stderr, f"{_last_words(report, options)}\n")
     return report.code
 
 
@@ -84,11 +86,15 @@ def _last_words(report: Report, options: argparse.Namespace) -> str:
 
 
 def _engine(options: argparse.Namespace) -> Engine | None:
-    if options.engine == "here":
-        return None
-    from .cluster import OnRay
+    if options.engine == "ray":
+        from .cluster import OnRay
 
-    return OnRay(options.workers)
+        return OnRay(options.workers)
+    if (options.workers or 1) > 1:
+        from .processes import OnProcesses
+
+        return OnProcesses(options.workers)
+    return None
 
 
 class Told:
@@ -100,7 +106,7 @@ class Told:
     def __call__(self, progress: Progress) -> None:
         """A batch is written."""
         for entry in progress.entries:
-            print(json.dumps(entry, ensure_ascii=False), flush=True)
+            self._shown.row(entry)
         done, spent = progress.done + progress.skipped, max(time.monotonic() - self._begin, 1e-6)
         total = progress.before + progress.lines
         left = round(spent / done * (progress.lines - done))
@@ -112,8 +118,8 @@ class Told:
 
 
 def _path(text: str) -> Path:
-    if not text:  # as a shell hands on a variable that nobody set
-        raise argparse.ArgumentTypeError("the name is empty")
+    if not text or "\0" in text:  # a shell hands on a variable that nobody set
+        raise argparse.ArgumentTypeError("the name is empty" if not text else "a name has no NUL in it")
     return Path(text)
 
 

@@ -19,7 +19,7 @@ from ..direction.requests import MAX_LINE_SECONDS, MIN_SECONDS, LineRequest
 from ..engine.files import DEFAULT_CHECKPOINT
 from ..errors import InputError
 from ..reading import SCRIPT, reading
-from ..shared.scripts import Note, ScriptError, ScriptLine, read_script
+from ..shared.scripts import Note, ScriptError, ScriptLine, read_script, speaker_of
 
 #: What lines can be written as.
 FORMATS: Final = ("npz", "json", "csv")
@@ -95,11 +95,22 @@ class Job:
     def request(self, place: int) -> LineRequest:
         """What is asked for line ``place``, from 0. InputError where that cannot be performed."""
         line = self.lines[place]
-        request = LineRequest(line.text, **self.settings)
+        request = LineRequest(line.text, **{"names": self._named(line.text), **self.settings})
         if self.fit_times and line.start is not None and line.end is not None:
             seconds = min(max(line.end - line.start, MIN_SECONDS), MAX_LINE_SECONDS)
             request = dataclasses.replace(request, seconds=seconds)
         return request.validated()
+
+    def _named(self, text: str) -> tuple[str, ...] | None:
+        """Whose name ``text`` may begin with: nobody's of "Coffee: Black, please."; None where no speaker is known."""
+        if not self._speakers or ":" not in text:
+            return None
+        name = speaker_of(text)[0] or text.partition(":")[0].strip()
+        return (name,) if name.casefold() in self._speakers else ()
+
+    @cached_property
+    def _speakers(self) -> frozenset[str]:
+        return frozenset(line.speaker.casefold() for line in self.lines if line.speaker)
 
     def file(self, place: int) -> str:
         """The name of what is written for line ``place``: ``00012_anna.npz``."""

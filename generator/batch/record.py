@@ -65,6 +65,9 @@ class Record:
         self._path = folder / ("progress.jsonl" if part == (1, 1) else f"progress.{part[0]}-of-{part[1]}.jsonl")
         self._known: dict[int, str] = {}
         folder.mkdir(parents=True, exist_ok=True)
+        for path in (self._path, folder / REPORT):
+            if path.is_symlink() or (path.exists() and not path.is_file()):  # a pipe would be waited for
+                raise InputError(f"{path} is no file; choose another folder, or empty this one.")
         self._recall()
 
     def __contains__(self, number: int) -> bool:
@@ -119,7 +122,7 @@ class Record:
 
     def _remembered(self) -> Iterator[tuple[int, str]]:
         """Batches that this or another part has done, or the whole job."""
-        for path in sorted(self._folder.glob(_PROGRESS)):
+        for path in sorted(filter(Path.is_file, self._folder.glob(_PROGRESS))):
             # Gone: another part has finished just now, and its report, which is read last, has everything.
             with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
                 for row in file:

@@ -171,16 +171,10 @@ def _directed(request: LineRequest, direction: StageDirection | None, number: in
 
 def _read(parts: list[Part], classify: Classify) -> list[Part]:
     """Passages in a row whose emotion the words decide: one emotion, two at once, or a turn from one to another."""
-    sentences = [split_sentences(part.text) for part in parts]
-    probabilities = classify([part.text for part in parts] + [text for found in sentences for text in found])
-    whole, rest = probabilities[: len(parts)], probabilities[len(parts) :]
-    barred = [part.barred for part in parts]
-    whole = _without(whole, barred)
-    rest = _without(rest, [name for name, found in zip(barred, sentences, strict=True) for _ in found])
+    whole = _without(classify([part.text for part in parts]), [part.barred for part in parts])
     result = []
     for number, (part, row, chosen) in enumerate(zip(parts, whole, steady_emotions(whole), strict=True), start=1):
-        count = len(sentences[number - 1])
-        course, rest = _turn(rest[:count], chosen), rest[count:]
+        course = _turn(part, chosen, classify)
         likeliest = [int(k) for k in np.argsort(-row, kind="stable")[:_ALTERNATIVES]]
         alternatives = {EMOTIONS[k]: round(float(row[k]), 3) for k in likeliest}
         read = replace(part, emotion=EMOTIONS[chosen], source="words", alternatives=alternatives)
@@ -208,14 +202,27 @@ def _without(probabilities: npt.NDArray[np.float32], barred: Sequence[str | None
     return result
 
 
-def _turn(sentences: npt.NDArray[np.float32], chosen: int) -> tuple[int, int] | None:
-    """From which emotion to which the sentences of a passage lead, (n, K) probabilities; None where they agree.
+def _turn(part: Part, chosen: int, classify: Classify) -> tuple[int, int] | None:
+    """From which emotion to which the sentences of a passage lead; None where they agree.
 
     ``chosen`` is what the passage says as a whole; where it is neither, the sentences are misread without the others.
+    Reading is most of what a line costs, so the next sentence is read only where a turn is still possible.
     """
-    course = steady_emotions(sentences)
-    first, last = course[0], course[-1]
-    neutral = EMOTIONS.index("neutral")
-    if first == last or neutral in (first, last) or chosen not in (first, last):
+    sentences, neutral = split_sentences(part.text), EMOTIONS.index("neutral")
+    if chosen == neutral or len(sentences) < 2 or part.emotion_to is not None:
         return None
-    return (first, last) if min(sentences[0, first], sentences[-1, last]) >= _TURN else None
+
+    def read(texts: list[str]) -> npt.NDArray[np.float32]:
+        return _without(classify(texts), [part.barred] * len(texts))
+
+    ends: dict[str, int] = {}
+    for text in sorted((sentences[0], sentences[-1]), key=len):
+        row = read([text])[0]
+        ends[text] = int(row.argmax())
+        if row.max() < _TURN or ends[text] == neutral:
+            return None
+    first, last = ends[sentences[0]], ends[sentences[-1]]
+    if first == last or chosen not in (first, last):
+        return None
+    course = steady_emotions(read(sentences))
+    return (first, last) if (course[0], course[-1]) == (first, last) else None

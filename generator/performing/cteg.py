@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..direction.brackets import SILENCE
-from ..direction.emotions import EMOTIONS
+from ..direction.emotions import emotion_vector
 from ..direction.nearest import NearestDirection
 from ..direction.requests import MAX_LINE_SECONDS, LineRequest
 from ..direction.script import Part, write_script
@@ -73,22 +73,29 @@ class CtegPerformer(Performer):
                     f"The face to begin from has {len(request.begin)} numbers and {self.name} speaks "
                     f"{self.space.name}, which has {self.space.size}; take it from a take of the same checkpoint."
                 )
-        # Written once to learn which passages have to be read, so that those of all lines are read together.
-        passages: dict[str, int] = {}
-
-        def gather(texts: list[str]) -> npt.NDArray[np.float32]:
-            for text in texts:
-                passages.setdefault(text, len(passages))
-            return np.zeros((len(texts), len(EMOTIONS)), np.float32)
-
-        for request in requests:
-            write_script(request, gather, self._nearest.find)
-        read = self.emotion_probabilities(list(passages)) if passages else np.zeros((0, len(EMOTIONS)), np.float32)
+        # Written until nothing is asked for that was not read, so that what all lines ask for is read together.
+        found: list[tuple[Part, ...]] = [()] * len(requests)
+        known: dict[str, npt.NDArray[np.float32]] = {}
+        asked: list[str] = []
+        nothing = emotion_vector("neutral")
 
         def classify(texts: list[str]) -> npt.NDArray[np.float32]:
-            return read[[passages[text] for text in texts]]
+            asked.extend(texts)
+            return np.stack([known.get(text, nothing) for text in texts])
 
-        return [write_script(request, classify, self._nearest.find) for request in requests]
+        left = list(range(len(requests)))
+        while left:
+            again, unread = [], dict[str, None]()
+            for index in left:
+                asked.clear()
+                found[index] = write_script(requests[index], classify, self._nearest.find)
+                if new := [text for text in asked if text not in known]:
+                    again.append(index)
+                    unread |= dict.fromkeys(new)
+            if unread:
+                known |= zip(unread, self.emotion_probabilities(list(unread)), strict=True)
+            left = again
+        return found
 
     def _decode(self, takes: list[Take], on_step: Callable[[int, int], None]) -> list[Performed]:
         laid = self._laid(takes)

@@ -119,7 +119,7 @@ def language_of(text: str, language: str = "auto") -> str:
     )
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)  # a line has ten kilobytes, and a batch comes to each of its lines more than once
 def read_line(text: str, language: str = "en") -> Script:
     """Reads a line; one without words has no words and one mark.
 

@@ -307,7 +307,7 @@ _PUNCTUATION: Final[dict[str, Callable[[str], str]]] = {
 # --- The line -------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def say(text: str, language: str = "en") -> tuple[Said, ...]:
     """The tokens of a line in order: what is spoken, and the punctuation between.
 

@@ -122,3 +122,12 @@ def test_what_a_newer_cteg_stored_in_a_scene_is_named_and_stays(face: bpy.types.
     with pytest.raises(LineError, match="Update the extension"):
         Lines(bpy.context.scene, rig).rewrite()
     assert json.loads(action[LINES_PROPERTY][name]["record"]) == record
+
+
+def test_an_old_record_that_lacks_what_its_version_has_is_damaged_and_nothing_worse() -> None:
+    data = stored(FOLDER / "line_1.json")[2]
+    for lacking in ({"regions": None}, {"takes": [3]}, {"regions": {"mouth": 5}}):
+        with pytest.raises(StoredError, match="damaged"):
+            _line("id", json.dumps(data | lacking))
+    with pytest.raises(StoredError, match="damaged"):
+        _line("id", json.dumps({name: value for name, value in data.items() if name != "regions"}))

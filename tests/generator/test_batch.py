@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -21,17 +23,19 @@ import numpy as np
 import pytest
 
 from generator.__main__ import main
-from generator.batch import Job, JobChanged, Report, perform, running
+from generator.batch import Job, JobChanged, Report, perform, processes, running
 from generator.batch import job as job_module
 from generator.batch.command import Told
+from generator.batch.processes import OnProcesses
 from generator.batch.running import Batch, Progress, perform_batch
 from generator.direction.requests import LineRequest
 from generator.engine.builtin import NumpyEngine
-from generator.errors import DeviceLost, EnvironmentProblem, InputError
+from generator.errors import CheckpointError, DeviceLost, EnvironmentProblem, InputError
 from generator.performing.clips import Clips
 from generator.shared.scripts import ScriptLine
 from generator.shared.spaces import ARKIT55
 from generator.shared.terminal import Shown
+from generator.speech.reading import read_line
 
 SCENE = """INT. KITCHEN
 
@@ -394,7 +398,7 @@ def test_the_command_says_what_it_does(tmp_path: Path, fast: Fast, capsys: pytes
     assert main(["batch", str(tmp_path), str(tmp_path / "b")]) == 1
     assert f"{tmp_path} cannot be read (it is not a file); name a script." in capsys.readouterr().err
     out = str(tmp_path / "b")
-    for wrong in ([out, "--part", "3/2"], [out, "--format", "fbx"], [out, "--workers", "0"], [""]):
+    for wrong in ([out, "--part", "3/2"], [out, "--format", "fbx"], [out, "--workers", "0"], [""], ["a\0b"]):
         with pytest.raises(SystemExit) as end:
             main(["batch", str(script), *wrong])
         assert end.value.code == 2
@@ -419,8 +423,6 @@ def test_settings_that_no_line_has_are_refused() -> None:
 
 
 def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere() -> None:
-    import io
-
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
@@ -461,9 +463,8 @@ def test_examples_run(example: str, root: Path, tmp_path: Path) -> None:
     script.write_text("ANNA: I told you.\nTOM: (angrily) Get out!\n", "utf-8")
     arguments = [] if example == "direct_by_table" else [script]
     done = subprocess.run(
-        [sys.executable, root / "examples" / f"{example}.py", *arguments, tmp_path / "out"],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}, capture_output=True,
-        text=True, check=False,
+        [sys.executable, "-m", f"examples.{example}", *arguments, tmp_path / "out"], cwd=root,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == (6 if example == "direct_by_table" else 2), done.stdout
@@ -471,21 +472,147 @@ def test_examples_run(example: str, root: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_cluster_gives_the_same_bytes_though_a_worker_is_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ray = pytest.importorskip("ray")
-    from generator.batch.cluster import OnRay
-
+@pytest.mark.parametrize("engine", ["processes", "cluster"])
+def test_shared_out_it_gives_the_same_bytes_though_a_worker_is_killed(tmp_path: Path, engine: str) -> None:
     job = Job.from_lines([f"This is line {k}, and I mean it." for k in range(24)], {"takes": 16, "seconds": 1.0})
     perform(job, tmp_path / "here")
-    engine = OnRay(2)
     killed: list[int] = []
+    if engine == "cluster":
+        ray = pytest.importorskip("ray")
+        from generator.batch.cluster import OnRay
+
+        shared: OnRay | OnProcesses = OnRay(2)
+    else:
+        shared = OnProcesses(2)
 
     def kill(progress: Progress) -> None:
         if not killed:
-            killed.append(ray.get(engine.actors[1].process.remote()))
+            if isinstance(shared, OnProcesses):
+                killed.append(list(shared.running.values())[1].pid or 0)
+            else:
+                killed.append(ray.get(shared.actors[1].process.remote()))
             os.kill(killed[0], signal.SIGKILL)
 
-    perform(job, tmp_path / "cluster", engine=engine, on_batch=kill)
-    assert killed and content(tmp_path / "cluster") == content(tmp_path / "here")
+    perform(job, tmp_path / "shared", engine=shared, on_batch=kill)
+    assert killed and content(tmp_path / "shared") == content(tmp_path / "here")
+
+
+def test_processes_that_cannot_perform_say_why_and_none_is_left(tmp_path: Path) -> None:
+    job = Job.from_lines(["Yes."], checkpoint=tmp_path / "none")
+    shared = OnProcesses(2)
+    with pytest.raises(CheckpointError, match="none"):
+        list(shared(job, range(1)))
+    assert not shared.running and not multiprocessing.active_children()
+
+
+def test_processes_that_die_again_and_again_end_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_work", _die)
+    with pytest.raises(EnvironmentProblem, match="fewer --workers"):
+        list(OnProcesses(2)(lines_of(4), range(1)))
+
+
+def _die(job: Job, pipe: Any) -> None:
+    """What a process does that the system kills for its memory."""
+    os._exit(9)
+
+
+def test_names_that_the_script_knows_are_not_spoken_and_other_words_are(tmp_path: Path) -> None:
+    script = tmp_path / "lines.csv"
+    rows = ['Anna,"Nyx: You know it."', 'NYX,"Coffee: Black, please."', 'Nyx,"Nyx: come here."', "Nyx,Five to one."]
+    script.write_text("\n".join(["speaker,text", *rows]), "utf-8")
+    job = Job.from_file(script)
+    assert [job.request(k).text for k in range(4)] == [
+        "You know it.", "Coffee: Black, please.", "come here.", "Five to one."
+    ]  # fmt: skip
+    assert "“Coffee” is nobody here and is spoken" in job.request(1).warnings[0]
+    assert "“Nyx” is taken for the speaker's name" in job.request(0).warnings[0]
+    assert Job.from_lines(["Tom: Hi."]).request(0).text == "Hi."
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of processes")
+def test_a_file_that_finds_no_room_for_real_loses_nothing(tmp_path: Path, fast: Fast) -> None:
+    import resource
+
+    perform(lines_of(20), tmp_path / "whole")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large") as error:
+            perform(lines_of(20), tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert error.value.errno == errno.EFBIG and not [name for name in content(tmp_path / "out") if name[0] == "."]
+    perform(lines_of(20), tmp_path / "out")
+    assert content(tmp_path / "out") == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("name", ["report.json", "progress.jsonl"])
+@pytest.mark.skipif(os.name != "posix", reason="pipes and links")
+def test_what_is_no_file_in_the_folder_is_not_waited_for_nor_followed(tmp_path: Path, fast: Fast, name: str) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    for kind, make in (("pipe", os.mkfifo), ("link", lambda path: path.symlink_to(victim)), ("folder", os.mkdir)):
+        folder = tmp_path / kind
+        folder.mkdir()
+        make(folder / name)  # type: ignore[operator]
+        with pytest.raises(InputError, match=f"{name} is no file"):
+            perform(lines_of(2), folder)
+    assert victim.read_text() == "mine"
+    other = tmp_path / "part"
+    other.mkdir()
+    os.mkfifo(other / "progress.2-of-3.jsonl")
+    (other / lines_of(2).file(0)).symlink_to(victim)
+    assert perform(lines_of(2), other).done == 2 and victim.read_text() == "mine"
+
+
+def test_any_name_becomes_a_name_of_a_file_everywhere() -> None:
+    names = ["../../etc/passwd", "CON", "NUL.txt", "x" * 300, "🙂", "a\\b:c*?", "\u202eevil", "A\nB", ""]
+    job = Job(tuple(ScriptLine(k, name, "Yes.") for k, name in enumerate(names, 1)))
+    files = [job.file(k) for k in range(len(names))]
+    assert files == [
+        "00001_etc-passwd.npz", "00002_con.npz", "00003_nul-txt.npz", f"00004_{'x' * 24}.npz", "00005.npz",
+        "00006_a-b-c.npz", "00007_evil.npz", "00008_a-b.npz", "00009.npz",
+    ]  # fmt: skip
+
+
+class Deaf(io.StringIO):
+    """A stream that nobody reads any more, as after ``| head``."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+@pytest.mark.parametrize("stream", ["deaf", "cp1252", "none"])
+def test_who_cannot_read_the_report_ends_no_job(
+    tmp_path: Path, fast: Fast, monkeypatch: pytest.MonkeyPatch, stream: str
+) -> None:
+    script = tmp_path / "lines.csv"
+    script.write_text("speaker,text\nZOË,Yes 漢 🙂 indeed.\nTOM,No.\n", "utf-8")
+    narrow = io.TextIOWrapper(io.BytesIO(), "cp1252")
+    out = {"deaf": Deaf(), "cp1252": narrow, "none": None}[stream]
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", Deaf() if stream == "deaf" else io.StringIO() if out else None)
+    assert main(["batch", str(script), str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "report.json").is_file()
+    if stream == "cp1252":
+        rows = [json.loads(row) for row in narrow.buffer.getvalue().decode("cp1252").splitlines()]  # type: ignore[attr-defined]
+        assert {"Yes 漢 indeed.", "No."} == {row["text"] for row in rows}
+
+
+def test_lines_that_are_done_are_not_kept_in_memory() -> None:
+    import tracemalloc
+
+    def read(first: int) -> None:
+        for k in range(first, first + 400):
+            read_line(f"I have told you {k} times, and I will not tell you again before {k + 7} o'clock.")
+
+    read(0)
+    tracemalloc.start()
+    try:
+        read(400)
+        assert tracemalloc.get_traced_memory()[0] < 4e6  # 256 lines; 400 more for each 400 were 8 kB each, for ever
+        begun = tracemalloc.get_traced_memory()[0]
+        read(800)
+        assert tracemalloc.get_traced_memory()[0] - begun < 3e5
+    finally:
+        tracemalloc.stop()

@@ -10,7 +10,7 @@ import pytest
 
 from generator.direction.brackets import read_directions
 from generator.direction.clauses import PASSAGE_SECONDS, speech_seconds, split_clauses, split_sentences
-from generator.direction.emotions import BASIC_EMOTIONS, EMOTION_NAMES, emotion_vector
+from generator.direction.emotions import BASIC_EMOTIONS, EMOTION_NAMES, EMOTIONS, emotion_vector
 from generator.direction.nearest import NearestDirection
 from generator.direction.notation import Meaning, read_notation, read_words
 from generator.direction.requests import LineRequest, clean_text
@@ -279,3 +279,28 @@ def test_notation_is_never_spoken_and_a_line_break_ends_a_clause() -> None:
 def test_whatever_can_be_felt_can_be_said() -> None:
     rates = {name: speaking_rate(name) for name in EMOTION_NAMES}
     assert rates["sadly_angry"] == pytest.approx((rates["sadness"] + rates["anger"]) / 2)
+
+
+def test_sentences_are_read_only_where_the_emotion_may_turn() -> None:
+    asked: list[str] = []
+
+    def read(says: dict[str, tuple[str, float]], text: str) -> list[str]:
+        def classify(texts: list[str]) -> np.ndarray:
+            asked.extend(texts)
+            rows = np.zeros((len(texts), len(EMOTIONS)), np.float32)
+            for row, one in zip(rows, texts, strict=True):
+                name, sure = says[one]
+                row[:] = (1 - sure) / (len(EMOTIONS) - 1)
+                row[EMOTIONS.index(name)] = sure
+            return rows
+
+        asked.clear()
+        write_script(LineRequest(text).validated(), classify, lambda _: None)
+        return list(asked)
+
+    text, ends = "Oh, a joy. And then. So sad.", ["Oh, a joy.", "So sad."]
+    assert read({text: ("neutral", 0.9)}, text) == [text]
+    assert read({text: ("joy", 0.9), "So sad.": ("sadness", 0.4)}, text) == [text, "So sad."]
+    assert read({text: ("joy", 0.9), "So sad.": ("joy", 0.9), "Oh, a joy.": ("joy", 0.9)}, text) == [text, *ends[::-1]]
+    turned = {text: ("joy", 0.9), "So sad.": ("sadness", 0.9), "Oh, a joy.": ("joy", 0.9), "And then.": ("joy", 0.5)}
+    assert read(turned, text) == [text, *ends[::-1], "Oh, a joy.", "And then.", "So sad."]

@@ -15,6 +15,9 @@ _SAID: Final = frozenset({"dialogue", "lyrics", "singing"})
 #: Paragraphs inside these are no part of the screenplay.
 _ASIDE: Final = frozenset({"ScriptNote", "TitlePage", "SceneProperties", "HeaderAndFooter", "ListItems", "Macros"})
 
+#: Elements in one another: a screenplay has half a dozen.
+_DEEPEST: Final = 100
+
 
 class _Reader:
     """Follows the elements of a file; nothing is kept but the words of the paragraph that is being read."""
@@ -22,7 +25,7 @@ class _Reader:
     def __init__(self, name: str, reading: Reading) -> None:
         self._name, self._reading = name, reading
         self._path: list[str] = []
-        self._aside = 0
+        self._aside = self._count = 0
         self._types: list[str] = []
         self._texts: list[list[str]] = []
         self._numbers: list[int] = []
@@ -44,6 +47,10 @@ class _Reader:
         if not self._path and tag != "FinalDraft":
             raise ScriptError(f"{self._name} is XML and no Final Draft (it begins with <{tag[:40]}>); export it again.")
         self._path.append(tag)
+        self._count += 1
+        self._reading.afford(self._count)
+        if len(self._path) > _DEEPEST:
+            raise ScriptError(f"{self._name} is nested too deeply for a screenplay; save it as .fdx again.")
         self._aside += tag in _ASIDE
         if tag == "Paragraph" and not self._aside:
             self._types.append(attributes.get("Type", "").casefold())

@@ -19,10 +19,10 @@ _REMARK: Final = re.compile(r"(?:\[[^\[\]]*\]|={3,}|-{3,}|\*{3,}|#{1,6} .*)")
 def read_plain(text: str, reading: Reading) -> None:
     """Add the lines of a text. A line without a name goes on with the one above it, where that has one."""
     lines = text.split("\n")
-    labels = Counter(_name(found) for line in lines if (found := _LABEL.match(line)))
+    labels = Counter(_name(found) for line in reading.each(lines) if (found := _LABEL.match(line)))
     names = {name for name, count in labels.items() if count > 1 and len(name.split()) < 5 and not leads_on(name)}
     # Who writes names in capitals, or has them again and again, does not write "Coffee: Black, please." of a speaker.
-    given = {reading.speaker_of(line)[0] for line in lines if ":" in line}
+    given = {reading.speaker_of(line)[0] for line in reading.each(lines) if ":" in line}
     large = {name.casefold() for name in given if name and name.upper() == name}
     if len(large) > 1:
         reading.words = {*reading.words, *(n for n in labels if n not in names and n.casefold() not in large)}
@@ -30,8 +30,7 @@ def read_plain(text: str, reading: Reading) -> None:
     remarks: list[int] = []
     speeches: list[tuple[int, str, list[str]]] = []
     goes_on = False
-    for number, line in enumerate(lines, 1):
-        reading.afford(number)
+    for number, line in enumerate(reading.each(lines), 1):
         if not line.strip() or _REMARK.fullmatch(line.strip()):
             remarks += [number] * bool(line.strip())
             goes_on = False

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
+
+_T = TypeVar("_T")
 
 #: What one script may take: lines that somebody says, notes that are kept, seconds of this thread's work.
 MOST_LINES: Final = 200_000
@@ -84,11 +86,11 @@ class Reading:
         self.lines.append(line)
         self.afford(len(self.lines))
 
-    def speaker_of(self, text: str) -> tuple[str, str]:
-        """Who says a line, "" where it does not tell, and the line without markup."""
+    def speaker_of(self, text: str, speaker: str = "") -> tuple[str, str]:
+        """Who says a line, "" where it does not tell, and the line without markup; ``speaker`` where that is known."""
         from .markup import speaker_of  # here, because enabling the extension does not need it
 
-        return speaker_of(text, words=self.words)
+        return speaker_of(text, (speaker,) if speaker else None, self.words)
 
     def note(self, number: int, text: str) -> None:
         """Remember that something was not read; of many, how many there are."""
@@ -102,6 +104,12 @@ class Reading:
         """Look at the clock now and then: when the ``count``-th thing is read."""
         if count % 64 == 0 and time.thread_time() > self._until:
             raise Unaffordable(f"reading it takes longer than {MOST_SECONDS:g} s")
+
+    def each(self, items: Iterable[_T]) -> Iterator[_T]:
+        """``items``, for as long as there is time."""
+        for count, item in enumerate(items):
+            self.afford(count)
+            yield item
 
     def summary(self, numbers: Iterable[int], what: str) -> None:
         """One note about lines that are nobody's words, at the first of them; none where there are none."""

@@ -18,6 +18,8 @@ _VOICE: Final = re.compile(r"<v(?:\.[^<>\s]{0,100})?\s([^<>]{1,100})>")
 _DASH: Final = re.compile(r"\s*(?:<[^<>]{1,40}>|\{[^{}]{1,40}\})*\s*(?:-{1,2}|[–—])\s*\S")
 #: Blocks of WebVTT that are no subtitle.
 _REMARKS: Final = ("NOTE", "STYLE", "REGION")
+#: Characters of a row: what somebody says at once has as many at most, as typed.
+_LONGEST_ROW: Final = 20_000
 #: Only what is heard: [DOOR SLAMS], (MUSIC PLAYING).
 _SOUND: Final = re.compile(r"(?:[(\[][^()\[\]a-z]*[)\]]\s*)+")
 
@@ -110,11 +112,16 @@ def _cue(lines: list[str], at: int, stop: int, reading: Reading) -> None:
 
 def _utterances(lines: list[str], start: int, stop: int, reading: Reading) -> Iterator[tuple[int, str]]:
     """What each speaker of a subtitle says, with the number of its first line."""
-    rows = [(k + 1, row) for k in range(start, stop) for row in _VOICE.sub(r"\n\g<0>", lines[k]).split("\n")]
-    rows = [(number, row) for number, row in rows if row.strip()]
+    rows: list[tuple[int, str]] = []
+    for k in reading.each(range(start, stop)):
+        if len(lines[k]) > _LONGEST_ROW:
+            reading.note(k + 1, f"The row has {len(lines[k]):,} characters; more than {_LONGEST_ROW:,} are not read.")
+        else:
+            spoken = _VOICE.sub(r"\n\g<0>", lines[k]).split("\n")
+            rows += [(k + 1, row) for row in spoken if row.strip()]
     dialogue = sum(bool(_DASH.match(row)) for _, row in rows) > 1
     begun: list[tuple[int, list[str]]] = []
-    for number, row in rows:
+    for number, row in reading.each(rows):
         fresh = _VOICE.match(row) or (dialogue and _DASH.match(row)) or (":" in row and reading.speaker_of(row)[0])
         if fresh or not begun:
             begun.append((number, [row]))

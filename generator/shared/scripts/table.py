@@ -67,7 +67,9 @@ def _row(number: int, row: list[str], columns: dict[str, int], reading: Reading)
 
     if not any(value.strip() for value in row):
         return
-    found, said = reading.speaker_of(cell("text"))
+    speaker = clean(cell("speaker"))
+    # "Coffee: Black." is all said where a cell names who says it.
+    found, said = reading.speaker_of(cell("text"), speaker)
     if not said:
         reading.note(number, "This row has no words; it was not read.")
         return
@@ -84,7 +86,7 @@ def _row(number: int, row: list[str], columns: dict[str, int], reading: Reading)
     if start is not None and end is not None and end <= start:
         reading.note(number, f"It ends before it begins ({cell('start')}, {cell('end')}); its end was not read.")
         end = None
-    reading.say(ScriptLine(number, clean(cell("speaker")) or found, said, start, end))
+    reading.say(ScriptLine(number, speaker or found, said, start, end))
 
 
 def _columns(head: list[str]) -> dict[str, int]:
