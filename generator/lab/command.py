@@ -6,10 +6,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import EnvironmentProblem, InputError
 from ..training.data_source import DataSource
@@ -96,11 +95,37 @@ def run(options: argparse.Namespace) -> None:
     files = {key: Path(value) for key, value in named.items() if value is not None}
     study = Study(name, folders, DataSource.parse(options.data), size, options.seed, options.out, files)
     print(f"lab {name}: {study.of()}; {', '.join(f'{k} {v}' for k, v in size.items())}", file=sys.stderr)
-    experiment: Callable[[Study], Page] = getattr(import_module(f".{name}", __package__), name)
-    print(experiment(study).write(options.out))
+    print(_experiment(name)(study).write(options.out))
 
 
 def _folder(given: str) -> Path:
     from ..engine.files import DEFAULT_CHECKPOINT
 
     return DEFAULT_CHECKPOINT if given == _BUNDLED and not Path(given).exists() else Path(given)
+
+
+def _experiment(name: str) -> Callable[[Study], Page]:
+    """The function of an experiment; only its own module is imported."""
+    found: Any
+    match name:
+        case "latent":
+            from .latent import latent as found
+        case "signatures":
+            from .signatures import signatures as found
+        case "traverse":
+            from .traverse import traverse as found
+        case "attention":
+            from .attention import attention as found
+        case "ablate":
+            from .ablate import ablate as found
+        case "balance":
+            from .balance import balance as found
+        case "depth":
+            from .depth import depth as found
+        case "languages":
+            from .languages import languages as found
+        case "transfer":
+            from .transfer import transfer as found
+        case _:
+            from .compare import compare as found
+    return found

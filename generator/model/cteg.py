@@ -81,9 +81,6 @@ class ExpressionWiseAttention(EwA):
 class PriorNetwork(nn.Module):
     """p(z_t | text, past) from the latent state: a `Chain` of G mixtures of K Gaussians (G = K = 1: the paper's)."""
 
-    #: 1 where a part of z is told of another: those before it, (G K (1 + 2 W), Z).
-    before: Tensor
-
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.parts, self.components, self.choices = config.prior_parts, config.prior_components, config.choices
@@ -95,15 +92,17 @@ class PriorNetwork(nn.Module):
         if self.parts > 1:
             rows = config.choices + 2 * drawn
             self.earlier = nn.Linear(config.d_latent, rows, bias=False)
-            part = [torch.arange(size) * self.parts // size for size in (rows, config.d_latent)]
-            self.register_buffer("before", (part[0][:, None] > part[1]).float(), persistent=False)
 
     def forward(self, state: Tensor) -> Chain:
         """``state`` (B, N, D) -> Chain over z (B, N, Z). In fp32: log densities do not survive bf16."""
         layers = (self.weight, self.mean, self.log_variance)
         told = torch.cat([layer(state).float().unflatten(-1, (self.parts, -1)) for layer in layers], -1)
-        earlier = None if self.earlier is None else self.earlier.weight.float() * self.before
-        return Chain(told, self.components, earlier)
+        if self.earlier is None:
+            return Chain(told, self.components, None)
+        # A part is told of those before it alone.
+        blocks = self.earlier.weight.float().unflatten(0, (self.parts, -1)).unflatten(-1, (self.parts, -1))
+        before = blocks.new_ones(self.parts, self.parts).tril(-1)
+        return Chain(told, self.components, (blocks * before[:, None, :, None]).reshape_as(self.earlier.weight))
 
 
 class RecognitionNetwork(nn.Module):

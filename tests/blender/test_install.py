@@ -31,8 +31,8 @@ heavy = {"torch", "transformers", "generator"} & set(sys.modules)
 assert not heavy, heavy
 chosen = bpy.context.preferences.addons["bl_ext.user_default.cteg"].preferences
 assert (chosen.engine, chosen.device) == ("BUILTIN", "torch")
-from bl_ext.user_default.cteg.ui import guide
-assert guide.GUIDE.is_file()
+from bl_ext.user_default.cteg.ui.layouts import GUIDE
+assert GUIDE.is_file()
 
 bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
 assert bpy.ops.cteg.add_head() == {"FINISHED"}

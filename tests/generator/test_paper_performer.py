@@ -172,7 +172,8 @@ def test_a_seed_reproduces_its_take_in_any_company_and_a_longer_take_begins_the_
 
 def test_temperature_scales_the_draws(performer: PaperPerformer) -> None:
     cold, half = performer.perform([ask(takes=2, temperature=0.0, seconds=1.0), ask(temperature=0.5, seconds=1.0)])
-    np.testing.assert_array_equal(cold.take(0), cold.take(1))
+    # Rows of a batch are the same within rounding: some processors add them up in another order.
+    np.testing.assert_allclose(cold.take(0), cold.take(1), atol=1e-5)
     np.testing.assert_allclose(half.take(0), ended(decoded(performer, 0, 24, 0.5)), atol=1e-5)
 
 
@@ -202,7 +203,7 @@ def test_what_the_model_cannot_be_told_is_a_warning(performer: PaperPerformer) -
     assert plain.warnings == () and told.emotion == "auto" and told.settings["emotion_requested"] == "joy"
     assert ["'joy' was ignored" in told.warnings[0], "0.5 was ignored" in told.warnings[1]] == [True, True]
     assert "more than 40 tokens" in cut.warnings[0]
-    np.testing.assert_array_equal(plain.take(0), told.take(0))
+    np.testing.assert_allclose(plain.take(0), told.take(0), atol=1e-5)
     (endless,) = performer.perform([ask(takes=2)])
     assert "2 takes did not end within 2.5 s" in endless.warnings[0]
 
@@ -212,7 +213,7 @@ def test_directions_and_pace_are_warned_of_and_not_spoken(performer: PaperPerfor
         [ask(), ask(f"(angrily) {LINE} [joy -> sadness]", emotion_to="joy", rate=0.5)]
     )  # fmt: skip
     assert [s["text"] for s in told.segments[0]] == [LINE] and told.segments[0][0]["emotion"] == "auto"
-    np.testing.assert_array_equal(told.take(0), plain.take(0))
+    np.testing.assert_allclose(told.take(0), plain.take(0), atol=1e-5)
     for part in ("'joy' was ignored", "0.5 was ignored", "neither obeyed nor spoken"):
         assert any(part in warning for warning in told.warnings)
 
