@@ -27,6 +27,8 @@ from .numerics import linear, norm
 
 #: Limits of the prior's log variance.
 _NARROWEST, _WIDEST = np.float32(-8), np.float32(4)
+#: What a layer has.
+_PARTS: Final = ("weight", "bias")
 #: Of every normalisation of the decoder.
 _EPS: Final = 1e-6
 
@@ -34,41 +36,47 @@ _EPS: Final = 1e-6
 class Prior:
     """p(z_t | text, past): z in G parts, each a mixture of K Gaussians that is told the parts before it.
 
-    Of every part the drawn component alone is computed. W = Z / G.
+    Of every part the drawn component alone is computed. Everything is read from one column, R = D + Z + 1: the state,
+    the parts that are drawn (0 until then) and a 1 for the biases. W = Z / G.
     """
 
     def __init__(self, weights: Mapping[str, Array], config: ModelConfig) -> None:
-        shape = self._parts, self._components = config.prior_parts, config.prior_components
-        self._width = config.d_latent // config.prior_parts
-        self._weight = linear(weights, "weight")
-        # (G, K, 2 W, D) and (G, K, 2 W): mean and log variance of a component lie together.
-        layers = [linear(weights, name) for name in ("mean", "log_variance")]
-        self._rows = np.concatenate([layer.weight.reshape(*shape, self._width, -1) for layer in layers], 2)
-        self._biases = np.concatenate([x.bias.reshape(*shape, -1) for x in layers if x.bias is not None], 2)
-        # What earlier parts add: to the log weights, (G, K, Z), and to mean and log variance, (G, K, 2 W, Z).
-        earlier = np.zeros((config.choices * (1 + 2 * self._width), config.d_latent), np.float32)
-        if self._parts > 1:
-            earlier = widened(weights["earlier.weight"])
-        by_part = earlier.reshape(self._parts, -1, config.d_latent)
-        self._to_weight, rest = by_part[:, : self._components], by_part[:, self._components :]
-        by_kind = rest.reshape(self._parts, 2, self._components, self._width, -1).swapaxes(1, 2)
-        self._to_rows = np.ascontiguousarray(by_kind).reshape(*shape, 2 * self._width, -1)
+        parts, components, latent = config.prior_parts, config.prior_components, config.d_latent
+        self._width = latent // parts
+        sizes = components, components * self._width, components * self._width
+        earlier = np.zeros((parts, sum(sizes), latent), np.float32)
+        if parts > 1:
+            earlier = widened(weights["earlier.weight"]).reshape(earlier.shape).copy()
+            for part in range(parts):
+                earlier[part, :, part * self._width :] = 0
+        blocks = []
+        for name, told in zip(
+            ("weight", "mean", "log_variance"), np.split(earlier, np.cumsum(sizes)[:-1], 1), strict=True
+        ):
+            weight, bias = (widened(weights[f"{name}.{part}"]).reshape(parts, told.shape[1], -1) for part in _PARTS)
+            blocks.append(np.concatenate([weight, told, bias], 2))
+        self._weight = np.ascontiguousarray(blocks[0])  # (G, K, R)
+        # (G, K, 2 W, R): mean and log variance of a component lie together.
+        shape = parts, components, self._width, -1
+        self._rows = np.concatenate([block.reshape(shape) for block in blocks[1:]], 2)
 
     def draw(self, state: Floats, noise: Floats, gumbel: Floats) -> Floats:
         """z (Z, B) for ``state`` (D, B) and scaled draws (B, Z), (B, G K)."""
-        # What makes log weights of logits is the same for every component: the largest stays the largest.
-        scores = (self._weight(state) + gumbel.T).reshape(self._parts, self._components, -1)
-        rows, z = np.ascontiguousarray(state.T)[..., None], np.zeros_like(noise)
-        for part, score in enumerate(scores):
-            first, last = part * self._width, (part + 1) * self._width
-            before = z[:, :first]
-            chosen = (score + self._to_weight[part, :, :first] @ before.T).argmax(0)
-            drawn = (self._rows[part, chosen] @ rows)[..., 0] + self._biases[part, chosen]  # (B, 2 W)
-            drawn += (self._to_rows[part, chosen, :, :first] @ before[..., None])[..., 0]
-            mean, log_variance = np.split(drawn, 2, 1)
-            deviation = np.exp(np.float32(0.5) * np.minimum(np.maximum(log_variance, _NARROWEST), _WIDEST))
-            z[:, first:last] = mean + noise[:, first:last] * deviation
-        return np.ascontiguousarray(z.T)
+        size, width = len(state), self._width
+        read = np.zeros((len(noise), self._weight.shape[2]), np.float32)
+        read[:, :size], read[:, -1] = state.T, 1
+        columns = read[..., None]
+        gumbel = gumbel.reshape(len(noise), len(self._weight), -1)
+        for part, (weight, rows) in enumerate(zip(self._weight, self._rows, strict=True)):
+            # What makes log weights of logits is the same for every component: the largest stays the largest.
+            chosen = (read @ weight.T + gumbel[:, part]).argmax(1)
+            drawn = (rows[chosen] @ columns)[..., 0]  # (B, 2 W)
+            deviation = np.exp(np.float32(0.5) * np.minimum(np.maximum(drawn[:, width:], _NARROWEST), _WIDEST))
+            first = part * width
+            read[:, size + first : size + first + width] = (
+                drawn[:, :width] + noise[:, first : first + width] * deviation
+            )
+        return np.ascontiguousarray(read[:, size:-1].T)
 
 
 class DecoderLayer:
