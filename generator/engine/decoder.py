@@ -46,9 +46,8 @@ class Prior:
         sizes = components, components * self._width, components * self._width
         earlier = np.zeros((parts, sum(sizes), latent), np.float32)
         if parts > 1:
-            earlier = widened(weights["earlier.weight"]).reshape(earlier.shape).copy()
-            for part in range(parts):
-                earlier[part, :, part * self._width :] = 0
+            # Also of parts that come later, which are 0 when this one is drawn.
+            earlier = widened(weights["earlier.weight"]).reshape(earlier.shape)
         blocks = []
         for name, told in zip(
             ("weight", "mean", "log_variance"), np.split(earlier, np.cumsum(sizes)[:-1], 1), strict=True
