@@ -55,7 +55,7 @@ _SAME_WAY: Final = 0.5
 _SURELY: Final = 0.7
 #: Both sides of a sound face are mirror images at this cosine at least, and neither goes farther than so many times.
 _MIRRORED: Final = 0.8
-_AS_FAR: Final = 2.0
+_AS_FAR: Final = 1.6
 #: Two channels whose effects are as alike as this are one.
 _SAME: Final = 0.999
 

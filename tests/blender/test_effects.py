@@ -256,6 +256,14 @@ def test_a_side_that_does_not_mirror_the_other_is_doubted(rig: rigs.Spoilt) -> N
     assert {"mouthSmileLeft", "mouthSmileRight"} & complaints(rig).keys(), "the same way, but not as far"
 
 
+def test_lids_that_look_down_are_no_blink(rig: rigs.Spoilt) -> None:
+    blocks = rig.face.data.shape_keys.key_blocks
+    rig.face.shape_key_remove(blocks["eyeBlinkLeft"])
+    blocks["eyeLookDownLeft"].name = "eyeBlinkLeft"
+    rig.face.parent.pose.bones["eye.L"].constraints.new("LIMIT_ROTATION").use_limit_x = True
+    assert complaints(rig)["eyeBlinkLeft"] == "eyeBlinkLeft does not mirror eyeBlinkRight."
+
+
 def copied(face: bpy.types.Object, same_mesh: bool, place: float) -> bpy.types.Object:
     copy = face.copy()
     copy.data = face.data if same_mesh else face.data.copy()
