@@ -25,8 +25,6 @@ from ..shared.scripts import Note, ScriptError, ScriptLine, read_script, speaker
 FORMATS: Final = ("npz", "json", "csv")
 #: Takes that are decoded together, as many as a performer takes at once; more would only cost memory.
 _TOGETHER: Final = 64
-#: Lines among which those of like length are put together.
-_WINDOW: Final = 1024
 
 
 @dataclass(frozen=True)
@@ -120,17 +118,13 @@ class Job:
 
     @cached_property
     def batches(self) -> tuple[tuple[int, ...], ...]:
-        """Places of the lines that are performed together: neighbours of like length, so that few wait for others.
+        """Places of the lines that are performed together: those of like length, so that few wait for others.
 
-        The longest come first, so that memory does not grow on the way.
+        The longest come first: what memory a job needs, it needs at once.
         """
         count = max(1, _TOGETHER // LineRequest("", **self.settings).drawn)
-        found: list[tuple[int, ...]] = []
-        for first in range(0, len(self.lines), _WINDOW):
-            window = range(first, min(first + _WINDOW, len(self.lines)))
-            order = sorted(window, key=lambda place: -len(self.lines[place].text))
-            found += (tuple(order[k : k + count]) for k in range(0, len(order), count))
-        return tuple(found)
+        order = sorted(range(len(self.lines)), key=lambda place: -len(self.lines[place].text))
+        return tuple(tuple(order[k : k + count]) for k in range(0, len(order), count))
 
     @cached_property
     def identity(self) -> str:
