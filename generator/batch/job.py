@@ -133,7 +133,7 @@ class Job:
         folder = self.checkpoint or DEFAULT_CHECKPOINT
         settings = {name: repr(value) for name, value in sorted(self.settings.items())}
         parts = (__version__, self.form, self.device, self.precision, self.fit_times, settings)
-        told.update(json.dumps(parts).encode())
+        told.update(json.dumps((*parts, self.batches)).encode())
         for line in self.lines:
             told.update(json.dumps(dataclasses.astuple(line)).encode("utf-8", "surrogatepass"))
         for path in sorted(folder.glob("*")):
