@@ -49,12 +49,14 @@ class Spoilt:
         face: the mesh object.
         truth: key name -> the action of its shape, "" for none, with a "-" before it for the opposite.
         bones: bone name -> whether it turns what it is called.
+        opposites: action -> the one that it is when it goes the other way: a jaw to the left, one to the right.
         done: what was done to it, in words.
     """
 
     face: bpy.types.Object
     truth: dict[str, str]
     bones: dict[str, bool]
+    opposites: dict[str, str] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
 
     def shows(self, name: str) -> str:
@@ -148,7 +150,17 @@ def sound(source: Source, names: dict[str, str] | None = None, axes: Array = Z_U
         block.value = 0.0
         truth[block.name] = channel
     _armature(face, source, axes)
-    return Spoilt(face, truth, dict.fromkeys(("head", "neck", "eye.L", "eye.R"), True))
+    return Spoilt(face, truth, dict.fromkeys(("head", "neck", "eye.L", "eye.R"), True), _opposites(source.actions))
+
+
+def _opposites(actions: Array) -> dict[str, str]:
+    """Of what moves sideways as a whole, the other way, where both are the same movement turned round."""
+    found = {}
+    for one, other in (("jawLeft", "jawRight"), ("mouthLeft", "mouthRight")):
+        here, there = (actions[ARKIT_CHANNELS.index(name)].ravel() for name in (one, other))
+        if here @ there < -0.95 * np.linalg.norm(here) * np.linalg.norm(there):
+            found |= {one: other, other: one}
+    return found
 
 
 def _armature(face: bpy.types.Object, source: Source, axes: Array) -> None:
@@ -235,7 +247,8 @@ def _inverted(rig: Spoilt, rng: np.random.Generator) -> str:
     (name,) = _pick(rig, rng)
     _changed(rig, name, -1.0)
     now = rig.truth[name]
-    rig.truth[name] = now[1:] if now.startswith("-") else f"-{now}" if now else ""
+    opposite = rig.opposites.get(now, f"-{now}" if now else "")
+    rig.truth[name] = now[1:] if now.startswith("-") else opposite
     return f"{name} goes the other way"
 
 
