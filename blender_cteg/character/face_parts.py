@@ -31,8 +31,9 @@ _ASLANT: Final = 0.15
 #: An eyeball: at most so much longer one way than another; so far from where eyes are, in eye distances.
 _ROUND: Final = 1.8
 _NEAR_EYE: Final = 0.35
-#: Eyes differ in height by no more than this share of what they are apart: a fifth of a right angle, a face aslant too.
-_LEVEL: Final = 0.32
+#: What moves lids differs in height by no more than this share of what eyes are apart, on a face held aslant too; a
+#: mouth is about as far below the eyes as they are apart.
+_LEVEL: Final = 0.5
 #: Whose keys say where the eyes are.
 LIDS: Final = tuple(f"eye{what}{side}" for what in ("Blink", "Wide", "Squint") for side in ("Left", "Right"))
 #: From the middle of what closes an eye to its centre, in eye distances.
@@ -166,7 +167,8 @@ class Face:
         Args:
             part: the connected part of each vertex.
         """
-        lids, heads = self._lid_centres(), None
+        sides, heads = self._lid_centres(), None
+        lids = np.array([np.median(side, axis=0) for side in sides]) if all(sides) else None
         if self._heads is not None:
             heads = self._heads[np.argsort(-self._heads[:, 0])]  # which is which is seen, not read
             apart = float(np.linalg.norm(heads[0] - heads[1]))
@@ -181,21 +183,22 @@ class Face:
             centres = np.array([_middle(self._rest[ball]) for ball in balls])
         if heads is None:
             return [centres]
-        aslant = abs(centres[0, 1] - centres[1, 1]) > _LEVEL * apart  # keys of a mouth called like those of lids
-        return [heads, centres] if aslant else [centres, heads]
+        heights = np.concatenate([np.array(side)[:, 1] for side in sides])
+        strange = float(np.ptp(heights)) > _LEVEL * apart  # keys of a mouth called like those of lids
+        return [heads, centres] if strange else [centres, heads]
 
-    def _lid_centres(self) -> Floats | None:
-        """The middle of what moves the lids of the left and the right eye, (2, 3)."""
-        if not self._lids:
-            return None
-        middle = float(np.average(self._rest[:, 0], weights=self._motion))
+    def _lid_centres(self) -> tuple[list[Floats], list[Floats]]:
+        """The middle of what each key of lids moves of the left and of the right eye, (3,) each."""
         sides: tuple[list[Floats], list[Floats]] = ([], [])
+        if not self._lids:
+            return sides
+        middle = float(np.average(self._rest[:, 0], weights=self._motion))
         for moved in self._lids:
             at, squared = self._rest[moved.vertices], (moved.by.astype(np.float64) ** 2).sum(1)
             for side, here in zip(sides, (at[:, 0] > middle, at[:, 0] < middle), strict=True):
                 if squared[here].sum() > 0.25 * squared.sum():
                     side.append(squared[here] @ at[here] / squared[here].sum())
-        return np.array([np.median(side, axis=0) for side in sides]) if all(sides) else None
+        return sides
 
     def _eyeballs(self, eyes: Floats, part: Ints) -> dict[str, Ints]:
         """The vertices of the left and the right eyeball, by role; without what is not found."""

@@ -137,6 +137,16 @@ def test_a_mouth_that_is_called_a_lid_does_not_turn_the_face(rig: rigs.Spoilt) -
     assert set(complaints(rig)) == {"mouthClose", "eyeBlinkLeft"}
 
 
+def test_mouths_on_both_sides_that_are_called_lids_do_not_turn_the_face(scene: bpy.types.Scene) -> None:
+    measuring.forget()
+    rig = rigs.sound(rigs.demo_source())
+    blocks, flat = rig.face.data.shape_keys.key_blocks, np.empty(3 * len(rig.face.data.vertices), np.float32)
+    called(rig, "mouthLeft", "eyeSquintLeft")
+    blocks["jawForward"].data.foreach_get("co", flat)
+    blocks["eyeWideRight"].data.foreach_set("co", flat)
+    assert set(complaints(rig)) == {"mouthLeft", "eyeSquintLeft", "eyeWideRight"}
+
+
 def test_of_two_that_do_the_same_the_one_whose_other_side_does_is_meant(rig: rigs.Spoilt) -> None:
     blocks, flat = rig.face.data.shape_keys.key_blocks, np.empty(3 * len(rig.face.data.vertices), np.float32)
     blocks["mouthDimpleRight"].data.foreach_get("co", flat)
