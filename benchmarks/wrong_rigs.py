@@ -68,12 +68,16 @@ def looked_at(rig: rigs.Spoilt) -> Counter[str]:
         return Counter(refused=1)
     judged, aside = measuring.verdicts_of(found, plain), bool(doubts(found, mapping)) and not _compared(found)
     count["not compared"] += aside
+    really = {channel: rig.shows(key) for key, row in plain.shape_keys.items() for channel in row}
     for key, row in plain.shape_keys.items():
         for channel in row:
             verdict, shown = judged.get(channel), rig.shows(key)
             said = verdict is not None and bool(effects.sentence(channel, verdict))
             if channel.startswith("eyeLook") and verdict is not None and verdict.kind == "PART":
                 said = shown != channel
+            # Said of both sides, and right where one of them is not what it is called.
+            pair = verdict.seems if verdict is not None and verdict.kind == "UNEVEN" else channel
+            said &= shown != channel or really.get(pair) == pair
             # A key that moves nothing, beside a bone that does, is named by Generate as one like the Basis.
             said |= aside or (not shown and len(edits.targets_of(plain, channel)) > 1)
             keyed = channel in mapping.shape_keys.get(key, {})

@@ -114,7 +114,7 @@ def other_side(channel: str) -> str:
 def verdicts(effects: MappingABC[str, Effect]) -> dict[str, Verdict]:
     """What is to be thought of each channel of arkit55 that moves something.
 
-    Of two sides that are no mirror images of each other the one that is less like what it should do is doubted.
+    Two sides that are no mirror images of each other are doubted together.
 
     Args:
         effects: channel -> what its targets do together.
@@ -139,8 +139,8 @@ def verdicts(effects: MappingABC[str, Effect]) -> dict[str, Verdict]:
                 found[channel] = Verdict("WRONG", twin.seems, False, seen.reach, seen.alike)
     for one, other in _uneven(effects):
         if found[one].kind == found[other].kind == "RIGHT":
-            channel, instead = (one, other) if found[one].alike <= found[other].alike else (other, one)
-            found[channel] = Verdict("UNEVEN", instead, False, found[channel].reach, found[channel].alike)
+            for channel, instead in ((one, other), (other, one)):
+                found[channel] = Verdict("UNEVEN", instead, False, found[channel].reach, found[channel].alike)
     return found
 
 
@@ -409,7 +409,8 @@ def sentence(channel: str, verdict: Verdict) -> str:
     if verdict.kind == "UNEVEN":
         if verdict.seems == channel:
             return told("{channel} moves one side of the face more than the other.", channel=channel)
-        return told("{channel} does not mirror {other}.", channel=channel, other=verdict.seems)
+        one, other = sorted((channel, verdict.seems))  # both say it in the same words
+        return told("{channel} does not mirror {other}.", channel=one, other=other)
     if verdict.kind == "DOUBT" or not verdict.seems:
         return told("{channel} moves something else than its name says.", channel=channel)
     if verdict.seems.startswith("-"):
@@ -417,7 +418,7 @@ def sentence(channel: str, verdict: Verdict) -> str:
             return told("{channel} goes the other way than its name says.", channel=channel)
         return told("{channel} does the opposite of {seems}.", channel=channel, seems=verdict.seems[1:])
     if verdict.swapped:
-        one, other = sorted((channel, verdict.seems))  # both say it in the same words
+        one, other = sorted((channel, verdict.seems))
         return told("{channel} and {seems} are swapped.", channel=one, seems=other)
     if verdict.seems == other_side(channel):
         return told("{channel} moves the other side.", channel=channel)
