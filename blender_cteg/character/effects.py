@@ -172,6 +172,9 @@ def _verdict(channel: str, effect: Effect, alike: MappingABC[str, float] | None)
     if looks and channel != "tongueOut":
         return says("WRONG", looks[0])
     if channel == "tongueOut":
+        best = max(alike, key=lambda c: alike[c]) if alike and not _before(effect) else ""
+        if alike and best and alike[best] > _SURELY:  # it is skin
+            return says("WRONG", best)
         return says(*_tongue(effect))
     if alike is None or effect.skin is None or channel not in alike:
         return says("UNKNOWN")
@@ -260,7 +263,8 @@ def _part(channel: str, effect: Effect) -> tuple[Kind, str]:
 
 
 def _near(place: Floats, other: Floats) -> bool:
-    return float(np.linalg.norm((place - other)[:2])) < _NEAR  # how far before the skin it lies says nothing
+    apart = place - other  # how far before the skin it lies says nothing; what lies behind it is a tongue, or teeth
+    return float(np.linalg.norm(apart[:2])) < _NEAR and bool(apart[2] > -_NEAR)
 
 
 @cache

@@ -20,6 +20,7 @@ from blender_cteg.character import face_parts, measuring
 from blender_cteg.character.choose import doubts, judged, lacking, resolved, unverified
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.effects import Effect, Verdict, sentence, verdicts
+from blender_cteg.character.fitting.actions import template
 from blender_cteg.character.mapping_edits import targets_of
 from blender_cteg.character.stage import Stage
 from blender_cteg.clip import Clip
@@ -153,6 +154,18 @@ def test_of_two_that_do_the_same_the_one_whose_other_side_does_is_meant(rig: rig
     blocks["mouthDimpleRight"].data.foreach_get("co", flat)
     blocks["mouthSmileRight"].data.foreach_set("co", flat)
     assert set(complaints(rig)) == {"mouthSmileRight"}, "though this face's dimples are like smiles of others"
+
+
+def test_a_lip_is_no_tongue(rig: rigs.Spoilt) -> None:
+    rig.face.data.shape_keys.key_blocks["mouthPucker"].name = "tongueOut"
+    assert complaints(rig) == {"tongueOut": "tongueOut moves like mouthPucker."}
+
+
+@pytest.mark.parametrize(("behind", "kind"), [(0.2, "RIGHT"), (-0.25, "WRONG")])
+def test_what_moves_inside_the_mouth_is_no_lip(behind: float, kind: str) -> None:
+    still = np.zeros_like(template().positions)
+    moved = Effect(0.45, still, place=np.array([0.0, -1.12, behind]), way=np.array([0.0, 0.1, 0.4]))
+    assert verdicts({"mouthRollLower": moved})["mouthRollLower"].kind == kind
 
 
 def test_a_copy_of_what_is_known_to_lie_is_not_believed(rig: rigs.Spoilt) -> None:
