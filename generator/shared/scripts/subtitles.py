@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from .markup import TIMING
@@ -112,20 +113,25 @@ def _cue(lines: list[str], at: int, stop: int, reading: Reading) -> None:
 
 def _utterances(lines: list[str], start: int, stop: int, reading: Reading) -> Iterator[tuple[int, str]]:
     """What each speaker of a subtitle says, with the number of its first line."""
-    rows: list[tuple[int, str]] = []
-    for k in reading.each(range(start, stop)):
+    for k in range(start, stop):
         if len(lines[k]) > _LONGEST_ROW:
             reading.note(k + 1, f"The row has {len(lines[k]):,} characters; more than {_LONGEST_ROW:,} are not read.")
-        else:
-            spoken = _VOICE.sub(r"\n\g<0>", lines[k]).split("\n")
-            rows += [(k + 1, row) for row in spoken if row.strip()]
-    dialogue = sum(bool(_DASH.match(row)) for _, row in rows) > 1
-    begun: list[tuple[int, list[str]]] = []
-    for number, row in reading.each(rows):
+    dashed = (row for _, row in reading.each(_rows(lines, start, stop)) if _DASH.match(row))
+    dialogue = len(list(islice(dashed, 2))) == 2
+    begun, words = 0, list[str]()
+    for number, row in reading.each(_rows(lines, start, stop)):
         fresh = _VOICE.match(row) or (dialogue and _DASH.match(row)) or (":" in row and reading.speaker_of(row)[0])
-        if fresh or not begun:
-            begun.append((number, [row]))
-        else:
-            begun[-1][1].append(row)
-    for number, words in begun:
-        yield number, " ".join(words)
+        if fresh or not words:
+            if words:
+                yield begun, " ".join(words)
+            begun, words = number, []
+        words.append(row)
+    if words:
+        yield begun, " ".join(words)
+
+
+def _rows(lines: list[str], start: int, stop: int) -> Iterator[tuple[int, str]]:
+    """The rows of a subtitle, with their numbers; each voice begins a row of its own."""
+    for k in range(start, stop):
+        if len(lines[k]) <= _LONGEST_ROW:
+            yield from ((k + 1, row) for row in _VOICE.sub(r"\n\g<0>", lines[k]).split("\n") if row.strip())
