@@ -128,7 +128,7 @@ def verdicts(effects: MappingABC[str, Effect]) -> dict[str, Verdict]:
             found[channel] = Verdict("WRONG", instead, True, before.reach, before.alike)
     for one, other in _copies(effects):  # of two that do the same, the one it is meant for, or neither
         # What the other sides do says more than what it is like: faces are drawn in many ways.
-        uneven = {c: _left(_evenness(effects, c)[0]) for c in (one, other)}
+        uneven = {c: _unevenness(effects, c) for c in (one, other)}
         sided = min(uneven.values()) < _OTHER * max(uneven.values())
         for channel, instead in ((one, other), (other, one)):
             seen, twin = found[channel], found[instead]
@@ -351,6 +351,12 @@ def _evenness(effects: MappingABC[str, Effect], channel: str) -> tuple[float, fl
     short, long = sorted((float(np.linalg.norm(here)), float(np.linalg.norm(there))))
     mirrored = there[_mirrored()] * (-1.0, 1.0, 1.0)
     return float((here * mirrored).sum()) / max(short * long, 1e-12), long / max(short, 1e-12)
+
+
+def _unevenness(effects: MappingABC[str, Effect], channel: str) -> float:
+    """The squared difference of a channel and its other side's mirror image, over the sum of their squares; see above."""
+    alike, farther = _evenness(effects, channel)
+    return 1.0 - 2.0 * alike * farther / (1.0 + farther**2)
 
 
 @cache

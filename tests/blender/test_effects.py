@@ -156,6 +156,13 @@ def test_of_two_that_do_the_same_the_one_whose_other_side_does_is_meant(rig: rig
     assert set(complaints(rig)) == {"mouthSmileRight"}, "though this face's dimples are like smiles of others"
 
 
+def test_a_blink_that_is_there_twice_is_the_blink(rig: rigs.Spoilt) -> None:
+    blocks, flat = rig.face.data.shape_keys.key_blocks, np.empty(3 * len(rig.face.data.vertices), np.float32)
+    blocks["eyeBlinkLeft"].data.foreach_get("co", flat)
+    blocks["eyeLookDownLeft"].data.foreach_set("co", flat)
+    assert complaints(rig) == {"eyeLookDownLeft": "eyeLookDownLeft moves like eyeBlinkLeft."}
+
+
 def test_a_lip_is_no_tongue(rig: rigs.Spoilt) -> None:
     rig.face.data.shape_keys.key_blocks["mouthPucker"].name = "tongueOut"
     assert complaints(rig) == {"tongueOut": "tongueOut moves like mouthPucker."}
