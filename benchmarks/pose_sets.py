@@ -17,7 +17,7 @@ import bpy
 
 from benchmarks import any_face, bone_faces
 from blender_cteg.character.detection.detect import detect_rig
-from blender_cteg.character.fitting.bones import fitted_bones
+from blender_cteg.character.fitting.fitted import fitted_bones
 from blender_cteg.character.fitting.portable import for_other_faces
 from blender_cteg.character.mapping import Mapping
 

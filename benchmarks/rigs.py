@@ -155,7 +155,7 @@ def sound(source: Source, names: dict[str, str] | None = None, axes: Array = Z_U
 
 def _opposites(actions: Array) -> dict[str, str]:
     """Of what moves sideways as a whole, the other way, where both are the same movement turned round."""
-    found = {}
+    found: dict[str, str] = {}
     for one, other in (("jawLeft", "jawRight"), ("mouthLeft", "mouthRight")):
         here, there = (actions[ARKIT_CHANNELS.index(name)].ravel() for name in (one, other))
         if here @ there < -0.95 * np.linalg.norm(here) * np.linalg.norm(there):

@@ -161,22 +161,18 @@ def found(
         rig = replace(rig, problem=problem)
     lines = () if problem else lines_of(rig, active)
     mapping, mapping_problem, tight = None, "", []
-    rows: tuple[mapping_rows.Row, ...] = ()
+    try:
+        mapping = None if briefly and problem else _mapping(rig, lines)
+    except MappingError as error:
+        mapping_problem = str(error)
     if briefly:
-        try:
-            mapping = None if problem else _mapping(rig, lines)
-        except MappingError as error:
-            mapping_problem = str(error)
         return Character(scene, target, rig, problem, mapping, mapping_problem, lines=lines)
     notes = [] if problem else damaged_lines(rig)
     try:
         tight = tight_keys(rig, extremes_of(rig)) if lines else []
-        mapping = _mapping(rig, lines)
-        rows = () if mapping is None else mapping_rows.rows(mapping, rig, judged(rig, mapping), _narrow(rig, mapping))
-    except MappingError as error:
-        mapping_problem = str(error)
     except PatchError as error:
         notes.append(str(error))
+    rows = () if mapping is None else mapping_rows.rows(mapping, rig, judged(rig, mapping), _narrow(rig, mapping))
     fps = float(scene.render.fps / scene.render.fps_base)
     if any(line.take is not None and abs(line.fps - fps) > 1e-3 for line in lines):
         sentence = (
@@ -430,12 +426,22 @@ def _make_places(now: Character) -> None:
 
 def redraw_panels(context: bpy.types.Context) -> None:
     """Redraw every sidebar and the preferences, where progress is shown."""
-    for window in context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type in {"VIEW_3D", "PREFERENCES"}:
-                for region in area.regions:
-                    if region.type in {"UI", "WINDOW"} and (area.type == "PREFERENCES" or region.type == "UI"):
-                        region.tag_redraw()
+    shown = {"VIEW_3D": ("UI",), "PREFERENCES": ("UI", "WINDOW")}
+    for area in _areas(context):
+        for region in area.regions:
+            if region.type in shown.get(area.type, ()):
+                region.tag_redraw()
+
+
+def redraw_views(context: bpy.types.Context) -> None:
+    """Redraw every 3D viewport."""
+    for area in _areas(context):
+        if area.type == "VIEW_3D":
+            area.tag_redraw()
+
+
+def _areas(context: bpy.types.Context) -> list[bpy.types.Area]:
+    return [area for window in context.window_manager.windows for area in window.screen.areas]
 
 
 def _soon() -> None:

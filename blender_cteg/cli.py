@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty
@@ -17,14 +18,10 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty
 from . import cast, script_run
 from .emotions import label
 from .operators.perform import MODES
+from .performance.record import Line
 from .sentences import told
 from .settings import SETTINGS, Setting
 from .storage import FileError, read_file
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from .performance.record import Line
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from .arrays import Singles
 from .segments import Segment
 from .sentences import Told, told
 from .shared import ARKIT55, MAX_SCALE, Timeline
@@ -47,7 +47,7 @@ class Clip:
             and the channels are not those of arkit55.
     """
 
-    values: npt.NDArray[np.float32]
+    values: Singles
     channels: tuple[str, ...]
     fps: float
     space: str
@@ -107,14 +107,14 @@ class Clip:
         """Seconds from the first frame to the last: (T - 1) / fps."""
         return (self.frames - 1) / self.fps
 
-    def channel(self, name: str) -> npt.NDArray[np.float32]:
+    def channel(self, name: str) -> Singles:
         """One channel over time, shape (T,). KeyError when the clip has no such channel."""
         try:
             return self.values[:, self.channels.index(name)]
         except ValueError:
             raise KeyError(name) from None
 
-    def with_values(self, values: npt.NDArray[np.float32], fps: float | None = None) -> Clip:
+    def with_values(self, values: Singles, fps: float | None = None) -> Clip:
         """The same take with other numbers (and frame rate); same channels, speech and provenance."""
         return replace(self, values=values, fps=self.fps if fps is None else fps)
 

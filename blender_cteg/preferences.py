@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import bpy
 from bpy.props import EnumProperty, StringProperty
+from bpy.types import Context
 
 from .sentences import told
 from .ui.layouts import guide_button, sentence
@@ -15,8 +16,6 @@ from .worker import session
 from .worker.locate import whole_path
 
 if TYPE_CHECKING:
-    from bpy.types import Context
-
     from .worker.protocol import Done, Hello
 
 #: The environment variable that names a checkpoint folder, as `CTEG_PYTHON` names a Python.
@@ -30,6 +29,10 @@ class Choices(NamedTuple):
     device: str = "auto"
     checkpoint: str | None = None
     widen: str = "ASK"
+
+    def asked(self, op: str, **more: Any) -> dict[str, Any]:
+        """A request for the generator, performed with the chosen checkpoint on the chosen device."""
+        return {"op": op, **more, "checkpoint": self.checkpoint, "device": self.device}
 
 
 def choices(context: Context) -> Choices:

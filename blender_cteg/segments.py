@@ -106,32 +106,16 @@ class Segment:
         stage = data.get("stage") or []  # nor what is done
         if not isinstance(stage, list):
             raise SegmentError("What is done beside a segment's words is {value!r:.80}.", value=stage)
-        return cls(
-            data["text"],
-            data["emotion"],
-            data.get("emotion_to"),
-            float(data["intensity"]),
-            data["start"],
-            data["end"],
-            data.get("direction"),
-            data["source"],
-            {name: float(share) for name, share in alternatives.items()},
-            data.get("emotion_with"),
-            float(data.get("share", 0.5)),
-            tuple(map(Stage.from_json, stage)),
-        )
+        plain: dict[str, Any] = {name: data.get(name) for name in (*_KINDS, "emotion_with")}
+        plain |= {"intensity": float(data["intensity"]), "share": float(data.get("share", 0.5))}
+        shares = {name: float(share) for name, share in alternatives.items()}
+        return cls(**plain, alternatives=shares, stage=tuple(map(Stage.from_json, stage)))
 
 
-_KINDS: Final[dict[str, tuple[type, ...]]] = {
-    "text": (str,),
-    "emotion": (str,),
-    "emotion_to": (str, type(None)),
-    "intensity": (int, float),
-    "start": (int,),
-    "end": (int,),
-    "direction": (str, type(None)),
-    "source": (str,),
-}
+_KINDS: Final[dict[str, Any]] = {
+    "text": str, "emotion": str, "emotion_to": str | None, "intensity": int | float, "start": int, "end": int,
+    "direction": str | None, "source": str,
+}  # fmt: skip
 
 
 def in_order(segments: Sequence[Segment]) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The settings of a performance, each said once.
+"""The settings of a performance, and of the lines there are, each said once.
 
 From `SETTINGS` are made: the properties of ``scene.cteg``, the arguments of the operator ``cteg.perform``, the flags
 of ``blender --command cteg``, and the LINE that the generator is asked for (docs/protocol.md).
@@ -19,7 +19,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, Po
 
 from .cast import is_in, retarget
 from .emotions import AUTO, EMOTIONS
-from .sentences import told, translated
+from .sentences import Told, translated
 from .shared import LANGUAGES, Timeline
 from .ui.layouts import emotion_icon
 
@@ -33,6 +33,10 @@ _LANGUAGES: Final = [
     (code, name, "The line is in this language" if number else "The words say which language it is", number)
     for number, (code, name) in enumerate({"auto": "Automatic", **LANGUAGES}.items())
 ]
+
+
+class SettingError(Told, ValueError):
+    """A setting that cannot be asked for; the message is a sentence."""
 
 
 class Setting:
@@ -60,10 +64,18 @@ class Setting:
         """The property of the scene."""
         return self.kind(name=self.label, description=self.description, **self.options)
 
-    def as_view(self, get: Callable[..., Any], put: Callable[..., None]) -> Any:
-        """The same of something else, read and written by functions; nothing is stored."""
-        options = {**self.options, "options": set(), "get": get, "set": put}
-        return self.kind(name=self.label, description=self.description, **options)
+    def as_view(self, get: Callable[[Any], Any], put: Callable[[Any, Any], None]) -> Any:
+        """The same of something else, read and written by functions; nothing is stored.
+
+        Items of an enumeration are read and written by their identifiers.
+        """
+        if items := self.options.get("items"):
+            numbers = {item[0]: item[4] if len(item) > 4 else place for place, item in enumerate(items)}
+            names = {number: name for name, number in numbers.items()}
+            options = {"get": lambda of: numbers.get(get(of), 0), "set": lambda of, number: put(of, names[number])}
+        else:
+            options = {"get": get, "set": put}
+        return self.kind(name=self.label, description=self.description, **{**self.options, "options": set(), **options})
 
     def as_argument(self) -> Any:
         """The same as an argument of an operator, which does not remember the last call's."""
@@ -201,6 +213,52 @@ SETTINGS: Final = (
 )  # fmt: skip
 
 
+#: What can be changed of a line there is, by the names that `record.Line` and its style have for it.
+LINE_SETTINGS: Final = (
+    Setting("start", IntProperty, "Start", "First frame of the line. Another one moves it", default=1),
+    Setting("end", IntProperty, "End", "Last frame of the line. Another one makes it slower or faster", default=1),
+    Setting(
+        "intensity", FloatProperty, "Intensity", "Size of the acting: 0 none of it, 1 as it was performed",
+        default=1.0, min=0.0, soft_max=1.5, step=5,
+    ),
+    Setting(
+        "speech", FloatProperty, "Speech", "Size of what the lips say: 0 none of it, 1 as it was performed",
+        default=1.0, min=0.0, max=1.5, step=5,
+    ),
+    Setting(
+        "smoothing", FloatProperty, "Smoothing",
+        "Seconds over which the acting is evened out. Blinks and what the lips say stay as they are",
+        min=0.0, max=0.5, soft_max=0.25, step=1, precision=2, unit="TIME_ABSOLUTE",
+    ),
+    Setting(
+        "exaggeration", FloatProperty, "Exaggeration",
+        "Size of what the acting does beside its slow course: 0 only that, 1 as it was performed. Blinks and what the "
+        "lips say stay as they are", default=1.0, min=0.0, max=3.0, soft_max=2.0, step=5,
+    ),
+    *(setting for setting in SETTINGS if setting.name in ("interpolation", "reduction", "blend")),
+)  # fmt: skip
+#: What becomes of a region of the face in a line, by the names of `record.Region`.
+REGION_SETTINGS: Final = (
+    Setting(
+        "scale", FloatProperty, "Scale",
+        "Size of the take's movement of this region; where it has several, that at the playhead",
+        default=1.0, min=0.0, soft_max=1.5, step=5,
+    ),
+    Setting(
+        "mode", EnumProperty, "Where Others Animate", "What the line does where somebody else animates this region",
+        items=(
+            ("FILL", "Fill", "What somebody else animates plays through; the take moves the rest"),
+            (
+                "TAKE", "Take",
+                "The take plays; keys of others inside the line are put aside, and come back when it goes",
+            ),
+            ("ADD", "Add", "The take is added to what somebody else animates"),
+        ), default="FILL",
+    ),
+    Setting("mute", BoolProperty, "Mute", "Leave this region out: it stays the animator's", default=False),
+)  # fmt: skip
+
+
 class CTEG_Settings(bpy.types.PropertyGroup):
     __annotations__ = {setting.name: setting.as_property() for setting in SETTINGS}
 
@@ -229,7 +287,7 @@ def request(values: Mapping[str, Any]) -> dict[str, Any]:
     """The protocol's LINE with these values, by name; those that the generator is not asked for are left out.
 
     Raises:
-        ValueError: with a sentence, for a number that JSON has no word for.
+        SettingError: a number is none that JSON has a word for.
     """
     line = {}
     for setting in SETTINGS:
@@ -238,8 +296,8 @@ def request(values: Mapping[str, Any]) -> dict[str, Any]:
         value = values[setting.key]
         if isinstance(value, float):
             if not math.isfinite(value):
-                name = translated(setting.label)
-                raise ValueError(told("{name} must be a number, not {value:g}.", name=name, value=value))
+                sentence = "{name} must be a number, not {value:g}."
+                raise SettingError(sentence, name=translated(setting.label), value=value)
             value = round(value, 6)  # a slider's 0.3 is 0.30000001192092896, and takes remember what was asked
         if isinstance(value, Timeline):
             value = value.to_json()

@@ -20,7 +20,7 @@ from .direct import arkit_mapping, flame_mapping
 from .effects import Verdict, shown_by
 from .effects import sentence as sentence_of
 from .fitting import FLAME_VERTICES
-from .fitting.fitted import check_edited, fitted_mapping, is_fitted
+from .fitting.fitted import check_edited, fitted_bones, fitted_mapping, is_fitted
 from .geometry import face_geometry
 from .mapping import MESH_PROPERTY, Adjustment, Mapping, MappingError, stored_mapping
 from .mapping_edits import Target, targets_of, turned_round, with_target, without
@@ -66,8 +66,7 @@ def resolved(rig: Rig, space: str = ARKIT55.name) -> Mapping | None:
         return mapping
     if ("verified", space) not in measured.told:
         measured.told["verified", space] = _verified(rig, mapping, measured)
-    verified: Mapping = measured.told["verified", space]
-    return verified
+    return measured.told["verified", space]
 
 
 def unverified(rig: Rig, space: str = ARKIT55.name) -> Mapping | None:
@@ -186,15 +185,13 @@ def doubts(rig: Rig, mapping: Mapping | None) -> list[str]:
     if mapping is None or rig.object is None or rig.problem is not None:
         return []
     said = []
-    if lost := list(
-        dict.fromkeys(t.name for c in mapping.driving() for t in targets_of(mapping, c) if not _has(rig, t))
-    ):
+    lost = {t.name for c in mapping.driving() for t in targets_of(mapping, c) if not _has(rig, t)}
+    if lost and _is_stored(rig):
         sentence = (
             "The mapping kept on {name} moves {targets}, which it does not have. Reset the mapping, or choose targets "
             "that are there."
         )
-        if _is_stored(rig):
-            said.append(told(sentence, name=rig.object.name, targets=shorten(sorted(lost), 3)))
+        said.append(told(sentence, name=rig.object.name, targets=shorten(sorted(lost), 3)))
     if (measured := known(rig)) is not None and mapping.source_space == ARKIT55.name:
         said += filter(None, (measured.problem or measured.aside,))
     found = judged(rig, mapping)
@@ -254,8 +251,6 @@ def mapping_for(rig: Rig, clip: Clip) -> Mapping:
     if rig.kind == "FLAME" and clip.space == ARKIT55.name and (mapping is None or is_fitted(rig.object.data)):
         return fitted_mapping(rig)
     if rig.kind == "BONES" and clip.space == ARKIT55.name:
-        from .fitting.bones import fitted_bones  # here, because enabling the extension does not need it
-
         return fitted_bones(rig)
     if mapping is not None:
         check_edited(rig)

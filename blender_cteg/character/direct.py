@@ -18,26 +18,16 @@ Z: Final[Vector] = (0.0, 0.0, 1.0)
 
 #: How far an eye turns at full strength, radians. About 30 degrees sideways and down, 25 up: the range people use
 #: before they turn the head. FLAME axes: x looks down, y looks to the character's left.
-EYE_TURNS: Final = MappingProxyType(
-    {
-        "left_eye": MappingProxyType(
-            {
-                "eyeLookDownLeft": (0.5, 0.0, 0.0),
-                "eyeLookUpLeft": (-0.44, 0.0, 0.0),
-                "eyeLookInLeft": (0.0, -0.5, 0.0),
-                "eyeLookOutLeft": (0.0, 0.5, 0.0),
-            }
-        ),
-        "right_eye": MappingProxyType(
-            {
-                "eyeLookDownRight": (0.5, 0.0, 0.0),
-                "eyeLookUpRight": (-0.44, 0.0, 0.0),
-                "eyeLookInRight": (0.0, 0.5, 0.0),
-                "eyeLookOutRight": (0.0, -0.5, 0.0),
-            }
-        ),
-    }
-)
+EYE_TURNS: Final = MappingProxyType({
+    "left_eye": MappingProxyType({
+        "eyeLookDownLeft": (0.5, 0.0, 0.0), "eyeLookUpLeft": (-0.44, 0.0, 0.0),
+        "eyeLookInLeft": (0.0, -0.5, 0.0), "eyeLookOutLeft": (0.0, 0.5, 0.0),
+    }),
+    "right_eye": MappingProxyType({
+        "eyeLookDownRight": (0.5, 0.0, 0.0), "eyeLookUpRight": (-0.44, 0.0, 0.0),
+        "eyeLookInRight": (0.0, 0.5, 0.0), "eyeLookOutRight": (0.0, -0.5, 0.0),
+    }),
+})  # fmt: skip
 #: How far the jaw turns at full strength: ICT FaceKit's jawOpen is 26 degrees, its jawLeft about 6.
 JAW_TURNS: Final = MappingProxyType(
     {"jawOpen": (0.45, 0.0, 0.0), "jawLeft": (0.0, 0.1, 0.0), "jawRight": (0.0, -0.1, 0.0)}

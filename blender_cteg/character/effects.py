@@ -13,14 +13,12 @@ from functools import cache
 from typing import Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Floats, Ints
 from ..sentences import told
 from ..shared import ARKIT_CHANNELS, HEAD_CHANNELS
 from .direct import EYE_TURNS
 from .fitting.actions import SOURCES, action_displacements, template
-
-Floats = npt.NDArray[np.float64]
 
 #: RIGHT: the right part moves the right way. WEAK: so it does, but hardly. PART: the lids of a look move and its eye
 #: does not. STILL: nothing moves. WRONG: something else does. DOUBT: something like it does. UNEVEN: it is no mirror
@@ -360,12 +358,11 @@ def _unevenness(effects: MappingABC[str, Effect], channel: str) -> float:
 
 
 @cache
-def _mirrored() -> npt.NDArray[np.intp]:
+def _mirrored() -> Ints:
     """For each of the template's places the one on the other side, shape (P,): it is its own mirror image."""
     places = template().positions
     apart = ((places[:, None] * (-1.0, 1.0, 1.0) - places) ** 2).sum(2)
-    nearest: npt.NDArray[np.intp] = apart.argmin(1)
-    return nearest
+    return apart.argmin(1)
 
 
 def shown_by(channel: str, effects: MappingABC[str, Effect]) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Floats, Ints
 from ..sentences import told
 from .axes import rotation_matrix
 from .detection.eyes import vertices_of
@@ -18,9 +18,6 @@ from .fitting.actions import eye_distance, template
 from .fitting.surface import Points, find_points, islands
 from .mapping_edits import Target
 from .stage import Moved, Pose, Stage, key_pose
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.intp]
 
 #: Skin vertices that the template is drawn to, at most: more would take seconds and be no better.
 _SKIN: Final = 1500
@@ -59,8 +56,7 @@ class Face:
         self._points: Points | None = None
         self._upright: dict[bool, Floats] = {False: np.eye(3), True: np.eye(3)}
         self._balls: dict[str, Ints] = {}
-        self._heads = self._bone_heads()
-        self._joint = self._jaw_joint()
+        self._heads, self._joint = self._heads_of(*EYE_TURNS), self._heads_of("jaw")
         self.unit, self.aside = 1.0, ""
 
     def reading(self) -> Iterator[None]:
@@ -98,20 +94,13 @@ class Face:
         self._lids = [moved for pose, moved in seen.items() if pose in lids and len(moved.vertices)]
         self.unit = self._rough_unit()
 
-    def _bone_heads(self) -> Floats | None:
+    def _heads_of(self, *roles: str) -> Floats | None:
+        """Where the bones of some roles begin, (R, 3), in FLAME's axes; None where one is not there."""
         rig = self._rig
-        if rig.armature is None or not {"left_eye", "right_eye"} <= rig.bones.keys():
+        if rig.armature is None or not rig.bones.keys() >= set(roles):
             return None
         bones = rig.armature.data.bones
-        heads: Floats = np.array([bones[rig.bones[role]].head_local for role in EYE_TURNS]) @ np.array(rig.axes)
-        return heads
-
-    def _jaw_joint(self) -> Floats | None:
-        rig = self._rig
-        if rig.armature is None or "jaw" not in rig.bones:
-            return None
-        joint: Floats = np.array(rig.armature.data.bones[rig.bones["jaw"]].head_local) @ np.array(rig.axes)
-        return joint
+        return np.array([bones[rig.bones[role]].head_local for role in roles]) @ np.array(rig.axes)
 
     def _rough_unit(self) -> float:
         moving = self._rest[self._motion > 0.01 * self._motion.max(initial=0.0)] if self._motion.any() else self._rest
@@ -263,8 +252,7 @@ class Face:
         left = bone.vertices[np.abs(full[bone.vertices]).max(axis=1) < 0.05 * np.abs(bone.by).max()]
         if len(left) < 8 or np.linalg.norm(self._points.of(by_bone)) > 0.3 * np.linalg.norm(by_key):
             return 0.0
-        assert self._joint is not None
-        chin = self._points.of(self._rest)[8] - self._joint
+        chin = self._points.of(self._rest)[8] - self._joint[0]
         full_turn = JAW_TURNS["jawOpen"][0]
         drop = float((rotation_matrix(np.array([full_turn, 0.0, 0.0])) @ chin - chin)[1])
         return round(min(1.5, max(0.0, float(by_key[8, 1]) / drop)) * full_turn, 3) if drop < 0 else 0.0
@@ -280,8 +268,7 @@ def _upright(places: Floats) -> Floats:
 
 
 def _middle(points: Floats) -> Floats:
-    middle: Floats = (points.min(0) + points.max(0)) / 2
-    return middle
+    return (points.min(0) + points.max(0)) / 2
 
 
 def _turn(points: Floats, by: Floats) -> Floats:

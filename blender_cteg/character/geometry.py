@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Floats, Ints
 from ..shared import FLAME_EXPRESSIONS
 from .axes import Axes, axes_from_evidence, axes_from_eyes
 from .fitting import FLAME_VERTICES
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from .fitting.fit import FaceGeometry
 
-Floats = npt.NDArray[np.float64]
 
 #: Multi-PIE landmarks: outer corners of the eyes, and the jaw below the ears, which is lower and further back.
 _RIGHT_EYE, _LEFT_EYE, _JAW_CORNERS = 36, 45, [3, 13]
@@ -143,11 +143,10 @@ def _agreeing(lines: Floats) -> Floats:
     if not len(lines):
         return lines
     alike = np.abs(lines @ lines.T)
-    agreeing: Floats = lines[alike[alike.sum(1).argmax()] > 0.9]
-    return agreeing
+    return lines[alike[alike.sum(1).argmax()] > 0.9]
 
 
-def mesh_landmarks(mesh: Any) -> npt.NDArray[np.intp] | None:
+def mesh_landmarks(mesh: Any) -> Ints | None:
     """The 68 landmarks a mesh has as vertex indices: listed in `LANDMARKS_PROPERTY`, else FLAME's by its topology."""
     from .fitting.actions import LANDMARKS  # here, because enabling the extension does not need it
     from .fitting.fit import flame_landmarks
@@ -176,8 +175,7 @@ def face_geometry(rig: Rig) -> FaceGeometry:
     names = [key for c, keys in rig.shape_keys.items() if c in FLAME_EXPRESSIONS for key in keys]
 
     def offsets_of(key: str) -> Floats:
-        offsets: Floats = (transformed(coordinates(blocks[key].data), to_space) - reference) @ axes
-        return offsets
+        return (transformed(coordinates(blocks[key].data), to_space) - reference) @ axes
 
     jaw_weights = jaw_joint = jaw_key = None
     if "jaw" not in rig.bones and "jawOpen" in rig.shape_keys:
@@ -196,7 +194,7 @@ def face_geometry(rig: Rig) -> FaceGeometry:
     )  # fmt: skip
 
 
-def triangles(mesh: bpy.types.Mesh) -> npt.NDArray[np.intp]:
+def triangles(mesh: bpy.types.Mesh) -> Ints:
     """Vertex indices of the mesh's triangles, shape (F, 3)."""
     mesh.calc_loop_triangles()
     flat = np.empty(3 * len(mesh.loop_triangles), np.int32)
@@ -214,8 +212,7 @@ def coordinates(points: bpy.types.bpy_prop_collection, kind: type = np.float64) 
 def transformed(points: Floats, matrix: Matrix) -> Floats:
     """Points (N, 3) by a 4x4 matrix."""
     transform = np.array(matrix)
-    there: Floats = points @ transform[:3, :3].T + transform[:3, 3]
-    return there
+    return points @ transform[:3, :3].T + transform[:3, 3]
 
 
 def _weights(obj: bpy.types.Object, group: str) -> Floats:

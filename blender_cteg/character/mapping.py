@@ -10,8 +10,8 @@ from functools import lru_cache
 from typing import Any, Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Floats, Singles
 from ..clip import Clip
 from ..sentences import Told, told
 from ..shared import HEAD_CHANNELS
@@ -19,7 +19,6 @@ from ..storage import StoredError, from_text, to_text
 from ..versions import CURRENT, NewerError, upgraded
 from .rig import ROLES
 
-Floats = npt.NDArray[np.float32]
 Property = Literal["ROTATION", "LOCATION"]
 Axis = Literal["X", "Y", "Z"]
 
@@ -48,9 +47,9 @@ class Performance:
             own axes.
     """
 
-    shape_keys: MappingABC[str, Floats]
-    bones: MappingABC[str, Floats]
-    controls: MappingABC[str, MappingABC[tuple[Property, Axis], Floats]] = field(default_factory=dict)
+    shape_keys: MappingABC[str, Singles]
+    bones: MappingABC[str, Singles]
+    controls: MappingABC[str, MappingABC[tuple[Property, Axis], Singles]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ class Mapping:
         for key, gains in self.shape_keys.items():
             used = {name: gain for name, gain in gains.items() if name in columns}
             if used:
-                values: npt.NDArray[np.float64] = sum((g * columns[c] for c, g in used.items()), np.zeros(clip.frames))
+                values: Floats = sum((g * columns[c] for c, g in used.items()), np.zeros(clip.frames))
                 shape_keys[key] = values.astype(np.float32)
         bones = {}
         for role, vectors in self.bones.items():
@@ -143,7 +142,7 @@ class Mapping:
             if turns:
                 rotation = sum((np.outer(columns[c], v) for c, v in turns.items()), np.zeros((clip.frames, 3)))
                 bones[role] = rotation.astype(np.float32)
-        controls: dict[str, dict[tuple[Property, Axis], Floats]] = {}
+        controls: dict[str, dict[tuple[Property, Axis], Singles]] = {}
         for bone, rows in self.controls.items():
             moves = [(columns[name], control) for name, row in rows.items() if name in columns for control in row]
             for column, control in moves:
@@ -153,7 +152,7 @@ class Mapping:
                 moved[where] = (before + control.amount * column).astype(np.float32)
         return Performance(shape_keys, bones, controls)
 
-    def _columns(self, clip: Clip) -> dict[str, npt.NDArray[np.float64]]:
+    def _columns(self, clip: Clip) -> dict[str, Floats]:
         """The clip's channels as they drive, shape (T,) each: adjusted, without the muted ones."""
         columns = {}
         for index, name in enumerate(clip.channels):
@@ -222,20 +221,15 @@ class Mapping:
             ) from None
         space = data.get("source_space")
         if not isinstance(space, str) or not space:
-            sentence = "This mapping's source_space is {value}; write a name such as 'arkit55' there."
-            raise MappingError(sentence, value=_short(space))
+            raise _wrong("This mapping's source_space is {value}; write a name such as 'arkit55' there.", space)
         bones = _table(data, "bones", _vector)
         unknown = [role for role in bones if role not in ROLES]
         if unknown:
             sentence = "This mapping's bones name {value}; roles are {roles}, and any other bone goes under controls."
-            raise MappingError(sentence, value=_short(unknown[0]), roles=", ".join(ROLES))
+            raise _wrong(sentence, unknown[0], roles=", ".join(ROLES))
         origin = data.get("origin", "edited")
         if not isinstance(origin, str):
-            raise MappingError("This mapping's origin is {value}; write 'edited' there.", value=_short(origin))
-        relative = data.get("relative", False)
-        if not isinstance(relative, bool):
-            sentence = "This mapping's {where} is {value}; write true or false there."
-            raise MappingError(sentence, where="relative", value=_short(relative))
+            raise _wrong("This mapping's origin is {value}; write 'edited' there.", origin)
         return cls(
             space,
             _table(data, "shape_keys", _number),
@@ -244,7 +238,7 @@ class Mapping:
             _table(data, "controls", _controls),
             {c: _adjustment(value, c) for c, value in _object(data, "channels").items()},
             origin,
-            relative,
+            _switch(data.get("relative", False), "relative"),
         )
 
 
@@ -270,9 +264,7 @@ def _parsed(text: str | None) -> Mapping:
     return Mapping.from_json(text)
 
 
-def head_rotation_vectors(
-    pitch: npt.NDArray[np.float64], yaw: npt.NDArray[np.float64], roll: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def head_rotation_vectors(pitch: Floats, yaw: Floats, roll: Floats) -> Floats:
     """Rotation vectors, shape (T, 3), of Ry(yaw) Rx(pitch) Rz(roll); angles of shape (T,) in radians."""
     cx, cy, cz = np.cos(pitch / 2), np.cos(yaw / 2), np.cos(roll / 2)
     sx, sy, sz = np.sin(pitch / 2), np.sin(yaw / 2), np.sin(roll / 2)
@@ -281,15 +273,13 @@ def head_rotation_vectors(
     vector = np.stack([cy * sx * cz + sy * cx * sz, sy * cx * cz - cy * sx * sz, cy * cx * sz - sy * sx * cz], axis=1)
     length = np.linalg.norm(vector, axis=1)
     angle = 2 * np.arctan2(length, w)
-    scaled: npt.NDArray[np.float64] = vector * np.where(length > 1e-9, angle / np.maximum(length, 1e-9), 2.0)[:, None]
-    return scaled
+    return vector * np.where(length > 1e-9, angle / np.maximum(length, 1e-9), 2.0)[:, None]
 
 
 def _object(data: dict[str, Any], name: str) -> dict[str, Any]:
     table = data.get(name, {})
     if not isinstance(table, dict):
-        sentence = "This mapping's {name} is {value}; write an object {{name: value}} there."
-        raise MappingError(sentence, name=name, value=_short(table))
+        raise _wrong("This mapping's {name} is {value}; write an object {{name: value}} there.", table, name=name)
     return table
 
 
@@ -298,7 +288,7 @@ def _table(data: dict[str, Any], name: str, read: Any) -> dict[str, dict[str, An
     for target, row in table.items():
         if not isinstance(row, dict):
             sentence = "This mapping's {name} is {value}; write {{channel: value}} there."
-            raise MappingError(sentence, name=_short(target), value=_short(row))
+            raise _wrong(sentence, row, name=_short(target))
     return {target: {c: read(v, target, c) for c, v in row.items()} for target, row in table.items()}
 
 
@@ -311,13 +301,13 @@ def _number(value: object, name: str, channel: str, own: bool = False) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _LARGEST:
         return float(value)
     sentence = "This mapping's {where} is {value}; write a number of ordinary size there."
-    raise MappingError(sentence, where=_where(name, channel, own), value=_short(value))
+    raise _wrong(sentence, value, where=_where(name, channel, own))
 
 
 def _vector(value: object, name: str, channel: str) -> tuple[float, float, float]:
     if not isinstance(value, list) or len(value) != 3:
         sentence = "This mapping's {where} is {value}; write three numbers (x, y, z) there."
-        raise MappingError(sentence, where=_where(name, channel, False), value=_short(value))
+        raise _wrong(sentence, value, where=_where(name, channel, False))
     x, y, z = (_number(part, name, channel) for part in value)
     return x, y, z
 
@@ -327,30 +317,36 @@ def _controls(value: object, name: str, channel: str) -> tuple[Control, ...]:
     controls, where = [], _where(name, channel, False)
     for item in value if isinstance(value, list) else [value]:
         if not isinstance(item, dict):
-            sentence = "This mapping's {where} is {value}; write property, axis and amount there."
-            raise MappingError(sentence, where=where, value=_short(item))
+            raise _wrong("This mapping's {where} is {value}; write property, axis and amount there.", item, where=where)
         kind, axis = item.get("property"), item.get("axis")
         if kind not in _PROPERTIES:
-            sentence = "This mapping's {where} has the property {value}; write ROTATION or LOCATION."
-            raise MappingError(sentence, where=where, value=_short(kind))
+            raise _wrong(
+                "This mapping's {where} has the property {value}; write ROTATION or LOCATION.", kind, where=where
+            )
         if axis not in AXES:
-            sentence = "This mapping's {where} has the axis {value}; write X, Y or Z."
-            raise MappingError(sentence, where=where, value=_short(axis))
+            raise _wrong("This mapping's {where} has the axis {value}; write X, Y or Z.", axis, where=where)
         controls.append(Control(kind, axis, _number(item.get("amount"), f"{name}.amount", channel)))
     return tuple(controls)
+
+
+def _switch(value: object, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong("This mapping's {where} is {value}; write true or false there.", value, where=where)
+    return value
 
 
 def _adjustment(value: object, channel: str) -> Adjustment:
     if not isinstance(value, dict):
         sentence = "This mapping's {channel} is {value}; write gain, offset, mute and trust there."
-        raise MappingError(sentence, channel=channel, value=_short(value))
-    switches = {name: value.get(name, False) for name in ("mute", "trust")}
-    for name, switch in switches.items():
-        if not isinstance(switch, bool):
-            sentence = "This mapping's {where} is {value}; write true or false there."
-            raise MappingError(sentence, where=_where(name, channel, True), value=_short(switch))
+        raise _wrong(sentence, value, channel=channel)
+    switches = {n: _switch(value.get(n, False), _where(n, channel, True)) for n in ("mute", "trust")}
     gain = _number(value.get("gain", 1.0), "gain", channel, True)
     return Adjustment(gain, _number(value.get("offset", 0.0), "offset", channel, True), **switches)
+
+
+def _wrong(sentence: str, value: object, **more: object) -> MappingError:
+    """The refusal of a value, which the sentence has in a few words."""
+    return MappingError(sentence, value=_short(value), **more)
 
 
 def _short(value: object) -> str:

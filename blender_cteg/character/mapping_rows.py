@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping as MappingABC
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from ..sentences import told
 from ..shared import ARKIT_GROUPS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS, SPACES
@@ -90,26 +90,21 @@ def rows(
     channels, keys, bones = channels_of(mapping), rig.keys, rig.bone_names
     found = candidates(channels, keys, bones)
     there = {"KEY": frozenset(keys), "BONE": frozenset(bones), "ROLE": frozenset(rig.bones)}
-    made = [_row(mapping, rig, channel, found.get(channel, ()), there) for channel in channels]
-    made = [replace(row, **_doubt(row.channel, judged.get(row.channel))) for row in made]
-    made = [replace(row, **_narrow(row, narrow.get(row.channel, ()))) for row in made]
+    made = []
+    for channel in channels:
+        row = _row(mapping, rig, channel, found.get(channel, ()), there)
+        if (verdict := judged.get(channel)) is not None:
+            row = replace(row, doubt=sentence(channel, verdict), reach=verdict.reach * EYE_DISTANCE_MM)
+        if cut := narrow.get(channel):
+            said = told("{channel} is cut off where the slider of {key} ends.", channel=channel, key=cut[0])
+            row = replace(row, doubt=row.doubt or said, narrow=cut)
+        made.append(row)
 
     def place(row: Row) -> tuple[bool, int]:
         group = ARKIT_GROUPS.get(row.channel, "")
         return row.standing in ("SURE", "MADE") and not row.doubt, _GROUPS.index(group) if group in _GROUPS else 0
 
     return tuple(sorted(made, key=place))
-
-
-def _doubt(channel: str, verdict: Verdict | None) -> dict[str, Any]:
-    return {} if verdict is None else {"doubt": sentence(channel, verdict), "reach": verdict.reach * EYE_DISTANCE_MM}
-
-
-def _narrow(row: Row, keys: tuple[str, ...]) -> dict[str, Any]:
-    if not keys:
-        return {}
-    said = told("{channel} is cut off where the slider of {key} ends.", channel=row.channel, key=keys[0])
-    return {"doubt": row.doubt or said, "narrow": keys}
 
 
 def _row(

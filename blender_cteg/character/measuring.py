@@ -83,8 +83,7 @@ def verdicts_of(rig: Rig, mapping: FaceMapping) -> dict[str, Verdict]:
         # A face on which nothing moves at all is one that is still being made.
         found = verdicts(effects) if any(e.reach >= STILL for e in effects.values()) else {}
         measured.told[poses] = {channel: _of_a_joined_key(channel, found, dict(poses)) for channel in found}
-    told: dict[str, Verdict] = measured.told[poses]
-    return told
+    return measured.told[poses]
 
 
 def _of_a_joined_key(channel: str, found: dict[str, Verdict], poses: dict[str, Pose]) -> Verdict:

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 import bpy
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Ints, Singles
 from ..clip import Clip
-from ..performance.controls import bone_channels
 from ..sentences import told
 from ..shared import ARKIT55
+from .controls import bone_channels
 from .detection.bones import switches
 from .detection.character import armature_of, belongs, inside
 from .detection.naming import is_modelling
@@ -27,7 +27,6 @@ from .mapping import Mapping as FaceMapping
 from .mapping_edits import Target
 from .rig import Rig, turned_bones
 
-Ints = npt.NDArray[np.intp]
 #: What one channel moves, and how far the channel goes.
 Pose = tuple[tuple[Target, ...], float]
 
@@ -61,7 +60,7 @@ class Moved:
     """
 
     vertices: Ints
-    by: npt.NDArray[np.float32]
+    by: Singles
     compared: bool = True
     posed: bool = False
 
@@ -86,7 +85,7 @@ class Stage:
         self.view_layer.update()  # where things stand
         self.space = rig.armature if rig.armature is not None else face
         self.meshes = [obj for obj in self._members() if obj.visible_get(view_layer=self.view_layer)]
-        self.rests: dict[bool, npt.NDArray[np.float32]] = {}
+        self.rests: dict[bool, Singles] = {}
         self._posed, self._still = False, 0.0
         if face not in self.meshes:
             sentence = "{name} is hidden, so nobody can look whether its channels do what they are called. Show it."
@@ -176,7 +175,7 @@ class Stage:
             now[index] = float(values[0])
             _set(undo, bone, path, now)
 
-    def _read(self) -> npt.NDArray[np.float32]:
+    def _read(self) -> Singles:
         """All vertices as they are evaluated, in FLAME axes and the unit of the character's own space."""
         depsgraph = self.view_layer.depsgraph
         into = self.space.evaluated_get(depsgraph).matrix_world.inverted_safe()

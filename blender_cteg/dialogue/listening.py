@@ -39,8 +39,6 @@ _SHORTEST, _COMES_TO_REST, _LONGEST = 0.6, 4.0, 15.0
 _AFTERWARDS: Final = 1.0
 #: Seconds of one performance, at least and at most (`generator.direction.requests`).
 _LEAST, _MOST = 0.5, 60.0
-#: Two words may be so far on top of each other.
-_ROUNDING: Final = 1e-3
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import bpy
 import numpy as np
 from mathutils import Euler, Matrix, Vector
 
+from ..character.geometry import coordinates
 from ..character.rig import Rig
 from ..performance.gaze import COMES, GOES, Glance, head_turn, reach
 from ..performance.owners import curves_in
@@ -114,25 +115,18 @@ def _eyes_at_rest(rig: Rig) -> Vector:
     if rig.armature is not None and {"left_eye", "right_eye"} <= set(rig.bones):
         heads = [rig.armature.data.bones[rig.bones[role]].head_local for role in ("left_eye", "right_eye")]
         return (heads[0] + heads[1]) / 2
-    assert rig.object is not None
-    mesh: Any = rig.object.data
+    mesh = rig.object.data
     into = (rig.armature or rig.object).matrix_world.inverted_safe() @ rig.object.matrix_world
     blocks: Any = mesh.shape_keys.key_blocks if mesh.shape_keys is not None else ()
     names = [name for channel in _LIDS for name in rig.shape_keys.get(channel, ()) if name in blocks]
     centres = []
     for name in names:
-        rest, moved = (_points(block) for block in (mesh.shape_keys.reference_key, blocks[name]))
+        rest, moved = (coordinates(block.data) for block in (mesh.shape_keys.reference_key, blocks[name]))
         distances = np.linalg.norm(moved - rest, axis=1)
         if distances.max() > 0.0:
             centres.append(rest[distances > _MOVED * distances.max()].mean(0))
     corners = np.array([tuple(corner) for corner in rig.object.bound_box])
     return into @ Vector(np.mean(centres, axis=0) if centres else corners.mean(0))
-
-
-def _points(block: Any) -> Any:
-    flat = np.empty(3 * len(block.data), np.float32)
-    block.data.foreach_get("co", flat)
-    return flat.reshape(-1, 3)
 
 
 def _name(target: Rig | bpy.types.Object) -> str:

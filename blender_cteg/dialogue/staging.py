@@ -149,8 +149,7 @@ class Production:
         if not self._batch[0].entry:
             label = told("Performing reactions: {count}, {left} to go", count=len(self._batch), left=len(queue))
         lines = [one.line for one in self._batch]
-        chosen = {"checkpoint": self._preferred.checkpoint, "device": self._preferred.device}
-        return self._preferred.python, {"op": "generate", "lines": lines, **chosen}, label
+        return self._preferred.python, self._preferred.asked("generate", lines=lines), label
 
     def use(self, takes: Sequence[Clip], warnings: Iterable[str] = ()) -> None:
         """The takes of the batch that was asked for; `write` puts them into the scene."""

@@ -7,12 +7,11 @@ poll message and its error report all show that sentence.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from bpy.types import Context
 
 from ..sentences import Told
-
-if TYPE_CHECKING:
-    from bpy.types import Context
 
 
 class Reasoned:

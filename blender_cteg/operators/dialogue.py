@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import bpy
 from bpy.props import EnumProperty, IntProperty, StringProperty
+from bpy.types import Context, Scene
 from mathutils import Vector
 
 from .. import cast
@@ -16,18 +18,11 @@ from ..dialogue import board, schedule, scripts, staging
 from ..dialogue.casting import cast_parts
 from ..dialogue.entries import PAUSE, active_entry, add_entry, chosen_entries, dialogue_of
 from ..dialogue.looking import Sight
-from ..performance.lines import LineError
 from ..preferences import choices
 from ..sentences import told
+from ..worker.session import Job
 from . import Changes, Reasoned
 from .jobs import JobOperator, Refusal, busy_reason
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from bpy.types import Context, Scene
-
-    from ..worker.session import Job
 
 #: Heads that are added stand so far apart, metres, on a circle.
 _APART = 0.55
@@ -60,13 +55,11 @@ class CTEG_OT_add_entry(Changes, bpy.types.Operator):
     bl_idname = "cteg.add_entry"
     bl_label = "Add Line"
     bl_description = "Add a line behind the last one, said by the other speaker"
-    bl_options = {"REGISTER", "UNDO"}
 
     speaker: StringProperty(name="Speaker", options={"SKIP_SAVE"})
     text: StringProperty(name="Text", options={"SKIP_SAVE"})
 
     def change(self, context: Context) -> None:
-        """See `Changes`."""
         scene, dialogue = context.scene, dialogue_of(context.scene)
         entries = list(dialogue.entries)
         with board.quietly():
@@ -91,12 +84,10 @@ class CTEG_OT_remove_entries(Changes, Reasoned, bpy.types.Operator):
     bl_idname = "cteg.remove_entries"
     bl_label = "Remove Lines"
     bl_description = "Take the selected lines out of the list and off their characters, whose curves are as before them"
-    bl_options = {"REGISTER", "UNDO"}
 
     reason = staticmethod(needs_entry)
 
     def change(self, context: Context) -> None:
-        """See `Changes`."""
         staging.remove_entries(context.scene, [entry.name for entry in chosen_entries(context.scene)])
 
 
@@ -104,13 +95,11 @@ class CTEG_OT_move_entry(Changes, Reasoned, bpy.types.Operator):
     bl_idname = "cteg.move_entry"
     bl_label = "Move Line in the List"
     bl_description = "Move the line up or down; lines that follow one another follow in the new order"
-    bl_options = {"REGISTER", "UNDO"}
 
     by: IntProperty(name="By", default=-1)
     reason = staticmethod(needs_entry)
 
     def change(self, context: Context) -> None:
-        """See `Changes`."""
         dialogue = dialogue_of(context.scene)
         to = min(max(dialogue.entry + self.by, 0), len(dialogue.entries) - 1)
         dialogue.entries.move(dialogue.entry, to)
@@ -122,12 +111,10 @@ class CTEG_OT_follow_entry(Changes, Reasoned, bpy.types.Operator):
     bl_idname = "cteg.follow_entry"
     bl_label = "After the Selected Line"
     bl_description = "Let this line begin after the selected one, in place of the one before it in the list"
-    bl_options = {"REGISTER", "UNDO"}
 
     reason = staticmethod(needs_entry)
 
     def change(self, context: Context) -> None:
-        """See `Changes`."""
         entry = active_entry(context.scene)
         others = [one for one in dialogue_of(context.scene).entries if one.chosen and one.name != entry.name]
         entry.after = others[0].name if others else ""
@@ -138,12 +125,10 @@ class CTEG_OT_choose_entries(Changes, bpy.types.Operator):
     bl_idname = "cteg.choose_entries"
     bl_label = "Select Lines"
     bl_description = "Select all lines, none, or those that have to be performed"
-    bl_options = {"REGISTER", "UNDO"}
 
     which: EnumProperty(items=(("ALL", "All", ""), ("NONE", "None", ""), ("TO_DO", "Not Performed", "")))
 
     def change(self, context: Context) -> None:
-        """See `Changes`."""
         rows = board.refresh(context.scene).rows
         for entry, row in zip(dialogue_of(context.scene).entries, rows, strict=True):
             entry.chosen = self.which == "ALL" or (self.which == "TO_DO" and row.status != "DONE")
@@ -156,10 +141,8 @@ class CTEG_OT_cast(Changes, bpy.types.Operator):
     bl_idname = "cteg.cast"
     bl_label = "Cast by Names"
     bl_description = "Give every speaker the character of the scene that has its name"
-    bl_options = {"REGISTER", "UNDO"}
 
     def change(self, context: Context) -> None:
-        """See `Changes`."""
         for said in cast_parts(context.scene):
             self.report({"WARNING"}, said)
         board.refresh(context.scene)
@@ -169,18 +152,15 @@ class CTEG_OT_add_heads(Changes, Reasoned, bpy.types.Operator):
     bl_idname = "cteg.add_heads"
     bl_label = "Add Heads"
     bl_description = "Add a demo head for every speaker that nobody plays, turned to each other"
-    bl_options = {"REGISTER", "UNDO"}
 
     @staticmethod
     def reason(context: Context) -> str:
-        """See `Reasoned`."""
         if context.mode != "OBJECT":
             return told("Leave the current mode first: switch to Object Mode.")
         missing = any(part.character is None for part in dialogue_of(context.scene).parts)
         return "" if missing else told("Every speaker has a character.")
 
     def change(self, context: Context) -> None:
-        """See `Changes`."""
         from ..heads.demo_head import PEOPLE
         from ..heads.demo_head.assemble import add_demo_head
 
@@ -229,17 +209,13 @@ class CTEG_OT_perform_dialogue(JobOperator, bpy.types.Operator):
     reason = staticmethod(disabled_reason)
 
     def prepare(self, context: Context) -> tuple[Any, Mapping[str, Any], str]:
-        """See `JobOperator`."""
         scene = context.scene
         if reason := disabled_reason(context):
             raise Refusal("{reason}", reason=reason)
         cast_parts(scene)
         ids = None if self.which != "SELECTED" else [entry.name for entry in chosen_entries(scene)]
         self._production = staging.Production(scene, ids, choices(context), again=self.which != "CHANGED")
-        try:
-            asked = self._production.next()
-        except LineError as error:
-            raise Refusal("{reason}", reason=error) from error
+        asked = self._production.next()
         if asked is None:
             said = " ".join(dict.fromkeys(self._production.said))
             self._conclude_production()
@@ -248,33 +224,24 @@ class CTEG_OT_perform_dialogue(JobOperator, bpy.types.Operator):
         return asked
 
     def complete(self, _context: Context, job: Job) -> None:
-        """See `JobOperator`."""
         self._production.use(job.takes, job.warnings)
 
     def missed(self, _context: Context, job: Job) -> bool:
-        """See `JobOperator`."""
         return self._production.failed(job.problem, job.kind)
 
     def follow_up(self, _context: Context) -> tuple[Any, Mapping[str, Any], str] | None:
-        """See `JobOperator`."""
-        try:
-            asked = self._production.next()
-        except LineError as error:
-            raise Refusal("{reason}", reason=error) from error
+        asked = self._production.next()
         if self._production.scene is not None:
             board.refresh(self._production.scene)
         return asked
 
     def meanwhile(self, _context: Context) -> None:
-        """See `JobOperator`."""
         self._production.write()
 
     def nothing_changed(self) -> str:
-        """See `JobOperator`."""
         return told("Cancelled; what was performed before is kept: {count}", count=self._production.done)
 
     def cancel(self, context: Context) -> None:
-        """See `JobOperator`."""
         super().cancel(context)
         self._conclude_production()
 
@@ -301,16 +268,13 @@ class CTEG_OT_remove_listening(Changes, Reasoned, bpy.types.Operator):
     bl_idname = "cteg.remove_listening"
     bl_label = "Remove Reactions"
     bl_description = "Take the reactions off all characters, whose curves are as before them. Their own lines stay"
-    bl_options = {"REGISTER", "UNDO"}
 
     @staticmethod
     def reason(context: Context) -> str:
-        """See `Reasoned`."""
         there = any(len(part.silences) for part in dialogue_of(context.scene).parts)
         return "" if there else told("Nobody listens yet.")
 
     def change(self, context: Context) -> None:
-        """See `Changes`."""
         count = staging.remove_silences(context.scene)
         dialogue_of(context.scene).listening = False
         cast.refresh(context.scene)

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import bpy
 from bpy.props import BoolProperty, StringProperty
+from bpy.types import Context, Event
 
 from ..preferences import CTEG_Preferences
 from ..sentences import told
@@ -17,10 +19,6 @@ from ..worker import session
 from .jobs import InPreferences, Refusal, busy_reason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from bpy.types import Context, Event
-
     from ..worker.environment import EnvironmentMaker
 
 _WIDTH: Final = 380

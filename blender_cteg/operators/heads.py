@@ -6,10 +6,10 @@ from __future__ import annotations
 import contextlib
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
+from bpy.types import Context, Event, Menu
 from bpy_extras.io_utils import ImportHelper
 from mathutils import Euler
 
@@ -18,9 +18,6 @@ from ..heads.flame_file import FlameFileError
 from ..heads.flame_file.joints import fit_bones, joints_problem
 from ..sentences import told
 from . import Changes, DroppedOnView, Reasoned
-
-if TYPE_CHECKING:
-    from bpy.types import Context, Event, Menu
 
 #: From the front, a little from the side and from above: how portraits are looked at.
 _THREE_QUARTER = Euler((math.radians(84), 0.0, math.radians(24))).to_quaternion()

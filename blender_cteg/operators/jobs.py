@@ -6,10 +6,11 @@ With a live interface such an operator is modal, in background mode it runs to t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 import bpy
-from bpy.types import Timer  # annotations of operators are evaluated
+from bpy.types import Context, Event, Header, Timer
 
 from ..cast import redraw_panels
 from ..performance.lines import rendering
@@ -20,11 +21,6 @@ from ..worker.locate import LocateError
 from . import Reasoned
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
-
-    from bpy.types import Context, Event, Header
-
     from ..worker.environment import EnvironmentMaker
 
 #: Seconds between two looks at the generator.
@@ -55,8 +51,9 @@ class JobOperator(Reasoned):
     """Mixin: `prepare` says what to ask, `complete` uses the answer once, on the main thread.
 
     Neither is called unless the steps before succeeded, so a failed or cancelled job leaves the scene as it was.
-    An operator follows the job that it started and no other. Esc is left to whatever else is going on, such as
-    playback, a menu or a tool; a job ends by the Cancel button beside its progress, in the status bar and in the panel.
+    What keeps them from it, any `Told`, is reported. An operator follows the job that it started and no other. Esc is
+    left to whatever else is going on, such as playback, a menu or a tool; a job ends by the Cancel button beside its
+    progress, in the status bar and in the panel.
     """
 
     _job: session.Job | None = None
@@ -68,11 +65,11 @@ class JobOperator(Reasoned):
         return busy_reason()
 
     def prepare(self, context: Context) -> tuple[str | EnvironmentMaker, Mapping[str, Any], str]:
-        """Who works (an interpreter: the generator in it), request, label. `Refusal` when it cannot be."""
+        """Who works (an interpreter: the generator in it), request, label. `Told` when it cannot be."""
         raise NotImplementedError
 
     def complete(self, context: Context, job: session.Job) -> None:
-        """Use what arrived. `Refusal` when it cannot be used; then nothing may have changed."""
+        """Use what arrived. `Told` when it cannot be used; then nothing may have changed."""
         raise NotImplementedError
 
     def missed(self, _context: Context, _job: session.Job) -> bool:
@@ -154,7 +151,7 @@ class JobOperator(Reasoned):
             return False
         try:
             self._job = session.start(*self.prepare(context))
-        except (Refusal, LocateError) as refusal:
+        except Told as refusal:
             self.conclude(str(refusal), "environment" if isinstance(refusal, LocateError) else "input")
             redraw_panels(context)
             self.report({"ERROR"}, str(refusal))
@@ -183,7 +180,7 @@ class JobOperator(Reasoned):
                 if not job.problem:
                     self.complete(context, job)
                 asked = self.follow_up(context)
-            except Refusal as refusal:
+            except Told as refusal:
                 problem = str(refusal)
             except Exception:  # Blender prints it; the job is over all the same
                 self.conclude(told("CTEG failed; nothing may have been written. The reason is in the system console."))
@@ -244,8 +241,7 @@ class CTEG_OT_check_generator(InPreferences, bpy.types.Operator):
 
     def prepare(self, context: Context) -> tuple[str, Mapping[str, Any], str]:
         session.checked, chosen = None, choices(context)
-        asked = {"op": "check", "checkpoint": chosen.checkpoint, "device": chosen.device}
-        return chosen.python, asked, told("Checking the generator")
+        return chosen.python, chosen.asked("check"), told("Checking the generator")
 
     def complete(self, _context: Context, job: session.Job) -> None:
         session.checked = job.client.hello, job.done

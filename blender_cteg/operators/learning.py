@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import bpy
 from bpy.props import StringProperty
+from bpy.types import Context
 
 from .. import cast
+from ..cast import Character
 from ..character.detection.character import armature_of
 from ..character.detection.detect import detect_rig
 from ..character.mapping import MESH_PROPERTY, NEUTRAL, Mapping, MappingError
@@ -16,11 +16,6 @@ from ..character.mapping_edits import EDITED, taught
 from ..sentences import told
 from ..shared import ARKIT55
 from .mapping import MappingOperator
-
-if TYPE_CHECKING:
-    from bpy.types import Context
-
-    from ..cast import Character
 
 
 def disabled_reason(context: Context) -> str:

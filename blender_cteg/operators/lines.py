@@ -5,36 +5,34 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
+from bpy.types import Context, Scene
 
 from .. import cast
+from ..cast import Character
 from ..dialogue import board
 from ..dialogue.entries import dialogue_of
 from ..performance import migration
 from ..performance.layers import played_only
 from ..performance.lines import LineError, Lines
-from ..performance.record import REGIONS, Region, Style
+from ..performance.record import REGIONS, Line, Region, changes_of
 from ..sentences import told, translated
+from ..settings import LINE_SETTINGS, REGION_SETTINGS
 from . import Changes, Reasoned
 
-if TYPE_CHECKING:
-    from typing import Any
-
-    from bpy.types import Context, Scene
-
-    from ..cast import Character
-    from ..performance.record import Line
-
-MODE_ITEMS = (
-    ("FILL", "Fill", "What somebody else animates plays through; the take moves the rest"),
-    ("TAKE", "Take", "The take plays; keys of others inside the line are put aside, and come back when it goes"),
-    ("ADD", "Add", "The take is added to what somebody else animates"),
-)
 #: Moments of a line that are nearer are one.
 _SAME_MOMENT = 1e-3
+#: What a line can play alone, see `layers.PRESETS`.
+PLAYED_ALONE = (
+    ("ALL", "Everything", "All of the face, and the speech"),
+    ("UPPER_FACE", "Upper Face Only", "Brows, lids and cheeks"),
+    ("MOUTH", "Mouth Only", "Mouth and jaw, with the speech"),
+    ("NO_EYES_HEAD", "Eyes and Head Off", "The gaze and the head are left to others"),
+    ("NO_SPEECH", "Speech Off", "Only what is felt: a lip sync of your own plays through"),
+)
 _REGION_ITEMS = tuple((name.replace(" ", "_").upper(), name.capitalize(), "") for name in REGIONS)
 
 
@@ -70,9 +68,8 @@ class LineOperator(_CharacterOperator, Reasoned):
         return now.problem or ("" if now.lines else told("This character has no lines yet; generate one first."))
 
     def work(self, scene: Scene, now: Character) -> list[str]:
-        line = (
-            next((line for line in now.lines if line.id == self.line), None) if self.line else cast.active_line(scene)
-        )
+        named = (line for line in now.lines if line.id == self.line)
+        line = next(named, None) if self.line else cast.active_line(scene)
         if line is None:
             raise LineError("This line is not there any more; choose one from the list.")
         lines = Lines(scene, now.rig, now.mapping)
@@ -162,32 +159,11 @@ class CTEG_OT_change_line(LineOperator, bpy.types.Operator):
     bl_label = "Change Line"
     bl_description = "Move or stretch the line, scale its layers, or key it in another way"
 
-    start: IntProperty(name="Start", description="First frame; the line is moved there")
-    end: IntProperty(name="End", description="Last frame; the line is stretched until there")
-    intensity: FloatProperty(name="Intensity", description="Size of the acting", default=1.0, min=0.0, soft_max=1.5)
-    speech: FloatProperty(name="Speech", description="Size of what the lips say", default=1.0, min=0.0, max=1.5)
-    smoothing: FloatProperty(name="Smoothing", description="Seconds over which it is evened out", min=0.0, max=0.5)
-    exaggeration: FloatProperty(name="Exaggeration", description="Size of quick changes", default=1.0, min=0.0, max=3.0)
-    blend: IntProperty(name="Blend", description="Frames over which the line comes in and goes", default=6, min=0)
-    interpolation: EnumProperty(
-        name="Interpolation", items=(("BEZIER", "Bézier", "Smooth"), ("LINEAR", "Linear", "Straight"))
-    )
-    reduction: FloatProperty(
-        name="Reduction", description="Percent that curves may be off", default=0.5, min=0.0, max=100
-    )
+    __annotations__ = {setting.name: setting.as_argument() for setting in LINE_SETTINGS}
 
     def act(self, _context: Context, lines: Lines, line: Line) -> None:
-        given = self.properties.is_property_set
-        names = ("start", "end", "intensity", "speech", "smoothing", "exaggeration", "blend")
-        fields = {name: getattr(self, name) for name in names if given(name)}
-        if "start" in fields and "end" not in fields:
-            fields["end"] = fields["start"] + line.end - line.start
-        if given("interpolation") or given("reduction"):
-            fields["style"] = Style(
-                self.interpolation if given("interpolation") else line.style.interpolation,
-                self.reduction if given("reduction") else line.style.reduction,
-            )
-        lines.change(line.id, **fields)
+        names = [s.name for s in LINE_SETTINGS if self.properties.is_property_set(s.name)]
+        lines.change(line.id, **changes_of(line, {name: getattr(self, name) for name in names}))
 
 
 class CTEG_OT_change_region(LineOperator, bpy.types.Operator):
@@ -195,10 +171,10 @@ class CTEG_OT_change_region(LineOperator, bpy.types.Operator):
     bl_label = "Change Region of Line"
     bl_description = "Choose what becomes of a part of the face in this line"
 
-    region: EnumProperty(name="Region", items=_REGION_ITEMS)
-    mode: EnumProperty(name="Mode", items=MODE_ITEMS)
-    scale: FloatProperty(name="Scale", description="Size of the take's movement", default=1.0, min=0.0, soft_max=1.5)
-    mute: BoolProperty(name="Mute", description="Leave the region out: it stays the animator's")
+    __annotations__ = {
+        "region": EnumProperty(name="Region", items=_REGION_ITEMS),
+        **{setting.name: setting.as_argument() for setting in REGION_SETTINGS},
+    }
 
     def act(self, context: Context, lines: Lines, line: Line) -> None:
         name = self.region.replace("_", " ").lower()
@@ -214,16 +190,7 @@ class CTEG_OT_play_only(LineOperator, bpy.types.Operator):
     bl_label = "Play Only"
     bl_description = "Choose which parts of the face this line plays; the others stay the animator's"
 
-    preset: EnumProperty(
-        name="Parts",
-        items=(
-            ("ALL", "Everything", "All of the face, and the speech"),
-            ("UPPER_FACE", "Upper Face Only", "Brows, lids and cheeks"),
-            ("MOUTH", "Mouth Only", "Mouth and jaw, with the speech"),
-            ("NO_EYES_HEAD", "Eyes and Head Off", "The gaze and the head are left to others"),
-            ("NO_SPEECH", "Speech Off", "Only what is felt: a lip sync of your own plays through"),
-        ),
-    )
+    preset: EnumProperty(name="Parts", items=PLAYED_ALONE)
 
     @classmethod
     def description(cls, _context: Context, properties: Any) -> str:

@@ -14,30 +14,27 @@ from typing import TYPE_CHECKING, Any, Final
 import bpy
 import numpy as np
 from bpy.props import FloatProperty
+from bpy.types import Context, Event, Scene
 
 from .. import cast
 from ..character.choose import brought_to
-from ..character.mapping import MappingError
-from ..clip import Clip, ClipError
+from ..clip import Clip
 from ..dialogue.casting import named_before
 from ..dialogue.entries import looks_by_hand
 from ..performance.directing import emphasis_of, emphasised, word_at
 from ..performance.gaze import Glance, aimed, held, reach
 from ..performance.lines import LineError, Lines, clip_of
+from ..performance.record import Line, Take
 from ..preferences import choices
-from ..sentences import told
-from ..settings import SETTINGS, request
+from ..sentences import Told, told
+from ..settings import SETTINGS, Setting, request
 from ..shared import SPACES, minimum_jerk
 from ..worker import session
-from ..worker.locate import LocateError
 from . import Reasoned
 from .jobs import Refusal, busy_reason
 from .perform import asked_for
 
 if TYPE_CHECKING:
-    from bpy.types import Context, Event, Scene
-
-    from ..performance.record import Line, Take
     from ..worker.live import Live
 
 #: The settings of a take that can be directed, and the emphasis of the word at the playhead.
@@ -45,16 +42,24 @@ DIRECTED: Final = {s.name: s for s in SETTINGS if s.name in ("emotion", "emotion
 EMPHASIS: Final = "emphasis"
 #: Where the line looks from the playhead on, radians to the character's left and up. No generator is asked for it.
 LOOKS: Final = ("look_left", "look_up")
-_LOOKS_ARE: Final = {
-    "look_left": (
-        "Look Aside", "Eyes and head go to the character's left from the playhead on, to where the line looks next. "
-        "Below 0 they go to the right",
+_ASIDE, _UP = reach()
+_ANGLE: Final = {"default": 0.0, "step": 100, "precision": 1, "subtype": "ANGLE"}
+#: All of it as fields of the panel and as arguments of the operator, by name.
+FIELDS: Final = DIRECTED | {
+    EMPHASIS: Setting(
+        EMPHASIS, FloatProperty, "Emphasis", "Of the word at the playhead: 0 none, 1 natural, 1.6 the most",
+        default=1.0, min=0.0, max=1.6, step=5,
     ),
-    "look_up": (
-        "Look Up", "Eyes and head go up from the playhead on, to where the line looks next. Below 0 they go down",
+    "look_left": Setting(
+        "look_left", FloatProperty, "Look Aside", "Eyes and head go to the character's left from the playhead on, to "
+        "where the line looks next. Below 0 they go to the right", min=-_ASIDE, max=_ASIDE, **_ANGLE,
+    ),
+    "look_up": Setting(
+        "look_up", FloatProperty, "Look Up",
+        "Eyes and head go up from the playhead on, to where the line looks next. Below 0 they go down",
+        min=-_UP, max=_UP, **_ANGLE,
     ),
 }  # fmt: skip
-MOST_EMPHASIS: Final = 1.6
 #: Seconds of the take that come first, from the playhead on, and over which they become what was there.
 _SEEN: Final = 2.0
 _FADE: Final = 0.3
@@ -64,15 +69,6 @@ _INTERVAL: Final = 0.02
 _RESTS: Final = 1.0
 #: Events with which a field is let go of.
 _LET_GO: Final = frozenset(("LEFTMOUSE", "RET", "NUMPAD_ENTER"))
-
-
-def look_property(name: str, **more: Any) -> Any:
-    """One of `LOOKS` as a property."""
-    label, description = _LOOKS_ARE[name]
-    most = reach()[LOOKS.index(name)]
-    return FloatProperty(
-        name=label, description=description, min=-most, max=most, step=100, precision=1, subtype="ANGLE", **more
-    )
 
 
 @dataclass
@@ -88,7 +84,6 @@ class Directing:
         at: the moment of the take whose gaze is directed, seconds.
         gaze, looked: where the line looks, and what is written of that; ``by_hand``: it was directed before.
         shown: what is on the curves now.
-        begun: only a part of what was asked for is.
         changed: when something was asked for last.
         wrote: when that was last written, and how many seconds it took.
         updates: how often.
@@ -108,7 +103,6 @@ class Directing:
     changed: float = 0.0
     wrote: tuple[float, float] = (0.0, 0.0)
     updates: int = 0
-    problem: str = ""
 
     @property
     def take(self) -> Take:
@@ -139,21 +133,25 @@ class Directing:
         return until if until < self.clip.frames - rate else None
 
     def update(self, scene: Scene, timeout: float = 0.0) -> bool:
-        """Write what has arrived; whether anything had. LineError, MappingError or ClipError when that cannot be.
+        """Write what has arrived; whether anything had. `Told` when that cannot be.
 
         The interface has as much time as writing takes, at least.
         """
         ended, took = self.wrote
         if time.monotonic() - ended < took:
             return False
-        arrived = self.live.poll(0.0 if self.gaze != self.looked else timeout)
-        if arrived is None:
-            if self.gaze == self.looked:
-                return False
-            self._look(scene)
-            self.updates += 1
-            return True
-        clip, whole = arrived
+        looks = self.gaze != self.looked
+        arrived = self.live.poll(0.0 if looks else timeout)
+        if arrived is None and not looks:
+            return False
+        if arrived is not None:
+            self._arrive(*arrived)
+        self._write(scene, None if arrived is None else self.shown)
+        self.updates += 1
+        return True
+
+    def _arrive(self, clip: Clip, whole: bool) -> None:
+        """What is to be shown of what has arrived. LineError where another checkpoint performed it."""
         before, now = (one.settings.get("checkpoint") for one in (self.clip, clip))
         if before != now:
             raise LineError(
@@ -161,9 +159,6 @@ class Directing:
                 "direct it.", before=before, now=now,
             )  # fmt: skip
         self.shown = clip if whole else _begun(clip, self.shown or self.clip)
-        self._write(scene, self.shown)
-        self.updates += 1
-        return True
 
     @property
     def settled(self) -> bool:
@@ -176,29 +171,22 @@ class Directing:
             self._write(scene, self.clip)
         self.gaze = self.line.gaze
         if self.looked != self.gaze:
-            self._look(scene)
+            self._write(scene)
 
-    def _write(self, scene: Scene, clip: Clip) -> None:
+    def _write(self, scene: Scene, clip: Clip | None = None) -> None:
+        """Write where the line looks and, given a clip, what its take is."""
         began, now = time.monotonic(), cast.character(scene)
         mapping = now.mapping
-        if clip.space != self.take.space:
+        if clip is not None and clip.space != self.take.space:
             (clip,), mapping = brought_to(now.rig, [clip])
-        cast.show_line(scene, Lines(scene, now.rig, mapping).perform_again(self.line.id, clip, self.gaze))
-        self._has_looked(scene)
-        self.wrote = time.monotonic(), time.monotonic() - began
-
-    def _look(self, scene: Scene) -> None:
-        began, now = time.monotonic(), cast.character(scene)
-        cast.show_line(scene, Lines(scene, now.rig, now.mapping).look(self.line.id, self.gaze))
-        self._has_looked(scene)
-        self.wrote = time.monotonic(), time.monotonic() - began
-
-    def _has_looked(self, scene: Scene) -> None:
-        """What is written of the gaze stays, unless it is taken back: then it is whose it was."""
-        if self.looked != self.gaze:
+        lines, name = Lines(scene, now.rig, mapping), self.line.id
+        line = lines.look(name, self.gaze) if clip is None else lines.perform_again(name, clip, self.gaze)
+        cast.show_line(scene, line)
+        if self.looked != self.gaze:  # it stays so, unless it is taken back: then it is whose it was
             self.looked = self.gaze
-            was = looks_by_hand(scene, self.line.id, self.gaze != self.line.gaze or bool(self.by_hand))
+            was = looks_by_hand(scene, name, self.gaze != self.line.gaze or bool(self.by_hand))
             self.by_hand = was if self.by_hand is None else self.by_hand
+        self.wrote = time.monotonic(), time.monotonic() - began
 
 
 #: What is being directed, or None.
@@ -277,7 +265,7 @@ def direct(context: Context, name: str, value: Any) -> None:
             _settle(context)
         elif begun:
             bpy.app.timers.register(_follow, first_interval=0.0)
-    except (Refusal, LocateError, LineError, MappingError, ClipError, ValueError) as refusal:
+    except (Told, ValueError) as refusal:
         _end()
         cast.show_lines(scene, str(refusal))
 
@@ -305,7 +293,6 @@ def _wanted(context: Context, name: str, value: Any) -> None:
 
 def _settle(context: Context) -> None:
     """Wait until all of what was asked for is written. `Refusal` when the generator refuses."""
-    assert directing is not None
     while not directing.settled:
         directing.update(context.scene, timeout=0.05)
     problem = directing.live.problem
@@ -339,14 +326,7 @@ class CTEG_OT_direct_live(Reasoned, bpy.types.Operator):
     )
     bl_options = {"UNDO"}
 
-    __annotations__ = {
-        **{name: setting.as_argument() for name, setting in DIRECTED.items()},
-        EMPHASIS: FloatProperty(
-            name="Emphasis", description="Of the word at the playhead: 0 none, 1 natural", min=0.0, max=MOST_EMPHASIS,
-            options={"SKIP_SAVE"},
-        ),
-        **{name: look_property(name, options={"SKIP_SAVE"}) for name in LOOKS},
-    }  # fmt: skip
+    __annotations__ = {name: field.as_argument() for name, field in FIELDS.items()}
 
     _timer = None
     _let_go = _held = False
@@ -355,14 +335,14 @@ class CTEG_OT_direct_live(Reasoned, bpy.types.Operator):
 
     def execute(self, context: Context) -> set[str]:
         """Perform and write before returning, for scripts."""
-        given = [name for name in (*DIRECTED, EMPHASIS, *LOOKS) if self.properties.is_property_set(name)]
+        given = [name for name in FIELDS if self.properties.is_property_set(name)]
         try:
             if not given:
-                raise Refusal("Say what is to be directed: {names}.", names=", ".join((*DIRECTED, EMPHASIS, *LOOKS)))
+                raise Refusal("Say what is to be directed: {names}.", names=", ".join(FIELDS))
             for name in given:
                 _wanted(context, name, getattr(self, name))
             _settle(context)
-        except (Refusal, LocateError, LineError, MappingError, ClipError, ValueError) as refusal:
+        except (Told, ValueError) as refusal:
             if directing is not None:
                 directing.take_back(context.scene)
             _end()
@@ -394,10 +374,8 @@ class CTEG_OT_direct_live(Reasoned, bpy.types.Operator):
             return {"PASS_THROUGH"}
         try:
             if now.update(context.scene):
-                for area in context.screen.areas:  # at once, whatever else is drawn while the mouse moves
-                    if area.type == "VIEW_3D":
-                        area.tag_redraw()
-        except (LineError, MappingError, ClipError) as refusal:
+                cast.redraw_views(context)  # at once, whatever else is drawn while the mouse moves
+        except Told as refusal:
             return self._take_back(context, str(refusal))
         if now.live.problem:
             return self._take_back(context, now.live.problem)
@@ -411,10 +389,9 @@ class CTEG_OT_direct_live(Reasoned, bpy.types.Operator):
         self._leave(context, set())
 
     def _take_back(self, context: Context, problem: str) -> set[str]:
-        assert directing is not None
         try:
             directing.take_back(context.scene)
-        except (LineError, MappingError, ClipError) as refusal:
+        except Told as refusal:
             problem = problem or str(refusal)
         result = self._leave(context, {"CANCELLED"})
         if problem:

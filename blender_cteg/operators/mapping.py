@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
 import numpy as np
 from bpy.props import EnumProperty, IntProperty, StringProperty
+from bpy.types import Context, Event
 
 from .. import cast
+from ..cast import Character
 from ..character import mapping_edits as edits
 from ..character import mapping_rows
 from ..character.choose import mapping_for
@@ -23,11 +25,6 @@ from ..sentences import told, translated
 from ..shared import ARKIT55
 from ..ui.fields import active_channel, show_preview
 from . import Changes, Reasoned
-
-if TYPE_CHECKING:
-    from bpy.types import Context, Event
-
-    from ..cast import Character
 
 
 def disabled_reason(context: Context) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import bpy
 from bpy.props import BoolProperty, StringProperty
+from bpy.types import Context, Event
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 
 from .. import cast
+from ..cast import Character
 from ..character.mapping import Mapping, MappingError
 from ..character.mapping_edits import EDITED
 from ..character.rig import Rig, shorten
@@ -19,11 +20,6 @@ from ..sentences import told
 from ..storage import clean, name_of, read_file, write_file
 from . import DroppedOnView
 from .mapping import MappingOperator, disabled_reason, prepared, put_on
-
-if TYPE_CHECKING:
-    from bpy.types import Context, Event
-
-    from ..cast import Character
 
 
 def read_mapping(path: Path) -> Mapping:
@@ -83,9 +79,8 @@ class CTEG_OT_mapping_save(MappingOperator, bpy.types.Operator, ExportHelper):
     @staticmethod
     def reason(context: Context) -> str:
         """Reading is possible where changing is not."""
-        return (
-            "" if cast.character(context.scene).mapping is not None else told("Choose a target with a mapping first.")
-        )
+        mapped = cast.character(context.scene).mapping is not None
+        return "" if mapped else told("Choose a target with a mapping first.")
 
     def act(self, _context: Context, character: Character) -> str:
         path, mapping = Path(bpy.path.abspath(self.filepath)), prepared(character)

@@ -6,45 +6,39 @@ from __future__ import annotations
 import contextlib
 import math
 import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import bpy
 from bpy.props import EnumProperty, FloatProperty
+from bpy.types import Context, Object, Scene
 
 from .. import cast
+from ..cast import Character
 from ..character import measuring
 from ..character.choose import brought_to, doubts, lacking, unverified
 from ..character.detection.detect import detect_rig
-from ..character.mapping import MappingError
+from ..character.rig import Rig
 from ..character.rig import shorten as names
-from ..clip import Clip, ClipError
+from ..clip import Clip
 from ..dialogue.addressed import gaze_of, nobody_in
 from ..dialogue.casting import named_before
 from ..emotions import label
 from ..performance import ranges
 from ..performance.diagnosis import keys_without_shape
-from ..performance.lines import LineError, Lines, clip_of, in_the_way, lines_of
+from ..performance.lines import Lines, clip_of, in_the_way, lines_of
 from ..performance.owners import owners_of, why_not_writable
 from ..performance.record import Line, Style, Take
 from ..preferences import choices
 from ..sentences import shorten, told, translated
 from ..settings import SETTINGS, Arguments, chosen, request
 from ..shared import Timeline
-from ..storage import FileError
+from ..worker.session import Job
 from .jobs import JobOperator, Refusal, busy_reason
 from .timelines import read_timeline, timeline_in
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from bpy.types import Context, Object, Scene
-
-    from ..cast import Character
-    from ..character.rig import Rig
-    from ..worker.session import Job
 
 #: How far takes go that are varied, and those that have nothing of the shown one but its direction: 0 is the same take.
 A_LITTLE: Final = 0.3
@@ -202,12 +196,11 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
             Style(values["interpolation"], values["reduction"]), values["blend"], last_seed(asked), preferred.widen,
         )  # fmt: skip
         measuring.begin(scene, performer.rig, unverified(performer.rig))
-        message = {"lines": [asked], "checkpoint": preferred.checkpoint, "device": preferred.device}
         title = next(translated(title) for mode, title, _ in MODES if mode == self.mode)
-        return preferred.python, {"op": "generate", **message}, title
+        return preferred.python, preferred.asked("generate", lines=[asked]), title
 
     def _asked(self, scene: Scene, values: dict[str, Any], line: Line | None) -> dict[str, Any]:
-        """The protocol's LINE. `Refusal` for a number or a timeline that cannot be sent."""
+        """The protocol's LINE. `Told` for a number or a timeline that cannot be sent."""
         given, more = self.properties.is_property_set, {"branch": None, "vary": None, "begin": None}
         take = line.take if line is not None and self.mode in _AGAIN else None
         if take is None:
@@ -227,10 +220,7 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
         if line is not None and not given("seed"):
             values["seed"] = max(max(take.seed, take.last_seed) for take in line.takes) + 1
         values["spread"] = values["spread"] and values["takes"] > 1  # one take differs from nothing
-        try:
-            return request(values) | more | named_before(scene, values["text"], take)
-        except ValueError as error:
-            raise Refusal("{reason}", reason=error) from None
+        return request(values) | more | named_before(scene, values["text"], take)
 
     def complete(self, context: Context, job: Job) -> None:
         order = self._order
@@ -249,19 +239,16 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
         if order.branch is not None and old is not None and old.take is not None and old.take.key == order.take.key:
             until = old.scene_frame(order.branch)
         before = ranges.sliders(rig)
-        try:
-            unmeasured = _measured(scene, rig)
-            clips, mapping = brought_to(rig, job.takes)
-            if rig.kind in ("FLAME", "BONES"):  # it may only have been fitted now
-                measuring.measure(scene, rig, mapping)
-            lines = Lines(scene, rig, mapping)
-            line = lines.add(
-                clips, order.start, order.style, text=order.text, line="" if old is None else old.id,
-                last_seed=order.last_seed, widen=widen, blend=order.blend, edits_until=until,
-                gaze=gaze_of(scene, rig, clips[0], order.start),
-            )  # fmt: skip
-        except (ClipError, MappingError, LineError) as error:
-            raise Refusal("{reason}", reason=error) from error
+        unmeasured = _measured(scene, rig)
+        clips, mapping = brought_to(rig, job.takes)
+        if rig.kind in ("FLAME", "BONES"):  # it may only have been fitted now
+            measuring.measure(scene, rig, mapping)
+        lines = Lines(scene, rig, mapping)
+        line = lines.add(
+            clips, order.start, order.style, text=order.text, line="" if old is None else old.id,
+            last_seed=order.last_seed, widen=widen, blend=order.blend, edits_until=until,
+            gaze=gaze_of(scene, rig, clips[0], order.start),
+        )  # fmt: skip
         own = scene.cteg.target == target
         if own:
             cast.choose_line(scene, line.id)
@@ -294,7 +281,6 @@ def _measured(scene: Scene, rig: Rig) -> list[str]:
     try:
         measuring.measure(scene, rig, mapping)
     except Exception as error:  # whatever a character is like, the takes that were waited for are not lost
-        assert rig.object is not None
         sentence = (
             "Nobody could look at what the channels of {name} do ({why}), so the takes go by their names alone. Check "
             "them on the face."
@@ -342,13 +328,10 @@ def asked_for(take: Take) -> dict[str, Any]:
 
 
 def _timeline(source: Any) -> Timeline | None:
-    """The times to perform with, from a file or from a text. `Refusal` when they are damaged."""
-    try:
-        if isinstance(source, str):
-            return read_timeline(Path(bpy.path.abspath(source)))[1]
-        return None if source is None else timeline_in(source.as_string(), source.name)
-    except FileError as error:
-        raise Refusal("{reason}", reason=error) from None
+    """The times to perform with, from a file or from a text. FileError when they are damaged."""
+    if isinstance(source, str):
+        return read_timeline(Path(bpy.path.abspath(source)))[1]
+    return None if source is None else timeline_in(source.as_string(), source.name)
 
 
 def _find(collection: Any, uid: int) -> Any:

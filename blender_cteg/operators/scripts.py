@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, StringProperty
+from bpy.types import Context, Event
 from bpy_extras.io_utils import ImportHelper
 
 from ..dialogue import scripts, staging
@@ -18,9 +19,6 @@ from ..sentences import shorten, told
 from ..shared import SCRIPT_SUFFIXES
 from ..ui.layouts import wrapped
 from . import Changes, DroppedOnView
-
-if TYPE_CHECKING:
-    from bpy.types import Context, Event
 
 #: Rows of a dry run that are shown; a script with more of them says how many.
 _MOST_SHOWN = 14

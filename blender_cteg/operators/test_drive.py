@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 import blf
 import bpy
 from bpy.props import StringProperty
+from bpy.types import Context, Event
 
 from .. import cast
+from ..cast import Character
 from ..character import mapping_edits as edits
 from ..character import measuring
 from ..character.choose import by_names, mended, unverified
@@ -24,13 +26,6 @@ from ..performance import preview, ranges
 from ..sentences import told
 from . import Reasoned
 from .mapping import MappingOperator
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from bpy.types import Context, Event
-
-    from ..cast import Character
 
 #: Seconds between two steps, and that a channel is shown.
 _STEP: Final = 1 / 30
@@ -91,7 +86,7 @@ class CTEG_OT_test_drive(Reasoned, bpy.types.Operator):
                     self._begin(cast.refresh(context.scene))
                 elif self._text != (text := told("Looking at the face: {percent} %", percent=10 * int(10 * share))):
                     self._text = text
-                    _redraw(context)
+                    cast.redraw_views(context)
                 return {"PASS_THROUGH"}
             going = self._show(context)
         except (ReferenceError, MappingError, ClipError) as error:  # the face was deleted or changed meanwhile
@@ -131,7 +126,7 @@ class CTEG_OT_test_drive(Reasoned, bpy.types.Operator):
         self._text = row.doubt if row is not None and row.doubt else channel
         value = swing(channel)[0] * math.sin(math.pi * share)
         preview.show_pose(character.rig, self._mapping, channel, value)
-        _redraw(context)
+        cast.redraw_views(context)
         return True
 
     def _draw(self) -> None:
@@ -147,7 +142,7 @@ class CTEG_OT_test_drive(Reasoned, bpy.types.Operator):
         if self._timer is not None:
             context.window_manager.event_timer_remove(self._timer)
             self._timer = None
-        _redraw(context)
+        cast.redraw_views(context)
 
     def _finish(self, context: Context) -> set[str]:
         character = cast.refresh(context.scene)
@@ -230,10 +225,8 @@ class CTEG_OT_mapping_widen(MappingOperator, bpy.types.Operator):
             raise MappingError("The sliders of {channel} are wide enough.", channel=self.channel)
         if reason := ranges.why_not_wider(character.rig, row.narrow):
             raise MappingError("{reason}", reason=reason)
-        with ExitStack() as undo:
-            ranges.widen(character.rig, ranges.full_strength(character.mapping, self.channel), undo, all_keys=True)
-            undo.pop_all()
-        return told("Widened the sliders of {names}", names=shorten(row.narrow))
+        with ranges.widened(character.rig, ranges.full_strength(character.mapping, self.channel), all_keys=True):
+            return told("Widened the sliders of {names}", names=shorten(row.narrow))
 
 
 def _taken_over(mapping: Mapping, other: Mapping, channel: str) -> Mapping:
@@ -242,10 +235,3 @@ def _taken_over(mapping: Mapping, other: Mapping, channel: str) -> Mapping:
     for target in edits.targets_of(other, channel):
         mapping = edits.with_target(mapping, channel, target)
     return mapping
-
-
-def _redraw(context: Context) -> None:
-    for window in context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type == "VIEW_3D":
-                area.tag_redraw()

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import bpy
 from bpy.props import StringProperty
+from bpy.types import Context
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 
 from ..cast import redraw_panels
@@ -19,10 +19,7 @@ from ..sentences import told
 from ..shared import Timeline, TimelineError
 from ..storage import FileError, StoredError, from_text, name_of, read_file, write_file
 from . import Changes, Reasoned
-from .segments import shown_take
-
-if TYPE_CHECKING:
-    from bpy.types import Context
+from .reading import shown_take
 
 
 def disabled_reason(context: Context) -> str:

@@ -3,22 +3,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bpy
 from bpy.props import EnumProperty, FloatProperty, IntProperty
+from bpy.types import Context, Event, Scene
 
 from ..dialogue import board, schedule
 from ..dialogue.entries import active_entry, chosen_entries
 from ..performance.lines import LineError, Lines
+from ..performance.record import Line
 from ..sentences import shorten, told
 from . import Changes, Reasoned
 from .dialogue import arranged, needs_entry
-
-if TYPE_CHECKING:
-    from bpy.types import Context, Event, Scene
-
-    from ..performance.record import Line
 
 
 def _needs_performed(context: Context) -> str:

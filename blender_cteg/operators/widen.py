@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import bpy
+from bpy.types import Context, Event
 
 from .. import cast
 from ..character.rig import shorten
@@ -14,9 +14,6 @@ from ..performance import ranges
 from ..sentences import told
 from ..ui.layouts import wrapped
 from . import Changes, Reasoned
-
-if TYPE_CHECKING:
-    from bpy.types import Context, Event
 
 #: Width of the dialog at scale 1.
 _WIDTH: Final = 360
@@ -56,9 +53,7 @@ class CTEG_OT_widen_sliders(Changes, Reasoned, bpy.types.Operator):
 
     def change(self, context: Context) -> str:
         character = cast.refresh(context.scene)
-        with ExitStack() as undo:
-            ranges.widen(character.rig, ranges.extremes_of(character.rig), undo, all_keys=True)
+        with ranges.widened(character.rig, ranges.extremes_of(character.rig), all_keys=True):
             ranges.remember(character.rig, True)
-            undo.pop_all()
         cast.refresh(context.scene)
         return told("Widened the sliders of {names}", names=shorten(character.tight))

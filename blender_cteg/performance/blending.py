@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Floats, Ints, Mask
 from .record import Line, Region
 from .targets import Address, Target, grouped
-
-Floats = npt.NDArray[np.float64]
 
 #: A property that stays so near to what it is set to needs no curve.
 _STILL: Final = 1e-6
@@ -54,7 +52,7 @@ class Passage:
     first: int
     targets: list[Target]
     fade: int
-    exact: Mapping[str, npt.NDArray[np.int64]]
+    exact: Mapping[str, Ints]
 
 
 @dataclass(eq=False)
@@ -70,10 +68,10 @@ class Mixed:
 
     targets: list[Target]
     values: Floats
-    keep: list[list[npt.NDArray[np.int64]]]
+    keep: list[list[Ints]]
     theirs: dict[str, tuple[str, ...]]
 
-    def only(self, wanted: npt.NDArray[np.bool_]) -> Mixed:
+    def only(self, wanted: Mask) -> Mixed:
         """With some of the targets."""
         places = np.flatnonzero(wanted)
         chosen, keep = [self.targets[k] for k in places], [self.keep[k] for k in places]

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import replace
 
 import bpy
@@ -15,7 +15,6 @@ from ..character.mapping import Mapping as FaceMapping
 from ..character.mapping import MappingError
 from ..character.rig import Rig
 from ..clip import Clip
-from ..sentences import Told
 from ..storage import StoredError
 from . import ranges
 from .blending import Ground, Passage, mixed, moving
@@ -25,20 +24,15 @@ from .finding import blocked, located, patches_of, shared, staying, unreadable
 from .handwork import Handwork
 from .layers import MOST_FRAMES, face_of, without_muted
 from .owners import Owner, home_of, played_action, prepare, set_value, tidy, why_not_writable
-from .patch import PatchError
 from .planning import Plan, frames_of, ground_of, groups_of, meet
 from .preview import end_preview
-from .record import Line, Take
+from .record import Line, LineError, Take
 from .reduction import exact_frames
 from .store import LINES_PROPERTY, TARGETS, Edit, Store, check
 from .targets import Address, Others, Target, names_in, targets_of
 
 #: So many spans are changed in place.
 _MANY = 4
-
-
-class LineError(Told, RuntimeError):
-    """A line that could not be written, changed or removed; the message is a sentence. Nothing was changed."""
 
 
 class Change:
@@ -66,10 +60,8 @@ class Change:
         self._patches = {action: known.get(action) or ActionPatch(action) for action in playing}
         self._curves = {o.name: (self._patches[o.action], o.slot.handle) for o in self._writable if o.action and o.slot}
         self._shut: dict[str, str] = {}  # spans with keys where none can be written now -> why not
-        home = home_of(owners)
-        self._store = None if home is None else Store(home)
-        self._stored = {} if self._store is None else self._store.lines()
-        self._damaged = {} if self._store is None else self._store.damaged
+        self._store = Store(home_of(owners))
+        self._stored, self._damaged = self._store.lines(), self._store.damaged
         self.lines: dict[str, Line] = dict(self._stored)
         self._locate(wanted)
         self._clips: dict[tuple[str, str], Clip] = {}
@@ -92,7 +84,6 @@ class Change:
         """A take with its numbers, of those that are stored or about to be. LineError when they are damaged."""
         key = line.id, take.key
         if key not in self._clips:
-            assert self._store is not None
             try:
                 self._clips[key] = self._store.clip(line, take)
             except StoredError as error:
@@ -103,15 +94,12 @@ class Change:
     def _locate(self, wanted: Collection[str] | None) -> None:
         """Look where lines are now; None for all."""
         self._looked = set(self.lines) if wanted is None else set(wanted)
-        try:
-            for owner in self._owners:
-                action = played_action(owner)
-                if owner not in self._writable and action is not None and action not in self._patches:
-                    reason = why_not_writable(owner, self._owners)
-                    self._shut |= dict.fromkeys(ActionPatch(action).spans, reason)
-            self.lines |= located(self._stored, self._damaged, self._all, wanted)
-        except PatchError as error:
-            raise LineError("{reason}", reason=error) from None
+        for owner in self._owners:
+            action = played_action(owner)
+            if owner not in self._writable and action is not None and action not in self._patches:
+                reason = why_not_writable(owner, self._owners)
+                self._shut |= dict.fromkeys(ActionPatch(action).spans, reason)
+        self.lines |= located(self._stored, self._damaged, self._all, wanted)
 
     def __enter__(self) -> Change:
         end_preview()  # it poses what is about to be read as the rest
@@ -153,9 +141,8 @@ class Change:
         if refused and not some:
             raise LineError("{reason}", reason=next(iter(refused.values())))
         if some:
-            dragged = [
-                why for name, why in refused.items() if name not in self.lines or self.lines[name].span not in kept
-            ]
+            spans = {name: self.lines[name].span for name in refused if name in self.lines}
+            dragged = [why for name, why in refused.items() if spans.get(name) not in kept]
             self._said += [*staying(kept, self._all), *dragged]
         changed = {name: line for name, line in changed.items() if name not in refused}
         there = {span for patch in self._patches.values() for span in patch.spans}
@@ -190,18 +177,13 @@ class Change:
             fresh = {span: g for span, g in self._groups(lines, kept).items() if span in stale or span not in there}
             plans = [self._plan(span, group, stale) for span, group in fresh.items()]
             hidden = self._hidden(touched, lines)
-        except (PatchError, MappingError) as error:
+        except MappingError as error:
             raise LineError("{reason}", reason=error) from None
         planned = {line.id: line for plan in plans for line in plan.lines}
         lines |= planned | hidden
         self._said += lost(self._rig, self._dropped(plans, {*planned, *hidden}), self._leads_to, self._others)
-        with ExitStack() as undo:
-            self._widen(plans, undo, widen)
-            try:
-                self._patch(plans, stale)
-            except PatchError as error:
-                raise LineError("{reason}", reason=error) from None
-            undo.pop_all()
+        with ranges.widened(self._rig, _extremes(plans), all_keys=widen):
+            self._patch(plans, stale)
         self._keep(lines, set(changed), {*changed, *planned}, puts)
         return lines
 
@@ -233,21 +215,18 @@ class Change:
                     self.clip(new, new.take)
                 except LineError as error:
                     damaged[line.id] = str(error)
-        try:
-            kept = unreadable(self._stored, self._damaged, self._all, gone)
-            kept |= {self.lines[name].span: damage for name, damage in damaged.items()}
-            for name in changed if kept or self._shut else ():
-                line, new = self.lines.get(name), placed.get(name)
-                beside = (other for other in self.lines.values() if new is not None and meet(other, new))
-                shut = [self._shut[one.span] for one in (line, *beside) if one is not None and one.span in self._shut]
-                if shut:
-                    refused[name] = shut[0]
-                elif line is not None and line.span in kept:
-                    refused[name] = damaged.get(name) or shared(kept, self._all, line)
-                elif new is not None and new.take is not None and (why := blocked(kept, self._all, new)):
-                    refused[name] = why
-        except PatchError as error:
-            raise LineError("{reason}", reason=error) from None
+        kept = unreadable(self._stored, self._damaged, self._all, gone)
+        kept |= {self.lines[name].span: damage for name, damage in damaged.items()}
+        for name in changed if kept or self._shut else ():
+            line, new = self.lines.get(name), placed.get(name)
+            beside = (other for other in self.lines.values() if new is not None and meet(other, new))
+            shut = [self._shut[one.span] for one in (line, *beside) if one is not None and one.span in self._shut]
+            if shut:
+                refused[name] = shut[0]
+            elif line is not None and line.span in kept:
+                refused[name] = damaged.get(name) or shared(kept, self._all, line)
+            elif new is not None and new.take is not None and (why := blocked(kept, self._all, new)):
+                refused[name] = why
         return kept, refused
 
     def _groups(self, lines: Mapping[str, Line], kept: dict[str, str]) -> dict[str, list[Line]]:
@@ -317,13 +296,11 @@ class Change:
 
     def _passage(self, line: Line, first: int, fade: int) -> Passage:
         take = line.take
-        assert take is not None
         clip = self.clip(line, take)
         mapping, face = self._mapping(clip), face_of(clip, self._fps, line)
         self._leads_to |= names_in(self._rig, mapping, face)
         targets = targets_of(self._rig, self._writable, without_muted(mapping, line), face)
         if not targets and not any(region.mute for region in line.regions.values()):
-            assert self._rig.object is not None
             raise MappingError(
                 "Nothing of this line reaches {name}: the mapping's shape keys and bones are not there. Choose another "
                 "face or another mapping.", name=self._rig.object.name,
@@ -390,12 +367,11 @@ class Change:
 
     def _patch(self, plans: Sequence[Plan], stale: set[str]) -> None:
         """Write the curves, one edit for each action."""
-        name = self._rig.object.name if self._rig.object is not None else "Face"
         moved = {target.owner.name for plan in plans for target in plan.mix.targets}
         places = {}
         for owner in self._writable:
             if owner.name in moved or (owner is self._owners[0] and plans):
-                places[owner.name] = prepare(owner, self._owners, name)
+                places[owner.name] = prepare(owner, self._owners, self._rig.object.name)
         rests: dict[bpy.types.Action, list[tuple[Owner, str, int, float]]] = {}
         for action in {*(action for action, _ in places.values()), *(o.action for o in self._writable if o.action)}:
             patch = self._patches.get(action) or ActionPatch(action)
@@ -405,19 +381,6 @@ class Change:
             rests[action] = [(owners[h], path, i, rest) for (h, path, i), rest in gone if h in owners]
         for owner, path, index, rest in (rest for found in rests.values() for rest in found):
             set_value(owner, path, index, rest)
-
-    def _widen(self, plans: Sequence[Plan], undo: ExitStack, widen: bool) -> None:
-        extremes: dict[str, tuple[float, float]] = {}
-        for plan in plans:  # as performed: an edit that a slider cuts off stays cut off
-            for target in plan.mix.targets:
-                if (reach := plan.reach.get(target.address)) is not None:
-                    name = target.label
-                    low, high = extremes.get(name, reach)
-                    extremes[name] = min(low, reach[0]), max(high, reach[1])
-        try:
-            ranges.widen(self._rig, extremes, undo, all_keys=widen)
-        except ranges.RangeError as error:
-            raise LineError("{reason}", reason=error) from None
 
     # ------------------------------------------------------------------------------------------------ records
 
@@ -444,3 +407,14 @@ class Change:
         for (name, take), edit in self._handwork.changed.items():
             if name in lines:
                 store.put_edit(name, take, edit)
+
+
+def _extremes(plans: Sequence[Plan]) -> dict[str, tuple[float, float]]:
+    """How far keys go as performed, by name: an edit that a slider cuts off stays cut off."""
+    extremes: dict[str, tuple[float, float]] = {}
+    for plan in plans:
+        for target in plan.mix.targets:
+            if (reach := plan.reach.get(target.address)) is not None:
+                low, high = extremes.get(target.label, reach)
+                extremes[target.label] = min(low, reach[0]), max(high, reach[1])
+    return extremes

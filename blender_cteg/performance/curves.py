@@ -16,10 +16,11 @@ import bpy
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Floats, Mask, Singles
 from . import patch, playing
 from .fcurves import Points, co, played, slot_curves, write
 from .patch import PatchError, Place, Record
-from .playing import FRAME, NEAR, NO_ROWS, SAME, VALUE, Floats, Mask, Rows, Shape
+from .playing import FRAME, NEAR, NO_ROWS, SAME, VALUE, Rows, Shape
 from .reduction import Keys
 from .spans import Address, Written
 from .whereabouts import Found, Whereabouts, is_unmoved, points_of
@@ -326,9 +327,7 @@ class ActionPatch(Whereabouts):
             others = (self._store.span(name).parts for name in self._store.ids if name not in gone)
             plan.last = not plan.new and not any(plan.number in parts for parts in others)
             plan.points = None if plan.curve is None else self._points(plan.address, *addresses)
-        for name, span in writing.items():
-            self._refill(span, [plan for plan in plans.values() if [*plan.new] == [name]])
-        self._fill_bare([plan for plan in plans.values() if len(plan.new) > 1], writing)
+        self._refill([plan for plan in plans.values() if plan.new], writing)
         for plan in plans.values():
             if not plan.wrote:
                 self._plan(plan, writing)
@@ -339,7 +338,7 @@ class ActionPatch(Whereabouts):
         if plan.curve is None:
             window = _Window(0, NO_ROWS, NO_ROWS, [], -np.inf, np.inf)
             return self._fill(plan, window, writing, Shape(False, False, played))
-        if not plan.new and self._is_alone(plan, []):
+        if not plan.new and self._apart(plan, []) == []:
             plan.drop = plan.points.count == len(plan.old)
             return None
         ends = [(writing[name].start, writing[name].end) for name in plan.new]
@@ -349,96 +348,74 @@ class ActionPatch(Whereabouts):
         window = self._window(view, min(start for start, _ in ends), max(end for _, end in ends))
         return self._fill(plan, window, writing, view.shape)
 
-    def _is_alone(self, plan: _Plan, new: Sequence[Span]) -> bool:
-        """Whether a change is on a curve without a base, apart from spans that stay; plans which keys go then."""
-        if plan.curve is None:
-            plan.record = Record()
-            return True
-        gone = [self._store.span(name) for name in plan.gone]
-        if not self._is_bare(plan.number) or any(span.settled for span in gone):
-            return False
-        low, high = min(one.start for one in (*gone, *new)) - NEAR, max(one.end for one in (*gone, *new)) + NEAR
-        first, last = plan.points.index(low), plan.points.index(high)
-        if last - first != sum(len(span.of(plan.number)) for span in gone):
-            return False
-        if set(self._spans_on(plan.number, low, high)) - set(plan.gone):
-            return False
-        plan.start, plan.old = first, plan.points.rows(first, last)
-        return True
-
     def _is_bare(self, number: int) -> bool:
         """Whether a curve was made for spans and has no keys but theirs."""
         made = self._store.curves.get(number, (None, None))[1] is not None and not len(self._store.record(number).base)
         return made and self._keys[number][1] == self._store.counts.get(number)
 
-    def _refill(self, span: Span, plans: Sequence[_Plan]) -> None:
-        """Plan a span's keys on those curves where nothing but what is between its borders changes."""
-        borders = [self._borders(plan, span) for plan in plans]
-        same = [(plan, rows) for plan, rows in zip(plans, borders, strict=True) if rows is not None]
-        if not same:
-            return
-        firsts, lasts = (np.array([rows[k] for _, rows in same]) for k in (0, -1))
-        filled = patch.filled([plan.new[span.id] for plan, _ in same], firsts, lasts)
-        for (plan, _), rows in zip(same, filled, strict=True):
-            plan.put = plan.wrote[span.id] = rows
-
-    def _fill_bare(self, plans: Sequence[_Plan], writing: Mapping[str, Span]) -> None:
-        """Plan several spans at once on those curves that have nothing but spans, apart from each other."""
-        beside = [self._apart(plan, [writing[name] for name in plan.new]) for plan in plans]
-        alone = [(plan, rows) for plan, rows in zip(plans, beside, strict=True) if rows is not None]
-        parts = [(plan, name) for plan, _ in alone for name in plan.new]
+    def _refill(self, plans: Sequence[_Plan], writing: Mapping[str, Span]) -> None:
+        """Plan all spans at once on those curves where nothing but what is between their borders changes."""
+        parts: list[tuple[_Plan, str, Rows]] = []  # with the keys that are their borders
+        beside: list[tuple[_Plan, list[Rows]]] = []
+        for plan in plans:
+            new = [writing[name] for name in plan.new]
+            if (same := self._borders(plan, new)) is not None:
+                parts.append((plan, new[0].id, same))
+                beside.append((plan, []))
+            elif (staying := self._apart(plan, new)) is not None:
+                parts += [(plan, one.id, patch.resting(one.start, one.end, plan.rest or 0.0)) for one in new]
+                beside.append((plan, staying))
         if not parts:
             return
-        borders = [patch.resting(writing[name].start, writing[name].end, plan.rest or 0.0) for plan, name in parts]
-        firsts, lasts = (np.array([rows[k] for rows in borders]) for k in (0, -1))
-        filled = patch.filled([plan.new[name] for plan, name in parts], firsts, lasts)
-        for (plan, name), rows in zip(parts, filled, strict=True):
+        firsts, lasts = (np.array([borders[k] for *_, borders in parts]) for k in (0, -1))
+        filled = patch.filled([plan.new[name] for plan, name, _ in parts], firsts, lasts)
+        for (plan, name, _), rows in zip(parts, filled, strict=True):
             plan.wrote[name] = rows
-        for plan, rows in alone:
-            blocks = sorted([*rows, *plan.wrote.values()], key=lambda block: float(block[0, FRAME]))
-            plan.put = np.concatenate(blocks)
+        for plan, staying in beside:
+            plan.put = np.concatenate(sorted([*staying, *plan.wrote.values()], key=lambda rows: float(rows[0, FRAME])))
 
     def _apart(self, plan: _Plan, new: Sequence[Span]) -> list[Rows] | None:
-        """The spans that stay among new ones on a curve that has nothing else; None where it has, or they meet."""
-        low, high = min(one.start for one in new) - NEAR, max(one.end for one in new) + NEAR
+        """The spans that stay among new ones on a curve that has nothing else, and plans which keys go there.
+
+        None where it has, or they meet.
+        """
         staying: list[Rows] = []
         if plan.curve is None:
             plan.record = Record()
         else:
             gone = [self._store.span(name) for name in plan.gone]
-            low, high = min([low, *(one.start - NEAR for one in gone)]), max([high, *(one.end + NEAR for one in gone)])
+            if not self._is_bare(plan.number) or any(one.settled for one in gone):
+                return None
+            low, high = min(one.start for one in (*gone, *new)) - NEAR, max(one.end for one in (*gone, *new)) + NEAR
             names = [name for name in self._spans_on(plan.number, low, high) if name not in plan.gone]
-            stay = [self._store.span(name) for name in names] if self._is_bare(plan.number) else [None]
-            if any(one is None or one.settled or one.start < low or one.end > high for one in (*stay, *gone)):
+            stay = [self._store.span(name) for name in names]
+            if any(one.settled or one.start < low or one.end > high for one in stay):
                 return None
             first, last = plan.points.index(low), plan.points.index(high)
-            counts = [len(one.of(plan.number)) for one in stay if one is not None]
+            counts = [len(one.of(plan.number)) for one in stay]
             if last - first != sum(counts) + sum(len(one.of(plan.number)) for one in gone):
                 return None
             plan.start, plan.old = first, plan.points.rows(first, last)
-            at = [plan.points.index(one.start - NEAR) - first for one in stay if one is not None]
+            at = [plan.points.index(one.start - NEAR) - first for one in stay]
             staying = [plan.old[k : k + count] for k, count in zip(at, counts, strict=True)]
-        ends = sorted(
-            [*((one.start, one.end) for one in new), *((rows[0, FRAME], rows[-1, FRAME]) for rows in staying)]
-        )
-        return staying if all(later[0] > earlier[1] + NEAR for earlier, later in pairwise(ends)) else None
+        ends = [*((one.start, one.end) for one in new), *((rows[0, FRAME], rows[-1, FRAME]) for rows in staying)]
+        return staying if all(later[0] > earlier[1] + NEAR for earlier, later in pairwise(sorted(ends))) else None
 
-    def _borders(self, plan: _Plan, span: Span) -> Rows | None:
+    def _borders(self, plan: _Plan, new: Sequence[Span]) -> Rows | None:
         """Keys of which the first and the last are the borders of a span, if they stay as they are; else None."""
-        old, points = self._store.span(span.id) if plan.gone == [span.id] else None, plan.points
-        if (
-            old is not None
-            and points is not None
-            and not old.settled
-            and (old.start, old.end) == (span.start, span.end)
-        ):
-            (_, *start), _, (_, *end) = old.corners(plan.number)
-            first, last = points.index(start[0] - SAME), points.index(end[0] - SAME)
-            same = last < points.count and [*points.co(first), *points.co(last)] == [*start, *end]
-            if same and len(self._spans_on(plan.number, old.start + 2 * NEAR, old.end - 2 * NEAR)) == 1:
-                plan.start, plan.old = first, points.rows(first, last + 1)
-                return plan.old
-        return patch.resting(span.start, span.end, plan.rest) if self._is_alone(plan, [span]) else None
+        points = plan.points
+        if points is None or len(new) > 1 or plan.gone != [new[0].id]:
+            return None
+        old = self._store.span(new[0].id)
+        if old.settled or (old.start, old.end) != (new[0].start, new[0].end):
+            return None
+        (_, *start), _, (_, *end) = old.corners(plan.number)
+        first, last = points.index(start[0] - SAME), points.index(end[0] - SAME)
+        same = last < points.count and [*points.co(first), *points.co(last)] == [*start, *end]
+        if not same or len(self._spans_on(plan.number, old.start + 2 * NEAR, old.end - 2 * NEAR)) != 1:
+            return None
+        plan.start, plan.old = first, points.rows(first, last + 1)
+        return plan.old
 
     def _fill(self, plan: _Plan, window: _Window, writing: Mapping[str, Span], shape: Shape) -> None:
         """Plan the new keys of a window."""
@@ -561,7 +538,7 @@ def _shape(curve: bpy.types.FCurve) -> Shape:
     return Shape(curve.extrapolation == "LINEAR", curve.auto_smoothing == "CONT_ACCEL", played)
 
 
-def _at(written: npt.NDArray[np.float32], there: npt.NDArray[np.float32], found: Found) -> list[int]:
+def _at(written: Singles, there: Singles, found: Found) -> list[int]:
     """Indices of the keys there, (K, 2), that are written ones, found where they are."""
     off, like = np.abs(found.at(written[:, None, 0].astype(np.float64)) - there[None, :, 0]), there[None, :, 1]
     return np.flatnonzero(((off < playing.MOVED) & (written[:, None, 1] == like)).any(0)).tolist()

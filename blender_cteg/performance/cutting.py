@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Floats
 from .playing import (
     BACK,
     BEZIER,
@@ -33,7 +34,6 @@ from .playing import (
     RIGHT_TYPE,
     SELECTED,
     VALUE,
-    Floats,
     Oracle,
     Rows,
     controls,

@@ -13,6 +13,7 @@ from typing import Any
 import bpy
 import numpy as np
 
+from ..character.controls import rotation_property
 from ..character.detection.editable import drivers_of
 from ..character.geometry import coordinates
 from ..character.mapping import Mapping
@@ -21,7 +22,6 @@ from ..sentences import told
 from . import ranges
 from .owners import Owner, curves_in, owners_of, why_not_writable
 from .record import Line
-from .rotations import rotation_property
 from .targets import Others, bone_path, key_path, name_in
 
 
@@ -38,17 +38,13 @@ def diagnose(rig: Rig, mapping: Mapping | None, lines: Sequence[Line], tight: Se
     if rig.problem is not None or rig.object is None:
         return []
     owners, keys, bones = owners_of(rig), driven_keys(rig, mapping), _bones(rig, mapping)
-    # One thing may keep several parts from moving.
-    said = dict.fromkeys(reason for owner in owners if (reason := why_not_writable(owner, owners)))
-    said |= dict.fromkeys(_drivers(rig, keys))
-    said |= dict.fromkeys(_switched_off(rig, keys))
-    said |= dict.fromkeys(_locked(rig, bones))
+    said = [reason for owner in owners if (reason := why_not_writable(owner, owners))]
+    said += [*_drivers(rig, keys), *_switched_off(rig, keys), *_locked(rig, bones)]
     if any(line.shown >= 0 for line in lines):
-        said |= dict.fromkeys(reason for owner in owners for reason in _owner_problems(owner, keys, bones))
-        said |= dict.fromkeys(reason for obj in rig.meshes for reason in _mesh_problems(obj))
-        said |= dict.fromkeys(_slider_problems(rig, tight))
-        said |= dict.fromkeys(_bone_problems(rig, bones))
-    return list(said)
+        said += [reason for owner in owners for reason in _owner_problems(owner, keys, bones)]
+        said += [reason for obj in rig.meshes for reason in _mesh_problems(obj)]
+        said += [*_slider_problems(rig, tight), *_bone_problems(rig, bones)]
+    return list(dict.fromkeys(said))  # one thing may keep several parts from moving
 
 
 def driven_keys(rig: Rig, mapping: Mapping | None) -> tuple[str, ...]:

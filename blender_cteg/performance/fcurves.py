@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import bpy
 import numpy as np
-import numpy.typing as npt
 
-from .playing import FRAME, LEFT, NEAR, NO_ROWS, POINT, RIGHT, USUAL, WIDTH, Floats, Rows, nearest, single
+from ..arrays import Floats, Singles
+from .playing import FRAME, LEFT, NEAR, NO_ROWS, POINT, RIGHT, USUAL, WIDTH, Rows, nearest, single
 
 #: With more keys a curve is not read and written as a whole.
 FEW: Final = 400
@@ -128,7 +128,6 @@ class Points:
 
     def _stretched(self, count: int) -> Rows:
         """So many keys, added or removed at the end; they."""
-        assert self._all is not None
         if count > self.count:
             self._points.add(count - self.count)
         for _ in range(self.count - count):
@@ -217,7 +216,7 @@ def index(points: Any, frame: float) -> int:
     return low
 
 
-def co(curve: bpy.types.FCurve) -> npt.NDArray[np.float32]:
+def co(curve: bpy.types.FCurve) -> Singles:
     """Frames and values of all keys, (K, 2)."""
     flat = np.empty(2 * len(curve.keyframe_points), np.float32)
     curve.keyframe_points.foreach_get("co", flat)

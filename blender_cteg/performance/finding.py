@@ -31,10 +31,7 @@ def lines_of(rig: Rig, active: str = "") -> tuple[Line, ...]:
         active: id of the line that is also looked through for hand edits, which takes some milliseconds.
     """
     owners = owners_of(rig)
-    home = home_of(owners)
-    if home is None:
-        return ()
-    store, patches = Store(home), patches_of(owners)
+    store, patches = Store(home_of(owners)), patches_of(owners)
     lines = store.lines()
     try:
         lines = located(lines, store.damaged, patches)
@@ -59,27 +56,23 @@ def lines_away(rig: Rig) -> dict[str, Line]:
     if not played:  # nearly always: nothing is read
         return {}
     found = {name: line for action in played for name, line in Store(action).lines().items() if line.take is not None}
-    here = {} if home is None else Store(home).lines()
+    here = Store(home).lines()
     return {name: line for name, line in found.items() if name not in here}
 
 
 def clip_of(rig: Rig, line: Line) -> Clip | None:
     """The take that a line of `lines_of` shows, with its numbers; None where there is none or it cannot be read."""
-    home, take = home_of(owners_of(rig)), line.take
-    if home is None or take is None:
+    if line.take is None:
         return None
     try:
-        return Store(home).clip(line, take)
+        return Store(home_of(owners_of(rig))).clip(line, line.take)
     except StoredError:
         return None
 
 
 def damaged_lines(rig: Rig) -> list[str]:
     """Sentences about stored lines that cannot be read."""
-    home = home_of(owners_of(rig))
-    if home is None:
-        return []
-    store = Store(home)
+    store = Store(home_of(owners_of(rig)))
     store.lines()
     return list(store.damaged.values())
 
@@ -87,10 +80,7 @@ def damaged_lines(rig: Rig) -> list[str]:
 def in_the_way(rig: Rig, first: float, last: float) -> str:
     """Why nothing can be written between two frames: a line there cannot be read. A sentence, or ""."""
     owners = owners_of(rig)
-    home = home_of(owners)
-    if home is None:
-        return ""
-    store, patches = Store(home), patches_of(owners)
+    store, patches = Store(home_of(owners)), patches_of(owners)
     try:
         kept = unreadable(store.lines(), store.damaged, patches)
         return blocked(kept, patches, Line("", "", start=first, end=last))

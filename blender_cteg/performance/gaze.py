@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Floats, Singles
 from ..shared import ARKIT55, minimum_jerk
 from ..storage import StoredError
-
-Floats = npt.NDArray[np.float64]
 
 #: Seconds that the eyes take to be there, that the head waits, and that it takes.
 _EYES_TAKE, _HEAD_WAITS, _HEAD_TAKES = 0.1, 0.1, 0.55
@@ -97,8 +95,8 @@ def aimed(
 
 
 def looking(
-    values: npt.NDArray[np.float32], glances: Sequence[Glance], fps: float
-) -> npt.NDArray[np.float32]:  # fmt: skip
+    values: Singles, glances: Sequence[Glance], fps: float
+) -> Singles:  # fmt: skip
     """Frames of the space arkit55, (T, 55), that look where the glances say; ``fps`` of them are one second."""
     if not glances:
         return values

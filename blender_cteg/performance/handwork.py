@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Singles
 from ..sentences import told
 from .blending import Mixed, Passage
 from .curves import ActionPatch
@@ -17,8 +17,6 @@ from .planning import resampled
 from .record import Line
 from .store import ALL_TAKES, Edit, Store
 from .targets import Address
-
-Delta = npt.NDArray[np.float32]
 
 
 class Handwork:
@@ -28,16 +26,16 @@ class Handwork:
         changed: what is to be stored: (line, key of a take or `ALL_TAKES`) -> property -> (T,).
     """
 
-    def __init__(self, store: Store | None, lines: Mapping[str, Line]) -> None:
+    def __init__(self, store: Store, lines: Mapping[str, Line]) -> None:
         """Of the lines as they are, and as they are stored."""
         self._store, self._lines = store, lines
-        self.changed: dict[tuple[str, str], dict[Address, Delta]] = {}
+        self.changed: dict[tuple[str, str], dict[Address, Singles]] = {}
 
-    def of(self, line: str, take: str) -> dict[Address, Delta]:
+    def of(self, line: str, take: str) -> dict[Address, Singles]:
         """What is kept for a take of a line."""
         if (line, take) in self.changed:
             return dict(self.changed[line, take])
-        return {} if self._store is None else self._store.edit(line, take)
+        return self._store.edit(line, take)
 
     def keep(self, line: str, edits: Mapping[str, Edit]) -> None:
         """A line comes with what was kept elsewhere, by take."""
@@ -96,7 +94,7 @@ class Handwork:
                 if new:
                     self.changed[name, take] = edit | new
 
-    def _deltas(self, name: str, ids: Sequence[str], changed: Mapping[Any, Any]) -> dict[Any, Delta]:
+    def _deltas(self, name: str, ids: Sequence[str], changed: Mapping[Any, Any]) -> dict[Any, Singles]:
         """What was changed by hand in a line, frame by frame, up to the line after it of those in one span."""
         line = self._lines[name]
         frames = np.arange(round(line.start), round(line.end) + 1, dtype=np.float64)

@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Layers: a stored take as a face on the frames of a scene, each part as large as the animator wants (no ``bpy``)."""
+"""Layers: a stored take as a face on the frames of a scene, each part as large as the animator wants (no ``bpy``).
+
+Keys go on whole scene frames, where animators expect and can edit them. At equal frame rates every sample is kept
+exactly; otherwise the curve is read between samples with a monotone cubic, which neither overshoots a held
+expression nor leaves the range of its neighbours (Fritsch and Carlson 1980). The speech is not read between samples:
+lips that close at 24 frames per second would be ajar at 30. It is made for the scene's own frames.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +15,13 @@ from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Floats, Singles
 from ..character.mapping import Adjustment, Mapping
 from ..clip import Clip
 from ..shared import ARKIT55, ARKIT_GROUPS, SPACES, whole_face
 from .gaze import looking
 from .record import REGIONS, Line, Region
-from .retime import retime
-
-Floats = npt.NDArray[np.float32]
 
 #: Longest line in frames of the scene: an hour at 24 frames per second.
 MOST_FRAMES: Final = 86_400
@@ -38,6 +41,44 @@ _AS_PERFORMED: Final = Line("", "")
 def frames_at(seconds: float, fps: float, stretch: float) -> int:
     """How many frames of a scene a clip takes that lasts so long between its first and last frame, as `retime` does."""
     return math.ceil(seconds * fps * stretch - 1e-6) + 1
+
+
+def retime(clip: Clip, fps: float) -> Clip:
+    """The clip with one row per frame at ``fps``, of the same duration rounded up to a whole frame.
+
+    Args:
+        clip: any clip.
+        fps: the scene's frames per second, ``render.fps / render.fps_base``; above 0.
+
+    Returns:
+        The same clip when the rates agree, else one of ``ceil(duration * fps) + 1`` frames whose last row is the
+        clip's last pose. Of a clip with speech, its performance.
+    """
+    if math.isclose(fps, clip.fps, rel_tol=1e-6) or clip.frames == 1:
+        return clip.with_values(clip.values, fps)
+    count = frames_at(clip.duration, fps, 1.0)
+    at = np.minimum(np.arange(count) * (clip.fps / fps), clip.frames - 1)
+    return clip.with_values(_monotone_cubic(clip.values.astype(np.float64), at).astype(np.float32), fps)
+
+
+def _monotone_cubic(values: Floats, at: Floats) -> Floats:
+    """Values, shape (T, C) at positions 0..T-1, read at positions ``at``, shape (N,); result (N, C)."""
+    steps = np.diff(values, axis=0)
+    before, after = steps[:-1], steps[1:]
+    # Slope at a sample: the harmonic mean of its two steps where they agree in sign, else level (a peak stays a peak).
+    total = before + after
+    product = before * after
+    inner = np.where(product > 0, 2 * product / np.where(total == 0, 1, total), 0.0)
+    slopes = np.concatenate([steps[:1], inner, steps[-1:]])
+    index = np.minimum(at.astype(np.intp), len(values) - 2)
+    t = (at - index)[:, None]
+    start, end = values[index], values[index + 1]
+    return np.asarray(
+        (1 + 2 * t) * (1 - t) ** 2 * start
+        + t * (1 - t) ** 2 * slopes[index]
+        + t**2 * (3 - 2 * t) * end
+        + t**2 * (t - 1) * slopes[index + 1]
+    )
 
 
 def face_of(clip: Clip, fps: float, line: Line = _AS_PERFORMED) -> Clip:
@@ -72,7 +113,7 @@ def face_of(clip: Clip, fps: float, line: Line = _AS_PERFORMED) -> Clip:
     return replace(performance, values=values, timeline=None)
 
 
-def _shaped(values: Floats, channels: Sequence[str], line: Line, fps: float) -> Floats:
+def _shaped(values: Singles, channels: Sequence[str], line: Line, fps: float) -> Singles:
     """The performance evened out and exaggerated; lids close as they did, and it begins and ends where it did."""
     if line.smoothing == 0.0 and line.exaggeration == 1.0:
         return values
@@ -84,7 +125,7 @@ def _shaped(values: Floats, channels: Sequence[str], line: Line, fps: float) -> 
     return np.where(closing, values, shaped).astype(np.float32)
 
 
-def smoothed(values: Floats, frames: float) -> Floats:
+def smoothed(values: Singles, frames: float) -> Singles:
     """Values (T, C) under a Gaussian that is so many frames wide: to neither side, and the ends where they were."""
     reach = min(math.ceil(3.0 * frames), len(values) - 1)
     if frames <= 0.0 or reach < 1:

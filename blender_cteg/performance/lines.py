@@ -14,13 +14,12 @@ from ..character.mapping import Mapping as FaceMapping
 from ..character.rig import Rig
 from ..clip import Clip
 from ..storage import clean
-from .change import Change, LineError
+from .change import Change
 from .finding import clip_of, damaged_lines, in_the_way, lines_of
 from .gaze import Glance
 from .owners import home_of, owners_of, why_not_writable
-from .patch import PatchError
 from .preview import end_preview
-from .record import Line, Style, Take
+from .record import Line, LineError, Style, Take
 from .shifting import shift, shiftable
 from .store import Edit, Store, as_stored, take_of, unused_key
 from .targets import Others
@@ -91,10 +90,7 @@ class Lines:
             raise LineError("There are no takes to write. Generate the line again.")
         with self._change(line) as change:
             base = change.line(line) if line else None
-            if base is None:
-                name = self._rig.object.name if self._rig.object is not None else ""
-                base = Line(uuid4().hex[:8], clean(text), name, float(round(start)), style=style, blend=blend)
-            base, puts = _with_takes(base, clips, last_seed)
+            base, puts = _with_takes(base or self._new(text, start, style=style, blend=blend), clips, last_seed)
             new = replace(base, style=style, gaze=base.gaze if gaze is None else gaze)
             return change.write({new.id: new}, puts=puts, until=edits_until, widen=widen)[new.id]
 
@@ -109,27 +105,24 @@ class Lines:
             style, widen, blend: as in `add`.
             changes: lines there are that become others at the same time, as in `move`.
         """
-        character = self._rig.object.name if self._rig.object is not None else ""
         made: dict[str, Line | None] = {}
         puts: list[tuple[str, Take, Clip]] = []
         changes = changes or {}
         with self._change(*changes) as change:
             made |= {name: replace(change.line(name), **fields) for name, fields in changes.items()}
             for clips, start, text, gaze in news:
-                line = Line(
-                    uuid4().hex[:8], clean(text), character, float(round(start)), style=style, blend=blend, gaze=gaze
-                )
+                line = self._new(text, start, style=style, blend=blend, gaze=gaze)
                 made[line.id], its = _with_takes(line, clips)
                 puts += its
             written = change.write(made, puts=puts, widen=widen)
         return [written[name] for name in made if name not in changes]
 
-    def adopt(self, line: Line, clips: Mapping[str, Clip], edits: Mapping[str, Edit] | None = None) -> None:
-        """Write a line that comes with its record: takes' keys -> numbers, and what was kept of hand edits."""
-        self.adopt_all([(line, clips, edits or {})])
+    def _new(self, text: str, start: float, **fields: Any) -> Line:
+        """A line of this character that has no takes yet."""
+        return Line(uuid4().hex[:8], clean(text), self._rig.object.name, float(round(start)), **fields)
 
-    def adopt_all(self, come: Sequence[tuple[Line, Mapping[str, Clip], Mapping[str, Edit]]]) -> None:
-        """Write several lines as `adopt` does one."""
+    def adopt(self, come: Sequence[tuple[Line, Mapping[str, Clip], Mapping[str, Edit]]]) -> None:
+        """Write lines that come with their records: takes' keys -> numbers, and what was kept of hand edits."""
         puts = [(line.id, take, clips[take.key]) for line, clips, _ in come for take in line.takes]
         with self._change() as change:
             change.write({line.id: line for line, *_ in come}, puts=puts, edits={line.id: e for line, _, e in come})
@@ -196,18 +189,14 @@ class Lines:
 
     def _shift(self, starts: Mapping[str, float]) -> tuple[str, ...]:
         """Move those lines at once that need not be written again for it; their ids."""
-        home = home_of(self._owners)
-        if home is None or not starts or any(why_not_writable(owner, self._owners) for owner in self._owners):
+        if not starts or any(why_not_writable(owner, self._owners) for owner in self._owners):
             return ()
-        store = Store(home)
         lines = [line for line in lines_of(self._rig) if line.take is not None or not line.takes]  # all with keys
         names, by, edge = shiftable(lines, starts)
         end_preview()
-        try:
-            if not names or not shift({owner.action for owner in self._owners if owner.action}, edge, by):
-                return ()
-        except PatchError as error:
-            raise LineError("{reason}", reason=error) from None
+        if not names or not shift({owner.action for owner in self._owners if owner.action}, edge, by):
+            return ()
+        store = Store(home_of(self._owners))
         for name, line in store.lines().items():
             if name in names:
                 store.put(replace(line, start=line.start + by, end=line.end + by))

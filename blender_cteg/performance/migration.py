@@ -22,7 +22,7 @@ from ..storage import StoredError, from_text
 from ..versions import upgraded
 from .lines import LineError, Lines
 from .owners import Owner, curves_in, owners_of
-from .record import Line, Style
+from .record import Line
 from .store import TARGETS, as_stored, take_of
 from .targets import name_in
 
@@ -73,11 +73,9 @@ def migrate(scene: bpy.types.Scene, rig: Rig, mapping: Mapping | None) -> list[s
     for (text, start), clips in groups.items():
         stored = tuple(take_of(clip, str(number)) for number, (_, clip) in enumerate(clips, 1))
         place = next((place for place, (action, _) in enumerate(clips) if action == shown), 0)
-        line = Line(
-            uuid4().hex[:8], text, rig.object.name if rig.object is not None else "", float(start),
-            takes=stored, shown=place, style=Style(),
-        )  # fmt: skip
-        lines.adopt(line, {take.key: as_stored(clip) for take, (_, clip) in zip(stored, clips, strict=True)})
+        line = Line(uuid4().hex[:8], text, rig.object.name, float(start), takes=stored, shown=place)
+        numbers = {take.key: as_stored(clip) for take, (_, clip) in zip(stored, clips, strict=True)}
+        lines.adopt([(line, numbers, {})])
     for action in takes:
         action[_DONE_PROPERTY] = action[_TAKE_PROPERTY]
         del action[_TAKE_PROPERTY]

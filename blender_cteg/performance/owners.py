@@ -39,8 +39,7 @@ class Owner:
     @property
     def data(self) -> bpy.types.AnimData | None:
         """Its animation data, or None."""
-        data: bpy.types.AnimData | None = self.datablock.animation_data
-        return data
+        return self.datablock.animation_data
 
     @property
     def action(self) -> bpy.types.Action | None:

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ..sentences import Told
+from ..arrays import Floats, Ints, Mask, Singles
 from .cutting import cut, free_key, handles, set_handle
 from .playing import (
     ALIGNED,
@@ -47,8 +47,6 @@ from .playing import (
     VALUE,
     VECTOR,
     WIDTH,
-    Floats,
-    Mask,
     Rows,
     Shape,
     among,
@@ -58,6 +56,7 @@ from .playing import (
     slopes,
     within,
 )
+from .record import LineError
 from .reduction import Keys
 
 #: Keys of a span as they are stored, (K,) of `WROTE`.
@@ -67,7 +66,7 @@ Kept = npt.NDArray[np.void]
 WROTE: Final = np.dtype([("frame", "<f4"), ("value", "<f4"), ("rise", "<f2", (2,))])
 
 
-class PatchError(Told, RuntimeError):
+class PatchError(LineError):
     """Curves cannot be patched; the message is a sentence, and nothing has changed."""
 
 
@@ -298,7 +297,7 @@ def filled(curves: Sequence[Rows], firsts: Rows, lasts: Rows) -> list[Rows]:
     return _parted(single(rows), stops)
 
 
-def _parted(rows: Rows, stops: npt.NDArray[np.int64]) -> list[Rows]:
+def _parted(rows: Rows, stops: Ints) -> list[Rows]:
     """The rows of several curves, each by itself."""
     return [rows[first:last] for first, last in pairwise([0, *stops.tolist()])]
 
@@ -392,7 +391,7 @@ def unedited(now: Rows, was: Rows, scaled: bool, counts: Sequence[int] | None = 
     return same
 
 
-def vote(pairs: Sequence[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]) -> tuple[float, float, float]:
+def vote(pairs: Sequence[tuple[Singles, Singles]]) -> tuple[float, float, float]:
     """Where keys are now that were moved or scaled together; their values are the same to the bit.
 
     Args:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 
 import bpy
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Floats, Singles
 from .blending import Ground, Mixed
 from .curves import Base, Span
 from .layers import frames_at
@@ -56,7 +56,7 @@ class Plan:
         return Span(self.name, self.start, self.end, curves, groups, rest, self._linear, lines)
 
 
-def ground_of(target: Target, base: Base, frames: npt.NDArray[np.float64]) -> Ground:
+def ground_of(target: Target, base: Base, frames: Floats) -> Ground:
     """What a property does without lines on frames: the curve that the animator made, or what it is set to."""
     if not base.exists:
         rest = target.rest() if base.rest is None else base.rest
@@ -88,11 +88,10 @@ def meet(one: Line, other: Line) -> bool:
 def frames_of(line: Line, fps: float) -> int:
     """How many frames of the scene the shown take has."""
     take = line.take
-    assert take is not None
     return frames_at((take.frames - 1) / take.fps, fps, line.stretch)
 
 
-def resampled(delta: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.float32]:
+def resampled(delta: Singles, count: int) -> Singles:
     """A hand edit on another number of frames."""
     if len(delta) == count or not len(delta):
         return delta if len(delta) else np.zeros(count, np.float32)

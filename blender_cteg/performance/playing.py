@@ -10,12 +10,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Floats, Ints, Mask
 from ..sentences import told
 
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 #: Keys of a curve in order, (K, WIDTH): a key a row, all its fields as columns, whole numbers too.
-Rows = npt.NDArray[np.float64]
+Rows = Floats
 
 FRAME, VALUE, OVERSHOOT, AMPLITUDE, PERIOD, LEFT_TYPE, RIGHT_TYPE, INTERPOLATION, EASING, KIND = 0, 1, *range(6, 14)
 #: Overshoot, amplitude and period as Blender has them.
@@ -98,7 +97,7 @@ def among(wanted: Floats, there: Floats) -> Mask:
     return np.asarray(there[np.minimum(there.searchsorted(wanted), len(there) - 1)] == wanted)
 
 
-def nearest(wanted: Floats, there: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
+def nearest(wanted: Floats, there: Floats) -> tuple[Ints, Floats]:
     """For each frame the index of the nearest of ``there`` (in order, not empty), and how far it is."""
     after = np.minimum(np.searchsorted(there, wanted), len(there) - 1)
     before = np.maximum(after - 1, 0)

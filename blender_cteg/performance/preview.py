@@ -16,11 +16,11 @@ import bpy
 import numpy as np
 from bpy.app.handlers import persistent
 
+from ..character.controls import bone_channels
 from ..character.mapping import Adjustment, Mapping
 from ..character.rig import Rig
 from ..clip import Clip
 from ..storage import StoredError, from_text, to_text
-from .controls import bone_channels
 
 #: The custom property of a shape-key datablock or armature object that holds how it was before the preview.
 PREVIEW_PROPERTY: Final = "cteg_preview"

@@ -8,8 +8,8 @@ remembered with the face.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 import bpy
@@ -18,10 +18,11 @@ import numpy as np
 from ..character.mapping import Adjustment
 from ..character.mapping import Mapping as FaceMapping
 from ..character.rig import Rig, shorten
-from ..sentences import Told, told
+from ..sentences import told
 from .curves import ActionPatch
 from .fcurves import co
-from .owners import curves_in, owners_of
+from .owners import owners_of
+from .record import LineError
 from .targets import key_path
 
 #: Blender's own limits of a shape key's slider.
@@ -30,10 +31,6 @@ SLIDER_LIMIT: Final = 10.0
 ANSWER_PROPERTY: Final = "cteg_widen_sliders"
 #: A value this little beyond the slider is no loss.
 _TOLERANCE: Final = 1e-4
-
-
-class RangeError(Told, RuntimeError):
-    """Sliders are too narrow and cannot be widened; the message is a sentence."""
 
 
 #: Shape-key name -> lowest and highest value.
@@ -60,11 +57,9 @@ def extremes_of(rig: Rig) -> dict[str, tuple[float, float]]:
     names = {key_path(block.name): block.name for key, _ in rig.keyed_meshes for block in key.key_blocks}
     slots = {(owner.action, owner.slot) for owner in owners_of(rig) if owner.kind == "KEY" and owner.slot is not None}
     for action, slot in slots:
-        patch = ActionPatch(action)
-        written = {address for span in patch.spans for address in patch.addresses(span)}
-        for curve in curves_in(action, slot):
-            name = names.get(curve.data_path)
-            if name is not None and (slot.handle, curve.data_path, curve.array_index) in written:
+        for (handle, path, _), curve in ActionPatch(action).written().items():
+            name = names.get(path)
+            if name is not None and handle == slot.handle:
                 low, high = _extremes(curve)
                 before = found.get(name, (low, high))
                 found[name] = min(low, before[0]), max(high, before[1])
@@ -104,34 +99,39 @@ def tight_keys(rig: Rig, extremes: Extremes) -> list[str]:
     return list(dict.fromkeys(tight))
 
 
-def widen(rig: Rig, extremes: Extremes, undo: ExitStack, *, all_keys: bool) -> None:
+@contextmanager
+def widened(rig: Rig, extremes: Extremes, *, all_keys: bool) -> Iterator[None]:
     """Make room: FLAME expressions to -10..10, others, with ``all_keys``, only as far as the values go.
 
-    A library override does not keep its own slider ranges when the file is saved, so there the library's must do.
+    What was widened is taken back where what is done then fails. A library override does not keep its own slider
+    ranges when the file is saved, so there the library's must do.
 
     Raises:
-        RangeError: FLAME expressions of an override are too narrow; ``undo`` knows how to take back what was widened.
+        LineError: FLAME expressions of an override are too narrow; nothing is widened.
     """
     expressions = _expressions(rig)
-    for key, obj in rig.keyed_meshes:
-        if obj.data.override_library is not None:
-            tight = [name for name in tight_keys(rig, extremes) if name in expressions and name in key.key_blocks]
-            if tight:
-                raise RangeError(
-                    "The sliders of {name} are too narrow for this take ({keys}), and an override cannot widen them "
-                    "for good. Set their Range Min and Max to -10 and 10 in the linked file, then reload it.",
-                    name=obj.name, keys=shorten(tight, 3),
-                )  # fmt: skip
-            continue
-        for block in key.key_blocks:
-            name, whole = block.name, (-SLIDER_LIMIT, SLIDER_LIMIT)
-            if name not in extremes or not (all_keys or name in expressions):
+    with ExitStack() as undo:
+        for key, obj in rig.keyed_meshes:
+            if obj.data.override_library is not None:
+                tight = [name for name in tight_keys(rig, extremes) if name in expressions and name in key.key_blocks]
+                if tight:
+                    raise LineError(
+                        "The sliders of {name} are too narrow for this take ({keys}), and an override cannot widen "
+                        "them for good. Set their Range Min and Max to -10 and 10 in the linked file, then reload it.",
+                        name=obj.name, keys=shorten(tight, 3),
+                    )  # fmt: skip
                 continue
-            low, high = whole if name in expressions else np.clip(extremes[name], *whole).tolist()
-            before = block.slider_min, block.slider_max
-            if low < before[0] or high > before[1]:
-                undo.callback(_set, block, *before)
-                _set(block, min(before[0], low), max(before[1], high))
+            for block in key.key_blocks:
+                name, whole = block.name, (-SLIDER_LIMIT, SLIDER_LIMIT)
+                if name not in extremes or not (all_keys or name in expressions):
+                    continue
+                low, high = whole if name in expressions else np.clip(extremes[name], *whole).tolist()
+                before = block.slider_min, block.slider_max
+                if low < before[0] or high > before[1]:
+                    undo.callback(_set, block, *before)
+                    _set(block, min(before[0], low), max(before[1], high))
+        yield
+        undo.pop_all()
 
 
 def why_not_wider(rig: Rig, names: Iterable[str]) -> str:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Floats
 from ..clip import origin_of
 from ..segments import Segment
+from ..sentences import Told
 from ..shared import Timeline
 from .gaze import Glance
 
@@ -19,6 +20,10 @@ Mode = Literal["FILL", "TAKE", "ADD"]
 
 #: The regions of a face that are mixed by themselves; FLAME's expression coefficients move all of it at once.
 REGIONS: Final = ("upper face", "eyes", "mouth", "jaw", "head", "expression")
+
+
+class LineError(Told, RuntimeError):
+    """A line that could not be written, changed or removed; the message is a sentence. Nothing was changed."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Region:
     mute: bool = False
     course: tuple[tuple[float, float], ...] = ()
 
-    def size(self, share: npt.NDArray[np.float64] | float) -> npt.NDArray[np.float64]:
+    def size(self, share: Floats | float) -> Floats:
         """Its size at moments of the line, 0 to 1: straight from one of its course to the next."""
         if not self.course:
             return np.full(np.shape(share), self.scale)
@@ -177,3 +182,20 @@ class Line:
         take = self.take
         share = 0.0 if take is None or take.frames < 2 else frame / (take.frames - 1)
         return round(self.start + share * (self.end - self.start))
+
+
+def value_in(line: Line, name: str) -> Any:
+    """What a field of a line or of its style is; times are whole frames."""
+    value = getattr(line.style if hasattr(line.style, name) else line, name)
+    return round(value) if name in ("start", "end") else value
+
+
+def changes_of(line: Line, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a line in which it is another with these of its own and of its style; its end comes along."""
+    style = {name: value for name, value in values.items() if hasattr(line.style, name)}
+    fields = {name: value for name, value in values.items() if name not in style}
+    if style:
+        fields["style"] = replace(line.style, **style)
+    if "start" in fields and "end" not in fields:
+        fields["end"] = fields["start"] + line.end - line.start
+    return fields

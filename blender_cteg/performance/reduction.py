@@ -18,11 +18,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Floats, Ints, Mask
 from ..clip import Clip
 from ..shared import ARKIT_GROUPS, Timeline, seal_frames
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 #: What F-curves, in single precision, cannot tell from nothing.
 _LEAST_ERROR: Final = 1e-6
@@ -46,17 +44,6 @@ class Keys:
     values: Floats
     slopes: Floats
 
-    @property
-    def aligned(self) -> npt.NDArray[np.bool_]:
-        """Keys that the curve passes without a corner, (K,)."""
-        return np.asarray(self.slopes[:, 0] == self.slopes[:, 1])
-
-    def handles(self) -> Floats:
-        """Frame and value of the left and of the right handle of each key, (K, 2, 2)."""
-        lengths = np.diff(self.frames) / 3.0
-        reach = np.stack([-np.concatenate([lengths[:1], lengths]), np.concatenate([lengths, lengths[-1:]])], axis=1)
-        return np.stack([self.frames[:, None] + reach, self.values[:, None] + self.slopes * reach], axis=-1)
-
 
 def exact_frames(face: Clip, timeline: Timeline | None) -> dict[str, Ints]:
     """Channel -> frames of ``face`` on which its curve must be exact: lips that seal, lids that have come down."""
@@ -71,9 +58,7 @@ def exact_frames(face: Clip, timeline: Timeline | None) -> dict[str, Ints]:
     return frames
 
 
-def reduced(
-    values: npt.ArrayLike, keep: npt.NDArray[np.bool_], errors: npt.ArrayLike, *, straight: bool = False
-) -> list[Keys]:
+def reduced(values: npt.ArrayLike, keep: Mask, errors: npt.ArrayLike, *, straight: bool = False) -> list[Keys]:
     """Keys that play curves within an error on every frame.
 
     Args:
@@ -99,7 +84,7 @@ _MOST_REDUCED: Final = 64
 
 
 def remembered(
-    values: Floats, keep: npt.NDArray[np.bool_], errors: Floats, straight: bool
+    values: Floats, keep: Mask, errors: Floats, straight: bool
 ) -> list[Keys]:  # fmt: skip
     """`reduced`, done once for the takes that were shown last."""
     parts = (np.ascontiguousarray(values).tobytes(), keep.tobytes(), errors.tobytes(), bytes([straight]))
@@ -143,7 +128,7 @@ class _Fit:
     frames: int
     straight: bool
 
-    def divided(self, must: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    def divided(self, must: Mask) -> Mask:
         """Which frames have a key: those that must, and where segments had to be divided."""
         keyed = must.copy()
         starts, ends = self.segments(np.flatnonzero(keyed))
@@ -155,7 +140,7 @@ class _Fit:
             starts, ends = np.concatenate([starts[far], middle]), np.concatenate([middle, ends[far]])
         return keyed
 
-    def thinned(self, keyed: npt.NDArray[np.bool_], must: npt.NDArray[np.bool_]) -> Ints:
+    def thinned(self, keyed: Mask, must: Mask) -> Ints:
         """The keys without those that one segment in place of two does not miss; their places."""
         for turn in range(_PASSES):
             places = np.flatnonzero(keyed)
@@ -210,9 +195,8 @@ class _Fit:
         t = place / reach
         s = 1.0 - t
         out, back = t * s * s * reach, -t * t * s * reach  # what the slopes at both ends do (Hermite)
-        ends_alone = (1 + 2 * t) * s * s * self.curve[starts[some]][of] + t * t * (3 - 2 * t) * self.curve[ends[some]][
-            of
-        ]
+        first, last = self.curve[starts[some]][of], self.curve[ends[some]][of]
+        ends_alone = (1 + 2 * t) * s * s * first + t * t * (3 - 2 * t) * last
         rest = self.curve[at] - ends_alone
         if slopes is None and not self.straight:
             chosen[some] = _least_squares(out, back, rest, begins, counts)

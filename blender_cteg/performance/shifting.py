@@ -52,22 +52,15 @@ def shift(actions: Collection[bpy.types.Action], start: float, by: int) -> bool:
         Whether that was so; else nothing has changed.
     """
     moved = []
-    for action in actions:
-        patch = ActionPatch(action)
-        addresses = {address for span in patch.spans for address in patch.addresses(span)}
-        strips = [strip for layer in action.layers for strip in layer.strips]
-        for bag in [bag for strip in strips[:1] for bag in strip.channelbags]:
-            for curve in bag.fcurves:
-                if (bag.slot_handle, curve.data_path, curve.array_index) not in addresses:
-                    continue
-                points = curve.keyframe_points
-                kinds, places = np.empty(len(points), np.uint8), np.empty(2 * len(points), np.float32)
-                points.foreach_get("type", kinds)
-                points.foreach_get("co", places)
-                later = places[::2] > start - 0.5
-                if (kinds[later] != GENERATED).any() or any(not modifier.mute for modifier in curve.modifiers):
-                    return False
-                moved.append((points, later))
+    for curve in [curve for action in actions for curve in ActionPatch(action).written().values()]:
+        points = curve.keyframe_points
+        kinds, places = np.empty(len(points), np.uint8), np.empty(2 * len(points), np.float32)
+        points.foreach_get("type", kinds)
+        points.foreach_get("co", places)
+        later = places[::2] > start - 0.5
+        if (kinds[later] != GENERATED).any() or any(not modifier.mute for modifier in curve.modifiers):
+            return False
+        moved.append((points, later))
     for points, later in moved:
         for name in ("co", "handle_left", "handle_right"):
             values = np.empty(2 * len(points), np.float32)

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import bpy
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Singles
 from ..clip import Clip, ClipError
 from ..segments import Segment, SegmentError
 from ..sentences import told
@@ -33,7 +33,7 @@ TARGETS: Final = "targets"
 ALL_TAKES: Final = "*"
 
 #: What a hand edit adds, per frame of a line: (owner, data path, index) -> (T,).
-Edit = Mapping[tuple[str, str, int], npt.NDArray[np.float32]]
+Edit = Mapping[tuple[str, str, int], Singles]
 
 
 #: Action (its session_uid) and id of a line -> its record and what that says: asked at every refresh.
@@ -42,19 +42,22 @@ _MOST: Final = 4096
 
 
 class Store:
-    """The lines of one action. Reads whatever is there; what cannot be is left out, and told in `damaged`, by id."""
+    """The lines of one action; without one there are none.
 
-    def __init__(self, action: bpy.types.Action) -> None:
-        self._action = action
-        group = action.get(LINES_PROPERTY)
+    Reads whatever is there; what cannot be is left out, and told in `damaged`, by id.
+    """
+
+    def __init__(self, action: bpy.types.Action | None) -> None:
+        self._action: Any = action
+        group = None if action is None else action.get(LINES_PROPERTY)
         self._group: Any = group if hasattr(group, "keys") else None
         self.damaged: dict[str, str] = {}
 
     def lines(self) -> dict[str, Line]:
         """Every line that can be read, by its id; start and end as they were written."""
-        found = {}
-        session = self._action.session_uid
-        for name, stored in () if self._group is None else self._group.items():
+        found, group = {}, {} if self._group is None else self._group
+        session = self._action.session_uid if group else 0
+        for name, stored in group.items():
             text = stored.get("record") if hasattr(stored, "get") else None
             known = _read.get((session, name))
             if known is not None and known[0] == text:
@@ -129,7 +132,7 @@ class Store:
             edits[take] = {"curves": to_text(names)}
             _put(edits[take], "values", b"".join(np.asarray(v, "<f4").tobytes() for v in edit.values()))
 
-    def edit(self, line: str, take: str) -> dict[tuple[str, str, int], npt.NDArray[np.float32]]:
+    def edit(self, line: str, take: str) -> dict[tuple[str, str, int], Singles]:
         """What `put_edit` kept; empty where that is nothing, or damaged."""
         edits = self._part(line, "edits")
         stored = edits.get(take) if edits is not None else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import bpy
 
@@ -19,11 +19,10 @@ from ..character.rig import Rig, shorten
 from ..clip import Clip
 from ..sentences import told
 from ..storage import StoredError
-from .curves import ActionPatch
+from .curves import ActionPatch, slot_curves
 from .finding import lines_of
 from .lines import LineError, Lines
 from .owners import Owner, curves_in, home_of, owners_of, set_value
-from .patch import PatchError
 from .planning import meet
 from .record import Line
 from .store import ALL_TAKES, LINES_PROPERTY, Edit, Store
@@ -37,8 +36,7 @@ _REST: Final = "CTEG Rest"
 _REST_PROPERTY: Final = "cteg_rest"
 
 
-@dataclass(frozen=True)
-class _Record:
+class _Record(NamedTuple):
     """A line with everything that is stored of it."""
 
     line: Line
@@ -52,14 +50,13 @@ def send(scene: bpy.types.Scene, rig: Rig, lines: Lines, line: Line) -> None:
         raise LineError("Show a take of the line first; a strip plays what is shown.")
     lines.rewrite([line.id])  # takes over what was edited by hand
     owners = owners_of(rig)
-    met = [
-        other.text for other in lines_of(rig) if other.id != line.id and other.take is not None and meet(line, other)
-    ]
+    others = (other for other in lines_of(rig) if other.id != line.id and other.take is not None)
+    met = [other.text for other in others if meet(line, other)]
     record = _record(home_of(owners), line.id)
     action = None
     try:
         with _aside(owners):
-            Lines(scene, rig, beside=_TRACKS).adopt(record.line, record.clips, record.edits)
+            Lines(scene, rig, beside=_TRACKS).adopt([record])
             action = home_of(owners)
             if action is None or not any(curves_in(action, slot) for slot in action.slots):
                 raise LineError("Nothing of this line is left for a strip: other tracks animate all of it.")
@@ -110,7 +107,7 @@ def bring_back(scene: bpy.types.Scene, rig: Rig, mapping: Mapping | None) -> lis
                 records += _as_played(action, places)
                 for owner in owners:
                     _taken_off(owner)
-        lines.adopt_all([(record.line, record.clips, record.edits) for record in records])
+        lines.adopt(records)
     _remove_strips(owners)
     for action in found:
         bpy.data.actions.remove(action)
@@ -153,7 +150,7 @@ def _as_played(action: bpy.types.Action, places: Sequence[_Place]) -> Iterator[_
             start, end = (place.scale * frame + place.shift for frame in (line.start, line.end))
             name = f"{name[:6]}{number:x}" if number else name
             line = replace(line, id=name, start=start, end=end, stretch=line.stretch * place.scale)
-            yield replace(record, line=line)
+            yield record._replace(line=line)
 
 
 def _check(action: bpy.types.Action) -> None:
@@ -161,11 +158,8 @@ def _check(action: bpy.types.Action) -> None:
     store, patch = Store(action), ActionPatch(action)
     for name in store.lines():
         _record(action, name)
-    try:
-        for span in patch.spans:
-            patch.found(span)
-    except PatchError as error:
-        raise LineError("{reason}", reason=error) from None
+    for span in patch.spans:
+        patch.found(span)
     if store.damaged:
         raise LineError(
             "{damage} Its strip goes on playing; remove it by hand.", damage=next(iter(store.damaged.values()))
@@ -213,7 +207,6 @@ def _forgotten(action: bpy.types.Action, places: Sequence[_Place]) -> Iterator[s
 
 
 def _record(action: bpy.types.Action | None, name: str) -> _Record:
-    assert action is not None
     store = Store(action)
     line = store.lines()[name]
     try:
@@ -289,15 +282,14 @@ def _hold(data: bpy.types.AnimData, owner: Owner, values: dict[tuple[str, int], 
         action = bpy.data.actions.new(f"{owner.datablock.name} Rest")
         action[_REST_PROPERTY] = True
         slot = action.slots.new(id_type=owner.kind, name=owner.datablock.name)
-        action.layers.new("Rest").strips.new(type="KEYFRAME").channelbag(slot, ensure=True)
         strip = track.strips.new(action.name, 0, action)
         strip.action_slot, strip.extrapolation, strip.use_sync_length = slot, "HOLD", False
         track.lock = True
     strip = track.strips[0]
-    bag = strip.action.layers[0].strips[0].channelbag(strip.action_slot, ensure=True)
+    curves = slot_curves(strip.action, strip.action_slot)
     for (path, index), value in values.items():
-        if bag.fcurves.find(path, index=index) is None:
-            bag.fcurves.new(path, index=index).keyframe_points.insert(0.0, value)
+        if curves.find(path, index=index) is None:
+            curves.new(path, index=index).keyframe_points.insert(0.0, value)
 
 
 def _is_ours(track: bpy.types.NlaTrack) -> bool:

@@ -10,14 +10,14 @@ from typing import Any, Final
 
 import bpy
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Floats
+from ..character.controls import bone_channels
 from ..character.detection.bones import all_strips, decides, switches
 from ..character.mapping import NEUTRAL, Performance
 from ..character.mapping import Mapping as FaceMapping
 from ..character.rig import Rig
 from ..clip import Clip
-from .controls import bone_channels
 from .layers import region_of
 from .owners import Owner, curves_in
 from .store import TARGETS
@@ -47,7 +47,7 @@ class Target:
     owner: Owner
     path: str
     index: int
-    values: npt.NDArray[np.float64]
+    values: Floats
     region: str
     group: str
     whole: tuple[str, str]
@@ -108,7 +108,7 @@ def _keys(owners: tuple[Owner, ...], mapping: FaceMapping, performance: Performa
                 yield _key(owner, name, mapping, row, reach)
 
 
-def _key(owner: Owner, name: str, mapping: FaceMapping, values: npt.NDArray[np.float64], reach: float) -> Target:
+def _key(owner: Owner, name: str, mapping: FaceMapping, values: Floats, reach: float) -> Target:
     gains = {channel: gain for channel, gain in mapping.shape_keys.get(name, {}).items() if channel != NEUTRAL}
     most = max(gains, key=lambda channel: abs(gains[channel])) if len(gains) > 1 else next(iter(gains), "")
     region, channels = _moved_by(tuple(gains), most)

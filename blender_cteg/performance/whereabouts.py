@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import bpy
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Singles
 from . import patch, playing
 from .fcurves import FEW, Points, co, index, read
 from .patch import Kept, Record
@@ -81,6 +81,10 @@ class Whereabouts:
     def addresses(self, name: str) -> tuple[Address, ...]:
         """The curves of a span as they are addressed now, without those that were deleted."""
         return tuple(self._there[number] for number in self._store.span(name).parts if number in self._there)
+
+    def written(self) -> dict[Address, bpy.types.FCurve]:
+        """The curves that have keys of spans, as they are addressed now."""
+        return {address: self._curves[address] for name in self.spans for address in self.addresses(name)}
 
     def moved(self, name: str) -> Iterator[tuple[Address, Address]]:
         """The curves of a span as they were addressed when it was written, and as they are now."""
@@ -291,7 +295,7 @@ class _MovedError(Exception):
     """A span is not where it was written."""
 
 
-def points_of(keys: Kept) -> npt.NDArray[np.float32]:
+def points_of(keys: Kept) -> Singles:
     """Frames and values of stored keys, (K, 2)."""
     return np.stack([keys["frame"], keys["value"]], 1)
 

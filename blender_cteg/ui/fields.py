@@ -31,19 +31,16 @@ from ..character.mapping_edits import Target
 from ..character.mapping_rows import swing
 from ..clip import ClipError
 from ..emotions import label
-from ..operators.lines import MODE_ITEMS
 from ..performance import preview
-from ..performance.record import REGIONS, Line, Region
+from ..performance.lines import Lines
+from ..performance.record import REGIONS, Line, Region, changes_of, value_in
 from ..performance.store import mix_of, mix_text
 from ..sentences import told
+from ..settings import LINE_SETTINGS, REGION_SETTINGS, Setting
 from ..storage import StoredError
 
 #: Targets of one channel that can be edited one by one; a fit has more.
 SLOTS: Final = 6
-_SCALE: Final = "Size of the take's movement of this region; where it has several, that at the playhead"
-_MODE: Final = "What the line does where somebody else animates this region"
-_MUTE: Final = "Leave this region out: it stays the animator's"
-_MODES: Final = tuple(item[0] for item in MODE_ITEMS)
 _PROPERTIES: Final = ("ROTATION", "LOCATION")
 
 Options = dict[str, Any]
@@ -56,25 +53,29 @@ def _accessors(get: Callable[[Any], Any], put: Callable[[Any, Any], None]) -> Op
 # ------------------------------------------------------------------------------------------------ the active line
 
 
-def _of_line(
-    read: Callable[[Line], Any], write: Callable[[Line, Any], Options], default: Any, words: tuple[str, ...] = ()
-) -> Options:
-    """Getter and setter of something of the active line; ``write`` says which of its fields become what.
+def _edit_line(fields: PropertyGroup, edit: Callable[[Lines, Line], object]) -> None:
+    """Change the active line, where there is one."""
+    line = cast.active_line(fields.id_data)
+    if line is not None:
+        cast.edit_lines(fields.id_data, lambda lines: edit(lines, line))
 
-    An enumeration is read and written as one of its ``words``.
-    """
+
+def _of_line(setting: Setting) -> Any:
+    """A setting as a field of the active line."""
 
     def get(fields: PropertyGroup) -> Any:
         line = cast.active_line(fields.id_data)
-        value = default if line is None else read(line)
-        return words.index(value) if words else value
+        return setting.options.get("default", 0.0) if line is None else value_in(line, setting.name)
 
     def put(fields: PropertyGroup, value: Any) -> None:
-        line, value = cast.active_line(fields.id_data), words[value] if words else value
-        if line is not None:
-            cast.edit_lines(fields.id_data, lambda lines: lines.change(line.id, **write(line, value)))
+        _edit_line(fields, lambda lines, line: lines.change(line.id, **changes_of(line, {setting.name: value})))
 
-    return {**_accessors(get, put), "default": default}
+    return setting.as_view(get, put)
+
+
+def _get_take(fields: PropertyGroup) -> int:
+    line = cast.active_line(fields.id_data)
+    return -1 if line is None else line.shown
 
 
 def _show(fields: PropertyGroup, take: int) -> None:
@@ -83,26 +84,18 @@ def _show(fields: PropertyGroup, take: int) -> None:
         cast.edit_lines(fields.id_data, lambda lines: lines.show(line.id, take))
 
 
-def _share(fields: PropertyGroup, line: Line) -> float:
-    """How much of the line is over at the playhead."""
-    return line.share(fields.id_data.frame_current)
-
-
 def _get_mix(fields: PropertyGroup) -> str:
     line = cast.active_line(fields.id_data)
     return "" if line is None else mix_text(line)
 
 
 def _set_mix(fields: PropertyGroup, text: str) -> None:
-    line = cast.active_line(fields.id_data)
-    if line is None:
-        return
     try:
         mix = mix_of(text)
     except StoredError as error:
         cast.show_lines(fields.id_data, told("This preset cannot be used ({why}).", why=error))
-        return
-    cast.edit_lines(fields.id_data, lambda lines: lines.change(line.id, **mix))
+    else:
+        _edit_line(fields, lambda lines, line: lines.change(line.id, **mix))
 
 
 def _get_take_name(fields: PropertyGroup) -> str:
@@ -116,32 +109,28 @@ def _set_take_name(fields: PropertyGroup, name: str) -> None:
         cast.edit_lines(fields.id_data, lambda lines: lines.mark(line.id, line.shown, name=name.strip()[:60]))
 
 
-def _region_fields(name: str) -> dict[str, Any]:
-    """The fields of what becomes of a region of the face in the active line."""
+def _of_region(name: str, setting: Setting) -> Any:
+    """A setting as a field of what becomes of a region of the face in the active line."""
 
-    def of(field: str, default: Any, words: tuple[str, ...] = ()) -> Options:
-        def changed(line: Line, value: Any) -> Options:
-            return {"regions": {**line.regions, name: replace(line.regions.get(name, Region()), **{field: value})}}
-
-        return _of_line(lambda line: getattr(line.regions.get(name, Region()), field), changed, default, words)
-
-    def get(fields: PropertyGroup) -> float:
+    def get(fields: PropertyGroup) -> Any:
         line = cast.active_line(fields.id_data)
-        return 1.0 if line is None else float(line.regions.get(name, Region()).size(_share(fields, line)))
+        region = Region() if line is None else line.regions.get(name, Region())
+        if setting.name == "scale" and line is not None:
+            return float(region.size(line.share(fields.id_data.frame_current)))
+        return getattr(region, setting.name)
 
-    def put(fields: PropertyGroup, size: float) -> None:
-        line = cast.active_line(fields.id_data)
-        if line is not None:
-            region = line.regions.get(name, Region()).sized(_share(fields, line), size)
-            regions = {**line.regions, name: region}
-            cast.edit_lines(fields.id_data, lambda lines: lines.change(line.id, regions=regions))
+    def put(fields: PropertyGroup, value: Any) -> None:
+        def edit(lines: Lines, line: Line) -> None:
+            region = line.regions.get(name, Region())
+            if setting.name == "scale":
+                region = region.sized(line.share(fields.id_data.frame_current), value)
+            else:
+                region = replace(region, **{setting.name: value})
+            lines.change(line.id, regions={**line.regions, name: region})
 
-    sized = {**_accessors(get, put), "default": 1.0}
-    scale = FloatProperty(name="Scale", description=_SCALE, min=0.0, max=1.5, step=5, **sized)
-    mode = EnumProperty(name="Where Others Animate", description=_MODE, items=MODE_ITEMS, **of("mode", "FILL", _MODES))
-    mute = BoolProperty(name="Mute", description=_MUTE, **of("mute", False))
-    prefix = name.replace(" ", "_")
-    return {f"{prefix}_scale": scale, f"{prefix}_mode": mode, f"{prefix}_mute": mute}
+        _edit_line(fields, edit)
+
+    return setting.as_view(get, put)
 
 
 # ------------------------------------------------------------------------------------------------ the active channel
@@ -272,10 +261,11 @@ class CTEG_Slot(PropertyGroup):
 
 
 class _Repeated:
-    """Mixin: the same fields for each region, and for each target of a channel."""
+    """Mixin: the settings of lines, those of each region, and the same fields for each target of a channel."""
 
     __annotations__ = {
-        **{name: field for region in REGIONS for name, field in _region_fields(region).items()},
+        **{setting.name: _of_line(setting) for setting in LINE_SETTINGS},
+        **{f"{r.replace(' ', '_')}_{of.name}": _of_region(r, of) for r in REGIONS for of in REGION_SETTINGS},
         **{f"slot{place}": PointerProperty(type=CTEG_Slot) for place in range(SLOTS)},
     }
 
@@ -285,65 +275,14 @@ class CTEG_Fields(_Repeated, PropertyGroup):
 
     take: IntProperty(
         name="Take", description="The take of this line that the character performs. Click one to show it",
-        **_accessors(_of_line(lambda line: line.shown, lambda *_: {}, -1)["get"], _show),
+        **_accessors(_get_take, _show),
     )  # fmt: skip
     take_name: StringProperty(
         name="Name", description="What you call the shown take", **_accessors(_get_take_name, _set_take_name)
     )
-    start: IntProperty(
-        name="Start", description="First frame of the line. Another one moves it",
-        **_of_line(lambda line: round(line.start), lambda line, v: {"start": v, "end": v + line.end - line.start}, 1),
-    )  # fmt: skip
-    end: IntProperty(
-        name="End", description="Last frame of the line. Another one makes it slower or faster",
-        **_of_line(lambda line: round(line.end), lambda _, value: {"end": value}, 1),
-    )  # fmt: skip
-    intensity: FloatProperty(
-        name="Intensity", description="Size of the acting: 0 none of it, 1 as it was performed", min=0.0, max=1.5,
-        step=5, **_of_line(lambda line: line.intensity, lambda _, value: {"intensity": value}, 1.0),
-    )  # fmt: skip
-    speech: FloatProperty(
-        name="Speech", description="Size of what the lips say: 0 none of it, 1 as it was performed", min=0.0, max=1.5,
-        step=5, **_of_line(lambda line: line.speech, lambda _, value: {"speech": value}, 1.0),
-    )  # fmt: skip
-    smoothing: FloatProperty(
-        name="Smoothing",
-        description="Seconds over which the acting is evened out. Blinks and what the lips say stay as they are",
-        min=0.0, max=0.5, soft_max=0.25, step=1, precision=2, unit="TIME_ABSOLUTE",
-        **_of_line(lambda line: line.smoothing, lambda _, value: {"smoothing": value}, 0.0),
-    )  # fmt: skip
-    exaggeration: FloatProperty(
-        name="Exaggeration",
-        description="Size of what the acting does beside its slow course: 0 only that, 1 as it was performed. Blinks "
-        "and what the lips say stay as they are",
-        min=0.0, max=3.0, soft_max=2.0, step=5,
-        **_of_line(lambda line: line.exaggeration, lambda _, value: {"exaggeration": value}, 1.0),
-    )  # fmt: skip
     mix: StringProperty(
         name="Mix", description="How the line is laid over what is there, as text, for presets",
         **_accessors(_get_mix, _set_mix),
-    )  # fmt: skip
-    blend: IntProperty(
-        name="Blend", description="Frames over which the line comes in and goes", min=0, soft_max=24,
-        **_of_line(lambda line: line.blend, lambda _, value: {"blend": value}, 6),
-    )  # fmt: skip
-    reduction: FloatProperty(
-        name="Reduction",
-        description="Fewer keyframes: how far each curve may be off, in percent of its range. 0: one on every frame. "
-        "Lips and lids that close keep theirs",
-        min=0.0, max=100.0, soft_max=5.0, step=10, precision=2, subtype="PERCENTAGE",
-        **_of_line(lambda line: line.style.reduction, lambda line, v: {"style": replace(line.style, reduction=v)}, 0.5),
-    )  # fmt: skip
-    interpolation: EnumProperty(
-        name="Interpolation", description="How Blender fills in between the keyframes",
-        items=(
-            ("BEZIER", "Bézier", "Smooth curves between the keyframes", "IPO_BEZIER", 0),
-            ("LINEAR", "Linear", "Straight lines between the keyframes", "IPO_LINEAR", 1),
-        ),
-        **_of_line(
-            lambda line: line.style.interpolation, lambda line, v: {"style": replace(line.style, interpolation=v)},
-            "BEZIER", ("BEZIER", "LINEAR"),
-        ),
     )  # fmt: skip
     gain: FloatProperty(
         name="Gain", description="The channel's values are multiplied by this before they move anything",

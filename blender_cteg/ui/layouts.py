@@ -5,12 +5,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import blf
-
-if TYPE_CHECKING:
-    from bpy.types import Context, UILayout, UIList
+from bpy.types import Context, UILayout, UIList
 
 #: The guide that comes with the extension.
 GUIDE: Final = Path(__file__).resolve().parents[1] / "guide.html"

@@ -3,37 +3,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import bpy
+from bpy.types import Context, UILayout
 
 from .. import cast
 from ..emotions import label
 from ..operators import perform
-from ..performance.record import REGIONS, Region
+from ..operators.lines import PLAYED_ALONE
+from ..performance.record import REGIONS, Line, Region
 from ..pictures import gallery
 from ..sentences import told, translated
 from .layouts import emotion_icon, list_flags, sentence
 from .panels import Sidebar, perform_button, properties
 from .presets import CTEG_PT_mixes
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bpy.types import Context, UILayout
-
-    from ..performance.record import Line
-
-
 #: Icons of takes that are no favourites, and of those that are.
 _STAR: Final = ("SOLO_OFF", "SOLO_ON")
 #: Of sizes that do not change over time, of those that do, and of one that is kept at the playhead.
 _DIAMOND: Final = ("KEYFRAME", "DECORATE_ANIMATE", "KEYFRAME_HLT")
-#: What a line can play alone, as buttons.
-_PRESETS: Final = {
-    "ALL": "Everything", "UPPER_FACE": "Upper Face Only", "MOUTH": "Mouth Only", "NO_EYES_HEAD": "Eyes and Head Off",
-    "NO_SPEECH": "Speech Off",
-}  # fmt: skip
 
 
 class CTEG_PT_lines(Sidebar, bpy.types.Panel):
@@ -124,7 +114,7 @@ class CTEG_PT_mixing(Sidebar, bpy.types.Panel):
         if line is None:
             return
         buttons = layout.grid_flow(columns=2, even_columns=True, align=True)
-        for preset, text in _PRESETS.items():
+        for preset, text, _ in PLAYED_ALONE:
             only = buttons.operator("cteg.play_only", text=text)
             only.preset, only.line = preset, line.id
         at = line.share(context.scene.frame_current)

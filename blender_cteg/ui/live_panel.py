@@ -1,54 +1,41 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Direct live: fields that perform the shown take again while they are dragged."""
 
-# Annotations are evaluated here, where functions made on the spot find the names of this module.
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any, Final
 
 import bpy
-from bpy.props import FloatProperty
 from bpy.types import Context, PropertyGroup
 
 from .. import cast
 from ..operators import live
 from ..sentences import told, translated
-from ..settings import NOWHERE, Setting
+from ..settings import NOWHERE
 from .layouts import sentence
 from .panels import Sidebar, properties
 
 
-def _view(name: str, setting: Setting | None, default: float = 1.0) -> dict[str, Callable[..., Any]]:
+def _view(name: str, default: Any) -> tuple[Callable[..., Any], Callable[..., None]]:
     """Getter and setter of what the shown take was asked for."""
-    items = {} if setting is None else setting.options
-    words = [item[0] for item in items.get("items", ())]
-    default = items.get("default", default)
 
     def get(_fields: PropertyGroup) -> Any:
         value = live.value_of(bpy.context.scene, name)
-        value = default if value is None else value
-        return (words.index(value) if value in words else 0) if words else value
+        return default if value is None else value
 
     def put(_fields: PropertyGroup, value: Any) -> None:
-        live.direct(bpy.context, name, words[value] if words else value)
+        live.direct(bpy.context, name, value)
 
-    return {"get": get, "put": put}
+    return get, put
 
 
 class CTEG_Live(PropertyGroup):
     """The fields, in ``WindowManager.cteg_live``: there Blender makes no undo step of them, the operator makes one."""
 
     __annotations__ = {
-        **{name: setting.as_view(**_view(name, setting)) for name, setting in live.DIRECTED.items()},
-        live.EMPHASIS: FloatProperty(
-            name="Emphasis", description="Of the word at the playhead: 0 none, 1 natural, 1.6 the most", min=0.0,
-            max=live.MOST_EMPHASIS, step=5, options=set(),
-            get=_view(live.EMPHASIS, None)["get"], set=_view(live.EMPHASIS, None)["put"],
-        ),
-        **{
-            name: live.look_property(name, options=set(), get=view["get"], set=view["put"])
-            for name in live.LOOKS for view in (_view(name, None, 0.0),)
-        },
-    }  # fmt: skip
+        name: field.as_view(*_view(name, field.options["default"])) for name, field in live.FIELDS.items()
+    }
 
 
 class CTEG_PT_live(Sidebar, bpy.types.Panel):

@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 import bpy
+from bpy.types import Context, UILayout
 
 from .. import cast
+from ..cast import Character
 from ..character.detection.character import armature_of
 from ..character.fitting.fitted import GOOD_PERCENT, residual_table
 from ..character.mapping import NEUTRAL
-from ..character.mapping_edits import HANDFUL, targets_of, taught
-from ..character.mapping_rows import origin_label, region_of, swing
+from ..character.mapping_edits import HANDFUL, Target, targets_of, taught
+from ..character.mapping_rows import Row, origin_label, region_of, swing
 from ..character.presets import presets
 from ..character.rig import shorten
 from ..performance.targets import key_path
@@ -20,15 +23,6 @@ from ..sentences import told, translated
 from .fields import SLOTS
 from .layouts import list_flags, region_width, sentence
 from .panels import Sidebar
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from bpy.types import Context, UILayout
-
-    from ..cast import Character
-    from ..character.mapping_edits import Target
-    from ..character.mapping_rows import Row
 
 #: From this width of the sidebar on, in pixels at scale 1, targets are listed beside the channels.
 _WIDE: Final = 300.0

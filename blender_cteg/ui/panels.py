@@ -3,24 +3,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import bpy
+from bpy.types import Context, UILayout
 
 from .. import cast, preferences
 from ..heads.flame_file.joints import joints_problem
 from ..operators import perform
 from ..sentences import shorten, told, translated
-from ..settings import NOWHERE
+from ..settings import NOWHERE, CTEG_Settings
 from ..worker import session
 from .layouts import guide_button, sentence
 from .presets import CTEG_PT_manners, CTEG_PT_presets
-
-if TYPE_CHECKING:
-    from bpy.types import Context, UILayout
-
-    from ..settings import CTEG_Settings
-
 
 #: The kinds of problems that are solved in the preferences, see `worker.protocol.KINDS`.
 _SET_IN_PREFERENCES: Final = ("environment", "checkpoint", "memory")

@@ -3,25 +3,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import Final
 
 import bpy
+from bpy.types import Context, UILayout
 
 from .. import cast
 from ..emotions import label
-from ..operators import read_line
-from ..operators import segments as operators
+from ..operators import reading as operators
+from ..performance.record import Line
+from ..segments import Segment, Stage
 from ..sentences import shorten, told, translated
 from .layouts import emotion_icon, fitting
 from .panels import Sidebar
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bpy.types import Context, UILayout
-
-    from ..performance.record import Line
-    from ..segments import Segment, Stage
 
 #: Most segments drawn at once: a long text shows those around the playhead.
 _ROWS: Final = 6
@@ -37,7 +32,7 @@ class CTEG_PT_understood(Sidebar, bpy.types.Panel):
 
     def draw(self, context: Context) -> None:
         """Two rows per segment: its words, which lead to its first frame, and its emotion with where that came from."""
-        line, read = cast.active_line(context.scene), read_line.reading(context)
+        line, read = cast.active_line(context.scene), operators.reading(context)
         segments = () if line is None or line.take is None else line.take.segments
         # The take's, unless the line of the panel has become another one and was read.
         unperformed = bool(read) and [s.text for s in read] != [s.text for s in segments]

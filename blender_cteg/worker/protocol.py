@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Singles
 from ..clip import Clip
 from ..segments import Segment
 from ..sentences import Told, shorten
@@ -130,7 +130,7 @@ def encode(message: Mapping[str, Any]) -> bytes:
         raise ProtocolError("a request cannot be sent: {why}", why=error) from error
 
 
-def decode_array(value: Any) -> npt.NDArray[np.float32]:
+def decode_array(value: Any) -> Singles:
     """The numbers of a protocol ARRAY. ProtocolError unless dtype, shape and size agree."""
     fields = _object(value, "values")
     dtype, shape, data = fields.get("dtype"), fields.get("shape"), fields.get("base64")

@@ -8,9 +8,10 @@ that started it, and is remembered here so that it can be seen and cancelled fro
 from __future__ import annotations
 
 import atexit
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..clip import Clip
 from ..segments import Segment
@@ -18,9 +19,6 @@ from ..sentences import told
 from .locate import WorkerCommand, worker_command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from typing import Any
-
     from .client import WorkerClient
     from .environment import EnvironmentMaker
     from .live import Live
@@ -66,31 +64,24 @@ class Job:
 
     def take_in(self, events: Iterable[Event]) -> None:
         """Note what happened; events of other requests are late news and dropped."""
-        from .protocol import (  # here, because enabling the extension does not need it
-            Cancelled,
-            Done,
-            Failed,
-            Performed,
-            Progress,
-            Read,
-        )
+        from . import protocol  # here, because enabling the extension does not need it
 
         for event in events:
             if event.id != self.number or self.over:
                 continue
-            if isinstance(event, Progress):
+            if isinstance(event, protocol.Progress):
                 self.fraction = max(self.fraction, event.fraction)
                 self.stage = self.stage if self.cancelling else event.stage
-            elif isinstance(event, Performed):
+            elif isinstance(event, protocol.Performed):
                 self.takes.append(event.clip)
                 self.warnings += event.warnings
-            elif isinstance(event, Read):
+            elif isinstance(event, protocol.Read):
                 self.read.append(event.segments)
             else:
                 self.over = True
-                self.done = event if isinstance(event, Done) else None
-                self.cancelled = self.cancelling or isinstance(event, Cancelled)
-                if isinstance(event, Failed):
+                self.done = event if isinstance(event, protocol.Done) else None
+                self.cancelled = self.cancelling or isinstance(event, protocol.Cancelled)
+                if isinstance(event, protocol.Failed):
                     self.problem, self.kind = event.message, event.kind
 
     def cancel(self) -> None:

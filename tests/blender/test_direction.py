@@ -12,7 +12,7 @@ import bpy
 import pytest
 
 from blender_cteg import cast, cli
-from blender_cteg.operators import lines, perform, read_line
+from blender_cteg.operators import lines, perform, reading
 from blender_cteg.performance import store
 from blender_cteg.performance.lines import Lines, clip_of
 from blender_cteg.performance.record import Take
@@ -510,14 +510,14 @@ def test_a_line_is_read_before_it_is_performed(scene: bpy.types.Scene) -> None:
     settings.text = "(sighs) Hello there."
     before = snapshot()
     assert bpy.ops.cteg.read_line() == {"FINISHED"}
-    (segment,) = read_line.reading(bpy.context)
+    (segment,) = reading.reading(bpy.context)
     assert (segment.emotion, segment.stage[0].name) == ("joy", "sigh") and snapshot() == before
     assert understood.beside(segment.stage[0]) == "(sighs) → Sigh"
     assert "note" in understood.beside(Stage("note", "to Anna", "Anna"))
     assert "not played" in understood.beside(Stage("action", "gets up"))
     assert understood.CTEG_PT_understood.poll(bpy.context)
     settings.text = "Something else."
-    assert read_line.reading(bpy.context) == ()  # what is shown is of the line that is there
+    assert reading.reading(bpy.context) == ()  # what is shown is of the line that is there
     settings.text = "nothing"
     with pytest.raises(RuntimeError, match="did not say how it understands"):
         bpy.ops.cteg.read_line()

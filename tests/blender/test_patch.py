@@ -633,7 +633,7 @@ def test_a_take_of_the_same_length_goes_between_the_same_borders(sheet: Sheet) -
 
 @pytest.mark.parametrize("hand", ["nothing", "moved", "key", "next"])
 def test_lines_written_together_on_bare_curves_play_as_on_any(monkeypatch: pytest.MonkeyPatch, hand: str) -> None:
-    short, ways, frames = ActionPatch._fill_bare, [], np.arange(30, 350, 0.25)
+    short, ways, frames = ActionPatch._refill, [], np.arange(30, 350, 0.25)
 
     def together(way: Callable[..., None] | None) -> tuple[list[Floats], list[Floats], list[list[Any]]]:
         sheet = Sheet()
@@ -644,7 +644,7 @@ def test_lines_written_together_on_bare_curves_play_as_on_any(monkeypatch: pytes
             shift(sheet, lambda frame: 199 < frame < 241, lambda frame: frame + 10)
         elif hand == "key":
             sheet.curve(4).keyframe_points.insert(150, 0.5)
-        monkeypatch.setattr(ActionPatch, "_fill_bare", way or (lambda *_: None))
+        monkeypatch.setattr(ActionPatch, "_refill", way or (lambda *_: None))
         new = ("a", 40, 70), ("b", 125 if hand == "next" else 140, 190), ("one", 96, 125), ("c", 300, 320)
         lines = [
             Span(name, start, end, {sheet.address(k): keys(start, end, k + start) for k in range(COUNT)}, {},

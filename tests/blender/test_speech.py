@@ -13,10 +13,9 @@ import pytest
 from blender_cteg.character.choose import mapping_for
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.clip import Clip, ClipError
-from blender_cteg.performance.layers import face_of
+from blender_cteg.performance.layers import face_of, retime
 from blender_cteg.performance.lines import Lines, Style, lines_of
 from blender_cteg.performance.owners import curves_in
-from blender_cteg.performance.retime import retime
 from blender_cteg.shared import Timeline, seal_frames
 from blender_cteg.worker import protocol
 from blender_cteg.worker.protocol import Performed, ProtocolError

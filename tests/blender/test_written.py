@@ -9,15 +9,15 @@ import bpy
 import numpy as np
 import pytest
 
+from blender_cteg.character import controls
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.mapping import Mapping, MappingError
 from blender_cteg.clip import Clip
 from blender_cteg.performance import change as change_module
-from blender_cteg.performance import rotations
+from blender_cteg.performance.layers import retime
 from blender_cteg.performance.lines import LineError, Lines, lines_of
 from blender_cteg.performance.owners import curves_in
 from blender_cteg.performance.record import Line, Style
-from blender_cteg.performance.retime import retime
 from blender_cteg.shared import ARKIT_CHANNELS
 
 from . import scenes
@@ -90,7 +90,7 @@ def test_rotations_never_jump(scene: bpy.types.Scene, mode: str) -> None:
     bone.rotation_mode = mode
     angles = np.linspace(-4, 4, 200)
     vectors = np.outer(angles, (0.6, 0.64, 0.48)).astype(np.float32)
-    values = rotations.bone_rotations(bone, vectors, detect_rig(face).axes)
+    values = controls.bone_rotations(bone, vectors, detect_rig(face).axes)
     assert np.abs(np.diff(values, axis=0)).max() < 0.5
 
 

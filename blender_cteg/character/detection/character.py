@@ -7,9 +7,8 @@ from typing import Final
 
 import bpy
 import numpy as np
-import numpy.typing as npt
 
-Box = npt.NDArray[np.float64]
+from ...arrays import Floats
 
 #: How far beside the face's bounding box a loose mesh may reach, in parts of the box's longest side.
 MARGIN: Final = 0.25
@@ -65,7 +64,7 @@ def _ancestors(obj: bpy.types.Object) -> list[bpy.types.Object]:
     return found
 
 
-def _box(obj: bpy.types.Object) -> Box:
+def _box(obj: bpy.types.Object) -> Floats:
     """Lowest and highest corner of the bounding box in the world, shape (2, 3)."""
     matrix = np.array(obj.matrix_world)
     corners = np.array([tuple(corner) for corner in obj.bound_box]) @ matrix[:3, :3].T + matrix[:3, 3]

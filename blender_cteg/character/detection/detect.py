@@ -110,6 +110,7 @@ def _face(obj: bpy.types.Object, keyed: list[bpy.types.Object]) -> Rig:
     followers, notes = _split([mesh for mesh, moves in zip(others, driven, strict=True) if moves])
     axes = find_axes(obj, armature, bones, joined.keys if kind != "FLAME" else {})
     used = {name for keys in (*joined.keys.values(), mapping.shape_keys) for name in keys}
+    used |= set(drivers_of(obj.data.shape_keys))  # correctives, which follow the others
     return Rig(
         object=obj,
         armature=armature,
@@ -117,7 +118,7 @@ def _face(obj: bpy.types.Object, keyed: list[bpy.types.Object]) -> Rig:
         shape_keys=joined.keys,
         bones=bones,
         missing=_missing(kind, joined.keys, bones),
-        ignored=tuple(name for name in names if name not in used | _driven(obj) and not is_modelling(name)),
+        ignored=tuple(name for name in names if name not in used and not is_modelling(name)),
         followers=followers,
         label=label,
         channels=len(used_channels(mapping)) if kind == "CUSTOM" else 0,
@@ -246,11 +247,6 @@ def _split(meshes: list[bpy.types.Object]) -> tuple[tuple[bpy.types.Object, ...]
     followers = tuple(mesh for mesh, reason in reasons.items() if reason is None)
     sentence = "{name} stays as it is. {reason}"
     return followers, [told(sentence, name=mesh.name, reason=reason) for mesh, reason in reasons.items() if reason]
-
-
-def _driven(obj: bpy.types.Object) -> set[str]:
-    """Shape keys that a driver sets: correctives, which follow the others."""
-    return set(drivers_of(obj.data.shape_keys))
 
 
 def _doubles(keys: KeyNames | None) -> list[str]:

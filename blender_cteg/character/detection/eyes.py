@@ -7,12 +7,12 @@ bones. On others the keys turn the eyeballs, and turning the bones as well would
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import bpy
 import numpy as np
-import numpy.typing as npt
 
+from ...arrays import Ints
 from ..geometry import coordinates
 from ..rig import Rig
 from .character import armature_of
@@ -53,10 +53,9 @@ def _hangs(obj: bpy.types.Object, rig: Rig, role: str) -> bool:
     return moved < _STILL * size
 
 
-def vertices_of(obj: bpy.types.Object, rig: Rig, role: str) -> npt.NDArray[np.intp]:
+def vertices_of(obj: bpy.types.Object, rig: Rig, role: str) -> Ints:
     """The vertices that follow an eye's bone, or one that it carries, most; all of them when the object hangs on it."""
-    armature: Any = rig.armature
-    bone = armature.data.bones[rig.bones[role]]
+    bone = rig.armature.data.bones[rig.bones[role]]
     bones = {bone.name, *(child.name for child in bone.children_recursive)}
     if obj.parent_type == "BONE" and obj.parent_bone in bones:
         return np.arange(len(obj.data.vertices))
@@ -71,11 +70,10 @@ def vertices_of(obj: bpy.types.Object, rig: Rig, role: str) -> npt.NDArray[np.in
 
 def _around(obj: bpy.types.Object, rig: Rig, bone: bpy.types.Bone) -> list[int]:
     """Vertices within half the way from an eye's bone to the other's; all of them where there is one eye alone."""
-    armature: Any = rig.armature
     other = next((rig.bones[r] for r in _CHANNELS if r in rig.bones and rig.bones[r] != bone.name), None)
     if other is None:
         return list(range(len(obj.data.vertices)))
-    into = obj.matrix_world.inverted_safe() @ armature.matrix_world
-    here, there = (np.array(into @ head) for head in (bone.head_local, armature.data.bones[other].head_local))
+    into = obj.matrix_world.inverted_safe() @ rig.armature.matrix_world
+    here, there = (np.array(into @ head) for head in (bone.head_local, rig.armature.data.bones[other].head_local))
     squared = ((coordinates(obj.data.vertices) - here) ** 2).sum(1)
     return np.flatnonzero(squared < 0.25 * ((here - there) ** 2).sum()).tolist()

@@ -27,8 +27,7 @@ _DATA: Final = Path(__file__).parents[1] / "data"
 
 def load_table(name: str) -> dict[str, Any]:
     """One of the JSON tables in ``rigs/data``, by file name without its ending."""
-    table: dict[str, Any] = json.loads((_DATA / f"{name}.json").read_text(encoding="utf-8"))
-    return table
+    return json.loads((_DATA / f"{name}.json").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -286,26 +285,13 @@ _BONE_PREFIX = re.compile(
     re.IGNORECASE,
 )
 #: The words of a bone without its side -> (role, rank); the lowest rank wins where several bones fit.
-_BONE_WORDS: Final = MappingProxyType(
-    {
-        "head": ("head", 0),
-        "neck": ("neck", 0),
-        "neck1": ("neck", 1),
-        "necklower": ("neck", 1),
-        "necktwist1": ("neck", 2),
-        "jaw": ("jaw", 0),
-        "jawmaster": ("jaw", -1),  # beside it, Rigify's jaw moves the chin alone
-        "jawbone": ("jaw", 1),
-        "jawroot": ("jaw", 1),
-        "lowerjaw": ("jaw", 1),
-        "mandible": ("jaw", 2),
-        "eye": ("eye", 0),
-        "eyeball": ("eye", 1),
-        "faceeye": ("eye", 1),
-        "mastereye": ("eye", 2),
-        "eyesmplhf": ("eye", 0),
-    }
-)
+_BONE_WORDS: Final = MappingProxyType({
+    "head": ("head", 0),
+    "neck": ("neck", 0), "neck1": ("neck", 1), "necklower": ("neck", 1), "necktwist1": ("neck", 2),
+    "jawmaster": ("jaw", -1),  # beside it, Rigify's jaw moves the chin alone
+    "jaw": ("jaw", 0), "jawbone": ("jaw", 1), "jawroot": ("jaw", 1), "lowerjaw": ("jaw", 1), "mandible": ("jaw", 2),
+    "eye": ("eye", 0), "eyeball": ("eye", 1), "faceeye": ("eye", 1), "mastereye": ("eye", 2), "eyesmplhf": ("eye", 0),
+})  # fmt: skip
 #: Generated rig layers: used only when the bone that the animator would hold is not there.
 _INNER_LAYER = re.compile(r"^(?:def|org|mch)[-_]", re.IGNORECASE)
 

@@ -93,15 +93,11 @@ def join_arkit(face: tuple[str, ...], others: tuple[tuple[str, ...], ...]) -> Jo
     return Joined({c: keys[c] for c in ARKIT_CHANNELS if c in keys}, _with_any(keys, others))
 
 
-@lru_cache(maxsize=64)
-def _shared(driven: frozenset[str], others: tuple[tuple[str, ...], ...]) -> tuple[bool, ...]:
-    return tuple(not driven.isdisjoint(names) for names in others)
-
-
 def share(keys: dict[str, tuple[str, ...]], others: tuple[tuple[str, ...], ...]) -> Joined:
     """The same for other kinds of faces: only what has the face's own names follows it."""
     return Joined(keys, _with_any(keys, others))
 
 
 def _with_any(keys: dict[str, tuple[str, ...]], others: tuple[tuple[str, ...], ...]) -> tuple[bool, ...]:
-    return _shared(frozenset(name for names in keys.values() for name in names), others)
+    driven = {name for names in keys.values() for name in names}
+    return tuple(not driven.isdisjoint(names) for names in others)

@@ -16,9 +16,9 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from ...arrays import Floats
+
 Source = Literal["makehuman", "ict"]
 
 SOURCES: Final[tuple[Source, ...]] = ("makehuman", "ict")

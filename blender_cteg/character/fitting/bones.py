@@ -14,21 +14,19 @@ from typing import Any, Final
 
 import bpy
 import numpy as np
-import numpy.typing as npt
 
+from ...arrays import Floats
 from ...shared import ARKIT55
 from ..detection.bones import face_bones
-from ..direct import EYE_TURNS, JAW_TURNS, aim_controls, head_turns
+from ..direct import EYE_TURNS, JAW_TURNS, aim_controls
 from ..effects import STILL, Effect
 from ..face_parts import LIDS, Face
-from ..mapping import AXES, MESH_PROPERTY, Axis, Control, Mapping, MappingError, Property, along
+from ..mapping import AXES, Axis, Control, Mapping, MappingError, Property, along
 from ..mapping_edits import Target
 from ..rig import Rig
 from ..stage import Moved, Pose, Stage
-from .actions import Source, action_displacements, template
+from .actions import action_displacements, template
 from .fit import LANDMARK_NOISE
-
-Floats = npt.NDArray[np.float64]
 
 #: How far a control is moved to see what it does, and goes in an ordinary expression; eye distances or radians.
 _SIZES: Final[dict[Property, tuple[float, float]]] = {"LOCATION": (0.1, 0.15), "ROTATION": (0.3, 0.35)}
@@ -48,49 +46,23 @@ class NoFace(MappingError):
     """The skin is like no face."""
 
 
-def fitted_bones(rig: Rig, source: Source = "ict") -> Mapping:
-    """arkit55 to a face that is made of bones, kept on its mesh where that is editable.
-
-    A control is moved along its axes. One that does nothing then is turned about them, as lids turn about the eye.
-    Where the skin is like no face, drawn ones are, the pose set that ships for such bones is used.
-
-    Raises:
-        MappingError: the face cannot be looked at, or no face was found on its skin; the sentence says what to do.
-    """
-    try:
-        mapping = fitted_controls(rig, {}, source)
-        mapping = eyes_and_aims(rig, replace(mapping, bones={**mapping.bones, **head_turns(rig)}))
-    except NoFace:
-        from .portable import shipped  # here, because it needs this module
-
-        if (found := shipped(rig)) is None:
-            raise
-        mapping = found
-    assert rig.object is not None
-    if rig.object.data.is_editable:
-        rig.object.data[MESH_PROPERTY] = mapping.to_json()
-    return mapping
-
-
 def eyes_and_aims(rig: Rig, mapping: Mapping) -> Mapping:
     """With eyes that turn, or the bones that they look at."""
     eyes = {role: dict(turns) for role, turns in EYE_TURNS.items() if role in rig.bones and role not in rig.aims}
     return replace(mapping, bones={**mapping.bones, **eyes}, controls={**mapping.controls, **aim_controls(rig)})
 
 
-def fitted_controls(rig: Rig, posed: MappingABC[str, tuple[Target, ...]], source: Source = "ict") -> Mapping:
+def fitted_controls(rig: Rig, posed: MappingABC[str, tuple[Target, ...]]) -> Mapping:
     """The actions as moves of the face's controls, and of its jaw.
 
     Args:
         rig: the face.
         posed: channel -> how an animator posed it: its bones are controls as well, blinks show where the eyes are, and
             all that is fitted goes as far as these do beside the actions.
-        source: whose actions.
 
     Raises:
-        MappingError: as `fitted_bones`.
+        MappingError: the face cannot be looked at, or no face was found on its skin; the sentence says what to do.
     """
-    assert rig.object is not None
     stage = Stage(bpy.context.scene, rig)
     if stage.problem:
         raise MappingError("{problem}", problem=stage.problem)
@@ -125,8 +97,8 @@ def fitted_controls(rig: Rig, posed: MappingABC[str, tuple[Target, ...]], source
     steps = [pose for pose in effects if pose not in jaw and pose not in given.values()]
     used = [pose for pose in steps if np.linalg.norm(effects[pose], axis=1).max() > _MOVES]
     opening = dict(zip(JAW_TURNS, (effects[pose] for pose in jaw), strict=True)) if turns else {}
-    far = _as_far(source, given, effects)
-    wanted = {channel: moves * far for channel, moves in action_displacements(source).items()}
+    far = _as_far(given, effects)
+    wanted = {channel: moves * far for channel, moves in action_displacements().items()}
     fitted = _fitted(wanted, opening, effects, used, unit)
     return _with_tongue(fitted, {pose: face.effect(moved) for pose, moved in seen.items() if pose in steps}, unit)
 
@@ -150,9 +122,9 @@ def _with_tongue(mapping: Mapping, effects: MappingABC[Pose, Effect], unit: floa
     return replace(mapping, controls={**mapping.controls, name: row})
 
 
-def _as_far(source: Source, given: MappingABC[str, Pose], effects: MappingABC[Pose, Floats]) -> float:
+def _as_far(given: MappingABC[str, Pose], effects: MappingABC[Pose, Floats]) -> float:
     """How far the posed expressions go beside the actions of their names."""
-    actions = action_displacements(source)
+    actions = action_displacements()
     shares = [
         float((effects[pose] * actions[c]).sum() / (actions[c] ** 2).sum()) for c, pose in given.items() if c in actions
     ]

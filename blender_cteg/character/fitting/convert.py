@@ -11,16 +11,14 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from ...arrays import Floats
 from ...clip import Clip
 from ...shared import ARKIT_CHANNELS, FLAME_EXPRESSIONS, HEAD_CHANNELS, JAW_CHANNELS
 from ..direct import JAW_TURNS
 from ..mapping import Mapping, MappingError
 from .fit import FaceGeometry, Fitted
 from .surface import Points
-
-Floats = npt.NDArray[np.float64]
 
 #: What an action must explain before it is used, as a share of its own square size: keeps the rest of the face still.
 SPARSITY: Final = 0.001
@@ -127,5 +125,4 @@ def _looks(fitted: Fitted) -> Floats:
         jaw = np.stack([fitted.jaw.displacement(turn).ravel() / small for turn in np.eye(3) * small], axis=1)
     elif fitted.jaw_key is not None:
         jaw[:, 0] = fitted.jaw_key[1].ravel() / JAW_TURNS["jawOpen"][0]
-    looks: Floats = np.concatenate([fitted.basis, jaw], axis=1) * fitted.root
-    return looks
+    return np.concatenate([fitted.basis, jaw], axis=1) * fitted.root

@@ -15,8 +15,8 @@ from functools import cache
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from ...arrays import Floats, Ints
 from ...sentences import Told, told
 from ...shared import HEAD_CHANNELS
 from ..axes import rotation_matrix
@@ -24,11 +24,8 @@ from ..detection.naming import load_table
 from ..direct import EYE_TURNS, Vector, X, Y, Z
 from ..mapping import Mapping
 from . import EYE_DISTANCE_MM
-from .actions import LANDMARKS, Source, action_displacements, eye_distance, template
+from .actions import LANDMARKS, action_displacements, eye_distance, template
 from .surface import Points, at_vertices, find_points
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.intp]
 
 #: The ridge as a prior: how far a landmark may be off between two faces, in eye distances ...
 LANDMARK_NOISE: Final = 0.02
@@ -176,10 +173,10 @@ def fit_mapping(
     return Mapping("arkit55", {k: row for k, row in shape_keys.items() if row}, bones, residual_mm, origin="fit")
 
 
-def residual_percent(mapping: Mapping, source: Source = "ict") -> dict[str, float]:
+def residual_percent(mapping: Mapping) -> dict[str, float]:
     """The residuals of a fit in per cent of each action's own displacement (root mean square over the landmarks)."""
     percent = {}
-    for channel, displacement in action_displacements(source).items():
+    for channel, displacement in action_displacements().items():
         size = float(np.sqrt((displacement[:LANDMARKS] ** 2).sum(1).mean())) * EYE_DISTANCE_MM
         if channel in mapping.residual_mm and size > 0:
             percent[channel] = 100 * mapping.residual_mm[channel] / size
@@ -245,20 +242,18 @@ class Jaw:
 
     def displacement(self, turn: Floats) -> Floats:
         """Displacements, shape (P, 3), of a rotation vector of shape (3,)."""
-        moved: Floats = self.weights[:, None] * (self.arms @ rotation_matrix(turn).T - self.arms)
-        return moved
+        return self.weights[:, None] * (self.arms @ rotation_matrix(turn).T - self.arms)
 
     def at_rest(self, turn: Floats, displacement: Floats) -> Floats:
         """The displacement in rest pose, (P, 3), that the jaw turned by ``turn`` carries to ``displacement``."""
         blended = np.eye(3) + self.weights[:, None, None] * (rotation_matrix(turn) - np.eye(3))
-        result: Floats = np.linalg.solve(blended, displacement[..., None])[..., 0]
-        return result
+        return np.linalg.solve(blended, displacement[..., None])[..., 0]
 
-    def rotation(self, displacement: Floats, weights: Floats, steps: int = 8) -> Floats:
+    def rotation(self, displacement: Floats, weights: Floats) -> Floats:
         """The rotation vector that explains most of a displacement, by Gauss-Newton from zero."""
         turn = np.zeros(3)
         root = np.sqrt(weights)[:, None]
-        for _ in range(steps):
+        for _ in range(8):
             here = self.displacement(turn)
             slope = np.stack(
                 [((self.displacement(turn + step) - here) * root).ravel() / 1e-5 for step in np.eye(3) * 1e-5], axis=1

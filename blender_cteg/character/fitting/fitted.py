@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
 from ...sentences import told
 from ...storage import StoredError, from_text, to_text
+from ..direct import head_turns
 from ..geometry import coordinates, face_geometry
 from ..mapping import MESH_PROPERTY, Mapping, MappingError, stored_mapping
 from ..rig import Rig, shorten
@@ -27,8 +29,7 @@ def fitted_mapping(rig: Rig) -> Mapping:
     Raises:
         MappingError: the mesh's landmarks are not found; the sentence says what to do.
     """
-    assert rig.object is not None
-    mesh: Any = rig.object.data
+    mesh = rig.object.data
     kept, print_now = stored_mapping(mesh), fingerprint(rig)
     if kept is not None and is_fitted(mesh) and _record(mesh).get("keys") == print_now:
         return kept
@@ -47,6 +48,30 @@ def fitted_mapping(rig: Rig) -> Mapping:
     return mapping
 
 
+def fitted_bones(rig: Rig) -> Mapping:
+    """arkit55 to a face that is made of bones, kept on its mesh where that is editable.
+
+    A control is moved along its axes. One that does nothing then is turned about them, as lids turn about the eye.
+    Where the skin is like no face, drawn ones are, the pose set that ships for such bones is used.
+
+    Raises:
+        MappingError: the face cannot be looked at, or no face was found on its skin; the sentence says what to do.
+    """
+    from .bones import NoFace, eyes_and_aims, fitted_controls  # here, because enabling the extension needs neither
+    from .portable import shipped
+
+    try:
+        mapping = fitted_controls(rig, {})
+        mapping = eyes_and_aims(rig, replace(mapping, bones={**mapping.bones, **head_turns(rig)}))
+    except NoFace:
+        if (found := shipped(rig)) is None:
+            raise
+        mapping = found
+    if rig.object.data.is_editable:
+        rig.object.data[MESH_PROPERTY] = mapping.to_json()
+    return mapping
+
+
 def is_fitted(mesh: Any) -> bool:
     """Whether the mapping stored on a mesh is what a fit wrote there, untouched since."""
     text = mesh.get(MESH_PROPERTY)
@@ -58,8 +83,7 @@ def check_edited(rig: Rig) -> None:
 
     Reading all keys takes a while, so this is asked when a take is written and not when the panel is drawn.
     """
-    assert rig.object is not None
-    mesh: Any = rig.object.data
+    mesh = rig.object.data
     if FIT_PROPERTY not in mesh or is_fitted(mesh) or not mesh.is_editable:
         return
     record = _record(mesh)
@@ -74,8 +98,7 @@ def refit(rig: Rig) -> Mapping:
     Raises:
         MappingError: as `fitted_mapping`, or the mesh cannot be edited.
     """
-    assert rig.object is not None
-    mesh: Any = rig.object.data
+    mesh = rig.object.data
     if not mesh.is_editable:
         sentence = "The mesh {name} is linked from another file. Make a library override of it first."
         raise MappingError(sentence, name=mesh.name)
@@ -92,7 +115,6 @@ def refit(rig: Rig) -> Mapping:
 
 def fingerprint(rig: Rig) -> str:
     """What the fit depends on, as a hash: vertices and all expression keys, and where jaw and eyes turn."""
-    assert rig.object is not None
     blocks = rig.object.data.shape_keys.key_blocks
     digest = hashlib.sha256()
     names = [name for keys in rig.shape_keys.values() for name in keys]
@@ -101,7 +123,6 @@ def fingerprint(rig: Rig) -> str:
         digest.update(f"{block.name}\0{places.size}\0".encode())
         digest.update(places.tobytes())
     for role in sorted(rig.bones):
-        assert rig.armature is not None
         at = np.array(rig.armature.data.bones[rig.bones[role]].head_local, np.float32)
         digest.update(f"{role}\0{rig.bones[role]}\0".encode() + at.tobytes())
     return digest.hexdigest()

@@ -13,17 +13,15 @@ from typing import Any, Final
 
 import bpy
 import numpy as np
-import numpy.typing as npt
 from mathutils import Matrix, Vector
 
+from ...arrays import Floats
 from ..direct import head_turns
 from ..effects import other_side
 from ..mapping import AXES, MESH_PROPERTY, NEUTRAL, Axis, Control, Mapping, MappingError, Property, along
 from ..mapping_edits import EDITED, HANDFUL, Target, adjusted, targets_of, taught, with_target, without
 from ..rig import Rig, shorten
 from .bones import eyes_and_aims, fitted_controls
-
-Floats = npt.NDArray[np.float64]
 
 _FEWEST: Final = 3
 #: Moves below this are a bone at rest: metres of a face of ordinary size, radians.
@@ -170,5 +168,4 @@ def _twin(bones: Any, name: str, flip: Floats) -> str:
 
 def keep(rig: Rig, mapping: Mapping) -> None:
     """Write a mapping on a mesh that has none yet, so that a face that nobody knew can be looked at."""
-    assert rig.object is not None
     rig.object.data[MESH_PROPERTY] = mapping.to_json()

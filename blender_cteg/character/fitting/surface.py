@@ -13,12 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from ...arrays import Floats, Ints
 from .actions import Template
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.intp]
 
 #: How far over the face a point pulls its neighbours along (in eye distances), and how stiffly, from coarse to fine.
 _STAGES: Final = ((1.2, 3.0), (0.7, 1.0), (0.45, 0.5), (0.3, 0.3), (0.22, 0.15))
@@ -53,8 +50,7 @@ class Points:
 
     def of(self, values: Floats) -> Floats:
         """Per-vertex ``values`` (V, ...) at these places, shape (P, ...)."""
-        mixed: Floats = np.einsum("pk,pk...->p...", self.weights, values[self.vertices])
-        return mixed
+        return np.einsum("pk,pk...->p...", self.weights, values[self.vertices])
 
     @property
     def size(self) -> int:
@@ -132,8 +128,7 @@ def vertex_normals(vertices: Floats, triangles: Ints) -> Floats:
         for axis in range(3):
             normals[:, axis] += np.bincount(triangles[:, corner], faces[:, axis], len(vertices))
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
-    unit: Floats = normals / np.where(lengths > 0, lengths, 1.0)
-    return unit
+    return normals / np.where(lengths > 0, lengths, 1.0)
 
 
 def islands(count: int, triangles: Ints) -> Ints:
@@ -155,8 +150,7 @@ def _skin(moved: Floats, triangles: Ints, motion: Floats, template: Template) ->
     part = islands(len(moved), triangles)
     face = part == np.bincount(part, motion).argmax()
     low, high = template.positions.min(0) - 0.5, template.positions.max(0) + 0.5
-    chosen: Ints = np.flatnonzero(face & (moved > low).all(1) & (moved < high).all(1))
-    return chosen
+    return np.flatnonzero(face & (moved > low).all(1) & (moved < high).all(1))
 
 
 def _plausible(rest: Floats, places: Floats, most_bent: float) -> bool:

@@ -1,18 +1,65 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rotations: from FLAME axes to the channels of one pose bone, continuous over time."""
+"""Controls: which channels of which pose bones a performance becomes, and their values, continuous over time.
+
+Bones are moved in two ways that may meet on one bone: by the role they play (the jaw turns in FLAME's axes), and as
+controls, about or along one of their own axes.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from bpy.types import PoseBone
 from mathutils import Euler, Quaternion
 
-from ..character.axes import Axes
+from ..arrays import Floats, Singles
+from .axes import Axes
+from .mapping import AXES, Performance
+from .rig import Rig
 
 _PROPERTY: Final = {"QUATERNION": "rotation_quaternion", "AXIS_ANGLE": "rotation_axis_angle"}
+
+
+def bone_channels(rig: Rig, performance: Performance) -> Iterator[tuple[PoseBone, str, int, Floats]]:
+    """Every channel that the performance gives to a pose bone of ``rig``.
+
+    Yields:
+        The bone, the property (``rotation_quaternion``, ``location``, ...), its index, and the values over time,
+        shape (T,). A bone that turns has all channels of its rotation mode; of a location only the axes it is moved
+        along, so that the others stay the animator's. What the animator locked has none.
+    """
+    if rig.armature is None:
+        return
+    pose = rig.armature.pose.bones
+    roles = {rig.bones[role]: vectors for role, vectors in performance.bones.items() if role in rig.bones}
+    for name in dict.fromkeys((*roles, *performance.controls)):
+        bone = pose.get(name)
+        if bone is None:
+            continue
+        moves = performance.controls.get(name, {})
+        turns = {axis: values for (kind, axis), values in moves.items() if kind == "ROTATION"}
+        local = _vectors(turns) if turns else None
+        if all(bone.lock_rotation):
+            rotations = np.zeros((0, 0))
+        elif name in roles:
+            rotations = bone_rotations(bone, roles[name], rig.axes, local)
+        elif local is not None:
+            rotations = local_rotations(bone, local)
+        else:
+            rotations = np.zeros((0, 0))
+        for index, values in enumerate(rotations.T):
+            yield bone, rotation_property(bone), index, values
+        for (kind, axis), values in moves.items():
+            if kind == "LOCATION" and not bone.lock_location[AXES.index(axis)]:
+                yield bone, "location", AXES.index(axis), values.astype(np.float64)
+
+
+def _vectors(turns: dict[str, Singles]) -> Floats:
+    """Rotation vectors in the bone's own axes, shape (T, 3)."""
+    still = np.zeros(len(next(iter(turns.values()))))
+    return np.stack([turns.get(axis, still) for axis in AXES], axis=1).astype(np.float64)
 
 
 def rotation_property(bone: PoseBone) -> str:
@@ -20,9 +67,7 @@ def rotation_property(bone: PoseBone) -> str:
     return _PROPERTY.get(bone.rotation_mode, "rotation_euler")
 
 
-def bone_rotations(
-    bone: PoseBone, vectors: npt.NDArray[np.float32], axes: Axes, more: npt.NDArray[np.float64] | None = None
-) -> npt.NDArray[np.float64]:
+def bone_rotations(bone: PoseBone, vectors: Singles, axes: Axes, more: Floats | None = None) -> Floats:
     """Values of the bone's `rotation_property` over time.
 
     Args:
@@ -42,7 +87,7 @@ def bone_rotations(
     return local_rotations(bone, local if more is None else local + more)
 
 
-def local_rotations(bone: PoseBone, local: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def local_rotations(bone: PoseBone, local: Floats) -> Floats:
     """The same from rotation vectors in the bone's own axes at rest, radians, shape (T, 3)."""
     locked = np.array(bone.lock_rotation)
     local = np.where(locked, 0.0, local)
@@ -59,7 +104,7 @@ def local_rotations(bone: PoseBone, local: npt.NDArray[np.float64]) -> npt.NDArr
     return values
 
 
-def _quaternions(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _quaternions(vectors: Floats) -> Floats:
     """Quaternions (w, x, y, z) of rotation vectors, shape (T, 4): of the two for a turn the one near the one before."""
     half = np.linalg.norm(vectors, axis=1, keepdims=True) / 2
     # sin(a) / a as numpy has it, sin(pi x) / (pi x), is 1 at rest.
@@ -68,7 +113,7 @@ def _quaternions(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(turns)
 
 
-def _axis_angles(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _axis_angles(vectors: Floats) -> Floats:
     """Angle and axis, shape (T, 4); the axis keeps its sense and a still bone keeps its last axis."""
     axis = np.array([0.0, 1.0, 0.0])  # Blender's default for a bone at rest
     rows = []

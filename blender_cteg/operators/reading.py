@@ -1,28 +1,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The segments of the shown take: go to one, or direct it differently."""
+"""How a line is understood: read before it is performed; and part by part of the shown take, gone to and directed."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
 import bpy
 from bpy.props import IntProperty, StringProperty
+from bpy.types import Context, Event, UILayout
 
 from .. import cast
 from ..cast import redraw_panels
+from ..dialogue.casting import named_before
 from ..emotions import EMOTIONS, NAMES, label
 from ..performance.directing import directed, is_line_of
-from ..segments import Segment, SegmentError
+from ..performance.record import Take
+from ..preferences import choices
+from ..segments import Segment, SegmentError, in_order
 from ..sentences import shorten, told
+from ..settings import chosen, request
 from ..ui.layouts import emotion_icon
+from ..worker import session
 from . import Changes, Reasoned
-
-if TYPE_CHECKING:
-    from typing import Any
-
-    from bpy.types import Context, Event, UILayout
-
-    from ..performance.record import Take
+from .jobs import JobOperator, Refusal, busy_reason
 
 
 def shown_take(context: Context) -> Take | None:
@@ -120,6 +121,48 @@ class CTEG_OT_direct_segment(_SegmentOperator, bpy.types.Operator):
             settings.text_source.from_string(line)
         redraw_panels(context)
         return told("{emotion} was written into the line; generate it again", emotion=label(self.emotion))
+
+
+def unreadable(context: Context) -> str:
+    """Why the line of the panel cannot be read, or ""."""
+    if not context.scene.cteg.line().strip():
+        return told("Type the line that the character says.")
+    return busy_reason()
+
+
+def reading(context: Context) -> tuple[Segment, ...]:
+    """How the line of the panel was read; nothing where it was not, or was changed since."""
+    text, segments = session.understood
+    return segments if segments and text == context.scene.cteg.line() else ()
+
+
+class CTEG_OT_read_line(JobOperator, bpy.types.Operator):
+    bl_idname = "cteg.read_line"
+    bl_label = "Read Line"
+    bl_description = "Show how the line is understood, its emotions, actions and notes, before anything is performed"
+    bl_options = {"INTERNAL"}
+
+    _text: str = ""
+
+    reason = staticmethod(unreadable)
+
+    def prepare(self, context: Context) -> tuple[str, Mapping[str, Any], str]:
+        settings, preferred = context.scene.cteg, choices(context)
+        self._text = settings.line()
+        if not self._text.strip():
+            raise Refusal("Type the line that the character says.")
+        # The times of a text may be another line's; they change nothing of what is understood.
+        asked = request(chosen(settings) | {"text": self._text, "timeline": None})
+        asked |= named_before(context.scene, self._text)
+        return preferred.python, preferred.asked("read", lines=[asked]), told("Reading the line")
+
+    def complete(self, _context: Context, job: session.Job) -> None:
+        if not any(job.read):
+            raise Refusal("The generator did not say how it understands the line; check it in the CTEG preferences.")
+        session.understood = self._text, job.read[0]
+        self.report(
+            {"INFO"}, told("“{words}”: {emotions}", words=shorten(self._text, 40), emotions=in_order(job.read[0]))
+        )
 
 
 def _draw_choices(layout: UILayout, index: int, segment: Segment) -> None:
