@@ -185,11 +185,11 @@ def beside(command: Sequence[str | Path], env: dict[str, str]) -> Iterator[Calla
 
     Gives a function that waits for its end, shows then what it said, and returns its status.
     """
-    with (
-        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said,
-        subprocess.Popen(list(map(str, command)), cwd=ROOT, env=os.environ | env, stdout=said, stderr=subprocess.STDOUT)
-        as process,
-    ):  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        said = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace"))
+        full = os.environ | env
+        process = subprocess.Popen(list(map(str, command)), cwd=ROOT, env=full, stdout=said, stderr=subprocess.STDOUT)
+        stack.enter_context(process)
 
         def ended() -> int:
             status = process.wait()

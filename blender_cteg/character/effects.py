@@ -352,7 +352,7 @@ def _evenness(effects: MappingABC[str, Effect], channel: str) -> tuple[float, fl
 
 
 def _unevenness(effects: MappingABC[str, Effect], channel: str) -> float:
-    """The squared difference of a channel and its other side's mirror image, over the sum of their squares; see above."""
+    """The squared difference of a channel and the mirror image of its other side, over the sum of their squares."""
     alike, farther = _evenness(effects, channel)
     return 1.0 - 2.0 * alike * farther / (1.0 + farther**2)
 
