@@ -83,9 +83,10 @@ def main() -> None:
     print(f"| by the clock, load {loads:.1f} before | {clock:.1f} |")
     bpy.context.view_layer.update()
     dialogue.entry = options.lines // 2
-    redraw.redraw()
-    print(f"| a redraw of all panels, ms | {redraw.milliseconds(redraw.redraw):.2f} |")
-    tab = [panel for panel in redraw.panels() if "dialogue" in panel.__name__.lower()]
+    tab = redraw.panels()
+    redraw.redraw(tab)
+    print(f"| a redraw of all panels, ms | {redraw.milliseconds(redraw.redraw, tab):.2f} |")
+    tab = [panel for panel in tab if panel.__module__.endswith("dialogue_panel")]
     print(f"| of those of the dialogue ({len(tab)}), ms | {redraw.milliseconds(redraw.redraw, tab):.2f} |")
     blender_cteg.unregister()
 

@@ -113,6 +113,8 @@ _known: dict[int, _Known] = {}
 _chosen: dict[int, tuple[str, int]] = {}
 #: Counts changes of what characters are made of; as it was when it was last asked whether there were more.
 _changes = _last = 0
+#: Scene -> its lines, the playhead and what was chosen, and the line that this makes the active one.
+_active_ones: dict[int, tuple[tuple[Line, ...], object, Line | None]] = {}
 #: Scenes with lines that are to be written again when the mouse rests.
 _pending: set[int] = set()
 
@@ -260,8 +262,15 @@ def active_line(scene: bpy.types.Scene) -> Line | None:
 
 
 def _active(scene: bpy.types.Scene, lines: tuple[Line, ...]) -> Line | None:
-    frame = scene.frame_current
-    name, at = _chosen.get(scene.session_uid, ("", frame))
+    """Kept: a redraw asks dozens of times, and a scene has hundreds of lines."""
+    frame, uid = scene.frame_current, scene.session_uid
+    asked, known = (frame, _chosen.get(uid)), _active_ones.get(uid)
+    if known is None or known[0] is not lines or known[1] != asked:
+        known = _active_ones[uid] = lines, asked, _active_at(lines, *(asked[1] or ("", frame)), frame)
+    return known[2]
+
+
+def _active_at(lines: tuple[Line, ...], name: str, at: int, frame: int) -> Line | None:
     chosen = next((line for line in lines if line.id == name), None)
     here = [line for line in lines if line.start <= frame <= line.end]
     if chosen is not None and (at == frame or chosen in here or not here):
@@ -506,7 +515,7 @@ def begin() -> None:
 
 def forget() -> None:
     """Forget all characters, and look at none any more: the extension is disabled."""
-    for known in (_known, _chosen, _pending):
+    for known in (_known, _chosen, _active_ones, _pending):
         known.clear()
     if bpy.app.timers.is_registered(_catch_up):
         bpy.app.timers.unregister(_catch_up)

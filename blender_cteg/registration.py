@@ -30,7 +30,7 @@ from .operators import (
     widen,
 )
 from .performance import preview
-from .pictures import gallery
+from .pictures import gallery, ghost
 from .ui import dialogue_panel, fields, lines_panel, live_panel, mapping_panel, panels, presets, understood
 from .worker import session
 
@@ -162,6 +162,7 @@ _HANDLERS: Final = (
     *preview.HANDLERS,
     *cast.HANDLERS,
     *gallery.HANDLERS,
+    *ghost.HANDLERS,
     *board.HANDLERS,
 )
 
@@ -198,6 +199,7 @@ def unregister() -> None:
     jobs.hide_status(bpy.context)
     preview.end_preview()
     gallery.forget()
+    ghost.forget()
     board.end()
     cast.forget()
     while _commands:

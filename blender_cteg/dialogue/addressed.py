@@ -15,6 +15,7 @@ from ..clip import Clip
 from ..performance.gaze import Glance
 from ..performance.layers import frames_at
 from ..segments import Segment
+from . import board
 from .casting import matching, words_of
 from .entries import dialogue_of
 from .looking import Attention, Sight, glances
@@ -78,8 +79,8 @@ def gaze_of(scene: bpy.types.Scene, rig: Rig, clip: Clip, start: float) -> tuple
     names = _names_in(scene)
     fps, attention = scene.render.fps / scene.render.fps_base, []
     for frame, name in looks_in(clip.segments, names):
-        part = dialogue_of(scene).parts.get(name)
-        there = [part.character] if part is not None and part.character is not None else matching(scene, name)
+        plays = board.player(scene, dialogue_of(scene).parts.get(name))
+        there = matching(scene, name) if plays is None else [plays]
         rigs = [found for found in map(detect_rig, there) if found.object != rig.object]
         if len(rigs) == 1:
             attention.append(Attention(start + frame * fps / clip.fps, rigs[0]))

@@ -170,7 +170,7 @@ def _found(scene: bpy.types.Scene, refusal: str) -> Board:
     entries = list(dialogue.entries)
     there = {entry.actor for entry in entries if entry.line and entry.actor is not None}
     lines, strips = lines_on({actor for actor in there if cast.is_in(scene, actor)})
-    parts = {part.name: part.character for part in dialogue.parts}
+    parts = {part.name: player(scene, part) for part in dialogue.parts}
     names = [(entry.actor.name_full if entry.actor else "", entry.line) for entry in entries]
     performed, away = [lines.get(name) for name in names], [strips.get(name) for name in names]
     known, wrong = starts.starts(
@@ -184,6 +184,12 @@ def _found(scene: bpy.types.Scene, refusal: str) -> Board:
     unplayed = tuple(dict.fromkeys(entry.speaker for entry in entries if parts.get(entry.speaker) is None))
     end = max((round(line.end) for line in performed if line is not None), default=0)
     return Board(rows, unplayed, sum(row.status in ("NEW", "CHANGED", "FAILED") for row in rows), end, refusal)
+
+
+def player(scene: bpy.types.Scene, part: Any) -> bpy.types.Object | None:
+    """Who plays a part: a character that is in the scene. One that was deleted is still there for who points at it."""
+    obj = None if part is None else part.character
+    return obj if obj is not None and cast.is_in(scene, obj) else None
 
 
 def cue_of(entry: Any, line: Line | None, fps: float) -> starts.Cue:

@@ -14,6 +14,7 @@ from ..character.detection.detect import detect_rig
 from ..performance.record import Take
 from ..sentences import shorten, told
 from ..shared import speaker_of
+from . import board
 from .entries import dialogue_of
 
 #: Characters of a name before a line, at most.
@@ -28,7 +29,7 @@ def cast_parts(scene: bpy.types.Scene) -> list[str]:
     """
     said = []
     for part in dialogue_of(scene).parts:
-        if part.character is None or part.character.name not in scene.objects:
+        if board.player(scene, part) is None:
             found = matching(scene, part.name)
             part.character = found[0] if len(found) == 1 else None
             if len(found) > 1:

@@ -101,7 +101,7 @@ class Schedule:
         self._times: dict[str, list[tuple[float, float]]] = {}
 
     def _enter(self, part: Any) -> None:
-        obj = part.character
+        obj = board.player(self.scene, part)
         if obj is None:
             self.problems[part.name] = board.unplayed(part.name)
             return
@@ -283,7 +283,7 @@ def arrange(scene: bpy.types.Scene, *, looks: bool = True, said: list[str] | Non
     """
     if not any(entry.line for entry in dialogue_of(scene).entries):
         return ""
-    schedule = Schedule(scene)
+    schedule, last, end = Schedule(scene), 0.0, 0.0
     for actor in schedule.actors.values():
         moves = moves_of(schedule, actor)
         if not looks:
@@ -307,6 +307,11 @@ def arrange(scene: bpy.types.Scene, *, looks: bool = True, said: list[str] | Non
             said = [] if said is None else said
             said.append(told(sentence, name=actor.part.name))
             return arrange(scene, looks=looks, said=said)
+        for line in filter(lambda line: line.take is not None, actor.lines.values()):
+            last = max(last, line.end)
+            end = max(end, line.end + moves.get(line.id, {}).get("start", line.start) - line.start)
+    if schedule.dialogue.extend:  # a scene that ended with its last line does so again, wherever that is dragged
+        scene.frame_end = round(end) if scene.frame_end == round(last) else max(scene.frame_end, round(end))
     for entry in schedule.dialogue.entries:
         if schedule.line_of(entry) is not None and entry.name in schedule.starts:
             entry.placed = schedule.starts[entry.name]

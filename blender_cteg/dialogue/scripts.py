@@ -11,7 +11,7 @@ from typing import Any
 
 import bpy
 
-from ..sentences import Told, told
+from ..sentences import Told, told, translated
 from ..shared import Script, ScriptError, read_script
 from ..storage import clean, name_of
 from . import board
@@ -22,6 +22,11 @@ from .entries import PAUSE, add_entry, dialogue_of
 _LARGEST = 20_000_000
 #: Lines that come out of a script at most: a feature film has 2,000.
 MOST_LINES = 10_000
+#: What people call the formats of scripts.
+_CALLED = {
+    "fountain": "Fountain", "fdx": "Final Draft", "srt": "SRT", "vtt": "VTT", "csv": "CSV", "tsv": "TSV",
+    "text": "plain text",
+}  # fmt: skip
 
 
 class UnreadableScript(Told, ValueError):
@@ -48,7 +53,7 @@ class DryRun:
         count = len(lines)
         said = [
             told("Lines: {count}, speakers: {speakers}, read as {format}.", count=count, speakers=len(self.speakers),
-                 format=self.script.format)
+                 format=translated(_CALLED.get(self.script.format, self.script.format)))
         ]  # fmt: skip
         for speaker, (number, names) in self.speakers.items():
             if len(names) == 1:
@@ -57,6 +62,8 @@ class DryRun:
             elif names:
                 said.append(told("{speaker} ({count}): several could play it: {names}", speaker=speaker,
                                  count=number, names=", ".join(names)))  # fmt: skip
+            elif any(not line.speaker and said_by(line) == speaker for line in lines):
+                said.append(told("{speaker} ({count}): the script does not say who", speaker=speaker, count=number))
             else:
                 said.append(told("{speaker} ({count}): nobody here has this name", speaker=speaker, count=number))
         return said
@@ -117,12 +124,12 @@ def dry_run(scene: bpy.types.Scene, script: Script, name: str) -> DryRun:
     """What a script would become in a scene; nothing is changed."""
     counts: dict[str, int] = {}
     for line in script.lines:
-        counts[_speaker(line)] = counts.get(_speaker(line), 0) + 1
+        counts[said_by(line)] = counts.get(said_by(line), 0) + 1
     parts = dialogue_of(scene).parts
     found = {}
     for speaker, count in counts.items():
-        part = parts.get(speaker)
-        chosen = [part.character] if part is not None and part.character is not None else matching(scene, speaker)
+        plays = board.player(scene, parts.get(speaker))
+        chosen = matching(scene, speaker) if plays is None else [plays]
         found[speaker] = count, tuple(obj.name for obj in chosen)
     return DryRun(script, name, found)
 
@@ -152,7 +159,7 @@ def add(scene: bpy.types.Scene, script: Script, *, start: int | None = None) -> 
                 fields |= {"rule": "FRAME", "frame": first}
             else:
                 fields |= {"rule": "AFTER", "pause": PAUSE}
-            added.append(add_entry(scene, _speaker(line), clean(line.text), **fields).name)
+            added.append(add_entry(scene, said_by(line), clean(line.text), **fields).name)
     cast_parts(scene)
     board.refresh(scene)
     return list(dialogue.entries)[len(dialogue.entries) - len(added) :]  # asked for by name, each is looked for
@@ -164,5 +171,6 @@ def first_frame(scene: bpy.types.Scene) -> int:
     return int(scene.frame_current if inside else scene.frame_start)
 
 
-def _speaker(line: Any) -> str:
+def said_by(line: Any) -> str:
+    """Who says a line of a script, as the list has it."""
     return clean(line.speaker or "").strip() or told("Someone")

@@ -145,9 +145,13 @@ class Production:
         self._batch = queue[:1] if alone else [one for one in queue[:_BATCH] if not one.alone]
         del queue[: len(self._batch)]
         board.working = {one.entry for one in self._batch if one.entry}
-        label = told("Performing lines: {count}, {left} to go", count=len(self._batch), left=len(queue))
-        if not self._batch[0].entry:
-            label = told("Performing reactions: {count}, {left} to go", count=len(self._batch), left=len(queue))
+        speaks, left = bool(self._batch[0].entry), len(queue)
+        sentence = "Performing lines: {count}" if speaks else "Performing reactions: {count}"
+        if left:
+            sentence = (
+                "Performing lines: {count}, {left} to go" if speaks else "Performing reactions: {count}, {left} to go"
+            )
+        label = told(sentence, count=len(self._batch), left=left)
         lines = [one.line for one in self._batch]
         return self._preferred.python, self._preferred.asked("generate", lines=lines), label
 
@@ -195,7 +199,7 @@ class Production:
         return True
 
     def finish(self) -> None:
-        """Whatever was performed is in its place now: move what follows it, and let the scene last until its end."""
+        """Whatever was performed is in its place now: move what follows it."""
         board.working = set()
         scene = self.scene
         if scene is None:
@@ -205,9 +209,6 @@ class Production:
             self.said.append(refusal)
         schedule = Schedule(scene)
         self.said += filter(None, [schedule.cannot_see()])
-        ends = [line.end for actor in schedule.actors.values() for line in actor.lines.values() if line.take]
-        if schedule.dialogue.extend and ends:
-            scene.frame_end = max(scene.frame_end, round(max(ends)))
         if scene.cteg.target is None and schedule.actors:
             scene.cteg.target = next(iter(schedule.actors.values())).now.target
         cast.refresh(scene)

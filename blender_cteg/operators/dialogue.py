@@ -22,10 +22,13 @@ from ..preferences import choices
 from ..sentences import told
 from ..worker.session import Job
 from . import Changes, Reasoned
+from .heads import look_at_selected
 from .jobs import JobOperator, Refusal, busy_reason
 
 #: Heads that are added stand so far apart, metres, on a circle.
 _APART = 0.55
+#: What is larger, metres, is what they stand in.
+_ROOM = 4.0
 _WHICH = (
     ("CHANGED", "Changed", "What is new, changed or failed, and the reactions to it"),
     ("SELECTED", "Selected", "The selected lines, as more takes where nothing has changed"),
@@ -157,23 +160,22 @@ class CTEG_OT_add_heads(Changes, Reasoned, bpy.types.Operator):
     def reason(context: Context) -> str:
         if context.mode != "OBJECT":
             return told("Leave the current mode first: switch to Object Mode.")
-        missing = any(part.character is None for part in dialogue_of(context.scene).parts)
-        return "" if missing else told("Every speaker has a character.")
+        return "" if board.board(context.scene).unplayed else told("Every speaker has a character.")
 
     def change(self, context: Context) -> None:
         from ..heads.demo_head import PEOPLE
         from ..heads.demo_head.assemble import add_demo_head
 
         scene, people = context.scene, list(PEOPLE)
-        missing = [part for part in dialogue_of(scene).parts if part.character is None]
+        missing = [part for part in dialogue_of(scene).parts if board.player(scene, part) is None]
         named = {part.name.casefold(): part for part in missing}
         radius = _APART / 2 / math.sin(math.pi / max(len(missing), 2))
         # Open towards the viewer: nobody turns their back.
         turns = [math.pi * (0.5 + k) / len(missing) if len(missing) > 2 else math.pi * k for k in range(len(missing))]
         places = [Vector((radius * -math.cos(turn), radius * math.sin(turn), 0.0)) for turn in turns]
-        there = [Sight(scene).eyes(detect_rig(part.character)) for part in dialogue_of(scene).parts if part.character]
+        there, heads = _boxes(scene), []
         middle, level = scene.cursor.location.copy(), None
-        while any((middle + place - head).xy.length < 0.7 * _APART for place in places for head in there):
+        while any(_is_in(box, middle + place) for place in places for box in there):
             middle.x += _APART
         for place, part in enumerate(missing):
             person = part.name.casefold() if part.name.casefold() in people else ""
@@ -190,7 +192,31 @@ class CTEG_OT_add_heads(Changes, Reasoned, bpy.types.Operator):
             eyes = Sight(scene).eyes(detect_rig(head)).z
             level = eyes if level is None else level
             rig.location.z += level - eyes  # they look each other in the eye
+            heads.append(head)
+        for head in heads:
+            head.select_set(True)
+        if heads and scene.cteg.target is None:
+            scene.cteg.target = heads[0]
+        look_at_selected(context, aside=0.0)
         board.refresh(scene)
+
+
+def _boxes(scene: Scene) -> list[list[tuple[float, float]]]:
+    """What stands around, a default cube as much as a head, as its least and largest x, y and z; what heads may stand
+    in, a room, is left out.
+    """
+    boxes = []
+    for obj in scene.objects:
+        if obj.type == "MESH" and max(*obj.dimensions) < _ROOM and obj.visible_get():
+            corners = [obj.matrix_world @ Vector(corner) for corner in obj.bound_box]
+            boxes.append([(min(along), max(along)) for along in zip(*map(tuple, corners), strict=True)])
+    return boxes
+
+
+def _is_in(box: list[tuple[float, float]], place: Vector) -> bool:
+    """Whether a head would stand in a box, or so near that it hides it."""
+    near = 0.5 * _APART
+    return all(low - near < place[axis] < high + near for axis, (low, high) in enumerate(box))
 
 
 # ------------------------------------------------------------------------------------------------ performing

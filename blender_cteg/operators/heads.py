@@ -19,8 +19,8 @@ from ..heads.flame_file.joints import fit_bones, joints_problem
 from ..sentences import told
 from . import Changes, DroppedOnView, Reasoned
 
-#: From the front, a little from the side and from above: how portraits are looked at.
-_THREE_QUARTER = Euler((math.radians(84), 0.0, math.radians(24))).to_quaternion()
+#: From the front, a little from above and, of one face alone, from the side: how portraits are looked at. Degrees.
+_ABOVE, _ASIDE = 6.0, 24.0
 
 
 def disabled_reason(context: Context) -> str:
@@ -50,7 +50,7 @@ class CTEG_OT_add_head(_HeadOperator, bpy.types.Operator):
 
         head = add_demo_head(context, self.name, self.person)
         context.scene.cteg.target = head
-        _look_at_face(context)
+        look_at_selected(context)
         return told("Added {name}", name=head.name)
 
 
@@ -103,7 +103,7 @@ class CTEG_OT_import_flame(_HeadOperator, bpy.types.Operator, ImportHelper):
         options = {"identities": self.identities, "expressions": self.expressions, "correctives": self.correctives}
         face = add_flame(context, model, uv=uv, **options)
         context.scene.cteg.target = face
-        _look_at_face(context)
+        look_at_selected(context)
         return told("Added {name}: the file has {content}.", name=face.name, content=model.summary())
 
 
@@ -137,15 +137,15 @@ def draw_in_import_menu(menu: Menu, _context: Context) -> None:
     menu.layout.operator(CTEG_OT_import_flame.bl_idname, text="FLAME Model (.pkl, .npz)")
 
 
-def _look_at_face(context: Context) -> None:
-    """Turn the viewport to the new face: it is small beside a default cube, and may face away."""
+def look_at_selected(context: Context, aside: float = _ASIDE) -> None:
+    """Turn the viewport to new faces: they are small beside a default cube, and may face away."""
     if context.window is None or context.area is None or context.area.type != "VIEW_3D":
         return
     region = next((region for region in context.area.regions if region.type == "WINDOW"), None)
     view = context.space_data.region_3d
     if region is None or view is None or view.view_perspective == "CAMERA" or view.lock_rotation:
         return
-    view.view_rotation = _THREE_QUARTER
+    view.view_rotation = Euler((math.radians(90.0 - _ABOVE), 0.0, math.radians(aside))).to_quaternion()
     view.view_perspective = "PERSP"
     # A view that cannot move is no reason to fail.
     with contextlib.suppress(RuntimeError), context.temp_override(region=region):

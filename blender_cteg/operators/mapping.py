@@ -79,17 +79,17 @@ class CTEG_OT_mapping_match(MappingOperator, bpy.types.Operator):
         mapping, count = mapping_rows.matched_automatically(prepared(character), character.rig)
         if count:
             self.store(context, character.rig, mapping)
-            return told("{count} channels were matched by name", count=count)
+            return told("Channels matched by name: {count}", count=count)
         without = [row.channel for row in character.rows if not row.targets]
         if not without:
             return told("Every channel has a target already")
         self.level, count, names = "WARNING", len(without), shorten(without, 3)
         if not (suggested := sum(bool(row.suggested) for row in character.rows)):
-            sentence = "No more names match; {count} channels do not move anything ({names}): give them targets by hand"
+            sentence = "No more names match. Give targets by hand to channels that move nothing: {count} ({names})"
             return told(sentence, count=count, names=names)
         return told(
-            "No more names match; {count} channels do not move anything ({names}): {suggested} of them have "
-            "suggestions to accept", count=count, names=names, suggested=suggested,
+            "No more names match. Channels that move nothing: {count} ({names}); of them with suggestions to "
+            "accept: {suggested}", count=count, names=names, suggested=suggested,
         )  # fmt: skip
 
 
@@ -266,7 +266,7 @@ class CTEG_OT_mapping_remove_target(MappingOperator, bpy.types.Operator):
         targets = edits.targets_of(mapping, channel)
         chosen = targets if self.place == -1 else targets[self.place : self.place + 1] if self.place >= 0 else ()
         if not chosen:
-            sentence = "{channel} has {count} targets and none at place {place}."
+            sentence = "Targets of {channel}: {count}; none is at place {place}."
             raise MappingError(sentence, channel=channel, count=len(targets), place=self.place)
         for target in reversed(chosen):  # from the last, so that places of the others stay
             mapping = edits.without_target(mapping, channel, target)

@@ -95,7 +95,8 @@ def _problem(scene: Scene, performer: Character, line: Line | None, mode: str, t
 
 def _saying(text: str, performer: Character, active: Line | None) -> Line | None:
     """The line of a character that says this: the active one, else the last; None when there is none."""
-    found = [line for line in performer.lines if _tidy(line.text) == _tidy(text)]
+    said = _tidy(text)
+    found = [line for line in performer.lines if _tidy(line.text) == said]
     last = found[-1] if found else None
     return next((line for line in found if active is not None and line.id == active.id), last)
 

@@ -63,7 +63,7 @@ class _SegmentOperator(Changes, Reasoned):
         """The segment that is meant. SegmentError without one."""
         segments = shown_take(context).segments
         if not 0 <= self.index < len(segments):
-            sentence = "The shown take has {count} segments and none is number {index}."
+            sentence = "Segments of the shown take: {count}; none is number {index}."
             raise SegmentError(sentence, count=len(segments), index=self.index)
         return segments[self.index]
 

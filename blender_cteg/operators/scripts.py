@@ -93,7 +93,7 @@ class _Reading(Changes):
         box = self.layout.box().column(align=True)
         box.active = False
         for line in self._run.script.lines[:6]:
-            words = told("{speaker}: {text}", speaker=line.speaker or "–", text=line.text)
+            words = told("{speaker}: {text}", speaker=scripts.said_by(line), text=line.text)
             box.label(text=shorten(words, 110))
         if len(dialogue_of(context.scene).entries):
             self.layout.prop(self, "replace")

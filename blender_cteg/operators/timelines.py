@@ -72,7 +72,7 @@ class CTEG_OT_save_timeline(Changes, Reasoned, bpy.types.Operator, ExportHelper)
     def change(self, context: Context) -> str:
         path, timeline = Path(bpy.path.abspath(self.filepath)), shown_take(context).timeline
         write_file(path, as_text(timeline))
-        sentence = "The times of {count} words were saved as {name}"
+        sentence = "The times of the words were saved as {name}; words: {count}"
         return told(sentence, count=len(timeline.words), name=name_of(path))
 
 
@@ -93,5 +93,5 @@ class CTEG_OT_use_timeline(Changes, bpy.types.Operator, ImportHelper):
         if not settings.line().strip() and settings.text_source is None:
             settings.text = timeline.text
         redraw_panels(context)
-        sentence = "Generate performs with the times of {name}: {count} words"
+        sentence = "Generate performs with the times of {name}; words: {count}"
         return told(sentence, name=name_of(path), count=len(timeline.words))

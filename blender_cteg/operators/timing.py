@@ -126,6 +126,7 @@ class CTEG_OT_fit_entry(Changes, Reasoned, bpy.types.Operator):
 
     def invoke(self, context: Context, event: Event) -> set[str]:
         if self.to in ("SECONDS", "FRAME"):
+            self.as_it_is(context)
             asked: set[str] = context.window_manager.invoke_props_popup(self, event)
             return asked
         return self.execute(context)
@@ -134,6 +135,13 @@ class CTEG_OT_fit_entry(Changes, Reasoned, bpy.types.Operator):
         self.layout.prop(self, "to")
         if self.to in ("SECONDS", "FRAME"):
             self.layout.prop(self, self.to.lower())
+
+    def as_it_is(self, context: Context) -> None:
+        """Begin with the length that the line has: what pops up is done at once, and again with every change."""
+        now = schedule.Schedule(context.scene)
+        line = now.line_of(active_entry(context.scene))
+        if line is not None:
+            self.seconds, self.frame = (line.end - line.start) / now.fps, round(line.end)
 
     def change(self, context: Context) -> None:
         scene, entry = context.scene, active_entry(context.scene)

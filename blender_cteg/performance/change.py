@@ -76,7 +76,7 @@ class Change:
         if line is None:
             raise LineError("This line is not there any more; choose one from the list.")
         if take is not None and not 0 <= take < len(line.takes):
-            sentence = "The line “{text}” has {count} takes and none is number {number}."
+            sentence = "Takes of “{text}”: {count}; none is number {number}."
             raise LineError(sentence, text=line.text, count=len(line.takes), number=take + 1)
         return line
 

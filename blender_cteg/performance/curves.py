@@ -227,7 +227,7 @@ class ActionPatch(Whereabouts):
         plans = self._steadily(lambda: self._plans(gone, writing))
         write(list(filter(None, [self._prepared(plan, writing) for plan in plans])))
         self._save(gone, writing, plans)
-        self.action.update_tag()
+        self.action.update_tag(refresh={"TIME"})  # else the face stays as it was until another frame
         self._forget()
         return [(plan.address, plan.rest) for plan in plans if plan.drop and plan.rest is not None]
 

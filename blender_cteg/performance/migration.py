@@ -81,7 +81,7 @@ def migrate(scene: bpy.types.Scene, rig: Rig, mapping: Mapping | None) -> list[s
         del action[_TAKE_PROPERTY]
     if _FACE_PROPERTY in owners[0].datablock:
         del owners[0].datablock[_FACE_PROPERTY]
-    sentence = "{takes} takes became {lines} lines; their actions are still in the file."
+    sentence = "Takes that became lines: {takes}, in lines: {lines}. Their actions are still in the file."
     lines.said.append(told(sentence, takes=len(takes), lines=len(groups)))
     return lines.said
 

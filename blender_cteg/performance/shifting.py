@@ -68,5 +68,5 @@ def shift(actions: Collection[bpy.types.Action], start: float, by: int) -> bool:
             values[::2][later] += by
             points.foreach_set(name, values)
     for action in actions:
-        action.update_tag()
+        action.update_tag(refresh={"TIME"})  # else the face stays as it was until another frame
     return True

@@ -147,14 +147,14 @@ def _drawn(wish: _Wish) -> Iterator[None]:
         moved.append(targets_of(now.rig, owners_of(now.rig), mapping, faces[-1]))
         yield
     frames = telling([face.values for face in faces], faces[0].channels, PICTURES)
-    likeness = yield from _like(now, moved[0])
+    like = yield from likeness(now, moved[0])
     made = Strip(wish.takes, frames)
     names: list[str] = []
     for targets in moved:
         made.icons.append([])
         for frame in frames:
             yield
-            pose = likeness.posed(now.rig, targets, frame)
+            pose = like.posed(now.rig, targets, frame)
             if pose is None:
                 return
             yield
@@ -168,15 +168,15 @@ def _showing(line: Line, take: Take) -> Line:
     return replace(line, takes=(take,), shown=0)
 
 
-def _like(now: cast.Character, moved: list[Target]) -> Generator[None, None, Likeness]:
-    """How a character looks; read again when what it is made of changes."""
+def likeness(now: cast.Character, moved: list[Target]) -> Generator[None, None, Likeness]:
+    """How a character looks, read step by step; again when what it is made of changes."""
     global _likeness
     parts = tuple((obj.session_uid, len(obj.data.vertices)) for obj in now.rig.meshes)
     key = parts, tuple(sorted({(target.owner.kind, target.label) for target in moved}))
     if _likeness is None or _likeness[0] != key:
-        likeness = Likeness(now.rig, moved)
-        yield from likeness.read()
-        _likeness = key, likeness
+        like = Likeness(now.rig, moved)
+        yield from like.read()
+        _likeness = key, like
     return _likeness[1]
 
 

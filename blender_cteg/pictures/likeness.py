@@ -32,6 +32,8 @@ _AROUND: Final = 1.45
 #: What moves at least so much of what moves most by a key is in the picture, without so many percent at either end.
 _MUCH: Final = 0.5
 _FEW: Final = 1.0
+#: Who follows a bone by more goes with it.
+_HALF: Final = 0.5
 #: Of a mesh for which nobody chose a colour: skin.
 _COLOUR: Final = (0.6, 0.45, 0.38)
 
@@ -123,6 +125,23 @@ class Likeness:
         seen[:, 2] /= self._size
         return seen, np.concatenate(triangles), np.concatenate(colours)
 
+    def placed(self) -> Floats:
+        """From the points of `posed` to the character's space, (4, 4)."""
+        matrix = np.eye(4, dtype=np.float32)
+        matrix[:3, :3] = self._axes * self._size
+        matrix[:3, 3] = self._axes[:, :2] @ self._centre
+        return matrix
+
+    def moving(self) -> npt.NDArray[np.bool_]:
+        """Which of the points of `posed` takes can move for the most part, (V,)."""
+        found = [np.zeros(len(part.points), bool) for part in self._parts]
+        for moves, part in zip(found, self._parts, strict=True):
+            for places, _ in part.keys.values():
+                moves[places] = True
+            for how in part.bones.values():
+                moves |= how > _HALF
+        return np.concatenate(found)
+
     # ------------------------------------------------------------------------------------------------ reading
 
     def _read(self, obj: bpy.types.Object) -> Iterator[None]:
@@ -195,7 +214,7 @@ class Likeness:
                 reach = np.linalg.norm(offsets, axis=1)
                 moved += [part.points[places[reach > _MUCH * reach.max()]]] if len(places) else []
             if not part.keys and not any(other.keys for other in self._parts):
-                moved += [part.points[how > 0.5] for how in part.bones.values()]
+                moved += [part.points[how > _HALF] for how in part.bones.values()]
         moved = [points for points in moved if len(points)] or [part.points for part in self._parts]
         if not moved:
             return

@@ -48,10 +48,8 @@ def picture(points: Floats, triangles: Ints, colours: Floats, size: int) -> Floa
     near = (np.abs(points[:, :2]) < 1.1).all(1)
     inside = near[triangles].any(1)
     triangles, colours = triangles[inside], colours[inside]
-    corners = points[triangles]
-    one, other = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    normals = np.stack([one[:, k - 2] * other[:, k - 1] - one[:, k - 1] * other[:, k - 2] for k in range(3)], axis=1)
-    shades = _shades(normals, triangles, len(points))[triangles]
+    corners, (normals, shades) = points[triangles], lit(points, triangles)
+    shades = shades[triangles]
     wanted = np.where(normals[:, 2] > 0, _POINTS, _POINTS_BEHIND) * np.abs(normals[:, 2]) * (0.125 * fine**2)
     lot = np.arange(len(wanted)) * _STEPS[0] % 1.0  # of triangles that are smaller than a point, some have one
     counts = np.minimum(wanted + lot, _MOST).astype(np.intp)
@@ -69,7 +67,7 @@ def picture(points: Floats, triangles: Ints, colours: Floats, size: int) -> Floa
     drawn = _closed(drawn.reshape(fine, fine, 4), depth.reshape(fine, fine))
     cells = drawn.reshape(size, _FINER, size, _FINER, 4).sum((1, 3))
     result = np.zeros((size, size, 4), np.float32)
-    result[..., :3] = _srgb(cells[..., :3] / np.maximum(cells[..., 3:], 1.0))
+    result[..., :3] = srgb(cells[..., :3] / np.maximum(cells[..., 3:], 1.0))
     result[..., 3] = cells[..., 3] / _FINER**2
     return result
 
@@ -101,16 +99,22 @@ def _mean(shares: Sequence[Floats], corners: Floats, of: Ints) -> Floats:
     return parts[0] + parts[1] + parts[2]
 
 
-def _shades(normals: Floats, triangles: Ints, count: int) -> Floats:
-    """How light each point is, (V,): of the triangles around it the larger ones count more."""
+def lit(points: Floats, triangles: Ints, *, ahead: bool = True) -> tuple[Floats, Floats]:
+    """Normals of triangles, (F, 3), as long as they are large, and how light each point is, (V,): of the triangles
+    around it the larger ones count more. ``ahead``: seen from where the light is, so that what turns away is an inside.
+    """
+    corners = points[triangles]
+    one, other = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    normals = np.stack([one[:, k - 2] * other[:, k - 1] - one[:, k - 1] * other[:, k - 2] for k in range(3)], axis=1)
     across = [
-        np.bincount(triangles.ravel(), np.repeat(normals[:, axis], 3), count).astype(np.float32) for axis in range(3)
+        np.bincount(triangles.ravel(), np.repeat(normals[:, axis], 3), len(points)).astype(np.float32)
+        for axis in range(3)
     ]
     smooth = np.stack(across, axis=1)
     smooth /= np.maximum(np.linalg.norm(smooth, axis=1, keepdims=True), 1e-12)
-    smooth *= np.where(smooth[:, 2:] < 0, np.float32(-1.0), np.float32(1.0))  # seen from inside, it is lit there
-    lit: Floats = _AMBIENT + (1.0 - _AMBIENT) * np.maximum(smooth @ _LIGHT, 0.0)
-    return lit
+    smooth *= np.where(ahead & (smooth[:, 2:] < 0), np.float32(-1.0), np.float32(1.0))  # it is lit there
+    light: Floats = _AMBIENT + (1.0 - _AMBIENT) * np.maximum(smooth @ _LIGHT, 0.0)
+    return normals, light
 
 
 def _shares(number: Ints) -> tuple[Floats, Floats, Floats]:
@@ -130,7 +134,8 @@ def _strewn() -> Floats:
 _SQUARE: Final = _strewn()
 
 
-def _srgb(linear: Floats) -> Floats:
+def srgb(linear: Floats) -> Floats:
+    """Linear colours as screens and Blender's images have them."""
     linear = np.clip(linear, 0.0, 1.0)
     encoded: Floats = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     return encoded

@@ -12,7 +12,7 @@ from ..dialogue.entries import active_entry, dialogue_of
 from ..operators import dialogue as operators
 from ..sentences import told, translated
 from ..worker import session
-from .layouts import fitting, sentence
+from .layouts import fitting, number_share, sentence
 from .panels import Sidebar, properties
 
 if TYPE_CHECKING:
@@ -127,9 +127,10 @@ class CTEG_UL_entries(bpy.types.UIList):
         self, context: Context, layout: UILayout, _data: object, item: Any, _icon: int, _active: object,
         _property: str, index: int, _flag: int,
     ) -> None:  # fmt: skip
-        rows = board.board(context.scene).rows
-        row = rows[index] if index < len(rows) else None
-        parts = layout.split(factor=0.13)
+        known = board.board(context.scene)
+        row = known.rows[index] if index < len(known.rows) else None
+        last = known.rows[-1].start if known.rows else None
+        parts = layout.split(factor=number_share(max(known.end, last or 0)))
         number = parts.row()
         number.alignment = "RIGHT"
         number.label(text="" if row is None or row.start is None else str(row.start))
@@ -152,12 +153,12 @@ class CTEG_UL_parts(bpy.types.UIList):
     """The speakers of the dialogue, and who plays them."""
 
     def draw_item(
-        self, _context: Context, layout: UILayout, _data: object, item: Any, _icon: int, _active: object,
+        self, context: Context, layout: UILayout, _data: object, item: Any, _icon: int, _active: object,
         _property: str, _index: int, _flag: int,
     ) -> None:  # fmt: skip
         row = layout.split(factor=0.5)
         row.label(text=item.name, translate=False)
-        there = item.character is not None
+        there = item.character is not None and item.name not in board.board(context.scene).unplayed
         row.label(text=item.character.name if there else "–", icon="USER" if there else "GHOST_DISABLED")
 
 

@@ -35,6 +35,7 @@ from ..performance import preview
 from ..performance.lines import Lines
 from ..performance.record import REGIONS, Line, Region, changes_of, value_in
 from ..performance.store import mix_of, mix_text
+from ..pictures import ghost
 from ..sentences import told
 from ..settings import LINE_SETTINGS, REGION_SETTINGS, Setting
 from ..storage import StoredError
@@ -42,6 +43,7 @@ from ..storage import StoredError
 #: Targets of one channel that can be edited one by one; a fit has more.
 SLOTS: Final = 6
 _PROPERTIES: Final = ("ROTATION", "LOCATION")
+_GHOSTS: Final = tuple(item[0] for item in ghost.MODES)
 
 Options = dict[str, Any]
 
@@ -167,7 +169,9 @@ def _of_channel(name: str, default: Any) -> Options:
 
 def _target(slot: PropertyGroup) -> Target | None:
     """The target of the active channel that a slot shows, by its place; or None."""
-    now, place = cast.character(slot.id_data), int(slot.path_from_id()[-1])
+    now, fields = cast.character(slot.id_data), slot.id_data.cteg_fields
+    # Not by its path, for which Blender looks through everything that the scene has, all lines of a dialogue too.
+    place = next(place for place in range(SLOTS) if getattr(fields, f"slot{place}") == slot)
     targets = () if now.mapping is None else edits.targets_of(now.mapping, active_channel(now))
     return targets[place] if place < len(targets) else None
 
@@ -408,7 +412,11 @@ class CTEG_Interface(PropertyGroup):
         name="Channel", description="The channel shown below the list", **_accessors(_get_channel, _set_channel)
     )
     channel_name: StringProperty()
-    compared: StringProperty()  # id of a line and key of its take that is shown beside the shown one
+    compared: StringProperty(**_accessors(lambda _: ghost.compared(), lambda _, name: ghost.compare(name)))
+    ghost: EnumProperty(
+        name="Ghost", description="How the compared take is shown in the viewport", items=ghost.MODES,
+        **_accessors(lambda _: _GHOSTS.index(ghost.mode()), lambda _, index: ghost.show(_GHOSTS[index])),
+    )  # fmt: skip
     strength: FloatProperty(min=0.0, **_PREVIEW)
     both_ways: FloatProperty(min=-1.0, **_PREVIEW)
 

@@ -83,6 +83,13 @@ def region_width(context: Context) -> float:
     return context.region.width / context.preferences.system.ui_scale if context.region else 300.0
 
 
+def number_share(most: float) -> float:
+    """How much of a row of a list its number needs, where the largest is so large: in a sidebar as it opens, with a
+    scroll bar.
+    """
+    return 0.06 * min(max(len(f"{most:.0f}"), 2), 6)
+
+
 def list_flags(ui: UIList, data: Any, texts: list[str]) -> list[int]:
     """Which places of a list are shown: those that have something, and that the filter finds."""
     wanted, shown = ui.filter_name.lower(), ui.bitflag_filter_item

@@ -14,9 +14,9 @@ from ..emotions import label
 from ..operators import perform
 from ..operators.lines import PLAYED_ALONE
 from ..performance.record import REGIONS, Line, Region
-from ..pictures import gallery
+from ..pictures import gallery, ghost
 from ..sentences import told, translated
-from .layouts import emotion_icon, list_flags, sentence
+from .layouts import emotion_icon, list_flags, number_share, sentence
 from .panels import Sidebar, perform_button, properties
 from .presets import CTEG_PT_mixes
 
@@ -97,8 +97,7 @@ class CTEG_PT_line(Sidebar, bpy.types.Panel):
         for name in ("intensity", "exaggeration", "smoothing", "speech"):
             column.prop(fields, name, slider=True)
         if line.theirs:
-            names = ", ".join(map(translated, line.theirs))
-            sentence(layout, context, told("Left to others: {names}", names=names), icon="ACTION")
+            sentence(layout, context, told("Left to others: {names}", names=_theirs(line)), icon="ACTION")
 
 
 class CTEG_PT_mixing(Sidebar, bpy.types.Panel):
@@ -149,7 +148,7 @@ class CTEG_UL_lines(bpy.types.UIList):
         if index >= len(lines):
             return
         line = lines[index]
-        row = layout.split(factor=0.14)
+        row = layout.split(factor=number_share(lines[-1].start))
         number = row.row()
         number.alignment = "RIGHT"
         number.label(text=f"{line.start:.0f}")
@@ -214,10 +213,10 @@ def _draw_icons(layout: UILayout, icons: Sequence[int], scale: float) -> None:
 
 def _draw_compared(layout: UILayout, context: Context, line: Line) -> None:
     """The shown take above another one, at the same moments."""
-    name, _, key = context.window_manager.cteg.compared.partition(" ")
-    other = next((take for take in line.takes if name == line.id and take.key == key), None)
-    if other is None or line.take is None or other == line.take:
+    other = ghost.other_take(line)
+    if other is None or line.take is None:
         return
+    layout.row(align=True).prop(context.window_manager.cteg, "ghost", expand=True)
     strip = gallery.strip(context.scene, line, line.take, other)
     if strip is None:
         layout.label(text=told("Comparing {one} with {other}…", one=line.take.seed, other=other.seed))
@@ -241,6 +240,14 @@ def words_of(line: Line) -> str:
     if take is None or not take.segments or take.settings.get("speaking") is False:
         return line.text
     return " ".join(segment.text for segment in take.segments)
+
+
+def _theirs(line: Line) -> str:
+    """What is left to others, by what decides there: a lip sync has keys on twenty shape keys."""
+    by_why: dict[str, list[str]] = {}
+    for name, _, why in (translated(one).rpartition(" (") for one in line.theirs):
+        by_why.setdefault(why, []).append(name)
+    return "; ".join(f"{', '.join(names)} ({why}" for why, names in by_why.items())
 
 
 def _draw_edit(layout: UILayout, context: Context, line: Line) -> None:

@@ -46,7 +46,8 @@ def test_drawing_and_polls_look_at_nothing(stage: bpy.types.Scene) -> None:
         perform(stage.cteg.target, start, takes=3)
     looked = ((detect, "detect_rig"), (lines, "lines_of"), (targets, "targets_of"), (curves, "ActionPatch"))
     names = [name for name in dir(bpy.ops.cteg) if not name.startswith("_")]
-    with redraw.counted(*looked) as counts:
+    redraw.redraw()
+    with redraw.counted(*looked, (cast, "_active_at")) as counts:
         drawn = redraw.redraw()
         for name in names:
             getattr(bpy.ops.cteg, name).poll()
@@ -82,6 +83,19 @@ def test_everything_can_be_drawn(stage: bpy.types.Scene, make: str) -> None:
     assert redraw.redraw()
     if make == "nothing":
         assert "[cteg.add_head]" in redraw.redraw()
+
+
+def test_what_is_left_to_others_is_listed_by_what_decides_there(stage: bpy.types.Scene) -> None:
+    stage.cteg.target = characters.arkit_character()
+    face = cast.refresh(stage).rig.object
+    assert face is not None
+    key = face.data.shape_keys
+    for name in ("mouthFunnel", "jawOpen"):
+        scenes.animate_by_hand(key, f'key_blocks["{name}"].value', {1: 0.0, 20: 0.6, 90: 0.1})
+    key.key_blocks["browInnerUp"].driver_add("value")
+    perform(face)
+    cast.refresh(stage)
+    assert "Left to others: jawOpen, mouthFunnel (keys); browInnerUp (driver)" in " ".join(redraw.redraw())
 
 
 # ---------------------------------------------------------------------------------------------- when it is looked at

@@ -111,7 +111,7 @@ def test_segments_are_stored_and_lead_to_their_frames(scene: bpy.types.Scene) ->
     for index, frame in enumerate((100, 148, 196)):
         assert bpy.ops.cteg.go_to_segment(index=index) == {"FINISHED"}
         assert scene.frame_current == frame
-    with pytest.raises(RuntimeError, match="has 3 segments and none is number 3"):
+    with pytest.raises(RuntimeError, match="Segments of the shown take: 3; none is number 3"):
         bpy.ops.cteg.go_to_segment(index=3)
 
 

@@ -210,6 +210,27 @@ def test_takes_change_places_and_come_back_the_same(scene: bpy.types.Scene) -> N
     assert lines_of(detect_rig(face)) == () and not bpy.data.actions
 
 
+def test_what_is_written_is_seen_at_once(scene: bpy.types.Scene) -> None:
+    """Without another frame: the viewport shows what the curves say."""
+    face = character()
+    line = add(scene, face, takes=2)
+    lines, rest = lines_for(scene, face), 0.0
+    key = face.data.shape_keys.key_blocks["jawOpen"]
+    scene.frame_set(115)
+    for change in (
+        lambda: lines.show(line.id, 1),
+        lambda: lines.change(line.id, start=107.0, end=137.0),
+        lambda: lines.remove(line.id),
+    ):
+        before = key.value
+        change()
+        bpy.context.view_layer.update()
+        seen = key.value
+        scene.frame_set(115)
+        assert seen == key.value != before
+    assert key.value == rest
+
+
 def test_a_take_that_is_asked_for_again_is_there_once(scene: bpy.types.Scene) -> None:
     face = character()
     line = add(scene, face, takes=2)

@@ -319,7 +319,7 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(stage: bpy.types.Scene)
     for call, words in (
         (lambda: bpy.ops.cteg.mapping_add_target(kind="KEY", name="Zunge"), "no shape key called 'Zunge'"),
         (lambda: bpy.ops.cteg.mapping_add_target(kind="BONE", name=""), "no bone called ''"),
-        (lambda: bpy.ops.cteg.mapping_remove_target(place=0), "0 targets"),
+        (lambda: bpy.ops.cteg.mapping_remove_target(place=0), "Targets of tongueOut: 0"),
         (lambda: bpy.ops.cteg.mapping_accept(channel="tongueOut"), "no suggestion for tongueOut"),
         (lambda: bpy.ops.cteg.mapping_preset(preset="vroid"), "Nothing of VRoid"),
         (lambda: bpy.ops.cteg.mapping_preset(preset="nobody"), "no preset called 'nobody'"),

@@ -3,18 +3,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import bpy
 import numpy as np
 import pytest
 
 from benchmarks import redraw
 from blender_cteg import cast
+from blender_cteg.performance.gaze import Glance
 from blender_cteg.performance.layers import face_of
 from blender_cteg.performance.lines import Lines, clip_of
 from blender_cteg.performance.owners import owners_of
-from blender_cteg.performance.record import Line
+from blender_cteg.performance.record import Line, Style
 from blender_cteg.performance.targets import targets_of
-from blender_cteg.pictures import gallery
+from blender_cteg.pictures import gallery, ghost
 from blender_cteg.pictures.likeness import Likeness
 from blender_cteg.pictures.moments import telling
 from blender_cteg.pictures.raster import picture
@@ -113,17 +118,11 @@ def test_a_likeness_takes_the_faces_that_blender_shows(stage: bpy.types.Scene, m
     for _ in likeness.read():
         pass
     space = now.rig.armature or now.rig.object
+    assert space is not None
+    back = np.array(space.matrix_world.inverted())
     for frame in (10, 20, 33):
         stage.frame_set(1 + frame)
-        depsgraph = bpy.context.evaluated_depsgraph_get()
-        expected = []
-        for obj in (*now.rig.meshes, *(o for o in stage.objects if o.type == "MESH" and o not in now.rig.meshes)):
-            shown = obj.evaluated_get(depsgraph)
-            mesh = shown.to_mesh()
-            matrix = np.array(space.matrix_world.inverted() @ shown.matrix_world)
-            points = np.array([tuple(v.co) for v in mesh.vertices]) @ matrix[:3, :3].T + matrix[:3, 3]
-            expected.append(points)
-            shown.to_mesh_clear()
+        expected = evaluated(stage) @ back[:3, :3].T + back[:3, 3]
         pose = likeness.posed(now.rig, targets, frame)
         assert pose is not None
         seen = pose[0].copy()
@@ -131,9 +130,21 @@ def test_a_likeness_takes_the_faces_that_blender_shows(stage: bpy.types.Scene, m
         seen[:, 2] *= likeness._size
         found = seen @ likeness._axes.T
         rest = np.concatenate([part.points for part in likeness._parts])
-        moved = np.abs(np.concatenate(expected) - rest).max()
+        moved = np.abs(expected - rest).max()
         assert moved > 1e-3
-        np.testing.assert_allclose(found, np.concatenate(expected), atol=0.02 * moved + 1e-5)
+        np.testing.assert_allclose(found, expected, atol=0.02 * moved + 1e-5)
+
+
+def evaluated(stage: bpy.types.Scene) -> np.ndarray:
+    """Every point of every mesh in the world, as Blender shows it."""
+    depsgraph, found = bpy.context.evaluated_depsgraph_get(), []
+    now = cast.character(stage)
+    for obj in (*now.rig.meshes, *(o for o in stage.objects if o.type == "MESH" and o not in now.rig.meshes)):
+        shown = obj.evaluated_get(depsgraph)
+        mesh, matrix = shown.to_mesh(), np.array(shown.matrix_world)
+        found.append(np.array([tuple(v.co) for v in mesh.vertices]) @ matrix[:3, :3].T + matrix[:3, 3])
+        shown.to_mesh_clear()
+    return np.concatenate(found)
 
 
 # ------------------------------------------------------------------------------------------------ gallery
@@ -222,3 +233,116 @@ def test_a_character_that_is_gone_has_no_pictures(stage: bpy.types.Scene, line: 
     cast.refresh(stage)
     assert gallery.draw_now(stage, line, line.takes[0]) is None
     assert gallery.strip(stage, line, line.takes[0]) is None
+
+
+# ------------------------------------------------------------------------------------------------ the ghost
+
+
+def haunted() -> np.ndarray:
+    """The points of the ghost in the world."""
+    there = ghost.shape(bpy.context.scene)
+    assert there is not None
+    matrix = np.array(there[1])
+    return there[0].points @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+@pytest.mark.parametrize("make", ["arkit", "flame"])
+def test_a_ghost_is_what_the_other_take_would_play(stage: bpy.types.Scene, make: str) -> None:
+    """Every point of it, against Blender's own evaluation of that take, of a line that is scaled, moved and looks."""
+    stage.render.fps = 30
+    stage.cteg.target = characters.arkit_character() if make == "arkit" else scenes.flame_topology_face()
+    line = perform(stage.cteg.target, takes=2)
+    rig = cast.refresh(stage).rig
+    body = rig.armature or rig.object
+    assert body is not None
+    body.location, body.rotation_euler.z = (1.0, 2.0, 0.5), 0.7
+    gaze = (Glance(0.0, 0.2, 0.1), Glance(0.5, -0.3, 0.0))
+    fields = {"intensity": 0.6, "gaze": gaze, "start": 11, "end": 11 + line.end - line.start}
+    Lines(stage, rig, cast.character(stage).mapping).change(line.id, **fields, style=Style(reduction=0.0))
+    cast.refresh(stage)
+    bpy.ops.cteg.compare_take(take=1 - line.shown)
+    bpy.context.window_manager.cteg.ghost = "OVER"
+    found, played = [], []
+    for frame in (20, 35, 50):
+        stage.frame_set(frame)
+        found.append(haunted())
+        played.append(evaluated(stage))
+    bpy.ops.cteg.show_take(take=1 - line.shown)
+    for frame, points, before in zip((20, 35, 50), found, played, strict=True):
+        stage.frame_set(frame)
+        expected = evaluated(stage)
+        differ = np.abs(expected - before).max()
+        assert differ > 1e-3
+        np.testing.assert_allclose(points, expected, atol=0.05 * differ)
+    assert ghost.shape(stage) is None  # a take beside itself is no comparison
+    stage.frame_set(5)
+    bpy.ops.cteg.show_take(take=line.shown)
+    assert ghost.shape(stage) is None  # nobody performs here
+
+
+def test_a_ghost_goes_with_the_body(stage: bpy.types.Scene, line: Line) -> None:
+    rig = cast.refresh(stage).rig
+    assert rig.armature is not None
+    stage.frame_set(20)
+    bpy.ops.cteg.compare_take(take=1)
+    bpy.context.window_manager.cteg.ghost = "BESIDE"
+    before = haunted()
+    spine = next(bone for bone in rig.armature.pose.bones if bone.parent is None)
+    turned = {target.label for target in cast_targets(stage)}
+    assert spine.name not in turned
+    spine.rotation_mode, spine.rotation_euler = "XYZ", (0.0, 0.0, 0.6)
+    bpy.context.view_layer.update()
+    moved = spine.matrix @ spine.bone.matrix_local.inverted()
+    matrix = np.array(rig.armature.matrix_world @ moved @ rig.armature.matrix_world.inverted())
+    assert np.abs(haunted() - before).max() > 0.01
+    np.testing.assert_allclose(haunted(), before @ matrix[:3, :3].T + matrix[:3, 3], atol=1e-5)
+
+
+def cast_targets(stage: bpy.types.Scene) -> list[Any]:
+    """What the takes of the character move."""
+    now = cast.character(stage)
+    assert now.line is not None and now.mapping is not None
+    clip = clip_of(now.rig, now.line)
+    assert clip is not None
+    return targets_of(now.rig, owners_of(now.rig), now.mapping, face_of(clip, 24.0))
+
+
+def test_a_ghost_leaves_nothing_and_costs_nothing_when_it_is_off(
+    stage: bpy.types.Scene, line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interface = bpy.context.window_manager.cteg
+    stage.frame_set(20)
+    drawing: list[object] = []
+    view = bpy.types.SpaceView3D
+    monkeypatch.setattr(ghost, "_drawn_by", SimpleNamespace(
+        draw_handler_add=lambda *arguments: drawing.append(view.draw_handler_add(*arguments)) or drawing[-1],
+        draw_handler_remove=lambda handle, region: (drawing.remove(handle), view.draw_handler_remove(handle, region)),
+    ))  # fmt: skip
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "before.blend"), compress=False)
+    blocks = {name: len(getattr(bpy.data, name)) for name in ("objects", "meshes", "materials", "actions", "images")}
+    bpy.ops.cteg.compare_take(take=1)
+    assert not drawing and ghost.shape(stage) is None
+    interface.ghost = "OVER"
+    assert len(drawing) == 1 and ghost.shape(stage) is not None
+    with redraw.counted((ghost, "_ready")) as counts:
+        ghost.shape(stage)
+    assert counts == {"_ready": 0}
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "with.blend"), compress=False)
+    assert (tmp_path / "with.blend").stat().st_size == (tmp_path / "before.blend").stat().st_size
+    assert blocks == {name: len(getattr(bpy.data, name)) for name in blocks}
+    bpy.ops.cteg.delete_take(take=1)
+    assert ghost.shape(stage) is None  # whose ghost it was is gone
+    bpy.ops.cteg.compare_take(take=1)
+    assert ghost.shape(stage) is not None
+    interface.ghost = "OFF"
+    assert not drawing and ghost.shape(stage) is None
+    interface.ghost = "BESIDE"
+    bpy.ops.cteg.compare_take(take=1)  # not any more
+    assert not drawing
+    bpy.ops.cteg.compare_take(take=1)
+    assert len(drawing) == 1
+    for obj in list(stage.objects):
+        bpy.data.objects.remove(obj)
+    assert ghost.shape(stage) is None
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    assert not drawing and (interface.compared, interface.ghost) == ("", "OFF")

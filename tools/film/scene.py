@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line; 0 when all was written, 1 with a sentence on stderr when not."""
     parser = argparse.ArgumentParser(prog="python -m tools.film.scene", description="Perform a script on demo heads.")
     parser.add_argument("script", type=Path)
-    parser.add_argument("--size", type=int, default=512, help="width and height of the film in pixels, even")
+    parser.add_argument("--size", type=int, default=640, help="width of the film in pixels, a multiple of 16")
     parser.add_argument("--cell", type=int, default=300, help="width and height of a picture of the sheet")
     parser.add_argument("--engine", choices=("BLENDER_WORKBENCH", "CYCLES"), default="BLENDER_WORKBENCH")
     parser.add_argument("--no-film", action="store_true", help="the contact sheet alone")
@@ -52,6 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
             frames = scene.frame_end - scene.frame_start + 1
             with step(f"Rendering {options.out / 'scene.mp4'}, {frames} frames"), bar(frames, "frames") as advance:
                 render.use_engine(scene, options.engine, options.size, samples=4)
+                scene.render.resolution_y = options.size * 9 // 16
                 render.render_film(scene, options.out / "scene.mp4", advance)
     except (DemoError, RuntimeError, scripts.UnreadableScript) as error:
         print(f"scene: {error}", file=sys.stderr)
