@@ -221,15 +221,17 @@ class Mapping:
             ) from None
         space = data.get("source_space")
         if not isinstance(space, str) or not space:
-            raise _wrong("This mapping's source_space is {value}; write a name such as 'arkit55' there.", space)
+            raise MappingError(
+                "This mapping's source_space is {value}; write a name such as 'arkit55' there.", value=_short(space)
+            )
         bones = _table(data, "bones", _vector)
         unknown = [role for role in bones if role not in ROLES]
         if unknown:
             sentence = "This mapping's bones name {value}; roles are {roles}, and any other bone goes under controls."
-            raise _wrong(sentence, unknown[0], roles=", ".join(ROLES))
+            raise MappingError(sentence, value=_short(unknown[0]), roles=", ".join(ROLES))
         origin = data.get("origin", "edited")
         if not isinstance(origin, str):
-            raise _wrong("This mapping's origin is {value}; write 'edited' there.", origin)
+            raise MappingError("This mapping's origin is {value}; write 'edited' there.", value=_short(origin))
         return cls(
             space,
             _table(data, "shape_keys", _number),
@@ -279,7 +281,9 @@ def head_rotation_vectors(pitch: Floats, yaw: Floats, roll: Floats) -> Floats:
 def _object(data: dict[str, Any], name: str) -> dict[str, Any]:
     table = data.get(name, {})
     if not isinstance(table, dict):
-        raise _wrong("This mapping's {name} is {value}; write an object {{name: value}} there.", table, name=name)
+        raise MappingError(
+            "This mapping's {name} is {value}; write an object {{name: value}} there.", value=_short(table), name=name
+        )
     return table
 
 
@@ -288,7 +292,7 @@ def _table(data: dict[str, Any], name: str, read: Any) -> dict[str, dict[str, An
     for target, row in table.items():
         if not isinstance(row, dict):
             sentence = "This mapping's {name} is {value}; write {{channel: value}} there."
-            raise _wrong(sentence, row, name=_short(target))
+            raise MappingError(sentence, value=_short(row), name=_short(target))
     return {target: {c: read(v, target, c) for c, v in row.items()} for target, row in table.items()}
 
 
@@ -301,13 +305,13 @@ def _number(value: object, name: str, channel: str, own: bool = False) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _LARGEST:
         return float(value)
     sentence = "This mapping's {where} is {value}; write a number of ordinary size there."
-    raise _wrong(sentence, value, where=_where(name, channel, own))
+    raise MappingError(sentence, value=_short(value), where=_where(name, channel, own))
 
 
 def _vector(value: object, name: str, channel: str) -> tuple[float, float, float]:
     if not isinstance(value, list) or len(value) != 3:
         sentence = "This mapping's {where} is {value}; write three numbers (x, y, z) there."
-        raise _wrong(sentence, value, where=_where(name, channel, False))
+        raise MappingError(sentence, value=_short(value), where=_where(name, channel, False))
     x, y, z = (_number(part, name, channel) for part in value)
     return x, y, z
 
@@ -317,36 +321,41 @@ def _controls(value: object, name: str, channel: str) -> tuple[Control, ...]:
     controls, where = [], _where(name, channel, False)
     for item in value if isinstance(value, list) else [value]:
         if not isinstance(item, dict):
-            raise _wrong("This mapping's {where} is {value}; write property, axis and amount there.", item, where=where)
+            raise MappingError(
+                "This mapping's {where} is {value}; write property, axis and amount there.",
+                value=_short(item),
+                where=where,
+            )
         kind, axis = item.get("property"), item.get("axis")
         if kind not in _PROPERTIES:
-            raise _wrong(
-                "This mapping's {where} has the property {value}; write ROTATION or LOCATION.", kind, where=where
+            raise MappingError(
+                "This mapping's {where} has the property {value}; write ROTATION or LOCATION.",
+                value=_short(kind),
+                where=where,
             )
         if axis not in AXES:
-            raise _wrong("This mapping's {where} has the axis {value}; write X, Y or Z.", axis, where=where)
+            raise MappingError(
+                "This mapping's {where} has the axis {value}; write X, Y or Z.", value=_short(axis), where=where
+            )
         controls.append(Control(kind, axis, _number(item.get("amount"), f"{name}.amount", channel)))
     return tuple(controls)
 
 
 def _switch(value: object, where: str) -> bool:
     if not isinstance(value, bool):
-        raise _wrong("This mapping's {where} is {value}; write true or false there.", value, where=where)
+        raise MappingError(
+            "This mapping's {where} is {value}; write true or false there.", value=_short(value), where=where
+        )
     return value
 
 
 def _adjustment(value: object, channel: str) -> Adjustment:
     if not isinstance(value, dict):
         sentence = "This mapping's {channel} is {value}; write gain, offset, mute and trust there."
-        raise _wrong(sentence, value, channel=channel)
+        raise MappingError(sentence, value=_short(value), channel=channel)
     switches = {n: _switch(value.get(n, False), _where(n, channel, True)) for n in ("mute", "trust")}
     gain = _number(value.get("gain", 1.0), "gain", channel, True)
     return Adjustment(gain, _number(value.get("offset", 0.0), "offset", channel, True), **switches)
-
-
-def _wrong(sentence: str, value: object, **more: object) -> MappingError:
-    """The refusal of a value, which the sentence has in a few words."""
-    return MappingError(sentence, value=_short(value), **more)
 
 
 def _short(value: object) -> str:
