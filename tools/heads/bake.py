@@ -21,7 +21,7 @@ from blender_cteg.heads.demo_head import SCHEMA_VERSION, DemoHeadError
 from blender_cteg.heads.demo_head.materials import LOOKS, MATERIALS
 from blender_cteg.shared import ARKIT_CHANNELS
 
-from . import carried, clothing, expressions, grooming, hair, identity, paint, parts
+from . import carried, clothing, expressions, grooming, hair, identity, mouth, paint, parts
 from .correctives import PAIRS
 from .expressions import JOINTS, PARENTS
 from .geometry import Floats, Geometry, compact, join
@@ -255,11 +255,8 @@ def build(
 ) -> Geometry:
     """All parts of the head, joined."""
     pieces = [parts.skin(base)]
-    pieces += [
-        parts.teeth(base, mesh, "helper-upper-teeth"),
-        parts.teeth(base, mesh, "helper-lower-teeth"),
-        parts.tongue(base, mesh),
-    ]
+    upper, lower = (mouth.teeth(base, mesh, row, rigid) for row in ("upper", "lower"))
+    pieces += [upper, lower, mouth.tongue(base, mesh, lower)]
     kinds = MATERIALS.index("Pupil"), MATERIALS.index("Iris"), MATERIALS.index("Eye")
     pieces += [parts.eyeball(eye, kinds, base.deltas.shape[1], rigid.rotations) for eye in eyes]
     pieces += grooming.all_parts(base, eyes, person, len(mesh.vertices))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from blender_cteg.shared import ARKIT_CHANNELS
 
-from . import expressions, folds, parts
+from . import expressions, folds, mouth, parts
 from .contact import Lips
 from .correctives import correctives, keep_off
 from .expressions import Rigid
@@ -28,8 +28,8 @@ QUANTUM: Final = 4096
 #: Actions in the file: of pairs the left one.
 STORED: Final = tuple(name for name in ARKIT_CHANNELS if not name.endswith("Right"))
 JAW_ACTIONS: Final = ("jawOpen", "jawForward", "jawLeft", "jawRight")
-#: Here the rims of the lids move as they were made, to fit our eyeballs.
-_LIDS: Final = ("eyeBlink", "eyeLookUp", "eyeLookDown")
+#: Here the rims of the lids move as they were made, to fit our eyeballs: all of it up to one ring, none from another.
+_LIDS: Final = {"eyeBlink": (6.0, 14.0), "eyeLookUp": (4.0, 8.5), "eyeLookDown": (4.0, 8.5)}
 #: How far the upper lid comes to lie over the lower one, decimetres.
 _OVERLAP: Final = 0.008
 #: Rings of the lips, and of the skin that could press into the teeth, how far it stays before them, and how much
@@ -38,6 +38,10 @@ _LIPS: Final = 10
 _AROUND: Final = 15
 _CLEAR: Final = 0.01
 _MEET: Final = (0.010, 0.012)
+#: The corners of the mouth: how far around them their motion is read, up to where the skin has it alone, and from where
+#: on it has none of it; decimetres. How much against is that it should be more than a shift.
+_CORNER: Final = (0.045, 0.03, 0.085)
+_STIFF: Final = 0.05
 #: Actions that draw the lips wide, and how much thinner that makes each half of them; and those that leave them shut.
 _THINNED: Final = {"mouthSmile": 0.22, "mouthStretch": 0.15, "mouthDimple": 0.1}
 _SHUT: Final = (
@@ -107,16 +111,16 @@ def dress(head: Geometry, mesh: BaseMesh, eyes: list[parts.Eye], rigid: Rigid, c
     the bones.
     """
     columns = head.deltas.reshape(head.size, -1, 3).copy()
-    own = [ARKIT_CHANNELS.index("tongueOut")]
-    lids = [action for action, name in enumerate(ARKIT_CHANNELS) if name.startswith(_LIDS)]
     inner = (head.masks[:, parts.INNER] > 0) | (head.masks < 0).any(axis=1)
     skin = np.unique(head.faces[head.faces >= 0])
     outer, inside = skin[~inner[skin]], skin[inner[skin]]
     near = parts.smoothstep(0.15, 0.5, head.base[outer, 2]) * parts.smoothstep(5.6, 6.0, head.base[outer, 1])
     moved = carried.deltas[:, ~inner[skin]] * (eye_distance(eyes) * near[:, None])
-    rim = 1 - parts.smoothstep(6.0, 14.0, head.masks[outer, parts.EYE_RING])[:, None]
-    moved[own] = columns[outer].transpose(1, 0, 2)[own]
-    moved[lids] += rim * (columns[outer].transpose(1, 0, 2)[lids] - moved[lids])
+    for name, reach in _LIDS.items():
+        rim = 1 - parts.smoothstep(*reach, head.masks[outer, parts.EYE_RING])[:, None]
+        lids = [ARKIT_CHANNELS.index(name + side) for side in ("Left", "Right")]
+        moved[lids] += rim * (columns[outer].transpose(1, 0, 2)[lids] - moved[lids])
+    rim = 1 - parts.smoothstep(*_LIDS["eyeBlink"], head.masks[outer, parts.EYE_RING])[:, None]
     for eye in eyes:
         blink = ARKIT_CHANNELS.index("eyeBlinkLeft" if eye.centre[0] > 0 else "eyeBlinkRight")
         moved[blink] *= 1 + rim * (meeting(head, columns, eye, head.rest[outer]) - 1)
@@ -125,10 +129,10 @@ def dress(head: Geometry, mesh: BaseMesh, eyes: list[parts.Eye], rigid: Rigid, c
     thinned(head, outer[lips], moved, lips)
     shut(head, outer[lips], moved, lips)
     rolled(head.rest[outer[lips]], head.masks[outer[lips], parts.MOUTH_RING], moved, lips)
-    before_teeth(head, mesh, outer[lips], moved, lips)
-    parted(head, outer[lips], moved, lips)
     around = np.flatnonzero(head.masks[outer, parts.MOUTH_RING] < _AROUND)
     before_teeth(head, mesh, outer[around], moved, around)
+    joined(head, outer, moved)
+    parted(head, outer[lips], moved, lips)
     for side in ("Left", "Right"):  # one component of the basis, forwards and backwards
         inward, outward = (ARKIT_CHANNELS.index(f"eyeLook{way}{side}") for way in ("In", "Out"))
         moved[outward] = (moved[outward] - moved[inward]) / 2
@@ -145,9 +149,7 @@ def dress(head: Geometry, mesh: BaseMesh, eyes: list[parts.Eye], rigid: Rigid, c
     hanging = (columns - ride).reshape(head.size, -1)
     columns[inside] = ride[inside] + fade(head.faces, hanging, inside, 0.05).reshape(len(inside), -1, 3)
     for part in (np.unique(mesh.faces["helper-upper-teeth"]), teeth, tongue):
-        out = columns[part, ARKIT_CHANNELS.index("tongueOut")].copy()
         columns[part] = ride[part]
-        columns[part, ARKIT_CHANNELS.index("tongueOut")] = out
     for part in (teeth, tongue):
         columns[part, ARKIT_CHANNELS.index("jawForward")] += carried.jaw["jawForward"][0] * eye_distance(eyes)
     columns = np.concatenate([columns, correctives(columns, head.masks[:, parts.EYE_RING], head.rest, eyes)], axis=1)
@@ -242,6 +244,33 @@ def _ring(head: Geometry, vertices: Ints) -> Floats:
     return ring
 
 
+def joined(head: Geometry, vertices: Ints, deltas: Floats) -> None:
+    """Let the skin at the corners of the mouth move in one piece, as it grows, whichever lip it is of.
+
+    There every action becomes the affine motion that is nearest to it: such a motion folds nothing into itself, nor do
+    any two of them together.
+    """
+    rim = np.flatnonzero(head.masks[:, parts.MOUTH_RING] == 0)
+    corner = head.base[rim[head.base[rim, 0].argmax()]]
+    opened, shutting = ARKIT_CHANNELS.index("jawOpen"), ARKIT_CHANNELS.index("mouthClose")
+    near = np.flatnonzero((_ring(head, vertices) >= 0) & (_ring(head, vertices) < _AROUND))
+    for sign in (1.0, -1.0):
+        arm = head.base[vertices[near]] - corner * (sign, 1.0, 1.0)
+        way = np.linalg.norm(arm, axis=1)
+        close = near[way < _CORNER[2]]
+        arm, way = arm[way < _CORNER[2]], way[way < _CORNER[2]]
+        system = np.column_stack([np.ones(len(arm)), arm])
+        weight = np.exp(-((way / _CORNER[0]) ** 2))[:, None]
+        held = np.diag((0.0, *(3 * [_STIFF * float(weight.sum()) * _CORNER[0] ** 2])))
+        fit = system @ np.linalg.solve(system.T @ (weight * system) + held, (weight * system).T)
+        share = 1 - parts.smoothstep(*_CORNER[1:], way)[:, None]
+        moved = deltas[:, close]
+        moved[shutting] += moved[opened]
+        pieces = share * (np.einsum("mn,anc->amc", fit, moved) - moved)
+        pieces[opened] = 0.0
+        deltas[:, close] += pieces
+
+
 def parted(head: Geometry, vertices: Ints, deltas: Floats, lips: Ints) -> None:
     """Let no action press one lip into the other; `shut` sees them from the front alone."""
     opened = ARKIT_CHANNELS.index("jawOpen")
@@ -260,15 +289,17 @@ def before_teeth(head: Geometry, mesh: BaseMesh, vertices: Ints, deltas: Floats,
     rows = [np.unique(mesh.faces[f"helper-{row}-teeth"]) for row in ("upper", "lower")]
     teeth = head.rest[np.concatenate(rows)]
     places = np.linspace(0.0, 0.26, 14)
-    front = [teeth[np.abs(np.abs(teeth[:, 0]) * parts.TEETH_NARROWER - x) < 0.02, 2].max(initial=-9.0) for x in places]
+    front = [teeth[np.abs(np.abs(teeth[:, 0]) * mouth.TEETH_NARROWER - x) < 0.02, 2].max(initial=-9.0) for x in places]
     still = [
         action for action, name in enumerate(ARKIT_CHANNELS) if not name.startswith(("jaw", "mouthClose", "tongue"))
     ]
     rest = head.rest[vertices]
     for action in still:
         moved = rest + deltas[action, lips]
+        root = teeth[:, 1].min()
+        beside = parts.smoothstep(root - 0.06, root, moved[:, 1])  # not below them: the chin may be drawn in
         least = np.minimum(np.interp(np.abs(moved[:, 0]), places, front, right=-9.0) + _CLEAR, rest[:, 2])
-        deltas[action, lips, 2] += np.maximum(least - moved[:, 2], 0.0)
+        deltas[action, lips, 2] += beside * np.maximum(least - moved[:, 2], 0.0)
 
 
 def fade(faces: Ints, values: Floats, free: Ints, pull: float) -> Floats:

@@ -19,12 +19,15 @@ _SHARED: Final = 0.5
 #: The cornea stands out from the eyeball by this part of its radius; lids keep off it.
 _CORNEA: Final = 0.036
 #: Pairs of actions, in the order of the correctives; of an action with itself it is what is added half-way: lids go
-#: around the eyeball, the line from open to shut through it.
-PAIRS: Final = tuple(
-    (f"{one}{side}", f"{other}{side}")
-    for one, others in (("eyeBlink", ("eyeBlink", *_LIDS)), ("noseSneer", ("mouthUpperUp",)))
-    for other in others
-    for side in ("Left", "Right")
+#: around the eyeball and the tongue (`mouth.tongue`) over the teeth, the straight line through them.
+PAIRS: Final = (
+    *(
+        (f"{one}{side}", f"{other}{side}")
+        for one, others in (("eyeBlink", ("eyeBlink", *_LIDS)), ("noseSneer", ("mouthUpperUp",)))
+        for other in others
+        for side in ("Left", "Right")
+    ),
+    ("tongueOut", "tongueOut"),
 )
 
 
@@ -37,6 +40,8 @@ def correctives(columns: Floats, lid_ring: Floats, rest: Floats, eyes: list[Eye]
     result = np.zeros((len(columns), len(PAIRS), 3))
     for place, pair in enumerate(PAIRS):
         one, other = (columns[:, ARKIT_CHANNELS.index(name)] for name in pair)
+        if pair[0] == "tongueOut":
+            continue  # moves no skin
         if pair[0] == pair[1]:
             wide = columns[:, ARKIT_CHANNELS.index(pair[0].replace("Blink", "Wide"))]
             half = one / 2 + wide / 4  # eyes that are wide open shut around the whole ball

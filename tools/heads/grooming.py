@@ -14,9 +14,10 @@ from .geometry import Floats, Geometry, Ints, join, normals
 from .identity import Person
 from .parts import EYE_RING, LASH_RING, Eye
 
-#: Middle line of the left brow on the base mesh, (x, y) in decimetres from the nose outwards, and its half width.
+#: Middle line of the left brow on the base mesh, (x, y) in decimetres from the nose outwards, and its half width. It
+#: lies on the bone's edge above the eye; higher, faces at rest look frightened and frowns do not look stern.
 _BROW_LINE: Final = np.array(
-    [[0.105, 7.460], [0.17, 7.476], [0.26, 7.490], [0.36, 7.496], [0.45, 7.478], [0.535, 7.428]]
+    [[0.105, 7.442], [0.17, 7.455], [0.26, 7.466], [0.36, 7.470], [0.45, 7.450], [0.535, 7.402]]
 )
 _BROW_HALF_WIDTH: Final = np.array([0.016, 0.022, 0.022, 0.019, 0.013, 0.005])
 _BROW_HAIRS: Final = 230

@@ -63,12 +63,12 @@ PEOPLE: Final[Mapping[str, Person]] = {
         },
         details={
             "mouth/mouth-upperlip-volume-incr": 0.15, "mouth/mouth-scale-horiz-incr": 0.15,
-            "mouth/mouth-angles-up": 0.35, "chin/chin-width-decr": 0.35, "chin/chin-height-decr": 0.15,
+            "mouth/mouth-angles-up": 0.55, "chin/chin-width-decr": 0.35, "chin/chin-height-decr": 0.15,
             "head/head-oval": 0.35, "head/head-fat-decr": 0.15, "cheek/?-cheek-bones-incr": 0.20,
             "nose/nose-scale-horiz-decr": 0.15, "nose/nose-point-up": 0.10,
         },
         tone=(0.885, 0.695, 0.595), lip=(0.73, 0.43, 0.40), hair_dark=(0.115, 0.075, 0.055),
-        hair_light=(0.34, 0.225, 0.15), iris=(0.50, 0.33, 0.14), brow=(0.034, 0.020, 0.013), shirt=(0.055, 0.10, 0.13),
+        hair_light=(0.34, 0.225, 0.15), iris=(0.42, 0.26, 0.11), brow=(0.034, 0.020, 0.013), shirt=(0.055, 0.10, 0.13),
         wrinkles=0.6,
     ),
     "tomas": Person(
@@ -78,14 +78,14 @@ PEOPLE: Final[Mapping[str, Person]] = {
             "universal-male-old-averagemuscle-averageweight": 0.3,
         },
         details={
-            "mouth/mouth-angles-up": 0.5,
+            "mouth/mouth-angles-up": 0.7,
             "chin/chin-width-incr": 0.3, "chin/chin-prominent-incr": 0.2,
             "head/head-rectangular": 0.35,
             "nose/nose-hump-incr": 0.25, "nose/nose-scale-vert-incr": 0.2, "neck/neck-scale-horiz-incr": 0.4,
             "mouth/mouth-upperlip-volume-decr": 0.2, "mouth/mouth-scale-horiz-incr": 0.2,
         },
         tone=(0.86, 0.66, 0.55), lip=(0.68, 0.42, 0.38), hair_dark=(0.20, 0.18, 0.165), hair_light=(0.50, 0.47, 0.44),
-        iris=(0.36, 0.46, 0.52), brow=(0.060, 0.046, 0.036), shirt=(0.10, 0.105, 0.12),
+        iris=(0.24, 0.33, 0.40), brow=(0.060, 0.046, 0.036), shirt=(0.10, 0.105, 0.12),
         knot=0.15, volume=0.75, brows=1.25, lashes=0.7, stubble=0.7, freckles=0.0, age=0.5, wrinkles=1.2,
     ),
     "ama": Person(
@@ -95,7 +95,7 @@ PEOPLE: Final[Mapping[str, Person]] = {
             "universal-female-young-averagemuscle-averageweight": 0.55,
         },
         details={
-            "cheek/?-cheek-volume-incr": 0.3, "mouth/mouth-angles-up": 0.4,
+            "cheek/?-cheek-volume-incr": 0.3, "mouth/mouth-angles-up": 0.6,
             "head/head-round": 0.35, "mouth/mouth-lowerlip-volume-incr": 0.1,
             "neck/neck-double-incr": 0.15,
         },

@@ -232,8 +232,9 @@ def eye(person: Person) -> Bytes:
     polar: Floats = np.hypot(x, y).astype(np.float64) * 100
     around = np.arctan2(y, x)
     ring = np.stack([np.cos(around), np.sin(around)], axis=-1)
-    colour = np.broadcast_to(np.array([0.93, 0.91, 0.89]), (*polar.shape, 3)).copy()
-    colour = _mix(colour, np.array([0.74, 0.55, 0.50]), smoothstep(38, 80, polar))
+    white = 0.85 * np.array([0.88, 0.86, 0.84]) + 0.15 * np.array(person.tone)
+    colour = np.broadcast_to(white, (*polar.shape, 3)).copy()
+    colour = _mix(colour, white * (0.74, 0.56, 0.53), smoothstep(26, 74, polar))
     veins = smoothstep(0.55, 0.9, noise(np.stack([x * 3, y], axis=-1), 0.05, 20)) * smoothstep(34, 60, polar)
     colour = _mix(colour, np.array([0.72, 0.36, 0.34]), 0.30 * veins)
     fibres = noise(ring * 1.0, 0.035, 21) * 0.6 + noise(ring, 0.09, 22) * 0.4
@@ -245,24 +246,30 @@ def eye(person: Person) -> Bytes:
     iris = iris * (0.82 + 0.36 * smoothstep(0.3, -0.6, y * 100 / LIMBUS))[..., None]  # lit from above: brighter below
     colour = _mix(colour, iris, 1 - smoothstep(LIMBUS - 1.0, LIMBUS + 1.0, polar))
     colour = _mix(colour, np.array([0.012, 0.01, 0.01]), 1 - smoothstep(PUPIL - 0.7, PUPIL + 0.6, polar))
-    return _bytes(colour)
+    lid = 0.4 * smoothstep(0.02, 0.24, y) + 0.15 * smoothstep(0.12, 0.32, -y)  # which Workbench's lights see through
+    return _bytes(colour * (1 - lid)[..., None])
 
 
 def mouth() -> Bytes:
-    """The mouth image: teeth along the arch in the left half, then the tongue and the cavity by depth."""
+    """The mouth image: gums and teeth along the arch in the left half, then the tongue and the cavity by depth.
+
+    No light reaches the back of the arch, nor what is behind the teeth, and Workbench casts no shadows.
+    """
     u, v = np.meshgrid((np.arange(_MOUTH_SIZE) + 0.5) / _MOUTH_SIZE, (np.arange(_MOUTH_SIZE) + 0.5) / _MOUTH_SIZE)
-    tooth = np.abs(((np.abs(u - 0.25) / 0.24 * 1.9) / 0.235) % 1 - 0.5) * 2  # 1 between teeth
-    between = smoothstep(0.80, 0.98, tooth)
-    enamel = _mix(np.broadcast_to([0.95, 0.925, 0.87], (*u.shape, 3)), np.array([0.42, 0.28, 0.23]), 0.8 * between)
-    enamel = _mix(enamel, np.array([0.86, 0.79, 0.68]), smoothstep(0.35, 0.7, v) * 0.6)
-    gum = smoothstep(0.62, 0.74, v + 0.09 * (1 - tooth**2) - 0.05)
-    colour = _mix(enamel, np.array([0.66, 0.33, 0.33]), gum)
-    shade = smoothstep(0.55, 1.0, np.abs(u - 0.25) / 0.24)  # no light reaches the back of the arch
-    colour = _mix(colour, np.array([0.16, 0.07, 0.06]), 0.92 * shade)
+    row = np.minimum(v, 1 - v)  # to 0.5, the teeth's edge
+    neck = np.broadcast_to([0.90, 0.82, 0.70], (*u.shape, 3))
+    enamel = _mix(neck, np.array([0.93, 0.90, 0.84]), smoothstep(0.22, 0.33, row))
+    enamel = _mix(enamel, np.array([0.84, 0.84, 0.82]), 0.6 * smoothstep(0.42, 0.5, row))
+    gum = np.where(v < 0.5, 1 - smoothstep(0.205, 0.228, v), smoothstep(0.70, 0.74, v))
+    colour = _mix(enamel, np.array([0.70, 0.40, 0.39]), gum)
+    light = 1 - 0.8 * smoothstep(0.25, 0.95, np.abs(u - 0.25) / 0.24)
+    light *= 0.65 + 0.35 * smoothstep(0.0, 0.2, v)  # under the lip
+    light *= 1 - 0.55 * smoothstep(0.49, 0.60, v)
+    colour = _mix(np.broadcast_to([0.10, 0.025, 0.025], colour.shape), colour, light)
     back = smoothstep(0.25, 0.95, v)
-    tongue = _mix(np.broadcast_to([0.20, 0.06, 0.06], colour.shape), np.array([0.66, 0.34, 0.34]), back)
-    cavity = np.broadcast_to([0.06, 0.015, 0.015], colour.shape)
-    cavity = _mix(cavity, np.array([0.34, 0.13, 0.13]), smoothstep(0.5, 1.0, v))
+    tongue = _mix(np.broadcast_to([0.28, 0.10, 0.10], colour.shape), np.array([0.66, 0.34, 0.34]), back)
+    cavity = np.broadcast_to([0.09, 0.025, 0.025], colour.shape)
+    cavity = _mix(cavity, np.array([0.26, 0.09, 0.09]), smoothstep(0.6, 1.0, v))
     colour = np.where((u > 0.5)[..., None], tongue, colour)
     return _bytes(np.where((u > 0.75)[..., None], cavity, colour))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The parts cut from the base mesh: skin, mouth cavity, teeth, tongue; and the eyeballs, which are new."""
+"""The parts cut from the base mesh: skin and mouth cavity; and the eyeballs, which are new."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from blender_cteg.heads.demo_head.materials import MATERIALS
 from blender_cteg.shared import ARKIT_CHANNELS
 
 from . import expressions
-from .geometry import Bools, Floats, Geometry, Ints, clip, compact, normals, rings, subdivide
+from .geometry import Bools, Floats, Geometry, Ints, clip, compact, rings, subdivide
 from .source import BaseMesh
 
 #: Masks: rings of faces from the lip seam and from the lid seam, and 1 in the mouth cavity and eye sockets.
@@ -22,8 +22,8 @@ LIP_RING = 7
 #: The front rim of the lids, where lashes grow.
 LASH_RING = 3
 _RING_LIMIT = 15
-#: The arch of the teeth is this much narrower than as made.
-TEETH_NARROWER = 0.90
+#: How far the front of the mouth's lining is drawn back, decimetres.
+_LINING = 0.025
 #: Edge of the pupil and of the iris, degrees from the middle of the pupil: an iris of 6 mm and a pupil of 2.2 mm on
 #: eyeballs that are a quarter larger than people's.
 PUPIL, LIMBUS = 8.2, 22.5
@@ -78,6 +78,8 @@ def base_geometry(mesh: BaseMesh, offsets: Floats, deltas: Floats) -> Geometry:
         masks[np.setdiff1d(body[inner], seam), column] = -1
     masks[np.setdiff1d(body[mouth | sockets], body[outer]), INNER] = 1
     rest = seal_lips(mesh, mesh.vertices + offsets, masks[:, MOUTH_RING])
+    within = masks[:, MOUTH_RING] < 0  # off the lips' inner side, or it comes through a chin that is drawn in
+    rest[within, 2] -= _LINING * smoothstep(1.25, 1.45, mesh.vertices[within, 2])
     columns = deltas.transpose(1, 0, 2).reshape(count, -1)
     coarse = Geometry(mesh.vertices, rest, columns, np.zeros((count, 5)), masks, body[upper])
     return subdivide(coarse, acting(coarse))
@@ -154,31 +156,6 @@ def with_material(part: Geometry, material: str | Ints, uv: Floats | None = None
     """``part`` with one material (or an index per face) and texture coordinates (default: all zero)."""
     index = np.full(len(part.faces), MATERIALS.index(material)) if isinstance(material, str) else material
     return replace(part, materials=index, uv=np.zeros((len(part.faces), 4, 2)) if uv is None else uv)
-
-
-def teeth(geometry: Geometry, mesh: BaseMesh, name: str) -> Geometry:
-    """A row of teeth, set back behind the lips; texture: place along the arch and height, in the image's left half."""
-    part = compact(replace(geometry, faces=mesh.faces[name]))
-    part = replace(part, rest=part.rest * (TEETH_NARROWER, 1.0, 1.0) + (0.0, -0.045 if "upper" in name else 0.0, 0.0))
-    arch = np.arctan2(part.base[:, 0], part.base[:, 2] - 1.05)
-    low, high = part.base[:, 1].min(), part.base[:, 1].max()
-    height = (part.base[:, 1] - low) / (high - low)
-    if "lower" in name:
-        height = 1 - height
-    radial = np.stack([np.sin(arch), 0 * arch, np.cos(arch)], axis=1)
-    within = (normals(part.base, part.faces) * radial).sum(axis=1) < -0.2  # as dark as the back of the arch
-    place = np.where(within, np.where(arch < 0, -0.97, 0.97), np.clip(arch / 1.9, -1, 1))
-    uv = np.stack([0.25 + 0.24 * place, height], axis=-1)
-    return with_material(part, "Teeth", uv[np.where(part.faces < 0, part.faces[:, :1], part.faces)])
-
-
-def tongue(geometry: Geometry, mesh: BaseMesh) -> Geometry:
-    """The tongue; texture: depth in the mouth, in the image's third quarter."""
-    part = compact(replace(geometry, faces=mesh.faces["helper-tongue"]))
-    part = replace(part, rest=part.rest * (0.84, 1.0, 1.0) + (0.0, -0.05, -0.04))
-    depth = np.clip((part.base[:, 2] - 0.63) / 0.77, 0, 1)
-    uv = np.stack([0.625 + 0.2 * part.base[:, 0], depth], axis=-1)
-    return with_material(part, "Tongue", uv[np.where(part.faces < 0, part.faces[:, :1], part.faces)])
 
 
 def skin(geometry: Geometry) -> Geometry:
