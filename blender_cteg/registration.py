@@ -10,6 +10,7 @@ from bpy.app.handlers import persistent
 from bpy.props import PointerProperty
 
 from . import cast, preferences, settings
+from .character import measuring
 from .dialogue import board, entries
 from .operators import (
     dialogue,
@@ -159,6 +160,7 @@ def _forget_job(*_arguments: object) -> None:
 #: What Blender calls, and when: a list of `bpy.app.handlers`, and the function.
 _HANDLERS: Final = (
     ("load_pre", _forget_job),
+    *measuring.HANDLERS,
     *preview.HANDLERS,
     *cast.HANDLERS,
     *gallery.HANDLERS,

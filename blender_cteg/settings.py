@@ -219,7 +219,7 @@ LINE_SETTINGS: Final = (
     Setting("end", IntProperty, "End", "Last frame of the line. Another one makes it slower or faster", default=1),
     Setting(
         "intensity", FloatProperty, "Intensity", "Size of the acting: 0 none of it, 1 as it was performed",
-        default=1.0, min=0.0, soft_max=1.5, step=5,
+        default=1.0, min=0.0, max=10.0, soft_max=1.5, step=5,
     ),
     Setting(
         "speech", FloatProperty, "Speech", "Size of what the lips say: 0 none of it, 1 as it was performed",
@@ -242,7 +242,7 @@ REGION_SETTINGS: Final = (
     Setting(
         "scale", FloatProperty, "Scale",
         "Size of the take's movement of this region; where it has several, that at the playhead",
-        default=1.0, min=0.0, soft_max=1.5, step=5,
+        default=1.0, min=0.0, max=10.0, soft_max=1.5, step=5,
     ),
     Setting(
         "mode", EnumProperty, "Where Others Animate", "What the line does where somebody else animates this region",

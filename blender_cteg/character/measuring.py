@@ -18,6 +18,7 @@ from threading import Thread
 from typing import Any, Final
 
 import bpy
+from bpy.app.handlers import persistent
 
 from ..shared import ARKIT55
 from .detection.bones import switches
@@ -135,6 +136,17 @@ def _go_on() -> float | None:
         pass
     _begun = None
     return None
+
+
+@persistent
+def _replaced(*_arguments: object) -> None:
+    """Undo and redo leave datablocks where they are and free what they are made of: slices must not go on with that."""
+    global _begun
+    _begun = None
+
+
+#: What has to happen when in Blender.
+HANDLERS: Final = (("undo_post", _replaced), ("redo_post", _replaced))
 
 
 def measure(scene: bpy.types.Scene, rig: Rig, mapping: FaceMapping | None) -> Measured:

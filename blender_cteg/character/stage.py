@@ -81,7 +81,8 @@ class Stage:
         assert face is not None
         self.rig, self.problem = rig, ""
         here = bpy.context.view_layer
-        self.view_layer = here if bpy.context.scene == scene and here is not None else scene.view_layers[0]
+        layer = here if bpy.context.scene == scene and here is not None else scene.view_layers[0]
+        self._scene, self._layer = scene, layer.name
         self.view_layer.update()  # where things stand
         self.space = rig.armature if rig.armature is not None else face
         self.meshes = [obj for obj in self._members() if obj.visible_get(view_layer=self.view_layer)]
@@ -93,6 +94,14 @@ class Stage:
         elif any(obj.mode in ("EDIT", "SCULPT") for obj in self.meshes):
             sentence = "{name} is being edited, so nobody can look whether its channels do what they are called."
             self.problem = told(sentence, name=face.name)
+
+    @property
+    def view_layer(self) -> bpy.types.ViewLayer:
+        """Where it is looked at. Not kept: undo puts another in its place. ReferenceError where it is gone."""
+        layer = self._scene.view_layers.get(self._layer)
+        if layer is None:
+            raise ReferenceError(told("The view layer {name} was removed or renamed.", name=self._layer))
+        return layer
 
     def _belongs(self, obj: bpy.types.Object) -> bool:
         armature = self.rig.armature

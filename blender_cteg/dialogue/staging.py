@@ -40,6 +40,8 @@ from .scripts import add
 
 #: Lines that are asked for at once: all of them are decoded together, and none can be stopped by itself.
 _BATCH: Final = 24
+#: Whether sliders are widened; else as the animator said of each face.
+_WIDEN: Final = {"ALWAYS": True, "NEVER": False}
 
 
 @dataclass
@@ -294,7 +296,7 @@ class Production:
         lines = Lines(schedule.scene, rig, mapping)
         written = lines.add(
             takes, old.start, Style(settings.interpolation, settings.reduction), text=old.text, line=old.id,
-            widen=self._preferred.widen != "NEVER",
+            widen=_WIDEN.get(self._preferred.widen),
             gaze=old.gaze if entry.by_hand else schedule.gaze(actor, old.start, old.start + length),
         )  # fmt: skip
         self.said += [sentence for sentence in lines.said if sentence not in self.said]
@@ -321,7 +323,7 @@ class Production:
                 news.append((takes, start, text, looks))
             lines = Lines(schedule.scene, rig, mapping)
             written = lines.add_new(
-                news, Style(settings.interpolation, settings.reduction), widen=self._preferred.widen != "NEVER",
+                news, Style(settings.interpolation, settings.reduction), widen=_WIDEN.get(self._preferred.widen),
                 blend=settings.blend, changes=_looks_beside(schedule, actor, news) if quiet else None,
             )  # fmt: skip
         except (ClipError, MappingError, LineError) as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import bpy
@@ -264,7 +265,7 @@ def direct(context: Context, name: str, value: Any) -> None:
         if bpy.app.background or context.window is None:
             _settle(context)
         elif begun:
-            bpy.app.timers.register(_follow, first_interval=0.0)
+            bpy.app.timers.register(partial(_follow, context.window), first_interval=0.0)
     except (Told, ValueError) as refusal:
         _end()
         cast.show_lines(scene, str(refusal))
@@ -308,11 +309,12 @@ def _end() -> None:
     directing = None
 
 
-def _follow() -> None:
-    """A field has begun to direct: follow it until it is let go of."""
+def _follow(window: bpy.types.Window) -> None:
+    """A field in a window, which may show another scene than others, has begun to direct: follow it until it is let go
+    of.
+    """
     if directing is None:
         return
-    window = bpy.context.window or bpy.context.window_manager.windows[0]
     with bpy.context.temp_override(window=window), suppress(RuntimeError):
         bpy.ops.cteg.direct_live("INVOKE_DEFAULT")
 
@@ -344,7 +346,8 @@ class CTEG_OT_direct_live(Reasoned, bpy.types.Operator):
             _settle(context)
         except (Told, ValueError) as refusal:
             if directing is not None:
-                directing.take_back(context.scene)
+                with suppress(Told):  # what kept it from being written keeps it from that too
+                    directing.take_back(context.scene)
             _end()
             self.report({"ERROR"}, str(refusal))
             return {"CANCELLED"}

@@ -111,7 +111,7 @@ class Change:
     def write(
         self, changed: Mapping[str, Line | None], *, puts: Sequence[tuple[str, Take, Clip]] = (), again: bool = True,
         some: bool = False, discard: Collection[str] = (), own: Mapping[str, str] | None = None,
-        until: float | None = None, widen: bool = True, edits: Mapping[str, Mapping[str, Edit]] | None = None,
+        until: float | None = None, widen: bool | None = None, edits: Mapping[str, Mapping[str, Edit]] | None = None,
     ) -> dict[str, Line]:  # fmt: skip
         """Write lines as they shall be; the lines of the character as they are then.
 
@@ -123,7 +123,7 @@ class Change:
             discard: lines whose hand edits are forgotten.
             own: line -> key of the take that gets its hand edits; else they are a layer over all takes.
             until: new takes have the hand edits up to a frame of the scene, the others keep them.
-            widen: whether sliders may be widened.
+            widen: whether sliders may be widened; None: unless the animator said no.
             edits: line -> what was kept of hand edits of it elsewhere, by take.
         """
         self._clips |= {(line, take.key): clip for line, take, clip in puts}

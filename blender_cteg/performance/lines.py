@@ -70,7 +70,8 @@ class Lines:
 
     def add(
         self, clips: Sequence[Clip], start: float, style: Style, *, text: str, line: str = "", last_seed: int = 0,
-        widen: bool = True, blend: int = 6, edits_until: float | None = None, gaze: tuple[Glance, ...] | None = None,
+        widen: bool | None = None, blend: int = 6, edits_until: float | None = None,
+        gaze: tuple[Glance, ...] | None = None,
     ) -> Line:  # fmt: skip
         """Add takes, to a new line that starts at a frame or to a line there is (``line``: its id); show the first.
 
@@ -81,7 +82,7 @@ class Lines:
             text: as the animator wrote it.
             line: id of the line that gets them, "" for a new one.
             last_seed: the last seed they were drawn from.
-            widen: whether sliders may be widened that would cut the takes off.
+            widen: whether sliders may be widened that would cut the takes off; None: unless the animator said no.
             blend: frames over which the line leaves from, and returns to, what is there without it.
             gaze: where the line looks; None for where it did.
             edits_until: the takes go on as the shown one from a frame of the scene; hand edits are kept until there.
@@ -96,7 +97,7 @@ class Lines:
 
     def add_new(
         self, news: Sequence[tuple[Sequence[Clip], float, str, tuple[Glance, ...]]], style: Style, *,
-        widen: bool = True, blend: int = 6, changes: Mapping[str, Mapping[str, Any]] | None = None,
+        widen: bool | None = None, blend: int = 6, changes: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> list[Line]:  # fmt: skip
         """Add several new lines at once, as `add` does one: what overlaps is written once.
 

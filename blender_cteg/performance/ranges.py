@@ -100,8 +100,9 @@ def tight_keys(rig: Rig, extremes: Extremes) -> list[str]:
 
 
 @contextmanager
-def widened(rig: Rig, extremes: Extremes, *, all_keys: bool) -> Iterator[None]:
-    """Make room: FLAME expressions to -10..10, others, with ``all_keys``, only as far as the values go.
+def widened(rig: Rig, extremes: Extremes, *, all_keys: bool | None) -> Iterator[None]:
+    """Make room: FLAME expressions to -10..10, others, with ``all_keys``, only as far as the values go. None: not where
+    the animator said no.
 
     What was widened is taken back where what is done then fails. A library override does not keep its own slider
     ranges when the file is saved, so there the library's must do.
@@ -110,6 +111,7 @@ def widened(rig: Rig, extremes: Extremes, *, all_keys: bool) -> Iterator[None]:
         LineError: FLAME expressions of an override are too narrow; nothing is widened.
     """
     expressions = _expressions(rig)
+    all_keys = answer(rig) is not False if all_keys is None else all_keys
     with ExitStack() as undo:
         for key, obj in rig.keyed_meshes:
             if obj.data.override_library is not None:

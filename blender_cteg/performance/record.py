@@ -45,7 +45,7 @@ class Region:
 
     Attributes:
         mode: FILL leaves what somebody else animates, TAKE puts it aside, ADD adds the take to it.
-        scale: size of the take's movement, 0 to 1.5.
+        scale: size of the take's movement, 0 to 10; 1 as it was performed.
         mute: the region is left out.
         course: the size over time, in place of ``scale``: moments of the line in order, 0 to 1, and the size at each.
     """
@@ -123,7 +123,7 @@ class Line:
         takes: oldest first.
         shown: place of the take whose keys are on the curves, -1 for none.
         regions: region -> what becomes of it; those that are not here are as `Region`.
-        intensity: size of the performance layer, 0 to 1.5; 1 as it was performed.
+        intensity: size of the performance layer, 0 to 10; 1 as it was performed.
         speech: size of the speech layer, 0 to 1.5; 1 as it was performed.
         smoothing: over how many seconds the performance is evened out, 0 to 0.5; blinks and speech stay as they are.
         exaggeration: size of what the performance does beside its slow course, 0 to 3; 1 as it was performed.

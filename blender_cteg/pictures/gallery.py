@@ -224,5 +224,12 @@ def _loaded(*_arguments: object) -> None:
     forget()
 
 
+@persistent
+def _replaced(*_arguments: object) -> None:
+    """Undo and redo free what is being read of a character; who still wants to see it asks again."""
+    global _work
+    _work = None
+
+
 #: What has to happen when in Blender.
-HANDLERS: Final = (("load_pre", _loaded),)
+HANDLERS: Final = (("load_pre", _loaded), ("undo_post", _replaced), ("redo_post", _replaced))

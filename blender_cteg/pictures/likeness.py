@@ -156,7 +156,10 @@ class Likeness:
             matrix[:3, :3],
         )
         yield
-        for block in () if key is None else key.key_blocks:
+        for name in () if key is None else key.key_blocks.keys():
+            block = key.key_blocks.get(name)
+            if block is None:  # it was removed between two steps
+                continue
             taken = block.name in self._keys
             if block != key.reference_key and (taken or (block.value and not block.mute)):
                 before = rest if block.relative_key == key.reference_key else _coordinates(block.relative_key.data)

@@ -455,6 +455,9 @@ def test_sliders_are_widened_with_leave_alone(scene: bpy.types.Scene) -> None:
     rig, line = perform(head, widen=False)
     assert [block.slider_max for block in tight] == [0.5, 0.5]
     assert "cuts the keys off: jawOpen" in told(rig)[0]
+    ranges.remember(rig, False)
+    Lines(scene, rig).change(line.id, intensity=1.5)  # a no is one for whatever is done next
+    assert [block.slider_max for block in tight] == [0.5, 0.5]
     ranges.remember(rig, True)  # asked once, by whatever part was chosen
     assert ranges.answer(detect_rig(bpy.data.objects["Teeth"])) is True
     Lines(scene, rig).remove(line.id)

@@ -28,6 +28,7 @@ from blender_cteg.clip import Clip
 from blender_cteg.performance.diagnosis import diagnose
 from blender_cteg.performance.lines import Lines
 from blender_cteg.performance.record import Style
+from blender_cteg.pictures import gallery
 from blender_cteg.shared import ARKIT55, ARKIT_CHANNELS
 
 from . import ict, scenes
@@ -453,6 +454,28 @@ def test_what_was_begun_is_finished(rig: rigs.Spoilt, monkeypatch: pytest.Monkey
     bpy.data.objects.remove(rig.face)
     measuring.forget()
     assert measuring._go_on() is None
+
+
+def test_a_view_layer_that_goes_meanwhile_is_not_looked_at(rig: rigs.Spoilt) -> None:
+    scene = bpy.context.scene
+    bpy.context.window.view_layer = scene.view_layers.new("Other")
+    work = measuring.measuring(scene, detect_rig(rig.face), unverified(detect_rig(rig.face)))
+    next(work)
+    bpy.context.window.view_layer = scene.view_layers[0]
+    scene.view_layers.remove(scene.view_layers["Other"])
+    with pytest.raises(ReferenceError, match="view layer Other was removed"):
+        next(work)
+
+
+@pytest.mark.usefixtures("stage")
+def test_what_was_begun_ends_with_undo() -> None:
+    """Slices keep a view layer, which undo frees in a scene that stays where it is: going on with it is a crash."""
+    bpy.ops.ed.undo_push(message="Before")
+    bpy.ops.ed.undo_push(message="After")
+    for step in (bpy.ops.ed.undo, bpy.ops.ed.redo):
+        measuring._begun, gallery._work = (None, iter(())), iter(())
+        assert step() == {"FINISHED"}
+        assert measuring._begun is None and gallery._work is None
 
 
 # ------------------------------------------------------------------------------------------------ where it stands

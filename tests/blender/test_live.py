@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import bpy
@@ -202,6 +204,36 @@ def test_it_is_one_undo_step(face: bpy.types.Object, line: Line) -> None:
     assert fields().intensity == 1.0
     bpy.ops.ed.redo()
     np.testing.assert_array_equal(numbers().values, after)
+
+
+def test_a_line_that_cannot_be_written_is_left_and_let_go_of(face: bpy.types.Object, line: Line) -> None:
+    before, animation = numbers(), face.data.shape_keys.animation_data
+    animation.action_influence = 0.5
+    with pytest.raises(RuntimeError, match=r"influence 0\.50") as told:
+        bpy.ops.cteg.direct_live(intensity=0.5)
+    assert "Traceback" not in str(told.value)
+    assert live.directing is None and session.live is None
+    animation.action_influence = 1.0
+    np.testing.assert_array_equal(numbers().values, before.values)
+    assert bpy.ops.cteg.direct_live(intensity=0.5) == {"FINISHED"}
+
+
+def test_a_field_is_followed_in_its_own_window(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timers know no window, and the first one may show another scene."""
+    calls: list[Any] = []
+    window, override = SimpleNamespace(), lambda **given: calls.append(given) or nullcontext()
+    direct_live = SimpleNamespace(direct_live=calls.append)
+    monkeypatch.setattr(live, "bpy", SimpleNamespace(
+        app=SimpleNamespace(background=False, timers=SimpleNamespace(register=lambda follow, **_: follow())),
+        context=SimpleNamespace(temp_override=override, window=None, window_manager=SimpleNamespace(windows=[None])),
+        ops=SimpleNamespace(cteg=direct_live),
+    ))  # fmt: skip
+    context = SimpleNamespace(scene=bpy.context.scene, window=window, preferences=bpy.context.preferences)
+    try:
+        live.direct(context, "intensity", 0.5)
+        assert calls == [{"window": window}, "INVOKE_DEFAULT"]
+    finally:
+        live._end()
 
 
 def test_what_cannot_be_directed_is_said(face: bpy.types.Object, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import bpy
 import pytest
+from bpy.props import FloatProperty
 
 from blender_cteg import preferences
-from blender_cteg.settings import SETTINGS, chosen, request
+from blender_cteg.performance import store
+from blender_cteg.performance.record import Line, Region, changes_of
+from blender_cteg.settings import LINE_SETTINGS, REGION_SETTINGS, SETTINGS, chosen, request
 from blender_cteg.worker.locate import LocateError
 from generator.direction import requests
 
@@ -80,6 +84,15 @@ def test_a_checkpoint_for_scripts_comes_from_the_environment(monkeypatch: pytest
     monkeypatch.setenv(preferences.CHECKPOINT_VARIABLE, "/mine")
     assert preferences.choices(preferring()).checkpoint == "/mine"
     assert preferences.choices(preferring(checkpoint="/chosen")).checkpoint == "/chosen"
+
+
+@pytest.mark.parametrize("end", ["min", "max"])
+def test_what_can_be_typed_into_a_field_of_a_line_can_be_kept(end: str) -> None:
+    """Sizes end where records do, so that Blender stops there and nothing is refused."""
+    values = {s.name: s.options[end] for s in LINE_SETTINGS if s.kind is FloatProperty}
+    scale = next(s for s in REGION_SETTINGS if s.name == "scale").options[end]
+    line = Line("a", "Hello.")
+    store.check(replace(line, **changes_of(line, values), regions={"mouth": Region(scale=scale)}))
 
 
 def test_a_preset_keeps_how_lines_are_performed_and_not_the_line(
