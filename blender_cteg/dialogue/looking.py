@@ -181,9 +181,10 @@ def glances(
         attention: what at, in the order of frames.
         start, end: first and last frame of the line.
         fps: frames of the scene per second of the line's take.
-        goes_on: a line of the character goes over into this one; else it begins at rest, looking straight ahead: who
-            is about to speak looks away first (Kendon 1967).
-        is_gone_on: this one goes over into another; else it ends at rest, looking straight ahead.
+        goes_on: a line of the character goes over into this one, or ends on the frame before; else it begins at rest,
+            looking straight ahead: who is about to speak looks away first (Kendon 1967).
+        is_gone_on: this one goes over into another, or ends on the frame before it; else it ends at rest, looking
+            straight ahead.
     """
     before = [one for one in attention if one.frame <= start]
     moments = [Attention(start, before[-1].target if before else None)]

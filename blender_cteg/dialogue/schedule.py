@@ -18,6 +18,7 @@ from ..performance.finding import lines_away
 from ..performance.gaze import Glance, to_lists
 from ..performance.layers import frames_at
 from ..performance.lines import LineError, Lines, clip_of
+from ..performance.planning import meet
 from ..performance.record import Line
 from ..sentences import told
 from . import board, listening, starts
@@ -211,8 +212,8 @@ class Schedule:
         times = self._times_of(actor)
         return glances(
             self._sight, actor.now.rig, self._attention_of(actor), start, end, self.fps * stretch,
-            goes_on=any(begin < start <= stop for begin, stop in times),
-            is_gone_on=any(start < begin <= end < stop for begin, stop in times),
+            goes_on=any(begin < start <= stop + 1.0 for begin, stop in times),
+            is_gone_on=any(start < begin <= end + 1.0 <= stop for begin, stop in times),
         )  # fmt: skip
 
     def _times_of(self, actor: Actor) -> list[tuple[float, float]]:
@@ -288,14 +289,15 @@ def arrange(scene: bpy.types.Scene, *, looks: bool = True, said: list[str] | Non
         moves = moves_of(schedule, actor)
         if not looks:
             moves = {name: {"start": one["start"]} for name, one in moves.items() if "start" in one}
-        lines = Lines(scene, actor.now.rig, actor.now.mapping)
+        lines, met = Lines(scene, actor.now.rig, actor.now.mapping), _crossed(schedule, actor)
         try:
-            if moves:
+            if moves and not met:
                 lines.move(moves)
         except (LineError, MappingError) as error:
             met = _outlived(schedule, actor)
             if not met:
                 return told("{name}: {reason}", name=actor.name, reason=error)
+        if met:
             try:
                 lines.remove_all(met)
             except LineError as still:
@@ -325,6 +327,13 @@ def _outlived(schedule: Schedule, actor: Actor) -> set[str]:
     times = {(round(one.start), round(one.end)) for one in schedule.silences(actor)}
     names = {silence.name for part in actor.parts for silence in part.silences} & set(actor.lines)
     return {name for name in names if (round(actor.lines[name].start), round(actor.lines[name].end)) not in times}
+
+
+def _crossed(schedule: Schedule, actor: Actor) -> set[str]:
+    """Of those, the ones in which there are keys of a line that were not written with theirs."""
+    others = [line for line in actor.lines.values() if line.take is not None]
+    lines = (actor.lines[name] for name in _outlived(schedule, actor))
+    return {one.id for one in lines if any(meet(one, other) and one.span != other.span for other in others)}
 
 
 def moves_of(

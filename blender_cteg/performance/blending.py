@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, Final
 
 import numpy as np
@@ -46,6 +47,8 @@ class Passage:
         targets: what it moves, each with T values.
         fade: frames over which it comes in.
         exact: channel -> frames of the line on which curves must be exact.
+        goes_on: the span goes on from the one before it, whose end its first frame is.
+        into: what the span after it begins with, where it goes over into that.
     """
 
     line: Line
@@ -53,6 +56,8 @@ class Passage:
     targets: list[Target]
     fade: int
     exact: Mapping[str, Ints]
+    goes_on: bool = False
+    into: Mapping[Address, float] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -91,13 +96,14 @@ def mixed(
     columns: dict[Address, int] = {}
     targets: list[Target] = []
     grounds: list[Floats] = []
+    bare: set[Address] = set()
     theirs: dict[str, tuple[str, ...]] = {}
     laid: list[tuple[Passage, list[list[Target]]]] = []
     for passage in passages:
         left, ours = [], []
         for group in grouped(passage.targets).values():
             owns = [ground(target, passage) for target in group]
-            region = passage.line.regions.get(group[0].region, Region())
+            region = _region(passage, group)
             whys = [_why(target, own, region, others) for target, own in zip(group, owns, strict=True)]
             if why := next(filter(None, whys), ""):
                 if group[0].owner.name in ("face", "armature"):
@@ -109,14 +115,29 @@ def mixed(
                     columns[target.address] = len(targets)
                     targets.append(target)
                     grounds.append(own.values)
+                    bare |= set() if own.exists else {target.address}
         theirs[passage.line.id] = tuple(dict.fromkeys(left))
         laid.append((passage, ours))
     values = np.stack(grounds, axis=1).astype(np.float64) if grounds else np.zeros((0, 0))
     result = Mixed(targets, values, [[] for _ in targets], theirs)
-    for passage, groups in laid:
+    for (passage, groups), after in zip_longest(laid, laid[1:]):
         if groups:
-            _lay(passage, groups, columns, result)
+            _lay(passage, groups, columns, result, bare, _covered(passage, *after) if after else frozenset())
     return result
+
+
+def _covered(passage: Passage, after: Passage, groups: list[list[Target]]) -> frozenset[Address]:
+    """What the line after one lies over wholly where that ends, so that it need not go before."""
+    targets = [t for group in groups if _region(after, group).mode != "ADD" for t in group]
+    if not targets or not passage.targets:
+        return frozenset()
+    end, length = passage.first + len(passage.targets[0].values) - 1, len(targets[0].values) - 1
+    whole = after.fade <= length // 2 and after.fade <= length - after.line.blend
+    return frozenset(t.address for t in targets) if whole and after.first + after.fade == end else frozenset()
+
+
+def _region(passage: Passage, group: list[Target]) -> Region:
+    return passage.line.regions.get(group[0].region, Region())
 
 
 def moving(mix: Mixed, grounds: list[Ground]) -> Mixed:
@@ -140,19 +161,33 @@ def _why(target: Target, own: Ground, region: Region, others: Callable[[Target],
     return "keys" if own.changes and region.mode == "FILL" else ""
 
 
-def _lay(passage: Passage, groups: list[list[Target]], columns: Mapping[Address, int], mix: Mixed) -> None:
-    """Lay a line over what is there: it comes in, and goes at its end, within some frames."""
+def _lay(
+    passage: Passage, groups: list[list[Target]], columns: Mapping[Address, int], mix: Mixed, bare: Collection[Address],
+    covered: Collection[Address],
+) -> None:  # fmt: skip
+    """Lay a line over what is there: it comes in, and goes at its end, within some frames.
+
+    What has no curve of the animator's, ``bare``, goes over from span to span where they are joined. What the next line
+    lies over, ``covered``, stays until the end.
+    """
     targets = [target for group in groups for target in group]
     places = np.array([columns[target.address] for target in targets])
     above = np.stack([target.values for target in targets], axis=1)
     rows = slice(passage.first, passage.first + len(above))
     below = mix.values[rows, places]
-    weights = np.repeat(_weights(len(above), passage.fade, passage.line.blend)[:, None], len(targets), axis=1)
-    first = 0
+    comes, goes = _risen(len(above), passage.fade), _risen(len(above), passage.line.blend)[::-1]
+    weights, first = np.ones(above.shape), 0
     for group in groups:
         part = slice(first, first + len(group))
         first += len(group)
-        add = passage.line.regions.get(group[0].region, Region()).mode == "ADD"
+        add = _region(passage, group).mode == "ADD"
+        joins = not add and all(target.address in bare for target in group)
+        if not (joins and passage.goes_on):
+            weights[:, part] = comes[:, None]
+        if add or not all(target.address in covered for target in group):
+            weights[:, part] = np.minimum(weights[:, part], goes[:, None])
+        if joins and all(target.address in passage.into for target in group):
+            below[goes < 1.0, part] = [passage.into[target.address] for target in group]
         if len(group) == 4 and group[0].path.endswith("rotation_quaternion"):
             if add:
                 still = np.array([target.neutral for target in group])
@@ -169,12 +204,9 @@ def _lay(passage: Passage, groups: list[list[Target]], columns: Mapping[Address,
         mix.keep[place] += [passage.first + passage.exact[c] for c in target.channels if c in passage.exact]
 
 
-def _weights(count: int, fade: int, blend: int) -> Floats:
-    """From 0 at the first frame to 1, and back to 0 at the last, (T,)."""
-    most = (count - 1) // 2
-    frames = np.arange(count)
-    come, go = max(min(fade, most), 1), max(min(blend, most), 1)
-    ramp = np.minimum(np.clip(frames / come, 0, 1), np.clip((count - 1 - frames) / go, 0, 1))
+def _risen(count: int, fade: int) -> Floats:
+    """From 0 at the first frame to 1 within some frames, and half of all at most, (T,)."""
+    ramp = np.clip(np.arange(count) / max(min(fade, (count - 1) // 2), 1), 0, 1)
     return np.asarray(ramp * ramp * (3 - 2 * ramp))
 
 

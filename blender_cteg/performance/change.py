@@ -24,7 +24,7 @@ from .finding import blocked, located, patches_of, shared, staying, unreadable
 from .handwork import Handwork
 from .layers import MOST_FRAMES, face_of, without_muted
 from .owners import Owner, home_of, played_action, prepare, set_value, tidy, why_not_writable
-from .planning import Plan, frames_of, ground_of, groups_of, meet
+from .planning import Plan, frames_of, ground_of, groups_of, joints_of, meet, touch
 from .preview import end_preview
 from .record import Line, LineError, Take
 from .reduction import exact_frames
@@ -160,6 +160,9 @@ class Change:
             for span in there - kept.keys() - self._shut.keys()
             if written.get(span) != ids.get(span) or touched & written.get(span, set())
         }
+        joints = joints_of(groups)
+        otherwise = self._joined_otherwise(joints, stale | (groups.keys() - there))
+        stale |= otherwise & (there - kept.keys() - self._shut.keys())
         if len(stale) > _MANY:  # sooner done with whole curves
             for patch in self._patches.values():
                 patch.few = np.inf
@@ -175,7 +178,7 @@ class Change:
                 for name in touched:
                     self._handwork.split(lines, name, until, {take.key for line, take, _ in puts if line == name})
             fresh = {span: g for span, g in self._groups(lines, kept).items() if span in stale or span not in there}
-            plans = [self._plan(span, group, stale) for span, group in fresh.items()]
+            plans = self._plans(fresh, groups, joints, stale)
             hidden = self._hidden(touched, lines)
         except MappingError as error:
             raise LineError("{reason}", reason=error) from None
@@ -189,11 +192,13 @@ class Change:
 
     def _meet(self, placed: Mapping[str, Line]) -> None:
         """Look where those are that meet what will be written."""
+        before = [self.lines[name] for name in placed if name in self.lines]
         while met := {
             line.id
             for line in self.lines.values()
-            if line.id not in self._looked and line.take is not None and any(meet(line, o) for o in placed.values())
-        }:
+            if line.id not in self._looked and line.take is not None
+            and any(meet(line, o) or touch(line, o) for o in (*placed.values(), *before))
+        }:  # fmt: skip
             self._locate(self._looked | met)
 
     def _kept(
@@ -252,8 +257,44 @@ class Change:
 
     # ------------------------------------------------------------------------------------------------ curves
 
-    def _plan(self, span: str, group: list[Line], stale: set[str]) -> Plan:
-        """What a span becomes on the curves; nothing is written yet."""
+    def _joined_otherwise(self, joints: Mapping[str, str], fresh: set[str]) -> set[str]:
+        """Spans that begin or end otherwise than they were written: what they are joined to is another, or is not."""
+        before = {name: patch.joined(name) for patch in self._patches.values() for name in patch.spans}
+        news = {name: (name in joints.values(), name in joints) for name in before}
+        changed = {name for name, joined in before.items() if joined != news[name]}
+        return changed | {one for one, other in joints.items() if other in fresh | changed}
+
+    def _plans(
+        self, fresh: Mapping[str, list[Line]], groups: Mapping[str, list[Line]], joints: Mapping[str, str],
+        stale: set[str],
+    ) -> list[Plan]:  # fmt: skip
+        """What spans become on the curves, the last first: each goes over into what the next one begins with."""
+        plans: dict[str, Plan] = {}
+        for span in sorted(fresh, key=lambda name: -fresh[name][0].start):
+            into: Mapping[Address, float] = {}
+            after = joints.get(span, "")
+            with suppress(LineError):  # it cannot be read
+                plan = plans.get(after)
+                if after and plan is None:
+                    plan = self._plan(after, groups[after], stale | {after}, (True, False))
+                into = {} if plan is None else plan.opening
+            joined = span in joints.values(), bool(after)
+            plans[span] = self._plan(span, fresh[span], stale, joined, into)
+        return [plans[span] for span in fresh]
+
+    def _plan(
+        self, span: str, group: list[Line], stale: set[str], joined: tuple[bool, bool],
+        into: Mapping[Address, float] | None = None,
+    ) -> Plan:  # fmt: skip
+        """What a span becomes on the curves; nothing is written yet.
+
+        Args:
+            span: its id.
+            group: its lines.
+            stale: ids of the spans that are written again.
+            joined: whether it goes on from the span before it, and over into the next.
+            into: what that begins with.
+        """
         lines = [self._placed(line) for line in group]
         start, end = min(line.start for line in lines), max(line.end for line in lines)
         count = round(end - start) + 1
@@ -273,10 +314,13 @@ class Change:
             own, ends = grounds[target.address], (passage.line.start, passage.line.end)
             return own if ends == (start, end) else replace(own, changes=self._base(target, *ends, near).changes)
 
-        passages, last = [], -np.inf
+        passages: list[Passage] = []
+        last = -np.inf
         for line in lines:
             fade = round(last - line.start) if last > line.start else line.blend
-            passages.append(self._passage(line, round(line.start - start), fade))
+            passage = self._passage(line, round(line.start - start), fade)
+            goes_on = joined[0] and not passages
+            passages.append(replace(passage, goes_on=goes_on, into=(into or {}) if line.end == end else {}))
             last = max(last, line.end)
         mix = mixed(passages, ground, self._others.why)
         edges = (mix.values.min(0).tolist(), mix.values.max(0).tolist()) if mix.targets else ((), ())
@@ -285,7 +329,8 @@ class Change:
             self._handwork.lay(passage, mix)
         mix = moving(mix, [grounds[target.address] for target in mix.targets])
         lines = [replace(line, theirs=mix.theirs[line.id], span=span if mix.targets else "") for line in lines]
-        return Plan(span, start, end, lines, mix, {t.address: grounds[t.address].rest for t in mix.targets}, reach)
+        rest = {target.address: grounds[target.address].rest for target in mix.targets}
+        return Plan(span, start, end, lines, mix, rest, reach, joined)
 
     def _base(self, target: Target, first: float, last: float, stale: set[str]) -> Base:
         """The curve of a property from one frame to another without the spans that are written again."""

@@ -37,6 +37,8 @@ class Span:
         start: its first scene frame.
         end: its last.
         curves: keys of each curve on scene frames, from start to end. On those two the curve keeps its own value.
+        joined: whether it goes on from a span that ends a frame before it, and over into one that begins a frame after
+            it: there the curve has the span's value, too.
         groups: channel groups of curves that do not exist yet.
         rest: values of properties that have no curve yet: what the curve holds outside its spans.
         linear: lines from key to key.
@@ -51,6 +53,7 @@ class Span:
     rest: Mapping[Address, float] = field(default_factory=dict)
     linear: bool = False
     lines: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    joined: tuple[bool, bool] = (False, False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -368,7 +371,8 @@ class ActionPatch(Whereabouts):
         if not parts:
             return
         firsts, lasts = (np.array([borders[k] for *_, borders in parts]) for k in (0, -1))
-        filled = patch.filled([plan.new[name] for plan, name, _ in parts], firsts, lasts)
+        joined = [writing[name].joined for _, name, _ in parts]
+        filled = patch.filled([plan.new[name] for plan, name, _ in parts], firsts, lasts, joined)
         for (plan, name, _), rows in zip(parts, filled, strict=True):
             plan.wrote[name] = rows
         for plan, staying in beside:
@@ -407,7 +411,7 @@ class ActionPatch(Whereabouts):
         if points is None or len(new) > 1 or plan.gone != [new[0].id]:
             return None
         old = self._store.span(new[0].id)
-        if old.settled or (old.start, old.end) != (new[0].start, new[0].end):
+        if old.settled or (old.start, old.end, old.joined) != (new[0].start, new[0].end, new[0].joined):
             return None
         (_, *start), _, (_, *end) = old.corners(plan.number)
         first, last = points.index(start[0] - SAME), points.index(end[0] - SAME)
@@ -419,7 +423,8 @@ class ActionPatch(Whereabouts):
 
     def _fill(self, plan: _Plan, window: _Window, writing: Mapping[str, Span], shape: Shape) -> None:
         """Plan the new keys of a window."""
-        places = [Place(writing[name].start, writing[name].end, rows, True) for name, rows in plan.new.items()]
+        new = [(writing[name], rows) for name, rows in plan.new.items()]
+        places = [Place(span.start, span.end, rows, True, joined=span.joined) for span, rows in new]
         places = sorted([*window.staying, *places], key=lambda place: place.start + place.end)
         for earlier, later in pairwise(places):
             if later.start < earlier.end - NEAR:
@@ -471,7 +476,7 @@ class ActionPatch(Whereabouts):
             stops = np.cumsum([len(rows[number]) for number in varied]).tolist()
             parts = dict(zip(varied, map(slice, [0, *stops[:-1]], stops), strict=True))
             keys = patch.wrote(np.concatenate([rows[number] for number in varied]))
-            spans[name] = Written(span.start, span.end, span.linear, keys, parts, lines=span.lines)
+            spans[name] = Written(span.start, span.end, span.linear, keys, parts, lines=span.lines, joined=span.joined)
         store.save(spans, records, curves)
 
 

@@ -182,26 +182,31 @@ class Lines:
         Args:
             changes: id -> fields of `Line` that become another: start, stretch, gaze, blend.
         """
-        shifted = self._shift({n: fields["start"] for n, fields in changes.items() if set(fields) == {"start"}})
-        rest = {name: fields for name, fields in changes.items() if name not in shifted}
+        shifted, left = self._shift({n: fields["start"] for n, fields in changes.items() if set(fields) == {"start"}})
+        rest: dict[str, Mapping[str, Any]] = {name: {} for name in left}
+        rest |= {name: fields for name, fields in changes.items() if name not in shifted}
         if rest:
             with self._change(*rest) as change:
                 change.write({name: replace(change.line(name), **fields) for name, fields in rest.items()})
 
-    def _shift(self, starts: Mapping[str, float]) -> tuple[str, ...]:
-        """Move those lines at once that need not be written again for it; their ids."""
+    def _shift(self, starts: Mapping[str, float]) -> tuple[tuple[str, ...], list[str]]:
+        """Move those lines at once that need not be written again for it.
+
+        Returns:
+            Their ids, and those of lines that they go on from, before or now: these look elsewhere at their ends.
+        """
         if not starts or any(why_not_writable(owner, self._owners) for owner in self._owners):
-            return ()
+            return (), []
         lines = [line for line in lines_of(self._rig) if line.take is not None or not line.takes]  # all with keys
         names, by, edge = shiftable(lines, starts)
         end_preview()
         if not names or not shift({owner.action for owner in self._owners if owner.action}, edge, by):
-            return ()
+            return (), []
         store = Store(home_of(self._owners))
         for name, line in store.lines().items():
             if name in names:
                 store.put(replace(line, start=line.start + by, end=line.end + by))
-        return names
+        return names, [line.id for line in lines if line.gaze and line.end + 1.0 in (edge, edge + by)]
 
     def rewrite(self, lines: Iterable[str] | None = None) -> None:
         """Write lines again: the mapping, the frame rate or what moves the face has changed.

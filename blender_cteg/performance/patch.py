@@ -120,6 +120,7 @@ class Place:
         rows: its keys, the borders included.
         new: to be written; else they stay, and only what their borders show to the outside follows the base.
         outer: whether its first and its last key are such borders.
+        joined: whether it goes on from, and over into, one beside it: its first and its last key keep their values.
     """
 
     start: float
@@ -127,6 +128,7 @@ class Place:
     rows: Rows
     new: bool
     outer: tuple[bool, bool] = (True, True)
+    joined: tuple[bool, bool] = (False, False)
 
 
 def _thirds(x: Floats, counts: Sequence[int]) -> Floats:
@@ -218,7 +220,8 @@ def patched(base: Rows, places: Sequence[Place], shape: Shape, rest: float) -> t
         if j == len(rows) - 1:
             set_handle(rows[j], RIGHT, 1.0, outer[1])
             rows[j, INTERPOLATION] = CONSTANT if rows[j, INTERPOLATION] == CONSTANT else BEZIER
-        blocks.append(filled([place.rows], rows[[i]], rows[[j]])[0] if place.new else _shown(place, rows[i], rows[j]))
+        new = filled([place.rows], rows[[i]], rows[[j]], [place.joined]) if place.new else []
+        blocks.append(new[0] if new else _shown(place, rows[i], rows[j]))
     gone = among(base[:, FRAME], x[inside | holds])
     record = Record(base[gone], single(rows[~inside & (holds | ~theirs)]))
     return _joined(single(ordered([rows[~inside], *blocks]))), record
@@ -275,8 +278,13 @@ def _shown(place: Place, first: Floats, last: Floats) -> Rows:
     return rows
 
 
-def filled(curves: Sequence[Rows], firsts: Rows, lasts: Rows) -> list[Rows]:
-    """New keys of curves, each between two borders, which keep their values and what they show to the outside."""
+def filled(
+    curves: Sequence[Rows], firsts: Rows, lasts: Rows, joined: Sequence[tuple[bool, bool]]
+) -> list[Rows]:  # fmt: skip
+    """New keys of curves, each between two borders, which keep what they show to the outside.
+
+    They keep their values too, but where a span is ``joined`` to the one beside it: no frame is between those.
+    """
     if (firsts[:, FRAME] >= lasts[:, FRAME]).any():
         raise PatchError("The line is shorter than the distance between keys at its start. Move them, or the line.")
     rows, counts = np.concatenate(curves), [len(one) for one in curves]
@@ -288,8 +296,14 @@ def filled(curves: Sequence[Rows], firsts: Rows, lasts: Rows) -> list[Rows]:
     rows, stops = rows[keep], np.cumsum(counts)
     borders = (stops - counts, firsts, RIGHT, 1), (stops - 1, lasts, LEFT, -1)
     tilts = [(rows[at, side] - rows[at, POINT]).T for at, _, side, _ in borders]
-    for at, border, _, _ in borders:
+    joins = np.array(joined, bool).T
+    for (at, border, _, _), join in zip(borders, joins, strict=True):
+        own = np.where(join, rows[at, VALUE] - border[:, VALUE], 0.0)
         rows[at] = border
+        for column in (VALUE, LEFT.stop - 1, RIGHT.stop - 1):
+            rows[at, column] += own
+    firsts, lasts = rows[borders[0][0]], rows[borders[1][0]]
+    borders = (borders[0][0], firsts, RIGHT, 1), (borders[1][0], lasts, LEFT, -1)
     for (at, border, side, step), (run, rise) in zip(borders, tilts, strict=True):
         rows[at, side] = handles(border, (rows[at + step, FRAME] - border[:, FRAME]) / 3, rise / run)
         rows[at, KIND], rows[at, SELECTED] = GENERATED, 0

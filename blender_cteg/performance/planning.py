@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
+from itertools import pairwise
 
 import bpy
 import numpy as np
@@ -22,15 +24,24 @@ class Plan:
 
     def __init__(
         self, name: str, start: float, end: float, lines: list[Line], mix: Mixed, rest: dict[Address, float],
-        reach: dict[Address, list[float]],
+        reach: dict[Address, list[float]], joined: tuple[bool, bool] = (False, False),
     ) -> None:  # fmt: skip
         self.name, self.start, self.end, self.lines = name, start, end, lines
-        self.mix, self.rest, self.reach = mix, rest, reach
+        self.mix, self.rest, self.reach, self.joined = mix, rest, reach, joined
         self._linear = lines[0].style.interpolation == "LINEAR"
-        self._keys = self._reduced() if mix.targets else []
 
-    def _reduced(self) -> list[Keys]:
+    @property
+    def opening(self) -> dict[Address, float]:
+        """What it begins with."""
+        return {
+            target.address: float(value) for target, value in zip(self.mix.targets, self.mix.values[0], strict=True)
+        }
+
+    @cached_property
+    def _keys(self) -> list[Keys]:
         style, mix = self.lines[0].style, self.mix
+        if not mix.targets:
+            return []
         if style.reduction <= 0 or len(mix.values) < 3:
             keys = every_frame(mix.values, straight=self._linear)
         else:
@@ -53,7 +64,7 @@ class Plan:
                 at = slot.handle, target.path, target.index
                 curves[at], groups[at], rest[at] = keys, target.group, self.rest[target.address]
         lines = {line.id: (line.start, line.end) for line in self.lines}
-        return Span(self.name, self.start, self.end, curves, groups, rest, self._linear, lines)
+        return Span(self.name, self.start, self.end, curves, groups, rest, self._linear, lines, self.joined)
 
 
 def ground_of(target: Target, base: Base, frames: Floats) -> Ground:
@@ -80,9 +91,29 @@ def groups_of(lines: Iterable[Line]) -> dict[str, list[Line]]:
     return {group[0].id: group for group in groups}
 
 
+def joints_of(groups: Mapping[str, list[Line]]) -> dict[str, str]:
+    """Which spans go over into the next one, without a frame at rest between them, and into which.
+
+    They are those of lines that look at somebody and follow each other on the very next frame, and are mixed alike.
+    """
+    ordered = sorted(groups, key=lambda name: groups[name][0].start)
+    lasts = {name: max(groups[name], key=lambda line: line.end) for name in ordered}
+    return {
+        one: other
+        for one, other in pairwise(ordered)
+        if (last := lasts[one]).end + 1.0 == (first := groups[other][0]).start
+        and last.gaze and first.gaze and last.regions == first.regions
+    }  # fmt: skip
+
+
 def meet(one: Line, other: Line) -> bool:
     """Whether two lines share a frame."""
     return one.start <= other.end and other.start <= one.end
+
+
+def touch(one: Line, other: Line) -> bool:
+    """Whether one of two lines begins on the frame after the other."""
+    return one.end + 1.0 == other.start or other.end + 1.0 == one.start
 
 
 def frames_of(line: Line, fps: float) -> int:

@@ -34,11 +34,14 @@ Lines = Mapping[str, tuple[float, float]]
 
 
 class Entry(NamedTuple):
-    """What is read of every span: where it was written, and whose keys it has (nothing in older files)."""
+    """What is read of every span: where it was written, whose keys it has (nothing in older files), and whether it was
+    joined to one before and one after it.
+    """
 
     start: float
     end: float
     lines: Lines
+    joined: tuple[bool, bool] = (False, False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +57,7 @@ class Written:
         stayed: the frames of the keys put aside for it, if it was moved away from them.
         settled: it was moved, so that keys of others may be among its own.
         lines: whose keys it has: the id of each line, and where that is in it.
+        joined: whether it goes on from, and over into, a span beside it.
         seen: at which index the first key of a curve was seen last, by the curve's number: where to look first.
     """
 
@@ -65,6 +69,7 @@ class Written:
     stayed: tuple[float, float] | None = None
     settled: bool = False
     lines: Lines = field(default_factory=dict)
+    joined: tuple[bool, bool] = (False, False)
     seen: dict[int, int] = field(default_factory=dict, repr=False)
     _corners: dict[int, list[Corner]] = field(default_factory=dict, repr=False)
 
@@ -111,7 +116,8 @@ def _entry(stored: Any) -> Entry:
     for first, last in ((start, end), *lines.values()):
         if not start <= first < last <= end or not -math.inf < start < end < math.inf:
             raise ValueError(told("a line from {start} to {end}", start=first, end=last))
-    return Entry(start, end, lines)
+    before, after = stored.get("joined", (False, False))
+    return Entry(start, end, lines, (bool(before), bool(after)))
 
 
 def _remember(stamp: str, entries: Mapping[str, Entry], read: dict[str, Written]) -> Known:
@@ -218,7 +224,7 @@ class Store:
             if not -np.inf < stayed[0] <= stayed[1] < np.inf:
                 raise ValueError(told("keys put aside are on no frame"))
         linear, settled = bool(stored["linear"]), bool(stored["settled"])
-        return Written(entry.start, entry.end, linear, keys, parts, stayed, settled, entry.lines)
+        return Written(entry.start, entry.end, linear, keys, parts, stayed, settled, entry.lines, entry.joined)
 
     def record(self, number: int | None) -> Record:
         """What is known of a curve's base."""
@@ -252,6 +258,7 @@ class Store:
                 table = np.array([(number, part.stop - part.start) for number, part in span.parts.items()], "<i4")
                 stored = {"at": [span.start, span.end], "linear": span.linear, "settled": span.settled}
                 stored |= {"lines": to_text([[line, *at] for line, at in span.lines.items()])}
+                stored |= {"joined": [*map(int, span.joined)]} if any(span.joined) else {}
                 stored |= {"curves": table.tobytes(), "keys": span.keys.tobytes()}
                 group["spans"][name] = stored if span.stayed is None else stored | {"stayed": list(span.stayed)}
                 entries[name] = _entry(group["spans"][name])

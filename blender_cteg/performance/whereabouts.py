@@ -78,6 +78,10 @@ class Whereabouts:
         """Whose keys a span has: the id of each line, and where it was written. Earlier versions said nothing."""
         return self._store.entries[name].lines
 
+    def joined(self, name: str) -> tuple[bool, bool]:
+        """Whether a span was written to go on from, and over into, one beside it."""
+        return self._store.entries[name].joined
+
     def addresses(self, name: str) -> tuple[Address, ...]:
         """The curves of a span as they are addressed now, without those that were deleted."""
         return tuple(self._there[number] for number in self._store.span(name).parts if number in self._there)
@@ -258,7 +262,9 @@ class Whereabouts:
             keys["frame"] = found.at(keys["frame"].astype(np.float64))
             lines = {line: (found.at(first), found.at(last)) for line, (first, last) in span.lines.items()}
             stayed = stayed or span.stayed
-            self._store.spans[name] = Written(start, end, span.linear, keys, span.parts, stayed, True, lines)
+            self._store.spans[name] = Written(
+                start, end, span.linear, keys, span.parts, stayed, True, lines, span.joined
+            )
         for number, rows in aside.items():
             self._store.records[number].put_aside(rows)
         self._settled |= moves.keys()

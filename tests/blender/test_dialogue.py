@@ -423,6 +423,28 @@ def test_listeners_look_at_who_speaks_and_eyes_come_before_the_head(scene: bpy.t
     assert all(line.gaze == () for line in lines_of(mira))
 
 
+def test_people_keep_looking_at_each_other_until_the_last_word(scene: bpy.types.Scene) -> None:
+    read()
+    for entry in entries():
+        entry.seconds = 4.5  # so that faces come to rest between
+    bpy.ops.cteg.add_heads()
+    bpy.ops.cteg.perform_dialogue()
+    rigs = [actor.now.rig for actor in Schedule(scene).actors.values()]
+    borders = {round(line.start) for rig in rigs for line in lines_of(rig.object)}
+    there, last = min(borders) + 48, max(borders)
+    frames = [frame for frame in range(there, last) if any(abs(frame - border) < 12 for border in borders)]
+    off: dict[int, list[float]] = {0: [], 1: []}
+    for frame in frames:
+        scene.frame_set(frame)
+        for k, (rig, other) in enumerate(zip(rigs, reversed(rigs), strict=True)):
+            head = rig.armature.pose.bones[rig.bones["neck"]]
+            ahead = (rig.armature.matrix_world @ head.matrix @ head.bone.matrix_local.inverted()).to_3x3()
+            away = other.armature.matrix_world.translation - rig.armature.matrix_world.translation
+            off[k].append(np.degrees((ahead @ Vector([row[2] for row in rig.axes])).angle(away)))
+    assert len(frames) > 40
+    assert max(off[0] + off[1]) < 45.0  # 53 where a head is straight in between
+
+
 def test_a_fixed_target_is_looked_at_whoever_speaks(scene: bpy.types.Scene) -> None:
     mira, _ = actors("Mira", "Tomas")
     lamp = bpy.data.objects.new("Lamp", None)

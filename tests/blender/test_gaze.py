@@ -91,6 +91,49 @@ def test_a_line_keeps_where_it_looks_with_its_character(scene: bpy.types.Scene) 
     assert curve(face, "eyeLookOutLeft").evaluate(70) < looked
 
 
+def points(face: bpy.types.Object) -> dict[str, list[float]]:
+    """Frames and values of all keys, and their handles, by data path."""
+    data = face.data.shape_keys.animation_data
+    bag = data.action.layers[0].strips[0].channelbag(data.action_slot)
+    return {
+        c.data_path: [v for p in c.keyframe_points for v in (*p.co, *p.handle_left, *p.handle_right)]
+        for c in bag.fcurves
+    }  # fmt: skip
+
+
+def test_a_look_goes_over_from_line_to_line_and_ends_with_the_last(scene: bpy.types.Scene) -> None:
+    face = arkit_face()
+    lines, still = Lines(scene, detect_rig(face)), Clip(STILL[:49], ARKIT55.channels, 24.0, "arkit55")
+    where = (Glance(0.0, 0.4, 0.0),)
+    key = face.data.shape_keys.key_blocks["browInnerUp"]  # the animator has keys of this one
+    for frame, value in ((1, 0.2), (55, 0.4), (150, 0.1)):
+        key.value = value
+        key.keyframe_insert("value", frame=frame)
+    one = lines.add([still], 10, Style(), text="One.", gaze=where)
+    alone = points(face)
+    held = curve(face, "eyeLookOutLeft").evaluate(40)
+    other = lines.add([still], one.end + 1.0, Style(), text="Two.", gaze=where)
+
+    def looks(first: float, last: float) -> list[float]:
+        return [curve(face, "eyeLookOutLeft").evaluate(frame) for frame in np.arange(first, last + 0.5)]
+
+    assert held > 0.2
+    assert looks(40, 80) == pytest.approx([held] * 41, abs=0.02)
+    assert looks(1, 10) + looks(other.end, 150) == [0.0] * len(looks(1, 10) + looks(other.end, 150))
+    lines.change(other.id, gaze=(Glance(0.0, 0.2, 0.0),))  # the one before goes over into that
+    assert looks(one.end, other.start) == pytest.approx([looks(80, 80)[0]] * 2, abs=0.02) and looks(80, 80)[0] < held
+    for move in (lambda at: lines.change(other.id, start=at), lambda at: lines.move({other.id: {"start": at}})):
+        move(one.end + 20.0)
+        assert looks(one.end, one.end + 20.0) == pytest.approx([0.0] * 21, abs=1e-6)
+        move(one.end + 1.0)
+        assert min(looks(40, 80)) > 0.4 * held
+    assert not any(line.edited or line.layer for line in lines_of(detect_rig(face)))
+    lines.remove(other.id)
+    after = points(face)
+    assert after.keys() == alone.keys()
+    assert all(after[path] == pytest.approx(alone[path], abs=1e-5) for path in alone)
+
+
 def facing(scene: bpy.types.Scene) -> list[bpy.types.Object]:
     """Two heads that stand askew before each other."""
     heads = []
