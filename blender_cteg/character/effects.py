@@ -52,7 +52,7 @@ _SAME_WAY: Final = 0.5
 #: Cosine from which on a key that nobody named so shows an action.
 _SURELY: Final = 0.7
 #: Both sides of a sound face are mirror images at this cosine at least, and neither goes farther than so many times.
-_MIRRORED: Final = 0.8
+_MIRRORED: Final = 0.88
 _AS_FAR: Final = 1.6
 #: Two channels whose effects are as alike as this are one.
 _SAME: Final = 0.999
