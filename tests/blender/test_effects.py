@@ -157,6 +157,13 @@ def test_of_two_that_do_the_same_the_one_whose_other_side_does_is_meant(rig: rig
     assert set(complaints(rig)) == {"mouthSmileRight"}, "though this face's dimples are like smiles of others"
 
 
+def test_a_sneer_beside_an_upper_lip_is_doubted_with_it(rig: rigs.Spoilt) -> None:
+    blocks = rig.face.data.shape_keys.key_blocks
+    rig.face.shape_key_remove(blocks["mouthUpperUpLeft"])
+    blocks["noseSneerLeft"].name = "mouthUpperUpLeft"
+    assert complaints(rig).keys() >= {"mouthUpperUpLeft", "mouthUpperUpRight"}
+
+
 def test_a_blink_that_is_there_twice_is_the_blink(rig: rigs.Spoilt) -> None:
     blocks, flat = rig.face.data.shape_keys.key_blocks, np.empty(3 * len(rig.face.data.vertices), np.float32)
     blocks["eyeBlinkLeft"].data.foreach_get("co", flat)
