@@ -143,14 +143,15 @@ def refresh(scene: bpy.types.Scene, refusal: str = "") -> Character:
 
 
 def found(
-    scene: bpy.types.Scene, target: bpy.types.Object | None, active: str = "", *, briefly: bool = False
+    scene: bpy.types.Scene, target: bpy.types.Object | None, active: Callable[[tuple[Line, ...]], str] = lambda _: "",
+    *, briefly: bool = False,
 ) -> Character:  # fmt: skip
     """Look at any character. Never raises.
 
     Args:
         scene: where it is to perform.
         target: any part of it.
-        active: id of the line that is looked through for hand edits.
+        active: tells of its lines the id of the one that is looked through for hand edits, "" for none.
         briefly: without what panels alone show: for who looks at all characters of a scene again and again.
     """
     if target is None:
@@ -393,9 +394,15 @@ def _look(scene: bpy.types.Scene, refusal: str | None = None, *, check: bool = T
     before = _known.get(scene.session_uid)
     if refusal is None:
         refusal = before.character.refusal if before is not None else ""
-    line = before.character.line if before is not None else None
-    name = "" if not check else line.id if line is not None else _chosen.get(scene.session_uid, ("", 0))[0]
-    now = replace(found(scene, scene.cteg.target, name), refusal=refusal)
+    name = ""
+
+    def active(lines: tuple[Line, ...]) -> str:
+        nonlocal name
+        line = _active(scene, lines) if check else None
+        name = line.id if line is not None else ""
+        return name
+
+    now = replace(found(scene, scene.cteg.target, active), refusal=refusal)
     ids = tuple(part for part in (now.target, *now.rig.meshes, now.rig.armature) if part is not None)
     known = _Known(now, ids, tuple(part.session_uid for part in ids), _changes, time.monotonic(), name)
     _known[scene.session_uid] = known

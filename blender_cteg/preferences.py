@@ -28,7 +28,6 @@ class Choices(NamedTuple):
     python: str = ""
     device: str = "auto"
     checkpoint: str | None = None
-    widen: str = "ASK"
 
     def asked(self, op: str, **more: Any) -> dict[str, Any]:
         """A request for the generator, performed with the chosen checkpoint on the chosen device."""
@@ -47,8 +46,8 @@ def choices(context: Context) -> Choices:
     chosen = addon.preferences
     checkpoint = whole_path(chosen.checkpoint, "Checkpoint") or named
     if chosen.engine == "BUILTIN":
-        return Choices(checkpoint=checkpoint, widen=chosen.widen)
-    return Choices(whole_path(chosen.python, "Python"), chosen.device, checkpoint, chosen.widen)
+        return Choices(checkpoint=checkpoint)
+    return Choices(whole_path(chosen.python, "Python"), chosen.device, checkpoint)
 
 
 def engine(context: Context) -> str:

@@ -289,10 +289,12 @@ def _show_chosen(scene: bpy.types.Scene) -> None:
         return
     entry = dialogue.entries[dialogue.entry]
     if entry.actor is not None and cast.is_in(scene, entry.actor):
+        if entry.line:
+            cast.keep_line(scene, entry.line)
         if scene.cteg.target != entry.actor:
             scene.cteg.target = entry.actor
-        if entry.line:
-            cast.choose_line(scene, entry.line)
+        elif entry.line:
+            cast.refresh(scene)
 
 
 @persistent

@@ -40,8 +40,6 @@ from .scripts import add
 
 #: Lines that are asked for at once: all of them are decoded together, and none can be stopped by itself.
 _BATCH: Final = 24
-#: Whether sliders are widened; else as the animator said of each face.
-_WIDEN: Final = {"ALWAYS": True, "NEVER": False}
 
 
 @dataclass
@@ -296,7 +294,6 @@ class Production:
         lines = Lines(schedule.scene, rig, mapping)
         written = lines.add(
             takes, old.start, Style(settings.interpolation, settings.reduction), text=old.text, line=old.id,
-            widen=_WIDEN.get(self._preferred.widen),
             gaze=old.gaze if entry.by_hand else schedule.gaze(actor, old.start, old.start + length),
         )  # fmt: skip
         self.said += [sentence for sentence in lines.said if sentence not in self.said]
@@ -323,7 +320,7 @@ class Production:
                 news.append((takes, start, text, looks))
             lines = Lines(schedule.scene, rig, mapping)
             written = lines.add_new(
-                news, Style(settings.interpolation, settings.reduction), widen=_WIDEN.get(self._preferred.widen),
+                news, Style(settings.interpolation, settings.reduction),
                 blend=settings.blend, changes=_looks_beside(schedule, actor, news) if quiet else None,
             )  # fmt: skip
         except (ClipError, MappingError, LineError) as error:
@@ -418,31 +415,36 @@ def _sort(actor: Actor) -> None:
         silences.move(first, place)
 
 
-def _forget(schedule: Schedule, part: Any, names: Sequence[str]) -> None:
-    """Remove silences of a part, and their lines."""
-    remove(schedule, part.actor, names)
+def _forget(schedule: Schedule, part: Any, names: Sequence[str]) -> int:
+    """Remove silences of a part, and their lines; how many lines those were."""
+    count = remove(schedule, part.actor, names)
     for name in names:
         place = part.silences.find(name)
         if place >= 0:
             part.silences.remove(place)
+    return count
 
 
-def remove(schedule: Schedule, actor: bpy.types.Object | None, lines: Sequence[str]) -> None:
-    """Take lines off a character; its curves are as they were before them. LineError where that cannot be done."""
+def remove(schedule: Schedule, actor: bpy.types.Object | None, lines: Sequence[str]) -> int:
+    """Take lines off a character; its curves are as they were before them. LineError where that cannot be done.
+
+    Returns:
+        How many of them it had.
+    """
     if actor is None or not lines or not cast.is_in(schedule.scene, actor):
-        return
+        return 0
     now = cast.found(schedule.scene, actor, briefly=True)
-    if not now.problem:
-        Lines(schedule.scene, now.rig, now.mapping).remove_all(lines)
+    if now.problem:
+        return 0
+    Lines(schedule.scene, now.rig, now.mapping).remove_all(lines)
+    return sum(line.id in lines for line in now.lines)
 
 
 def remove_silences(scene: bpy.types.Scene) -> int:
-    """Take every performed silence off its character; how many there were. LineError where that cannot be done."""
+    """Take every performed silence off its character; how many lines that were. LineError where it cannot be done."""
     schedule, count = Schedule(scene), 0
     for part in schedule.dialogue.parts:
-        names = [silence.name for silence in part.silences]
-        _forget(schedule, part, names)
-        count += len(names)
+        count += _forget(schedule, part, [silence.name for silence in part.silences])
     board.refresh(scene)
     return count
 

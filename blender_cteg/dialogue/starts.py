@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ..performance.record import too_far
 from ..sentences import told
 
 Rule = Literal["AFTER", "FRAME", "MARKER", "SOUND"]
@@ -111,6 +112,9 @@ def _settle(
             wrong[cue.id] = told("There is no marker called {name!r} in this scene. Choose another.", name=cue.name)
         else:
             wrong[cue.id] = told("There is no sound strip called {name!r} in this scene.", name=cue.name)
+    if cue.id in known and (reason := too_far(known[cue.id])):
+        del known[cue.id]
+        wrong[cue.id] = reason
 
 
 def after(end: int, pause: float, fps: float) -> int:

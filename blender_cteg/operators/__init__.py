@@ -7,11 +7,14 @@ poll message and its error report all show that sentence.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import bpy
 from bpy.types import Context
 
 from ..sentences import Told
+from ..storage import FileError
 
 
 class Reasoned:
@@ -53,6 +56,13 @@ class Changes:
     def change(self, context: Context) -> str | None:
         """Make the change, and say what was done where that is worth a sentence; `Told` where it cannot be made."""
         raise NotImplementedError
+
+
+def chosen_file(operator: Any) -> Path:
+    """The file that an operator was given, by its dialog or a script. FileError when that is none."""
+    if not operator.filepath.strip():
+        raise FileError("No file is chosen. Choose one, or name it as filepath.")
+    return Path(bpy.path.abspath(operator.filepath))
 
 
 class DroppedOnView:

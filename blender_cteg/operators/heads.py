@@ -14,10 +14,9 @@ from bpy_extras.io_utils import ImportHelper
 from mathutils import Euler
 
 from ..heads.demo_head import PEOPLE
-from ..heads.flame_file import FlameFileError
 from ..heads.flame_file.joints import fit_bones, joints_problem
 from ..sentences import told
-from . import Changes, DroppedOnView, Reasoned
+from . import Changes, DroppedOnView, Reasoned, chosen_file
 
 #: From the front, a little from above and, of one face alone, from the side: how portraits are looked at. Degrees.
 _ABOVE, _ASIDE = 6.0, 24.0
@@ -96,9 +95,7 @@ class CTEG_OT_import_flame(_HeadOperator, bpy.types.Operator, ImportHelper):
         from ..heads.flame_file.read import read_flame
         from ..heads.flame_file.template import read_uv
 
-        if not self.filepath:
-            raise FlameFileError("No file is chosen. Choose a FLAME model, a .pkl or .npz file.")
-        model = read_flame(Path(bpy.path.abspath(self.filepath)))
+        model = read_flame(chosen_file(self))
         uv = read_uv(Path(bpy.path.abspath(self.template)), model.faces) if self.template else None
         options = {"identities": self.identities, "expressions": self.expressions, "correctives": self.correctives}
         face = add_flame(context, model, uv=uv, **options)

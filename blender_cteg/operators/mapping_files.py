@@ -18,7 +18,7 @@ from ..character.mapping_edits import EDITED
 from ..character.rig import Rig, shorten
 from ..sentences import told
 from ..storage import clean, name_of, read_file, write_file
-from . import DroppedOnView
+from . import DroppedOnView, chosen_file
 from .mapping import MappingOperator, disabled_reason, prepared, put_on
 
 
@@ -47,7 +47,7 @@ class CTEG_OT_mapping_load(MappingOperator, bpy.types.Operator, ImportHelper):
         return opened
 
     def act(self, context: Context, character: Character) -> str:
-        path = Path(bpy.path.abspath(self.filepath))
+        path = chosen_file(self)
         return put_on(self, context, character.rig, replace(read_mapping(path), origin=EDITED), clean(path.stem))
 
 
@@ -83,7 +83,7 @@ class CTEG_OT_mapping_save(MappingOperator, bpy.types.Operator, ExportHelper):
         return "" if mapped else told("Choose a target with a mapping first.")
 
     def act(self, _context: Context, character: Character) -> str:
-        path, mapping = Path(bpy.path.abspath(self.filepath)), prepared(character)
+        path, mapping = chosen_file(self), prepared(character)
         if self.others:
             mapping = _for_other_faces(character.rig, mapping)
         write_file(path, mapping.to_json() + "\n")

@@ -123,7 +123,6 @@ class _Order:
     style: Style
     blend: int
     last_seed: int
-    widen: str
 
     def line_in(self, lines: tuple[Line, ...]) -> Line | None:
         """The line that gets the takes: the one they are for, or one that says the same from the same frame."""
@@ -194,7 +193,7 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
         self._order = _Order(
             scene.session_uid, target.session_uid, target.name, text, start, "" if line is None else line.id, take,
             asked["branch"]["frame"] if take and asked["branch"] else None,
-            Style(values["interpolation"], values["reduction"]), values["blend"], last_seed(asked), preferred.widen,
+            Style(values["interpolation"], values["reduction"]), values["blend"], last_seed(asked),
         )  # fmt: skip
         measuring.begin(scene, performer.rig, unverified(performer.rig))
         title = next(translated(title) for mode, title, _ in MODES if mode == self.mode)
@@ -234,8 +233,8 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
         if not job.takes:
             raise Refusal("The generator sent no takes; generate again, or check it in the CTEG preferences.")
         rig = detect_rig(target)
-        answer, interactive = ranges.answer(rig), not bpy.app.background and context.window is not None
-        widen = order.widen == "ALWAYS" or (order.widen == "ASK" and (not interactive if answer is None else answer))
+        ask = ranges.wanted() == "ASK" and ranges.answer(rig) is None
+        ask = ask and not bpy.app.background and context.window is not None
         old, until = order.line_in(lines_of(rig)), None
         if order.branch is not None and old is not None and old.take is not None and old.take.key == order.take.key:
             until = old.scene_frame(order.branch)
@@ -247,7 +246,7 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
         lines = Lines(scene, rig, mapping)
         line = lines.add(
             clips, order.start, order.style, text=order.text, line="" if old is None else old.id,
-            last_seed=order.last_seed, widen=widen, blend=order.blend, edits_until=until,
+            last_seed=order.last_seed, widen=False if ask else None, blend=order.blend, edits_until=until,
             gaze=gaze_of(scene, rig, clips[0], order.start),
         )  # fmt: skip
         own = scene.cteg.target == target
@@ -264,7 +263,7 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
             said.append(told("The line was removed meanwhile; the new takes are a line of their own."))
         if widened := [name for name, range_ in ranges.sliders(rig).items() if before.get(name) != range_]:
             said.append(told("Widened the sliders of {names} for these takes", names=names(widened)))
-        asking = order.widen == "ASK" and interactive and answer is None and own and context.scene == scene
+        asking = ask and own and context.scene == scene
         if performer.tight and not asking:
             warned.append(told("The range of these sliders cuts the takes off: {names}", names=names(performer.tight)))
         for level, sentences in (("INFO", said), ("WARNING", warned)):

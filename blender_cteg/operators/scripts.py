@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import bpy
@@ -15,10 +14,10 @@ from bpy_extras.io_utils import ImportHelper
 from ..dialogue import scripts, staging
 from ..dialogue.entries import dialogue_of
 from ..dialogue.scripts import DryRun, UnreadableScript
-from ..sentences import shorten, told
+from ..sentences import Told, shorten, told
 from ..shared import SCRIPT_SUFFIXES
 from ..ui.layouts import wrapped
-from . import Changes, DroppedOnView
+from . import Changes, DroppedOnView, chosen_file
 
 #: Rows of a dry run that are shown; a script with more of them says how many.
 _MOST_SHOWN = 14
@@ -50,7 +49,7 @@ class _Reading(Changes):
     def invoke_script(self, context: Context) -> set[str]:
         try:
             run = type(self)._run = scripts.dry_run(context.scene, *self.script(context))
-        except UnreadableScript as error:
+        except Told as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         self.labels.clear()
@@ -65,7 +64,7 @@ class _Reading(Changes):
 
     def check(self, context: Context) -> bool:
         """Blender's: a field of the dialog was changed."""
-        with suppress(UnreadableScript):
+        with suppress(Told):
             type(self)._run = scripts.dry_run(context.scene, *self.script(context))
         return True
 
@@ -138,9 +137,7 @@ class CTEG_OT_read_script(_Reading, bpy.types.Operator, ImportHelper):
         return super().execute(context)
 
     def script(self, _context: Context) -> tuple[Any, str]:
-        if not self.filepath:
-            raise UnreadableScript("No file was chosen; choose a script.")
-        return scripts.read(Path(bpy.path.abspath(self.filepath)), self.words)
+        return scripts.read(chosen_file(self), self.words)
 
 
 class CTEG_FH_script(DroppedOnView, bpy.types.FileHandler):

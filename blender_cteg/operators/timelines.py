@@ -18,7 +18,7 @@ from ..cast import redraw_panels
 from ..sentences import told
 from ..shared import Timeline, TimelineError
 from ..storage import FileError, StoredError, from_text, name_of, read_file, write_file
-from . import Changes, Reasoned
+from . import Changes, Reasoned, chosen_file
 from .reading import shown_take
 
 
@@ -70,7 +70,7 @@ class CTEG_OT_save_timeline(Changes, Reasoned, bpy.types.Operator, ExportHelper)
     reason = staticmethod(disabled_reason)
 
     def change(self, context: Context) -> str:
-        path, timeline = Path(bpy.path.abspath(self.filepath)), shown_take(context).timeline
+        path, timeline = chosen_file(self), shown_take(context).timeline
         write_file(path, as_text(timeline))
         sentence = "The times of the words were saved as {name}; words: {count}"
         return told(sentence, count=len(timeline.words), name=name_of(path))
@@ -85,7 +85,7 @@ class CTEG_OT_use_timeline(Changes, bpy.types.Operator, ImportHelper):
     filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
 
     def change(self, context: Context) -> str:
-        path, settings = Path(bpy.path.abspath(self.filepath)), context.scene.cteg
+        path, settings = chosen_file(self), context.scene.cteg
         written, timeline = read_timeline(path)
         text = bpy.data.texts.new(name_of(path))
         text.from_string(written)

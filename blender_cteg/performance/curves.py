@@ -7,10 +7,11 @@ happens to a curve: what is around a change is seen as far as the change reaches
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import bpy
 import numpy as np
@@ -18,14 +19,18 @@ import numpy.typing as npt
 
 from ..arrays import Floats, Mask, Singles
 from . import patch, playing
-from .fcurves import Points, co, played, slot_curves, write
+from .fcurves import Points, co, index, played, slot_curves, write
 from .patch import PatchError, Place, Record
 from .playing import FRAME, NEAR, NO_ROWS, SAME, VALUE, Rows, Shape
 from .reduction import Keys
 from .spans import Address, Written
-from .whereabouts import Found, Whereabouts, is_unmoved, points_of
+from .whereabouts import UNMOVED, Found, Whereabouts, is_unmoved, points_of
 
 __all__ = ["ActionPatch", "Address", "Base", "Edit", "Found", "PatchError", "Span", "slot_curves"]
+
+
+#: So many spans are asked whose a key is that lies where none is.
+_BESIDE: Final = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,24 +194,58 @@ class ActionPatch(Whereabouts):
         return edits
 
     def sweep(self, names: Collection[str]) -> None:
-        """Take out keys of spans that were moved by hand on some curves alone, away from where the others are."""
-        swept = False
+        """Take out keys of spans that were moved by hand to where no span is: on some curves alone, or some of them."""
+        swept: dict[int, set[int]] = {}
         for name in set(names) - self._intact:
-            span, found = self._store.span(name), Found() if name in self._settled else self.found(name)
-            for number in [number for number in span.parts if number in self._there]:
-                kept, points = span.of(number), self._keys[number][0]
-                if found.same and is_unmoved(points, len(points), span, number):
-                    continue
-                written, there = points_of(kept), co(self._curves[self._there[number]])
-                if 2 * len(_at(written, there, found)) >= len(kept):
-                    continue
-                alone = Found(*patch.vote([(written, there)]))
-                for k in _at(written, there, alone)[::-1] if alone.share >= 0.5 else ():
-                    if points[k].type == "GENERATED":  # not one that the animator set on top
-                        points.remove(points[k], fast=True)
-                        swept = True
-        if swept:
+            for number in [number for number in self._store.span(name).parts if number in self._there]:
+                swept.setdefault(number, set()).update(self._strays(name, number))
+        for number, strays in swept.items():
+            curve = self._curves[self._there[number]]
+            for k in sorted(strays, reverse=True):
+                curve.keyframe_points.remove(curve.keyframe_points[k], fast=True)
+            if strays:
+                curve.update()  # whoever moved them let Blender calculate the handles of the keys beside
+        if any(swept.values()):
             self._forget()
+
+    def astray(self, start: float, end: float) -> set[str]:
+        """The spans of which keys were moved by hand, on some curves alone, to where they are next to some frames."""
+        found: set[str] = set()
+        for number, (points, count) in self._keys.items():
+            for k in (index(points, start - NEAR) - 1, index(points, end + NEAR)):
+                if not 0 <= k < count or not _is_written(points[k]):
+                    continue
+                x = points[k].co[0]
+                if not any(number in self._store.span(n).parts for n in self._reaching(x - NEAR, x + NEAR)):
+                    off = {n: min(abs(self.look()[n].at(f) - x) for f in ends) for n, ends in self.spans.items()}
+                    near = sorted(off, key=lambda n: off[n])[:_BESIDE]
+                    on = [n for n in near if number in self._store.span(n).parts]
+                    found |= {name for name in on if k in self._strays(name, number)}
+        return found
+
+    def _strays(self, name: str, number: int) -> list[int]:
+        """Indices of the keys of a span on a curve that are where no span is. Those are keys as only spans have them,
+        and no more than are missing at their place; of which span they are, their values tell.
+        """
+        span, curve, points = self._store.span(name), self._curves[self._there[number]], self._keys[number][0]
+        kept, found = span.of(number), UNMOVED if name in self._settled else self.found(name)
+        if found.same and is_unmoved(points, span, number):
+            start, end = points_of(kept)[[0, -1], 0].astype(float)
+            if index(points, end + NEAR) - index(points, start - NEAR) == len(kept):
+                return []
+        there = co(curve)
+        missing = Counter(kept["value"].tolist()) - Counter(there[_at(points_of(kept), there, found), 1].tolist())
+        beside = [other for other in self.spans if number in self._store.span(other).parts]
+        ends = np.array([[self.found(other).at(frame) for frame in self.spans[other]] for other in beside])
+        apart = ~((there[:, :1] > ends[:, 0] - NEAR) & (there[:, :1] < ends[:, 1] + NEAR)).any(1)
+        known = self._store.record(number).helpers
+        strays = [
+            k for k in np.flatnonzero(apart).tolist() if _is_written(points[k]) and not (known == there[k, 0]).any()
+        ]
+        theirs = {value for other in beside if other != name for value in self._store.span(other).of(number)["value"]}
+        far = sorted(strays, key=lambda k: abs(there[k, 0] - found.at(span.start)))
+        own = [k for k in far if there[k, 1] in missing or there[k, 1] not in theirs]
+        return own[: missing.total()]
 
     def replace(self, remove: Collection[str], spans: Sequence[Span]) -> list[tuple[Address, float]]:
         """Take spans out and write others, each curve in one go; nothing else changes.
@@ -541,6 +580,12 @@ class _Plan:
 
 def _shape(curve: bpy.types.FCurve) -> Shape:
     return Shape(curve.extrapolation == "LINEAR", curve.auto_smoothing == "CONT_ACCEL", played)
+
+
+def _is_written(point: bpy.types.Keyframe) -> bool:
+    """Whether a key looks like those of spans: made by a tool, and with handles that Blender does not calculate."""
+    handles = {point.handle_left_type, point.handle_right_type}
+    return point.type == "GENERATED" and handles <= {"FREE", "ALIGNED", "VECTOR"}
 
 
 def _at(written: Singles, there: Singles, found: Found) -> list[int]:

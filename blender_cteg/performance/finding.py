@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 
@@ -15,31 +15,37 @@ from ..storage import StoredError
 from .curves import ActionPatch
 from .owners import Owner, home_of, owners_of, played_action
 from .patch import PatchError
-from .record import Line
+from .record import Line, too_far
 from .store import Store
-from .whereabouts import Found
+from .whereabouts import UNMOVED, Found
 
 #: A line is found again when at least this share of its keys is.
 _FOUND = 0.2
 
 
-def lines_of(rig: Rig, active: str = "") -> tuple[Line, ...]:
+def lines_of(rig: Rig, active: str | Callable[[tuple[Line, ...]], str] = "") -> tuple[Line, ...]:
     """The lines of a character in the order of their starts, where they are found now. Never raises.
 
     Args:
         rig: the character.
-        active: id of the line that is also looked through for hand edits, which takes some milliseconds.
+        active: id of the line that is also looked through for hand edits, which takes some milliseconds; or what tells
+            it, given the lines.
     """
     owners = owners_of(rig)
     store, patches = Store(home_of(owners)), patches_of(owners)
     lines = store.lines()
     try:
         lines = located(lines, store.damaged, patches)
-        line = lines.get(active)
+        name = active if isinstance(active, str) else active(_in_order(lines))
+        line = lines.get(name)
         if line is not None and any(line.span in patch.spans and patch.edits(line.span) for patch in patches):
-            lines[active] = replace(line, edited=True)
+            lines[name] = replace(line, edited=True)
     except PatchError:  # what was written is not known any more; the records are
         lines = {name: replace(line, shown=-1) for name, line in lines.items()}
+    return _in_order(lines)
+
+
+def _in_order(lines: Mapping[str, Line]) -> tuple[Line, ...]:
     return tuple(sorted(lines.values(), key=attrgetter("start", "id")))
 
 
@@ -78,7 +84,9 @@ def damaged_lines(rig: Rig) -> list[str]:
 
 
 def in_the_way(rig: Rig, first: float, last: float) -> str:
-    """Why nothing can be written between two frames: a line there cannot be read. A sentence, or ""."""
+    """Why nothing can be written between two frames: they are too far, or a line there cannot be read. Or ""."""
+    if reason := too_far(first):
+        return reason
     owners = owners_of(rig)
     store, patches = Store(home_of(owners)), patches_of(owners)
     try:
@@ -110,7 +118,7 @@ def unreadable(
     known = {line.span for line in lines.values()}
     for patch in patches:
         for span in patch.spans:
-            there = patch.lines(span) or (() if span in known else (span,))
+            there = patch.entries[span].lines or (() if span in known else (span,))
             for name in there:
                 if name not in lines and name not in gone and (name in damaged or patch is patches[0]):
                     deleted = told("What is known of the line {name} was deleted.", name=name)
@@ -184,17 +192,21 @@ def located(
     """
     now, patch_of = dict(lines), {span: patch for patch in reversed(patches) for span in patch.spans}
     some = [line.span for line in (lines.values() if wanted is None else map(lines.get, wanted)) if line and line.span]
+    known = {patch: (patch.entries, patch.look() if wanted is None else {}) for patch in patches}
     for span in dict.fromkeys(some if wanted is not None else [*patch_of, *some]):
         patch = patch_of.get(span)
-        found = None if patch is None else patch.found(span)
+        found = None if patch is None else known[patch][1].get(span) or patch.found(span)
         if found is None or found.share < _FOUND:
             found, patch = _found(patches, span)
         if patch is None:
             # Keys that were deleted by hand: the line is there and shows nothing.
             now |= {line.id: replace(line, shown=-1) for line in lines.values() if line.span == span}
             continue
-        for name, (first, last) in (patch.lines(span) or _places(span, lines, patch.spans[span])).items():
-            line, start, end = lines.get(name), found.at(first), found.at(last)
+        entry = known[patch][0][span]
+        for name, (start, end) in (entry.lines or _places(span, lines, entry[:2])).items():
+            line = lines.get(name)
+            if found is not UNMOVED:
+                start, end = found.at(start), found.at(end)
             if line is None and (name in damaged or patch is patches[0]):  # else of another face on the same body
                 now[name] = Line(name, "", start=start, end=end, shown=0, span=span)
             elif line is not None and line.span == span and (line.start, line.end) != (start, end):

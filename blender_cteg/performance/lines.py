@@ -82,7 +82,7 @@ class Lines:
             text: as the animator wrote it.
             line: id of the line that gets them, "" for a new one.
             last_seed: the last seed they were drawn from.
-            widen: whether sliders may be widened that would cut the takes off; None: unless the animator said no.
+            widen: whether sliders are widened that would cut the takes off; None: as `ranges.may_widen` says.
             blend: frames over which the line leaves from, and returns to, what is there without it.
             gaze: where the line looks; None for where it did.
             edits_until: the takes go on as the shown one from a frame of the scene; hand edits are kept until there.
@@ -97,13 +97,13 @@ class Lines:
 
     def add_new(
         self, news: Sequence[tuple[Sequence[Clip], float, str, tuple[Glance, ...]]], style: Style, *,
-        widen: bool | None = None, blend: int = 6, changes: Mapping[str, Mapping[str, Any]] | None = None,
+        blend: int = 6, changes: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> list[Line]:  # fmt: skip
         """Add several new lines at once, as `add` does one: what overlaps is written once.
 
         Args:
             news: takes, the first of which is shown, the frame of their first row, the text, and where the line looks.
-            style, widen, blend: as in `add`.
+            style, blend: as in `add`.
             changes: lines there are that become others at the same time, as in `move`.
         """
         made: dict[str, Line | None] = {}
@@ -115,7 +115,7 @@ class Lines:
                 line = self._new(text, start, style=style, blend=blend, gaze=gaze)
                 made[line.id], its = _with_takes(line, clips)
                 puts += its
-            written = change.write(made, puts=puts, widen=widen)
+            written = change.write(made, puts=puts)
         return [written[name] for name in made if name not in changes]
 
     def _new(self, text: str, start: float, **fields: Any) -> Line:

@@ -375,8 +375,9 @@ def moved(rows: Rows, a: float, b: float) -> Rows:
 
 
 def claimed(rows: Rows, kept: Kept) -> Mask:
-    """Keys on the frames where a span has its keys."""
-    return np.asarray(nearest(rows[:, FRAME], kept["frame"].astype(np.float64))[1] <= MOVED)
+    """Keys on the frames where a span has its keys, which tools made or which have its values."""
+    at, off = nearest(rows[:, FRAME], kept["frame"].astype(np.float64))
+    return np.asarray((off <= MOVED) & ((rows[:, KIND] == GENERATED) | (rows[:, VALUE] == kept["value"][at])))
 
 
 def unedited(now: Rows, was: Rows, scaled: bool, counts: Sequence[int] | None = None) -> Mask:

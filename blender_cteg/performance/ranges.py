@@ -44,6 +44,17 @@ def answer(rig: Rig) -> bool | None:
     return None if stored is None else bool(stored)
 
 
+def wanted() -> str:
+    """What the user wants of sliders that would cut takes off: ASK, ALWAYS or NEVER."""
+    addon = bpy.context.preferences.addons.get(__package__.rpartition(".")[0])
+    return str(getattr(addon and addon.preferences, "widen", "ASK"))
+
+
+def may_widen(rig: Rig) -> bool:
+    """Whether this face's sliders are widened whenever keys are written: as the preferences say, else the animator."""
+    return wanted() == "ALWAYS" or (wanted() == "ASK" and answer(rig) is not False)
+
+
 def remember(rig: Rig, may_widen: bool) -> None:
     """Keep the animator's answer with the face."""
     key = _face_key(rig)
@@ -101,8 +112,8 @@ def tight_keys(rig: Rig, extremes: Extremes) -> list[str]:
 
 @contextmanager
 def widened(rig: Rig, extremes: Extremes, *, all_keys: bool | None) -> Iterator[None]:
-    """Make room: FLAME expressions to -10..10, others, with ``all_keys``, only as far as the values go. None: not where
-    the animator said no.
+    """Make room: FLAME expressions to -10..10, others, with ``all_keys``, only as far as the values go. None: as
+    `may_widen` says.
 
     What was widened is taken back where what is done then fails. A library override does not keep its own slider
     ranges when the file is saved, so there the library's must do.
@@ -111,7 +122,7 @@ def widened(rig: Rig, extremes: Extremes, *, all_keys: bool | None) -> Iterator[
         LineError: FLAME expressions of an override are too narrow; nothing is widened.
     """
     expressions = _expressions(rig)
-    all_keys = answer(rig) is not False if all_keys is None else all_keys
+    all_keys = may_widen(rig) if all_keys is None else all_keys
     with ExitStack() as undo:
         for key, obj in rig.keyed_meshes:
             if obj.data.override_library is not None:

@@ -12,7 +12,7 @@ import numpy as np
 from ..arrays import Floats
 from ..clip import origin_of
 from ..segments import Segment
-from ..sentences import Told
+from ..sentences import Told, told
 from ..shared import Timeline
 from .gaze import Glance
 
@@ -20,6 +20,10 @@ Mode = Literal["FILL", "TAKE", "ADD"]
 
 #: The regions of a face that are mixed by themselves; FLAME's expression coefficients move all of it at once.
 REGIONS: Final = ("upper face", "eyes", "mouth", "jaw", "head", "expression")
+
+
+#: Where lines may begin, from minus this on; Blender's own last frame is a little later.
+LAST_FRAME: Final = 1_000_000
 
 
 class LineError(Told, RuntimeError):
@@ -182,6 +186,12 @@ class Line:
         take = self.take
         share = 0.0 if take is None or take.frames < 2 else frame / (take.frames - 1)
         return round(self.start + share * (self.end - self.start))
+
+
+def too_far(start: float) -> str:
+    """Why no line can begin at a frame, a sentence, or ""."""
+    sentence = "A line begins at a frame from {first:,d} to {last:,d}, not at {start:,.0f}."
+    return "" if abs(start) <= LAST_FRAME else told(sentence, first=-LAST_FRAME, last=LAST_FRAME, start=start)
 
 
 def value_in(line: Line, name: str) -> Any:

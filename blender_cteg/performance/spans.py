@@ -58,7 +58,6 @@ class Written:
         settled: it was moved, so that keys of others may be among its own.
         lines: whose keys it has: the id of each line, and where that is in it.
         joined: whether it goes on from, and over into, a span beside it.
-        seen: at which index the first key of a curve was seen last, by the curve's number: where to look first.
     """
 
     start: float
@@ -70,18 +69,18 @@ class Written:
     settled: bool = False
     lines: Lines = field(default_factory=dict)
     joined: tuple[bool, bool] = (False, False)
-    seen: dict[int, int] = field(default_factory=dict, repr=False)
     _corners: dict[int, list[Corner]] = field(default_factory=dict, repr=False)
 
     def of(self, number: int) -> Kept:
         """The keys of a curve."""
         return self.keys[self.parts[number]]
 
-    @cached_property
-    def ends(self) -> list[tuple[int, Corner]]:
+    @property
+    def ends(self) -> tuple[tuple[int, Point], tuple[int, Point]]:
         """The first key of the most varied curve and the last of the next one, each with the number of its curve."""
-        numbers = [*self.parts][:2]
-        return [(numbers[0], self.corners(numbers[0])[0]), (numbers[-1], self.corners(numbers[-1])[-1])]
+        first, *more = [*self.parts][:2]
+        last = (more or [first])[0]
+        return (first, self.corners(first)[0][1:]), (last, self.corners(last)[-1][1:])
 
     def corners(self, number: int) -> list[Corner]:
         """The first, a middle and the last key of a curve: which one it is of its keys, its frame and its value."""
@@ -93,10 +92,24 @@ class Written:
         return self._corners[number]
 
 
+#: Frame and value of a key.
+Point = tuple[float, float]
 #: Which key of a curve, its frame and its value.
 Corner = tuple[int, float, float]
-#: What is known of the spans of an action, in order, and those of them that were read whole.
-Known = tuple[dict[str, Entry], dict[str, Written]]
+#: One of the `Written.ends` of a span: at which index of its curve it was seen last, what it is, and the span's id.
+Mark = tuple[int, Point, str]
+
+
+class Known(NamedTuple):
+    """What is known of the spans of an action, in order, those of them that were read whole, and by the numbers of
+    curves how many keys these had when spans were looked at last, and the marks on them, in order.
+    """
+
+    entries: dict[str, Entry]
+    read: dict[str, Written]
+    marks: dict[int, tuple[int, list[Mark]]]
+
+
 #: That by the action's stamp, which is another whenever its spans are written.
 _known: dict[str, Known] = {}
 _MOST: Final = 32
@@ -120,10 +133,10 @@ def _entry(stored: Any) -> Entry:
     return Entry(start, end, lines, (bool(before), bool(after)))
 
 
-def _remember(stamp: str, entries: Mapping[str, Entry], read: dict[str, Written]) -> Known:
+def _remember(stamp: str, known: Known) -> Known:
     if len(_known) >= _MOST:
         _known.clear()
-    known = dict(sorted(entries.items(), key=lambda item: item[1][:2])), read
+    known = known._replace(entries=dict(sorted(known.entries.items(), key=lambda item: item[1][:2])))
     if stamp:  # earlier versions had none
         _known[stamp] = known
     return known
@@ -175,12 +188,18 @@ class Store:
         with self._read():
             stamp = str(self._group.get("stamp", ""))
             known = _known.get(stamp)
-            return known or _remember(stamp, {n: _entry(stored) for n, stored in self._group["spans"].items()}, {})
+            entries = {} if known else {name: _entry(stored) for name, stored in self._group["spans"].items()}
+            return known or _remember(stamp, Known(entries, {}, {}))
 
     @property
     def entries(self) -> dict[str, Entry]:
         """What is read of every span, in order."""
-        return self._all[0]
+        return self._all.entries
+
+    @property
+    def marks(self) -> dict[int, tuple[int, list[Mark]]]:
+        """Two keys of each span as they were seen last, see `Known`; whoever looks changes them."""
+        return self._all.marks
 
     @cached_property
     def curves(self) -> dict[int, tuple[Address, float | None]]:
@@ -199,7 +218,7 @@ class Store:
 
     def span(self, name: str) -> Written:
         """A span by its id."""
-        entries, read = self._all
+        entries, read, _ = self._all
         span = self.spans.get(name) or read.get(name)
         if span is None:
             if name not in entries:
@@ -249,7 +268,8 @@ class Store:
         """Write what has changed (None: gone)."""
         if GROUP not in self.action.keys():  # noqa: SIM118  (an action is no dictionary)
             self.action[GROUP] = dict(self._group)
-        group, entries, read = self.action[GROUP], dict(self._all[0]), dict(self._all[1])
+        group, entries, read = self.action[GROUP], dict(self._all.entries), dict(self._all.read)
+        marks = {n: (count, [mark for mark in some if mark[2] not in spans]) for n, (count, some) in self.marks.items()}
         for name, span in spans.items():
             entries.pop(name, None)
             read.pop(name, None)
@@ -271,6 +291,6 @@ class Store:
         if group["curves"] != text:
             group["curves"] = text
         group["stamp"] = stamp = uuid4().hex
-        _remember(stamp, entries, read)  # so that only what has changed is read again
+        _remember(stamp, Known(entries, read, marks))  # so that only what has changed is read again
         if not len(group["spans"]):
             del self.action[GROUP]

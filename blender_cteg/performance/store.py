@@ -23,7 +23,7 @@ from ..shared import SPACES, Timeline, TimelineError
 from ..storage import StoredError, from_text, to_text
 from ..versions import CURRENT, upgraded
 from .gaze import from_lists, to_lists
-from .record import REGIONS, Line, Region, Style, Take
+from .record import LAST_FRAME, REGIONS, Line, Region, Style, Take
 
 #: The custom property of an action that holds its lines.
 LINES_PROPERTY: Final = "cteg_lines"
@@ -196,7 +196,8 @@ def _text(line: Line) -> str:
 
 #: Fields stored as they are, with the type and, of numbers, the range of each.
 _LINE: Final[Mapping[str, tuple[Any, ...]]] = {
-    "text": (str,), "character": (str,), "start": (float, -1e6, 1e6), "end": (float, -1e6, 1e6),
+    "text": (str,), "character": (str,), "start": (float, -LAST_FRAME, LAST_FRAME),
+    "end": (float, -LAST_FRAME, 2 * LAST_FRAME),
     "shown": (int, -1, 1e6),
     "intensity": (float, 0, 10), "speech": (float, 0, 1.5), "smoothing": (float, 0, 0.5),
     "exaggeration": (float, 0, 3), "stretch": (float, 1e-3, 1e3), "blend": (int, 0, 1e4),

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from . import patch, playing
 from .fcurves import FEW, Points, co, index, read
 from .patch import Kept, Record
 from .playing import FRAME, NEAR, NO_ROWS, POINT, SAME, VALUE, Rows
-from .spans import Address, Store, Written
+from .spans import Address, Entry, Mark, Store, Written
 
 #: So many of a span's curves, the most varied ones, say where it is.
 _WITNESSES: Final = 4
@@ -44,6 +44,7 @@ class Found:
 
 #: What nobody moved.
 UNMOVED: Final = Found()
+_NO_KEYS: Final[tuple[Any, int]] = (), 0
 
 
 class Whereabouts:
@@ -65,7 +66,6 @@ class Whereabouts:
         self._steady: set[str] = set()  # those, and the ones that were not moved
         self._intact: set[str] = set()  # nobody edited a key of them
         self._searched = False
-        self._pushed: dict[int, int] = {}  # by how many keys a span was elsewhere on a curve than seen last
         self._near: dict[tuple[float, float], list[str]] = {}  # what reaches between two frames
         self._read: dict[Address, Points] = {}
 
@@ -74,9 +74,12 @@ class Whereabouts:
         """Id -> first and last frame as written, in order. PatchError where the record is damaged."""
         return self._store.ids
 
-    def lines(self, name: str) -> Mapping[str, tuple[float, float]]:
-        """Whose keys a span has: the id of each line, and where it was written. Earlier versions said nothing."""
-        return self._store.entries[name].lines
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """Of each span where it was written, and whose keys it has: the id of each line, and where. In older files
+        nobody's.
+        """
+        return self._store.entries
 
     def joined(self, name: str) -> tuple[bool, bool]:
         """Whether a span was written to go on from, and over into, one beside it."""
@@ -105,36 +108,36 @@ class Whereabouts:
 
     def _look(self, span: Written) -> Found:
         keys, unmoved = self._keys, 0
-        if self._has_ends(span):
-            return UNMOVED
         seen = [*islice(filter(keys.__contains__, span.parts), _WITNESSES)]
         for number in seen:
-            was = span.seen.get(number)
-            unmoved += is_unmoved(*keys[number], span, number)
-            if was is not None:  # keys came or went before it, and so before those behind it
-                self._pushed[number] = span.seen[number] - was
+            unmoved += is_unmoved(keys[number][0], span, number)
             if 2 * unmoved >= len(seen):
                 return UNMOVED
         return Found(*patch.vote([(points_of(span.of(n)), co(self._curves[self._there[n]])) for n in seen]))
 
-    def _has_ends(self, span: Written) -> bool:
-        """Whether the first key of a span on its most varied curve and the last on the next are where they were seen
-        last: whoever moves or scales it as a whole leaves one of them at most where it was.
+    def look(self) -> Mapping[str, Found]:
+        """Where all spans are now, as `found` has it. Of each only its marks are read: whoever moves or scales it as a
+        whole leaves one of the two at most where it was.
         """
-        keys, seen, pushed = self._keys, span.seen, self._pushed
-        for number, (k, frame, value) in span.ends:
-            if number not in seen or number not in keys:
-                return False
-            first, (points, count) = seen[number], keys[number]
-            if number in pushed:
-                first += pushed[number]
-            if not 0 <= first + k < count:
-                return False
-            x, y = points[first + k].co
-            if y != value or not -SAME <= x - frame <= SAME:
-                return False
-            seen[number] = first
-        return True
+        marks, ids, where, apart = self._store.marks, self._store.ids, self._where, set[str]()
+        for number, (then, some) in marks.items():
+            points, count = self._keys.get(number, _NO_KEYS)
+            if by := count - then:  # keys came or went, and what is behind them has other indices
+                k = bisect_left(some, True, key=partial(_is_at, points, by))
+                marks[number] = count, some[:k] + [(k + by, at, name) for k, at, name in some[k:]]
+        for name in ids.keys() - {name for _, some in marks.values() for _, _, name in some}:
+            for number, at in self._store.span(name).ends:
+                points, count = self._keys.get(number, _NO_KEYS)
+                insort(marks.setdefault(number, (count, []))[1], (index(points, at[0] - SAME), at, name))
+        for number, (count, some) in marks.items():
+            points, _ = self._keys.get(number, _NO_KEYS)
+            apart |= {name for k, at, name in some if k >= count or points[k].co[:] != at}
+        for number, (count, some) in marks.items() if apart else ():  # to be searched for
+            marks[number] = count, [mark for mark in some if mark[2] not in apart]
+        for name in ids:
+            if name not in where:
+                where[name] = self._look(self._store.span(name)) if name in apart else UNMOVED
+        return where
 
     def _forget(self) -> None:
         """Forget what was read: the curves have changed."""
@@ -306,20 +309,17 @@ def points_of(keys: Kept) -> Singles:
     return np.stack([keys["frame"], keys["value"]], 1)
 
 
-def is_unmoved(points: Any, count: int, span: Written, number: int) -> bool:
+def is_unmoved(points: Any, span: Written, number: int) -> bool:
     """Whether the first, the last and a key between of a span on a curve are where they were written."""
     corners = span.corners(number)
-    last = corners[-1][0]
-    for first in (span.seen.get(number, count), -1):
-        if first < 0:
-            first = index(points, corners[0][1] - SAME)
-        if first + last >= count:
-            continue
-        for k, frame, value in corners:
-            x, y = points[first + k].co
-            if y != value or not -SAME <= x - frame <= SAME:
-                break
-        else:
-            span.seen[number] = first
-            return True
-    return False
+    first = index(points, corners[0][1] - SAME)
+    if first + corners[-1][0] >= len(points):
+        return False
+    there = [points[first + k].co for k, _, _ in corners]
+    return all(y == value and abs(x - frame) <= SAME for (_, frame, value), (x, y) in zip(corners, there, strict=True))
+
+
+def _is_at(points: Any, by: int, mark: Mark) -> bool:
+    """Whether a key is so many keys on from where it was seen last."""
+    k, at, _ = mark
+    return 0 <= k + by < len(points) and points[k + by].co[:] == at

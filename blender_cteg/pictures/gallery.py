@@ -10,7 +10,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import bpy
 import bpy.utils.previews
@@ -29,6 +29,8 @@ from ..worker import session
 from .likeness import Likeness
 from .moments import telling
 from .raster import picture
+
+T = TypeVar("T")
 
 #: Pictures of a take, and pixels of a side of each.
 PICTURES: Final = 4
@@ -102,9 +104,18 @@ def draw_now(scene: bpy.types.Scene, line: Line, *takes: Take) -> Strip | None:
     if now.rig.object is None:
         return None
     key = (now.rig.object.session_uid, line.id, *(take.key for take in takes))
-    for _ in _drawn(_Wish(key, scene.session_uid, line, takes)):
-        pass
+    finished(_drawn(_Wish(key, scene.session_uid, line, takes)))
     return _strips.get(key)
+
+
+def finished(work: Generator[None, None, T]) -> T:
+    """What comes of work that is done step by step, of all its steps at once."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 def _go_on() -> float | None:
@@ -129,7 +140,7 @@ def _go_on() -> float | None:
     return _PAUSE
 
 
-def _drawn(wish: _Wish) -> Iterator[None]:
+def _drawn(wish: _Wish) -> Generator[None, None, None]:
     """Draw a strip, step by step."""
     scene = next((scene for scene in bpy.data.scenes if scene.session_uid == wish.scene), None)
     if scene is None:

@@ -7,7 +7,6 @@ What it shows is what the take would play in place of the shown one; hand edits 
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -141,17 +140,10 @@ def _ready(now: cast.Character, line: Line, of: tuple[object, ...], fps: float) 
         return None
     (clip,), mapping = brought_to(now.rig, [clip])
     face = face_of(clip, fps, line)
-    likeness = _done(gallery.likeness(now, targets_of(now.rig, owners, mapping, face)))  # the one that pictures have
+    likeness = gallery.finished(
+        gallery.likeness(now, targets_of(now.rig, owners, mapping, face))
+    )  # the one that pictures have
     return _Known(of, likeness, targets_of(now.rig, owners, without_muted(mapping, line), face))
-
-
-def _done(work: Generator[None, None, Likeness]) -> Likeness:
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            like: Likeness = end.value
-            return like
 
 
 def _posed(now: cast.Character, known: _Known, frame: int) -> Shape | None:

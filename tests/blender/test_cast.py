@@ -13,6 +13,7 @@ from benchmarks import redraw
 from blender_cteg import cast
 from blender_cteg.character.choose import mapping_for
 from blender_cteg.character.detection import detect
+from blender_cteg.dialogue import board
 from blender_cteg.performance import curves, lines, targets
 from blender_cteg.performance.lines import Lines, Style
 from blender_cteg.performance.record import Line, Region
@@ -200,6 +201,22 @@ def test_the_active_line_follows_clicks_and_the_playhead(stage: bpy.types.Scene)
     assert stage.cteg_fields.start == 200
     bpy.ops.cteg.delete_line()
     assert cast.active_line(stage).id == second.id
+
+
+def test_whoever_chooses_an_entry_waits_for_one_look_at_its_character(stage: bpy.types.Scene) -> None:
+    mira, tomas = scenes.arkit_face(), scenes.arkit_face()
+    for face in (mira, tomas):
+        stage.cteg.target = face
+        said = [perform(face, start) for start in (1, 100, 200)]
+        for line in said:
+            entry = stage.cteg_dialogue.entries.add()
+            entry.actor, entry.line = face, line.id
+    for place in (0, 1, 5):  # another character, and another line
+        stage.cteg_dialogue.entry = place
+        with redraw.counted((cast, "found")) as counts:
+            board._show_chosen(stage)
+            assert cast.active_line(stage).id == stage.cteg_dialogue.entries[place].line
+        assert counts == {"found": 1}
 
 
 def test_fields_change_the_line_and_never_raise(stage: bpy.types.Scene) -> None:

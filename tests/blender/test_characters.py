@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
@@ -19,7 +21,7 @@ from blender_cteg.performance import ranges
 from blender_cteg.performance.diagnosis import diagnose, keys_without_shape
 from blender_cteg.performance.lines import LineError, Lines, Style, lines_of
 from blender_cteg.performance.owners import curves_in
-from blender_cteg.performance.record import Line
+from blender_cteg.performance.record import Line, Region
 from blender_cteg.shared import ARKIT_CHANNELS
 
 from . import characters, scenes
@@ -303,6 +305,53 @@ def test_an_override_keeps_its_lines_when_file_and_library_are_loaded_again(
         body.action = body.action.copy()  # as the sentence says
         Lines(bpy.context.scene, rig).remove(first.id)
         assert lines_of(rig) == ()
+
+
+def test_an_override_performs_in_an_action_of_its_own_and_forgets_nothing_of_it(
+    scene: bpy.types.Scene, tmp_path: Path
+) -> None:
+    """Performed, more takes, muted, removed, each saved and loaded again, with the library too."""
+    armature = characters.arkit_character()
+    hero = bpy.data.collections.new("Hero")
+    for obj in (armature, bpy.data.objects["Head"]):
+        hero.objects.link(obj)
+    library, shot = str(tmp_path / "hero.blend"), str(tmp_path / "shot.blend")
+    bpy.data.libraries.write(library, {hero})
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    with bpy.data.libraries.load(library, link=True) as (_, wanted):
+        wanted.collections = ["Hero"]
+    bpy.context.scene.collection.children.link(wanted.collections[0])
+    scenes.override(wanted.collections[0].objects["Head"]).data.override_create(remap_local_usages=True)
+    clip, muted = scenes.arkit_clip(), {"jaw": Region(mute=True), "mouth": Region(mute=True)}
+
+    def again(do: Callable[[Lines, str], object]) -> tuple[Any, float]:
+        """Do it, save, load, reload the library; the lines then, and how far the jaw is open."""
+        head = next(obj for obj in bpy.data.objects if obj.name == "Head" and obj.library is None)
+        rig = detect_rig(head)
+        do(Lines(bpy.context.scene, rig), next((line.id for line in lines_of(rig)), ""))
+        bpy.ops.wm.save_as_mainfile(filepath=shot)
+        bpy.ops.wm.open_mainfile(filepath=shot)
+        bpy.data.libraries["hero.blend"].reload()
+        head = next(obj for obj in bpy.data.objects if obj.name == "Head" and obj.library is None)
+        data = head.data.shape_keys.animation_data
+        assert data is None or data.action is None or data.action.library is None
+        bpy.context.scene.frame_set(60 + FRAME - 1)
+        return lines_of(detect_rig(head)), scenes.evaluated(head).data.shape_keys.key_blocks["jawOpen"].value
+
+    open_ = pytest.approx(column("jawOpen"), abs=1e-3)
+    (line,), value = again(lambda lines, _: lines.add([clip], 60, Style("BEZIER", 0.0), text="More."))
+    assert (value, len(line.takes), line.shown) == (open_, 1, 0)
+    more = [replace(clip, values=clip.values * 0.5, seed=clip.seed + 1)]
+    (line,), value = again(lambda lines, name: lines.add(more, 60, line.style, text="More.", line=name))
+    assert (len(line.takes), line.shown) == (2, 1) and value != open_
+    (line,), value = again(lambda lines, name: lines.show(name, 0))
+    assert (value, line.shown) == (open_, 0)
+    (line,), value = again(lambda lines, name: lines.change(name, regions=muted))
+    assert value == pytest.approx(0.0, abs=1e-4) and line.regions == muted
+    (line,), value = again(lambda lines, name: lines.change(name, regions={}))
+    assert value == open_
+    left, value = again(lambda lines, name: lines.remove(name))
+    assert (left, value) == ((), pytest.approx(0.0, abs=1e-4)) and not bpy.data.actions
 
 
 # ------------------------------------------------------------------------------------------ as they are imported

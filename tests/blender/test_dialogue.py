@@ -365,6 +365,21 @@ def test_the_headless_function_reads_casts_performs_and_places(scene: bpy.types.
 # ------------------------------------------------------------------------------------------------ listening, looking
 
 
+def test_reactions_of_who_was_deleted_are_not_counted(
+    scene: bpy.types.Scene, capfd: pytest.CaptureFixture[str]
+) -> None:
+    mira, tomas = actors("Mira", "Tomas")
+    read()
+    dialogue_of(scene).listening = True
+    bpy.ops.cteg.perform_dialogue()
+    there = len([line for line in lines_of(mira) if "(listening)" in line.text])
+    assert there and any("(listening)" in line.text for line in lines_of(tomas))
+    bpy.data.objects.remove(tomas)
+    capfd.readouterr()
+    bpy.ops.cteg.remove_listening()
+    assert f"Reactions removed: {there}" in capfd.readouterr().out
+
+
 def test_removing_reactions_gives_back_what_was_before_them(scene: bpy.types.Scene) -> None:
     mira, tomas = actors("Mira", "Tomas")
     read()
@@ -912,7 +927,7 @@ def test_lines_are_added_by_hand_and_alternate(scene: bpy.types.Scene) -> None:
 
 
 def test_lines_without_a_speaker_and_files_without_a_name_are_told_in_whole_sentences(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="No file was chosen; choose a script"):
+    with pytest.raises(RuntimeError, match="No file is chosen"):
         bpy.ops.cteg.read_script()
     (tmp_path / "bomb.fdx").write_text('<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "b">]><FinalDraft/>')
     with pytest.raises(RuntimeError, match=r"^Error: bomb\.fdx declares entities .* save it"):

@@ -14,16 +14,17 @@ import pytest
 from benchmarks import redraw
 from blender_cteg import cast, cli
 from blender_cteg.character import measuring
-from blender_cteg.operators import perform, widen
-from blender_cteg.performance.lines import LineError, Lines, lines_of
-from blender_cteg.performance.record import Line, Take
+from blender_cteg.dialogue.starts import Cue, starts
+from blender_cteg.operators import widen
+from blender_cteg.performance import ranges
+from blender_cteg.performance.lines import LineError, Lines, clip_of, lines_of
+from blender_cteg.performance.record import Line, Style, Take
 from blender_cteg.performance.store import LINES_PROPERTY
-from blender_cteg.preferences import Choices
 from blender_cteg.versions import CURRENT
 from blender_cteg.worker import session
 from blender_cteg.worker.locate import LocateError, WorkerCommand
 from tests.blender.fake_worker import CHANNELS, command, values
-from tests.blender.scenes import active, curve
+from tests.blender.scenes import active, curve, speaking_clip
 
 pytestmark = pytest.mark.usefixtures("scripted")
 
@@ -650,6 +651,30 @@ def test_a_failed_check_is_kept_for_the_preferences(scene: bpy.types.Scene, monk
     assert session.last_problem == ""
 
 
+def test_a_frame_beyond_all_is_refused_before_anything_is_performed(
+    scene: bpy.types.Scene, face: bpy.types.Object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "command", lambda *_: pytest.fail("it was performed"))
+    for start in (1_000_001, -2_000_000):
+        with pytest.raises(RuntimeError, match="A line begins at a frame from -1,000,000 to 1,000,000, not at"):
+            bpy.ops.cteg.perform(takes=1, start_frame=start)
+    cues = [Cue("far", "FRAME", frame=1_000_001), Cue("next", "AFTER", after="far"), Cue("near", "FRAME", frame=9)]
+    found, wrong = starts(cues, 24.0, 1, {}, {})
+    assert found == {"near": 9} and "1,000,000" in wrong["far"] and "no start yet" in wrong["next"]
+
+
+@pytest.mark.parametrize("path", ["", "  "])
+@pytest.mark.parametrize(
+    "name", ["read_script", "mapping_load", "mapping_save", "import_flame", "use_timeline", "save_timeline"]
+)
+def test_an_operator_without_a_file_says_so(
+    scene: bpy.types.Scene, face: bpy.types.Object, name: str, path: str
+) -> None:
+    bpy.ops.cteg.perform(takes=1)
+    with pytest.raises(RuntimeError, match="No file is chosen"):
+        getattr(bpy.ops.cteg, name)(filepath=path)
+
+
 # --- sliders --------------------------------------------------------------------------------------------------------
 
 
@@ -668,10 +693,18 @@ def test_sliders_that_were_refused_stay_and_are_named(
 ) -> None:
     block = face.data.shape_keys.key_blocks["browInnerUp"]
     block.slider_max = 0.01
-    monkeypatch.setattr(perform, "choices", lambda _context: Choices(widen="NEVER"))
-    bpy.ops.cteg.perform(takes=1)
+    monkeypatch.setattr(ranges, "wanted", lambda: "NEVER")
+    bpy.ops.cteg.perform(takes=2)
     assert "cuts the takes off: browInnerUp" in capfd.readouterr().out
+    lines, (line,) = Lines(scene, cast.character(scene).rig), cast.character(scene).lines
+    bpy.ops.cteg.perform(takes=1, mode="VARY")
+    lines.show(line.id, 1)
+    lines.change(line.id, intensity=2.0)
+    lines.rewrite()
+    lines.perform_again(line.id, clip_of(cast.character(scene).rig, cast.refresh(scene).line))
+    lines.add_new([([speaking_clip(31)], 400, "Another", ())], Style())
     assert block.slider_max == pytest.approx(0.01)
+    bpy.ops.cteg.perform(takes=1, start_frame=600)
     assert not widen.disabled_reason(bpy.context)
     bpy.ops.cteg.widen_sliders()
     assert block.slider_max > 0.01

@@ -16,6 +16,7 @@ import pytest
 from blender_cteg.performance import spans, whereabouts
 from blender_cteg.performance.curves import ActionPatch, Address, PatchError, Span, slot_curves
 from blender_cteg.performance.reduction import Keys
+from blender_cteg.performance.whereabouts import Whereabouts
 
 from . import scenes
 
@@ -328,6 +329,50 @@ def test_a_line_is_found_where_it_is(sheet: Sheet) -> None:
     found = sheet.patch().found("one")
     assert (found.a, found.share) == (1, 1) and found.b == pytest.approx(37) and found.at(100) == pytest.approx(137)
     assert sheet.patch().found("two").b == pytest.approx(24)
+
+
+def test_all_lines_are_found_as_each_alone_and_few_are_looked_for(
+    sheet: Sheet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever keys came, went or moved: the marks say the same as every line by itself."""
+    for k in range(12):
+        write(sheet, f"more {k}", 300 + 50 * k, 340 + 50 * k, seed=k)
+    sheet.patch().look()
+    looked: list[Any] = []
+    look = Whereabouts._look
+    monkeypatch.setattr(Whereabouts, "_look", lambda self, span: looked.append(span) or look(self, span))
+
+    def seen(most: int) -> None:
+        looked.clear()
+        together = dict(sheet.patch().look())
+        assert len(looked) <= most
+        assert together == {name: sheet.patch().found(name) for name in together}
+
+    seen(0)
+    write(sheet, "more 4", 500, 540, seed=90, count=14)  # with more keys than before
+    seen(1)
+    for curve in sheet.curves:
+        curve.keyframe_points.insert(60, 0.5)
+    seen(0)
+    shift(sheet, lambda frame: 645 < frame < 695, lambda frame: frame + 5)
+    seen(1)
+    for curve in sheet.curves:
+        curve.keyframe_points.insert(70, 0.5)
+        curve.keyframe_points.remove(curve.keyframe_points[-1])
+    seen(14)  # as many keys as before, and none where it was
+    seen(2)
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        curve = sheet.curves[rng.integers(COUNT)]
+        frame = float(rng.integers(1, 900))
+        if rng.random() < 0.5:
+            curve.keyframe_points.insert(frame, 0.5)
+        elif rng.random() < 0.5:
+            delete(curve, frame, frame + 20)
+        else:
+            by = float(rng.integers(-9, 10))
+            shift(sheet, lambda x, at=frame: at < x < at + 60, lambda x, by=by: x + by)
+        seen(14)
 
 
 def test_a_scaled_line_is_found(sheet: Sheet) -> None:
