@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from benchmarks import plain_face
 from benchmarks.faces import LEFT_EYE, RIGHT_EYE, Ict, read_head
+from blender_cteg.character.effects import other_side
 from blender_cteg.shared import ARKIT_CHANNELS
 
 Array = npt.NDArray[Any]
@@ -47,7 +48,8 @@ class Spoilt:
 
     Attributes:
         face: the mesh object.
-        truth: key name -> the action of its shape, "" for none, with a "-" before it for the opposite.
+        truth: key name -> the action of its shape, "" for none, with a "-" before it for the opposite, "one + other"
+            for two, "half of one" for one side of it; with a "?" where it is that, but not as it should be.
         bones: bone name -> whether it turns what it is called.
         opposites: action -> the one that it is when it goes the other way: a jaw to the left, one to the right.
         done: what was done to it, in words.
@@ -191,10 +193,11 @@ def _armature(face: bpy.types.Object, source: Source, axes: Array) -> None:
 
 
 def spoil(rig: Spoilt, rng: np.random.Generator) -> None:
-    """Do one to five things to a rig that happen to rigs."""
-    ways = (_renamed, _swapped, _dropped, _inverted, _emptied, _driven, _constrained, _doubled)
-    for way in rng.choice(len(ways), size=int(rng.integers(1, 6))):
-        rig.done.append(ways[way](rig, rng))
+    """Do one to five things to a rig that happen to rigs; what would be lost with the next change comes last."""
+    count = len(_WAYS) + len(_LAST)
+    ways = map(int, rng.choice(count, size=int(rng.integers(1, 6))))
+    for way in sorted(ways, key=lambda way: way >= len(_WAYS)):
+        rig.done.append((*_WAYS, *_LAST)[way](rig, rng))
 
 
 def _key(rig: Spoilt) -> Any:
@@ -217,13 +220,8 @@ def _renamed(rig: Spoilt, rng: np.random.Generator) -> str:
 def _swapped(rig: Spoilt, rng: np.random.Generator) -> str:
     one, other = _pick(rig, rng, 2)
     if rng.random() < 0.5:  # the other side, as often happens
-        sides = {"Left": "Right", "Right": "Left"}
-        twin = next((one.removesuffix(s) + o for s, o in sides.items() if one.endswith(s)), other)
-        other = twin if twin in rig.truth else other
-    blocks = _key(rig).key_blocks
-    blocks[one].name, blocks[other].name = "…", one
-    blocks["…"].name = other
-    rig.truth[one], rig.truth[other] = rig.truth[other], rig.truth[one]
+        other = other_side(one) if other_side(one) in rig.truth.keys() - {one} else other
+    _exchange(rig, one, other)
     return f"{one} and {other} are swapped"
 
 
@@ -235,20 +233,36 @@ def _dropped(rig: Spoilt, rng: np.random.Generator) -> str:
     return f"without {', '.join(names)}"
 
 
+def _places(rig: Spoilt, name: str) -> Array:
+    flat = np.empty(3 * len(rig.face.data.vertices), np.float32)
+    _key(rig).key_blocks[name].data.foreach_get("co", flat)
+    return flat
+
+
+def _place(rig: Spoilt, name: str, flat: Array) -> None:
+    _key(rig).key_blocks[name].data.foreach_set("co", flat.astype(np.float32))
+
+
 def _changed(rig: Spoilt, name: str, factor: float) -> None:
-    blocks = _key(rig).key_blocks
-    flat, rest = (np.empty(3 * len(rig.face.data.vertices), np.float32) for _ in range(2))
-    blocks[name].data.foreach_get("co", flat)
-    blocks[0].data.foreach_get("co", rest)
-    blocks[name].data.foreach_set("co", rest + factor * (flat - rest))
+    rest = _places(rig, "Basis")
+    _place(rig, name, rest + factor * (_places(rig, name) - rest))
+
+
+def _opposite(rig: Spoilt, shown: str) -> str:
+    if shown.startswith("-"):
+        return shown[1:]
+    return rig.opposites.get(shown, f"-{shown}" if shown else "")
+
+
+def _not_as_it_should(rig: Spoilt, name: str) -> None:
+    shown = rig.truth[name]
+    rig.truth[name] = f"{shown.removesuffix('?')}?" if shown else ""
 
 
 def _inverted(rig: Spoilt, rng: np.random.Generator) -> str:
     (name,) = _pick(rig, rng)
     _changed(rig, name, -1.0)
-    now = rig.truth[name]
-    opposite = rig.opposites.get(now, f"-{now}" if now else "")
-    rig.truth[name] = now[1:] if now.startswith("-") else opposite
+    rig.truth[name] = _opposite(rig, rig.truth[name])
     return f"{name} goes the other way"
 
 
@@ -278,9 +292,206 @@ def _constrained(rig: Spoilt, rng: np.random.Generator) -> str:
 def _doubled(rig: Spoilt, rng: np.random.Generator) -> str:
     """A key holds a copy of another one's shape."""
     one, other = _pick(rig, rng, 2)
-    blocks = _key(rig).key_blocks
-    flat = np.empty(3 * len(rig.face.data.vertices), np.float32)
-    blocks[other].data.foreach_get("co", flat)
-    blocks[one].data.foreach_set("co", flat)
+    _place(rig, one, _places(rig, other))
     rig.truth[one] = rig.truth[other]
     return f"{one} holds the shape of {other}"
+
+
+def _cycled(rig: Spoilt, rng: np.random.Generator) -> str:
+    """Three keys are each called like the next."""
+    names, blocks = _pick(rig, rng, 3), _key(rig).key_blocks
+    for name in names:
+        blocks[name].name = f"…{name}"
+    shown = [rig.truth[name] for name in names]
+    for name, after, what in zip(names, [*names[1:], names[0]], shown, strict=True):
+        blocks[f"…{name}"].name = after
+        rig.truth[after] = what
+    return f"{', '.join(names)} are each called like the next"
+
+
+def _sides_swapped(rig: Spoilt, rng: np.random.Generator) -> str:
+    """Left and right as who looks at the face sees them."""
+    for one in [name for name in sorted(rig.truth) if name.endswith("Left") and other_side(name) in rig.truth]:
+        _exchange(rig, one, other_side(one))
+    return "left is called right and right left"
+
+
+def _merged(rig: Spoilt, rng: np.random.Generator) -> str:
+    """A key holds two shapes."""
+    one, other = _pick(rig, rng, 2)
+    _add(rig, one, other, 1.0)
+    return f"{one} holds {other} as well"
+
+
+def _both_sides(rig: Spoilt, rng: np.random.Generator) -> str:
+    """A key of one side, or of each, moves both."""
+    sided = [name for name in sorted(rig.truth) if other_side(name) in rig.truth.keys() - {name}]
+    if not sided:
+        return "nothing"
+    one = str(rng.choice(sided))
+    two, alone = other_side(one), rng.random() < 0.5
+    _add(rig, two, one, 1.0)
+    if alone:
+        return f"{two} moves both sides"
+    _place(rig, one, _places(rig, two))
+    rig.truth[one] = rig.truth[two]
+    return f"{one} and {two} move both sides each"
+
+
+def _halved(rig: Spoilt, rng: np.random.Generator) -> str:
+    (name,) = _pick(rig, rng)
+    _changed(rig, name, 0.5)
+    _not_as_it_should(rig, name)
+    return f"{name} goes half as far"
+
+
+def _to_ten(rig: Spoilt, rng: np.random.Generator) -> str:
+    """A slider of other numbers, as far as Blender has them."""
+    (name,) = _pick(rig, rng)
+    _changed(rig, name, 0.1)
+    _key(rig).key_blocks[name].slider_max = 10.0
+    _not_as_it_should(rig, name)
+    return f"{name} goes to 10"
+
+
+def _both_ways(rig: Spoilt, rng: np.random.Generator) -> str:
+    (name,) = _pick(rig, rng)
+    _key(rig).key_blocks[name].slider_min = -1.0
+    return f"{name} has a slider from -1 to 1"
+
+
+def _muted(rig: Spoilt, rng: np.random.Generator) -> str:
+    (name,) = _pick(rig, rng)
+    _key(rig).key_blocks[name].mute = True
+    return f"{name} is turned off"
+
+
+def _limited(rig: Spoilt, rng: np.random.Generator) -> str:
+    """A bone that a limit holds, or leaves enough room."""
+    name, room = str(rng.choice(sorted(rig.bones))), 1.0 if rng.random() < 0.5 else 0.0
+    limit = rig.face.parent.pose.bones[name].constraints.new("LIMIT_ROTATION")
+    limit.owner_space = "LOCAL"
+    for axis in "xyz":
+        setattr(limit, f"use_limit_{axis}", True)
+        setattr(limit, f"min_{axis}", -room)
+        setattr(limit, f"max_{axis}", room)
+    rig.bones[name] &= bool(room)
+    return f"the bone {name} is limited to {room:.0f}"
+
+
+def _eyes_swapped(rig: Spoilt, rng: np.random.Generator) -> str:
+    """The left eye's bone is called like the right one's."""
+    if not rig.bones["eye.L"] or not rig.bones["eye.R"]:
+        return "nothing"
+    bones = rig.face.parent.data.bones
+    bones["eye.L"].name, bones["eye.R"].name = "…", "eye.L"
+    bones["…"].name = "eye.R"
+    rig.bones |= {"eye.L": False, "eye.R": False}
+    return "the bones of the eyes are swapped"
+
+
+def _grouped(rig: Spoilt, rng: np.random.Generator) -> str:
+    """A vertex group leaves one side of a key."""
+    (name,), left = _pick(rig, rng), bool(rng.random() < 0.5)
+    block = _key(rig).key_blocks[name]
+    if block.vertex_group:
+        return "nothing"
+    across = _places(rig, "Basis")[::3]
+    group = rig.face.vertex_groups.new(name=f"Only {name}")
+    group.add(np.flatnonzero(across > 0 if left else across < 0).tolist(), 1.0, "REPLACE")
+    block.vertex_group, stays = group.name, []
+    for shown in filter(None, rig.truth[name].removesuffix("?").split(" + ")):
+        sides = {"Left": True, "Right": False}
+        side = next((sides[s] for s in sides if shown.endswith(s) and shown.lstrip("-") not in _WHOLE), None)
+        if side is None or side == left:
+            stays.append(f"half of {shown}" if side is None else f"{shown}")
+    rig.truth[name] = " + ".join(stays)
+    _not_as_it_should(rig, name)
+    return f"of {name} the {'left' if left else 'right'} side alone"
+
+
+def _relative(rig: Spoilt, rng: np.random.Generator) -> str:
+    """A key that starts from another one, made for it or not."""
+    one, other = _pick(rig, rng, 2)
+    blocks = _key(rig).key_blocks
+    if blocks[one].vertex_group or any(blocks[name].relative_key != blocks[0] for name in (one, other)):
+        return "nothing"
+    blocks[one].relative_key = blocks[other]
+    if rng.random() < 0.5:
+        _place(rig, one, _places(rig, one) + _places(rig, other) - _places(rig, "Basis"))
+        return f"{one} is made for {other} at 1"
+    kept = _places(rig, one)
+    _add(rig, one, other, -1.0)
+    _place(rig, one, kept)
+    return f"{one} is called relative to {other}"
+
+
+def _corrective(rig: Spoilt, rng: np.random.Generator) -> str:
+    """A key that follows another one."""
+    one, other = _pick(rig, rng, 2)
+    block = _key(rig).key_blocks[one]
+    block.driver_remove("value")
+    driver = block.driver_add("value").driver
+    variable = driver.variables.new()
+    variable.targets[0].id_type, variable.targets[0].id = "KEY", _key(rig)
+    variable.targets[0].data_path = f'key_blocks["{other}"].value'
+    driver.expression = f"{variable.name} * 0.5"
+    _not_as_it_should(rig, other)
+    return f"{one} follows {other}"
+
+
+def _apart(rig: Spoilt, rng: np.random.Generator) -> str:
+    """Each loose part is an object of its own, as eyes and teeth often are."""
+    if len(bpy.context.scene.objects) > 2:
+        return "nothing"
+    bpy.context.view_layer.objects.active = rig.face
+    rig.face.select_set(True)
+    before = set(bpy.data.objects)
+    bpy.ops.object.mode_set(mode="EDIT")
+    bpy.ops.mesh.select_all(action="SELECT")
+    bpy.ops.mesh.separate(type="LOOSE")
+    bpy.ops.object.mode_set(mode="OBJECT")
+    parts = [rig.face, *(set(bpy.data.objects) - before)]
+    rig.face = max(parts, key=lambda part: len(part.data.vertices))
+    return f"the face is {len(parts)} objects"
+
+
+def _mirrored(rig: Spoilt, rng: np.random.Generator) -> str:
+    rig.face.parent.scale.x *= -1.0
+    return "the character is scaled by -1"
+
+
+def _add(rig: Spoilt, one: str, other: str, factor: float) -> None:
+    """Add another key's shape to one, and what that shows."""
+    rest = _places(rig, "Basis")
+    own, more = _places(rig, one) - rest, factor * (_places(rig, other) - rest)
+    _place(rig, one, rest + own + more)
+    here, there = (rig.truth[name].removesuffix("?") for name in (one, other))
+    there = there if factor > 0 else _opposite(rig, there)
+    if not here or not there or here == there:
+        rig.truth[one] = here or there
+    elif there == _opposite(rig, here):
+        rig.truth[one] = ""
+    elif np.abs(more).max() < _LITTLE * np.abs(own).max():
+        rig.truth[one] = f"{here}?"
+    else:
+        rig.truth[one] = f"{there}?" if np.abs(own).max() < _LITTLE * np.abs(more).max() else f"{here} + {there}"
+
+
+def _exchange(rig: Spoilt, one: str, other: str) -> None:
+    blocks = _key(rig).key_blocks
+    blocks[one].name, blocks[other].name = "…", one
+    blocks["…"].name = other
+    rig.truth[one], rig.truth[other] = rig.truth[other], rig.truth[one]
+
+
+#: A share of what a shape does that nobody sees beside it.
+_LITTLE = 0.1
+#: Actions of both sides that are called like one.
+_WHOLE = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")
+_WAYS = (
+    _renamed, _swapped, _dropped, _inverted, _emptied, _driven, _constrained, _doubled,
+    _cycled, _sides_swapped, _merged, _both_sides, _halved, _to_ten, _both_ways, _limited,
+)  # fmt: skip
+#: What a shape is may not be asked of its coordinates after these.
+_LAST = (_eyes_swapped, _grouped, _relative, _corrective, _muted, _apart, _mirrored)

@@ -7,9 +7,11 @@ few hundred places of the skin. Lengths are in distances between the eyes, axes 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from collections.abc import Mapping as MappingABC
 from dataclasses import dataclass, field
 from functools import cache
+from types import MappingProxyType
 from typing import Final, Literal
 
 import numpy as np
@@ -21,8 +23,8 @@ from .direct import EYE_TURNS
 from .fitting.actions import SOURCES, action_displacements, template
 
 #: RIGHT: the right part moves the right way. WEAK: so it does, but hardly. PART: the lids of a look move and its eye
-#: does not. STILL: nothing moves. WRONG: something else does. DOUBT: something like it does. UNEVEN: it is no mirror
-#: image of its other side, or of itself in the middle. UNKNOWN: nobody can tell.
+#: does not. STILL: nothing moves. WRONG: something else does. DOUBT: something like it does, or more. UNEVEN: it is no
+#: mirror image of its other side, or of itself in the middle; or it is one at the side. UNKNOWN: nobody can tell.
 Kind = Literal["RIGHT", "WEAK", "PART", "STILL", "WRONG", "DOUBT", "UNEVEN", "UNKNOWN"]
 
 #: Less than this is no movement: a quarter of a millimetre on a face of ordinary size.
@@ -31,8 +33,10 @@ STILL: Final = 0.004
 _SEEN: Final = 0.03
 #: Less than this share of what the actions do on either face can hardly be seen.
 _WEAK: Final = 0.1
-#: Cosine of what a channel does with what it should do. Two artists' actions of one name have 0.42 and more.
+#: Cosine of what a channel does with what it should do. Two artists' actions of one name have 0.42 and more; below
+#: that, another channel that is likelier is a reason to doubt.
 _ALIKE: Final = 0.3
+_AGREE: Final = 0.4
 _UNLIKE: Final = 0.1
 #: Of what a channel does, another channel leaves so much less than its own unexplained: it is that one.
 _OTHER: Final = 0.4
@@ -51,6 +55,17 @@ _MEANT: Final = 0.3
 _SAME_WAY: Final = 0.5
 #: Cosine from which on a key that nobody named so shows an action.
 _SURELY: Final = 0.7
+#: A movement holds an action where its cosine with that there times its share of it is this: on sound faces, what is
+#: none of a channel's has 0.21 at most, and by what its sides differ 0.23.
+_HELD: Final = 0.35
+#: What goes so many times as far as an action is another movement.
+_TOO_FAR: Final = 2.0
+#: Where an action goes less than this share of what it does most, it does nothing, and another action that leaves less
+#: than that share of its squares there has nothing to do with it.
+_THERE: Final = 0.1
+_FAR: Final = 0.005
+#: What one side does is no mirror image of itself: on sound faces the cosine is 0.48 at most.
+_BOTH_SIDES: Final = 0.7
 #: Both sides of a sound face are mirror images at this cosine at least, and neither goes farther than so many times.
 _MIRRORED: Final = 0.88
 _AS_FAR: Final = 1.6
@@ -83,7 +98,7 @@ class Verdict:
 
     Attributes:
         kind: see `Kind`.
-        seems: what it does instead: a channel; ``-CHANNEL`` for the opposite of one; "" where that is not known.
+        seems: what it does instead, or as well: a channel; ``-CHANNEL`` for the opposite of one; "" where nobody knows.
         swapped: whether that channel does what this one should do.
         reach: how far what moves most goes, in eye distances.
         alike: cosine with what it should do; NaN where it was not compared.
@@ -109,16 +124,22 @@ def other_side(channel: str) -> str:
     return channel
 
 
-def verdicts(effects: MappingABC[str, Effect]) -> dict[str, Verdict]:
+def verdicts(
+    effects: MappingABC[str, Effect], joined: MappingABC[str, Collection[str]] = MappingProxyType({})
+) -> dict[str, Verdict]:
     """What is to be thought of each channel of arkit55 that moves something.
 
     Two sides that are no mirror images of each other are doubted together.
 
     Args:
         effects: channel -> what its targets do together.
+        joined: channel -> those that share a target with it, and so may move with it.
     """
     alike = {channel: _likeness(effect.skin) for channel, effect in effects.items() if effect.skin is not None}
-    found = {channel: _verdict(channel, effect, alike.get(channel)) for channel, effect in effects.items()}
+    found = {
+        channel: _verdict(channel, effect, alike.get(channel), joined.get(channel, ()))
+        for channel, effect in effects.items()
+    }
     seems = {c: verdict.seems for c, verdict in found.items() if verdict.kind == "WRONG"}
     for one, other in _swaps({c: r for c, r in alike.items() if found[c].kind not in ("STILL", "UNKNOWN")}, seems):
         for channel, instead in ((one, other), (other, one)):
@@ -139,10 +160,15 @@ def verdicts(effects: MappingABC[str, Effect]) -> dict[str, Verdict]:
         if found[one].kind == found[other].kind == "RIGHT":
             for channel, instead in ((one, other), (other, one)):
                 found[channel] = Verdict("UNEVEN", instead, False, found[channel].reach, found[channel].alike)
+    for channel in _both_sides(effects):
+        if other_side(channel) not in joined.get(channel, ()) and found[channel].kind in ("RIGHT", "UNEVEN"):
+            found[channel] = Verdict("UNEVEN", channel, False, found[channel].reach, found[channel].alike)
     return found
 
 
-def _verdict(channel: str, effect: Effect, alike: MappingABC[str, float] | None) -> Verdict:
+def _verdict(
+    channel: str, effect: Effect, alike: MappingABC[str, float] | None, joined: Collection[str]
+) -> Verdict:  # fmt: skip
     own = alike.get(channel, float("nan")) if alike is not None else float("nan")
     if effect.reach < STILL:
         return Verdict("STILL", reach=effect.reach, alike=own)
@@ -157,15 +183,19 @@ def _verdict(channel: str, effect: Effect, alike: MappingABC[str, float] | None)
     if not looks and effect.skin is not None and channel in (alike or {}) and _before(effect):
         return says(*_part(channel, effect))
     if role is not None and role in effect.turns:
-        if looks and ([look for look in looks if look not in (channel, _together(channel))] or channel not in looks):
-            return says("WRONG", next((look for look in looks if look != _together(channel)), looks[0]))
+        also = {channel, _together(channel)} & {channel, *joined}
+        if looks and ([look for look in looks if look not in also] or channel not in looks):
+            return says("WRONG", next((look for look in looks if look not in also), looks[0]))
         # Lids may stay where they are, but not do something else.
-        if alike is not None and effect.skin is not None and own < _ALIKE:
+        if alike is not None and effect.skin is not None:
             best = max(alike, key=lambda c: alike[c])
-            if alike[best] > 2 * _ALIKE:
+            if alike[best] > 2 * max(own, _ALIKE):
                 return says("WRONG", best)
             if own < _UNLIKE and float(np.linalg.norm(effect.skin, axis=1).max()) > _SEEN:
                 return says("WRONG")
+            likelier = best not in _LOOKS and _left(alike[best]) < _OTHER * _left(own)
+            if more := best if likelier else _held(effect.skin, channel, *joined):
+                return says("DOUBT", more)
         return says("RIGHT" if looks else "PART")
     if looks and channel != "tongueOut":
         return says("WRONG", looks[0])
@@ -181,7 +211,7 @@ def _verdict(channel: str, effect: Effect, alike: MappingABC[str, float] | None)
         return says("WRONG", f"-{channel}")
     if own < _UNLIKE or (own < _ALIKE and alike[best] > own + 0.15):
         return says("WRONG", best if alike[best] > 1.5 * _ALIKE else "")
-    if own < _ALIKE:
+    if own < _ALIKE or (own < _AGREE and alike[best] > own + 0.15):
         return says("DOUBT")
     if best != channel and _left(alike[best]) < _OTHER * _left(own):
         return says("WRONG", best)
@@ -190,9 +220,12 @@ def _verdict(channel: str, effect: Effect, alike: MappingABC[str, float] | None)
         float(np.linalg.norm(moves[channel])) for moves in _actions() if channel in moves
     ):
         return says("WEAK")
+    if more := _held(effect.skin, channel, *joined):
+        return says("DOUBT", more)
     return says("RIGHT")
 
 
+_LOOKS: Final = frozenset(channel for turns in EYE_TURNS.values() for channel in turns)
 _HEAD: Final = dict(zip(HEAD_CHANNELS, np.eye(3), strict=True))
 
 
@@ -331,30 +364,51 @@ def _uneven(effects: MappingABC[str, Effect]) -> list[tuple[str, str]]:
     for one in effects:
         if not (one.endswith("Left") or (other_side(one) == one and one in ARKIT_CHANNELS)):
             continue
-        if any(one in turns for turns in EYE_TURNS.values()):  # the eye shows it, and lids may do as they like
+        if one in _LOOKS:  # the eye shows it, and lids may do as they like
             continue
-        alike, farther = _evenness(effects, one)
-        if alike < _MIRRORED or farther > _AS_FAR:
+        here, there = _sides(effects, one)
+        if here is None or there is None:
+            continue
+        alike, farther = _evenness(here, there)
+        if alike < _MIRRORED or farther > _AS_FAR or (farther >= 1 and _held(here - _in_a_mirror(there))):
             found.append((one, other_side(one)))
     return found
 
 
-def _evenness(effects: MappingABC[str, Effect], channel: str) -> tuple[float, float]:
-    """Cosine of a channel with its other side as in a mirror, one of the middle with itself, and how many times farther
-    the one goes than the other; NaN where they are not both seen to move.
-    """
+def _both_sides(effects: MappingABC[str, Effect]) -> list[str]:
+    """Channels of one side that move both alike."""
+    return [
+        c
+        for c, effect in effects.items()
+        if other_side(c) != c and _evenness(effect.skin, effect.skin)[0] > _BOTH_SIDES
+    ]
+
+
+def _sides(effects: MappingABC[str, Effect], channel: str) -> tuple[Floats | None, Floats | None]:
+    """What a channel and its other side do to the skin; None where that is not known."""
     here, there = (effects[c].skin if c in effects else None for c in (channel, other_side(channel)))
+    return here, there
+
+
+def _evenness(here: Floats | None, there: Floats | None) -> tuple[float, float]:
+    """Cosine of a movement with another one as in a mirror, and how many times farther the one goes than the other; NaN
+    where they are not both seen to move.
+    """
     if here is None or there is None or max(np.linalg.norm(side, axis=1).max() for side in (here, there)) < _SEEN:
         return float("nan"), float("nan")
     short, long = sorted((float(np.linalg.norm(here)), float(np.linalg.norm(there))))
-    mirrored = there[_mirrored()] * (-1.0, 1.0, 1.0)
+    mirrored = _in_a_mirror(there)
     return float((here * mirrored).sum()) / max(short * long, 1e-12), long / max(short, 1e-12)
 
 
 def _unevenness(effects: MappingABC[str, Effect], channel: str) -> float:
     """The squared difference of a channel and the mirror image of its other side, over the sum of their squares."""
-    alike, farther = _evenness(effects, channel)
+    alike, farther = _evenness(*_sides(effects, channel))
     return 1.0 - 2.0 * alike * farther / (1.0 + farther**2)
+
+
+def _in_a_mirror(field: Floats) -> Floats:
+    return field[_mirrored()] * (-1.0, 1.0, 1.0)
 
 
 @cache
@@ -403,6 +457,45 @@ def _table() -> tuple[tuple[str, ...], Floats]:
     return names, table
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """Each action where it moves something.
+
+    Attributes:
+        moves: what it does there, on both faces, shape (C, 2, 3 P); nothing elsewhere.
+        reach: how far what moves most goes, shape (C, 2).
+        there: where that is, shape (C, P).
+        far: of each action (row) those that move something else, shape (C, C).
+    """
+
+    moves: Floats
+    reach: Floats
+    there: Floats
+    far: Floats
+
+
+@cache
+def _parts() -> _Parts:
+    names, _ = _table()
+    moves = np.array([[actions[c] for actions in _actions()] for c in names])
+    squares = (moves**2).sum(3)
+    there = (squares > _THERE**2 * squares.max(2, keepdims=True)).any(1)
+    left = np.einsum("csp,dp->dcs", squares, there) / squares.sum(2)[:, None]
+    moves = (moves * there[:, None, :, None]).reshape(*moves.shape[:2], -1)
+    return _Parts(moves, np.sqrt(squares.max(2)), there, (left < _FAR).all(2).T)
+
+
+def _held(field: Floats, *beside: str) -> str:
+    """An action that is seen in a movement, either way, and has nothing to do with those ``beside``; "" without one."""
+    parts, (names, _) = _parts(), _table()
+    squares = (parts.moves**2).sum(2)
+    times = np.abs(parts.moves @ field.ravel()) / squares
+    alike = times * np.sqrt(squares) / np.maximum(np.sqrt(parts.there @ (field**2).sum(1)), 1e-12)[:, None]
+    held = times * alike * (times * parts.reach > _SEEN) * (times < _TOO_FAR)
+    held = held.max(1) * parts.far[[names.index(c) for c in beside if c in names]].all(0)
+    return names[int(held.argmax())] if held.max() > _HELD else ""
+
+
 def sentence(channel: str, verdict: Verdict) -> str:
     """What is wrong with a channel, for a list; "" where nothing is."""
     if verdict.kind in ("RIGHT", "UNKNOWN"):
@@ -414,10 +507,14 @@ def sentence(channel: str, verdict: Verdict) -> str:
     if verdict.kind == "PART":
         return told("{channel} moves the lids, and the eye does not turn.", channel=channel)
     if verdict.kind == "UNEVEN":
+        if verdict.seems == channel and other_side(channel) != channel:
+            return told("{channel} moves both sides of the face.", channel=channel)
         if verdict.seems == channel:
             return told("{channel} moves one side of the face more than the other.", channel=channel)
         one, other = sorted((channel, verdict.seems))  # both say it in the same words
         return told("{channel} does not mirror {other}.", channel=one, other=other)
+    if verdict.kind == "DOUBT" and verdict.seems:
+        return told("{channel} moves what {seems} should move as well.", channel=channel, seems=verdict.seems)
     if verdict.kind == "DOUBT" or not verdict.seems:
         return told("{channel} moves something else than its name says.", channel=channel)
     if verdict.seems.startswith("-"):

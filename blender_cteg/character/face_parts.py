@@ -233,7 +233,9 @@ class Face:
         if self._points is not None:
             shown = self._points.of(full)
             turns["head"] = _turn(self._points.of(rest) / self.unit, shown)
-            shown = shown @ self._upright[moved.posed]
+            upright = self._upright[moved.posed]
+            shown = shown @ upright
+            turns = {part: turn @ upright for part, turn in turns.items()}
         way = squared @ by / squared.sum()
         return Effect(float(np.sqrt(squared.max())), shown, turns, place, way)
 

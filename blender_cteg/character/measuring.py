@@ -82,9 +82,15 @@ def verdicts_of(rig: Rig, mapping: FaceMapping) -> dict[str, Verdict]:
     if poses not in measured.told:
         effects = {c: measured.effects[p] for c, p in poses if p in measured.effects}
         # A face on which nothing moves at all is one that is still being made.
-        found = verdicts(effects) if any(e.reach >= STILL for e in effects.values()) else {}
+        found = verdicts(effects, _joined(dict(poses))) if any(e.reach >= STILL for e in effects.values()) else {}
         measured.told[poses] = {channel: _of_a_joined_key(channel, found, dict(poses)) for channel in found}
     return measured.told[poses]
+
+
+def _joined(poses: dict[str, Pose]) -> dict[str, set[str]]:
+    """Channel -> those that share a target with it."""
+    moved = {channel: {(target.kind, target.name) for target in targets} for channel, (targets, _) in poses.items()}
+    return {c: {other for other in moved if other != c and moved[c] & moved[other]} for c in moved}
 
 
 def _of_a_joined_key(channel: str, found: dict[str, Verdict], poses: dict[str, Pose]) -> Verdict:
