@@ -293,6 +293,28 @@ def test_everyone_performs_alike(person: str, baked: dict[str, npt.NDArray[np.fl
 
 @pytest.mark.usefixtures("scene")
 @pytest.mark.parametrize("person", PEOPLE)
+def test_brows_rest_level_lashes_end_with_the_eye_and_a_smile_takes_the_nose_along(person: str) -> None:
+    head = Head(assemble.add_demo_head(bpy.context, person=person))
+    brow = head.vertices("Brows")
+    brow = brow[head.rest[brow, 0] > 0]
+    inner, arch, end = (
+        brow[(low <= across) & (across <= high)]
+        for across in [np.argsort(np.argsort(head.rest[brow, 0])) / len(brow)]
+        for low, high in ((0.0, 0.12), (0.45, 0.65), (0.75, 1.0))
+    )
+    heights = [head.rest[part, 1].mean() for part in (inner, arch, end)]
+    assert 3.0 < heights[1] - heights[0] < 5.0  # as high as the arch, inner ends look sad; far below it, stern
+    assert abs(heights[0] - heights[2]) < 1.5
+    assert np.abs(head.rest[head.vertices("Lashes"), 0]).min() > 10  # none beyond the inner corner, on the nose
+    skin = head.vertices("Skin")
+    skin = skin[head.rest[skin, 1] < head.rest[head.vertices("Iris"), 1].mean() - 15]
+    sneer, smile = ((head.pose({f"{name}Left": 1.0}) - head.rest)[skin] for name in ("noseSneer", "mouthSmile"))
+    wing = np.linalg.norm(sneer, axis=1) > 0.5 * np.linalg.norm(sneer, axis=1).max()
+    assert (smile * sneer)[wing].sum() > 0.65 * (sneer[wing] ** 2).sum()
+
+
+@pytest.mark.usefixtures("scene")
+@pytest.mark.parametrize("person", PEOPLE)
 def test_the_tongue_comes_out_over_the_lip_and_a_little_of_it_stays_behind_the_teeth(person: str) -> None:
     head = Head(assemble.add_demo_head(bpy.context, person=person))
     tongue, teeth, lips = (head.vertices(material) for material in ("Tongue", "Teeth", "Lips"))

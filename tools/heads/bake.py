@@ -136,8 +136,8 @@ def _made(mesh: BaseMesh, offsets: Floats, units: Floats, person: identity.Perso
     bare = parts.base_geometry(mesh, offsets, units)
     shapes = carried.read(compact(bare).base)
     rigid, eyes = measure_rigid(mesh, mesh.vertices + offsets, units, shapes)
-    bare = parts.rest_lids(bare, eyes)
-    head = build(carried.dress(bare, mesh, eyes, rigid, shapes), mesh, rigid, eyes, person)
+    bare = parts.rest_lids(carried.at_rest(bare, eyes, shapes, person), eyes, person.upper_lid)
+    head = build(carried.dress(bare, mesh, eyes, rigid, shapes, person), mesh, rigid, eyes, person)
     columns = head.deltas.reshape(head.size, -1, 3).transpose(1, 0, 2)
     return Made(head, rigid, columns[: len(ARKIT_CHANNELS)])
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from blender_cteg.shared import ARKIT_CHANNELS
 
-from . import expressions, folds, mouth, parts
+from . import expressions, folds, identity, mouth, parts
 from .contact import Lips
 from .correctives import correctives, keep_off
 from .expressions import Rigid
@@ -42,6 +42,12 @@ _MEET: Final = (0.010, 0.012)
 #: on it has none of it; decimetres. How much against is that it should be more than a shift.
 _CORNER: Final = (0.045, 0.03, 0.085)
 _STIFF: Final = 0.05
+#: Lids that rest as low as ICT's (`parts.rest_lids`) have so much further to go until eyes are as wide.
+_WIDER: Final = 1.25
+#: What a smile takes along, per unit: more of itself than ICT's, the corners drawn back, and the wings of the nose, up
+#: to a height on the base mesh, decimetres.
+_SMILE: Final = {"mouthSmile": 0.25, "mouthDimple": 0.25, "noseSneer": 0.2}
+_NOSE: Final = (7.05, 7.3)
 #: Actions that draw the lips wide, and how much thinner that makes each half of them; and those that leave them shut.
 _THINNED: Final = {"mouthSmile": 0.22, "mouthStretch": 0.15, "mouthDimple": 0.1}
 _SHUT: Final = (
@@ -104,18 +110,52 @@ def eye_distance(eyes: list[parts.Eye]) -> float:
     return float(np.linalg.norm(eyes[0].centre - eyes[1].centre))
 
 
-def dress(head: Geometry, mesh: BaseMesh, eyes: list[parts.Eye], rigid: Rigid, carried: Carried) -> Geometry:
+def at_rest(head: Geometry, eyes: list[parts.Eye], carried: Carried, person: identity.Person) -> Geometry:
+    """``head`` with what the person's face holds of some actions when it rests."""
+    outer, kept = _outer(head)
+    moved = carried.deltas[:, kept] * (eye_distance(eyes) * _near(head, outer))
+    rest = head.rest.copy()
+    for action, share in _held(person).items():
+        rest[outer] += share * moved[action]
+    return replace(head, rest=rest)
+
+
+def _held(person: identity.Person) -> dict[int, float]:
+    """Action -> how much of it the person's face holds at rest, both sides alike."""
+    stems = [name.removesuffix("Left").removesuffix("Right") for name in ARKIT_CHANNELS]
+    return {action: person.rest[stem] for action, stem in enumerate(stems) if stem in person.rest}
+
+
+def _outer(head: Geometry) -> tuple[Ints, npt.NDArray[np.bool_]]:
+    """Vertices of the skin outside of mouth and sockets, and which of the dense skin they are."""
+    skin = np.unique(head.faces[head.faces >= 0])
+    kept = (head.masks[skin, parts.INNER] == 0) & (head.masks[skin] >= 0).all(axis=1)
+    return skin[kept], kept
+
+
+def _near(head: Geometry, vertices: Ints) -> Floats:
+    """(n, 1) how much of the carried actions ``vertices`` have: all in the face, none behind it and below the neck."""
+    x, y = head.base[vertices, 2], head.base[vertices, 1]
+    result: Floats = (parts.smoothstep(0.15, 0.5, x) * parts.smoothstep(5.6, 6.0, y))[:, None]
+    return result
+
+
+def dress(
+    head: Geometry, mesh: BaseMesh, eyes: list[parts.Eye], rigid: Rigid, carried: Carried, person: identity.Person
+) -> Geometry:
     """``head`` with the carried actions, `correctives` after them, and bone weights to match.
 
+    What the face holds of an action when it rests (`at_rest`) is taken off it: where an action ends stays as it was.
     Mouth cavity and eye sockets follow the seam that they hang on, less and less with depth; teeth and tongue ride on
     the bones.
     """
     columns = head.deltas.reshape(head.size, -1, 3).copy()
-    inner = (head.masks[:, parts.INNER] > 0) | (head.masks < 0).any(axis=1)
-    skin = np.unique(head.faces[head.faces >= 0])
-    outer, inside = skin[~inner[skin]], skin[inner[skin]]
-    near = parts.smoothstep(0.15, 0.5, head.base[outer, 2]) * parts.smoothstep(5.6, 6.0, head.base[outer, 1])
-    moved = carried.deltas[:, ~inner[skin]] * (eye_distance(eyes) * near[:, None])
+    outer, kept = _outer(head)
+    inside = np.setdiff1d(head.faces[head.faces >= 0], outer)
+    moved = carried.deltas[:, kept] * (eye_distance(eyes) * _near(head, outer))
+    _further(moved, head.base[outer])
+    for action, share in _held(person).items():
+        moved[action] *= 1 - share
     for name, reach in _LIDS.items():
         rim = 1 - parts.smoothstep(*reach, head.masks[outer, parts.EYE_RING])[:, None]
         lids = [ARKIT_CHANNELS.index(name + side) for side in ("Left", "Right")]
@@ -154,6 +194,15 @@ def dress(head: Geometry, mesh: BaseMesh, eyes: list[parts.Eye], rigid: Rigid, c
         columns[part, ARKIT_CHANNELS.index("jawForward")] += carried.jaw["jawForward"][0] * eye_distance(eyes)
     columns = np.concatenate([columns, correctives(columns, head.masks[:, parts.EYE_RING], head.rest, eyes)], axis=1)
     return replace(head, deltas=columns.reshape(head.size, -1), weights=weights)
+
+
+def _further(moved: Floats, base: Floats) -> None:
+    """Let the smiles in ``moved`` (52, n, 3), of skin at ``base`` (n, 3), take `_SMILE` along, and eyes open wider."""
+    below = 1 - parts.smoothstep(*_NOSE, base[:, 1])[:, None]
+    for side in ("Left", "Right"):
+        along = sum(share * moved[ARKIT_CHANNELS.index(name + side)] for name, share in _SMILE.items())
+        moved[ARKIT_CHANNELS.index(f"mouthSmile{side}")] += below * along
+        moved[ARKIT_CHANNELS.index(f"eyeWide{side}")] *= _WIDER
 
 
 def meeting(head: Geometry, columns: Floats, eye: parts.Eye, points: Floats) -> Floats:

@@ -150,7 +150,7 @@ def brows(geometry: Geometry, thickness: float) -> Geometry:
 def lashes(geometry: Geometry, eye: Eye, size: float, count: int) -> list[Geometry]:
     """Upper and lower lashes of one eye, between the first ``count`` vertices of its rim; they turn with the lid about
     the eyeball, so a closed lid points down."""
-    near = np.linalg.norm(geometry.rest - eye.centre, axis=1) < 0.5
+    near = np.linalg.norm(geometry.rest - eye.centre, axis=1) < 1.5 * eye.radius  # further is the other eye's corner
     ring = np.flatnonzero(((geometry.masks[:, EYE_RING] == LASH_RING) & near)[:count])
     offset = geometry.rest[ring] - eye.centre
     corners = offset[[offset[:, 0].argmin(), offset[:, 0].argmax()]]

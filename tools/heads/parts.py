@@ -27,9 +27,8 @@ _LINING = 0.025
 #: Edge of the pupil and of the iris, degrees from the middle of the pupil: an iris of 6 mm and a pupil of 2.2 mm on
 #: eyeballs that are a quarter larger than people's.
 PUPIL, LIMBUS = 8.2, 22.5
-#: How far open the lids rest above and below the middle of the pupil, in radii of the iris: 3.6 and 4.6 mm. In people
-#: the upper lid rests 3 to 5 mm above it; higher, and a blink would go more than 1.6 times as far as ICT FaceKit's.
-_LIDS_REST = (0.60, 0.78)
+#: How far below the middle of the pupil the lower lid rests, in radii of the iris: 4.6 mm.
+_LOWER_LID = 0.78
 
 
 @dataclass(frozen=True)
@@ -85,8 +84,11 @@ def base_geometry(mesh: BaseMesh, offsets: Floats, deltas: Floats) -> Geometry:
     return subdivide(coarse, acting(coarse))
 
 
-def rest_lids(geometry: Geometry, eyes: list[Eye]) -> Geometry:
-    """``geometry`` with its lids where they rest in people (`_LIDS_REST`), moved along the eyeballs."""
+def rest_lids(geometry: Geometry, eyes: list[Eye], upper: float) -> Geometry:
+    """``geometry`` with its lids where they rest in people, moved along the eyeballs.
+
+    The ``upper`` one is so far above the middle of the pupil, in radii of the iris.
+    """
     rest, ring = geometry.rest.copy(), geometry.masks[:, EYE_RING]
     for eye in eyes:
         arm = geometry.rest - eye.centre
@@ -99,7 +101,7 @@ def rest_lids(geometry: Geometry, eyes: list[Eye]) -> Geometry:
         weight *= np.where(ring < 0, smoothstep(0.2, 0.7, arm[:, 2] / eye.radius), 1 - smoothstep(4.0, 13.0, ring))
         weight *= reach < 2.5 * eye.radius
         shift = np.zeros(geometry.size)
-        for sign, want in zip((1, -1), _LIDS_REST, strict=True):
+        for sign, want in ((1, upper), (-1, _LOWER_LID)):
             lid = (
                 (ring >= 0) & (ring <= 6) & (np.abs(arm[:, 0]) < 0.02) & (sign * above > 0) & (reach < 1.5 * eye.radius)
             )
