@@ -289,5 +289,5 @@ def _draw_status(header: Header, _context: Context) -> None:
         row = header.layout.row(align=True)
         row.operator("cteg.cancel", text="Cancel", icon="X")
         row.progress(factor=job.fraction, text=f"{job.fraction:.0%}")
-        header.layout.label(text=f"{job.label}: {translated(job.stage)}")
+        header.layout.label(text=f"{job.label} ({translated(job.stage)})")
         header.layout.template_running_jobs()

@@ -103,9 +103,10 @@ class _Reading(Changes):
             staging.remove_silences(scene)
             staging.remove_entries(scene, [entry.name for entry in dialogue_of(scene).entries])
         count = len(scripts.add(scene, script))
-        self.report({"INFO"}, told("Lines added: {count}", count=count))
+        # What was done comes last: the status bar shows the last one.
         for note in script.notes[:_MOST_SHOWN]:
             self.report({"WARNING"}, told("Line {number}: {text}", number=note.number, text=note.text))
+        self.report({"INFO"}, told("Lines added: {count}", count=count))
 
     def script(self, context: Context) -> tuple[Any, str]:
         """What is read, and its name. `UnreadableScript`."""

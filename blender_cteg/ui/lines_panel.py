@@ -181,12 +181,15 @@ class CTEG_UL_takes(bpy.types.UIList):
         row = column.row(align=True)
         liked = row.operator("cteg.favourite_take", text="", icon=_STAR[take.favourite], emboss=False)
         liked.take, liked.line = index, line.id
-        parts = row.split(factor=0.5)
+        # Takes are said alike, so mostly as long as each other; where they are, a narrow sidebar has no room for that.
+        alike = len({round(one.seconds, 1) for one in line.takes}) == 1
+        parts = row.split(factor=0.6 if alike else 0.5)
         parts.label(text=text, icon=emotion_icon(take.emotion))
         more = parts.row(align=True)
         more.alignment = "RIGHT"
         edited = take.edit or (index == line.shown and (line.edited or line.layer))
-        more.label(text=f"{take.seconds:.1f} s  {take.seed}", icon="GREASEPENCIL" if edited else "NONE")
+        number = f"{take.seed}" if alike else f"{take.seconds:.1f} s  {take.seed}"
+        more.label(text=number, icon="GREASEPENCIL" if edited else "NONE")
         if index != line.shown and line.take is not None:
             compare = more.operator("cteg.compare_take", text="", icon="MOD_MIRROR", emboss=False)
             compare.take, compare.line = index, line.id

@@ -86,6 +86,18 @@ def test_everything_can_be_drawn(stage: bpy.types.Scene, make: str) -> None:
         assert "[cteg.add_head]" in redraw.redraw()
 
 
+def test_takes_say_how_long_they_are_where_that_tells_them_apart(stage: bpy.types.Scene) -> None:
+    target = stage.cteg.target = characters.arkit_character()
+    perform(target, takes=3)
+    rows = redraw.redraw()
+    assert rows.count("11") == 3 and "2.0 s  11" not in rows
+    rig, clips = detect.detect_rig(target), [scenes.speaking_clip(frames, seed) for seed, frames in enumerate((49, 61))]
+    lines.Lines(stage, rig, mapping_for(rig, clips[0])).add(clips, 80, Style(), text="Slowly.")
+    cast.refresh(stage)
+    bpy.context.window_manager.cteg.line = 1
+    assert {"2.0 s  11", "2.5 s  11"} <= set(redraw.redraw())
+
+
 def test_what_is_left_to_others_is_listed_by_what_decides_there(stage: bpy.types.Scene) -> None:
     stage.cteg.target = characters.arkit_character()
     face = cast.refresh(stage).rig.object

@@ -765,11 +765,15 @@ def test_a_file_that_is_no_script_is_told_and_adds_nothing(data: bytes, name: st
     assert not entries()
 
 
-def test_a_file_is_read_by_the_operator_and_replaces_what_is_there(tmp_path: Path) -> None:
+def test_a_file_is_read_by_the_operator_and_replaces_what_is_there(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     actors("Mira", "Tomas")
     path = tmp_path / "scene.fountain"
     path.write_text(SCRIPT, "utf-16")
     bpy.ops.cteg.read_script(filepath=str(path))
+    # The status bar shows what is reported last: what was done, not what was left out.
+    assert capfd.readouterr().out.strip().splitlines()[-1] == "Info: Lines added: 4"
     bpy.ops.cteg.perform_dialogue()
     bpy.ops.cteg.read_script(filepath=str(path), replace=True)
     assert len(entries()) == 4 and not any(entry.line for entry in entries())

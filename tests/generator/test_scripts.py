@@ -134,7 +134,7 @@ def test_fountain() -> None:
         (29, "OLD MAN", "Sleep, little darling, the night is long."),
     ]
     assert "22: TOM speaks at the same time as McTavish" in noted(script)
-    assert "5: 8 lines of headings, action and transitions" in noted(script)
+    assert "5: 8 lines of headings, action and transitions from here on: not read" in noted(script)
 
 
 def test_fountain_with_remarks_that_nobody_closed_is_read_all_the_same() -> None:
@@ -234,7 +234,8 @@ def test_plain_text() -> None:
         (11, "TOM", "Oh."),
         (12, "CAT", "Meow."),
     ]
-    assert "15: DOG says nothing here." in noted(script) and "1: 1 line of headings and remarks" in noted(script)
+    assert "15: DOG says nothing here." in noted(script)
+    assert "1: 1 line of headings and remarks: not read, because nobody says it." in noted(script)
 
 
 def test_names_in_small_letters_are_names_where_they_come_again() -> None:

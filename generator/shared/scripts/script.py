@@ -115,8 +115,9 @@ class Reading:
         """One note about lines that are nobody's words, at the first of them; none where there are none."""
         found = sorted(numbers)
         if found:
-            lines = "1 line" if len(found) == 1 else f"{len(found):,} lines"
-            self.note(found[0], f"{lines} of {what} from here on: not read, because nobody says them.")
+            one = f"1 line of {what}: not read, because nobody says it."
+            many = f"{len(found):,} lines of {what} from here on: not read, because nobody says them."
+            self.note(found[0], one if len(found) == 1 else many)
 
 
 def joined(pieces: Iterable[str]) -> str:
