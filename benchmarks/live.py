@@ -42,7 +42,7 @@ def drag(playhead: int, name: str = "intensity") -> tuple[float, ...]:
     while not now.settled:  # the generator starts, and loads its model
         now.update(scene, 0.05)
     waits: list[float] = []
-    begin, performed = _used(client.pid), 0
+    begin, performed = processor_seconds(client.pid), 0
     for step in range(UPDATES):
         while True:  # the mouse moves on while it is performed
             now.want(scene, name, 0.5 * (name == "intensity") + 0.5 * (step + time.monotonic() % 1.0) / UPDATES)
@@ -52,14 +52,14 @@ def drag(playhead: int, name: str = "intensity") -> tuple[float, ...]:
                 waits.append(1e3 * (time.process_time() - used))
                 performed += 1
                 break
-    generator = 1e3 * (_used(client.pid) - begin) / performed
+    generator = 1e3 * (processor_seconds(client.pid) - begin) / performed
     live._settle(bpy.context)
     waits.sort()
     median = waits[len(waits) // 2]
     return generator, median, waits[-1], 1e3 / max(generator, 2.0 * median)
 
 
-def _used(pid: int | None) -> float:
+def processor_seconds(pid: int | None) -> float:
     """Seconds of the processor that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

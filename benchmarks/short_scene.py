@@ -21,7 +21,7 @@ from itertools import pairwise
 import bpy
 from mathutils import Vector
 
-from benchmarks.live import _used
+from benchmarks.live import processor_seconds
 
 SCRIPT = """INT. KITCHEN - NIGHT
 
@@ -58,7 +58,7 @@ def perform() -> dict[str, float]:
     staging.run(staging.Production(scene, None, choices(bpy.context)))
     took["and performed"] = time.monotonic() - begin
     took["Blender, processor"] = time.process_time() - own
-    took["generator, processor"] = _used(session._client.pid)
+    took["generator, processor"] = processor_seconds(session._client.pid)
     return took
 
 

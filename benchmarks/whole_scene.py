@@ -21,7 +21,7 @@ from typing import Final
 import bpy
 
 from benchmarks import redraw
-from benchmarks.live import _used
+from benchmarks.live import processor_seconds
 
 PEOPLE: Final = ("MIRA", "TOMAS", "AMA", "BEN")
 SENTENCES: Final = (
@@ -71,7 +71,7 @@ def main() -> None:
         production = staging.Production(scene, None, choices(bpy.context))
         staging.run(production)
     own, clock = time.process_time() - own, time.monotonic() - clock
-    generator = _used(session._client.pid)
+    generator = processor_seconds(session._client.pid)
     if options.profile:
         profile.dump_stats(options.profile)
     silences = sum(len(part.silences) for part in dialogue.parts)

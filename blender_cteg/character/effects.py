@@ -166,9 +166,7 @@ def verdicts(
     return found
 
 
-def _verdict(
-    channel: str, effect: Effect, alike: MappingABC[str, float] | None, joined: Collection[str]
-) -> Verdict:  # fmt: skip
+def _verdict(channel: str, effect: Effect, alike: MappingABC[str, float] | None, joined: Collection[str]) -> Verdict:
     own = alike.get(channel, float("nan")) if alike is not None else float("nan")
     if effect.reach < STILL:
         return Verdict("STILL", reach=effect.reach, alike=own)

@@ -140,9 +140,8 @@ def _ready(now: cast.Character, line: Line, of: tuple[object, ...], fps: float) 
         return None
     (clip,), mapping = brought_to(now.rig, [clip])
     face = face_of(clip, fps, line)
-    likeness = gallery.finished(
-        gallery.likeness(now, targets_of(now.rig, owners, mapping, face))
-    )  # the one that pictures have
+    # The one that pictures have.
+    likeness = gallery.finished(gallery.likeness(now, targets_of(now.rig, owners, mapping, face)))
     return _Known(of, likeness, targets_of(now.rig, owners, without_muted(mapping, line), face))
 
 
