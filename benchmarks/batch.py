@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a batch job costs: lines together and one by one in the same run, memory on the way, bytes (docs/batch.md).
 
-Run from the repository: ``.venv/bin/python -m benchmarks.batch [--lines N] [--format npz]``. It performs N of the lines
-that are written in `generator.corpus`, into a folder that is deleted. Between two batches lines of the first are
-performed by themselves, with their files, so that a busy moment falls on both alike. Seconds are of the processor, on
-one thread.
+Run from the repository: ``.venv/bin/python -m benchmarks.batch [--lines N] [--format npz] [--cores 2]``. It performs N
+of the lines that are written in `generator.corpus`, into a folder that is deleted, in parts; after each part some lines
+are performed by themselves, with their files, so that a busy moment falls on both alike. Seconds are those of the
+clock, so nothing else should be at work; what is loaded at the start counts for neither. More threads for the sums of a
+line by itself do not make it faster (OMP_NUM_THREADS=2 before the command shows it).
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import json
 import os
 import random
 import resource
@@ -17,9 +20,10 @@ import tempfile
 import time
 from pathlib import Path
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy is imported, as the command does
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy is imported, as the command does
 
-from generator.batch import FORMATS, Job, perform
+from generator.batch import FORMATS, Job, perform, running
+from generator.batch.record import REPORT
 from generator.batch.running import Progress, load
 from generator.corpus import texts
 from generator.writing import write_whole
@@ -45,39 +49,46 @@ def main() -> None:
     parser.add_argument("--format", choices=FORMATS, default="npz")
     parser.add_argument("--takes", type=int, default=1)
     parser.add_argument("--longest", type=int, default=1000, metavar="N", help="characters of a line at most")
-    parser.add_argument("--alone", type=int, default=1, metavar="N", help="lines by themselves after each batch")
+    parser.add_argument("--alone", type=int, default=24, metavar="N", help="lines by themselves beside each part")
+    parser.add_argument("--parts", type=int, default=3, metavar="N", help="parts in which the job is done")
+    parser.add_argument("--cores", type=int, metavar="N", help="cores that are used; default all that a job uses")
     options = parser.parse_args()
+    if options.cores is not None:
+        running._cores = lambda: options.cores
     ours = [line for line in lines_of_ours() if len(line) <= options.longest]
     said = [ours[k % len(ours)] for k in range(options.lines)]
     job = Job.from_lines(said, {"seed": 7, "takes": options.takes}, form=options.format)
-    single = load(job) if options.alone else None
-    seconds, apart, alone_seconds, alone = 0.0, 0.0, 0.0, 0
+    single = load(job)
+    loaded = itertools.cycle([single, load(job)])
+    running.load = lambda job: next(loaded)
+    spent, seconds, done, apart, alone_seconds, alone = 0.0, 0.0, 0, 0.0, 0.0, 0
     memory: dict[int, float] = {}
+
+    def on_batch(progress: Progress) -> None:
+        for mark in MARKS:
+            if done + progress.done >= mark and mark not in memory:
+                memory[mark] = peak()
+                print(f"line {mark:,}: at most {memory[mark]:.0f} MB", flush=True)
+
     with tempfile.TemporaryDirectory() as name:
         folder, other = Path(name) / "together", Path(name) / "alone"
         other.mkdir()
-
-        def on_batch(progress: Progress) -> None:
-            nonlocal apart, alone_seconds, alone, seconds
-            seconds = progress.seconds
-            begun = time.process_time()
-            count = min(options.alone, len(progress.entries))
-            for entry in random.Random(progress.done).sample(progress.entries, count):
-                assert single is not None
+        chosen = random.Random(0)
+        for part in range(1, options.parts + 1):
+            begun = time.perf_counter()
+            report = perform(job, folder, part=(part, options.parts), on_batch=on_batch)
+            spent += time.perf_counter() - begun
+            done = report.done
+            begun = time.perf_counter()
+            for place in chosen.sample(range(len(said)), options.alone):
                 single.forget()
-                place = entry["place"] - 1
-                for path, data in single.perform([job.request(place)])[0].files(other / job.file(place)):
+                (clips,) = single.perform([job.request(place)])
+                for path, data in clips.files(other / job.file(place)):
                     write_whole(path, data)
-                alone, alone_seconds = alone + 1, alone_seconds + sum(entry["seconds"])
-            apart += time.process_time() - begun
-            for mark in MARKS:
-                if progress.done >= mark and mark not in memory:
-                    memory[mark] = peak()
-                    print(f"line {mark:,}: at most {memory[mark]:.0f} MB", flush=True)
-
-        begun = time.process_time()
-        report = perform(job, folder, on_batch=on_batch)
-        spent = time.process_time() - begun - apart
+                alone, alone_seconds = alone + 1, alone_seconds + float(sum(clips.lengths)) / clips.space.fps
+            apart += time.perf_counter() - begun
+        rows = json.loads((folder / REPORT).read_text("utf-8"))["lines"]
+        seconds = sum(sum(row["seconds"]) for row in rows)
         size = sum(path.stat().st_size for path in folder.iterdir() if path.suffix == f".{options.format}")
     count, rate = len(said), seconds / spent
     print(f"{report.done:,} lines of {seconds / count:.2f} s on average, {size / count / 1e3:.1f} kB each")

@@ -8,7 +8,7 @@ writes them. A worker that dies is started again, and its batch performed again.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ class OnRay:
             ) from None
         self._ray = ray
 
-    def __call__(self, job: Job, numbers: Iterable[int]) -> Iterator[Batch]:
+    def __call__(self, job: Job, numbers: Iterable[int]) -> Generator[Batch, None, None]:
         """Batches in the order in which they are ready."""
         ray = self._ray
         started = not ray.is_initialized()

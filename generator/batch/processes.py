@@ -10,7 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, Final
@@ -34,7 +34,7 @@ class OnProcesses:
         self._workers = workers
         self.running: dict[Any, SpawnProcess] = {}
 
-    def __call__(self, job: Job, numbers: Iterable[int]) -> Iterator[Batch]:
+    def __call__(self, job: Job, numbers: Iterable[int]) -> Generator[Batch, None, None]:
         """Batches in the order in which they are ready."""
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # of what is started: cores are shared by the process
         left, lost = list(numbers)[::-1], 0

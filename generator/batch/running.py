@@ -3,9 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Event
 from typing import Any
 
 from ..direction.requests import LineRequest
@@ -13,6 +19,7 @@ from ..errors import GeneratorError, InputError
 from ..performing.clips import Clips
 from ..performing.load import load_performer
 from ..performing.performer import Performer
+from ..performing.performer import Progress as OnProgress
 from ..writing import write_whole
 from .job import Job
 from .record import REPORT, Entry, Record, Report
@@ -46,8 +53,8 @@ class Progress:
     entries: tuple[Entry, ...] = field(default=(), repr=False)
 
 
-#: Performs batches of a job, in any order.
-Engine = Callable[[Job, Iterable[int]], Iterator[Batch]]
+#: Performs batches of a job, in any order; closed, it stops.
+Engine = Callable[[Job, Iterable[int]], Generator[Batch, None, None]]
 OnBatch = Callable[[Progress], None]
 
 
@@ -84,19 +91,20 @@ def perform(
     progress = Progress(counts[1], counts[0] - counts[1])
     _sweep(job, folder, left)
     if left:
-        for batch in (engine or in_this_process)(job, left):
-            for name, data in batch.files:
-                # A run that ended between its files and its memory of them has written this one.
-                if not (path := folder / name).is_file() or path.read_bytes() != data:
-                    _write(path, data)
-            record.add(batch.number, batch.entries)
-            for entry in batch.entries:
-                progress.done += entry["status"] == "done"
-                progress.skipped += entry["status"] == "skipped"
-                progress.seconds += sum(entry["seconds"])
-            progress.entries = batch.entries
-            if on_batch is not None:
-                on_batch(progress)
+        with closing((engine or in_this_process)(job, left)) as batches:
+            for batch in batches:
+                for name, data in batch.files:
+                    # A run that ended between its files and its memory of them has written this one.
+                    if not (path := folder / name).is_file() or path.read_bytes() != data:
+                        _write(path, data)
+                record.add(batch.number, batch.entries)
+                for entry in batch.entries:
+                    progress.done += entry["status"] == "done"
+                    progress.skipped += entry["status"] == "skipped"
+                    progress.seconds += sum(entry["seconds"])
+                progress.entries = batch.entries
+                if on_batch is not None:
+                    on_batch(progress)
     return record.finish()
 
 
@@ -119,11 +127,47 @@ def _sweep(job: Job, folder: Path, left: Iterable[int]) -> None:
                 path.unlink(missing_ok=True)
 
 
-def in_this_process(job: Job, numbers: Iterable[int]) -> Iterator[Batch]:
-    """Batches performed one after the other, here."""
-    performer = load(job)
-    for number in numbers:
-        yield perform_batch(job, number, performer)
+class _Stopped(BaseException):
+    """Nobody asks for what is being performed any more; no line is to blame."""
+
+
+def in_this_process(job: Job, numbers: Iterable[int]) -> Generator[Batch, None, None]:
+    """Batches in their order, performed here: one for each core, as far as the kind of performer gains by it."""
+    first = load(job)
+    left = deque(numbers)
+    count = min(first.side_by_side, _cores(), len(left))
+    idle: SimpleQueue[Performer] = SimpleQueue()
+    for performer in [first, *(load(job) for _ in range(1, count))]:
+        idle.put(performer)
+    stopped = Event()
+
+    def stop(*_: Any) -> None:
+        if stopped.is_set():
+            raise _Stopped
+
+    def one(number: int) -> Batch:
+        performer = idle.get()
+        try:
+            return perform_batch(job, number, performer, stop)
+        finally:
+            idle.put(performer)
+
+    begun: deque[Future[Batch]] = deque()
+    with ThreadPoolExecutor(max(count, 1)) as threads:
+        try:
+            while left or begun:
+                # One waits, so that nobody does while this thread writes.
+                while left and len(begun) <= count:
+                    begun.append(threads.submit(one, left.popleft()))
+                yield begun.popleft().result()
+        finally:
+            stopped.set()
+            threads.shutdown(cancel_futures=True)
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def load(job: Job) -> Performer:
@@ -131,8 +175,11 @@ def load(job: Job) -> Performer:
     return load_performer(job.checkpoint, job.device, precision=job.precision)  # type: ignore[arg-type]
 
 
-def perform_batch(job: Job, number: int, performer: Performer) -> Batch:
-    """One batch, as if nothing had been performed before it; lines that cannot be performed are skipped."""
+def perform_batch(job: Job, number: int, performer: Performer, progress: OnProgress | None = None) -> Batch:
+    """One batch, as if nothing had been performed before it; lines that cannot be performed are skipped.
+
+    ``progress`` is told as `Performer.perform` tells it; what it raises that is no `Exception` ends the batch.
+    """
     performer.forget()
     outcomes: dict[int, LineRequest | Clips | str] = {}
     for place in job.batches[number]:
@@ -141,7 +188,7 @@ def perform_batch(job: Job, number: int, performer: Performer) -> Batch:
         except InputError as error:
             outcomes[place] = str(error)
     asked = {place: one for place, one in outcomes.items() if isinstance(one, LineRequest)}
-    outcomes |= dict(zip(asked, _together(performer, list(asked.values())), strict=True))
+    outcomes |= dict(zip(asked, _together(performer, list(asked.values()), progress), strict=True))
     entries, files = [], []
     for place, outcome in outcomes.items():
         written: list[tuple[Path, bytes]] = []
@@ -174,12 +221,12 @@ class _Fine(Exception):
     """Unwinds a performance of which nothing but its beginning was asked for."""
 
 
-def _together(performer: Performer, requests: list[LineRequest]) -> list[Clips | str]:
+def _together(performer: Performer, requests: list[LineRequest], progress: OnProgress | None) -> list[Clips | str]:
     """Takes of each line, performed together; a sentence where that is not possible."""
     if not requests:
         return []
     try:
-        return list(performer.perform(requests))
+        return list(performer.perform(requests, progress))
     except Exception as error:
         why = _sentence(error)
         if len(requests) == 1:
@@ -187,8 +234,8 @@ def _together(performer: Performer, requests: list[LineRequest]) -> list[Clips |
     # Which of them cannot be performed? The others are, together.
     refused = {k: why for k, request in enumerate(requests) if (why := _refusal(performer, request))}
     if not refused:  # not one by itself: too much at once
-        return [_together(performer, [request])[0] for request in requests]
-    rest = iter(_together(performer, [request for k, request in enumerate(requests) if k not in refused]))
+        return [_together(performer, [request], progress)[0] for request in requests]
+    rest = iter(_together(performer, [request for k, request in enumerate(requests) if k not in refused], progress))
     return [refused[k] if k in refused else next(rest) for k in range(len(requests))]
 
 

@@ -112,7 +112,10 @@ class Performer(ABC):
         name: the checkpoint's, stored with each clip.
         reader: reads the lines.
         space: what the channels of its clips mean.
+        side_by_side: how many of its kind one process may let perform at once, each on a thread, and gain by it.
     """
+
+    side_by_side = 1  # torch has threads of its own
 
     def __init__(self, name: str, reader: Reader, space: Space) -> None:
         self.name, self.reader, self.space = name, reader, space

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import hashlib
 import io
@@ -14,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -66,8 +68,15 @@ What a beautiful morning it is.
 class Fast:
     """Performs lines at once: numbers that depend on the line, its seed and those before it in its batch."""
 
+    side_by_side = 2
+
     def __init__(self, seconds: float = 0.0) -> None:
-        self.seconds, self.batches, self._seen = seconds, 0, 0.0
+        self.seconds, self._seen = seconds, 0.0
+        self._done: list[None] = []  # one list for all that are copied from this one
+
+    @property
+    def batches(self) -> int:
+        return len(self._done)
 
     def forget(self) -> None:
         self._seen = 0.0
@@ -81,7 +90,7 @@ class Fast:
         if progress is not None:
             progress(0.1, "performing")
         time.sleep(self.seconds)
-        self.batches += 1
+        self._done.append(None)
         made = []
         for request in requests:
             digest = hashlib.sha256(f"{request.text}{request.seed}{self._seen}".encode()).digest()
@@ -96,7 +105,8 @@ class Fast:
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch) -> Fast:
     performer = Fast()
-    monkeypatch.setattr(running, "load", lambda job: performer)
+    monkeypatch.setattr(running, "load", lambda job: copy.copy(performer))
+    monkeypatch.setattr(running, "_cores", lambda: 2)
     return performer
 
 
@@ -204,6 +214,7 @@ def test_what_fails_for_every_line_ends_the_job(tmp_path: Path, monkeypatch: pyt
 def test_a_lost_device_ends_the_job_which_then_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_module, "_TOGETHER", 2)
     job = Job.from_lines(["Yes, I know.", "No, I do not.", "Maybe.", "So?"], {"seconds": 1.0})
+    monkeypatch.setattr(running, "_cores", lambda: 1)  # so that the first batch is written when the device is lost
     perform(job, tmp_path / "whole")
     decode, steps = NumpyEngine.decode, iter(range(20))
 
@@ -328,13 +339,86 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, fast: Fast, monkeypatch: pyte
     assert content(tmp_path / "full") == content(tmp_path / "whole")
 
 
+#: A job of the real engine's, whose sums are made on one thread as the command's are, on so many cores.
+ON_CORES = """
+import os, sys
+os.environ["OMP_NUM_THREADS"] = "1"
+from pathlib import Path
+from generator.batch import Job, perform, running
+running._cores = lambda: int(sys.argv[1])
+lines = [f"This is line {k}, and I mean it." for k in range(24)]
+perform(Job.from_lines(lines, {"takes": 16, "seconds": 1.0}), Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.slow
+def test_two_cores_give_the_bytes_of_one(tmp_path: Path, root: Path) -> None:
+    for cores in ("1", "2"):
+        subprocess.run([sys.executable, "-c", ON_CORES, cores, str(tmp_path / cores)], cwd=root, check=True)
+    assert content(tmp_path / "1") == content(tmp_path / "2")
+
+
+def test_batches_are_performed_side_by_side_and_come_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each waits for another one to begin, so that one after the other they would never end; and none is shared."""
+    together = threading.Barrier(2, timeout=20)
+    performers: list[Fast] = []
+
+    def load(job: Job) -> Fast:
+        performers.append(Waiting())
+        return performers[-1]
+
+    class Waiting(Fast):
+        def perform(self, requests: list[LineRequest], progress: Any = None) -> list[Clips]:
+            assert not self.busy, "a performer does one thing at a time"
+            self.busy = True
+            together.wait()
+            self.busy = False
+            return super().perform(requests, progress)
+
+        busy = False
+
+    monkeypatch.setattr(running, "load", load)
+    monkeypatch.setattr(running, "_cores", lambda: 16)
+    seen: list[int] = []
+    job = lines_of(40)
+    perform(job, tmp_path, on_batch=lambda progress: seen.extend(entry["place"] - 1 for entry in progress.entries))
+    assert len(performers) == 2 and all(one.batches for one in performers)
+    assert seen == [place for batch in job.batches for place in batch]
+
+
+def test_who_stops_waits_for_no_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is being performed ends at its next step, and what waits is not begun."""
+    ended: list[str] = []
+
+    class Endless(Fast):
+        def perform(self, requests: list[LineRequest], progress: Any = None) -> list[Clips]:
+            if first.is_set():
+                try:
+                    while True:
+                        progress(0.5, "performing")
+                        time.sleep(0.001)
+                finally:
+                    ended.append("stopped")
+            first.set()
+            return super().perform(requests, progress)
+
+    first = threading.Event()
+    monkeypatch.setattr(running, "load", lambda job: Endless())
+    monkeypatch.setattr(running, "_cores", lambda: 2)
+    with pytest.raises(KeyboardInterrupt):
+        perform(lines_of(40), tmp_path, on_batch=_interrupt)
+    assert 1 <= len(ended) <= 2 and len(list(tmp_path.glob("*.npz"))) == len(lines_of(40).batches[0])
+
+
 #: A job of `Fast`'s in a process of its own, to be killed.
 RUN = """
 import sys
 from pathlib import Path
 from generator.batch import perform, running
 from tests.generator.test_batch import Fast, lines_of
-running.load = lambda job: Fast(0.01)
+running.load, running._cores = lambda job: Fast(0.01), lambda: 2
 perform(lines_of(60), Path(sys.argv[1]), on_batch=lambda _: print("batch", flush=True))
 print("done", flush=True)
 """
