@@ -46,7 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--engine", choices=("here", "ray"), default="here", help="ray: on a Ray cluster (docs/batch.md)"
     )
     parser.add_argument(
-        "--workers", type=_count, metavar="N", help="processes that perform; default 1, of Ray as many as it has cores"
+        "--workers",
+        type=_count,
+        metavar="N",
+        help="processes that perform, on a core each; default this one on two cores, of Ray as many as it has cores",
     )
     add_performance_arguments(parser)
 
