@@ -184,11 +184,16 @@ def in_sight(
 ) -> list[bool]:
     """Which vertices of a material no skin hides from the front."""
     points = head.pose(channels)
+    return unhidden(points[head.vertices(what)], points, baked)
+
+
+def unhidden(places: Floats, points: Floats, baked: dict[str, npt.NDArray[np.float64]]) -> list[bool]:
+    """Which places (n, 3) no skin of the head's vertices (V, 3) hides from the front."""
     skin = np.array([baked["materials"].tolist().index(m) for m in ("Skin", "Lips")])
     polygons = baked["polygons"][np.isin(baked["material_index"], skin)]
     triangles = np.concatenate([polygons[:, :3], polygons[polygons[:, 3] >= 0][:, [0, 2, 3]]])
     a, b, c = (points[triangles[:, i]] for i in range(3))
-    beside = points[head.vertices(what)] + (0.013, 0.007, 0.0)  # not just behind an edge, as all in the middle are
+    beside = places + np.array([0.013, 0.007, 0.0])  # not just behind an edge, as all in the middle are
     apart = (0.0, 0.02, 0.0)  # nor through what is left of a seam by shapes that are stored to 0.008 mm
     return [_in_sight(point, a, b, c) and _in_sight(point + apart, a, b, c) for point in beside]
 
@@ -280,6 +285,11 @@ def test_everyone_performs_alike(person: str, baked: dict[str, npt.NDArray[np.fl
     assert len(head.rest) == len(baked["v_template"])
     assert all(in_sight("Pupil", head, {}, baked))  # awake: no lid hangs over a pupil
     assert 0.6 < np.mean(in_sight("Iris", head, {}, baked)) < 1.0  # nor do the eyes stare
+    irises, pupils = (head.rest[head.vertices(part)] for part in ("Iris", "Pupil"))
+    for side in (1, -1):  # upper lids rest 4 mm above the middle of the pupil
+        pupil, iris = (part[side * part[:, 0] > 0].mean(axis=0) for part in (pupils, irises))
+        lids = np.array([(pupil[0], pupil[1] + height, iris[2]) for height in (3.6, 4.6)])
+        assert unhidden(lids, head.rest, baked) == [True, False]
     assert not any(in_sight("Pupil", head, both("eyeBlink"), baked))
     for closed in ({}, both("mouthSmile"), both("mouthFrown"), {"mouthShrugLower": 1.0}):
         assert not any(in_sight("Teeth", head, closed, baked))

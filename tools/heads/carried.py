@@ -31,7 +31,7 @@ JAW_ACTIONS: Final = ("jawOpen", "jawForward", "jawLeft", "jawRight")
 #: Here the rims of the lids move as they were made, to fit our eyeballs: all of it up to one ring, none from another.
 _LIDS: Final = {"eyeBlink": (6.0, 14.0), "eyeLookUp": (4.0, 8.5), "eyeLookDown": (4.0, 8.5)}
 #: How far the upper lid comes to lie over the lower one, decimetres.
-_OVERLAP: Final = 0.008
+_OVERLAP: Final = 0.004
 #: Rings of the lips, and of the skin that could press into the teeth, how far it stays before them, and how much
 #: further than ICT's the upper and the lower of two rolled lips goes to meet the other; decimetres.
 _LIPS: Final = 10
@@ -42,8 +42,6 @@ _MEET: Final = (0.010, 0.012)
 #: on it has none of it; decimetres. How much against is that it should be more than a shift.
 _CORNER: Final = (0.045, 0.03, 0.085)
 _STIFF: Final = 0.05
-#: Lids that rest as low as ICT's (`parts.rest_lids`) have so much further to go until eyes are as wide.
-_WIDER: Final = 1.25
 #: What a smile takes along, per unit: more of itself than ICT's, the corners drawn back, and the wings of the nose, up
 #: to a height on the base mesh, decimetres.
 _SMILE: Final = {"mouthSmile": 0.25, "mouthDimple": 0.25, "noseSneer": 0.2}
@@ -197,12 +195,11 @@ def dress(
 
 
 def _further(moved: Floats, base: Floats) -> None:
-    """Let the smiles in ``moved`` (52, n, 3), of skin at ``base`` (n, 3), take `_SMILE` along, and eyes open wider."""
+    """Let the smiles in ``moved`` (52, n, 3), of skin at ``base`` (n, 3), take `_SMILE` along."""
     below = 1 - parts.smoothstep(*_NOSE, base[:, 1])[:, None]
     for side in ("Left", "Right"):
         along = sum(share * moved[ARKIT_CHANNELS.index(name + side)] for name, share in _SMILE.items())
         moved[ARKIT_CHANNELS.index(f"mouthSmile{side}")] += below * along
-        moved[ARKIT_CHANNELS.index(f"eyeWide{side}")] *= _WIDER
 
 
 def meeting(head: Geometry, columns: Floats, eye: parts.Eye, points: Floats) -> Floats:
