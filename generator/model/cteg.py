@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..engine import OnStep
 from ..engine.conditioning import DIRECTION, FOURIER, Condition, step_width
 from ..engine.config import ModelConfig
 from ..shared.spaces import SPACES, Space
@@ -346,6 +347,37 @@ class CTEG(nn.Module):
         return last, last - before
 
     # Decoding ----------------------------------------------------------------------------------------------------
+
+    def perform(
+        self, condition: Condition[Tensor], noise: Tensor, gumbel: Tensor, on_step: OnStep | None = None
+    ) -> Tensor:
+        """Takes that go on from their own frames, scaled and within the space's limits, (B, N P, C).
+
+        A gradient, where one is wanted, leads back through the whole take, and past the limits.
+
+        Args:
+            condition: what they are conditioned on.
+            noise, gumbel: draws of every step, scaled by temperature, (B, N, n_layers, Z) and (B, N, n_layers, G K).
+            on_step: called with (steps done, steps in all).
+        """
+        memory, mask = self.memory(condition)
+        caches = self.new_caches(memory, noise.shape[1])
+        lower, upper = (torch.as_tensor(x).to(self.scale) / self.scale for x in (self.space.lower, self.space.upper))
+        previous = condition.start / self.scale
+        velocity = torch.zeros_like(previous)
+        written = []
+        for step in range(noise.shape[1]):
+            frames = self.decode_step(
+                previous, velocity, condition.steps[:, step], mask, caches, noise[:, step], gumbel[:, step], step
+            )
+            kept = frames.clamp(lower, upper)
+            frames = frames + (kept - frames).detach() if torch.is_grad_enabled() else kept
+            before = frames[:, -2] if self.config.frames_per_step > 1 else previous
+            previous, velocity = frames[:, -1], frames[:, -1] - before
+            written.append(frames)
+            if on_step is not None:
+                on_step(step + 1, noise.shape[1])
+        return torch.cat(written, 1)
 
     def decode_step(
         self, previous: Tensor, velocity: Tensor, told: Tensor, mask: Tensor, caches: list[LayerCache], noise: Tensor,

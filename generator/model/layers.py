@@ -24,6 +24,11 @@ class KeyValueCache:
 
     def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Store the newest step, (B, H, 1, D / H), and return everything so far."""
+        if torch.is_grad_enabled():  # no gradient leads back through what is written in place
+            self.key = torch.cat([self.key[:, :, : self.length], key], 2)
+            self.value = torch.cat([self.value[:, :, : self.length], value], 2)
+            self.length += 1
+            return self.key, self.value
         self.key[:, :, self.length : self.length + 1] = key
         self.value[:, :, self.length : self.length + 1] = value
         self.length += 1

@@ -94,24 +94,9 @@ class TorchEngine:
         model = self.checkpoint.decoder
         steps = check_draws(model.config, condition, noise, gumbel)
         told = Condition(**{name: self._tensor(array) for name, array in vars(condition).items()})
-        normal, chosen = self._tensor(noise), self._tensor(gumbel)
-        memory, mask = model.memory(told)
-        caches = model.new_caches(memory, steps)
-        lower, upper = (self._tensor(limit) / model.scale for limit in (model.space.lower, model.space.upper))
-        previous = told.start / model.scale
-        velocity = torch.zeros_like(previous)
-        written = []
-        for step in range(steps):
-            frames = model.decode_step(
-                previous, velocity, told.steps[:, step], mask, caches, normal[:, step], chosen[:, step], step
-            ).clamp(lower, upper)
-            before = frames[:, -2] if model.config.frames_per_step > 1 else previous
-            previous, velocity = frames[:, -1], frames[:, -1] - before
-            written.append(frames)
-            if on_step is not None:
-                on_step(step + 1, steps)
+        takes = model.perform(told, self._tensor(noise), self._tensor(gumbel), on_step)
         # Divided by the scale and multiplied again, a limit may be passed by a rounding error.
-        decoded = np.clip(_array(torch.cat(written, 1) * model.scale), model.space.lower, model.space.upper)
+        decoded = np.clip(_array(takes * model.scale), model.space.lower, model.space.upper)
         ends = own_steps(model.config, condition, steps) * model.config.frames_per_step
         decoded[np.arange(decoded.shape[1]) >= ends[:, None]] = 0
         return decoded

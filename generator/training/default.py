@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ..model.cteg import CTEG, InputNoise
 from ..model.text import TextEncoder
 from .batches import Batch, Batches, FeatureStore, Whole, channel_motion, channel_scale, require_clips
 from .classifier import Labelled, ReaderSettings, fit_emotion_reader
+from .free_running import free_running
 from .objective import Weights, compute, input_noise
 from .recipe import Descent, DescentSettings, Precision, Terms, take_rows, take_weights
 
@@ -33,6 +35,10 @@ class DefaultSettings(DescentSettings):
         guidance_weight: of latent guidance (`objective.Weights`).
         white_noise, drift_noise: on the frames that the decoder reads, in the rms of a channel's second difference and
             in its scale (`objective.input_noise`).
+        free_running: share of the energy score of takes that run free in what is minimised
+            (`free_running.free_running`); at 1 it is all, and no past of the teacher's is read.
+        kept: how much of the weights that training began from is in those that are saved (Wortsman et al. 2022,
+            "Robust fine-tuning of zero-shot models"), of a checkpoint that is trained further.
         open_emotion, open_intensity, open_energy: in what share of the clips each is not told to the model.
         average_decay: of the moving average of the weights.
         emotion_steps: optimiser steps of what reads emotions from words, fitted afterwards where lines are labelled.
@@ -46,6 +52,8 @@ class DefaultSettings(DescentSettings):
     guidance_weight: float = 0.01
     white_noise: float = 0.2
     drift_noise: float = 0.2
+    free_running: float = 0.0
+    kept: float = 0.0
     open_emotion: float = 0.1
     open_intensity: float = 0.15
     open_energy: float = 0.3
@@ -69,7 +77,21 @@ class DefaultObjective(nn.Module):
         self.register_buffer("rates", rates, persistent=False)
 
     def forward(self, batch: Batch, step: int) -> Terms:
-        """Teacher forcing; with input noise in train mode only. The terms are those of `objective.Objective`."""
+        """Teacher forcing, with input noise in train mode only; the terms are those of `objective.Objective`.
+
+        Where takes run free, with a term for them, which at a share of 1 is the only one.
+        """
+        share = self.settings.free_running
+        if not share:
+            return self._forced(batch, step)
+        with torch.autocast(batch.frames.device.type, enabled=False):
+            score = free_running(self.decoder, batch, self.rates)
+        if share == 1:
+            return {"total": score, "free_running": score}
+        terms = self._forced(batch, step)
+        return {**terms, "total": (1 - share) * terms["total"] + share * score, "free_running": score}
+
+    def _forced(self, batch: Batch, step: int) -> Terms:
         settings, decoder = self.settings, self.decoder
         scaled = batch.frames / decoder.scale
         noise = self._noise(batch, step) if self.training else None
@@ -183,7 +205,12 @@ class DefaultRecipe(Descent[Batch]):
         return replace(take_rows(batch, rows, size), whole=whole), 1.0
 
     def score(self, terms: dict[str, float], step: int) -> float | None:
-        """The negative evidence lower bound, what β = 1 minimises; None while β is warming up: it is loose then."""
+        """The negative evidence lower bound, what β = 1 minimises; None while β is warming up: it is loose then.
+
+        Where takes run free, their energy score.
+        """
+        if "free_running" in terms:
+            return terms["free_running"]
         if step < self._settings.kl_warmup_share * self._settings.steps:
             return None
         return terms["reconstruction"] + terms["kl"]
@@ -197,7 +224,12 @@ class DefaultRecipe(Descent[Batch]):
         start = self._start
         emotion, perform = (None, PerformConfig()) if start is None else (start.emotion, start.perform)
         name = self._encoder.name
-        save_checkpoint(Checkpoint(module.decoder, emotion, name, folder.name, training, layers, perform), folder)
+        decoder = module.decoder
+        if start is not None and self._settings.kept:
+            decoder = copy.deepcopy(decoder)
+            for new, old in zip(decoder.parameters(), start.decoder.parameters(), strict=True):
+                new.data.lerp_(old.data.to(new), self._settings.kept)
+        save_checkpoint(Checkpoint(decoder, emotion, name, folder.name, training, layers, perform), folder)
 
     def finish(self, folder: Path) -> dict[str, float]:
         """Fit what reads emotions from words, where there are labelled lines, in ``emotion/`` beside ``folder``.

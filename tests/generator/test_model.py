@@ -96,6 +96,18 @@ def decode(model: CTEG, condition: Condition[Tensor], noise: Tensor, gumbel: Ten
     return torch.cat(written, 1)
 
 
+def test_a_take_is_the_same_with_a_gradient_which_leads_back_to_its_first_draw() -> None:
+    model = make_model(SMALL)
+    condition = make_condition([make_asked(24, 0), make_asked(20, 1)], SMALL)
+    noise, gumbel = draws(SMALL, condition.steps.shape[1], [5, 6])
+    with torch.no_grad():
+        without = model.perform(condition, noise, gumbel)
+    led = model.perform(condition, noise.requires_grad_(), gumbel)
+    torch.testing.assert_close(led, without, atol=1e-5, rtol=1e-5)
+    led[0, -1].sum().backward()
+    assert noise.grad is not None and float(noise.grad[0, 0].abs().max()) > 0 and not noise.grad[1].any()
+
+
 @torch.inference_mode()
 def decode_everything_again(model: CTEG, condition: Condition[Tensor], noise: Tensor, gumbel: Tensor) -> Tensor:
     """The same without caches: each step from all frames so far, with the same draws."""

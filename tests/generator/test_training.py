@@ -19,6 +19,7 @@ from generator.errors import CheckpointError, DataError, InputError
 from generator.model.checkpoint import load_checkpoint, save_checkpoint
 from generator.model.text import TextEncoder
 from generator.performing.load import load_performer
+from generator.training import free_running
 from generator.training.default import FINE_TUNING, DefaultRecipe, DefaultSettings
 from generator.training.loop import LOG, Options, Trainer
 
@@ -147,6 +148,42 @@ def test_fine_tuning_goes_on_from_the_checkpoint_and_keeps_its_scale_and_classif
     assert 0 < moved.max() < 8 * 1e-4  # steps of at most the learning rate, from where the checkpoint was
     first = records(tmp_path, "train")[0]["reconstruction"]
     assert first < 0.85 * records(finished, "train")[0]["reconstruction"]  # fresh weights begin there again
+
+
+def test_takes_that_run_free_come_closer_to_the_clips(
+    finished: Path, corpus: Path, encoder: TextEncoder, tmp_path: Path
+) -> None:
+    """Also a share of it beside teacher forcing; of what is saved, a share is what training began from."""
+    train, dev = (Corpus.open(corpus, split) for split in ("train", "dev"))
+    start = load_checkpoint(finished / "best")
+    free = replace(SETTINGS, free_running=1.0, learning_rate=3e-3, warmup=1, kept=0.25)
+    for name, settings in {"free": free, "shared": replace(free, free_running=0.5, steps=2)}.items():
+        recipe = DefaultRecipe(train, dev, settings, encoder, CPU, corpus / "cache", None, start)
+        run = Trainer(tmp_path / name, recipe, OPTIONS)
+        run.train()
+        if name == "free":
+            reached, average = recipe.module.decoder, run.state.average
+    first, *_, last = (record["free_running"] for record in records(tmp_path / "free", "dev"))
+    assert last < 0.99 * first
+    assert "reconstruction" in records(tmp_path / "shared", "dev")[0]
+    saved = load_checkpoint(tmp_path / "free" / "last").decoder.frames.weight
+    assert average is not None and reached is not None
+    expected = torch.lerp(average.decoder.frames.weight, start.decoder.frames.weight, 0.25)
+    torch.testing.assert_close(saved, expected, atol=2e-3, rtol=2e-3)  # stored as float16
+    assert not torch.allclose(saved, start.decoder.frames.weight, atol=2e-3)
+
+
+def test_the_energy_score_is_least_for_takes_that_are_distributed_as_clips_are() -> None:
+    torch.manual_seed(0)
+    one = torch.ones(40_000, 1)
+
+    def score(deviation: float, mean: float = 0.0) -> float:
+        takes = [mean + deviation * torch.randn(40_000, 1, 3) for _ in range(2)]
+        return float(free_running._energy([*takes, torch.randn(40_000, 1, 3)], one))
+
+    right = score(1.0)
+    for wrong in (score(0.0), score(0.6), score(1.6), score(1.0, mean=0.5)):  # static, timid, wild, beside it
+        assert wrong > right + 0.01
 
 
 def test_an_empty_split_is_refused(corpus: Path, encoder: TextEncoder, tmp_path: Path) -> None:

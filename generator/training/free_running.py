@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What takes are worth that run free, beside the clip that was acted for the same line and direction.
+
+A decoder that has only seen the teacher's pasts meets others as soon as it goes on from its own frames: it moves too
+little, and believes the face that it is on more than what is asked. The energy score (Gneiting and Raftery 2007,
+section 4.3) judges the takes themselves. Of two takes and one clip it is their mean distance to the clip, less half of
+that between the two: least, on average, where takes are distributed as clips are; takes that agree too much are as bad
+as takes that stray. Its gradient leads back through the whole performance, as in weather models that are trained so
+(Lang et al. 2024, "AIFS-CRPS"). The recognition network and latent guidance have no part in it.
+
+Shapes: B clips, N decoder steps, P frames per step, T = N P frames, C channels, D numbers that are judged as one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from ..model.cteg import CTEG
+from ..model.distributions import gumbel_like
+from .batches import Batch
+
+#: A distance over half a second tells motion from tremor.
+_APART: Final = 0.5
+#: Of the whole face beside its regions, and of what a clip is like beside its frames.
+_WHOLE: Final = 2.0
+_CLIP: Final = 3.0
+#: How much a clip's mean speed counts beside its mean face.
+_SPEED: Final = 0.3
+
+Judged = Callable[[Tensor], Tensor]
+
+
+def free_running(decoder: CTEG, batch: Batch, rates: Tensor) -> Tensor:
+    """The energy score of two takes of every clip of ``batch``, a scalar; less is better. In fp32.
+
+    Of a part of a batch, its share of the whole's. ``rates``: second of `batches.channel_motion`, (C,).
+    """
+    config, condition, clip = decoder.config, batch.condition, (batch.frames / decoder.scale).flatten(1, 2)
+    count, steps = batch.step_mask.shape
+    takes = []
+    for _ in range(2):
+        noise = torch.randn_like(clip.new_empty(count, steps, config.n_layers, config.d_latent))
+        gumbel = gumbel_like(clip.new_empty(count, steps, config.n_layers, config.choices))
+        takes.append(decoder.perform(condition, noise, gumbel))
+    frames = torch.arange(clip.shape[1], device=clip.device)
+    inside = (frames < condition.frames[:, None]).float()
+    still = condition.start[:, None] / decoder.scale
+    # Two frames of the face before the first one, so that every frame has a velocity and a turn.
+    shown = [torch.cat([still, still, take], 1) for take in (*takes, clip)]
+    regions, apart = list(decoder.space.groups.values()), round(_APART * decoder.space.fps)
+
+    def score(judged: Judged, weights: Tensor, parts: Sequence[Sequence[int]] | None = None) -> Tensor:
+        values = [judged(take) for take in shown]
+        if parts is None:
+            return _energy(values, weights)
+        each = [_energy([value[..., list(part)] for value in values], weights) for part in parts]
+        return torch.stack(each).sum()
+
+    def velocity(take: Tensor) -> Tensor:
+        return (take[:, 2:] - take[:, 1:-1]) / decoder.pace
+
+    def like(take: Tensor) -> Tensor:
+        """Mean, deviation and speed of each channel over the clip, (B, 1, 3 C)."""
+        within, length = inside[..., None], inside.sum(1)[:, None]
+        mean = (take[:, 2:] * within).sum(1) / length
+        variance = ((take[:, 2:] - mean[:, None]).square() * within).sum(1) / length
+        speed = (velocity(take).square() * within).sum(1) / length
+        # What is added keeps the gradient of a channel that does not move finite.
+        return torch.cat([mean, (variance + 1e-4).sqrt(), _SPEED * (speed + 1e-3).sqrt()], -1)[:, None]
+
+    total = score(lambda take: take[:, 2:], inside, regions) + score(velocity, inside, regions)
+    total = total + score(lambda take: take.diff(n=2, dim=1) / rates, inside, regions)
+    total = total + _WHOLE * score(lambda take: take[:, 2:], inside)
+    total = total + _CLIP * math.sqrt(3) * score(like, inside.new_ones(count, 1))
+    if clip.shape[1] > apart:
+        total = total + score(lambda take: take[:, 2 + apart :] - take[:, 2:-apart], inside[:, apart:], regions)
+    return total if batch.whole is None else total * float(batch.step_mask.sum()) / batch.whole.steps
+
+
+def _energy(values: Sequence[Tensor], weights: Tensor) -> Tensor:
+    """Mean energy score of two takes and a clip, (B, T, D) each, over frames of weight (B, T); per sqrt(D)."""
+    first, second, clip = values
+
+    def distance(a: Tensor, b: Tensor) -> Tensor:
+        return ((a - b).square().sum(-1) + 1e-6).sqrt()  # smooth where both are the same
+
+    score = (distance(first, clip) + distance(second, clip) - distance(first, second)) / 2
+    return (score * weights).sum() / weights.sum() / math.sqrt(clip.shape[-1])
