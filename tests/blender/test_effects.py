@@ -234,6 +234,43 @@ def test_a_shape_of_the_middle_is_none_of_one_side(rig: rigs.Spoilt) -> None:
     assert complaints(rig) == {"mouthPressRight": "mouthPressRight moves both sides of the face."}
 
 
+@pytest.mark.parametrize("turned", [1, -1], ids=["leading", "following"])
+def test_what_moves_to_a_side_does_not_move_one_alone(rig: rigs.Spoilt, turned: int) -> None:
+    """Both halves of a mouth go where it goes, though two halves may be mirror images."""
+    across = turned * rigs._places(rig, "Basis")[::3]
+    for side, half in (("Left", across > 0), ("Right", across < 0)):
+        group = rig.face.vertex_groups.new(name=side)
+        group.add(np.flatnonzero(half).tolist(), 1.0, "REPLACE")
+        for name in (f"mouth{side}", f"jaw{side}"):
+            rig.face.data.shape_keys.key_blocks[name].vertex_group = group.name
+    said = "{} moves one side of the face more than the other."
+    assert complaints(rig) == {c: said.format(c) for c in ("mouthLeft", "mouthRight", "jawLeft", "jawRight")}
+
+
+def test_half_a_tongue_is_named() -> None:
+    whole = Effect(0.45, np.zeros_like(template().positions), place=np.array([0.0, -1.12, -0.25]), way=np.eye(3)[2])
+    half = Effect(0.45, whole.skin, place=np.array([0.16, -1.12, -0.25]), way=np.eye(3)[2])
+    assert verdicts({"tongueOut": whole})["tongueOut"].kind == "RIGHT"
+    assert sentence("tongueOut", verdicts({"tongueOut": half})["tongueOut"]).startswith("tongueOut moves one side")
+
+
+def test_two_that_are_crossed_are_doubted_though_one_goes_the_other_way(rig: rigs.Spoilt) -> None:
+    called(rig, "mouthFunnel", "mouthPucker")
+    assert complaints(rig).keys() == {"mouthFunnel", "mouthPucker"}
+    rigs._changed(rig, "mouthPucker", -1.0)
+    assert complaints(rig).keys() == {"mouthFunnel", "mouthPucker"}
+
+
+def test_the_opposite_of_another_is_doubted(scene: bpy.types.Scene) -> None:
+    """A jaw that goes back is a little like one that opens."""
+    measuring.forget()
+    rig = rigs.sound(rigs.demo_source())
+    rig.face.shape_key_remove(rig.face.data.shape_keys.key_blocks["jawOpen"])
+    rig.face.data.shape_keys.key_blocks["jawForward"].name = "jawOpen"
+    rigs._changed(rig, "jawOpen", -1.0)
+    assert complaints(rig) == {"jawOpen": "jawOpen does the opposite of jawForward."}
+
+
 @pytest.mark.parametrize("name", ["mouthSmile", "eyeBlink", "browOuterUp", "eyeLookUp"])
 def test_a_key_of_each_side_that_moves_both_is_doubted_and_one_for_both_is_not(rig: rigs.Spoilt, name: str) -> None:
     sides = [f"{name}{side}" for side in ("Left", "Right")]
