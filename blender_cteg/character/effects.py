@@ -178,6 +178,8 @@ def verdicts(
     for channel, best in likeliest.items():  # two that are crossed, or one of the middle, for which no side speaks
         before, called = found[channel], found.get(best)
         lies = called is not None and called.kind == "WRONG" and other_side(channel) == channel
+        if channel in _LOOKS:  # the eye shows it, and lids may do as they like
+            continue
         if before.kind == "RIGHT" and best != channel and (lies or likeliest.get(best) == channel):
             found[channel] = Verdict("DOUBT", best, False, before.reach, before.alike)
     return found
@@ -387,7 +389,7 @@ def _uneven(effects: MappingABC[str, Effect]) -> list[tuple[str, str]]:
             continue
         alike, farther = _evenness(here, there)
         # What is left when both go as far: that one goes farther is no other action.
-        times = alike * np.linalg.norm(here) / max(float(np.linalg.norm(there)), 1e-12)
+        times = float(np.linalg.norm(here)) / max(float(np.linalg.norm(there)), 1e-12)
         if alike < _MIRRORED or farther > _AS_FAR or (farther >= 1 and _held(here - times * _in_a_mirror(there))):
             found.append((one, other_side(one)))
     return found
