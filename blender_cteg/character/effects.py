@@ -77,6 +77,8 @@ _ASIDE: Final = 0.1
 #: Both sides of a sound face are mirror images at this cosine at least, and neither goes farther than so many times.
 _MIRRORED: Final = 0.86
 _AS_FAR: Final = 1.6
+#: From here on too little is left between them to tell of: no face is quite even, and a jaw goes far.
+_ALL_BUT: Final = 0.98
 #: Two channels whose effects are as alike as this are one.
 _SAME: Final = 0.999
 
@@ -390,7 +392,8 @@ def _uneven(effects: MappingABC[str, Effect]) -> list[tuple[str, str]]:
         alike, farther = _evenness(here, there)
         # What is left when both go as far: that one goes farther is no other action.
         times = float(np.linalg.norm(here)) / max(float(np.linalg.norm(there)), 1e-12)
-        if alike < _MIRRORED or farther > _AS_FAR or (farther >= 1 and _held(here - times * _in_a_mirror(there))):
+        more = farther >= 1 and alike < _ALL_BUT and _held(here - times * _in_a_mirror(there))
+        if alike < _MIRRORED or farther > _AS_FAR or more:
             found.append((one, other_side(one)))
     return found
 
