@@ -242,12 +242,9 @@ def test_an_emotion_moves_to_another_one(performer: CtegPerformer) -> None:
     assert first[..., smile].mean() > last[..., smile].mean() + 0.2
     assert last[..., brow].mean() > first[..., brow].mean() + 0.2
     assert still.values[:, 104:130, smile].mean() > last[..., smile].mean() + 0.2
-    # Where it turns nothing jumps: the face turns no more sharply there than words turn it elsewhere in the line.
-    jerk, usual = (
-        np.linalg.norm(np.diff([clip.take(k) for k in range(6)], 3, axis=1), axis=2).mean(0) for clip in (moving, still)
-    )
-    half_seconds = [usual[k : k + 12].mean() for k in range(12, 120, 12)]
-    assert max(jerk[k : k + 12].mean() for k in range(54, 90, 6)) < max(half_seconds)
+    faces = [np.stack([clip.take(k) for k in range(6)]) for clip in (moving, still)]
+    jumps = [np.linalg.norm(np.diff(face[:, 16:-16], 3, axis=1), axis=2).mean() for face in faces]
+    assert jumps[0] < 1.3 * jumps[1]
 
 
 # Other takes of a take ------------------------------------------------------------------------------------------------
