@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from ..arrays import Floats, Ints
+from ..arrays import Floats
 from ..sentences import told
 from ..shared import ARKIT_CHANNELS, HEAD_CHANNELS
 from .direct import EYE_TURNS
@@ -39,6 +39,8 @@ _WEAK: Final = ((_SEEN, 0.25), (2 * _SEEN, 0.1))
 _ALIKE: Final = 0.3
 _AGREE: Final = 0.4
 _UNLIKE: Final = 0.1
+#: One artist's action is no more like another one than like another artist's of its name by this.
+_DRAWN: Final = 0.35
 #: Of what a channel does, another channel leaves so much less than its own unexplained: it is that one; so much less
 #: the opposite of another one: there artists differ more.
 _OTHER: Final = 0.4
@@ -75,10 +77,8 @@ _BOTH_SIDES: Final = 0.7
 _ONE_SIDE: Final = 0.2
 _ASIDE: Final = 0.1
 #: Both sides of a sound face are mirror images at this cosine at least, and neither goes farther than so many times.
-_MIRRORED: Final = 0.86
+_MIRRORED: Final = 0.93
 _AS_FAR: Final = 1.6
-#: From here on too little is left between them to tell of: no face is quite even, and a jaw goes far.
-_ALL_BUT: Final = 0.98
 #: Two channels whose effects are as alike as this are one.
 _SAME: Final = 0.999
 
@@ -93,6 +93,7 @@ class Effect:
         turns: part (``left_eye``, ``right_eye``, ``head``) -> rotation vector, radians; without what was not found.
         place: the middle of what moves, from between the eyes.
         way: the mean displacement there.
+        mirrored: ``skin`` as a mirror between the eyes shows it: how the other side of each place moves.
     """
 
     reach: float
@@ -100,6 +101,7 @@ class Effect:
     turns: MappingABC[str, Floats] = field(default_factory=dict)
     place: Floats = field(default_factory=lambda: np.zeros(3))
     way: Floats = field(default_factory=lambda: np.zeros(3))
+    mirrored: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -177,12 +179,14 @@ def verdicts(
         if alone and before.kind == "RIGHT" and _lopsided(channel, effect):
             found[channel] = Verdict("UNEVEN", channel, False, before.reach, before.alike)
     likeliest = {channel: _likeliest(row) for channel, row in alike.items() if row.get(channel)}
-    for channel, best in likeliest.items():  # two that are crossed, or one of the middle, for which no side speaks
+    # Two that are crossed, one of the middle, for which no side speaks, or one that no key is called.
+    for channel, best in likeliest.items():
         before, called = found[channel], found.get(best)
         lies = called is not None and called.kind == "WRONG" and other_side(channel) == channel
+        lost = called is None and alike[channel][best] > alike[channel][channel] + _DRAWN
         if channel in _LOOKS:  # the eye shows it, and lids may do as they like
             continue
-        if before.kind == "RIGHT" and best != channel and (lies or likeliest.get(best) == channel):
+        if before.kind == "RIGHT" and best != channel and (lies or lost or likeliest.get(best) == channel):
             found[channel] = Verdict("DOUBT", best, False, before.reach, before.alike)
     return found
 
@@ -392,7 +396,7 @@ def _uneven(effects: MappingABC[str, Effect]) -> list[tuple[str, str]]:
         alike, farther = _evenness(here, there)
         # What is left when both go as far: that one goes farther is no other action.
         times = float(np.linalg.norm(here)) / max(float(np.linalg.norm(there)), 1e-12)
-        more = farther >= 1 and alike < _ALL_BUT and _held(here - times * _in_a_mirror(there))
+        more = farther >= 1 and _held(here - times * there)
         if alike < _MIRRORED or farther > _AS_FAR or more:
             found.append((one, other_side(one)))
     return found
@@ -402,48 +406,35 @@ def _lopsided(channel: str, effect: Effect) -> bool:
     """Whether a movement is of both sides, or of the other one, though its channel is not; or of one, though it is."""
     if channel == "tongueOut":
         return abs(float(effect.place[0])) > _ASIDE
-    if effect.skin is None or np.linalg.norm(effect.skin, axis=1).max() < _SEEN / 2:
+    if effect.skin is None or effect.mirrored is None or np.linalg.norm(effect.skin, axis=1).max() < _SEEN / 2:
         return False
     squared, across = (effect.skin**2).sum(1), template().positions[:, 0]
     if other_side(channel) != channel and channel not in _TO_A_SIDE:
-        return float((effect.skin * _in_a_mirror(effect.skin)).sum()) > _BOTH_SIDES * squared.sum()
+        return float((effect.skin * effect.mirrored).sum()) > _BOTH_SIDES * squared.sum()
     less, more = sorted(float(squared[half].sum()) for half in (across > STILL, across < -STILL))
     return channel in ARKIT_CHANNELS and less < _ONE_SIDE * more
 
 
 def _sides(effects: MappingABC[str, Effect], channel: str) -> tuple[Floats | None, Floats | None]:
-    """What a channel and its other side do to the skin; None where that is not known."""
-    here, there = (effects[c].skin if c in effects else None for c in (channel, other_side(channel)))
-    return here, there
+    """What a channel does to the skin, and its other side as in a mirror; None where that is not known."""
+    here, there = effects.get(channel), effects.get(other_side(channel))
+    return (here.skin if here else None), (there.mirrored if there else None)
 
 
 def _evenness(here: Floats | None, there: Floats | None) -> tuple[float, float]:
-    """Cosine of a movement with another one as in a mirror, and how many times farther the one goes than the other; NaN
-    where they are not both seen to move.
+    """Cosine of two movements, and how many times farther the one goes than the other; NaN where they are not both seen
+    to move.
     """
     if here is None or there is None or max(np.linalg.norm(side, axis=1).max() for side in (here, there)) < _SEEN:
         return float("nan"), float("nan")
     short, long = sorted((float(np.linalg.norm(here)), float(np.linalg.norm(there))))
-    mirrored = _in_a_mirror(there)
-    return float((here * mirrored).sum()) / max(short * long, 1e-12), long / max(short, 1e-12)
+    return float((here * there).sum()) / max(short * long, 1e-12), long / max(short, 1e-12)
 
 
 def _unevenness(effects: MappingABC[str, Effect], channel: str) -> float:
     """The squared difference of a channel and the mirror image of its other side, over the sum of their squares."""
     alike, farther = _evenness(*_sides(effects, channel))
     return 1.0 - 2.0 * alike * farther / (1.0 + farther**2)
-
-
-def _in_a_mirror(field: Floats) -> Floats:
-    return field[_mirrored()] * (-1.0, 1.0, 1.0)
-
-
-@cache
-def _mirrored() -> Ints:
-    """For each of the template's places the one on the other side, shape (P,): it is its own mirror image."""
-    places = template().positions
-    apart = ((places[:, None] * (-1.0, 1.0, 1.0) - places) ** 2).sum(2)
-    return apart.argmin(1)
 
 
 def shown_by(channel: str, effects: MappingABC[str, Effect]) -> str:

@@ -221,7 +221,7 @@ class Face:
             return Effect(float("nan"))
         if not len(moved.vertices):
             none = np.zeros((self._points.size, 3)) if self._points is not None else None
-            return Effect(0.0, none, {role: np.zeros(3) for role in self._balls})
+            return Effect(0.0, none, {role: np.zeros(3) for role in self._balls}, mirrored=none)
         by = moved.by.astype(np.float64) / self.unit
         squared = (by**2).sum(1)
         middle = self._points.of(rest)[36:48].mean(0) if self._points is not None else rest.mean(0)
@@ -229,15 +229,17 @@ class Face:
         full = np.zeros_like(rest)
         full[moved.vertices] = by
         turns = {role: _turn(rest[ball] / self.unit, full[ball]) for role, ball in self._balls.items()}
-        shown = None
+        shown = mirrored = None
         if self._points is not None:
             shown = self._points.of(full)
             turns["head"] = _turn(self._points.of(rest) / self.unit, shown)
             upright = self._upright[moved.posed]
             shown = shown @ upright
+            if self._points.mirrored is not None:
+                mirrored = self._points.mirrored.of(full) @ upright * (-1.0, 1.0, 1.0)
             turns = {part: turn @ upright for part, turn in turns.items()}
         way = squared @ by / squared.sum()
-        return Effect(float(np.sqrt(squared.max())), shown, turns, place, way)
+        return Effect(float(np.sqrt(squared.max())), shown, turns, place, way, mirrored)
 
     def teeth(self, seen: Mapping[Pose, Moved]) -> float:
         """See `Measured.teeth`."""

@@ -30,7 +30,7 @@ from blender_cteg.performance.diagnosis import diagnose
 from blender_cteg.performance.lines import Lines
 from blender_cteg.performance.record import Style
 from blender_cteg.pictures import gallery
-from blender_cteg.shared import ARKIT55, ARKIT_CHANNELS
+from blender_cteg.shared import ARKIT55, ARKIT_CHANNELS, HEAD_CHANNELS
 
 from . import ict, scenes
 
@@ -401,6 +401,28 @@ def test_a_side_that_does_not_mirror_the_other_is_doubted(rig: rigs.Spoilt) -> N
     rigs._changed(rig, "mouthSmileLeft", 0.3)
     measuring.forget()
     assert {"mouthSmileLeft", "mouthSmileRight"} <= complaints(rig).keys(), "the same way, but not as far"
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_an_even_face_is_even_however_the_template_comes_to_lie(scene: bpy.types.Scene, seed: int) -> None:
+    """Blinks of the second face had a cosine of 0.90 where places of the template were compared with each other."""
+    measuring.forget()
+    found = detect_rig(rigs.sound(rigs.varied(SOURCE, np.random.default_rng(seed))).face)
+    plain = unverified(found)
+    seen = measuring.measure(scene, found, plain).effects
+    skins = {c: seen[pose] for c, pose in measuring.poses_of(plain).items() if c not in HEAD_CHANNELS}
+    pairs = [(skins[c].skin, skins[other_side(c)].mirrored) for c in skins if other_side(c) in skins]
+    cosines = [float((a * b).sum()) / float(np.linalg.norm(a) * np.linalg.norm(b)) for a, b in pairs if a.any()]
+    assert len(cosines) > 40
+    assert min(cosines) > 0.99
+
+
+def test_the_shape_of_a_name_that_no_key_has_is_doubted(rig: rigs.Spoilt) -> None:
+    blocks = rig.face.data.shape_keys.key_blocks
+    for lip in ("mouthLowerDownRight", "mouthLowerDownLeft"):
+        rig.face.shape_key_remove(blocks[lip])
+    blocks["mouthFrownRight"].name = "mouthLowerDownRight"
+    assert "mouthFrownRight" in complaints(rig)["mouthLowerDownRight"]
 
 
 def test_lids_that_look_down_are_no_blink(rig: rigs.Spoilt) -> None:

@@ -9,7 +9,7 @@ drift with closest points: Myronenko and Song 2010).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -43,10 +43,12 @@ class Points:
     Attributes:
         vertices: vertex indices, shape (P, k).
         weights: how much of each, shape (P, k), rows adding up to 1.
+        mirrored: where each place is seen in a mirror that stands upright between the eyes; None without eyes.
     """
 
     vertices: Ints
     weights: Floats
+    mirrored: Points | None = None
 
     def of(self, values: Floats) -> Floats:
         """Per-vertex ``values`` (V, ...) at these places, shape (P, ...)."""
@@ -111,6 +113,11 @@ def find_points(
     thin = skin if most is None else skin[:: max(1, -(-len(skin) // most))]
     places, toward = _drawn(moved[thin], normals[thin], template, known)
     points = _mixed(places, toward, moved, normals, skin)
+    if eyes is not None:  # on an even face, exactly the other side's vertices, however the template came to lie
+        middle, across = (eyes.mean(0) - shift) / scale, (eyes[0] - eyes[1]) / np.linalg.norm(eyes[0] - eyes[1])
+        turned = np.eye(3) - 2.0 * np.outer(across, across)
+        images = _mixed(middle + (places - middle) @ turned, toward @ turned, moved, normals, skin)
+        points = replace(points, mirrored=images)
     distance = np.sqrt(((points.of(moved) - places) ** 2).sum(1).mean())
     if not distance < _FARTHEST or not _plausible(template.positions, places, bent):
         return None
