@@ -77,8 +77,10 @@ _BOTH_SIDES: Final = 0.7
 _ONE_SIDE: Final = 0.2
 _ASIDE: Final = 0.1
 #: Both sides of a sound face are mirror images at this cosine at least, and neither goes farther than so many times.
-_MIRRORED: Final = 0.93
+_MIRRORED: Final = 0.86
 _AS_FAR: Final = 1.6
+#: From here on too little is left between them to tell of: no face is quite even, and a jaw goes far.
+_ALL_BUT: Final = 0.98
 #: Two channels whose effects are as alike as this are one.
 _SAME: Final = 0.999
 
@@ -244,6 +246,8 @@ def _verdict(channel: str, effect: Effect, alike: MappingABC[str, float] | None,
     least = min(float(np.linalg.norm(moves[channel])) for moves in _actions() if channel in moves)
     if any(most < far and size < share * least for far, share in _WEAK):
         return says("WEAK")
+    if channel in _TO_A_SIDE and _of_both_sides(effect):
+        return says("DOUBT", other_side(channel))
     if more := _held(effect.skin, channel, *joined):
         return says("DOUBT", more)
     return says("RIGHT")
@@ -396,7 +400,7 @@ def _uneven(effects: MappingABC[str, Effect]) -> list[tuple[str, str]]:
         alike, farther = _evenness(here, there)
         # What is left when both go as far: that one goes farther is no other action.
         times = float(np.linalg.norm(here)) / max(float(np.linalg.norm(there)), 1e-12)
-        more = farther >= 1 and _held(here - times * there)
+        more = farther >= 1 and alike < _ALL_BUT and _held(here - times * there)
         if alike < _MIRRORED or farther > _AS_FAR or more:
             found.append((one, other_side(one)))
     return found
@@ -406,13 +410,20 @@ def _lopsided(channel: str, effect: Effect) -> bool:
     """Whether a movement is of both sides, or of the other one, though its channel is not; or of one, though it is."""
     if channel == "tongueOut":
         return abs(float(effect.place[0])) > _ASIDE
-    if effect.skin is None or effect.mirrored is None or np.linalg.norm(effect.skin, axis=1).max() < _SEEN / 2:
+    if effect.skin is None or np.linalg.norm(effect.skin, axis=1).max() < _SEEN / 2:
         return False
-    squared, across = (effect.skin**2).sum(1), template().positions[:, 0]
     if other_side(channel) != channel and channel not in _TO_A_SIDE:
-        return float((effect.skin * effect.mirrored).sum()) > _BOTH_SIDES * squared.sum()
+        return _of_both_sides(effect)
+    squared, across = (effect.skin**2).sum(1), template().positions[:, 0]
     less, more = sorted(float(squared[half].sum()) for half in (across > STILL, across < -STILL))
     return channel in ARKIT_CHANNELS and less < _ONE_SIDE * more
+
+
+def _of_both_sides(effect: Effect) -> bool:
+    """Whether a movement is its own mirror image."""
+    if effect.skin is None or effect.mirrored is None:
+        return False
+    return float((effect.skin * effect.mirrored).sum()) > _BOTH_SIDES * float((effect.skin**2).sum())
 
 
 def _sides(effects: MappingABC[str, Effect], channel: str) -> tuple[Floats | None, Floats | None]:

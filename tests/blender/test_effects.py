@@ -22,7 +22,7 @@ from blender_cteg.character.choose import doubts, judged, lacking, resolved, unv
 from blender_cteg.character.controls import bone_channels
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.effects import Effect, Verdict, other_side, sentence, verdicts
-from blender_cteg.character.fitting.actions import template
+from blender_cteg.character.fitting.actions import action_displacements, template
 from blender_cteg.character.mapping_edits import targets_of
 from blender_cteg.character.stage import Stage
 from blender_cteg.clip import Clip
@@ -415,6 +415,14 @@ def test_an_even_face_is_even_however_the_template_comes_to_lie(scene: bpy.types
     cosines = [float((a * b).sum()) / float(np.linalg.norm(a) * np.linalg.norm(b)) for a, b in pairs if a.any()]
     assert len(cosines) > 40
     assert min(cosines) > 0.99
+
+
+def test_a_mouth_that_goes_to_both_sides_at_once_is_doubted() -> None:
+    moves = action_displacements("makehuman")
+    both = moves["mouthLeft"] + moves["mouthRight"]
+    for mirrored, kind in ((both, "DOUBT"), (-both, "RIGHT")):
+        seen = verdicts({"mouthLeft": Effect(0.14, both, mirrored=mirrored)})["mouthLeft"]
+        assert (seen.kind, seen.seems) == (kind, "mouthRight" if kind == "DOUBT" else "")
 
 
 def test_the_shape_of_a_name_that_no_key_has_is_doubted(rig: rigs.Spoilt) -> None:

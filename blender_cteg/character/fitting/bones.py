@@ -19,13 +19,13 @@ from ...arrays import Floats
 from ...shared import ARKIT55
 from ..detection.bones import face_bones
 from ..direct import EYE_TURNS, JAW_TURNS, aim_controls
-from ..effects import STILL, Effect
+from ..effects import STILL, Effect, other_side
 from ..face_parts import LIDS, Face
 from ..mapping import AXES, Axis, Control, Mapping, MappingError, Property, along
 from ..mapping_edits import Target
 from ..rig import Rig
 from ..stage import Moved, Pose, Stage
-from .actions import action_displacements, template
+from .actions import LANDMARKS, action_displacements
 from .fit import LANDMARK_NOISE
 
 #: How far a control is moved to see what it does, and goes in an ordinary expression; eye distances or radians.
@@ -92,15 +92,22 @@ def fitted_controls(rig: Rig, posed: MappingABC[str, tuple[Target, ...]]) -> Map
             "On the skin of {name} no face was found that its bones could move. Choose another mesh, or give its "
             "channels bones in the Mapping panel.", name=rig.object.name,
         )  # fmt: skip
-    found = {pose: face.effect(moved).skin for pose, moved in seen.items()}
-    effects = {pose: skin for pose, skin in found.items() if skin is not None}  # all of them: there is a face
+    found = {pose: face.effect(moved) for pose, moved in seen.items()}
+    # As it is and as in a mirror, so that what is fitted is as even as the rig, however the template came to lie.
+    effects = {
+        pose: np.concatenate([effect.skin, effect.mirrored])
+        for pose, effect in found.items()
+        if effect.skin is not None and effect.mirrored is not None  # all of them: there is a face
+    }
+    actions = action_displacements()
+    actions = {channel: np.concatenate([moves, actions[other_side(channel)]]) for channel, moves in actions.items()}
     steps = [pose for pose in effects if pose not in jaw and pose not in given.values()]
     used = [pose for pose in steps if np.linalg.norm(effects[pose], axis=1).max() > _MOVES]
     opening = dict(zip(JAW_TURNS, (effects[pose] for pose in jaw), strict=True)) if turns else {}
-    far = _as_far(given, effects)
-    wanted = {channel: moves * far for channel, moves in action_displacements().items()}
+    far = _as_far(given, effects, actions)
+    wanted = {channel: moves * far for channel, moves in actions.items()}
     fitted = _fitted(wanted, opening, effects, used, unit)
-    return _with_tongue(fitted, {pose: face.effect(moved) for pose, moved in seen.items() if pose in steps}, unit)
+    return _with_tongue(fitted, {pose: found[pose] for pose in steps}, unit)
 
 
 def _with_tongue(mapping: Mapping, effects: MappingABC[Pose, Effect], unit: float) -> Mapping:
@@ -122,9 +129,8 @@ def _with_tongue(mapping: Mapping, effects: MappingABC[Pose, Effect], unit: floa
     return replace(mapping, controls={**mapping.controls, name: row})
 
 
-def _as_far(given: MappingABC[str, Pose], effects: MappingABC[Pose, Floats]) -> float:
+def _as_far(given: MappingABC[str, Pose], effects: MappingABC[Pose, Floats], actions: MappingABC[str, Floats]) -> float:
     """How far the posed expressions go beside the actions of their names."""
-    actions = action_displacements()
     shares = [
         float((effects[pose] * actions[c]).sum() / (actions[c] ** 2).sum()) for c, pose in given.items() if c in actions
     ]
@@ -157,7 +163,7 @@ def _fitted(
     sizes = [_SIZES[target.value.property] for target in moves if isinstance(target.value, Control)]
     ordinary = np.array([size[1] / size[0] for size in sizes])
     basis = np.stack([effects[pose].ravel() for pose in used], axis=1) * ordinary if used else np.zeros((1, 0))
-    ridge = LANDMARK_NOISE**2 * template().positions.shape[0] / 68
+    ridge = LANDMARK_NOISE**2 * basis.shape[0] / (3 * LANDMARKS)
     gram = basis.T @ basis + ridge * np.eye(len(used))
     controls: dict[str, dict[str, tuple[Control, ...]]] = {}
     for channel, wanted in actions.items():
