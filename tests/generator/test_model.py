@@ -79,23 +79,6 @@ def draws(config: ModelConfig, steps: int, numbers: list[int], heat: float = 0.8
     return noise, gumbel
 
 
-@torch.inference_mode()
-def decode(model: CTEG, condition: Condition[Tensor], noise: Tensor, gumbel: Tensor) -> Tensor:
-    """Scaled frames (B, N P, C), step by step with caches."""
-    memory, mask = model.memory(condition)
-    caches = model.new_caches(memory, noise.shape[1])
-    last = condition.start / model.scale
-    velocity, written = torch.zeros_like(last), []
-    for step in range(noise.shape[1]):
-        frames = model.decode_step(
-            last, velocity, condition.steps[:, step], mask, caches, noise[:, step], gumbel[:, step], step
-        )
-        two = torch.cat([last[:, None], frames], 1)[:, -2:]
-        last, velocity = two[:, 1], two[:, 1] - two[:, 0]
-        written.append(frames)
-    return torch.cat(written, 1)
-
-
 def test_a_take_is_the_same_with_a_gradient_which_leads_back_to_its_first_draw() -> None:
     model = make_model(SMALL)
     condition = make_condition([make_asked(24, 0), make_asked(20, 1)], SMALL)
@@ -110,7 +93,8 @@ def test_a_take_is_the_same_with_a_gradient_which_leads_back_to_its_first_draw()
 
 @torch.inference_mode()
 def decode_everything_again(model: CTEG, condition: Condition[Tensor], noise: Tensor, gumbel: Tensor) -> Tensor:
-    """The same without caches: each step from all frames so far, with the same draws."""
+    """`CTEG.perform` without caches: each step from all frames so far, with the same draws."""
+    lower, upper = (torch.as_tensor(x).float() / model.scale for x in (ARKIT55.lower, ARKIT55.upper))
     steps, size = noise.shape[1], model.config.frames_per_step
     frames = torch.zeros(len(noise), steps, size, ARKIT55.size)
     memory, mask = model.memory(condition)
@@ -122,7 +106,7 @@ def decode_everything_again(model: CTEG, condition: Condition[Tensor], noise: Te
             latent = layer.prior(state).sample(noise[:, : step + 1, index], gumbel[:, : step + 1, index])
             x = layer.emit(state, latent, layer.text_attention_second.keys_values(memory), mask)
         change = model.frames(x)[:, step].unflatten(-1, (size, ARKIT55.size))
-        frames[:, step] = model.going(previous, velocity)[:, step] + model.pace * change
+        frames[:, step] = (model.going(previous, velocity)[:, step] + model.pace * change).clamp(lower, upper)
     return frames.flatten(1, 2)
 
 
@@ -133,10 +117,10 @@ def test_cached_decoding_equals_decoding_everything_again(config: ModelConfig) -
     condition = make_condition([make_asked(24, 0, start=start), make_asked(20, 1)], config)
     noise, gumbel = draws(config, condition.steps.shape[1], [5, 6])
     whole = decode_everything_again(model, condition, noise, gumbel)
-    torch.testing.assert_close(decode(model, condition, noise, gumbel), whole, atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(model.perform(condition, noise, gumbel), whole, atol=2e-5, rtol=1e-4)
     assert whole.std() > 0.01
     one = Condition(**{name: value[:1] for name, value in vars(condition).items()})
-    torch.testing.assert_close(decode(model, one, noise[:1], gumbel[:1]), whole[:1], atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(model.perform(one, noise[:1], gumbel[:1]), whole[:1], atol=2e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS.keys())
@@ -162,7 +146,7 @@ def test_it_begins_from_the_face_it_is_given() -> None:
     faces = [np.full(ARKIT55.size, value, np.float32) for value in (0.0, 0.4)]
     told = [make_condition([make_asked(20, start=face)]) for face in faces]
     noise, gumbel = draws(SMALL, 10, [1])
-    still, begun = (decode(model, condition, noise, gumbel) for condition in told)
+    still, begun = (model.perform(condition, noise, gumbel) for condition in told)
     assert (still[:, 0] - begun[:, 0]).abs().max() > 1e-3
 
 
@@ -180,7 +164,7 @@ def test_a_face_that_is_moving_goes_on_until_it_is_told_otherwise() -> None:
     torch.testing.assert_close(model.going(last, velocity)[0, :, 0], torch.tensor([1.2, 1.3]))
     start = np.full(ARKIT55.size, 0.3, np.float32)
     condition = make_condition([make_asked(16, 0, start=start)])
-    held = decode(model, condition, *draws(SMALL, condition.steps.shape[1], [1]))
+    held = model.perform(condition, *draws(SMALL, condition.steps.shape[1], [1]))
     torch.testing.assert_close(held * model.scale, torch.full_like(held, 0.3))
 
 
