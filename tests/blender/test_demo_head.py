@@ -325,6 +325,23 @@ def test_brows_rest_level_lashes_end_with_the_eye_and_a_smile_takes_the_nose_alo
 
 @pytest.mark.usefixtures("scene")
 @pytest.mark.parametrize("person", PEOPLE)
+def test_teeth_stand_behind_the_lips_as_in_people_and_an_upper_lip_that_rolls_in_hides_them(
+    person: str, baked: dict[str, npt.NDArray[np.float64]]
+) -> None:
+    head = Head(assemble.add_demo_head(bpy.context, person=person))
+    lips, incisors = (part[np.abs(head.rest[part, 0]) < 5] for part in map(head.vertices, ("Lips", "Teeth")))
+    lower = (head.pose({"jawOpen": 1.0}) - head.rest)[incisors, 1] < -5
+    behind = []
+    for row, sign in ((incisors[~lower], 1), (incisors[lower], -1)):
+        height = sign * head.rest[row, 1]
+        behind.append(head.rest[lips, 2].max() - head.rest[row[height < height.min() + 1.5], 2].max())
+    assert 12 < behind[0] < 15  # millimetres from the front of the lip to the upper edges; in people about 13
+    assert 0.5 < behind[1] - behind[0] < 3  # the lower edges, behind the upper ones
+    assert not any(in_sight("Teeth", head, {"mouthRollUpper": 1.0}, baked))
+
+
+@pytest.mark.usefixtures("scene")
+@pytest.mark.parametrize("person", PEOPLE)
 def test_the_tongue_comes_out_over_the_lip_and_a_little_of_it_stays_behind_the_teeth(person: str) -> None:
     head = Head(assemble.add_demo_head(bpy.context, person=person))
     tongue, teeth, lips = (head.vertices(material) for material in ("Tongue", "Teeth", "Lips"))

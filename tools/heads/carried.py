@@ -32,12 +32,13 @@ JAW_ACTIONS: Final = ("jawOpen", "jawForward", "jawLeft", "jawRight")
 _LIDS: Final = {"eyeBlink": (6.0, 14.0), "eyeLookUp": (4.0, 8.5), "eyeLookDown": (4.0, 8.5)}
 #: How far the upper lid comes to lie over the lower one, decimetres.
 _OVERLAP: Final = 0.004
-#: Rings of the lips, and of the skin that could press into the teeth, how far it stays before them, and how much
-#: further than ICT's the upper and the lower of two rolled lips goes to meet the other; decimetres.
+#: Rings of the lips, and of the skin that could press into the teeth; how far it stays before them, how thick the layer
+#: is in which what would go behind them is drawn together, and how far sideways this is told; decimetres.
 _LIPS: Final = 10
 _AROUND: Final = 15
 _CLEAR: Final = 0.01
-_MEET: Final = (0.010, 0.012)
+_DRAWN: Final = 0.06
+_BESIDE: Final = 0.03
 #: The corners of the mouth: how far around them their motion is read, up to where the skin has it alone, and from where
 #: on it has none of it; decimetres. How much against is that it should be more than a shift.
 _CORNER: Final = (0.045, 0.03, 0.085)
@@ -58,6 +59,8 @@ _SHUT: Final = (
     "cheekSquint",
     "cheekPuff",
     "mouthClose",
+    "mouthRollLower",
+    "mouthRollUpper",
 )
 
 
@@ -166,9 +169,9 @@ def dress(
     lips = np.flatnonzero(head.masks[outer, parts.MOUTH_RING] <= _LIPS)
     thinned(head, outer[lips], moved, lips)
     shut(head, outer[lips], moved, lips)
-    rolled(head.rest[outer[lips]], head.masks[outer[lips], parts.MOUTH_RING], moved, lips)
     around = np.flatnonzero(head.masks[outer, parts.MOUTH_RING] < _AROUND)
-    before_teeth(head, mesh, outer[around], moved, around)
+    rows = np.concatenate([mouth.teeth(head, mesh, row, rigid).rest for row in ("upper", "lower")])
+    before_teeth(head, rows, outer[around], moved, around)
     joined(head, outer, moved)
     parted(head, outer[lips], moved, lips)
     for side in ("Left", "Right"):  # one component of the basis, forwards and backwards
@@ -216,15 +219,6 @@ def meeting(head: Geometry, columns: Floats, eye: parts.Eye, points: Floats) -> 
     needed = gap / (blink[other, 1] - blink[upper, 1])
     result: Floats = np.interp(points[:, 0], head.rest[upper, 0], needed)[:, None]
     return result
-
-
-def rolled(points: Floats, ring: Floats, deltas: Floats, lips: Ints) -> None:
-    """Let lips that roll in, fuller than ICT's, meet again."""
-    upper, lower = (ARKIT_CHANNELS.index(f"mouthRoll{lip}") for lip in ("Upper", "Lower"))
-    inwards = deltas[upper, lips, 2] < deltas[lower, lips, 2]
-    near = (1 - parts.smoothstep(4.0, 9.0, ring)) * (1 - parts.smoothstep(0.15, 0.24, np.abs(points[:, 0])))
-    deltas[upper, lips, 1] -= _MEET[0] * near * inwards
-    deltas[lower, lips, 1] += _MEET[1] * near * ~inwards
 
 
 def seam(head: Geometry, vertices: Ints) -> Floats:
@@ -330,12 +324,13 @@ def parted(head: Geometry, vertices: Ints, deltas: Floats, lips: Ints) -> None:
                 deltas[ARKIT_CHANNELS.index(pair), lips] += added[other] * (-1, 1, 1)
 
 
-def before_teeth(head: Geometry, mesh: BaseMesh, vertices: Ints, deltas: Floats, lips: Ints) -> None:
-    """Keep ``vertices`` of the lips before the teeth in all actions that do not move the jaw."""
-    rows = [np.unique(mesh.faces[f"helper-{row}-teeth"]) for row in ("upper", "lower")]
-    teeth = head.rest[np.concatenate(rows)]
+def before_teeth(head: Geometry, teeth: Floats, vertices: Ints, deltas: Floats, lips: Ints) -> None:
+    """Keep ``vertices`` of the lips before the ``teeth`` (n, 3) in all actions that do not move the jaw.
+
+    What would go behind them is drawn together before them, the deepest to their front, so that no two places meet.
+    """
     places = np.linspace(0.0, 0.26, 14)
-    front = [teeth[np.abs(np.abs(teeth[:, 0]) * mouth.TEETH_NARROWER - x) < 0.02, 2].max(initial=-9.0) for x in places]
+    front = [teeth[np.abs(np.abs(teeth[:, 0]) - x) < 0.02, 2].max(initial=-9.0) for x in places]
     still = [
         action for action, name in enumerate(ARKIT_CHANNELS) if not name.startswith(("jaw", "mouthClose", "tongue"))
     ]
@@ -345,7 +340,12 @@ def before_teeth(head: Geometry, mesh: BaseMesh, vertices: Ints, deltas: Floats,
         root = teeth[:, 1].min()
         beside = parts.smoothstep(root - 0.06, root, moved[:, 1])  # not below them: the chin may be drawn in
         least = np.minimum(np.interp(np.abs(moved[:, 0]), places, front, right=-9.0) + _CLEAR, rest[:, 2])
-        deltas[action, lips, 2] += beside * np.maximum(least - moved[:, 2], 0.0)
+        beyond = beside * (least - moved[:, 2])
+        deep = np.flatnonzero(beyond > 0)
+        near = np.abs(moved[:, :1] - moved[deep, 0]) < _BESIDE
+        most = np.where(near, beyond[deep], 0.0).max(axis=1, initial=0.0)
+        shorter = np.maximum(beyond + _DRAWN, 0.0) * most / (most + _DRAWN)
+        deltas[action, lips, 2] += beside * np.minimum(shorter, np.maximum(-deltas[action, lips, 2], 0.0))
 
 
 def fade(faces: Ints, values: Floats, free: Ints, pull: float) -> Floats:

@@ -240,7 +240,7 @@ def eye(person: Person) -> Bytes:
     fibres = noise(ring * 1.0, 0.035, 21) * 0.6 + noise(ring, 0.09, 22) * 0.4
     depth = (polar - PUPIL) / (LIMBUS - PUPIL)
     iris = np.broadcast_to(person.iris, colour.shape)
-    iris = _mix(iris, 0.62 * np.array(person.iris) + (0.0, 0.06, 0.09), smoothstep(0.1, 0.75, depth))
+    iris = _mix(iris, np.array(person.iris) * (0.62, 0.8, 0.9), smoothstep(0.1, 0.75, depth))
     iris = iris * (1 + 0.32 * fibres * smoothstep(0.0, 0.3, depth))[..., None]
     iris = _mix(iris, np.array([0.05, 0.04, 0.035]), smoothstep(0.70, 1.0, depth))
     iris = iris * (0.82 + 0.36 * smoothstep(0.3, -0.6, y * 100 / LIMBUS))[..., None]  # lit from above: brighter below
