@@ -136,7 +136,6 @@ class Change:
             raise LineError("The line cannot be so: {why}. Give it a usual value.", why=error) from None
         placed = {name: self._placed(line) for name, line in changed.items() if line is not None}
         self._meet(placed)
-        astray = self._astray(changed, placed) if again else set()
         kept, refused = self._kept(changed, placed)
         refused = refused if again else {}
         if refused and not some:
@@ -159,7 +158,7 @@ class Change:
         stale = {
             span
             for span in there - kept.keys() - self._shut.keys()
-            if span in astray or written.get(span) != ids.get(span) or touched & written.get(span, set())
+            if written.get(span) != ids.get(span) or touched & written.get(span, set())
         }
         joints = joints_of(groups)
         otherwise = self._joined_otherwise(joints, stale | (groups.keys() - there))
@@ -201,14 +200,6 @@ class Change:
             and any(meet(line, o) or touch(line, o) for o in (*placed.values(), *before))
         }:  # fmt: skip
             self._locate(self._looked | met)
-
-    def _astray(self, changed: Collection[str], placed: Mapping[str, Line]) -> set[str]:
-        """Spans of which keys lie, moved by hand, beside what will be written: they are written again with it."""
-        near = [*placed.values(), *(self.lines[name] for name in changed if name in self.lines)]
-        astray = {span for patch in self._patches.values() for o in near for span in patch.astray(o.start, o.end)}
-        if astray:
-            self._locate(self._looked | {line.id for line in self.lines.values() if line.span in astray})
-        return astray
 
     def _kept(
         self, changed: Mapping[str, Line | None], placed: Mapping[str, Line]

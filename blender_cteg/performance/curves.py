@@ -7,30 +7,25 @@ happens to a curve: what is around a change is seen as far as the change reaches
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import bpy
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Floats, Mask, Singles
+from ..arrays import Floats, Ints, Mask
 from . import patch, playing
-from .fcurves import Points, co, index, played, slot_curves, write
+from .fcurves import Points, calculated, co, played, read, slot_curves, write
 from .patch import PatchError, Place, Record
 from .playing import FRAME, NEAR, NO_ROWS, SAME, VALUE, Rows, Shape
 from .reduction import Keys
 from .spans import Address, Written
-from .whereabouts import UNMOVED, Found, Whereabouts, is_unmoved, points_of
+from .whereabouts import Found, Whereabouts, tag_of
 
 __all__ = ["ActionPatch", "Address", "Base", "Edit", "Found", "PatchError", "Span", "slot_curves"]
-
-
-#: So many spans are asked whose a key is that lies where none is.
-_BESIDE: Final = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,9 +99,11 @@ class Edit:
 
     Attributes:
         gone: the curve was deleted; nothing else can be said of it.
+        frames: where keys are, or are missing, that are not as they were written.
     """
 
     gone: bool = False
+    frames: Floats = field(default_factory=lambda: np.zeros(0))
     _now: Rows = field(default_factory=NO_ROWS.view, repr=False)
     _written: Rows = field(default_factory=NO_ROWS.view, repr=False)
     _shape: Shape | None = field(default=None, repr=False)
@@ -128,20 +125,15 @@ class ActionPatch(Whereabouts):
     def base(self, address: Address, start: float, end: float, ignoring: Collection[str] = ()) -> Base:
         """A curve from one frame to another without the spans to be ignored."""
         curve = self._curves.get(address)
-        return Base() if curve is None else self._steadily(lambda: self._base(address, curve, start, end, ignoring))
-
-    def _base(
-        self, address: Address, curve: bpy.types.FCurve, start: float, end: float, ignoring: Collection[str]
-    ) -> Base:
-        for name in ignoring:  # it may have been moved to here from anywhere
-            if name in self._store.ids:
-                self._check(name)
+        if curve is None:
+            return Base()
+        self._settle()
         number, rest = self._numbers.get(address), None
         if number is not None:
             rest = self._store.curves[number][1]
             if self._is_bare(number) and set(self._spans_on(number, start, end)) <= set(ignoring):
                 return Base(rest=rest)
-        view = _View(number, self._points(address), _shape(curve), ignoring)
+        view = self._view(number, address, curve, ignoring)
         window = self._window(view, start, end)
         staying = [place.rows for place in window.staying if len(place.rows) > 1]
         moving = any(np.ptp(keys[:, VALUE]) > 1e-6 for keys in staying)
@@ -162,18 +154,18 @@ class ActionPatch(Whereabouts):
     def edits(self, name: str) -> dict[Address, Edit]:
         """The curves of a span that were edited by hand since it was written, and how."""
         span, edits = self._store.span(name), {}
-        found = Found() if name in self._settled else self.found(name)
+        found = self._now(name)
         counts = [part.stop - part.start for part in span.parts.values()]
         written = patch.as_written(span.keys, counts, found.a, found.b, span.linear)
-        there: dict[int, tuple[Rows, Rows]] = {}  # of each curve the keys of the span, and with those beside them
+        there: dict[int, tuple[Rows, Rows, int]] = {}  # the keys of the span; with those beside them, the first's index
         addresses = self.addresses(name)
         for number, was in zip(span.parts, written, strict=True):
             if number in self._there:
                 points = self._points(self._there[number], *addresses)
                 first, last = points.index(was[0, FRAME] - NEAR), points.index(was[-1, FRAME] + NEAR)
                 around = points.rows(max(first - 1, 0), min(last + 1, points.count))
-                there[number] = around[min(first, 1) :][: last - first], around
-        rows = [now for now, _ in there.values()]
+                there[number] = around[min(first, 1) :][: last - first], around, max(first - 1, 0)
+        rows = [now for now, *_ in there.values()]
         all_there = [len(now) for now in rows] == counts
         # Most often nothing was edited.
         if all_there and patch.unedited(np.concatenate(rows), np.concatenate(written), found.a != 1.0, counts).all():
@@ -183,69 +175,39 @@ class ActionPatch(Whereabouts):
             if number not in there:
                 edits[self._store.curves[number][0]] = Edit(gone=True)
                 continue
-            now, around = there[number]
+            _, around, first = there[number]
+            whose = self._whose(number)[first : first + len(around)]
+            around = around[(whose == 0) | (whose == tag_of(name))]
+            now = playing.within(around, was[0, FRAME] - NEAR, was[-1, FRAME] + NEAR)
             if len(now) == len(was) and patch.unedited(now, was, found.a != 1.0).all():
                 continue
+            frames = was[:, FRAME]
             if len(now):
                 at, _ = playing.nearest(now[:, FRAME], was[:, FRAME])
                 same = patch.unedited(now, was[at], found.a != 1.0)
+                frames = np.append(now[~same, FRAME], np.delete(frames, at[same]))
                 was[at[same]] = now[same]
-            edits[self._there[number]] = Edit(False, around, was, _shape(self._curves[self._there[number]]))
+            edits[self._there[number]] = Edit(False, frames, around, was, _shape(self._curves[self._there[number]]))
         return edits
 
     def sweep(self, names: Collection[str]) -> None:
-        """Take out keys of spans that were moved by hand to where no span is: on some curves alone, or some of them."""
+        """Take out keys of spans that were moved by hand away from them: on some curves alone, or some of them."""
         swept: dict[int, set[int]] = {}
         for name in set(names) - self._intact:
             for number in [number for number in self._store.span(name).parts if number in self._there]:
-                swept.setdefault(number, set()).update(self._strays(name, number))
+                x, (start, end) = co(self._curves[self._there[number]])[:, 0], self._ends(name, number)
+                away = (self._whose(number) == tag_of(name)) & ((x < start - NEAR) | (x > end + NEAR))
+                swept.setdefault(number, set()).update(np.flatnonzero(away).tolist())
+        records = {number: self._record(number) for number, strays in swept.items() if strays}
         for number, strays in swept.items():
             curve = self._curves[self._there[number]]
             for k in sorted(strays, reverse=True):
                 curve.keyframe_points.remove(curve.keyframe_points[k], fast=True)
             if strays:
                 curve.update()  # whoever moved them let Blender calculate the handles of the keys beside
-        if any(swept.values()):
+        if records:
+            self._store.save({}, records, self._store.curves)
             self._forget()
-
-    def astray(self, start: float, end: float) -> set[str]:
-        """The spans of which keys were moved by hand, on some curves alone, to where they are next to some frames."""
-        found: set[str] = set()
-        for number, (points, count) in self._keys.items():
-            for k in (index(points, start - NEAR) - 1, index(points, end + NEAR)):
-                if not 0 <= k < count or not _is_written(points[k]):
-                    continue
-                x = points[k].co[0]
-                if not any(number in self._store.span(n).parts for n in self._reaching(x - NEAR, x + NEAR)):
-                    off = {n: min(abs(self.look()[n].at(f) - x) for f in ends) for n, ends in self.spans.items()}
-                    near = sorted(off, key=lambda n: off[n])[:_BESIDE]
-                    on = [n for n in near if number in self._store.span(n).parts]
-                    found |= {name for name in on if k in self._strays(name, number)}
-        return found
-
-    def _strays(self, name: str, number: int) -> list[int]:
-        """Indices of the keys of a span on a curve that are where no span is. Those are keys as only spans have them,
-        and no more than are missing at their place; of which span they are, their values tell.
-        """
-        span, curve, points = self._store.span(name), self._curves[self._there[number]], self._keys[number][0]
-        kept, found = span.of(number), UNMOVED if name in self._settled else self.found(name)
-        if found.same and is_unmoved(points, span, number):
-            start, end = points_of(kept)[[0, -1], 0].astype(float)
-            if index(points, end + NEAR) - index(points, start - NEAR) == len(kept):
-                return []
-        there = co(curve)
-        missing = Counter(kept["value"].tolist()) - Counter(there[_at(points_of(kept), there, found), 1].tolist())
-        beside = [other for other in self.spans if number in self._store.span(other).parts]
-        ends = np.array([[self.found(other).at(frame) for frame in self.spans[other]] for other in beside])
-        apart = ~((there[:, :1] > ends[:, 0] - NEAR) & (there[:, :1] < ends[:, 1] + NEAR)).any(1)
-        known = self._store.record(number).helpers
-        strays = [
-            k for k in np.flatnonzero(apart).tolist() if _is_written(points[k]) and not (known == there[k, 0]).any()
-        ]
-        theirs = {value for other in beside if other != name for value in self._store.span(other).of(number)["value"]}
-        far = sorted(strays, key=lambda k: abs(there[k, 0] - found.at(span.start)))
-        own = [k for k in far if there[k, 1] in missing or there[k, 1] not in theirs]
-        return own[: missing.total()]
 
     def replace(self, remove: Collection[str], spans: Sequence[Span]) -> list[tuple[Address, float]]:
         """Take spans out and write others, each curve in one go; nothing else changes.
@@ -266,7 +228,8 @@ class ActionPatch(Whereabouts):
         """
         writing = {span.id: span for span in spans}
         gone = [name for name in self._store.ids if name in writing or name in remove]
-        plans = self._steadily(lambda: self._plans(gone, writing))
+        self._settle()
+        plans = self._plans(gone, writing)
         write(list(filter(None, [self._prepared(plan, writing) for plan in plans])))
         self._save(gone, writing, plans)
         self.action.update_tag(refresh={"TIME"})  # else the face stays as it was until another frame
@@ -275,9 +238,14 @@ class ActionPatch(Whereabouts):
 
     # ---- What is around a change ----
 
+    def _view(self, number: int | None, address: Address, curve: bpy.types.FCurve, gone: Collection[str]) -> _View:
+        points = self._points(address)
+        whose = np.zeros(points.count, np.int64) if number is None else self._whose(number)
+        return _View(number, points, _shape(curve), gone, whose)
+
     def _window(self, view: _View, low: float, high: float) -> _Window:
         """What is between two frames, and beside them as far as a change there reaches."""
-        record, ends = self._store.record(view.number), [(low, high)]
+        record, ends = self._record(view.number), [(low, high)]
         while len(ends) == 1 or ends[-1] != ends[-2]:  # spans that stay are inside as a whole, or outside
             low, high = ends[-1]
             names = view.staying(self._spans_on(view.number, low + 2 * NEAR, high - 2 * NEAR))
@@ -286,14 +254,35 @@ class ActionPatch(Whereabouts):
         helpers = record.helpers
         left, right = (self._walk(view, edge, step, helpers) for edge, step in ((low, -1), (high, 1)))
         rows = view.points.rows(left.seen, right.seen + 1)
-        staying, theirs = self._sorted_out(view, rows, left, right)
+        staying, theirs, astray, moved = self._sorted_out(view, rows, left, right)
         low = -np.inf if left.end else rows[0, FRAME] - SAME
         high = np.inf if right.end else rows[-1, FRAME] + SAME
         base = patch.restored(rows[theirs], record.around(low, high), low, high)
+        if moved and len(base):
+            base = playing.within(self._calculated(view), base[0, FRAME], base[-1, FRAME])
         part = rows[left.stop - left.seen : right.stop - left.seen + 1]
         low = low if left.stop == left.seen else part[0, FRAME] - SAME
         high = high if right.stop == right.seen else part[-1, FRAME] + SAME
-        return _Window(left.stop, part, base, staying, low, high)
+        return _Window(left.stop, part, base, staying, rows[astray], low, high)
+
+    def _calculated(self, view: _View) -> Rows:
+        """The whole base of a curve on which spans were moved: Blender calculated some of its handles beside these."""
+        (points,), whole = read([self._curves[self._there[view.number]]], np.inf), _Side(0, 0, False, True)
+        rows = points.rows(0, points.count)
+        _, theirs, *_ = self._sorted_out(view, rows, whole, whole)
+        return calculated(patch.restored(rows[theirs], self._record(view.number), -np.inf, np.inf), view.shape)
+
+    def _record(self, number: int | None) -> Record:
+        """What is known of a curve's base. Where a key of a span was dragged onto a held one, Blender has replaced
+        that: it counts as put aside.
+        """
+        record = self._store.record(number)
+        if number is not None and len(record.held):
+            x = co(self._curves[self._there[number]])[self._whose(number) != 0, 0]
+            onto = (np.abs(record.held[:, [FRAME]] - x) < SAME).any(1)
+            if onto.any():
+                record = self._store.records[number] = Record(record.base, record.held[~onto])
+        return record
 
     def _walk(self, view: _View, edge: float, step: int, helpers: Floats) -> _Side:
         """From an edge of a change outwards, over as many base keys as it reaches and as many again, or to a span."""
@@ -310,36 +299,38 @@ class ActionPatch(Whereabouts):
             if view.staying(names):
                 return _Side(k, k, True, False)
             if not names and not (len(helpers) and np.abs(helpers - x).min() < SAME):
-                if not self._searched and points.generated(k):  # perhaps of a span that was moved here
-                    for name in self._store.ids:
-                        self._check(name)
-                    self._searched = True
-                count += 1
-                stop = k if count == reach else stop
+                count += not view.whose[k]
+                stop = k if count == reach and stop < 0 else stop
                 if count == 2 * reach:
                     return _Side(k, stop, False, k in (0, points.count - 1))
             k += step
         return _Side(k - step, k - step, False, True)
 
-    def _sorted_out(self, view: _View, rows: Rows, left: _Side, right: _Side) -> tuple[list[Place], Mask]:
-        """The spans that stay in a window, and which keys belong to no span."""
+    def _sorted_out(self, view: _View, rows: Rows, left: _Side, right: _Side) -> tuple[list[Place], Mask, Mask, bool]:
+        """The spans that stay in a window; which keys are the animator's, and which are away from their spans; whether
+        any of those were moved.
+        """
         x, taken, places = rows[:, FRAME], np.zeros(len(rows), np.bool_), []
         names = self._spans_on(view.number, x[0] - NEAR, x[-1] + NEAR) if len(rows) else []
         mixed = any(self._store.span(name).settled for name in names)
         mixed |= any(self._places[later][0] < self._places[earlier][1] - NEAR for earlier, later in pairwise(names))
-        insides = {n: (x > self._places[n][0] - NEAR) & (x < self._places[n][1] + NEAR) for n in names}
+        whose = view.whose[left.seen : left.seen + len(rows)]
         for name in sorted(names, key=lambda name: name in view.gone):
-            inside = insides[name] & ~taken
-            if mixed:  # a span was moved: keys of others may be among its own
-                inside &= patch.claimed(rows, self._store.span(name).of(view.number))
+            start, end = self._places[name]
+            there, claimed = (
+                (x > start - NEAR) & (x < end + NEAR),
+                patch.claimed(rows, self._store.span(name).of(view.number)),
+            )
+            inside = there & ~taken & ((whose == tag_of(name)) | ((whose == 0) & claimed))
+            if inside.any() and not mixed:  # where spans were moved the animator's keys may be among theirs
+                inside |= there & ~taken & (whose == 0)
             taken |= inside
             if name not in view.gone and inside.any():
                 outer = not (left.span and inside[0]), not (right.span and inside[-1])
                 own = rows[inside][None if outer[0] else -1 : None if outer[1] else 1]
                 places.append(Place(float(own[0, FRAME]), float(own[-1, FRAME]), own, False, outer))
-        for name in insides.keys() & set(view.gone) if mixed else ():  # their keys that were shifted by hand
-            taken |= insides[name] & (rows[:, playing.KIND] == playing.GENERATED)
-        return places, ~taken
+        astray = (whose != 0) & ~taken
+        return places, ~taken & ~astray, astray, mixed or bool(astray.any())
 
     # ---- Changing curves ----
 
@@ -348,7 +339,6 @@ class ActionPatch(Whereabouts):
         plans: dict[int, _Plan] = {}
         known = self._store.curves
         for name in gone:
-            self._check(name)
             for number in self._store.span(name).parts:
                 address = self._there.get(number, known[number][0])
                 curve = self._curves[address] if number in self._there else None
@@ -357,7 +347,8 @@ class ActionPatch(Whereabouts):
         handles = {slot.handle for slot in self.action.slots}
         for span in writing.values():
             _check_span(span, handles)
-            for address, rows in zip(span.curves, patch.performed([*span.curves.values()], span.linear), strict=True):
+            performed = patch.performed([*span.curves.values()], span.linear, tag_of(span.id))
+            for address, rows in zip(span.curves, performed, strict=True):
                 number, curve = self._numbers.get(address, fresh.get(address)), self._curves.get(address)
                 rest = None if curve is not None else float(span.rest.get(address, rows[0, VALUE]))
                 if number is None:
@@ -378,7 +369,7 @@ class ActionPatch(Whereabouts):
     def _plan(self, plan: _Plan, writing: Mapping[str, Span]) -> None:
         """What is to be done to a curve."""
         if plan.curve is None:
-            window = _Window(0, NO_ROWS, NO_ROWS, [], -np.inf, np.inf)
+            window = _Window(0, NO_ROWS, NO_ROWS, [], NO_ROWS, -np.inf, np.inf)
             return self._fill(plan, window, writing, Shape(False, False, played))
         if not plan.new and self._apart(plan, []) == []:
             plan.drop = plan.points.count == len(plan.old)
@@ -386,7 +377,7 @@ class ActionPatch(Whereabouts):
         ends = [(writing[name].start, writing[name].end) for name in plan.new]
         ends += [end for n in plan.gone for end in (self._places[n], self._store.span(n).stayed) if end is not None]
         number = plan.number if plan.number in self._store.curves else None
-        view = _View(number, plan.points, _shape(plan.curve), plan.gone)
+        view = self._view(number, plan.address, plan.curve, plan.gone)
         window = self._window(view, min(start for start, _ in ends), max(end for _, end in ends))
         return self._fill(plan, window, writing, view.shape)
 
@@ -405,7 +396,9 @@ class ActionPatch(Whereabouts):
                 parts.append((plan, new[0].id, same))
                 beside.append((plan, []))
             elif (staying := self._apart(plan, new)) is not None:
-                parts += [(plan, one.id, patch.resting(one.start, one.end, plan.rest or 0.0)) for one in new]
+                parts += [
+                    (plan, one.id, patch.resting(one.start, one.end, plan.rest or 0.0, tag_of(one.id))) for one in new
+                ]
                 beside.append((plan, staying))
         if not parts:
             return
@@ -473,7 +466,16 @@ class ActionPatch(Whereabouts):
         if places:
             rest = places[0].rows[0, VALUE] if plan.rest is None else plan.rest
             rows, part = patch.patched(rows, places, shape, rest)
-        plan.start, plan.old, plan.put = window.start, window.old, playing.within(rows, window.low, window.high)
+        put = [
+            rows,
+            *(
+                key[None]
+                for key in window.astray
+                if not any(p.start - NEAR < key[FRAME] < p.end + NEAR for p in places)
+            ),
+        ]
+        put = playing.within(playing.ordered(put), window.low, window.high)
+        plan.start, plan.old, plan.put = window.start, window.old, put
         plan.record = self._store.record(plan.number).replaced(window.low, window.high, part)
         for name in plan.new:
             (first, last), _ = playing.nearest(np.array([writing[name].start, writing[name].end]), rows[:, FRAME])
@@ -520,12 +522,13 @@ class ActionPatch(Whereabouts):
 
 
 class _View(NamedTuple):
-    """A curve, and the ids of spans that count as not there."""
+    """A curve, the ids of spans that count as not there, and of which span each key is."""
 
     number: int | None
     points: Points
     shape: Shape
     gone: Collection[str]
+    whose: Ints
 
     def staying(self, names: Sequence[str]) -> list[str]:
         """Those of some spans that stay."""
@@ -545,12 +548,15 @@ class _Side(NamedTuple):
 
 
 class _Window(NamedTuple):
-    """The keys that may change: index of the first, they, the base around, the spans that stay, and their frames."""
+    """The keys that may change: index of the first, they, the base around, the spans that stay, keys of spans that are
+    away from theirs, and the frames of what may change.
+    """
 
     start: int
     old: Rows
     base: Rows
     staying: list[Place]
+    astray: Rows
     low: float
     high: float
 
@@ -580,18 +586,6 @@ class _Plan:
 
 def _shape(curve: bpy.types.FCurve) -> Shape:
     return Shape(curve.extrapolation == "LINEAR", curve.auto_smoothing == "CONT_ACCEL", played)
-
-
-def _is_written(point: bpy.types.Keyframe) -> bool:
-    """Whether a key looks like those of spans: made by a tool, and with handles that Blender does not calculate."""
-    handles = {point.handle_left_type, point.handle_right_type}
-    return point.type == "GENERATED" and handles <= {"FREE", "ALIGNED", "VECTOR"}
-
-
-def _at(written: Singles, there: Singles, found: Found) -> list[int]:
-    """Indices of the keys there, (K, 2), that are written ones, found where they are."""
-    off, like = np.abs(found.at(written[:, None, 0].astype(np.float64)) - there[None, :, 0]), there[None, :, 1]
-    return np.flatnonzero(((off < playing.MOVED) & (written[:, None, 1] == like)).any(0)).tolist()
 
 
 def _check_span(span: Span, handles: Collection[int]) -> None:

@@ -8,15 +8,34 @@ Nothing here lets Blender sort keys or calculate handles.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, Final
 
 import bpy
 import numpy as np
 
-from ..arrays import Floats, Singles
-from .playing import FRAME, LEFT, NEAR, NO_ROWS, POINT, RIGHT, USUAL, WIDTH, Rows, nearest, single
+from ..arrays import Floats, Ints, Singles
+from .playing import (
+    ALIGNED,
+    FRAME,
+    FREE,
+    LEFT,
+    LEFT_TYPE,
+    NEAR,
+    NO_ROWS,
+    POINT,
+    RIGHT,
+    RIGHT_TYPE,
+    USUAL,
+    WIDTH,
+    Rows,
+    Shape,
+    nearest,
+    single,
+    tags,
+)
 
 #: With more keys a curve is not read and written as a whole.
 FEW: Final = 400
@@ -77,10 +96,6 @@ class Points:
         first, known = self._known
         x, y = known[k - first, POINT].tolist() if 0 <= k - first < len(known) else self._points[k].co
         return x, y
-
-    def generated(self, k: int) -> bool:
-        """Whether a tool made a key."""
-        return self._points[k].type == "GENERATED"
 
     def index(self, frame: float) -> int:
         """Of the first key that is not before a frame."""
@@ -223,13 +238,41 @@ def co(curve: bpy.types.FCurve) -> Singles:
     return flat.reshape(-1, 2)
 
 
-def played(a: Floats, b: Floats, wanted: Floats) -> Floats:
-    """What Blender plays between two keys on frames, asked of a curve of its own."""
-    action = bpy.data.actions.new("CTEG easing")
+def tagged(curve: bpy.types.FCurve) -> Ints:
+    """How all keys are tagged, (K,)."""
+    columns = np.empty((2, len(curve.keyframe_points)), np.float32)
+    for name, column in zip(("amplitude", "period"), columns, strict=True):
+        curve.keyframe_points.foreach_get(name, column)
+    return tags(columns.T)
+
+
+@contextmanager
+def _another(rows: Rows) -> Iterator[bpy.types.FCurve]:
+    """A curve of its own that has these keys, to ask Blender about them."""
+    action = bpy.data.actions.new("CTEG")
     try:
         slot = action.slots.new(id_type="OBJECT", name="CTEG")
         curve = slot_curves(action, slot).new("location", index=0)
-        write([(Points(curve, NO_ROWS), 0, NO_ROWS, np.stack([a, b]))])
-        return np.array([curve.evaluate(frame) for frame in wanted])
+        write([(Points(curve, NO_ROWS), 0, NO_ROWS, rows)])
+        yield curve
     finally:
         bpy.data.actions.remove(action)
+
+
+def played(a: Floats, b: Floats, wanted: Floats) -> Floats:
+    """What Blender plays between two keys on frames."""
+    with _another(np.stack([a, b])) as curve:
+        return np.array([curve.evaluate(frame) for frame in wanted])
+
+
+def calculated(rows: Rows, shape: Shape) -> Rows:
+    """Keys whose handles Blender calculates, with those that they have beside each other and nothing else."""
+    with _another(rows) as curve:
+        curve.extrapolation = "LINEAR" if shape.linear else "CONSTANT"
+        curve.auto_smoothing = "CONT_ACCEL" if shape.smooth else "NONE"
+        curve.update()
+        (there,) = _all_keys([curve.keyframe_points])
+    if len(there) != len(rows):  # keys so near each other are one to Blender
+        return rows
+    own = np.isin(rows[:, LEFT_TYPE : RIGHT_TYPE + 1], (FREE, ALIGNED)).all(1)
+    return np.where(own[:, None], rows, there)

@@ -15,6 +15,7 @@ from ..storage import StoredError
 from .curves import ActionPatch
 from .owners import Owner, home_of, owners_of, played_action
 from .patch import PatchError
+from .planning import parts_of
 from .record import Line, too_far
 from .store import Store
 from .whereabouts import UNMOVED, Found
@@ -38,8 +39,10 @@ def lines_of(rig: Rig, active: str | Callable[[tuple[Line, ...]], str] = "") -> 
         lines = located(lines, store.damaged, patches)
         name = active if isinstance(active, str) else active(_in_order(lines))
         line = lines.get(name)
-        if line is not None and any(line.span in patch.spans and patch.edits(line.span) for patch in patches):
-            lines[name] = replace(line, edited=True)
+        if line is not None:
+            together = [other for other in _in_order(lines) if other.span == line.span]
+            edits = (edit for patch in patches if line.span in patch.spans for edit in patch.edits(line.span).values())
+            lines[name] = replace(line, edited=any(e.gone or parts_of(together, e.frames)[name].any() for e in edits))
     except PatchError:  # what was written is not known any more; the records are
         lines = {name: replace(line, shown=-1) for name, line in lines.items()}
     return _in_order(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from ..arrays import Singles
 from ..sentences import told
 from .blending import Mixed, Passage
 from .curves import ActionPatch
-from .planning import resampled
+from .curves import Edit as CurveEdit
+from .planning import parts_of, resampled
 from .record import Line
 from .store import ALL_TAKES, Edit, Store
 from .targets import Address
@@ -60,15 +62,12 @@ class Handwork:
         """
         said = []
         changed = {address: edit for address, edit in patch.edits(span).items() if not edit.gone}
-        if changed and _is_met(patch, span):
-            changed = {}  # lines were dragged onto each other: nobody can tell their keys apart
-        ids = [name for name, line in self._lines.items() if line.span == span and name in lines]
+        there = [line for name, line in self._lines.items() if line.span == span and name in lines]
         before = _renamed(patch, span, owners)
-        self._follow(ids, before)
-        deltas = {name: self._deltas(name, ids, changed) for name in ids} if changed else {}
-        # Where lines overlap, an edit is of those in which it lies.
+        self._follow([line.id for line in there], before)
+        deltas = _deltas(sorted(there, key=attrgetter("start")), changed)
         edited = [name for name, delta in deltas.items() if any(d.any() for d in delta.values())]
-        for name in edited or deltas:
+        for name in edited or (deltas if changed else ()):
             if name in discard:
                 continue
             into = own.get(name, ALL_TAKES)
@@ -93,16 +92,6 @@ class Handwork:
                 new = {now: edit[then] for now, then in before.items() if then in edit and now not in edit}
                 if new:
                     self.changed[name, take] = edit | new
-
-    def _deltas(self, name: str, ids: Sequence[str], changed: Mapping[Any, Any]) -> dict[Any, Singles]:
-        """What was changed by hand in a line, frame by frame, up to the line after it of those in one span."""
-        line = self._lines[name]
-        frames = np.arange(round(line.start), round(line.end) + 1, dtype=np.float64)
-        later = [start for other in ids if (start := self._lines[other].start) > line.start]
-        here = frames < min(later, default=np.inf)
-        return {
-            address: np.where(here, edit.delta(frames), 0.0).astype(np.float32) for address, edit in changed.items()
-        }
 
     def split(self, lines: dict[str, Line], name: str, until: float, new: Collection[str]) -> None:
         """Give the layer of a line to its takes: to the new ones up to a frame, to the others all of it."""
@@ -141,8 +130,14 @@ def _renamed(patch: ActionPatch, span: str, owners: Mapping[int, str]) -> dict[A
     }
 
 
-def _is_met(patch: ActionPatch, span: str) -> bool:
-    """Whether another span is now where this one is."""
-    places = {name: [patch.found(name).at(frame) for frame in ends] for name, ends in patch.spans.items()}
-    start, end = places.pop(span)
-    return any(start <= stop and begin <= end for begin, stop in places.values())
+def _deltas(lines: Sequence[Line], changed: Mapping[Any, CurveEdit]) -> dict[str, dict[Any, Singles]]:
+    """What was changed by hand in the lines of a span, frame by frame. Where they overlap it is of the last of those
+    whose keys were changed; others have what curves changed between keys where none of those is.
+    """
+    touched = {name for edit in changed.values() for name, part in parts_of(lines, edit.frames).items() if part.any()}
+    ranked, deltas = sorted(lines, key=lambda line: line.id in touched), {}
+    for line in lines:
+        frames = np.arange(round(line.start), round(line.end) + 1, dtype=np.float64)
+        here = parts_of(ranked, frames)[line.id]
+        deltas[line.id] = {at: np.where(here, edit.delta(frames), 0).astype("f4") for at, edit in changed.items()}
+    return deltas

@@ -25,6 +25,7 @@ from .playing import (
     ALIGNED,
     BEZIER,
     CONSTANT,
+    ELASTIC,
     FRAME,
     FREE,
     GENERATED,
@@ -43,6 +44,7 @@ from .playing import (
     RIGHT_TYPE,
     SAME,
     SELECTED,
+    TAG,
     USUAL,
     VALUE,
     VECTOR,
@@ -54,6 +56,7 @@ from .playing import (
     ordered,
     single,
     slopes,
+    tag,
     within,
 )
 from .record import LineError
@@ -140,8 +143,11 @@ def _thirds(x: Floats, counts: Sequence[int]) -> Floats:
     return np.stack([before, after], 1)
 
 
-def performed(curves: Sequence[Keys], linear: bool) -> list[Rows]:
-    """The rows of a span, of each of its curves. PatchError for keys that are too few, not in order, or not finite."""
+def performed(curves: Sequence[Keys], linear: bool, number: int) -> list[Rows]:
+    """The rows of a span, of each of its curves, tagged with a number.
+
+    PatchError for keys that are too few, not in order, or not finite.
+    """
     counts = [len(keys.frames) for keys in curves]
     rows = np.zeros((sum(counts), WIDTH))
     rows[:, FRAME] = np.concatenate([keys.frames for keys in curves])
@@ -158,8 +164,8 @@ def performed(curves: Sequence[Keys], linear: bool) -> list[Rows]:
     free = VECTOR if linear else np.where(tilt[:, 0] == tilt[:, 1], ALIGNED, FREE)
     rows[:, LEFT_TYPE] = rows[:, RIGHT_TYPE] = free
     rows[:, INTERPOLATION], rows[:, KIND] = LINEAR if linear else BEZIER, GENERATED
-    rows[:, OVERSHOOT : PERIOD + 1] = USUAL
-    return _parted(single(rows), stops)
+    rows[:, OVERSHOOT] = USUAL[0]
+    return _parted(tag(single(rows), number), stops)
 
 
 def wrote(rows: Rows) -> Kept:
@@ -220,7 +226,9 @@ def patched(base: Rows, places: Sequence[Place], shape: Shape, rest: float) -> t
         if j == len(rows) - 1:
             set_handle(rows[j], RIGHT, 1.0, outer[1])
             rows[j, INTERPOLATION] = CONSTANT if rows[j, INTERPOLATION] == CONSTANT else BEZIER
-        new = filled([place.rows], rows[[i]], rows[[j]], [place.joined]) if place.new else []
+        edges = rows[[i, j]]
+        edges[edges[:, INTERPOLATION] != ELASTIC, TAG] = place.rows[0, TAG]  # what is elastic is so to the outside
+        new = filled([place.rows], edges[:1], edges[1:], [place.joined]) if place.new else []
         blocks.append(new[0] if new else _shown(place, rows[i], rows[j]))
     gone = among(base[:, FRAME], x[inside | holds])
     record = Record(base[gone], single(rows[~inside & (holds | ~theirs)]))
@@ -234,9 +242,9 @@ def _key(frame: float, value: float) -> Floats:
     return key
 
 
-def resting(start: float, end: float, rest: float) -> Rows:
+def resting(start: float, end: float, rest: float, number: int) -> Rows:
     """The borders of a span on a curve that has no base, as `patched` makes them."""
-    rows = np.array([_key(frame, rest) for frame in (start, end)])
+    rows = tag(np.array([_key(frame, rest) for frame in (start, end)]), number)
     for side, length in ((LEFT, -1.0), (RIGHT, 1.0)):
         rows[:, side] = handles(rows, np.full(2, length), np.zeros(2))
     return rows
@@ -317,10 +325,13 @@ def _parted(rows: Rows, stops: Ints) -> list[Rows]:
 
 
 def _joined(rows: Rows) -> Rows:
-    """One border instead of two where spans touch: the left side of the first, the right side of the second."""
+    """One border instead of two where spans touch: the left side of the first, the right side of the second, and
+    tagged as neither's.
+    """
     double = np.flatnonzero(rows[1:, FRAME] - rows[:-1, FRAME] <= 1e-4)
     for column in (RIGHT, RIGHT_TYPE, INTERPOLATION) if len(double) else ():
         rows[double, column] = rows[double + 1, column]
+    rows[double, TAG] = USUAL[1:]
     return np.delete(rows, double + 1, 0) if len(double) else rows
 
 
@@ -375,9 +386,9 @@ def moved(rows: Rows, a: float, b: float) -> Rows:
 
 
 def claimed(rows: Rows, kept: Kept) -> Mask:
-    """Keys on the frames where a span has its keys, which tools made or which have its values."""
-    at, off = nearest(rows[:, FRAME], kept["frame"].astype(np.float64))
-    return np.asarray((off <= MOVED) & ((rows[:, KIND] == GENERATED) | (rows[:, VALUE] == kept["value"][at])))
+    """Keys that tools made on the frames where a span has its keys; those of older files are not tagged."""
+    _, off = nearest(rows[:, FRAME], kept["frame"].astype(np.float64))
+    return np.asarray((off <= MOVED) & (rows[:, KIND] == GENERATED))
 
 
 def unedited(now: Rows, was: Rows, scaled: bool, counts: Sequence[int] | None = None) -> Mask:

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 
 import bpy
 import numpy as np
 
-from ..arrays import Floats, Singles
+from ..arrays import Floats, Mask, Singles
 from .blending import Ground, Mixed
 from .curves import Base, Span
 from .layers import frames_at
@@ -104,6 +104,15 @@ def joints_of(groups: Mapping[str, list[Line]]) -> dict[str, str]:
         if (last := lasts[one]).end + 1.0 == (first := groups[other][0]).start
         and last.gaze and first.gaze and last.regions == first.regions
     }  # fmt: skip
+
+
+def parts_of(lines: Sequence[Line], frames: Floats) -> dict[str, Mask]:
+    """Which frames are of which of some lines, by their ids: of several that are there of the last."""
+    parts, free = {}, np.ones(len(frames), np.bool_)
+    for line in reversed(lines):
+        parts[line.id] = free & (frames > line.start - 0.5) & (frames < line.end + 0.5)
+        free &= ~parts[line.id]
+    return parts
 
 
 def meet(one: Line, other: Line) -> bool:

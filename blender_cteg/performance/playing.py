@@ -25,6 +25,8 @@ WIDTH: Final = 17
 FREE, AUTO, VECTOR, ALIGNED = range(4)
 CONSTANT, LINEAR, BEZIER, BACK, BOUNCE, CIRC, _, ELASTIC = range(8)
 GENERATED: Final = 5
+#: Amplitude and period, which only elastic keys use: the last bits of each say whose a key is, see `tag`.
+TAG, _BITS = slice(AMPLITUDE, PERIOD + 1), 16
 #: Blender's own threshold for a key on this frame.
 NEAR: Final = 0.01
 #: How exactly a key that nobody moved is on its frame, and one that was moved with its line where it should be.
@@ -71,6 +73,20 @@ def within(rows: Rows, low: float, high: float) -> Rows:
 def single(rows: Rows) -> Rows:
     """The keys as single precision keeps them."""
     return rows.astype(np.float32).astype(np.float64)
+
+
+def tag(rows: Rows, number: int) -> Rows:
+    """The keys, tagged with a number of 32 bits, which they keep wherever Blender moves, scales or copies them to."""
+    high, low = divmod(number, 1 << _BITS)
+    usual = USUAL[1:].view(np.uint32) >> _BITS << _BITS
+    rows[:, TAG] = (usual | np.uint32([high, low])).view(np.float32)
+    return rows
+
+
+def tags(columns: npt.ArrayLike) -> Ints:
+    """With which number keys are tagged, of their columns `TAG`; where nobody tagged them it is always the same."""
+    bits = np.asarray(columns, np.float32).view(np.uint32) % (1 << _BITS)
+    return np.asarray(bits[:, 0] << _BITS | bits[:, 1])
 
 
 def pack(rows: Rows) -> bytes:

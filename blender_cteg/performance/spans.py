@@ -54,7 +54,7 @@ class Written:
         linear: it has lines from key to key.
         keys: those of all its curves, of the most varied one first.
         parts: where the keys of a curve are, by its number.
-        stayed: the frames of the keys put aside for it, if it was moved away from them.
+        stayed: where the keys put aside and held for it are, if it was moved away from them: its frames there.
         settled: it was moved, so that keys of others may be among its own.
         lines: whose keys it has: the id of each line, and where that is in it.
         joined: whether it goes on from, and over into, a span beside it.

@@ -4,18 +4,19 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
 from typing import Any, Final
+from zlib import crc32
 
 import bpy
 import numpy as np
 
-from ..arrays import Singles
+from ..arrays import Ints, Singles
 from . import patch, playing
-from .fcurves import FEW, Points, co, index, read
+from .fcurves import FEW, Points, co, index, read, tagged
 from .patch import Kept, Record
 from .playing import FRAME, NEAR, NO_ROWS, POINT, SAME, VALUE, Rows
 from .spans import Address, Entry, Mark, Store, Written
@@ -63,11 +64,11 @@ class Whereabouts:
         self._store = Store(action)
         self._where: dict[str, Found] = {}
         self._settled: set[str] = set()  # moved, and in memory everything known of them with them
-        self._steady: set[str] = set()  # those, and the ones that were not moved
+        self._is_settled = False
         self._intact: set[str] = set()  # nobody edited a key of them
-        self._searched = False
         self._near: dict[tuple[float, float], list[str]] = {}  # what reaches between two frames
         self._read: dict[Address, Points] = {}
+        self._known: dict[int, Ints] = {}  # whose the keys of curves are
 
     @property
     def spans(self) -> dict[str, tuple[float, float]]:
@@ -194,12 +195,43 @@ class Whereabouts:
         return {number: (points, len(points)) for number, points in found}
 
     @cached_property
+    def _tagged(self) -> dict[int, str]:
+        """The spans, by how their keys are tagged."""
+        return {tag_of(name): name for name in self._store.ids}
+
+    def _whose(self, number: int) -> Ints:
+        """Of which span each key of a curve is, (K,), by its tag: of those that carry it as many as the span had, the
+        nearest to where it is, and all that are there. 0 for others.
+        """
+        if number not in self._known:
+            curve = self._curves[self._there[number]]
+            x, tags = co(curve)[:, 0].astype(np.float64), tagged(curve)
+            whose = self._known[number] = np.zeros(len(x), np.int64)
+            for tag in self._tagged.keys() & set(tags.tolist()):
+                name = self._tagged[tag]
+                if number in self._store.span(name).parts:
+                    start, end = self._ends(name, number)
+                    own = np.flatnonzero(tags == tag)
+                    off = np.maximum(start - x[own], x[own] - end)
+                    count = max(int((off <= NEAR).sum()), len(self._store.span(name).of(number)))
+                    whose[own[np.argsort(off, kind="stable")[:count]]] = tag
+        return self._known[number]
+
+    def _ends(self, name: str, number: int) -> Singles:
+        """Where the first and the last key of a span on a curve belong."""
+        return self._now(name).at(self._store.span(name).of(number)["frame"][[0, -1]].astype(np.float64))
+
+    def _now(self, name: str) -> Found:
+        """Where a span is, of what is known of it."""
+        return UNMOVED if name in self._settled else self.found(name)
+
+    @cached_property
     def _numbers(self) -> dict[Address, int]:
         return {address: number for number, address in self._there.items()}
 
     @cached_property
     def _places(self) -> dict[str, tuple[float, float]]:
-        """Where all spans start and end, as far as they are settled; in order."""
+        """Where all spans start and end, in order."""
         span, ids = self._store.span, self._store.ids
         places = {n: (span(n).start, span(n).end) if n in self._settled else ends for n, ends in ids.items()}
         return dict(sorted(places.items(), key=lambda item: item[1]))
@@ -211,40 +243,17 @@ class Whereabouts:
         return list(self._places), [start for start, _ in self._places.values()], longest
 
     def _spans_on(self, number: int | None, low: float, high: float) -> list[str]:
-        """The spans of a curve that reach between two frames, in order. _MovedError if one of them is elsewhere."""
-        if number is None:
-            return []
-        found = [name for name in self._reaching(low, high) if number in self._store.span(name).parts]
-        for name in found:
-            self._check(name)
-        return found
-
-    def _reaching(self, low: float, high: float) -> list[str]:
-        """The spans that reach between two frames as far as they are settled, on any curve, in order."""
+        """The spans of a curve that reach between two frames, in order."""
         if (low, high) not in self._near:
             names, starts, longest = self._layout
             near = names[bisect_left(starts, low - longest) : bisect_right(starts, high)]
             self._near[low, high] = [name for name in near if self._places[name][1] >= low]
-        return self._near[low, high]
-
-    def _check(self, name: str) -> None:
-        """_MovedError for a span that was moved and is not settled."""
-        if name not in self._steady:
-            if not self.found(name).same:
-                raise _MovedError
-            self._steady.add(name)
-
-    def _steadily(self, run: Callable[[], Any]) -> Any:
-        """Run; again where spans turn out to have been moved, after everything known of them is where they are."""
-        try:
-            return run()
-        except _MovedError:
-            self._settle()
-            return run()
+        return [name for name in self._near[low, high] if number in self._store.span(name).parts]
 
     def _settle(self) -> None:
-        """Move what is known of spans to where their keys were moved, in memory."""
-        moves = {name: found for name in self._store.ids if not (found := self.found(name)).same}
+        """Look where spans are, once, and move what is known of them to where their keys were moved, in memory."""
+        moves = {} if self._is_settled else {name: found for name, found in self.look().items() if not found.same}
+        self._is_settled = True
         went: dict[str, Found] = {}
         aside: dict[int, Rows] = {}
         for number in {number for name in moves for number in self._store.span(name).parts if number in self._there}:
@@ -253,28 +262,22 @@ class Whereabouts:
             near = {name: found for name, found in moves.items() if number in self._store.span(name).parts}
             self._store.records[number] = self._settled_held(number, near, went)
         for name, found in moves.items():
-            span, base, stayed = self._store.span(name), went.get(name, Found()), None
+            span, base = self._store.span(name), went.get(name, Found())
             for number in aside.keys() & span.parts.keys():
                 start, end = span.of(number)["frame"][[0, -1]].astype(np.float64)
                 inside = (aside[number][:, FRAME] > start - NEAR) & (aside[number][:, FRAME] < end + NEAR)
-                if inside.any() and base != found:
-                    stayed = (base.at(span.start), base.at(span.end))
                 self._store.records[number].put_aside(patch.moved(aside[number][inside], base.a, base.b))
                 aside[number] = aside[number][~inside]
             keys, start, end = span.keys.copy(), found.at(span.start), found.at(span.end)
             keys["frame"] = found.at(keys["frame"].astype(np.float64))
             lines = {line: (found.at(first), found.at(last)) for line, (first, last) in span.lines.items()}
-            stayed = stayed or span.stayed
+            stayed = span.stayed or (None if base == found else (base.at(span.start), base.at(span.end)))
             self._store.spans[name] = Written(
                 start, end, span.linear, keys, span.parts, stayed, True, lines, span.joined
             )
         for number, rows in aside.items():
             self._store.records[number].put_aside(rows)
         self._settled |= moves.keys()
-        self._steady |= moves.keys()
-        self._near.clear()
-        for name in ("_places", "_layout"):
-            vars(self).pop(name, None)
 
     def _settled_held(self, number: int, moves: Mapping[str, Found], went: dict[str, Found]) -> Record:
         """What is known of held keys on a curve, where they are now; how they moved goes to ``went``, by span."""
@@ -300,8 +303,9 @@ class Whereabouts:
         return Record(playing.ordered(bases), playing.ordered(helds))
 
 
-class _MovedError(Exception):
-    """A span is not where it was written."""
+def tag_of(name: str) -> int:
+    """How the keys of a span are tagged."""
+    return crc32(name.encode())
 
 
 def points_of(keys: Kept) -> Singles:

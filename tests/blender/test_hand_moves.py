@@ -27,12 +27,14 @@ FRAMES = [*range(-20, 321, 3), 1000]
 HANDLES = ("AUTO", "AUTO_CLAMPED", "VECTOR", "ALIGNED", "FREE")
 #: Of max(1, range), see docs/lines.md.
 CLOSE = 2e-5
+#: Sequences that left a trace once.
+ONCE_WRONG = (50, 117, 164, 1002, 1036, 1063, 1091, 1226, 5118, 5155, 5157, 5294, 5374, 6094, 6301, 6329, 7170, 7422)
 
 
 class Stage:
     """A face that the animator has keyed, two lines, and where keys lie that were moved out of one by hand."""
 
-    def __init__(self, scene: bpy.types.Scene, seed: int) -> None:
+    def __init__(self, scene: bpy.types.Scene, seed: int, smoothing: str = "CONT_ACCEL") -> None:
         self.scene, self.rng, self.face = scene, np.random.default_rng(seed), character(("Neck", "Head"))
         key = self.face.data.shape_keys
         for block in key.key_blocks[1:]:
@@ -44,6 +46,7 @@ class Stage:
         for curve in self.curves():
             for point in curve.keyframe_points:
                 point.handle_left_type = point.handle_right_type = str(self.rng.choice(HANDLES))
+            curve.auto_smoothing = smoothing
             curve.update()
         self.keys, self.base = rows_of(self.action), played(scene, self.face, FRAMES)
         self.strays: set[str] = set()
@@ -137,14 +140,19 @@ class Stage:
                 assert np.allclose(now[1:3], was[1:3], atol=1e-5), (self.did, curve, now)  # Blender's own rounding
 
 
+@pytest.mark.parametrize("smoothing", ["CONT_ACCEL", "NONE"])
 @pytest.mark.parametrize("seed", range(12))
-def test_keys_of_some_curves_moved_by_hand_leave_no_trace(scene: bpy.types.Scene, seed: int) -> None:
-    Stage(scene, seed).play(6)
+def test_keys_of_some_curves_moved_by_hand_leave_no_trace(scene: bpy.types.Scene, seed: int, smoothing: str) -> None:
+    Stage(scene, seed, smoothing).play(6)
+
+
+@pytest.mark.parametrize("seed", ONCE_WRONG)
+def test_what_once_left_a_trace_leaves_none(scene: bpy.types.Scene, seed: int) -> None:
+    Stage(scene, seed).play(int(3 + seed % 8))
 
 
 @pytest.mark.long
-def test_of_many_sequences_hardly_one_leaves_a_trace(scene: bpy.types.Scene) -> None:
-    """Where keys of both lines were moved on the same curves, more than once, a few still do: 3 of the first 250."""
+def test_of_many_sequences_none_leaves_a_trace(scene: bpy.types.Scene) -> None:
     wrong = []
     for seed in range(400):
         bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
@@ -152,4 +160,4 @@ def test_of_many_sequences_hardly_one_leaves_a_trace(scene: bpy.types.Scene) -> 
             Stage(bpy.context.scene, seed).play(int(3 + seed % 8))
         except AssertionError as error:
             wrong.append((seed, str(error)))
-    assert len(wrong) <= 8, wrong
+    assert not wrong

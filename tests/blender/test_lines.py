@@ -340,6 +340,43 @@ def test_a_hand_edit_is_of_the_line_in_which_it_lies(scene: bpy.types.Scene) -> 
     assert {line.id: line.layer for line in lines_of(detect_rig(face))} == {first.id: True, second.id: False}
 
 
+@pytest.mark.parametrize("where", [0, 1])
+def test_beside_an_overlap_only_the_line_whose_keys_were_edited_is_marked(scene: bpy.types.Scene, where: int) -> None:
+    face = character()
+    lines = [add(scene, face, takes=2), add(scene, face, 120, seed=3, takes=2)]
+    data = face.data.shape_keys.animation_data
+    curves = curves_in(data.action, data.action_slot)
+    for curve in curves:  # the last key that is of the first line alone, or the first that is of the second
+        points = [point for point in curve.keyframe_points if (110 < point.co.x < 120) == (where == 0)]
+        points = [point for point in points if point.co.x > 110]
+        for point in points[-1:] if where == 0 else points[:1]:
+            point.co.y += 0.2
+        curve.update()
+    edited = played(scene, face, range(121, 125))
+    marked = [next(one for one in lines_of(detect_rig(face), line.id) if one.id == line.id).edited for line in lines]
+    assert marked == [where == 0, where == 1]
+    lines_for(scene, face).show(lines[1 - where].id, 0)
+    layers = {line.id: line.layer for line in lines_of(detect_rig(face))}
+    assert layers[lines[where].id] and (where == 1 or not layers[lines[1].id])
+    np.testing.assert_allclose(played(scene, face, range(121, 125)), edited, atol=0.02)
+
+
+def test_what_was_edited_where_a_shorter_line_is_over_already_is_kept(scene: bpy.types.Scene) -> None:
+    face = character()
+    first = add(scene, face, takes=2)
+    lines_for(scene, face).change(first.id, end=160)
+    add(scene, face, 105, seed=3)
+    data = face.data.shape_keys.animation_data
+    for curve in curves_in(data.action, data.action_slot):
+        for point in curve.keyframe_points:
+            if 145 < point.co.x < 155:
+                point.co.y += 0.2
+        curve.update()
+    edited = played(scene, face, range(148, 153))
+    lines_for(scene, face).rewrite()
+    np.testing.assert_allclose(played(scene, face, range(148, 153)), edited, atol=0.02)
+
+
 def test_takes_that_go_on_from_a_frame_keep_the_edit_until_there(scene: bpy.types.Scene) -> None:
     face = character()
     line = add(scene, face)

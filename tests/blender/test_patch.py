@@ -444,6 +444,91 @@ def test_lines_dragged_onto_each_other_come_apart(sheet: Sheet) -> None:
     assert len(sheet.curves) == 3
 
 
+def _alike(sheet: Sheet) -> tuple[bpy.types.FCurve, dict[str, list[Any]]]:
+    """Two spans whose keys are alike, and by the id of each what one of its curves has of it: that only tags tell."""
+    for name, start in (("one", 100.0), ("two", 200.0)):
+        made = [keys(start, start + 29, k) for k in range(COUNT)]
+        same = {
+            sheet.address(k): Keys(one.frames - one.frames[0] + start, one.values, one.slopes)
+            for k, one in enumerate(made)
+        }
+        sheet.patch().replace([], [Span(name, start, start + 29, same)])
+    curve = sheet.curve(4)
+    return curve, {name: rows(curve)[half] for name, half in (("one", slice(0, 9)), ("two", slice(9, 18)))}
+
+
+def test_keys_that_were_moved_alone_are_those_of_their_own_line() -> None:
+    sheet = Sheet()
+    curve, there = _alike(sheet)
+    for point in curve.keyframe_points:  # past each other: each lies nearer to the other's place than to its own
+        by = 160 if point.co.x < 150 else -60
+        for where in (point.co, point.handle_left, point.handle_right):
+            where.x += by
+    curve.update()
+    patch = sheet.patch()
+    patch.sweep(["one"])
+    patch.replace(["one"], [])
+    assert [row[0][1] for row in rows(curve)] == [row[0][1] for row in there["two"]]
+    assert all(135 < point.co.x < 175 for point in curve.keyframe_points)
+    patch.sweep(["two"])
+    patch.replace(["two"], [])
+    assert not sheet.action.layers[0].strips[0].channelbags[0].fcurves
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_copies_of_a_lines_keys_are_the_animators(other: bool) -> None:
+    sheet = Sheet()
+    curve, there = _alike(sheet)
+    onto = sheet.new(COUNT, [(1, 0.2), (500, 0.2)]) if other else curve
+    for co, *_, amplitude, period, _, _, _ in there["one"]:
+        point = onto.keyframe_points.insert(co[0] + 200, co[1])
+        point.type, point.amplitude, point.period = "GENERATED", amplitude, period
+        point.handle_left_type = point.handle_right_type = "FREE"
+    copied = [row[0] for row in rows(onto) if row[0][0] > 290]
+    assert sheet.patch().base(sheet.address(COUNT if other else 4), 290, 340).changes
+    patch = sheet.patch()
+    patch.sweep(["one", "two"])
+    patch.replace(["one", "two"], [])
+    assert [row[0] for row in rows(onto) if row[0][0] > 290] == copied and len(copied) >= 9
+
+
+def test_keys_of_others_that_came_into_a_line_are_no_edit_of_it() -> None:
+    sheet = Sheet()
+    curve, _ = _alike(sheet)
+    for point in curve.keyframe_points:
+        for where in (point.co, point.handle_left, point.handle_right) if point.co.x < 150 else ():
+            where.x += 103.3
+    curve.update()
+    assert not sheet.patch().edits("two") and set(sheet.patch().edits("one")) == {sheet.address(4)}
+
+
+def test_what_a_line_of_an_older_file_was_dragged_over_stays_without_tags(sheet: Sheet) -> None:
+    for curve in sheet.curves:
+        for point in curve.keyframe_points:
+            point.amplitude, point.period = 0.8, 4.1
+    test_keys_that_a_line_was_dragged_over_stay(sheet)
+
+
+def test_the_animators_handles_are_theirs_again_where_a_line_was_moved_beside_them() -> None:
+    """A line is dragged to where the animator's key is the next one, whose handles Blender calculates anew."""
+    sheet = Sheet()
+    for k in range(COUNT):
+        sheet.new(k, [(1, 0.3), (90, 1.0), (150, 0.4), (200, 0.6), (260, 0.9)]).auto_smoothing = "NONE"
+        sheet.curve(k).update()
+    before = {k: played(sheet.curve(k), np.arange(1.0, 261)) for k in range(COUNT)}
+    write(sheet, "one", 100, 129)
+    shift(sheet, lambda frame: 99 < frame < 130, lambda frame: frame + 65)  # over the key on 150 and to the one on 200
+    for k in range(COUNT):
+        sheet.curve(k).update()
+    write(sheet, "one", 165, 194)
+    free = np.array([*range(1, 165), *range(195, 261)], float)
+    for k in range(COUNT):
+        assert np.abs(played(sheet.curve(k), free) - before[k][free.astype(int) - 1]).max() <= 1e-5
+    sheet.patch().replace(["one"], [])
+    for k in range(COUNT):
+        assert np.abs(played(sheet.curve(k), np.arange(1.0, 261)) - before[k]).max() <= 1e-5
+
+
 def test_a_line_whose_keys_are_gone_is_forgotten(sheet: Sheet) -> None:
     for curve in sheet.curves:
         delete(curve, 99, 130)
