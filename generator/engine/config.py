@@ -122,22 +122,14 @@ class PerformConfig:
 
     Attributes:
         draw_scale: deviation of the draws at temperature 1.
-        choice_scale: the same for which component of the mixture is drawn: below 1 rare ones become rarer.
         emphasis: how much more strongly emotions are told than in training: young weights follow the face that they
             are on more than what is asked.
-        persistence: how much a step's latent draws are like those of the step before, 0 to below 1. In training each
-            is drawn for itself; a face that performs from its own frames moves further and trembles less if what
-            moves it lasts longer than a step.
     """
 
     draw_scale: float = 1.0
-    choice_scale: float = 1.0
     emphasis: float = 1.0
-    persistence: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if name != "persistence" and not 0 < value <= 2:
+            if not 0 < value <= 2:
                 raise ValueError(f"{name} ({value}) must be above 0 and at most 2")
-        if not 0 <= self.persistence < 1:
-            raise ValueError(f"persistence ({self.persistence}) must be from 0 to below 1")

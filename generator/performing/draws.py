@@ -68,21 +68,9 @@ class Draws:
     def scaled(self, config: ModelConfig, perform: PerformConfig, temperature: float) -> tuple[Floats, Floats]:
         """Normal draws (steps, layers, Z) and Gumbel ones (steps, layers, G K), as large as they are used."""
         noise, choice = np.split(self.standard, [config.d_latent], axis=-1)
-        noise = _lasting(noise, perform.persistence)
         quantile = np.clip(_normal_cdf(choice), _EDGE, 1 - _EDGE)
         gumbel = -np.log(-np.log(quantile))
-        return temperature * perform.draw_scale * noise, temperature * perform.choice_scale * gumbel
-
-
-def _lasting(noise: Floats, persistence: float) -> Floats:
-    """Standard normal draws (steps, …) of which each correlates by ``persistence`` 0..1 with the one before.
-
-    A first-order autoregression: a step's draws depend on those before it alone, so takes branch and grow as without.
-    """
-    lasting, fresh = noise.copy(), np.sqrt(1 - persistence**2)
-    for step in range(1, len(noise) if persistence else 0):
-        lasting[step] = persistence * lasting[step - 1] + fresh * noise[step]
-    return lasting
+        return temperature * perform.draw_scale * noise, temperature * gumbel
 
 
 def _normal_cdf(x: Floats) -> Floats:
