@@ -425,6 +425,16 @@ def test_a_mouth_that_goes_to_both_sides_at_once_is_doubted() -> None:
         assert (seen.kind, seen.seems) == (kind, "mouthRight" if kind == "DOUBT" else "")
 
 
+def test_a_side_that_lies_says_nothing_of_a_copy(rig: rigs.Spoilt) -> None:
+    """Lids that look up are drawn much like wide ones here, and the other eye's look up is a mouth."""
+    called(rig, "eyeLookUpLeft", "mouthLeft")
+    rigs._place(rig, "eyeWideRight", rigs._places(rig, "eyeLookUpRight"))
+    assert {c: v.kind for c, v in looked_at(rig).items() if c in ("eyeWideRight", "eyeLookUpRight")} == {
+        "eyeWideRight": "WRONG",
+        "eyeLookUpRight": "RIGHT",
+    }
+
+
 def test_the_shape_of_a_name_that_no_key_has_is_doubted(rig: rigs.Spoilt) -> None:
     blocks = rig.face.data.shape_keys.key_blocks
     for lip in ("mouthLowerDownRight", "mouthLowerDownLeft"):
