@@ -6,10 +6,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from generator.corpus.build import build_corpus
 from generator.corpus.reader import Corpus
@@ -19,6 +23,7 @@ from generator.errors import CheckpointError, DataError, InputError
 from generator.model.checkpoint import load_checkpoint, save_checkpoint
 from generator.model.text import TextEncoder
 from generator.performing.load import load_performer
+from generator.shared.spaces import ARKIT55
 from generator.training import free_running
 from generator.training.default import FINE_TUNING, DefaultRecipe, DefaultSettings
 from generator.training.loop import LOG, Options, Trainer
@@ -184,6 +189,33 @@ def test_the_energy_score_is_least_for_takes_that_are_distributed_as_clips_are()
     right = score(1.0)
     for wrong in (score(0.0), score(0.6), score(1.6), score(1.0, mean=0.5)):  # static, timid, wild, beside it
         assert wrong > right + 0.01
+
+
+def test_takes_that_tremble_or_hold_still_are_worth_less_than_takes_like_the_clips() -> None:
+    clips, space = 64, ARKIT55
+    torch.manual_seed(0)
+
+    def smooth(count: int) -> Tensor:
+        return F.interpolate(torch.rand(count, space.size, 6), size=48, mode="linear").transpose(1, 2)
+
+    asked = SimpleNamespace(frames=torch.full((clips,), 48), start=torch.zeros(clips, space.size))
+    asked.rows = lambda order: asked
+    frames = smooth(clips).unflatten(1, (24, 2))
+    batch: Any = SimpleNamespace(condition=asked, frames=frames, step_mask=torch.ones(clips, 24), whole=None)
+    trembling = 0.02 * (-1.0) ** torch.arange(48)[:, None]
+    takes = smooth(2 * clips)
+
+    def worth(made: Tensor) -> float:
+        config = SimpleNamespace(n_layers=1, d_latent=1, choices=1)
+        one = torch.ones(space.size)
+        decoder: Any = SimpleNamespace(
+            config=config, scale=one, pace=0.05 * one, space=space, perform=lambda *told: made
+        )
+        return float(free_running.free_running(decoder, batch, 0.05 * one))
+
+    like = worth(takes)
+    for wrong in (takes + trembling, takes.mean(1, keepdim=True).expand_as(takes), 0.5 * takes):
+        assert worth(wrong) > 1.02 * like
 
 
 def test_an_empty_split_is_refused(corpus: Path, encoder: TextEncoder, tmp_path: Path) -> None:
