@@ -162,7 +162,7 @@ def verdicts(
     for one, other in _copies(effects):  # of two that do the same, the one it is meant for, or neither
         if other in joined.get(one, ()):  # as a key by which both eyes look to a side
             continue
-        # What the other sides do says more than what it is like: faces are drawn in many ways. Sides that lie say nothing.
+        # What the other sides do says more than what it is like: faces are drawn in many ways. Liars say nothing.
         lying = {c for c in (one, other) if other_side(c) in found and found[other_side(c)].kind == "WRONG"}
         uneven = {c: float("nan") if c in lying else _unevenness(effects, c) for c in (one, other)}
         sided = min(uneven.values()) < _OTHER * max(uneven.values())
