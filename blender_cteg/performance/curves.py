@@ -317,13 +317,11 @@ class ActionPatch(Whereabouts):
         whose = view.whose[left.seen : left.seen + len(rows)]
         for name in sorted(names, key=lambda name: name in view.gone):
             start, end = self._places[name]
-            there, claimed = (
-                (x > start - NEAR) & (x < end + NEAR),
-                patch.claimed(rows, self._store.span(name).of(view.number)),
-            )
-            inside = there & ~taken & ((whose == tag_of(name)) | ((whose == 0) & claimed))
+            there = (x > start - NEAR) & (x < end + NEAR) & ~taken
+            claimed = patch.claimed(rows, self._store.span(name).of(view.number))
+            inside = there & ((whose == tag_of(name)) | ((whose == 0) & claimed))
             if inside.any() and not mixed:  # where spans were moved the animator's keys may be among theirs
-                inside |= there & ~taken & (whose == 0)
+                inside |= there & (whose == 0)
             taken |= inside
             if name not in view.gone and inside.any():
                 outer = not (left.span and inside[0]), not (right.span and inside[-1])
@@ -466,16 +464,10 @@ class ActionPatch(Whereabouts):
         if places:
             rest = places[0].rows[0, VALUE] if plan.rest is None else plan.rest
             rows, part = patch.patched(rows, places, shape, rest)
-        put = [
-            rows,
-            *(
-                key[None]
-                for key in window.astray
-                if not any(p.start - NEAR < key[FRAME] < p.end + NEAR for p in places)
-            ),
-        ]
-        put = playing.within(playing.ordered(put), window.low, window.high)
-        plan.start, plan.old, plan.put = window.start, window.old, put
+        over = ((window.astray[:, FRAME] > p.start - NEAR) & (window.astray[:, FRAME] < p.end + NEAR) for p in places)
+        away = window.astray[~np.logical_or.reduce([np.zeros(len(window.astray), np.bool_), *over])]
+        plan.start, plan.old = window.start, window.old
+        plan.put = playing.within(playing.ordered([rows, away]), window.low, window.high)
         plan.record = self._store.record(plan.number).replaced(window.low, window.high, part)
         for name in plan.new:
             (first, last), _ = playing.nearest(np.array([writing[name].start, writing[name].end]), rows[:, FRAME])

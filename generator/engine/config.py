@@ -14,6 +14,8 @@ RecognitionInput = Literal["next_state", "target"]
 
 #: Earlier ones belong to decoders that were not told what is said when; they are refused.
 CONFIG_SCHEMA: Final = 5
+#: Settings by which weights performed that had not been trained on takes that run free.
+_GONE: Final = frozenset({"choice_scale", "persistence"})
 #: Sizes beyond these are damage: nobody trained such a decoder, and making one would take all memory there is.
 _MOST: Final = {
     "d_model": 4096, "n_head": 256, "d_inner": 16384, "n_layers": 64, "d_latent": 4096, "text_width": 8192,
@@ -133,3 +135,11 @@ class PerformConfig:
         for name, value in asdict(self).items():
             if not 0 < value <= 2:
                 raise ValueError(f"{name} ({value}) must be above 0 and at most 2")
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> PerformConfig:
+        """What a checkpoint stores; ValueError names what is unknown. What earlier ones had beside it is left out."""
+        kept = {name: value for name, value in data.items() if name not in _GONE}
+        if unknown := sorted(kept.keys() - {f.name for f in fields(cls)}):
+            raise ValueError(f"unknown setting {unknown[0]!r}")
+        return cls(**kept)

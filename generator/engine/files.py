@@ -124,7 +124,7 @@ def read_checkpoint_settings(folder: Path) -> CheckpointSettings:
         return CheckpointSettings(
             folder,
             ModelConfig.from_json(stored["model"]),
-            PerformConfig(**stored["perform"]),
+            PerformConfig.from_json(stored["perform"]),
             None if head is None else EmotionHead.from_json(head),
             str(stored["text_encoder"]),
             layers,

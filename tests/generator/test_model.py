@@ -375,3 +375,7 @@ def test_configs_of_other_editions_are_refused() -> None:
         ModelConfig.from_json({**ModelConfig().to_json(), "schema_version": 4})
     with pytest.raises(ValueError, match="draw_scale"):
         PerformConfig(draw_scale=3.0)
+    earlier = {"draw_scale": 0.9, "choice_scale": 1.0, "emphasis": 1.4, "persistence": 0.2}
+    assert PerformConfig.from_json(earlier) == PerformConfig(0.9, 1.4)
+    with pytest.raises(ValueError, match="unknown setting 'colour'"):
+        PerformConfig.from_json({**earlier, "colour": 1.0})
