@@ -96,6 +96,7 @@ class Effect:
         place: the middle of what moves, from between the eyes.
         way: the mean displacement there.
         mirrored: ``skin`` as a mirror between the eyes shows it: how the other side of each place moves.
+        led: the shape keys that drivers move with it.
     """
 
     reach: float
@@ -104,6 +105,7 @@ class Effect:
     place: Floats = field(default_factory=lambda: np.zeros(3))
     way: Floats = field(default_factory=lambda: np.zeros(3))
     mirrored: Floats | None = None
+    led: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

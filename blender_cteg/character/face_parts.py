@@ -218,10 +218,10 @@ class Face:
         """What these displacements are, in eye distances."""
         rest = self._rests.get(moved.posed, self._rest)
         if not moved.compared or len(rest) != len(self._rest):
-            return Effect(float("nan"))
+            return Effect(float("nan"), led=moved.led)
         if not len(moved.vertices):
             none = np.zeros((self._points.size, 3)) if self._points is not None else None
-            return Effect(0.0, none, {role: np.zeros(3) for role in self._balls}, mirrored=none)
+            return Effect(0.0, none, {role: np.zeros(3) for role in self._balls}, mirrored=none, led=moved.led)
         by = moved.by.astype(np.float64) / self.unit
         squared = (by**2).sum(1)
         middle = self._points.of(rest)[36:48].mean(0) if self._points is not None else rest.mean(0)
@@ -239,7 +239,7 @@ class Face:
                 mirrored = self._points.mirrored.of(full) @ upright * (-1.0, 1.0, 1.0)
             turns = {part: turn @ upright for part, turn in turns.items()}
         way = squared @ by / squared.sum()
-        return Effect(float(np.sqrt(squared.max())), shown, turns, place, way, mirrored)
+        return Effect(float(np.sqrt(squared.max())), shown, turns, place, way, mirrored, moved.led)
 
     def teeth(self, seen: Mapping[Pose, Moved]) -> float:
         """See `Measured.teeth`."""

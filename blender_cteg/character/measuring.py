@@ -83,7 +83,11 @@ def verdicts_of(rig: Rig, mapping: FaceMapping) -> dict[str, Verdict]:
         effects = {c: measured.effects[p] for c, p in poses if p in measured.effects}
         # A face on which nothing moves at all is one that is still being made.
         found = verdicts(effects, _joined(dict(poses))) if any(e.reach >= STILL for e in effects.values()) else {}
-        measured.told[poses] = {channel: _of_a_joined_key(channel, found, dict(poses)) for channel in found}
+        found = {channel: _of_a_joined_key(channel, found, dict(poses)) for channel in found}
+        for channel, other in _leads(dict(poses), effects).items():  # whatever that looks like
+            if found and found[channel].kind in ("RIGHT", "UNKNOWN"):
+                found[channel] = replace(found[channel], kind="DOUBT", seems=other)
+        measured.told[poses] = found
     return measured.told[poses]
 
 
@@ -104,6 +108,18 @@ def _of_a_joined_key(channel: str, found: dict[str, Verdict], poses: dict[str, P
         for c in (channel, verdict.seems)
     ]
     return replace(verdict, kind=other.kind, seems=other.seems) if ways[0] == ways[1] else verdict
+
+
+def _leads(poses: dict[str, Pose], effects: dict[str, Effect]) -> dict[str, str]:
+    """Channel -> another one that it moves as well, by a driver of that one's key."""
+    keys = {c: {target.name for target in targets if target.kind == "KEY"} for c, (targets, _) in poses.items()}
+    joined = _joined(poses)
+    return {
+        channel: other
+        for channel, effect in effects.items()
+        for other in keys
+        if other not in {channel, *joined[channel]} and effect.led & keys[other]
+    }
 
 
 def forget(rig: Rig | None = None) -> None:

@@ -21,6 +21,7 @@ from ..shared import ARKIT55
 from .controls import bone_channels
 from .detection.bones import switches
 from .detection.character import armature_of, belongs, inside
+from .detection.editable import drivers_of
 from .detection.naming import is_modelling
 from .geometry import coordinates, triangles
 from .mapping import Mapping as FaceMapping
@@ -37,6 +38,8 @@ LEFT_OUT: Final = frozenset(
     "EDGE_SPLIT SOLIDIFY WIREFRAME SKIN BOOLEAN BUILD EXPLODE PARTICLE_SYSTEM".split()
 )
 _SLIDER_LIMIT: Final = 10.0
+#: A driven key that goes no further stays where it is.
+_LED: Final = 0.02
 #: A mesh with more is scanned clothing or hair.
 _MOST_VERTICES: Final = 200_000
 
@@ -56,13 +59,14 @@ class Moved:
     """Which vertices of the character a pose moves, and by how much: shape (M,), and (M, 3) in FLAME axes.
 
     Not ``compared``: there were more or fewer vertices than at rest, so nobody can tell. ``posed``: from which of the
-    two rests, see `Stage`.
+    two rests, see `Stage`. ``led``: the shape keys that drivers moved with it.
     """
 
     vertices: Ints
     by: Singles
     compared: bool = True
     posed: bool = False
+    led: frozenset[str] = frozenset()
 
 
 class Stage:
@@ -88,6 +92,8 @@ class Stage:
         self.meshes = [obj for obj in self._members() if obj.visible_get(view_layer=self.view_layer)]
         self.rests: dict[bool, Singles] = {}
         self._posed, self._still = False, 0.0
+        #: Whether bones are posed -> the values that drivers give to keys, as `_driven` has them.
+        self._resting: dict[bool, dict[tuple[str, str], float]] = {}
         if face not in self.meshes:
             sentence = "{name} is hidden, so nobody can look whether its channels do what they are called. Show it."
             self.problem = told(sentence, name=face.name)
@@ -148,6 +154,7 @@ class Stage:
             if posed not in self.rests:
                 self.view_layer.update()
                 rest = self.rests[posed] = self._read()
+                self._resting[posed] = self._driven()
                 size = float(np.ptp(rest, axis=0).max()) if len(rest) else 0.0  # modifiers may leave nothing
                 self._still = 1e-5 * max(size, 1e-12)
             yield
@@ -158,12 +165,13 @@ class Stage:
         with ExitStack() as undo:
             self._strike(undo, targets, amount)
             self.view_layer.update()
-            now = self._read()
+            now, driven, resting = self._read(), self._driven(), self._resting[self._posed]
+        led = frozenset(key[1] for key, value in driven.items() if abs(value - resting.get(key, value)) > _LED)
         if len(now) != len(rest):
-            return Moved(np.empty(0, np.intp), np.empty((0, 3), np.float32), False, self._posed)
+            return Moved(np.empty(0, np.intp), np.empty((0, 3), np.float32), False, self._posed, led)
         by = now - rest
         vertices: Ints = np.flatnonzero(np.einsum("vi,vi->v", by, by) > self._still**2)
-        return Moved(vertices, by[vertices], True, self._posed)
+        return Moved(vertices, by[vertices], True, self._posed, led)
 
     def _strike(self, undo: ExitStack, targets: tuple[Target, ...], amount: float) -> None:
         mapping = _alone(targets)
@@ -183,6 +191,15 @@ class Stage:
             now = list(getattr(bone, path))
             now[index] = float(values[0])
             _set(undo, bone, path, now)
+
+    def _driven(self) -> dict[tuple[str, str], float]:
+        """The value of each shape key that a driver decides: (its datablock, its name) -> it."""
+        depsgraph, found = self.view_layer.depsgraph, {}
+        for key, _ in self.rig.keyed_meshes:
+            if names := drivers_of(key):
+                blocks = key.evaluated_get(depsgraph).key_blocks
+                found |= {(key.name, name): float(blocks[name].value) for name in names if name in blocks}
+        return found
 
     def _read(self) -> Singles:
         """All vertices as they are evaluated, in FLAME axes and the unit of the character's own space."""

@@ -22,7 +22,7 @@ from ..character.choose import brought_to
 from ..clip import Clip
 from ..dialogue.casting import named_before
 from ..dialogue.entries import looks_by_hand
-from ..performance.directing import emphasis_of, emphasised, word_at
+from ..performance.directing import as_written, emphasis_of, emphasised, word_at
 from ..performance.gaze import Glance, aimed, held, reach
 from ..performance.lines import LineError, Lines, clip_of
 from ..performance.record import Line, Take
@@ -251,7 +251,7 @@ def word_in(scene: Scene, line: Line) -> str:
     """The word whose emphasis is directed; "" for none."""
     timeline = None if line.take is None else line.take.timeline
     place = directing.place if directing is not None else word_place(scene, line)
-    return "" if timeline is None or place is None else timeline.words[place].text
+    return "" if timeline is None or place is None else as_written(timeline, place)
 
 
 def direct(context: Context, name: str, value: Any) -> None:

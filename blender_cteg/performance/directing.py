@@ -73,6 +73,15 @@ def word_at(timeline: Timeline, seconds: float) -> int | None:
     return next(later, len(timeline.words) - 1 if timeline.words else None)
 
 
+def as_written(timeline: Timeline, place: int) -> str:
+    """A word as the line writes it; as it is spoken where the line writes it otherwise: "five" of a 5."""
+    found, at = None, 0
+    for word in timeline.words[: place + 1]:
+        found = re.compile(rf"(?<!\w){re.escape(word.text)}(?!\w)", re.IGNORECASE).search(timeline.text, at)
+        at = found.end() if found else at
+    return found[0] if found else timeline.words[place].text
+
+
 def emphasis_of(timeline: Timeline, place: int) -> float:
     """How much a word is emphasised: 0 not at all, 1 naturally."""
     word = timeline.words[place]

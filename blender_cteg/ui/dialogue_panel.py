@@ -45,7 +45,8 @@ class CTEG_PT_dialogue(Sidebar, bpy.types.Panel):
             sentence(layout.box(), context, known.refusal, icon="ERROR")
         if known.unplayed:
             names = ", ".join(known.unplayed)
-            sentence(layout, context, told("Nobody plays {names} yet.", names=names), icon="GHOST_DISABLED")
+            said = told("Without a character yet: {names}.", names=names)
+            sentence(layout, context, said, icon="GHOST_DISABLED")
             row = layout.row(align=True)
             row.operator("cteg.add_heads", icon="ADD")
             row.operator("cteg.cast", icon="COMMUNITY")

@@ -104,6 +104,17 @@ class Condition(Generic[Array]):
         """The performances ``order`` of these."""
         return Condition(*(getattr(self, each.name)[order] for each in fields(self)))
 
+    def emphasised(self, by: float, config: ModelConfig) -> Condition[Array]:
+        """What a decoder of ``config`` is told instead where emotions are told ``by`` times as strongly."""
+
+        def louder(told: Any) -> Any:
+            told = told * 1  # a copy, of an array as of a tensor
+            told[..., : 2 * len(EMOTIONS)] *= by  # of both emotions
+            return told
+
+        steps = louder(self.steps) if config.direction_conditioning else self.steps
+        return replace(self, direction=louder(self.direction), steps=steps)
+
 
 def step_width(config: ModelConfig) -> int:
     """How many numbers a step is told."""

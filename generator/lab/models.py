@@ -22,7 +22,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from ..direction.emotions import EMOTIONS
 from ..engine.conditioning import Condition
 from ..model.checkpoint import Checkpoint, load_checkpoint
 from ..model.distributions import Chain, Gaussian, gumbel_like
@@ -174,10 +173,8 @@ class DefaultInside(Inside):
         seeds = [TakeSeed(seed, f"row {row}") for row in range(rows)]
         draws = [Draws.of(one, config, steps).scaled(config, perform, temperature) for one in seeds]
         noise, gumbel = (np.stack(some).astype(np.float32) for some in zip(*draws, strict=True))
-        told = Condition(**{name: value.clone().numpy() for name, value in vars(batch.condition).items()})
-        for features in (told.direction, told.steps) if config.direction_conditioning else (told.direction,):
-            features[..., : 2 * len(EMOTIONS)] *= perform.emphasis  # of both emotions: `Asked.emphasised`
-        frames = self._engine.decode(told, noise, gumbel)
+        told = Condition(**{name: value.numpy() for name, value in vars(batch.condition).items()})
+        frames = self._engine.decode(told.emphasised(perform.emphasis, config), noise, gumbel)
         return [clip[: int(count)] for clip, count in zip(frames, batch.condition.frames, strict=True)]
 
 

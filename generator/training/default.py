@@ -68,9 +68,9 @@ FINE_TUNING: dict[str, Any] = {"learning_rate": 1e-4, "warmup": 20, "kl_warmup_s
 class DefaultObjective(nn.Module):
     """The decoder and its objective as one module, as a recipe wants it."""
 
-    def __init__(self, decoder: CTEG, settings: DefaultSettings, rates: Tensor) -> None:
+    def __init__(self, decoder: CTEG, settings: DefaultSettings, rates: Tensor, emphasis: float) -> None:
         super().__init__()
-        self.decoder, self.settings = decoder, settings
+        self.decoder, self.settings, self._emphasis = decoder, settings, emphasis
         #: Noise is drawn on the CPU; read back from a device, these would be waited for at every step.
         self._drawn_in = rates
         self.rates: Tensor
@@ -85,7 +85,7 @@ class DefaultObjective(nn.Module):
         if not share:
             return self._forced(batch, step)
         with torch.autocast(batch.frames.device.type, enabled=False):
-            score = free_running(self.decoder, batch, self.rates)
+            score = free_running(self.decoder, batch, self.rates, self._emphasis)
         if share == 1:
             return {"total": score, "free_running": score}
         terms = self._forced(batch, step)
@@ -173,7 +173,9 @@ class DefaultRecipe(Descent[Batch]):
         pace, rates = channel_motion(train, decoder.scale.cpu())
         if start is None:
             _set_in_motion(decoder, pace, rates)
-        self.module = DefaultObjective(decoder, settings, rates).to(device)
+        # What runs free in training is told what it will be told when it performs.
+        perform = PerformConfig() if start is None else start.perform
+        self.module = DefaultObjective(decoder, settings, rates, perform.emphasis).to(device)
         # Processors without instructions for bf16 compute in it three times more slowly than in fp32.
         if device.type == "cpu" and not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
             self.precision = "fp32"

@@ -27,21 +27,28 @@ from .batches import Batch
 
 #: A distance over half a second tells motion from tremor.
 _APART: Final = 0.5
-#: Of the whole face beside its regions, and of what a clip is like beside its frames.
+#: Of the whole face beside its regions, of what a clip is like, and of how it trembles, beside its frames.
 _WHOLE: Final = 2.0
 _CLIP: Final = 3.0
-#: How much a clip's mean speed, and its tremor, count beside its mean face.
+_TREMBLES: Final = 0.5
+#: How much a clip's mean speed counts beside its mean face.
 _SPEED: Final = 0.3
+#: Seconds in which tremor is looked for, from which frequency in Hz, and what share of a turn's power is none.
+_WINDOW: Final = 1.0
+_TREMOR: Final = 8.0
+_SMOOTH: Final = 1e-3
 
 Judged = Callable[[Tensor], Tensor]
 
 
-def free_running(decoder: CTEG, batch: Batch, rates: Tensor) -> Tensor:
+def free_running(decoder: CTEG, batch: Batch, rates: Tensor, emphasis: float = 1.0) -> Tensor:
     """The energy score of two takes of every clip of ``batch``, a scalar; less is better. In fp32.
 
-    Of a part of a batch, its share of the whole's. ``rates``: second of `batches.channel_motion`, (C,).
+    Of a part of a batch, its share of the whole's. ``rates``: second of `batches.channel_motion`, (C,). ``emphasis``:
+    how much more strongly emotions are told, as `engine.config.PerformConfig` has it.
     """
-    config, condition, clip = decoder.config, batch.condition, (batch.frames / decoder.scale).flatten(1, 2)
+    config, clip = decoder.config, (batch.frames / decoder.scale).flatten(1, 2)
+    condition = batch.condition.emphasised(emphasis, config)
     count, steps = batch.step_mask.shape
     draws = []
     for _ in range(2):
@@ -67,27 +74,38 @@ def free_running(decoder: CTEG, batch: Batch, rates: Tensor) -> Tensor:
     def velocity(take: Tensor) -> Tensor:
         return (take[:, 2:] - take[:, 1:-1]) / decoder.pace
 
-    def tremor(take: Tensor) -> Tensor:
-        """What is above 8 Hz (at 24 fps), nearly alone: of 4 Hz the fourth difference lets through a fourteenth."""
-        return take[:, 2:].diff(n=4, dim=1) / rates
-
     def mean(values: Tensor) -> Tensor:
         """Over the frames of each clip, (B, C); differences end earlier."""
         within = inside[:, -values.shape[1] :, None]
         return (values * within).sum(1) / within.sum(1).clamp_min(1)
 
     def like(take: Tensor) -> Tensor:
-        """Mean, deviation, speed and tremor of each channel over the clip, (B, 1, 4 C)."""
-        face = mean(take[:, 2:])
+        """Mean, deviation, peak and speed of each channel over the clip, (B, 1, 4 C)."""
+        face, peak = mean(take[:, 2:]), (take[:, 2:].abs() * inside[..., None]).amax(1)
         # What is added keeps the gradient of a channel that does not move finite.
         deviation = (mean((take[:, 2:] - face[:, None]).square()) + 1e-4).sqrt()
-        moves = [_SPEED * (mean(judged(take).square()) + 1e-3).sqrt() for judged in (velocity, tremor)]
-        return torch.cat([face, deviation, *moves], -1)[:, None]
+        speed = _SPEED * (mean(velocity(take).square()) + 1e-3).sqrt()
+        return torch.cat([face, deviation, peak, speed], -1)[:, None]
+
+    def tremor(take: Tensor) -> Tensor:
+        """Logarithm of how large a share of each channel's turns is above 8 Hz, over the clip, (B, 1, C).
+
+        Of slow motion, thousands of times stronger, a Hann window leaks nothing into what is left of turns there.
+        """
+        shown = (take.diff(n=2, dim=1) / rates).unfold(1, window, window // 2)  # (B, windows, C, frames)
+        spectrum = torch.fft.rfft(shown * torch.hann_window(window, periodic=False, device=take.device)).abs().square()
+        power = spectrum[..., frequency >= _TREMOR].sum(-1) * (8 / 3) * 2 / window**2
+        within = inside.unfold(1, window, window // 2)[..., -1, None]  # no window reaches beyond the clip
+        return ((power * within).sum(1) / within.sum(1).clamp_min(1) + _SMOOTH).log()[:, None] / 2
 
     total = score(lambda take: take[:, 2:], inside, regions) + score(velocity, inside, regions)
     total = total + score(lambda take: take.diff(n=2, dim=1) / rates, inside, regions)
     total = total + _WHOLE * score(lambda take: take[:, 2:], inside)
     total = total + _CLIP * math.sqrt(4) * score(like, inside.new_ones(count, 1))
+    window = round(_WINDOW * decoder.space.fps)
+    frequency = torch.fft.rfftfreq(window, 1 / decoder.space.fps).to(clip.device)
+    if clip.shape[1] >= window:
+        total = total + _TREMBLES * score(tremor, inside.new_ones(count, 1), regions)
     if clip.shape[1] > apart:
         total = total + score(lambda take: take[:, 2 + apart :] - take[:, 2:-apart], inside[:, apart:], regions)
     return total if batch.whole is None else total * float(batch.step_mask.sum()) / batch.whole.steps

@@ -356,6 +356,20 @@ def test_what_does_not_move_is_not_keyed_and_named(rig: rigs.Spoilt) -> None:
     assert "cheekPuff moves nothing, and is not keyed." in doubts(found, resolved(found)), "a driver is named elsewhere"
 
 
+@pytest.mark.parametrize("strength", [0.5, 0.0])
+def test_a_key_that_drives_another_channels_key_is_named(rig: rigs.Spoilt, strength: float) -> None:
+    """The two look alike, so that what both do together looks like one of them; a driver that does nothing is none."""
+    block = rig.face.data.shape_keys.key_blocks["mouthShrugLower"]
+    driver = block.driver_add("value").driver
+    variable = driver.variables.new()
+    variable.targets[0].id_type, variable.targets[0].id = "KEY", rig.face.data.shape_keys
+    variable.targets[0].data_path = 'key_blocks["mouthPucker"].value'
+    driver.expression = f"{variable.name} * {strength}"
+    said = complaints(rig)
+    led = {"mouthPucker": "mouthPucker moves what mouthShrugLower should move as well."} if strength else {}
+    assert said == {"mouthShrugLower": "mouthShrugLower moves nothing.", **led}
+
+
 def test_a_key_that_is_turned_off_is_no_key_that_lies(rig: rigs.Spoilt) -> None:
     rig.face.data.shape_keys.key_blocks["jawOpen"].mute = True
     assert complaints(rig) == {}

@@ -15,7 +15,7 @@ import pytest
 from blender_cteg import cast
 from blender_cteg.clip import Clip
 from blender_cteg.operators import live
-from blender_cteg.performance.directing import emphasis_of, emphasised, word_at
+from blender_cteg.performance.directing import as_written, emphasis_of, emphasised, word_at
 from blender_cteg.performance.lines import Lines, clip_of
 from blender_cteg.performance.record import Line, Style
 from blender_cteg.worker import session
@@ -354,3 +354,12 @@ def test_emphasis_of_a_word() -> None:
     assert word_at(timeline, middle) == 1 and word_at(timeline, 0.0) == 0
     assert word_at(timeline, 99.0) == len(timeline.words) - 1
     assert word_at(replace(timeline, words=()), 1.0) is None
+
+
+def test_a_word_is_shown_as_the_line_writes_it() -> None:
+    line = "You kept IT? Mr. O'Hara kept it at 5, McCoy."
+    spoken = "you kept it mister o'hara kept it at five mccoy".split()
+    words = tuple(replace(scenes.timeline(5.0).words[0], text=word) for word in spoken)
+    timeline = replace(scenes.timeline(5.0), text=line, words=words)
+    shown = [as_written(timeline, place) for place in range(len(words))]
+    assert shown == ["You", "kept", "IT", "mister", "O'Hara", "kept", "it", "at", "five", "McCoy"]

@@ -200,6 +200,7 @@ def test_takes_that_tremble_or_hold_still_are_worth_less_than_takes_like_the_cli
 
     asked = SimpleNamespace(frames=torch.full((clips,), 48), start=torch.zeros(clips, space.size))
     asked.rows = lambda order: asked
+    asked.emphasised = lambda by, config: asked
     frames = smooth(clips).unflatten(1, (24, 2))
     batch: Any = SimpleNamespace(condition=asked, frames=frames, step_mask=torch.ones(clips, 24), whole=None)
     trembling = 0.02 * (-1.0) ** torch.arange(48)[:, None]
