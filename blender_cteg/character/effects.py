@@ -176,9 +176,10 @@ def verdicts(
             elif seen.kind == "RIGHT" and twin.swapped and seen.alike < alike[channel][twin.seems] - 1e-3:
                 found[channel] = Verdict("WRONG", twin.seems, False, seen.reach, seen.alike)
     for one, other in _uneven(effects):
-        if found[one].kind == found[other].kind == "RIGHT":
-            for channel, instead in ((one, other), (other, one)):
-                found[channel] = Verdict("UNEVEN", instead, False, found[channel].reach, found[channel].alike)
+        for channel, instead in ((one, other), (other, one)):
+            before = found[channel]
+            if before.kind == "RIGHT" and found[instead].kind in ("RIGHT", "UNEVEN", "DOUBT"):
+                found[channel] = Verdict("UNEVEN", instead, False, before.reach, before.alike)
     for channel, effect in effects.items():
         before, alone = found[channel], {other_side(channel), _together(channel)}.isdisjoint(joined.get(channel, ()))
         if alone and before.kind == "RIGHT" and _lopsided(channel, effect):

@@ -200,7 +200,8 @@ def measuring(scene: bpy.types.Scene, rig: Rig, mapping: FaceMapping | None) -> 
     if not stage.problem:
         poses = poses_of(mapping) if mapping is not None and mapping.source_space == ARKIT55.name else {}
         lids = [poses[c] for c in LIDS if c in poses and c not in rig.shape_keys]
-        yield from _measured(stage, measured, wanted, lids)
+        named = {target.name for targets, _ in poses.values() for target in targets if target.kind == "KEY"}
+        yield from _measured(stage, measured, wanted, lids, named)
     if len(_known) > 32:
         _known.clear()
     _known[print_now] = measured
@@ -217,7 +218,10 @@ def _poses(rig: Rig, mapping: FaceMapping | None) -> list[Pose]:
     return list(dict.fromkeys([*poses, *lids]))
 
 
-def _measured(stage: Stage, measured: Measured, wanted: list[Pose], lids: list[Pose]) -> Iterator[float]:
+def _measured(
+    stage: Stage, measured: Measured, wanted: list[Pose], lids: list[Pose], named: set[str]
+) -> Iterator[float]:
+    """See `measuring`. ``named``: the keys of channels, which do not speak for the channel that drives them."""
     seen: dict[Pose, Moved] = {}
     queue = sorted(wanted, key=moves_bones)
     while queue:
@@ -227,7 +231,7 @@ def _measured(stage: Stage, measured: Measured, wanted: list[Pose], lids: list[P
             # One more only where it is likely to fit as well.
             while queue and moves_bones(queue[0]) == posed and time.perf_counter() - start + last < _SLICE:
                 began, pose = time.perf_counter(), queue.pop(0)
-                seen[pose] = stage.moved(pose)
+                seen[pose] = stage.moved(pose, named)
                 last = time.perf_counter() - began
         yield 0.8 * len(seen) / len(wanted)
     stage.view_layer.update()

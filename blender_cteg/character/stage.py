@@ -6,7 +6,7 @@ Its keys, values and selection stay the animator's, whatever happens.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -159,10 +159,17 @@ class Stage:
                 self._still = 1e-5 * max(size, 1e-12)
             yield
 
-    def moved(self, pose: Pose) -> Moved:
-        """What a pose does. The character has to be `at_rest` as it needs, and is again."""
+    def moved(self, pose: Pose, aside: Collection[str] = ()) -> Moved:
+        """What a pose does. The character has to be `at_rest` as it needs, and is again.
+
+        The keys ``aside`` have no part in it where drivers move them, as long as they are none of its own.
+        """
         (targets, amount), rest = pose, self.rests[self._posed]
+        others = set(aside) - {target.name for target in targets}
         with ExitStack() as undo:
+            for key, _ in self.rig.keyed_meshes:
+                for name in others & drivers_of(key).keys() & set(key.key_blocks.keys()):
+                    _set(undo, key.key_blocks[name], "mute", True)
             self._strike(undo, targets, amount)
             self.view_layer.update()
             now, driven, resting = self._read(), self._driven(), self._resting[self._posed]
