@@ -22,9 +22,10 @@ from ..shared import ARKIT_CHANNELS, HEAD_CHANNELS
 from .direct import EYE_TURNS
 from .fitting.actions import SOURCES, action_displacements, template
 
-#: RIGHT: the right part moves the right way. WEAK: so it does, but hardly. PART: the lids of a look move and its eye
-#: does not. STILL: nothing moves. WRONG: something else does. DOUBT: something like it does, or more. UNEVEN: it is no
-#: mirror image of its other side, or of itself in the middle; or it is one at the side. UNKNOWN: nobody can tell.
+#: RIGHT: the right part moves the right way. WEAK: so it does, but hardly, or not as far as another one needs. PART:
+#: the lids of a look move and its eye does not. STILL: nothing moves. WRONG: something else does. DOUBT: something like
+#: it does, or more. UNEVEN: it is no mirror image of its other side, or of itself in the middle; or it is one at the
+#: side. UNKNOWN: nobody can tell.
 Kind = Literal["RIGHT", "WEAK", "PART", "STILL", "WRONG", "DOUBT", "UNEVEN", "UNKNOWN"]
 
 #: Less than this is no movement: a quarter of a millimetre on a face of ordinary size.
@@ -81,6 +82,11 @@ _MIRRORED: Final = 0.86
 _AS_FAR: Final = 1.6
 #: From here on too little is left between them to tell of: no face is quite even, and a jaw goes far.
 _ALL_BUT: Final = 0.98
+#: The edges of upper and lower lip, of the template's places, and what share of what jawOpen parts there mouthClose
+#: closes at least: 0.68 on sound faces, and a raised lower lip 0.27 at most.
+_UPPER_LIP: Final = (50, 51, 52)
+_LOWER_LIP: Final = (58, 57, 56)
+_CLOSES: Final = 0.45
 #: Two channels whose effects are as alike as this are one.
 _SAME: Final = 0.999
 
@@ -177,13 +183,17 @@ def verdicts(
                 found[channel] = Verdict("WRONG", twin.seems, False, seen.reach, seen.alike)
     for one, other in _uneven(effects):
         for channel, instead in ((one, other), (other, one)):
-            before = found[channel]
-            if before.kind == "RIGHT" and found[instead].kind in ("RIGHT", "UNEVEN", "DOUBT"):
+            before, twin = found[channel], found[instead]
+            if before.kind == "RIGHT" and (twin.kind == "RIGHT" or twin.seems == channel):
                 found[channel] = Verdict("UNEVEN", instead, False, before.reach, before.alike)
     for channel, effect in effects.items():
         before, alone = found[channel], {other_side(channel), _together(channel)}.isdisjoint(joined.get(channel, ()))
         if alone and before.kind == "RIGHT" and _lopsided(channel, effect):
             found[channel] = Verdict("UNEVEN", channel, False, before.reach, before.alike)
+    parted = {c: _parted(effects[c].skin) for c in ("jawOpen", "mouthClose") if c in found and found[c].kind == "RIGHT"}
+    if len(parted) == 2 and -parted["mouthClose"] < _CLOSES * parted["jawOpen"]:
+        before = found["mouthClose"]
+        found["mouthClose"] = Verdict("WEAK", "jawOpen", False, before.reach, before.alike)
     likeliest = {channel: _likeliest(row) for channel, row in alike.items() if row.get(channel)}
     # Two that are crossed, one of the middle, for which no side speaks, or one that no key is called.
     for channel, best in likeliest.items():
@@ -430,6 +440,13 @@ def _of_both_sides(effect: Effect) -> bool:
     return float((effect.skin * effect.mirrored).sum()) > _BOTH_SIDES * float((effect.skin**2).sum())
 
 
+def _parted(skin: Floats | None) -> float:
+    """How far a movement takes the lips apart, in eye distances; 0 where that is not known."""
+    if skin is None:
+        return 0.0
+    return float((skin[list(_UPPER_LIP)] - skin[list(_LOWER_LIP)])[:, 1].mean())
+
+
 def _sides(effects: MappingABC[str, Effect], channel: str) -> tuple[Floats | None, Floats | None]:
     """What a channel does to the skin, and its other side as in a mirror; None where that is not known."""
     here, there = effects.get(channel), effects.get(other_side(channel))
@@ -540,6 +557,8 @@ def sentence(channel: str, verdict: Verdict) -> str:
         return ""
     if verdict.kind == "STILL":
         return told("{channel} moves nothing.", channel=channel)
+    if verdict.kind == "WEAK" and verdict.seems:
+        return told("{channel} closes little of what {seems} opens.", channel=channel, seems=verdict.seems)
     if verdict.kind == "WEAK":
         return told("{channel} hardly moves anything.", channel=channel)
     if verdict.kind == "PART":

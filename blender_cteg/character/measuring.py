@@ -195,13 +195,13 @@ def measuring(scene: bpy.types.Scene, rig: Rig, mapping: FaceMapping | None) -> 
         return
     # All of it anew: a face is found from everything that moves.
     measured, wanted = Measured(), list(dict.fromkeys((*wanted, *before.effects)))
-    stage = Stage(scene, rig)
+    poses = poses_of(mapping) if mapping is not None and mapping.source_space == ARKIT55.name else {}
+    named = {target.name for targets, _ in poses.values() for target in targets if target.kind == "KEY"}
+    stage = Stage(scene, rig, named)
     measured.problem = stage.problem
     if not stage.problem:
-        poses = poses_of(mapping) if mapping is not None and mapping.source_space == ARKIT55.name else {}
         lids = [poses[c] for c in LIDS if c in poses and c not in rig.shape_keys]
-        named = {target.name for targets, _ in poses.values() for target in targets if target.kind == "KEY"}
-        yield from _measured(stage, measured, wanted, lids, named)
+        yield from _measured(stage, measured, wanted, lids)
     if len(_known) > 32:
         _known.clear()
     _known[print_now] = measured
@@ -218,10 +218,7 @@ def _poses(rig: Rig, mapping: FaceMapping | None) -> list[Pose]:
     return list(dict.fromkeys([*poses, *lids]))
 
 
-def _measured(
-    stage: Stage, measured: Measured, wanted: list[Pose], lids: list[Pose], named: set[str]
-) -> Iterator[float]:
-    """See `measuring`. ``named``: the keys of channels, which do not speak for the channel that drives them."""
+def _measured(stage: Stage, measured: Measured, wanted: list[Pose], lids: list[Pose]) -> Iterator[float]:
     seen: dict[Pose, Moved] = {}
     queue = sorted(wanted, key=moves_bones)
     while queue:
@@ -231,7 +228,7 @@ def _measured(
             # One more only where it is likely to fit as well.
             while queue and moves_bones(queue[0]) == posed and time.perf_counter() - start + last < _SLICE:
                 began, pose = time.perf_counter(), queue.pop(0)
-                seen[pose] = stage.moved(pose, named)
+                seen[pose] = stage.moved(pose)
                 last = time.perf_counter() - began
         yield 0.8 * len(seen) / len(wanted)
     stage.view_layer.update()

@@ -75,15 +75,19 @@ class Stage:
     There are two rests. What shape keys do is looked at as the character was bound, without its bones. Where bones
     move, they are posed, and what constrains them acts, which may hold a head or an eye aslant.
 
+    Args:
+        scene, rig: whose face it is, and where.
+        named: the keys of channels. Where a driver moves one, it has no part in what the driving channel does.
+
     Attributes:
         problem: why it cannot be looked at, a sentence; "" where it can.
         rests: whether bones are posed -> the vertices of all its meshes, shape (N, 3), in FLAME axes, once looked at.
     """
 
-    def __init__(self, scene: bpy.types.Scene, rig: Rig) -> None:
+    def __init__(self, scene: bpy.types.Scene, rig: Rig, named: Collection[str] = ()) -> None:
         face = rig.object
         assert face is not None
-        self.rig, self.problem = rig, ""
+        self.rig, self.problem, self._named = rig, "", frozenset(named)
         here = bpy.context.view_layer
         layer = here if bpy.context.scene == scene and here is not None else scene.view_layers[0]
         self._scene, self._layer = scene, layer.name
@@ -159,13 +163,10 @@ class Stage:
                 self._still = 1e-5 * max(size, 1e-12)
             yield
 
-    def moved(self, pose: Pose, aside: Collection[str] = ()) -> Moved:
-        """What a pose does. The character has to be `at_rest` as it needs, and is again.
-
-        The keys ``aside`` have no part in it where drivers move them, as long as they are none of its own.
-        """
+    def moved(self, pose: Pose) -> Moved:
+        """What a pose does. The character has to be `at_rest` as it needs, and is again."""
         (targets, amount), rest = pose, self.rests[self._posed]
-        others = set(aside) - {target.name for target in targets}
+        others = self._named - {target.name for target in targets}
         with ExitStack() as undo:
             for key, _ in self.rig.keyed_meshes:
                 for name in others & drivers_of(key).keys() & set(key.key_blocks.keys()):
@@ -201,7 +202,8 @@ class Stage:
 
     def _driven(self) -> dict[tuple[str, str], float]:
         """The value of each shape key that a driver decides: (its datablock, its name) -> it."""
-        depsgraph, found = self.view_layer.depsgraph, {}
+        depsgraph = self.view_layer.depsgraph
+        found: dict[tuple[str, str], float] = {}
         for key, _ in self.rig.keyed_meshes:
             if names := drivers_of(key):
                 blocks = key.evaluated_get(depsgraph).key_blocks

@@ -346,6 +346,13 @@ def test_what_goes_the_other_way_is_not_keyed(rig: rigs.Spoilt) -> None:
     assert "browDownLeft" not in keyed(rig)
 
 
+def test_a_mouth_close_that_leaves_a_jaw_open_is_named(rig: rigs.Spoilt) -> None:
+    """Whatever it looks like: a lower lip that is raised is much like one that meets the upper one."""
+    rigs._changed(rig, "mouthClose", 0.2)
+    assert complaints(rig) == {"mouthClose": "mouthClose closes little of what jawOpen opens."}
+    assert "mouthClose" in keyed(rig)
+
+
 def test_what_does_not_move_is_not_keyed_and_named(rig: rigs.Spoilt) -> None:
     rigs._changed(rig, "cheekPuff", 0.0)
     block = rig.face.data.shape_keys.key_blocks["jawOpen"]
