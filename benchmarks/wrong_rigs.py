@@ -25,6 +25,7 @@ from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.direct import EYE_TURNS
 from blender_cteg.character.fitting import actions
 from blender_cteg.character.rig import Rig
+from blender_cteg.performance.diagnosis import diagnose
 
 #: The maker whose actions a blind face is not compared with.
 _OWN = {"ict": "ict", "demo": "ict", "makehuman": "makehuman", "plain": ""}
@@ -75,6 +76,7 @@ def looked_at(rig: rigs.Spoilt) -> Counter[str]:
         return Counter(refused=1)
     judged, aside = measuring.verdicts_of(found, plain), bool(doubts(found, mapping)) and not _compared(found)
     count["not compared"] += aside
+    named = diagnose(found, mapping, ())
     really = {channel: rig.shows(key) for key, row in plain.shape_keys.items() for channel in row}
     for key, row in plain.shape_keys.items():
         for channel in row:
@@ -89,6 +91,8 @@ def looked_at(rig: rigs.Spoilt) -> Counter[str]:
             said &= shown != channel or really.get(pair) == pair
             # A key that moves nothing, beside a bone that does, is named by Generate as one like the Basis.
             said |= aside or (not shown and len(edits.targets_of(plain, channel)) > 1)
+            # So is one that a driver holds, beside another object's key of that name that shows it.
+            said |= not shown and any(key in sentence for sentence in named)
             keyed = channel in mapping.shape_keys.get(key, {})
             if shown == channel:
                 count["right"] += keyed and not said

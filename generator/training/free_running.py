@@ -30,7 +30,7 @@ _APART: Final = 0.5
 #: Of the whole face beside its regions, of what a clip is like, and of how it trembles, beside its frames.
 _WHOLE: Final = 2.0
 _CLIP: Final = 3.0
-_TREMBLES: Final = 0.5
+_TREMBLES: Final = 0.12
 #: How much a clip's mean speed counts beside its mean face.
 _SPEED: Final = 0.3
 #: Seconds in which tremor is looked for, from which frequency in Hz, and what share of a turn's power is none.
