@@ -130,7 +130,7 @@ def mended(rig: Rig, mapping: Mapping, channel: str) -> tuple[Mapping, str] | No
     """
     found, measured = judged(rig, mapping), known(rig)
     verdict = found.get(channel)
-    if measured is None or (verdict is not None and verdict.kind in ("RIGHT", "UNKNOWN", "WEAK")):
+    if measured is None or (verdict is not None and verdict.kind in ("RIGHT", "UNKNOWN", "WEAK", "FAR", "APART")):
         return None
     if verdict is not None and verdict.seems == f"-{channel}":
         plain = mapping if _is_stored(rig) else unverified(rig, mapping.source_space)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from collections.abc import Mapping as MappingABC
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from types import MappingProxyType
 from typing import Final, Literal
@@ -25,8 +25,9 @@ from .fitting.actions import SOURCES, action_displacements, template
 #: RIGHT: the right part moves the right way. WEAK: so it does, but hardly, or not as far as another one needs. PART:
 #: the lids of a look move and its eye does not. STILL: nothing moves. WRONG: something else does. DOUBT: something like
 #: it does, or more. UNEVEN: it is no mirror image of its other side, or of itself in the middle; or it is one at the
-#: side. UNKNOWN: nobody can tell.
-Kind = Literal["RIGHT", "WEAK", "PART", "STILL", "WRONG", "DOUBT", "UNEVEN", "UNKNOWN"]
+#: side. FAR: it goes much farther than on other faces. APART: another object, or an eye, does not go with the skin.
+#: UNKNOWN: nobody can tell.
+Kind = Literal["RIGHT", "WEAK", "PART", "STILL", "WRONG", "DOUBT", "UNEVEN", "FAR", "APART", "UNKNOWN"]
 
 #: Less than this is no movement: a quarter of a millimetre on a face of ordinary size.
 STILL: Final = 0.004
@@ -52,6 +53,7 @@ _SWAPPED: Final = 0.5
 _TURNS: Final = 0.05
 #: How far from the wanted direction a turn may lie, as a cosine.
 _AIMED: Final = 0.8
+_HALF_WAY: Final = 0.4
 #: Where skin goes less than this share of what goes farthest, parts before it move: drawn brows, flat irises.
 _BEFORE: Final = 0.1
 #: Such a part is an action's where it is so near to what that moves, in eye distances, and its mean movement is no
@@ -87,6 +89,13 @@ _ALL_BUT: Final = 0.98
 _UPPER_LIP: Final = (50, 51, 52)
 _LOWER_LIP: Final = (58, 57, 56)
 _CLOSES: Final = 0.45
+#: Eye distances; a jaw that opens farther says nothing about mouthClose. The widest of sound faces: 0.51.
+_OPEN: Final = 0.6
+#: What goes so many times as far as on either face, and as the other channels of its own do: 1.7 on sound faces, and
+#: twice that where a key is both of two opposites.
+_FARTHER: Final = 2.8
+#: An eyeball is moved out of its place, in eye distances: a front half that turns comes to 0.09.
+_OUT_OF_PLACE: Final = 0.15
 #: Two channels whose effects are as alike as this are one.
 _SAME: Final = 0.999
 
@@ -103,6 +112,8 @@ class Effect:
         way: the mean displacement there.
         mirrored: ``skin`` as a mirror between the eyes shows it: how the other side of each place moves.
         led: the shape keys that drivers move with it.
+        apart: the other objects that do not go with the skin beside them.
+        shifts: eye -> how far its middle goes.
     """
 
     reach: float
@@ -112,6 +123,8 @@ class Effect:
     way: Floats = field(default_factory=lambda: np.zeros(3))
     mirrored: Floats | None = None
     led: frozenset[str] = frozenset()
+    apart: tuple[str, ...] = ()
+    shifts: MappingABC[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,6 +134,7 @@ class Verdict:
     Attributes:
         kind: see `Kind`.
         seems: what it does instead, or as well: a channel; ``-CHANNEL`` for the opposite of one; "" where nobody knows.
+            Where it is APART, the object, or the role of the eye, that is.
         swapped: whether that channel does what this one should do.
         reach: how far what moves most goes, in eye distances.
         alike: cosine with what it should do; NaN where it was not compared.
@@ -191,7 +205,7 @@ def verdicts(
         if alone and before.kind == "RIGHT" and _lopsided(channel, effect):
             found[channel] = Verdict("UNEVEN", channel, False, before.reach, before.alike)
     parted = {c: _parted(effects[c].skin) for c in ("jawOpen", "mouthClose") if c in found and found[c].kind == "RIGHT"}
-    if len(parted) == 2 and -parted["mouthClose"] < _CLOSES * parted["jawOpen"]:
+    if len(parted) == 2 and -parted["mouthClose"] < _CLOSES * min(parted["jawOpen"], _OPEN):
         before = found["mouthClose"]
         found["mouthClose"] = Verdict("WEAK", "jawOpen", False, before.reach, before.alike)
     likeliest = {channel: _likeliest(row) for channel, row in alike.items() if row.get(channel)}
@@ -204,7 +218,36 @@ def verdicts(
             continue
         if before.kind == "RIGHT" and best != channel and (lies or lost or likeliest.get(best) == channel):
             found[channel] = Verdict("DOUBT", best, False, before.reach, before.alike)
+    farther = _farther(effects)
+    for channel, effect in effects.items():
+        if found[channel].kind == "RIGHT" and (more := _beside(channel, effect)):
+            found[channel] = replace(found[channel], kind="APART", seems=more)
+        elif found[channel].kind == "RIGHT" and farther.get(channel, 0.0) > _FARTHER:
+            found[channel] = replace(found[channel], kind="FAR")
     return found
+
+
+def _beside(channel: str, effect: Effect) -> str:
+    """What a channel should take along with the skin, or leave where it is, and does not; "" without such a thing."""
+    if channel in HEAD_CHANNELS or channel == "tongueOut":
+        return ""
+    shifted = [role for role, shift in effect.shifts.items() if shift > _OUT_OF_PLACE]
+    return next(iter(shifted or (() if channel in _LOOKS else effect.apart)), "")
+
+
+def _farther(effects: MappingABC[str, Effect]) -> dict[str, float]:
+    """How many times as far a channel's skin goes as on either face, and as those of this face do on the whole."""
+    times: dict[str, float] = {}
+    looks: dict[str, float] = {}
+    for channel, effect in effects.items():
+        for role, turns in EYE_TURNS.items():
+            if channel in turns and role in effect.turns:
+                looks[channel] = float(np.linalg.norm(effect.turns[role]) / np.linalg.norm(turns[channel]))
+        there = [float(np.linalg.norm(moves[channel], axis=1).max()) for moves in _actions() if channel in moves]
+        if there and effect.skin is not None and channel not in _LOOKS:
+            times[channel] = float(np.linalg.norm(effect.skin, axis=1).max()) / max(there)
+    usual = max(1.0, float(np.median(list(times.values())))) if times else 1.0
+    return looks | {channel: far / usual for channel, far in times.items()}
 
 
 def _verdict(channel: str, effect: Effect, alike: MappingABC[str, float] | None, joined: Collection[str]) -> Verdict:
@@ -284,6 +327,8 @@ def _turned(channel: str, turn: Floats | None, wanted: Floats, others: tuple[str
     if aimed[channel] >= _AIMED:
         return "RIGHT", ""
     best = max(aimed, key=lambda name: abs(aimed[name]))
+    if aimed[channel] > _HALF_WAY:  # a bone that leans, and is locked about one of its own axes
+        return "DOUBT", max((name for name in aimed if name != channel), key=lambda name: abs(aimed[name]))
     return "WRONG", best if aimed[best] > 0 else f"-{best}"
 
 
@@ -561,6 +606,12 @@ def sentence(channel: str, verdict: Verdict) -> str:
         return told("{channel} closes little of what {seems} opens.", channel=channel, seems=verdict.seems)
     if verdict.kind == "WEAK":
         return told("{channel} hardly moves anything.", channel=channel)
+    if verdict.kind == "FAR":
+        return told("{channel} goes much farther than on other faces.", channel=channel)
+    if verdict.kind == "APART" and verdict.seems in EYE_TURNS:
+        return told("{channel} moves an eye out of its place.", channel=channel)
+    if verdict.kind == "APART":
+        return told("{channel} does not move {name} as it moves the skin there.", channel=channel, name=verdict.seems)
     if verdict.kind == "PART":
         return told("{channel} moves the lids, and the eye does not turn.", channel=channel)
     if verdict.kind == "UNEVEN":

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import numpy as np
+from mathutils.kdtree import KDTree
 
 from ..arrays import Floats, Ints
 from ..sentences import told
@@ -31,6 +32,11 @@ _NEAR_EYE: Final = 0.35
 #: What moves lids differs in height by no more than this share of what eyes are apart, on a face held aslant too; a
 #: mouth is about as far below the eyes as they are apart.
 _LEVEL: Final = 0.5
+#: Eye distances that another object's vertices go at least to be looked at; what goes no less than this share of the
+#: farthest is; and the share of its way that the skin beside it goes at least.
+_GOES: Final = 0.05
+_MOST: Final = 0.3
+_WITH_IT: Final = 0.1
 #: Whose keys say where the eyes are.
 LIDS: Final = tuple(f"eye{what}{side}" for what in ("Blink", "Wide", "Squint") for side in ("Left", "Right"))
 #: From the middle of what closes an eye to its centre, in eye distances.
@@ -54,6 +60,8 @@ class Face:
         self._triangles = np.empty((0, 3), np.intp)
         self._owned: dict[str, Ints] = {}
         self._points: Points | None = None
+        #: Name of an object with keys of its own -> its vertices, and those of the face next to them.
+        self._beside: dict[str, tuple[Ints, Ints]] = {}
         self._upright: dict[bool, Floats] = {False: np.eye(3), True: np.eye(3)}
         self._balls: dict[str, Ints] = {}
         self._heads, self._joint = self._heads_of(*EYE_TURNS), self._heads_of("jaw")
@@ -70,6 +78,7 @@ class Face:
         if begin[-1] != len(self._rest):  # a modifier that changes how many vertices there are
             self._triangles = np.empty((0, 3), np.intp)
             return
+        yield from self._find_beside(begin)
         for role in EYE_TURNS:
             if role not in self._rig.bones:
                 continue
@@ -79,6 +88,21 @@ class Face:
                 if count == len(obj.data.vertices):
                     owned.append(vertices_of(obj, self._rig, role) + at)
             self._owned[role] = np.concatenate(owned)
+            yield
+
+    def _find_beside(self, begin: Ints) -> Iterator[None]:
+        """Which skin is beside the objects that have keys of their own, in slices; ``begin``: see `Stage.triangles`."""
+        keyed = {obj for _, obj in self._rig.keyed_meshes}
+        parts = zip(self._stage.meshes[1:], begin[1:], begin[2:], strict=False)
+        if not (parts := [(obj.name, np.arange(first, after)) for obj, first, after in parts if obj in keyed]):
+            return
+        tree = KDTree(begin[1])
+        for vertex, place in enumerate(self._rest[: begin[1]].tolist()):
+            tree.insert(place, vertex)
+        tree.balance()
+        yield
+        for name, own in parts:
+            self._beside[name] = own, np.array([tree.find(place)[1] for place in self._rest[own].tolist()], np.intp)
             yield
 
     def _look(self) -> None:
@@ -109,6 +133,12 @@ class Face:
     def find(self) -> None:
         """Find eyes and skin: numbers alone, for a thread of its own."""
         self._look()
+        if not all(moved.compared for moved in self._seen.values()):
+            self.aside = told(
+                "A modifier of {name} makes more or fewer vertices when it moves, so channels were not compared with "
+                "what they are called. Turn it off for a moment and press Test Drive.", name=self._stage.meshes[0].name,
+            )  # fmt: skip
+            return
         found = False
         try:
             part = islands(len(self._rest), self._triangles) if len(self._triangles) else np.arange(len(self._rest))
@@ -239,7 +269,9 @@ class Face:
                 mirrored = self._points.mirrored.of(full) @ upright * (-1.0, 1.0, 1.0)
             turns = {part: turn @ upright for part, turn in turns.items()}
         way = squared @ by / squared.sum()
-        return Effect(float(np.sqrt(squared.max())), shown, turns, place, way, mirrored, moved.led)
+        apart = tuple(name for name, (own, near) in self._beside.items() if _against(full[own], full[near]))
+        shifts = {role: float(np.linalg.norm(full[ball].mean(0))) for role, ball in self._balls.items()}
+        return Effect(float(np.sqrt(squared.max())), shown, turns, place, way, mirrored, moved.led, apart, shifts)
 
     def teeth(self, seen: Mapping[Pose, Moved]) -> float:
         """See `Measured.teeth`."""
@@ -269,6 +301,16 @@ def _upright(places: Floats) -> Floats:
     u, _, v = np.linalg.svd(affine)
     turned: Floats = u @ v
     return turned if np.trace(turned) < 1 + 2 * np.cos(_ASLANT) else np.eye(3)
+
+
+def _against(by: Floats, skin: Floats) -> bool:
+    """Whether something moves where the skin beside it, (N, 3) each, does not, or goes the other way."""
+    squared = (by**2).sum(1)
+    if squared.max(initial=0.0) < _GOES**2:
+        return False
+    most = squared > _MOST**2 * squared.max()
+    by, skin = by[most], skin[most]
+    return float((skin**2).sum()) < _WITH_IT**2 * float((by**2).sum()) or float((by * skin).sum()) < 0
 
 
 def _middle(points: Floats) -> Floats:

@@ -29,7 +29,7 @@ from .face_parts import LIDS, Face
 from .mapping import Mapping as FaceMapping
 from .mapping_edits import Target, targets_of
 from .rig import Rig, turned_bones
-from .stage import LEFT_OUT, Moved, Pose, Stage, key_pose, moves_bones
+from .stage import LEFT_OUT, Moved, Pose, Stage, key_pose
 
 #: Seconds that a slice takes, about, and between two of them.
 _SLICE: Final = 0.03
@@ -220,13 +220,13 @@ def _poses(rig: Rig, mapping: FaceMapping | None) -> list[Pose]:
 
 def _measured(stage: Stage, measured: Measured, wanted: list[Pose], lids: list[Pose]) -> Iterator[float]:
     seen: dict[Pose, Moved] = {}
-    queue = sorted(wanted, key=moves_bones)
+    queue = sorted(wanted, key=stage.moves_bones)
     while queue:
-        posed = moves_bones(queue[0])
+        posed = stage.moves_bones(queue[0])
         with stage.at_rest(posed):
             start, last = time.perf_counter(), 0.0
             # One more only where it is likely to fit as well.
-            while queue and moves_bones(queue[0]) == posed and time.perf_counter() - start + last < _SLICE:
+            while queue and stage.moves_bones(queue[0]) == posed and time.perf_counter() - start + last < _SLICE:
                 began, pose = time.perf_counter(), queue.pop(0)
                 seen[pose] = stage.moved(pose)
                 last = time.perf_counter() - began
@@ -266,6 +266,12 @@ def _settings_of(kind: str) -> tuple[str, ...]:
     )
 
 
+def _driver(curve: bpy.types.FCurve) -> tuple[object, ...]:
+    driver = curve.driver
+    read = tuple(target.data_path for variable in driver.variables for target in variable.targets)
+    return curve.data_path, curve.mute, driver.type, driver.expression, read
+
+
 def _settings(struct: Any) -> tuple[object, ...]:
     values = (getattr(struct, name) for name in _settings_of(type(struct).__name__))
     plain = tuple(v if isinstance(v, (str, bool, int, float)) else tuple(v) for v in values)
@@ -279,9 +285,9 @@ def _fingerprint(rig: Rig) -> object:
         mesh: Any = obj.data
         key = mesh.shape_keys
         data = key.animation_data if key is not None else None
-        drivers = tuple((d.data_path, d.mute) for d in data.drivers) if data is not None else ()
+        drivers = tuple(map(_driver, data.drivers)) if data is not None else ()
         modifiers = tuple((m.show_viewport, _settings(m)) for m in obj.modifiers if m.type not in LEFT_OUT)
-        names = tuple(key.key_blocks.keys()) if key is not None else ()
+        names = tuple((block.name, block.vertex_group) for block in key.key_blocks) if key is not None else ()
         return mesh.session_uid, len(mesh.vertices), names, drivers, modifiers
 
     bones: tuple[object, ...] = ()

@@ -38,8 +38,9 @@ LEFT_OUT: Final = frozenset(
     "EDGE_SPLIT SOLIDIFY WIREFRAME SKIN BOOLEAN BUILD EXPLODE PARTICLE_SYSTEM".split()
 )
 _SLIDER_LIMIT: Final = 10.0
-#: A driven key that goes no further stays where it is.
+#: A driven key that goes no further stays where it is, and one that rests no farther from 0 is held by nothing.
 _LED: Final = 0.02
+_HELD: Final = 1e-3
 #: A mesh with more is scanned clothing or hair.
 _MOST_VERTICES: Final = 200_000
 
@@ -47,11 +48,6 @@ _MOST_VERTICES: Final = 200_000
 def key_pose(name: str) -> Pose:
     """A shape key alone."""
     return (Target("KEY", name, 1.0),), 1.0
-
-
-def moves_bones(pose: Pose) -> bool:
-    """Whether a pose moves more than shape keys."""
-    return any(target.kind != "KEY" for target in pose[0])
 
 
 @dataclass(frozen=True)
@@ -95,15 +91,34 @@ class Stage:
         self.space = rig.armature if rig.armature is not None else face
         self.meshes = [obj for obj in self._members() if obj.visible_get(view_layer=self.view_layer)]
         self.rests: dict[bool, Singles] = {}
+        self._turning = self._read_by_bones()
         self._posed, self._still = False, 0.0
         #: Whether bones are posed -> the values that drivers give to keys, as `_driven` has them.
         self._resting: dict[bool, dict[tuple[str, str], float]] = {}
         if face not in self.meshes:
             sentence = "{name} is hidden, so nobody can look whether its channels do what they are called. Show it."
             self.problem = told(sentence, name=face.name)
-        elif any(obj.mode in ("EDIT", "SCULPT") for obj in self.meshes):
+        elif edited := [obj for obj in (*self.meshes, self.space) if obj.mode in ("EDIT", "SCULPT")]:
             sentence = "{name} is being edited, so nobody can look whether its channels do what they are called."
-            self.problem = told(sentence, name=face.name)
+            self.problem = told(sentence, name=edited[0].name)
+
+    def moves_bones(self, pose: Pose) -> bool:
+        """Whether a pose moves more than shape keys, or keys by which drivers move bones."""
+        return any(target.kind != "KEY" or target.name in self._turning for target in pose[0])
+
+    def _read_by_bones(self) -> set[str]:
+        """The shape keys that drivers of the armature's bones read."""
+        data = self.rig.armature.animation_data if self.rig.armature is not None else None
+        curves = [curve for curve in (data.drivers if data is not None else ()) if not curve.mute]
+        read = {
+            target.data_path
+            for curve in curves
+            if curve.data_path.startswith("pose.bones")
+            for variable in curve.driver.variables
+            for target in variable.targets
+            if target.id_type == "KEY"
+        }
+        return {name for name in self.rig.keys if f'key_blocks["{bpy.utils.escape_identifier(name)}"].value' in read}
 
     @property
     def view_layer(self) -> bpy.types.ViewLayer:
@@ -143,9 +158,10 @@ class Stage:
                         _set(undo, modifier, "use_mirror_merge", False)
             names = set(self.rig.keys)
             for key, _ in self.rig.keyed_meshes:
+                held = self._named & drivers_of(key).keys()
                 for block in key.key_blocks:
                     if block.name in names and not is_modelling(block.name) and block != key.reference_key:
-                        _set(undo, block, "mute", False)
+                        _set(undo, block, "mute", block.name in held)
                         _set(undo, block, "slider_min", min(block.slider_min, 0.0))
                         _set(undo, block, "value", 0.0)
             if self.rig.armature is not None:
@@ -159,21 +175,24 @@ class Stage:
                 self.view_layer.update()
                 rest = self.rests[posed] = self._read()
                 self._resting[posed] = self._driven()
-                size = float(np.ptp(rest, axis=0).max()) if len(rest) else 0.0  # modifiers may leave nothing
-                self._still = 1e-5 * max(size, 1e-12)
+                # Modifiers may leave nothing, and a vertex may lie far away.
+                low, high = np.percentile(rest, (2, 98), axis=0) if len(rest) else (np.zeros(3), np.zeros(3))
+                self._still = 1e-5 * max(float((high - low).max()), 1e-12)
             yield
 
     def moved(self, pose: Pose) -> Moved:
         """What a pose does. The character has to be `at_rest` as it needs, and is again."""
         (targets, amount), rest = pose, self.rests[self._posed]
-        others = self._named - {target.name for target in targets}
+        own, resting = {target.name for target in targets}, self._resting[self._posed]
         with ExitStack() as undo:
             for key, _ in self.rig.keyed_meshes:
-                for name in others & drivers_of(key).keys() & set(key.key_blocks.keys()):
-                    _set(undo, key.key_blocks[name], "mute", True)
+                # A key that its driver holds somewhere is not moved by its own channel either.
+                for name in own & self._named & drivers_of(key).keys() & set(key.key_blocks.keys()):
+                    if abs(resting.get((key.name, name), 0.0)) < _HELD:
+                        _set(undo, key.key_blocks[name], "mute", False)
             self._strike(undo, targets, amount)
             self.view_layer.update()
-            now, driven, resting = self._read(), self._driven(), self._resting[self._posed]
+            now, driven = self._read(), self._driven()
         led = frozenset(key[1] for key, value in driven.items() if abs(value - resting.get(key, value)) > _LED)
         if len(now) != len(rest):
             return Moved(np.empty(0, np.intp), np.empty((0, 3), np.float32), False, self._posed, led)
@@ -218,7 +237,7 @@ class Stage:
         for obj in self.meshes:
             evaluated = obj.evaluated_get(depsgraph)
             matrix = np.array(self.rig.axes).T @ np.array(into @ evaluated.matrix_world)[:3]
-            places = coordinates(evaluated.data.vertices, np.float32)
+            places = np.nan_to_num(coordinates(evaluated.data.vertices, np.float32), posinf=0.0, neginf=0.0)
             parts.append(places @ matrix[:, :3].T.astype(np.float32) + matrix[:, 3].astype(np.float32))
         return np.concatenate(parts)
 

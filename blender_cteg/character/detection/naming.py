@@ -169,12 +169,12 @@ def match_arkit(names: Iterable[str]) -> KeyNames:
 
     A channel takes its own key, else the two halves it was split into, else a key that joins it with its other side
     (Ready Player Me's ``mouthSmile``), but only where that side has no key of its own either. Of several keys with
-    the same words the one spelled like the channel wins.
+    the same words the one spelled like the channel wins, else the one with the fewest digits: others are in-betweens.
     """
     names = list(names)
     spoken = _spoken(names)
     by_words: dict[str, str] = {}
-    for name in sorted(names, key=lambda n: n not in ARKIT_CHANNELS):
+    for name in sorted(names, key=lambda n: (n not in ARKIT_CHANNELS, sum(map(str.isdigit, n)))):
         by_words.setdefault(spoken[name], name)
     spellings = _arkit_spellings()
     matched: dict[str, tuple[str, ...]] = {}

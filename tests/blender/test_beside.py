@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What else moves, or holds, a face while one channel is looked at: drivers, bones, other objects, modifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import bpy
+import numpy as np
+import pytest
+from mathutils import Vector
+
+from benchmarks import rigs
+from blender_cteg.character import measuring
+from blender_cteg.character.choose import doubts, resolved
+from blender_cteg.character.detection.detect import detect_rig
+from blender_cteg.character.detection.naming import match_arkit
+
+from .test_effects import SOURCE, called, complaints, keyed
+
+
+@pytest.fixture
+def rig(scene: bpy.types.Scene) -> rigs.Spoilt:
+    """A sound ARKit face with eye bones, drawn by formulas."""
+    measuring.forget()
+    return rigs.sound(SOURCE)
+
+
+def blocks(rig: rigs.Spoilt) -> Any:
+    return rig.face.data.shape_keys.key_blocks
+
+
+def drive(owner: Any, path: str, expression: str, channel: str, rig: rigs.Spoilt, index: int = -1) -> Any:
+    """A driver that reads the key of a channel as ``v``."""
+    curve = owner.driver_add(path, index) if index >= 0 else owner.driver_add(path)
+    variable = curve.driver.variables.new()
+    variable.name = "v"
+    variable.targets[0].id_type, variable.targets[0].id = "KEY", rig.face.data.shape_keys
+    variable.targets[0].data_path = f'key_blocks["{channel}"].value'
+    curve.driver.expression = expression
+    return curve
+
+
+@pytest.mark.parametrize("value", [0.02, 0.3, 1.0])
+def test_a_key_that_is_held_somewhere_says_nothing_of_the_others(rig: rigs.Spoilt, value: float) -> None:
+    """As a jaw that a property opens, or a blink that the frame drives."""
+    for channel in ("jawOpen", "eyeBlinkLeft"):
+        blocks(rig)[channel].driver_add("value").driver.expression = str(value)
+    assert complaints(rig) == {c: f"{c} moves nothing." for c in ("jawOpen", "eyeBlinkLeft")}
+    assert len(keyed(rig)) == 52
+
+
+def follower(rig: rigs.Spoilt, channels: tuple[str, ...]) -> Any:
+    """A copy of what these channels move, as brows, lashes or teeth are objects of their own."""
+    rest = np.array([vertex.co for vertex in rig.face.data.vertices])
+    moved = [np.linalg.norm(np.array([p.co for p in blocks(rig)[c].data]) - rest, axis=1) for c in channels]
+    own = np.flatnonzero(np.max([m / m.max() for m in moved], axis=0) > 0.3)
+    mesh = bpy.data.meshes.new("Beside")
+    mesh.from_pydata([*map(tuple, rest[own])], [], [(k, k + 1, k + 2) for k in range(0, len(own) - 2, 3)])
+    obj = bpy.data.objects.new("Beside", mesh)
+    bpy.context.scene.collection.objects.link(obj)
+    obj.parent, obj.matrix_world = rig.face.parent, rig.face.matrix_world
+    obj.shape_key_add(name="Basis")
+    for channel in channels:
+        block = obj.shape_key_add(name=channel, from_mix=False)
+        for point, k in zip(block.data, own.tolist(), strict=True):
+            point.co = blocks(rig)[channel].data[k].co
+        block.value = 0.0
+    return obj
+
+
+@pytest.mark.parametrize("channels", [("browDownLeft", "browOuterUpLeft"), ("eyeBlinkLeft", "eyeBlinkRight")])
+def test_another_object_whose_keys_are_crossed_is_named(rig: rigs.Spoilt, channels: tuple[str, str]) -> None:
+    theirs = follower(rig, channels).data.shape_keys.key_blocks
+    assert complaints(rig) == {}
+    theirs[channels[0]].name, theirs[channels[1]].name = "…", channels[0]
+    theirs["…"].name = channels[1]
+    measuring.forget()
+    assert complaints(rig) == {c: f"{c} does not move Beside as it moves the skin there." for c in channels}
+    assert keyed(rig).keys() >= set(channels)
+
+
+def test_teeth_that_a_driver_closes_as_the_jaw_opens_are_named(rig: rigs.Spoilt) -> None:
+    teeth = follower(rig, ("jawOpen",)).data.shape_keys.key_blocks["jawOpen"]
+    teeth.slider_min = -1.0
+    curve = drive(teeth, "value", "v", "jawOpen", rig)
+    assert complaints(rig) == {}
+    curve.driver.expression = "-v"
+    measuring.forget()
+    assert complaints(rig) == {"jawOpen": "jawOpen does not move Beside as it moves the skin there."}
+
+
+@pytest.mark.parametrize("channel", ["jawOpen", "cheekPuff"])
+def test_a_key_that_turns_a_bone_is_looked_at_with_it(rig: rigs.Spoilt, channel: str) -> None:
+    """As Character Creator's jaws: an empty key, and a driver that opens the bone."""
+    armature = rig.face.parent
+    bpy.context.view_layer.objects.active = armature
+    bpy.ops.object.mode_set(mode="EDIT")
+    edited = armature.data.edit_bones
+    eyes = [edited[name].head.copy() for name in ("eye.L", "eye.R")]
+    across, middle = (eyes[0] - eyes[1]).length, (eyes[0] + eyes[1]) / 2
+    jaw = edited.new("mandible")
+    jaw.head = middle + Vector((0.0, 1.1, -0.6)) * across
+    jaw.tail, jaw.parent = jaw.head + Vector((0.0, -1.0, -0.5)) * across, edited["head"]
+    bpy.ops.object.mode_set(mode="OBJECT")
+    rest, opened = (np.array([p.co for p in blocks(rig)[name].data]) for name in ("Basis", "jawOpen"))
+    far = np.linalg.norm(opened - rest, axis=1)
+    weights = far / far.max()
+    groups = rig.face.vertex_groups
+    ours = groups.new(name="mandible")
+    for k in np.flatnonzero(weights > 0.02).tolist():
+        ours.add([k], float(weights[k]), "REPLACE")
+        groups["head"].add([k], float(1.0 - weights[k]), "REPLACE")
+    rigs._changed(rig, "jawOpen", 0.0)
+    bone = armature.pose.bones["mandible"]
+    bone.rotation_mode = "XYZ"
+    axis = np.array(bone.bone.matrix_local.to_3x3()).T @ (1.0, 0.0, 0.0)
+    for index in range(3):
+        drive(bone, "rotation_euler", f"v * {0.45 * axis[index]:.5f}", channel, rig, index)
+    said = complaints(rig)
+    if channel == "jawOpen":
+        assert said == {} and "jawOpen" in keyed(rig)
+    else:
+        assert said.keys() == {"jawOpen", "cheekPuff"} and "cheekPuff" not in keyed(rig)
+
+
+def test_an_armature_that_is_being_edited_is_looked_at_when_that_is_over(rig: rigs.Spoilt) -> None:
+    bpy.context.view_layer.objects.active = rig.face.parent
+    bpy.ops.object.mode_set(mode="EDIT")
+    complaints(rig)
+    found = detect_rig(rig.face)
+    said = "is being edited, so nobody can look whether its channels do what they are called."
+    assert [sentence for sentence in doubts(found, resolved(found)) if said in sentence]
+    bpy.ops.object.mode_set(mode="OBJECT")
+    assert complaints(rig) == {}
+    found = detect_rig(rig.face)
+    assert doubts(found, resolved(found)) == [] and keyed(rig).keys() >= {"headYaw", "eyeLookInLeft"}
+
+
+def test_what_cannot_be_compared_is_told(rig: rigs.Spoilt) -> None:
+    called(rig, "jawOpen", "browInnerUp")
+    group = bpy.data.node_groups.new("Merge", "GeometryNodeTree")
+    for side in ("INPUT", "OUTPUT"):
+        group.interface.new_socket("Geometry", in_out=side, socket_type="NodeSocketGeometry")
+    kinds = ("NodeGroupInput", "GeometryNodeMergeByDistance", "NodeGroupOutput")
+    first, merge, last = (group.nodes.new(kind) for kind in kinds)
+    merge.inputs["Distance"].default_value = 0.02 * max(rig.face.dimensions)
+    group.links.new(first.outputs[0], merge.inputs[0])
+    group.links.new(merge.outputs[0], last.inputs[0])
+    rig.face.modifiers.new("Merge", "NODES").node_group = group
+    complaints(rig)
+    found = detect_rig(rig.face)
+    assert [said for said in doubts(found, resolved(found)) if "makes more or fewer vertices when it moves" in said]
+
+
+@pytest.mark.parametrize("place", [np.nan, 1e3])
+def test_one_vertex_that_is_nowhere_hides_nothing(scene: bpy.types.Scene, place: float) -> None:
+    measuring.forget()
+    actions = np.concatenate([SOURCE.actions, np.zeros((len(SOURCE.actions), 1, 3))], 1)
+    vertices = np.vstack([SOURCE.vertices, np.full((1, 3), place)])
+    rig = rigs.sound(rigs.Source(vertices, SOURCE.polygons, actions, SOURCE.eyes))
+    called(rig, "jawOpen", "browInnerUp")
+    assert complaints(rig).keys() == {"jawOpen", "browInnerUp"}
+
+
+@pytest.mark.parametrize("degrees", [30.0, 45.0])
+def test_a_head_that_leans_and_is_locked_keeps_what_is_left(rig: rigs.Spoilt, degrees: float) -> None:
+    armature = rig.face.parent
+    bpy.context.view_layer.objects.active = armature
+    bpy.ops.object.mode_set(mode="EDIT")
+    head = armature.data.edit_bones["head"]
+    way = Vector((0.0, -np.sin(np.radians(degrees)), np.cos(np.radians(degrees))))
+    head.tail, head.roll = head.head + way * head.length, 0.0
+    bpy.ops.object.mode_set(mode="OBJECT")
+    armature.pose.bones["head"].lock_rotation = (False, True, False)
+    said = complaints(rig)
+    pairs = (("headYaw", "headRoll"), ("headRoll", "headYaw"))
+    told = {one: f"{one} moves what {other} should move as well." for one, other in pairs}
+    assert said and said.items() <= told.items()
+    assert keyed(rig).keys() >= {"headPitch", "headYaw", "headRoll"}
+
+
+def _pushed(rig: rigs.Spoilt) -> None:
+    """A smile that pushes an eye out of its socket."""
+    rest = np.array([vertex.co for vertex in rig.face.data.vertices])
+    eye = rig.face.vertex_groups["eye.L"].index
+    for vertex in rig.face.data.vertices:
+        if any(group.group == eye and group.weight > 0.5 for group in vertex.groups):
+            blocks(rig)["mouthSmileLeft"].data[vertex.index].co.y -= 0.1 * float(np.ptp(rest[:, 0]))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda rig: rigs._changed(rig, "mouthPucker", 4.0), "mouthPucker goes much farther than on other faces."),
+        (_pushed, "mouthSmileLeft moves an eye out of its place."),
+    ],
+)
+def test_what_goes_too_far_is_named(rig: rigs.Spoilt, spoil: Callable[[rigs.Spoilt], None], said: str) -> None:
+    spoil(rig)
+    assert complaints(rig) == {said.split()[0]: said}
+
+
+def test_a_driver_that_says_something_else_is_noticed(rig: rigs.Spoilt) -> None:
+    curve = drive(blocks(rig)["mouthShrugLower"], "value", "v * 0.0", "mouthPucker", rig)
+    assert complaints(rig).keys() == {"mouthShrugLower"}
+    curve.driver.expression = "v * 0.5"
+    assert complaints(rig).keys() == {"mouthShrugLower", "mouthPucker"}
+
+
+def test_a_key_goes_before_its_in_betweens() -> None:
+    found = match_arkit(["JawOpen_50", "JawOpen", "MouthPucker_50", "MouthPucker"])
+    assert found.matched == {"jawOpen": ("JawOpen",), "mouthPucker": ("MouthPucker",)}
