@@ -94,6 +94,8 @@ _OPEN: Final = 0.6
 #: What goes so many times as far as on either face, and as the other channels of its own do: 1.7 on sound faces, and
 #: twice that where a key is both of two opposites.
 _FARTHER: Final = 2.8
+#: The same of an eye that turns: 1.5 on sound faces, and 2 where a key and a bone both turn it.
+_TURNED_FARTHER: Final = 1.8
 #: An eyeball is moved out of its place, in eye distances: a front half that turns comes to 0.09.
 _OUT_OF_PLACE: Final = 0.15
 #: Two channels whose effects are as alike as this are one.
@@ -222,7 +224,8 @@ def verdicts(
     for channel, effect in effects.items():
         if found[channel].kind == "RIGHT" and (more := _beside(channel, effect)):
             found[channel] = replace(found[channel], kind="APART", seems=more)
-        elif found[channel].kind == "RIGHT" and farther.get(channel, 0.0) > _FARTHER:
+        most = _TURNED_FARTHER if channel in _LOOKS else _FARTHER
+        if found[channel].kind == "RIGHT" and farther.get(channel, 0.0) > most:
             found[channel] = replace(found[channel], kind="FAR")
     return found
 
