@@ -13,14 +13,14 @@ import numpy as np
 from ..character.choose import mapping_for
 from ..character.mapping import Mapping as FaceMapping
 from ..character.mapping import MappingError
-from ..character.rig import Rig
+from ..character.rig import Rig, shorten
 from ..clip import Clip
 from ..storage import StoredError
 from . import ranges
 from .blending import Ground, Passage, mixed, moving
 from .curves import ActionPatch, Base
 from .diagnosis import lost
-from .finding import blocked, located, patches_of, shared, staying, unreadable
+from .finding import blocked, located, others_lines, patches_of, shared, staying, unreadable
 from .handwork import Handwork
 from .layers import MOST_FRAMES, face_of, without_muted
 from .owners import Owner, home_of, played_action, prepare, set_value, tidy, why_not_writable
@@ -60,7 +60,14 @@ class Change:
         self._patches = {action: known.get(action) or ActionPatch(action) for action in playing}
         self._curves = {o.name: (self._patches[o.action], o.slot.handle) for o in self._writable if o.action and o.slot}
         self._shut: dict[str, str] = {}  # spans with keys where none can be written now -> why not
-        self._store = Store(home_of(owners))
+        home = home_of(owners)
+        if home is not None and (others := others_lines(owners, known.get(home))):
+            sentence = (
+                "The action {action} has lines of {others} as well. Give this character an action of its own in the "
+                "Action editor, then try again."
+            )
+            raise LineError(sentence, action=home.name, others=shorten(others, 3))
+        self._store = Store(home)
         self._stored, self._damaged = self._store.lines(), self._store.damaged
         self.lines: dict[str, Line] = dict(self._stored)
         self._locate(wanted)
@@ -239,10 +246,11 @@ class Change:
 
     def _placed(self, line: Line) -> Line:
         """A line on whole frames, as long as its take. LineError where that is longer than anything."""
-        if line.take is None:
-            return replace(line, span="")  # it has no part in the keys of those that it met
-        self._check(line)
         start = float(round(line.start))
+        if line.take is None:  # it has no part in the keys of those that it met, and is as long as its first take
+            length = frames_of(replace(line, shown=0), self._fps) - 1 if line.takes else line.end - line.start
+            return replace(line, span="", start=start, end=start + length)
+        self._check(line)
         end = start + frames_of(line, self._fps) - 1
         return replace(line, start=start, end=end, fps=self._fps, moved=())
 

@@ -258,8 +258,10 @@ class ActionPatch(Whereabouts):
         low = -np.inf if left.end else rows[0, FRAME] - SAME
         high = np.inf if right.end else rows[-1, FRAME] + SAME
         base = patch.restored(rows[theirs], record.around(low, high), low, high)
-        if moved and len(base):
-            base = playing.within(self._calculated(view), base[0, FRAME], base[-1, FRAME])
+        held = playing.among(base[:, FRAME], record.held[:, FRAME])
+        if len(base) and (moved or held.any()):
+            now = playing.within(self._calculated(view), base[0, FRAME], base[-1, FRAME])
+            base = now if moved else patch.refreshed(base, now, held)
         part = rows[left.stop - left.seen : right.stop - left.seen + 1]
         low = low if left.stop == left.seen else part[0, FRAME] - SAME
         high = high if right.stop == right.seen else part[-1, FRAME] + SAME
@@ -478,7 +480,7 @@ class ActionPatch(Whereabouts):
     def _prepared(self, plan: _Plan, writing: Mapping[str, Span]) -> tuple[Points, int, Rows, Rows] | None:
         """What is to be written of a plan, into a curve that is there by then."""
         slot, path, array_index = plan.address
-        if plan.drop:
+        if plan.drop and not _carries(plan.curve):
             self._bags[slot].fcurves.remove(plan.curve)
             return None
         if plan.curve is None and plan.new:
@@ -574,6 +576,11 @@ class _Plan:
     wrote: dict[str, Rows] = field(default_factory=dict)
     drop: bool = False
     last: bool = False
+
+
+def _carries(curve: bpy.types.FCurve | None) -> bool:
+    """Whether an animator gave a curve more than keys: it stays, though it is empty."""
+    return curve is not None and (curve.lock or curve.mute or len(curve.modifiers) > 0)
 
 
 def _shape(curve: bpy.types.FCurve) -> Shape:

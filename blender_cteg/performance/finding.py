@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 
+import bpy
+
 from ..character.detection.bones import all_strips
 from ..character.rig import Rig
 from ..clip import Clip
@@ -104,6 +106,19 @@ def patches_of(owners: Sequence[Owner]) -> list[ActionPatch]:
     home = home_of(owners)
     actions = {} if home is None else dict.fromkeys([home, *map(played_action, owners[1:])])
     return [ActionPatch(action) for action in actions if action is not None]
+
+
+def others_lines(character: Sequence[Owner], patch: ActionPatch | None) -> list[str]:
+    """Names of whom else the action of a face moves, by other slots, and has lines of: none of the character's."""
+    own, action = [owner.datablock for owner in character], character[0].action
+    slots = () if action is None or patch is None else action.slots
+    strange = {slot.handle: slot for slot in slots if slot.users() and not any(user in own for user in slot.users())}
+    if not strange or patch is None:
+        return []
+    moved = [{address[0] for address in patch.addresses(name)} for name in patch.spans]
+    handles = {handle for of in moved if of and of <= strange.keys() for handle in of}
+    users = [user for handle in handles for user in strange[handle].users()]
+    return sorted({str(user.name) for user in users if isinstance(user, bpy.types.Object)} or {u.name for u in users})
 
 
 def unreadable(

@@ -62,6 +62,8 @@ from .playing import (
 from .record import LineError
 from .reduction import Keys
 
+#: How far off handles are that Blender would calculate otherwise, of values: more than numbers are rounded.
+_STALE: Final = 1e-4
 #: Keys of a span as they are stored, (K,) of `WROTE`.
 Kept = npt.NDArray[np.void]
 
@@ -366,6 +368,9 @@ def _released(rows: Rows, record: Record) -> Rows:
         for point in (POINT, LEFT, RIGHT):  # whole points; frames but for the rounding of a move
             off = np.abs(now[:, point] - held[:, point])
             same[:, point] = ((off[:, 0] <= SAME) & (off[:, 1] == 0))[:, None]
+    for side, kind in ((LEFT, LEFT_TYPE), (RIGHT, RIGHT_TYPE)):  # a handle that was dragged stays where it is
+        dragged = np.abs((now[:, side] - now[:, POINT]) - (held[:, side] - held[:, POINT])).max(1)
+        same[:, kind] &= dragged <= 10 * SAME * np.maximum(1.0, np.abs(now[:, VALUE]))
     theirs = among(held[:, FRAME], record.base[:, FRAME])
     before = record.base[record.base[:, FRAME].searchsorted(held[theirs, FRAME])]
     rows[there[theirs]] = np.where(same[theirs], before, now[theirs])
@@ -376,6 +381,17 @@ def _released(rows: Rows, record: Record) -> Rows:
         if len(like) == len(was) == 1 and (rows[like, LEFT_TYPE : RIGHT_TYPE + 1] == FREE).all():
             rows[like, LEFT_TYPE : RIGHT_TYPE + 1] = was[:, LEFT_TYPE : RIGHT_TYPE + 1]
     return np.delete(rows, there[helped], 0) if helped.any() else rows
+
+
+def refreshed(rows: Rows, now: Rows, held: Mask) -> Rows:
+    """Keys with the handles that Blender calculates for them ``now``, where those of ``held`` ones are of neighbours
+    that are not there, or not as they were, any more.
+    """
+    if len(now) != len(rows):
+        return rows
+    off = np.abs(now - rows)[:, LEFT.start : RIGHT.stop].max(1)
+    stale = held & (off > _STALE * np.maximum(1.0, np.abs(rows[:, VALUE])))
+    return np.where(stale[:, None], now, rows)
 
 
 def moved(rows: Rows, a: float, b: float) -> Rows:

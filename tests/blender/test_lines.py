@@ -1126,3 +1126,57 @@ def test_every_region_may_be_muted(scene: bpy.types.Scene) -> None:
     assert np.ptp(played(scene, face, range(95, 135)), axis=0).max() == 0
     lines_for(scene, face).change(line.id, regions={})
     assert np.ptp(played(scene, face, range(95, 135)), axis=0).max() > 0.1
+
+
+def test_a_hidden_line_keeps_its_length_where_it_is_moved(scene: bpy.types.Scene) -> None:
+    face = character()
+    line = add(scene, face)
+    lines_for(scene, face).show(line.id, -1)
+    lines_for(scene, face).change(line.id, start=500)
+    (hidden,) = lines_of(detect_rig(face))
+    assert (hidden.start, hidden.end) == (500, 530)
+    lines_for(scene, face).change(line.id, end=540)
+    lines_for(scene, face).show(line.id, 0)
+    (shown,) = lines_of(detect_rig(face))
+    assert (shown.start, shown.end) == (500, 540)
+
+
+def test_an_action_of_two_characters_has_lines_of_one(scene: bpy.types.Scene) -> None:
+    """As Blender's Merge Animation makes it: a slot each."""
+    faces, action = [character(), character()], bpy.data.actions.new("Shot")
+    for face in faces:
+        for datablock in (face.data.shape_keys, face.parent):
+            data = datablock.animation_data_create()
+            data.action = action
+            data.action_slot = action.slots.new(id_type=datablock.id_type, name=datablock.name)
+    bpy.context.view_layer.update()
+    line = add(scene, faces[0])
+    before = scenes.describe_action(action)
+    with pytest.raises(LineError, match=r"The action Shot has lines of .* as well"):
+        add(scene, faces[1], 200)
+    assert scenes.describe_action(action) == before
+    lines_for(scene, faces[0]).rewrite()
+    lines_for(scene, faces[0]).remove(line.id)
+    assert add(scene, faces[1], 200).start == 200
+
+
+@pytest.mark.parametrize("what", ["lock", "mute", "modifier"])
+def test_what_an_animator_gives_a_curve_of_a_line_stays_on_it(scene: bpy.types.Scene, what: str) -> None:
+    face = character()
+    line = add(scene, face)
+
+    def given() -> bool:
+        curve = scenes.curve(face, "mouthPucker")
+        return len(curve.modifiers) == 1 if what == "modifier" else getattr(curve, what)
+
+    curve = scenes.curve(face, "mouthPucker")
+    if what == "modifier":
+        curve.modifiers.new("NOISE")
+    else:
+        setattr(curve, what, True)
+    for mute in (True, False):
+        lines_for(scene, face).change(line.id, regions={"mouth": Region(mute=mute)})
+        assert given()
+    lines_for(scene, face).show(line.id, -1)
+    lines_for(scene, face).show(line.id, 0)
+    assert given()

@@ -633,7 +633,33 @@ def test_neighbours_edited_meanwhile_stay_as_edited() -> None:
     sheet.patch().replace(["one"], [])
     after = rows(curve)
     assert (after[0], after[2:]) == (before[0], before[2:])
-    assert after[1][1] == edited and after[1][2:] == before[1][2:]
+    assert after[1][1] == edited and curve.keyframe_points[1].handle_left_type == "FREE"
+    curve.update()
+    assert tuple(curve.keyframe_points[1].handle_left) == edited
+
+
+@pytest.mark.parametrize("edit", ["removed", "raised", "held one raised"])
+def test_handles_beside_a_line_are_those_of_the_keys_that_are_there_when_it_goes(edit: str) -> None:
+    sheet = Sheet()
+    places = [(1, 0.3), (60, 1.0), (160, 0.4), (220, 2.0), (300, 0.2)]
+    lined, plain = sheet.new(0, places), sheet.new(1, places)
+    for curve in (lined, plain):
+        for point in curve.keyframe_points:
+            point.handle_left_type = point.handle_right_type = "AUTO"
+        curve.update()
+    sheet.patch().replace([], [Span("one", 100, 129, {sheet.address(0): keys(100, 129, 1)})])
+    for curve in (lined, plain):
+        at = {"removed": 220, "raised": 220, "held one raised": 160}[edit]
+        (point,) = (point for point in curve.keyframe_points if point.co[0] == at)
+        if edit == "removed":
+            curve.keyframe_points.remove(point)
+        else:
+            point.co_ui = (at, 0.95)
+        curve.update()
+    sheet.patch().replace(["one"], [])
+    frames = np.arange(0, 320, 0.5)
+    np.testing.assert_allclose(played(lined, frames), played(plain, frames), atol=1e-5)
+    assert [row[0] for row in rows(lined)] == [row[0] for row in rows(plain)]
 
 
 # ---- The record ------------------------------------------------------------------------------------------------
