@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from ..arrays import Singles
+from ..character.rig import shorten
 from ..sentences import told
 from .blending import Mixed, Passage
 from .curves import ActionPatch
@@ -18,7 +19,10 @@ from .curves import Edit as CurveEdit
 from .planning import parts_of, resampled
 from .record import Line
 from .store import ALL_TAKES, Edit, Store
-from .targets import Address
+from .targets import Address, name_in
+
+#: What is changed by less is not missed.
+_SEEN: Final = 1e-3
 
 
 class Handwork:
@@ -61,8 +65,14 @@ class Handwork:
             own: line -> key of the take that gets its edits; else they are a layer over all takes.
         """
         said = []
-        changed = {address: edit for address, edit in patch.edits(span).items() if not edit.gone}
+        found = patch.edits(span)
+        changed = {address: edit for address, edit in found.items() if not edit.gone}
         there = [line for name, line in self._lines.items() if line.span == span and name in lines]
+        if there and (gone := [name_in(path) for (_, path, _), edit in found.items() if edit.gone]):
+            sentence = (
+                "What was deleted by hand is written again: {names}. Mute its region in the line to leave it out."
+            )
+            said.append(told(sentence, names=shorten(list(dict.fromkeys(gone)))))
         before = _renamed(patch, span, owners)
         self._follow([line.id for line in there], before)
         deltas = _deltas(sorted(there, key=attrgetter("start")), changed)
@@ -78,6 +88,12 @@ class Handwork:
                     old = kept.get(known)
                     kept[known] = delta if old is None else delta + resampled(old, len(delta))
             self.changed[name, into] = kept
+            if any(np.abs(delta[[0, -1]]).max() > _SEEN for delta in deltas[name].values()):
+                sentence = (
+                    "On its first and last frame “{text}” plays what is around it, so what was set there by hand is "
+                    "not kept. Set it a frame inside the line, or outside of it."
+                )
+                said.append(told(sentence, text=lines[name].text))
             if into == ALL_TAKES and not lines[name].layer:
                 sentence = "What was changed by hand in “{text}” is kept as a layer over its takes."
                 said.append(told(sentence, text=lines[name].text))

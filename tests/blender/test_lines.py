@@ -1180,3 +1180,19 @@ def test_what_an_animator_gives_a_curve_of_a_line_stays_on_it(scene: bpy.types.S
     lines_for(scene, face).show(line.id, -1)
     lines_for(scene, face).show(line.id, 0)
     assert given()
+
+
+def test_what_of_hand_edits_cannot_be_kept_is_told(scene: bpy.types.Scene) -> None:
+    face = character()
+    line = add(scene, face, takes=2)
+    action = face.data.shape_keys.animation_data.action
+    scenes.curve(face, "jawOpen").keyframe_points.insert(line.start, 0.7)
+    scenes.curve(face, "jawOpen").update()
+    doomed = scenes.curve(face, "mouthPucker")
+    bags = [bag for layer in action.layers for strip in layer.strips for bag in strip.channelbags]
+    next(bag for bag in bags if doomed in [*bag.fcurves]).fcurves.remove(doomed)
+    lines = lines_for(scene, face)
+    lines.show(line.id, 1)
+    said = " ".join(lines.said)
+    assert "What was deleted by hand is written again: mouthPucker." in said
+    assert "On its first and last frame" in said and "a frame inside the line" in said
