@@ -20,7 +20,8 @@ from ..character.mapping import Mapping
 from ..character.rig import Rig, shorten
 from ..sentences import told
 from . import ranges
-from .owners import Owner, curves_in, owners_of, why_not_writable
+from .finding import left_behind
+from .owners import Owner, curves_in, home_of, owners_of, why_not_writable
 from .record import Line
 from .targets import Others, bone_path, key_path, name_in
 
@@ -40,6 +41,7 @@ def diagnose(rig: Rig, mapping: Mapping | None, lines: Sequence[Line], tight: Se
     owners, keys, bones = owners_of(rig), driven_keys(rig, mapping), _bones(rig, mapping)
     said = [reason for owner in owners if (reason := why_not_writable(owner, owners))]
     said += [*_drivers(rig, keys), *_switched_off(rig, keys), *_locked(rig, bones)]
+    said += left_behind(rig, home_of(owners))
     if any(line.shown >= 0 for line in lines):
         said += [reason for owner in owners for reason in _owner_problems(owner, keys, bones)]
         said += [reason for obj in rig.meshes for reason in _mesh_problems(obj)]

@@ -15,11 +15,11 @@ from ..clip import Clip
 from ..sentences import told
 from ..storage import StoredError
 from .curves import ActionPatch
-from .owners import Owner, home_of, owners_of, played_action
+from .owners import Owner, curves_in, home_of, owners_of, played_action
 from .patch import PatchError
 from .planning import parts_of
 from .record import Line, too_far
-from .store import Store
+from .store import LINES_PROPERTY, Store
 from .whereabouts import UNMOVED, Found
 
 #: A line is found again when at least this share of its keys is.
@@ -106,6 +106,26 @@ def patches_of(owners: Sequence[Owner]) -> list[ActionPatch]:
     home = home_of(owners)
     actions = {} if home is None else dict.fromkeys([home, *map(played_action, owners[1:])])
     return [ActionPatch(action) for action in actions if action is not None]
+
+
+def left_behind(rig: Rig, home: bpy.types.Action | None) -> list[str]:
+    """A sentence about lines of a character in an action whose curves Blender has moved elsewhere, without them."""
+    name = rig.object.name if rig.object is not None else ""
+    empty = [
+        action
+        for action in bpy.data.actions
+        if action != home and LINES_PROPERTY in action and not any(curves_in(action, slot) for slot in action.slots)
+    ]
+    sentence = (
+        "“{text}” is kept in the action {action}, whose curves were moved to another one (as by Separate Slots). Undo "
+        "that, or the keys of the line stay as they are."
+    )
+    return [
+        told(sentence, text=line.text, action=action.name)
+        for action in empty
+        for line in Store(action).lines().values()
+        if line.character == name and line.shown >= 0
+    ]
 
 
 def others_lines(character: Sequence[Owner], patch: ActionPatch | None) -> list[str]:

@@ -16,6 +16,7 @@ from blender_cteg import cast
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.clip import Clip
 from blender_cteg.performance import lines as lines_module
+from blender_cteg.performance.diagnosis import diagnose
 from blender_cteg.performance.lines import LineError, Lines, lines_of
 from blender_cteg.performance.owners import curves_in
 from blender_cteg.performance.record import Line, Region, Style
@@ -1196,3 +1197,16 @@ def test_what_of_hand_edits_cannot_be_kept_is_told(scene: bpy.types.Scene) -> No
     said = " ".join(lines.said)
     assert "What was deleted by hand is written again: mouthPucker." in said
     assert "On its first and last frame" in said and "a frame inside the line" in said
+
+
+def test_lines_that_separate_slots_leaves_behind_are_told(scene: bpy.types.Scene) -> None:
+    face = character()
+    add(scene, face)
+    found = detect_rig(face)
+    assert diagnose(found, None, lines_of(found)) == []
+    bpy.context.view_layer.objects.active = face.parent
+    face.parent.select_set(True)
+    bpy.ops.anim.separate_slots()
+    found = detect_rig(face)
+    (said,) = diagnose(found, None, lines_of(found))
+    assert said.startswith("“Line at 100” is kept in the action") and "Undo that" in said
