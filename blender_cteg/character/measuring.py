@@ -78,17 +78,18 @@ def verdicts_of(rig: Rig, mapping: FaceMapping) -> dict[str, Verdict]:
     measured = known(rig)
     if measured is None or mapping.source_space != ARKIT55.name:
         return {}
-    poses = tuple(poses_of(mapping).items())
-    if poses not in measured.told:
-        effects = {c: measured.effects[p] for c, p in poses if p in measured.effects}
+    poses = poses_of(mapping)
+    asked = tuple(poses.items())
+    if asked not in measured.told:
+        effects = {c: measured.effects[p] for c, p in poses.items() if p in measured.effects}
         # A face on which nothing moves at all is one that is still being made.
-        found = verdicts(effects, _joined(dict(poses))) if any(e.reach >= STILL for e in effects.values()) else {}
-        found = {channel: _of_a_joined_key(channel, found, dict(poses)) for channel in found}
-        for channel, other in _leads(dict(poses), effects).items():  # whatever that looks like
+        found = verdicts(effects, _joined(poses)) if any(e.reach >= STILL for e in effects.values()) else {}
+        found = {channel: _of_a_joined_key(channel, found, poses) for channel in found}
+        for channel, other in _leads(poses, effects).items():  # whatever that looks like
             if found and found[channel].kind in ("RIGHT", "UNKNOWN"):
                 found[channel] = replace(found[channel], kind="DOUBT", seems=other)
-        measured.told[poses] = found
-    return measured.told[poses]
+        measured.told[asked] = found
+    return measured.told[asked]
 
 
 def _joined(poses: dict[str, Pose]) -> dict[str, set[str]]:

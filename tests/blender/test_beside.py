@@ -17,7 +17,7 @@ from blender_cteg.character.choose import doubts, resolved
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.detection.naming import match_arkit
 
-from .test_effects import SOURCE, called, complaints, keyed
+from .test_effects import SOURCE, called, complaints, drive, keyed, merging
 
 
 @pytest.fixture
@@ -29,17 +29,6 @@ def rig(scene: bpy.types.Scene) -> rigs.Spoilt:
 
 def blocks(rig: rigs.Spoilt) -> Any:
     return rig.face.data.shape_keys.key_blocks
-
-
-def drive(owner: Any, path: str, expression: str, channel: str, rig: rigs.Spoilt, index: int = -1) -> Any:
-    """A driver that reads the key of a channel as ``v``."""
-    curve = owner.driver_add(path, index) if index >= 0 else owner.driver_add(path)
-    variable = curve.driver.variables.new()
-    variable.name = "v"
-    variable.targets[0].id_type, variable.targets[0].id = "KEY", rig.face.data.shape_keys
-    variable.targets[0].data_path = f'key_blocks["{channel}"].value'
-    curve.driver.expression = expression
-    return curve
 
 
 @pytest.mark.parametrize("value", [0.02, 0.3, 1.0])
@@ -140,15 +129,7 @@ def test_an_armature_that_is_being_edited_is_looked_at_when_that_is_over(rig: ri
 
 def test_what_cannot_be_compared_is_told(rig: rigs.Spoilt) -> None:
     called(rig, "jawOpen", "browInnerUp")
-    group = bpy.data.node_groups.new("Merge", "GeometryNodeTree")
-    for side in ("INPUT", "OUTPUT"):
-        group.interface.new_socket("Geometry", in_out=side, socket_type="NodeSocketGeometry")
-    kinds = ("NodeGroupInput", "GeometryNodeMergeByDistance", "NodeGroupOutput")
-    first, merge, last = (group.nodes.new(kind) for kind in kinds)
-    merge.inputs["Distance"].default_value = 0.02 * max(rig.face.dimensions)
-    group.links.new(first.outputs[0], merge.inputs[0])
-    group.links.new(merge.outputs[0], last.inputs[0])
-    rig.face.modifiers.new("Merge", "NODES").node_group = group
+    rig.face.modifiers.new("Merge", "NODES").node_group = merging(0.02 * max(rig.face.dimensions))
     complaints(rig)
     found = detect_rig(rig.face)
     assert [said for said in doubts(found, resolved(found)) if "makes more or fewer vertices when it moves" in said]

@@ -68,6 +68,30 @@ def called(rig: rigs.Spoilt, one: str, other: str) -> None:
     blocks["…"].name = other
 
 
+def drive(owner: Any, path: str, expression: str, channel: str, rig: rigs.Spoilt, index: int = -1) -> Any:
+    """A driver that reads the key of a channel as ``v``."""
+    curve = owner.driver_add(path, index) if index >= 0 else owner.driver_add(path)
+    variable = curve.driver.variables.new()
+    variable.name = "v"
+    variable.targets[0].id_type, variable.targets[0].id = "KEY", rig.face.data.shape_keys
+    variable.targets[0].data_path = f'key_blocks["{channel}"].value'
+    curve.driver.expression = expression
+    return curve
+
+
+def merging(distance: float) -> Any:
+    """Geometry nodes that merge what is near each other, as each pose has it."""
+    group = bpy.data.node_groups.new("Merge", "GeometryNodeTree")
+    for side in ("INPUT", "OUTPUT"):
+        group.interface.new_socket("Geometry", in_out=side, socket_type="NodeSocketGeometry")
+    kinds = ("NodeGroupInput", "GeometryNodeMergeByDistance", "NodeGroupOutput")
+    first, merge, last = (group.nodes.new(kind) for kind in kinds)
+    merge.inputs["Distance"].default_value = distance
+    group.links.new(first.outputs[0], merge.inputs[0])
+    group.links.new(merge.outputs[0], last.inputs[0])
+    return group
+
+
 def everything(face: bpy.types.Object) -> list[Any]:
     """All of a character that measuring could leave changed."""
     key, armature = face.data.shape_keys, face.parent
@@ -96,16 +120,7 @@ def test_a_modifier_that_merges_as_the_pose_has_it_is_no_reason_to_complain(rig:
     if kind == "WELD":
         modifier.merge_threshold = 0.02 * max(rig.face.dimensions)
     if kind == "NODES":  # nobody can leave these out: what cannot be compared is believed
-        group = bpy.data.node_groups.new("Merge", "GeometryNodeTree")
-        for side in ("INPUT", "OUTPUT"):
-            group.interface.new_socket("Geometry", in_out=side, socket_type="NodeSocketGeometry")
-        first, merge, last = (
-            group.nodes.new(name) for name in ("NodeGroupInput", "GeometryNodeMergeByDistance", "NodeGroupOutput")
-        )
-        merge.inputs["Distance"].default_value = 0.02 * max(rig.face.dimensions)
-        group.links.new(first.outputs[0], merge.inputs[0])
-        group.links.new(merge.outputs[0], last.inputs[0])
-        modifier.node_group = group
+        modifier.node_group = merging(0.02 * max(rig.face.dimensions))
     assert not [c for c, verdict in looked_at(rig).items() if verdict.kind == "STILL"]
 
 
@@ -367,11 +382,7 @@ def test_what_does_not_move_is_not_keyed_and_named(rig: rigs.Spoilt) -> None:
 def test_a_key_that_drives_another_channels_key_is_named(rig: rigs.Spoilt, strength: float) -> None:
     """The two look alike, so that what both do together looks like one of them; a driver that does nothing is none."""
     block = rig.face.data.shape_keys.key_blocks["mouthShrugLower"]
-    driver = block.driver_add("value").driver
-    variable = driver.variables.new()
-    variable.targets[0].id_type, variable.targets[0].id = "KEY", rig.face.data.shape_keys
-    variable.targets[0].data_path = 'key_blocks["mouthPucker"].value'
-    driver.expression = f"{variable.name} * {strength}"
+    drive(block, "value", f"v * {strength}", "mouthPucker", rig)
     said = complaints(rig)
     led = {"mouthPucker": "mouthPucker moves what mouthShrugLower should move as well."} if strength else {}
     assert said == {"mouthShrugLower": "mouthShrugLower moves nothing.", **led}
