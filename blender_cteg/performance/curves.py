@@ -22,8 +22,9 @@ from .fcurves import Points, calculated, co, played, read, slot_curves, write
 from .patch import PatchError, Place, Record
 from .playing import FRAME, NEAR, NO_ROWS, SAME, VALUE, Rows, Shape
 from .reduction import Keys
+from .settling import Settling
 from .spans import Address, Written
-from .whereabouts import Found, Whereabouts, tag_of
+from .whereabouts import Found, tag_of
 
 __all__ = ["ActionPatch", "Address", "Base", "Edit", "Found", "PatchError", "Span", "slot_curves"]
 
@@ -119,7 +120,7 @@ class Edit:
         return values
 
 
-class ActionPatch(Whereabouts):
+class ActionPatch(Settling):
     """All spans that CTEG wrote in one action."""
 
     def base(self, address: Address, start: float, end: float, ignoring: Collection[str] = ()) -> Base:
@@ -192,6 +193,7 @@ class ActionPatch(Whereabouts):
 
     def sweep(self, names: Collection[str]) -> None:
         """Take out keys of spans that were moved by hand away from them: on some curves alone, or some of them."""
+        self._settle()  # keys put aside may be known only by those that go now
         swept: dict[int, set[int]] = {}
         for name in set(names) - self._intact:
             for number in [number for number in self._store.span(name).parts if number in self._there]:
@@ -206,7 +208,7 @@ class ActionPatch(Whereabouts):
             if strays:
                 curve.update()  # whoever moved them let Blender calculate the handles of the keys beside
         if records:
-            self._store.save({}, records, self._store.curves)
+            self._store.save(*self._as_settled(records), self._store.curves)
             self._forget()
 
     def replace(self, remove: Collection[str], spans: Sequence[Span]) -> list[tuple[Address, float]]:
@@ -493,11 +495,15 @@ class ActionPatch(Whereabouts):
             plan.points = Points(curve, NO_ROWS)
         return None if plan.points is None else (plan.points, plan.start, plan.old, plan.put)
 
+    def _as_settled(self, records: Mapping[int, Record]) -> tuple[dict[str, Written | None], dict[int, Record]]:
+        """What is known of spans and of curves that were settled; records beside those."""
+        spans: dict[str, Written | None] = {name: self._store.span(name) for name in self._settled}
+        return spans, {number: self._store.record(number) for number in self._unsaved} | dict(records)
+
     def _save(self, gone: Sequence[str], writing: Mapping[str, Span], plans: Sequence[_Plan]) -> None:
         """Store what is known after a change."""
         store = self._store
-        spans: dict[str, Written | None] = {name: store.span(name) for name in self._settled}
-        records = {number: store.record(number) for span in spans.values() if span for number in span.parts}
+        spans, records = self._as_settled({})
         spans |= dict.fromkeys(gone)
         curves = {n: (self._there.get(n, address), rest) for n, (address, rest) in store.curves.items()}
         for plan in plans:

@@ -395,9 +395,11 @@ def refreshed(rows: Rows, now: Rows, held: Mask) -> Rows:
 
 
 def moved(rows: Rows, a: float, b: float) -> Rows:
-    """Keys on other frames, their handles with them."""
-    rows = rows.copy()
+    """Keys on other frames, their handles with them; where ``a`` is below 0, turned around."""
+    rows = rows.copy() if a > 0 else rows[::-1].copy()
     rows[:, [FRAME, LEFT.start, RIGHT.start]] = rows[:, [FRAME, LEFT.start, RIGHT.start]] * a + b
+    if a < 0:
+        rows[:, LEFT.start : RIGHT.stop] = np.roll(rows[:, LEFT.start : RIGHT.stop], 2, 1)
     return single(rows)
 
 

@@ -245,6 +245,12 @@ class Store:
         linear, settled = bool(stored["linear"]), bool(stored["settled"])
         return Written(entry.start, entry.end, linear, keys, parts, stayed, settled, entry.lines, entry.joined)
 
+    @property
+    def recorded(self) -> set[int]:
+        """The numbers of the curves of whose bases something is known."""
+        with self._read():
+            return {*map(int, self._group["records"].keys()), *self.records}
+
     def record(self, number: int | None) -> Record:
         """What is known of a curve's base."""
         if number is None or (number not in self.records and str(number) not in self._group["records"]):

@@ -15,10 +15,10 @@ import bpy
 import numpy as np
 
 from ..arrays import Ints, Singles
-from . import patch, playing
+from . import patch
 from .fcurves import FEW, Points, co, index, read, tagged
-from .patch import Kept, Record
-from .playing import FRAME, NEAR, NO_ROWS, POINT, SAME, VALUE, Rows
+from .patch import Kept
+from .playing import NEAR, SAME
 from .spans import Address, Entry, Mark, Store, Written
 
 #: So many of a span's curves, the most varied ones, say where it is.
@@ -65,6 +65,8 @@ class Whereabouts:
         self._where: dict[str, Found] = {}
         self._settled: set[str] = set()  # moved, and in memory everything known of them with them
         self._is_settled = False
+        self._unsaved: set[int] = set()  # curves of which what is known is another since
+        self._courses: dict[tuple[int, str], Any] = {}  # how keys of spans went on curves
         self._intact: set[str] = set()  # nobody edited a key of them
         self._near: dict[tuple[float, float], list[str]] = {}  # what reaches between two frames
         self._read: dict[Address, Points] = {}
@@ -249,58 +251,6 @@ class Whereabouts:
             near = names[bisect_left(starts, low - longest) : bisect_right(starts, high)]
             self._near[low, high] = [name for name in near if self._places[name][1] >= low]
         return [name for name in self._near[low, high] if number in self._store.span(name).parts]
-
-    def _settle(self) -> None:
-        """Look where spans are, once, and move what is known of them to where their keys were moved, in memory."""
-        moves = {} if self._is_settled else {name: found for name, found in self.look().items() if not found.same}
-        self._is_settled = True
-        went: dict[str, Found] = {}
-        aside: dict[int, Rows] = {}
-        for number in {number for name in moves for number in self._store.span(name).parts if number in self._there}:
-            record = self._store.record(number)
-            aside[number] = record.base[record.aside]
-            near = {name: found for name, found in moves.items() if number in self._store.span(name).parts}
-            self._store.records[number] = self._settled_held(number, near, went)
-        for name, found in moves.items():
-            span, base = self._store.span(name), went.get(name, Found())
-            for number in aside.keys() & span.parts.keys():
-                start, end = span.of(number)["frame"][[0, -1]].astype(np.float64)
-                inside = (aside[number][:, FRAME] > start - NEAR) & (aside[number][:, FRAME] < end + NEAR)
-                self._store.records[number].put_aside(patch.moved(aside[number][inside], base.a, base.b))
-                aside[number] = aside[number][~inside]
-            keys, start, end = span.keys.copy(), found.at(span.start), found.at(span.end)
-            keys["frame"] = found.at(keys["frame"].astype(np.float64))
-            lines = {line: (found.at(first), found.at(last)) for line, (first, last) in span.lines.items()}
-            stayed = span.stayed or (None if base == found else (base.at(span.start), base.at(span.end)))
-            self._store.spans[name] = Written(
-                start, end, span.linear, keys, span.parts, stayed, True, lines, span.joined
-            )
-        for number, rows in aside.items():
-            self._store.records[number].put_aside(rows)
-        self._settled |= moves.keys()
-
-    def _settled_held(self, number: int, moves: Mapping[str, Found], went: dict[str, Found]) -> Record:
-        """What is known of held keys on a curve, where they are now; how they moved goes to ``went``, by span."""
-        record, points = self._store.record(number), self._points(self._there[number])
-        bases, helds, there = [NO_ROWS], [NO_ROWS], co(self._curves[self._there[number]])
-        values, times = np.unique(there[:, 1], return_counts=True)
-        sure = record.held[np.isin(record.held[:, VALUE], values[times == 1]), POINT]
-        together = Found(*patch.vote([(sure.astype(np.float32), there)]))  # as everything around it was moved
-        for k, (x, y) in enumerate(record.held[:, POINT]):
-            beside = sorted(moves, key=lambda name: min(abs(end - x) for end in self._store.ids[name]))
-            before = record.base[record.base[:, FRAME] == x]
-            for found in (Found(), *(moves[name] for name in beside), together):
-                i = points.index(found.at(x) - SAME)
-                if i < points.count and abs(points.frame(i) - found.at(x)) < SAME and points.co(i)[1] == y:
-                    went |= {beside[0]: found} if len(before) and not found.same else {}
-                    helds.append(patch.moved(record.held[k : k + 1], found.a, found.b))
-                    bases.append(patch.moved(before, found.a, found.b))
-                    break
-            else:  # it was deleted, or a key of ours was dragged onto it
-                i = points.index(x - SAME)
-                if i < points.count and abs(points.frame(i) - x) < SAME:
-                    bases.append(before)
-        return Record(playing.ordered(bases), playing.ordered(helds))
 
 
 def tag_of(name: str) -> int:

@@ -410,6 +410,47 @@ def test_keys_put_aside_move_with_the_line_if_their_neighbours_did(sheet: Sheet)
     assert len(sheet.curves) == 3
 
 
+def reversed_about(curve: bpy.types.FCurve, frame: float) -> None:
+    """As Blender scales keys by -1: what was the left handle is the right one."""
+    for point in curve.keyframe_points:
+        (x, y), left, right = point.co, tuple(point.handle_left), tuple(point.handle_right)
+        point.co = 2 * frame - x, y
+        point.handle_left, point.handle_right = (2 * frame - right[0], right[1]), (2 * frame - left[0], left[1])
+    curve.update()
+
+
+@pytest.mark.parametrize(("how", "to"), [("one channel", 132), ("inserted", 132), ("reversed", 188), ("doubled", 224)])
+def test_keys_put_aside_go_along_with_what_the_animator_does_to_all_keys_of_a_curve(
+    sheet: Sheet, how: str, to: float
+) -> None:
+    """The key on 112 is put aside for a line: slid on one curve, behind inserted frames, or turned around."""
+    moves = {
+        "one channel": lambda frame: frame + 20, "inserted": lambda frame: frame + 20 * (frame > 107),
+        "reversed": lambda frame: 300 - frame, "doubled": lambda frame: 2 * frame,
+    }  # fmt: skip
+    before = [sorted((moves[how](x), y) for x, y in ((p.co.x, p.co.y) for p in sheet.curve(k).keyframe_points)
+              if not 99 < x < 130 and not 199 < x < 241) for k in range(3)]  # fmt: skip
+    for curve in [sheet.curve(0)] if how == "one channel" else sheet.curves:
+        for point in curve.keyframe_points if how != "reversed" else ():
+            by = moves[how](point.co.x) - point.co.x
+            for where in (point.co, point.handle_left, point.handle_right):
+                where.x += by
+        if how == "reversed":
+            reversed_about(curve, 150)
+        curve.update()
+    for name in ("one", "two"):
+        patch = sheet.patch()
+        patch.sweep([name])
+        patch.replace([name], [])
+    for k, theirs in enumerate(before[:1] if how == "one channel" else before):
+        found = [tuple(point.co) for point in sheet.curve(k).keyframe_points]
+        value = 0.2
+        wanted = sorted([*theirs, (to, value)])
+        assert [x for x, _ in found] == pytest.approx([x for x, _ in wanted], abs=1e-3), (k, found)
+        assert [y for _, y in found] == pytest.approx([y for _, y in wanted], abs=1e-6)
+    assert len(sheet.curves) == 3
+
+
 def test_a_moved_line_is_written_anew_where_it_is(sheet: Sheet) -> None:
     curve = sheet.curve(0)
     shift(sheet, lambda frame: 99 < frame < 130, lambda frame: frame + 33)
