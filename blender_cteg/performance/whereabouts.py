@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -202,12 +203,13 @@ class Whereabouts:
         return {tag_of(name): name for name in self._store.ids}
 
     def _whose(self, number: int) -> Ints:
-        """Of which span each key of a curve is, (K,), by its tag: of those that carry it as many as the span had, the
-        nearest to where it is, and all that are there. 0 for others.
+        """Of which span each key of a curve is, (K,), by its tag: of those that carry it all that are where it is, and
+        as many of the nearest ones away as are missing there; not copies of keys that are there. 0 for others.
         """
         if number not in self._known:
             curve = self._curves[self._there[number]]
-            x, tags = co(curve)[:, 0].astype(np.float64), tagged(curve)
+            (x, values), tags = co(curve).T, tagged(curve)
+            x = x.astype(np.float64)
             whose = self._known[number] = np.zeros(len(x), np.int64)
             for tag in self._tagged.keys() & set(tags.tolist()):
                 name = self._tagged[tag]
@@ -215,8 +217,16 @@ class Whereabouts:
                     start, end = self._ends(name, number)
                     own = np.flatnonzero(tags == tag)
                     off = np.maximum(start - x[own], x[own] - end)
-                    count = max(int((off <= NEAR).sum()), len(self._store.span(name).of(number)))
-                    whose[own[np.argsort(off, kind="stable")[:count]]] = tag
+                    here, away = own[off <= NEAR], own[off > NEAR][np.argsort(off[off > NEAR], kind="stable")]
+                    whose[here] = tag
+                    written = Counter(self._store.span(name).of(number)["value"].tolist())
+                    missing = written - Counter(values[here].tolist())
+                    for k in away.tolist() if missing else ():
+                        value = float(values[k])
+                        if len(here) < written.total() and (missing[value] or value not in written):
+                            here = np.append(here, k)
+                            missing[value] -= missing[value] > 0
+                            whose[k] = tag
         return self._known[number]
 
     def _ends(self, name: str, number: int) -> Singles:

@@ -533,6 +533,26 @@ def test_copies_of_a_lines_keys_are_the_animators(other: bool) -> None:
     assert [row[0] for row in rows(onto) if row[0][0] > 290] == copied and len(copied) >= 9
 
 
+def test_copies_stay_the_animators_where_the_line_was_thinned_out() -> None:
+    curve, there = _alike(Sheet("Thinned"))
+    for frame in [row[0][0] for row in there["one"]][2:8:2]:
+        delete(curve, frame - 0.1, frame + 0.1)
+    left = [row for row in rows(curve) if row[0][0] < 130]
+    assert len(left) == 6
+    for by in (310.0, 103.3):  # beside the lines, and into the other one
+        for co, *_, amplitude, period, _, _, _ in left[1:4]:
+            point = curve.keyframe_points.insert(co[0] + by, co[1])
+            point.type, point.amplitude, point.period = "GENERATED", amplitude, period
+    for name in ("one", "two"):
+        patch = ActionPatch(bpy.data.actions["Thinned"])
+        patch.sweep([name])
+        patch.replace([name], [])
+        found = [point.co.y for point in curve.keyframe_points if point.co.x > 400]
+        assert found == [row[0][1] for row in left[1:4]], name
+        copies = [p for p in curve.keyframe_points if any(abs(p.co.x - row[0][0] - 103.3) < 0.01 for row in left[1:4])]
+        assert len(copies) == (3 if name == "one" else 0), "they are edits of the line that they lie in, and go with it"
+
+
 def test_keys_of_others_that_came_into_a_line_are_no_edit_of_it() -> None:
     sheet = Sheet()
     curve, _ = _alike(sheet)
