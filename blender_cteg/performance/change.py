@@ -23,7 +23,7 @@ from .diagnosis import lost
 from .finding import blocked, located, others_lines, patches_of, shared, staying, unreadable
 from .handwork import Handwork
 from .layers import MOST_FRAMES, face_of, without_muted
-from .owners import Owner, home_of, played_action, prepare, set_value, tidy, why_not_writable
+from .owners import Owner, home_of, played_action, prepare, remember_names, set_value, tidy, why_not_writable
 from .planning import Plan, frames_of, ground_of, groups_of, joints_of, meet, touch
 from .preview import end_preview
 from .record import Line, LineError, Take
@@ -444,6 +444,7 @@ class Change:
         home = home_of(self._owners)
         if home is None:
             return
+        remember_names(self._writable)
         store = Store(home)
         for name in {*self._stored, *gone} - set(lines):
             store.forget(name)

@@ -18,6 +18,8 @@ from ..sentences import told, translated
 
 #: The custom property of an action that lists what of it was made here: "action", and handles of slots.
 MADE_PROPERTY: Final = "cteg_made"
+#: The custom property of a follower's shape keys with what stored data knows it by, however its object is called now.
+NAME_PROPERTY: Final = "cteg_name"
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Owner:
     Attributes:
         datablock: a shape-key datablock, or an armature object.
         kind: type of its slots, KEY or OBJECT.
-        name: "face", "armature", or that of a follower's object: what stored data knows it by.
+        name: "face", "armature", or that of a follower's object when a line was first written: what stored data knows
+            it by.
         label: what an animator knows it by.
     """
 
@@ -54,10 +57,11 @@ class Owner:
 
 def owners_of(rig: Rig) -> tuple[Owner, ...]:
     """The datablocks a take moves: the face's shape keys, those of the meshes that follow it, the armature."""
-    owners = []
+    owners: list[Owner] = []
     for number, (key, obj) in enumerate(rig.keyed_meshes):
-        label = told("shape keys of {name}", name=obj.name)
-        owners.append(Owner(key, "KEY", obj.name if number else "face", label))
+        label, known = told("shape keys of {name}", name=obj.name), {"armature", *(owner.name for owner in owners)}
+        names = (str(key.get(NAME_PROPERTY, obj.name)), obj.name, f"{obj.name} {number}")  # a copy has that of another
+        owners.append(Owner(key, "KEY", next(n for n in names if n not in known) if number else "face", label))
     if rig.armature is not None:
         owners.append(Owner(rig.armature, "OBJECT", "armature", rig.armature.name))
     return tuple(owners)
@@ -164,8 +168,15 @@ def _remember(action: bpy.types.Action, made: set[str]) -> None:
         action[MADE_PROPERTY] = " ".join(sorted(_made(action) | made))
 
 
+def remember_names(owners: Sequence[Owner]) -> None:
+    """Keep what stored data knows the followers of a character by."""
+    for owner in owners[1:]:
+        if owner.kind == "KEY" and owner.datablock.get(NAME_PROPERTY) != owner.name:
+            owner.datablock[NAME_PROPERTY] = owner.name
+
+
 def tidy(owners: Sequence[Owner], kept: str) -> None:
-    """Take away slots and actions that were made for lines and have no curves left.
+    """Take away slots and actions that were made for lines and have no curves left, and the names of followers.
 
     Args:
         owners: of the character.
@@ -189,6 +200,10 @@ def tidy(owners: Sequence[Owner], kept: str) -> None:
             action[MADE_PROPERTY] = " ".join(sorted(made))
         elif MADE_PROPERTY in action:
             del action[MADE_PROPERTY]
+    if not any(kept in action for action in bpy.data.actions):
+        for owner in owners:
+            if owner.datablock.is_editable and NAME_PROPERTY in owner.datablock:
+                del owner.datablock[NAME_PROPERTY]
 
 
 def _release(owner: Owner) -> None:

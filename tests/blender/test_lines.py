@@ -1035,10 +1035,15 @@ def test_a_line_of_which_half_was_moved_leaves_nothing_behind(scene: bpy.types.S
     np.testing.assert_array_equal(played(scene, face, OUTSIDE), before)
 
 
-def test_followers_keep_what_they_are_set_to(scene: bpy.types.Scene) -> None:
+def _with_teeth() -> tuple[bpy.types.Object, bpy.types.Object]:
     face = character()
     teeth = scenes.mesh_object("Teeth", [(0, 0, 0), (0, 0, 1), (0, 1, 0)], ["jawOpen", "mouthClose"])
     scenes.skin(teeth, face.parent)
+    return face, teeth
+
+
+def test_followers_keep_what_they_are_set_to(scene: bpy.types.Scene) -> None:
+    face, teeth = _with_teeth()
     face.data.shape_keys.key_blocks["jawOpen"].value = 0.1
     teeth.data.shape_keys.key_blocks["jawOpen"].value = 0.4
     line = add(scene, face)
@@ -1050,6 +1055,27 @@ def test_followers_keep_what_they_are_set_to(scene: bpy.types.Scene) -> None:
     lines_for(scene, face).remove(line.id)
     assert [jaw.value for jaw in jaws] == [pytest.approx(0.1), pytest.approx(0.4)]
     assert teeth.data.shape_keys.animation_data is None
+
+
+def test_a_follower_that_is_renamed_keeps_its_hand_edits(scene: bpy.types.Scene) -> None:
+    face, teeth = _with_teeth()
+    line = add(scene, face, takes=2)
+    edit(teeth, "jawOpen", 0.3)
+    lines_for(scene, face).show(line.id, 1)
+    edited = key_values(scene, teeth, "jawOpen", range(100, 131))
+    teeth.name = "Gums"
+    other = scenes.mesh_object("Teeth", [(0, 0, 0), (0, 0, 1), (0, 1, 0)], ["jawOpen"])  # another one has its name
+    scenes.skin(other, face.parent)
+    lines_for(scene, face).rewrite()
+    np.testing.assert_allclose(key_values(scene, teeth, "jawOpen", range(100, 131)), edited, atol=1e-6)
+    plain = key_values(scene, face, "jawOpen", range(100, 131))
+    np.testing.assert_allclose(key_values(scene, other, "jawOpen", range(100, 131)), plain, atol=0.012)
+    edit(teeth, "jawOpen", 0.1)
+    lines_for(scene, face).rewrite()
+    raised = key_values(scene, teeth, "jawOpen", range(100, 131)) - edited
+    assert raised[10:20] == pytest.approx(0.1, abs=0.02) and np.abs(raised[:5]).max() < 0.02
+    lines_for(scene, face).remove(line.id)
+    assert not [*teeth.data.shape_keys.keys(), *other.data.shape_keys.keys()]
 
 
 @pytest.mark.parametrize("fields", [
