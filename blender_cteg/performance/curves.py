@@ -236,6 +236,7 @@ class ActionPatch(Settling):
         self._save(gone, writing, plans)
         self.action.update_tag(refresh={"TIME"})  # else the face stays as it was until another frame
         self._forget()
+        self._trust()
         return [(plan.address, plan.rest) for plan in plans if plan.drop and plan.rest is not None]
 
     # ---- What is around a change ----

@@ -74,6 +74,7 @@ class Handwork:
             )
             said.append(told(sentence, names=shorten(list(dict.fromkeys(gone)))))
         before = _renamed(patch, span, owners)
+        others = before.keys() & set(before.values())  # names that were given to another
         self._follow([line.id for line in there], before)
         deltas = _deltas(sorted(there, key=attrgetter("start")), changed)
         edited = [name for name, delta in deltas.items() if any(d.any() for d in delta.values())]
@@ -84,7 +85,7 @@ class Handwork:
             kept = self.of(name, into)
             for (handle, path, index), delta in deltas[name].items():
                 address = owners.get(handle, "face"), path, index
-                for known in {address, before.get(address, address)}:
+                for known in {address, before.get(address, address)} - (others - {address}):
                     old = kept.get(known)
                     kept[known] = delta if old is None else delta + resampled(old, len(delta))
             self.changed[name, into] = kept
@@ -101,13 +102,15 @@ class Handwork:
         return said
 
     def _follow(self, lines: Iterable[str], before: Mapping[Address, Address]) -> None:
-        """What is kept of hand edits is known by the new names as well as by the old ones."""
+        """What is kept of hand edits is known by the new names, and by the old ones that no other has now."""
+        others = before.keys() & set(before.values())
         for name in lines if before else ():
             for take in (ALL_TAKES, *(take.key for take in self._lines[name].takes if take.edit)):
                 edit = self.of(name, take)
-                new = {now: edit[then] for now, then in before.items() if then in edit and now not in edit}
-                if new:
-                    self.changed[name, take] = edit | new
+                kept = {address: delta for address, delta in edit.items() if address not in others}
+                new = {now: edit[then] for now, then in before.items() if then in edit and now not in kept}
+                if new or len(kept) < len(edit):
+                    self.changed[name, take] = kept | new
 
     def split(self, lines: dict[str, Line], name: str, until: float, new: Collection[str]) -> None:
         """Give the layer of a line to its takes: to the new ones up to a frame, to the others all of it."""

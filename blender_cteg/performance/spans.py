@@ -102,12 +102,14 @@ Mark = tuple[int, Point, str]
 
 class Known(NamedTuple):
     """What is known of the spans of an action, in order, those of them that were read whole, and by the numbers of
-    curves how many keys these had when spans were looked at last, and the marks on them, in order.
+    curves how many keys these had when spans were looked at last, and the marks on them, in order; and by the names of
+    all curves, in order, which of them are those with spans.
     """
 
     entries: dict[str, Entry]
     read: dict[str, Written]
     marks: dict[int, tuple[int, list[Mark]]]
+    orders: dict[tuple[Address, ...], dict[int, Address]]
 
 
 #: That by the action's stamp, which is another whenever its spans are written.
@@ -189,7 +191,7 @@ class Store:
             stamp = str(self._group.get("stamp", ""))
             known = _known.get(stamp)
             entries = {} if known else {name: _entry(stored) for name, stored in self._group["spans"].items()}
-            return known or _remember(stamp, Known(entries, {}, {}))
+            return known or _remember(stamp, Known(entries, {}, {}, {}))
 
     @property
     def entries(self) -> dict[str, Entry]:
@@ -200,6 +202,11 @@ class Store:
     def marks(self) -> dict[int, tuple[int, list[Mark]]]:
         """Two keys of each span as they were seen last, see `Known`; whoever looks changes them."""
         return self._all.marks
+
+    @property
+    def orders(self) -> dict[tuple[Address, ...], dict[int, Address]]:
+        """Which curves are those with spans, see `Known`; whoever looks adds to it."""
+        return self._all.orders
 
     @cached_property
     def curves(self) -> dict[int, tuple[Address, float | None]]:
@@ -218,7 +225,7 @@ class Store:
 
     def span(self, name: str) -> Written:
         """A span by its id."""
-        entries, read, _ = self._all
+        entries, read, *_ = self._all
         span = self.spans.get(name) or read.get(name)
         if span is None:
             if name not in entries:
@@ -297,6 +304,6 @@ class Store:
         if group["curves"] != text:
             group["curves"] = text
         group["stamp"] = stamp = uuid4().hex
-        _remember(stamp, Known(entries, read, marks))  # so that only what has changed is read again
+        _remember(stamp, Known(entries, read, marks, {}))  # so that only what has changed is read again
         if not len(group["spans"]):
             del self.action[GROUP]

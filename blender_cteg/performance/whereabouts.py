@@ -171,25 +171,40 @@ class Whereabouts:
 
     @cached_property
     def _there(self) -> dict[int, Address]:
-        """Where the curves with spans are now, by number. One whose key or bone was renamed is known by its keys."""
+        """Where the curves with spans are now, by number. One whose key or bone was renamed is known by its keys, also
+        where another has its name now.
+        """
+        seen, order = self._store.orders, tuple(self._curves)
+        if order not in seen:  # Blender renames curves in place: the same names in the same order are the same curves
+            seen[order] = self._recognised()
+        return dict(seen[order])
+
+    def _trust(self) -> None:
+        """Take the curves for those that they are called: they were written just now."""
+        if self._store.ids:
+            curves = self._store.curves.items()
+            self._store.orders[tuple(self._curves)] = {n: at for n, (at, _) in curves if at in self._curves}
+
+    def _recognised(self) -> dict[int, Address]:
         known, curves = self._store.curves, self._curves
         latest = {address: number for number, (address, _) in known.items()}  # a curve was deleted, and made anew
-        there = {number: address for address, number in latest.items() if address in curves}
-        lost = [number for number in known if number not in there]
-        free = set(curves) - set(there.values()) if lost else set()
-        for number in lost if free else ():
+        named = {number: address for address, number in latest.items() if address in curves}
+        spans = [self._store.span(name) for name in self._store.ids]
+        keys = {number: span.of(number) for span in spans for number in span.parts}
+        there = {n: at for n, at in named.items() if n not in keys or _has(curves[at], keys[n])}
+        free = set(curves) - set(there.values()) if len(there) < len(known) else set()
+        for number in [number for number in known if number not in there] if free else ():
             slot, path, array_index = known[number][0]
-            spans = (self._store.span(name) for name in self._store.ids)
-            keys = next((span.of(number) for span in spans if number in span.parts), None)
             tail = path.rpartition("]")[2]
             alike = [
                 a for a in curves if a in free and (a[0], a[2], a[1].rpartition("]")[2]) == (slot, array_index, tail)
             ]
-            shares = [0.0 if keys is None else patch.vote([(points_of(keys), co(curves[a]))])[2] for a in alike]
+            written = keys.get(number)
+            shares = [0.0 if written is None else patch.vote([(points_of(written), co(curves[a]))])[2] for a in alike]
             if max(shares, default=0.0) >= 0.5:
                 there[number] = alike[int(np.argmax(shares))]
                 free.remove(there[number])
-        return there
+        return there | {n: at for n, at in named.items() if n not in there and at in free}
 
     @cached_property
     def _keys(self) -> dict[int, tuple[Any, int]]:
@@ -271,6 +286,11 @@ def tag_of(name: str) -> int:
 def points_of(keys: Kept) -> Singles:
     """Frames and values of stored keys, (K, 2)."""
     return np.stack([keys["frame"], keys["value"]], 1)
+
+
+def _has(curve: bpy.types.FCurve, keys: Kept) -> bool:
+    """Whether a curve has half of some keys, by their values, on whatever frames."""
+    return bool(np.isin(keys["value"], co(curve)[:, 1]).mean() >= 0.5)
 
 
 def is_unmoved(points: Any, span: Written, number: int) -> bool:

@@ -617,6 +617,37 @@ def test_what_was_renamed_moves_again_with_its_old_name_and_its_hand_edits(scene
         np.testing.assert_allclose(key_values(scene, face, "JawOpen", range(100, 131)), before, atol=0.02)
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_keys_and_hand_edits_stay_with_the_shape_keys_that_swap_names(scene: bpy.types.Scene, again: bool) -> None:
+    """Two keys had each other's name: the animator, who had keyed and raised one of them, gives them the right ones."""
+    face = character()
+    names, frames = ("noseSneerLeft", "cheekPuff"), [*range(-20, 100), *range(100, 131)]
+    keyed, other = names
+    scenes.animate_by_hand(face.data.shape_keys, key_path(keyed), {20: 0.5, 60: 0.5, 180: 0.5})
+    line = add(scene, face, takes=2)
+    plain = {name: key_values(scene, face, name, frames) for name in names}
+    edit(face, keyed, 0.3)
+    if again:  # it is a layer by then
+        lines_for(scene, face).rewrite()
+    raised = key_values(scene, face, keyed, frames) - plain[keyed]
+    keys = _blocks(face)
+    keys[keyed].name, keys[other].name, keys["x"].name = "x", keyed, other
+    assert lines_of(detect_rig(face), line.id)[0].edited != again
+    for take in (1, 0):
+        lines_for(scene, face).show(line.id, take)
+    after = {name: key_values(scene, face, name, frames) for name in names}
+    lines_for(scene, face).keep_edit(line.id, "DISCARD")
+    performed = {name: key_values(scene, face, name, frames) for name in names}
+    assert raised.max() > 0.29 and np.abs(after[other] - performed[other] - raised).max() < 0.02
+    assert np.abs(after[keyed] - performed[keyed]).max() < 0.012
+    assert np.abs(performed[other][:120] - 0.5).max() < 1e-5 and not performed[keyed][:120].any()
+    middle = slice(128, 144)  # where the line is, and neither leaves from nor returns to what is around it
+    assert all(np.abs(performed[name] - plain[name])[middle].max() < 0.03 for name in names), "what each name is to do"
+    lines_for(scene, face).remove(line.id)
+    assert key_values(scene, face, other, [25, 110, 200]) == pytest.approx(0.5)
+    assert not key_values(scene, face, keyed, [25, 110, 200]).any()
+
+
 def test_another_frame_rate(scene: bpy.types.Scene) -> None:
     face = character()
     line = add(scene, face)
