@@ -8,6 +8,7 @@ the animator's, and between them by the keys of its line, where a held one went 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..arrays import Floats
 from . import patch, playing
 from .fcurves import co
 from .patch import Record
-from .playing import FRAME, MOVED, NEAR, NO_ROWS, POINT, SAME, VALUE, Rows
+from .playing import FRAME, LEFT, MOVED, NEAR, NO_ROWS, POINT, RIGHT, SAME, VALUE, Rows
 from .spans import Written
 from .whereabouts import UNMOVED, Found, Whereabouts, tag_of
 
@@ -146,9 +147,12 @@ class Settling(Whereabouts):
             for found in (Found(), *(moves[name] for name in beside if name in moves), *ends, together):
                 i = points.index(found.at(x) - SAME)
                 if i < points.count and abs(points.frame(i) - found.at(x)) < SAME and points.co(i)[1] == y:
+                    held = record.held[k : k + 1]
+                    stiff = found.a != 1.0 and _keeps_lengths(held[0], points.rows(i, i + 1)[0], found.a)
+                    found = replace(found, stiff=stiff)
                     went |= {float(x): found} if len(before) else {}
-                    helds.append(patch.moved(record.held[k : k + 1], found.a, found.b))
-                    bases.append(patch.moved(before, found.a, found.b))
+                    helds.append(_along(held, found))
+                    bases.append(_along(before, found))
                     break
             else:  # it was deleted, or a key of ours was dragged onto it
                 i = points.index(x - SAME)
@@ -214,7 +218,17 @@ def _beside(sides: Mapping[float, Found], start: float, end: float) -> tuple[Fou
     return sides[max(before)] if before else None, sides[min(after)] if after else None
 
 
+def _keeps_lengths(was: Floats, now: Floats, a: float) -> bool:
+    """Whether the handles of a key that was scaled are as long as they were: so the Dope Sheet has it."""
+    lengths, there = (np.abs(key[[LEFT.start, RIGHT.start]] - key[FRAME]).sum() for key in (was, now))
+    return bool(abs(there - lengths) < abs(there - abs(a) * lengths))
+
+
 def _along(rows: Rows, way: Way) -> Rows:
     """Keys that went some way."""
+    if isinstance(way, Found) and not way.stiff:
+        return patch.moved(rows, way.a, way.b)
     founds = [way.near(x) if isinstance(way, Course) else way for x in rows[:, FRAME]]
-    return playing.ordered([NO_ROWS, *(patch.moved(row[None], f.a, f.b) for row, f in zip(rows, founds, strict=True))])
+    shifts = [(np.sign(f.a) if f.stiff else f.a, f.at(x)) for f, x in zip(founds, rows[:, FRAME], strict=True)]
+    each = (patch.moved(row[None], a, at - a * row[FRAME]) for row, (a, at) in zip(rows, shifts, strict=True))
+    return playing.ordered([NO_ROWS, *each])

@@ -28,11 +28,14 @@ _WITNESSES: Final = 4
 
 @dataclass(frozen=True)
 class Found:
-    """Where the keys of a span are now: on frame = a * old frame + b, and which share of them is there, 0 to 1."""
+    """Where the keys of a span are now: on frame = a * old frame + b, and which share of them is there, 0 to 1; stiff
+    where handles have kept their lengths.
+    """
 
     a: float = 1.0
     b: float = 0.0
     share: float = 1.0
+    stiff: bool = False
 
     def at(self, frame: Any) -> Any:
         """Where a frame of the span is now."""

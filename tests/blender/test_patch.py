@@ -451,6 +451,28 @@ def test_keys_put_aside_go_along_with_what_the_animator_does_to_all_keys_of_a_cu
     assert len(sheet.curves) == 3
 
 
+@pytest.mark.parametrize("interpolation", ["BEZIER", "ELASTIC", "BOUNCE", "SINE"])
+@pytest.mark.parametrize("stiff", [True, False])
+def test_no_helper_stays_where_everything_was_scaled(interpolation: str, stiff: bool) -> None:
+    """In the Dope Sheet handles keep their lengths, in the Graph Editor they are scaled as well."""
+    sheet = Sheet()
+    curve = sheet.new(0, [(1, 0.3), (60, 0.6), (90, 1.0), (112, 0.2), (150, 0.4), (180, 0.1), (260, 0.7)])
+    for point in curve.keyframe_points:
+        point.interpolation = interpolation
+    curve.update()
+    before = [(2 * point.co.x, point.co.y, point.handle_left_type) for point in curve.keyframe_points]
+    sheet.patch().replace([], [Span("one", 100, 130, {sheet.address(): keys(100, 130, 1)})])
+    for point in curve.keyframe_points:
+        by = point.co.x
+        for where in (point.co, point.handle_left, point.handle_right):
+            where.x += by if stiff else where.x
+    curve.update()
+    sheet.patch().replace(["one"], [])
+    assert [(point.co.x, point.co.y, point.handle_left_type) for point in curve.keyframe_points] == [
+        (pytest.approx(frame, abs=1e-3), value, kind) for frame, value, kind in before
+    ]
+
+
 def test_a_moved_line_is_written_anew_where_it_is(sheet: Sheet) -> None:
     curve = sheet.curve(0)
     shift(sheet, lambda frame: 99 < frame < 130, lambda frame: frame + 33)
