@@ -15,6 +15,7 @@ from ..character.mapping import Mapping as FaceMapping
 from ..character.mapping import MappingError
 from ..character.rig import Rig, shorten
 from ..clip import Clip
+from ..sentences import told
 from ..storage import StoredError
 from . import ranges
 from .blending import Ground, Passage, mixed, moving
@@ -24,7 +25,7 @@ from .finding import blocked, located, others_lines, patches_of, shared, staying
 from .handwork import Handwork
 from .layers import MOST_FRAMES, face_of, without_muted
 from .owners import Owner, home_of, played_action, prepare, remember_names, set_value, tidy, why_not_writable
-from .planning import Plan, frames_of, ground_of, groups_of, joints_of, meet, touch
+from .planning import Plan, frames_of, ground_of, groups_of, joints_of, locked_of, meet, touch
 from .preview import end_preview
 from .record import Line, LineError, Take
 from .reduction import exact_frames
@@ -315,10 +316,16 @@ class Change:
         }
 
         frames = start + np.arange(count, dtype=np.float64)
+        stays = any(patch.stays(span, start, end, joined) for patch in self._patches.values())
+        opened: list[str] = []  # locked where keys of the line are that cannot stay
 
         def ground(target: Target, passage: Passage) -> Ground:
             if target.address not in grounds:
-                grounds[target.address] = ground_of(target, self._base(target, start, end, near), frames)
+                own = ground_of(target, self._base(target, start, end, near), frames)
+                if own.kept == "locked" and not (own.exists or stays) and self._has(target, {span, *near}):
+                    opened.append(target.label)
+                    own = replace(own, kept="")
+                grounds[target.address] = own
             own, ends = grounds[target.address], (passage.line.start, passage.line.end)
             return own if ends == (start, end) else replace(own, changes=self._base(target, *ends, near).changes)
 
@@ -331,14 +338,24 @@ class Change:
             passages.append(replace(passage, goes_on=goes_on, into=(into or {}) if line.end == end else {}))
             last = max(last, line.end)
         mix = mixed(passages, ground, self._others.why)
+        locked = locked_of(passages, grounds)
+        if opened:
+            sentence = "Locked channels are written all the same, as the line is on other frames now: {names}."
+            self._said.append(told(sentence, names=shorten(list(dict.fromkeys(opened)))))
         edges = (mix.values.min(0).tolist(), mix.values.max(0).tolist()) if mix.targets else ((), ())
         reach = {t.address: pair for t, *pair in zip(mix.targets, *edges, strict=True) if t.owner.kind == "KEY"}
         for passage in passages:
             self._handwork.lay(passage, mix)
         mix = moving(mix, [grounds[target.address] for target in mix.targets])
-        lines = [replace(line, theirs=mix.theirs[line.id], span=span if mix.targets else "") for line in lines]
+        there = mix.targets or (locked and stays)
+        lines = [replace(line, theirs=mix.theirs[line.id], span=span if there else "") for line in lines]
         rest = {target.address: grounds[target.address].rest for target in mix.targets}
-        return Plan(span, start, end, lines, mix, rest, reach, joined)
+        return Plan(span, start, end, lines, mix, rest, reach, joined, locked if stays else ())
+
+    def _has(self, target: Target, spans: Collection[str]) -> bool:
+        """Whether some spans have keys on the curve of a property."""
+        patch, slot = self._curves[target.owner.name]
+        return any((slot, target.path, target.index) in patch.addresses(n) for n in spans if n in patch.spans)
 
     def _base(self, target: Target, first: float, last: float, stale: set[str]) -> Base:
         """The curve of a property from one frame to another without the spans that are written again."""
@@ -429,7 +446,7 @@ class Change:
         for action in {*(action for action, _ in places.values()), *(o.action for o in self._writable if o.action)}:
             patch = self._patches.get(action) or ActionPatch(action)
             spans = [plan.span_of(places, action) for plan in plans]
-            gone = patch.replace(stale & set(patch.spans), [span for span in spans if span.curves])
+            gone = patch.replace(stale & set(patch.spans), [span for span in spans if span.curves or span.staying])
             owners = self._playing(action)
             rests[action] = [(owners[h], path, i, rest) for (h, path, i), rest in gone if h in owners]
         for owner, path, index, rest in (rest for found in rests.values() for rest in found):

@@ -40,6 +40,7 @@ class Span:
         curves: keys of each curve on scene frames, from start to end. On those two the curve keeps its own value.
         joined: whether it goes on from a span that ends a frame before it, and over into one that begins a frame after
             it: there the curve has the span's value, too.
+        staying: curves on which its keys stay as they are, where it `ActionPatch.stays`.
         groups: channel groups of curves that do not exist yet.
         rest: values of properties that have no curve yet: what the curve holds outside its spans.
         linear: lines from key to key.
@@ -55,6 +56,7 @@ class Span:
     linear: bool = False
     lines: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     joined: tuple[bool, bool] = (False, False)
+    staying: frozenset[Address] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +135,7 @@ class ActionPatch(Settling):
         if number is not None:
             rest = self._store.curves[number][1]
             if self._is_bare(number) and set(self._spans_on(number, start, end)) <= set(ignoring):
-                return Base(rest=rest)
+                return Base(rest=rest, locked=_is_locked(curve))
         view = self._view(number, address, curve, ignoring)
         window = self._window(view, start, end)
         staying = [place.rows for place in window.staying if len(place.rows) > 1]
@@ -146,7 +148,7 @@ class ActionPatch(Settling):
             rest=rest,
             modifiers=tuple(modifier.type for modifier in curve.modifiers if modifier.active and not modifier.mute),
             muted=any(group.mute for group in groups),
-            locked=any(group.lock for group in groups),
+            locked=_is_locked(curve),
             _rows=window.base,
             _staying=staying,
             _shape=view.shape,
@@ -191,6 +193,23 @@ class ActionPatch(Settling):
             edits[self._there[number]] = Edit(False, frames, around, was, _shape(self._curves[self._there[number]]))
         return edits
 
+    def stays(self, name: str, start: float, end: float, joined: tuple[bool, bool]) -> bool:
+        """Whether a span is there, between two frames and joined as it shall be: keys of it could stay as they are."""
+        if name not in self._store.ids or not self._now(name).same:
+            return False
+        span = self._store.span(name)
+        return (span.start, span.end, span.joined) == (start, end, joined)
+
+    def _staying(self, span: Span) -> dict[Address, Rows]:
+        """The keys that stay where a span is written again."""
+        kept: dict[Address, Rows] = {}
+        if span.staying and self.stays(span.id, span.start, span.end, span.joined):
+            for address in span.staying & {*self.addresses(span.id)}:
+                points = self._points(address)
+                rows = points.rows(points.index(span.start - NEAR), points.index(span.end + NEAR))
+                kept |= {address: rows} if len(rows) > 1 else {}
+        return kept
+
     def sweep(self, names: Collection[str]) -> None:
         """Take out keys of spans that were moved by hand away from them: on some curves alone, or some of them."""
         self._settle()  # keys put aside may be known only by those that go now
@@ -219,7 +238,7 @@ class ActionPatch(Settling):
         Args:
             remove: ids; those that are not there are ignored.
             spans: to be written, apart from each other and from those that stay, where they share curves. One with
-                the id of a span that is there takes its place.
+                the id of a span that is there takes its place, but for keys that are staying.
 
         Returns:
             The curves that were made for spans and went with the last of them, and the values that their properties had
@@ -231,9 +250,10 @@ class ActionPatch(Settling):
         writing = {span.id: span for span in spans}
         gone = [name for name in self._store.ids if name in writing or name in remove]
         self._settle()
-        plans = self._plans(gone, writing)
+        kept = {name: self._staying(span) for name, span in writing.items()}
+        plans = self._plans(gone, writing, kept)
         write(list(filter(None, [self._prepared(plan, writing) for plan in plans])))
-        self._save(gone, writing, plans)
+        self._save(gone, writing, plans, kept)
         self.action.update_tag(refresh={"TIME"})  # else the face stays as it was until another frame
         self._forget()
         self._trust()
@@ -337,20 +357,25 @@ class ActionPatch(Settling):
 
     # ---- Changing curves ----
 
-    def _plans(self, gone: Sequence[str], writing: Mapping[str, Span]) -> list[_Plan]:
-        """What is to be done to each curve. PatchError if something cannot."""
+    def _plans(
+        self, gone: Sequence[str], writing: Mapping[str, Span], kept: Mapping[str, Mapping[Address, Rows]]
+    ) -> list[_Plan]:  # fmt: skip
+        """What is to be done to each curve, but those whose keys are kept. PatchError if something cannot."""
         plans: dict[int, _Plan] = {}
         known = self._store.curves
         for name in gone:
             for number in self._store.span(name).parts:
                 address = self._there.get(number, known[number][0])
+                if address in kept.get(name, ()):
+                    continue
                 curve = self._curves[address] if number in self._there else None
                 plans.setdefault(number, _Plan(number, address, curve, known[number][1])).gone.append(name)
         fresh: dict[Address, int] = {}
         handles = {slot.handle for slot in self.action.slots}
         for span in writing.values():
-            _check_span(span, handles)
-            performed = patch.performed([*span.curves.values()], span.linear, tag_of(span.id))
+            _check_span(span, handles, kept.get(span.id, ()))
+            curves = [*span.curves.values()]
+            performed = patch.performed(curves, span.linear, tag_of(span.id)) if curves else []
             for address, rows in zip(span.curves, performed, strict=True):
                 number, curve = self._numbers.get(address, fresh.get(address)), self._curves.get(address)
                 rest = None if curve is not None else float(span.rest.get(address, rows[0, VALUE]))
@@ -501,7 +526,10 @@ class ActionPatch(Settling):
         spans: dict[str, Written | None] = {name: self._store.span(name) for name in self._settled}
         return spans, {number: self._store.record(number) for number in self._unsaved} | dict(records)
 
-    def _save(self, gone: Sequence[str], writing: Mapping[str, Span], plans: Sequence[_Plan]) -> None:
+    def _save(
+        self, gone: Sequence[str], writing: Mapping[str, Span], plans: Sequence[_Plan],
+        kept: Mapping[str, Mapping[Address, Rows]],
+    ) -> None:  # fmt: skip
         """Store what is known after a change."""
         store = self._store
         spans, records = self._as_settled({})
@@ -513,7 +541,8 @@ class ActionPatch(Settling):
             if plan.last:
                 del curves[plan.number]
         for name, span in writing.items():
-            rows = {plan.number: plan.wrote[name] for plan in plans if name in plan.wrote}
+            rows = {self._numbers[address]: there for address, there in kept.get(name, {}).items()}
+            rows |= {plan.number: plan.wrote[name] for plan in plans if name in plan.wrote}
             varied = sorted(rows, key=lambda number: -len(set(rows[number][:, VALUE].tolist())))
             stops = np.cumsum([len(rows[number]) for number in varied]).tolist()
             parts = dict(zip(varied, map(slice, [0, *stops[:-1]], stops), strict=True))
@@ -594,12 +623,16 @@ def _shape(curve: bpy.types.FCurve) -> Shape:
     return Shape(curve.extrapolation == "LINEAR", curve.auto_smoothing == "CONT_ACCEL", played)
 
 
-def _check_span(span: Span, handles: Collection[int]) -> None:
-    """PatchError for what cannot be written."""
+def _is_locked(curve: bpy.types.FCurve) -> bool:
+    return bool(curve.lock or (curve.group is not None and curve.group.lock))
+
+
+def _check_span(span: Span, handles: Collection[int], kept: Collection[Address]) -> None:
+    """PatchError for what cannot be written, beside the keys of it that are kept."""
     if not np.isfinite([span.start, span.end, *span.rest.values()]).all() or span.end - span.start < 3 * NEAR:
         sentence = "The line from frame {start} to {end} is too short, or not on frames."
         raise PatchError(sentence, start=span.start, end=span.end)
-    if not span.curves or not 0 < len(span.id.encode()) <= 60:
+    if not (span.curves or kept) or not 0 < len(span.id.encode()) <= 60:
         raise PatchError("The line {name!r} moves nothing, or its name is too long.", name=span.id)
     for (slot, path, _), keys in span.curves.items():
         if slot not in handles:

@@ -11,12 +11,12 @@ import bpy
 import numpy as np
 
 from ..arrays import Floats, Mask, Singles
-from .blending import Ground, Mixed
+from .blending import Ground, Mixed, Passage
 from .curves import Base, Span
 from .layers import frames_at
 from .record import Line
 from .reduction import Keys, every_frame, remembered
-from .targets import Address, Target
+from .targets import Address, Target, grouped
 
 
 class Plan:
@@ -24,9 +24,9 @@ class Plan:
 
     def __init__(
         self, name: str, start: float, end: float, lines: list[Line], mix: Mixed, rest: dict[Address, float],
-        reach: dict[Address, list[float]], joined: tuple[bool, bool] = (False, False),
+        reach: dict[Address, list[float]], joined: tuple[bool, bool] = (False, False), locked: Sequence[Target] = (),
     ) -> None:  # fmt: skip
-        self.name, self.start, self.end, self.lines = name, start, end, lines
+        self.name, self.start, self.end, self.lines, self.locked = name, start, end, lines, locked
         self.mix, self.rest, self.reach, self.joined = mix, rest, reach, joined
         self._linear = lines[0].style.interpolation == "LINEAR"
 
@@ -64,18 +64,30 @@ class Plan:
                 at = slot.handle, target.path, target.index
                 curves[at], groups[at], rest[at] = keys, target.group, self.rest[target.address]
         lines = {line.id: (line.start, line.end) for line in self.lines}
-        return Span(self.name, self.start, self.end, curves, groups, rest, self._linear, lines, self.joined)
+        staying = frozenset(
+            (target.owner.slot.handle, target.path, target.index)
+            for target in self.locked
+            if target.owner.action == action and target.owner.slot is not None
+        )
+        return Span(self.name, self.start, self.end, curves, groups, rest, self._linear, lines, self.joined, staying)
 
 
 def ground_of(target: Target, base: Base, frames: Floats) -> Ground:
     """What a property does without lines on frames: the curve that the animator made, or what it is set to."""
     if not base.exists:
         rest = target.rest() if base.rest is None else base.rest
-        return Ground(np.full(len(frames), rest), rest, changes=base.changes)
+        return Ground(np.full(len(frames), rest), rest, changes=base.changes, kept="locked" if base.locked else "")
     kept = "muted" if base.muted else "locked" if base.locked else ""
     if base.modifiers and not kept:
         kept = "noise" if set(base.modifiers) <= {"NOISE"} else "modifier"
     return Ground(base.values(frames), 0.0 if base.rest is None else base.rest, True, base.changes, kept)
+
+
+def locked_of(passages: Iterable[Passage], grounds: Mapping[Address, Ground]) -> list[Target]:
+    """What of some lines an animator has locked, and what belongs together with that."""
+    groups = (group for passage in passages for group in grouped(passage.targets).values())
+    locked = [group for group in groups if any(grounds[target.address].kept == "locked" for target in group)]
+    return [target for group in locked for target in group]
 
 
 def groups_of(lines: Iterable[Line]) -> dict[str, list[Line]]:

@@ -1240,6 +1240,49 @@ def test_what_an_animator_gives_a_curve_of_a_line_stays_on_it(scene: bpy.types.S
     assert given()
 
 
+def test_a_locked_curve_that_lines_move_stays_as_it_is(scene: bpy.types.Scene) -> None:
+    face = character()
+    line = add(scene, face, takes=2)
+    edit(face, "cheekPuff", 0.1)
+    locked, head = scenes.curve(face, "cheekPuff"), bone_path("Head") + "rotation_quaternion"
+    body = face.parent.animation_data
+    turn = [curve for curve in curves_in(body.action, body.action_slot) if curve.data_path == head]
+    locked.lock = turn[1].lock = True
+
+    def keys() -> list[Any]:
+        return [[(*p.co, *p.handle_left, *p.handle_right) for p in c.keyframe_points] for c in (locked, *turn)]
+
+    before, freely = keys(), key_values(scene, face, "jawOpen", range(100, 131))
+    lines_for(scene, face).show(line.id, 1)
+    lines_for(scene, face).rewrite()
+    assert keys() == before and np.abs(key_values(scene, face, "jawOpen", range(100, 131)) - freely).max() > 0.05
+    (found,) = lines_of(detect_rig(face), line.id)
+    assert {"cheekPuff (locked)", "Head (locked)"} <= set(found.theirs) and found.layer and not found.edited
+    lines = lines_for(scene, face)
+    lines.change(line.id, start=300.0)
+    (said,) = [sentence for sentence in lines.said if "ocked" in sentence]
+    assert said == "Locked channels are written all the same, as the line is on other frames now: cheekPuff, Head."
+    assert min(point.co.x for point in locked.keyframe_points) == 300
+    assert not any("locked" in word for word in lines_of(detect_rig(face))[0].theirs)
+    lines_for(scene, face).remove(line.id)
+    assert not len(locked.keyframe_points) and not len(turn[1].keyframe_points)
+
+
+def test_a_line_of_which_all_is_locked_stays(scene: bpy.types.Scene) -> None:
+    face = character(())
+    line = add(scene, face, takes=2)
+    action = _data(face).action
+    for curve in curves_in(action, action.slots[0]):
+        curve.lock = True
+    before = rows_of(action)
+    lines_for(scene, face).show(line.id, 1)
+    assert rows_of(action) == before
+    (found,) = lines_of(detect_rig(face))
+    assert (found.start, found.end, found.shown) == (100, 130, 1)
+    lines_for(scene, face).remove(line.id)
+    assert not any(len(curve.keyframe_points) for curve in curves_in(action, action.slots[0]))
+
+
 def test_what_of_hand_edits_cannot_be_kept_is_told(scene: bpy.types.Scene) -> None:
     face = character()
     line = add(scene, face, takes=2)
