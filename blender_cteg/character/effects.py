@@ -7,7 +7,7 @@ few hundred places of the skin. Lengths are in distances between the eyes, axes 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from collections.abc import Mapping as MappingABC
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -84,6 +84,10 @@ _MIRRORED: Final = 0.86
 _AS_FAR: Final = 1.6
 #: From here on too little is left between them to tell of: no face is quite even, and a jaw goes far.
 _ALL_BUT: Final = 0.98
+#: What was added to one side is this share of what is left between both, in squares, and goes no more than so many
+#: times as far as where it is alone: on sound faces a quarter is another channel's at most.
+_ADDED: Final = 0.5
+_AS_ADDED: Final = 1.5
 #: The edges of upper and lower lip, of the template's places, and what share of what jawOpen parts there mouthClose
 #: closes at least: 0.68 on sound faces, and a raised lower lip 0.27 at most.
 _UPPER_LIP: Final = (50, 51, 52)
@@ -462,10 +466,28 @@ def _uneven(effects: MappingABC[str, Effect]) -> list[tuple[str, str]]:
         alike, farther = _evenness(here, there)
         # What is left when both go as far: that one goes farther is no other action.
         times = float(np.linalg.norm(here)) / max(float(np.linalg.norm(there)), 1e-12)
-        more = farther >= 1 and alike < _ALL_BUT and _held(here - times * there)
+        left = here - times * there
+        more = farther >= 1 and ((alike < _ALL_BUT and _held(left)) or _added(effects, one, left))
         if alike < _MIRRORED or farther > _AS_FAR or more:
             found.append((one, other_side(one)))
     return found
+
+
+def _added(effects: MappingABC[str, Effect], channel: str, left: Floats) -> bool:
+    """Whether what is left between a channel's two sides is another channel of this face, about as far as that goes."""
+    others = effects.keys() - {channel, other_side(channel), *HEAD_CHANNELS, *_LOOKS}
+    if channel in _LOOKS or np.linalg.norm(left, axis=1).max() < _SEEN:  # lids of a look go with it as they may
+        return False
+    for effect in (effects[other] for other in others):
+        if effect.skin is None or effect.mirrored is None:
+            continue
+        middle = other_side(channel) == channel  # what it holds is missing from its mirror image
+        for shape in (effect.skin - effect.mirrored,) if middle else (effect.skin, effect.mirrored):
+            squared, both = float((shape**2).sum()), abs(float((shape * left).sum()))
+            as_far = both / max(squared, 1e-12)
+            if 1 / _AS_ADDED < as_far < _AS_ADDED and both * as_far > _ADDED * float((left**2).sum()):
+                return True
+    return False
 
 
 def _lopsided(channel: str, effect: Effect) -> bool:
@@ -539,6 +561,17 @@ def _likeness(field: Floats) -> dict[str, float]:
     cosines = table @ (field.ravel() / max(float(np.linalg.norm(field)), 1e-9))
     either = dict(zip(names, cosines.max(0).tolist(), strict=True))
     return either | {f"-{name}": -least for name, least in zip(names, cosines.min(0).tolist(), strict=True)}
+
+
+def explained(fields: Iterable[Floats]) -> float:
+    """How much of movements of the skin, (P, 3) each, the action explains that each is most like, 0..1, as a mean; 0
+    where nothing is seen to move.
+    """
+    seen = np.array([field.ravel() for field in fields if np.linalg.norm(field, axis=1).max() > _SEEN])
+    if not len(seen):
+        return 0.0
+    cosines = _table()[1] @ (seen / np.linalg.norm(seen, axis=1, keepdims=True)).T
+    return float((cosines.max((0, 1)) ** 2).mean())
 
 
 def _likeliest(alike: MappingABC[str, float]) -> str:

@@ -14,8 +14,8 @@ from ..sentences import told
 from .axes import rotation_matrix
 from .detection.eyes import vertices_of
 from .direct import EYE_TURNS, JAW_TURNS
-from .effects import Effect
-from .fitting.actions import eye_distance, template
+from .effects import Effect, explained
+from .fitting.actions import eye_distance, proportioned, template
 from .fitting.surface import Points, find_points, islands
 from .mapping_edits import Target
 from .stage import Moved, Pose, Stage, key_pose
@@ -24,6 +24,10 @@ from .stage import Moved, Pose, Stage, key_pose
 _SKIN: Final = 1500
 #: How far a face may be from an ordinary one, in eye distances: drawn ones are far, and comparing needs no fit.
 _BENT: Final = 0.18
+#: How wide and long a face is below the eyes, beside the template's, that has to be tried; and how much of what moves
+#: is explained where the template came to lie on a mouth: 0.87 and more of three makers' faces, 0.75 beside it.
+_PROPORTIONS: Final = ((1.0, 1.0), (1.15, 1.25), (1.3, 1.5))
+_EXPLAINED: Final = 0.87
 #: Radians by which a face may be held aslant, by a constraint on its head, without being set upright first.
 _ASLANT: Final = 0.15
 #: An eyeball: at most so much longer one way than another; so far from where eyes are, in eye distances.
@@ -166,11 +170,29 @@ class Face:
         balls = np.concatenate(list(self._balls.values())) if self._balls else np.empty(0, np.intp)
         motion = self._motion.copy()
         motion[balls] = 0.0
-        self._points = find_points(self._rest, self._triangles, motion, template(), eyes=eyes, most=_SKIN, bent=_BENT)
+        best = 0.0
+        for proportions in _PROPORTIONS:  # what moves is seen to fit, whatever it is called
+            face = proportioned(*proportions)
+            points = find_points(self._rest, self._triangles, motion, face, eyes=eyes, most=_SKIN, bent=_BENT)
+            if points is not None and (fits := self._explained(points)) > best:
+                self._points, best = points, fits
+            if best > _EXPLAINED:
+                break
         if self._points is not None:
             places = self._points.of(self._rest)
             self.unit, self._upright[False] = eye_distance(places), _upright(places)
             self._upright[True] = self._held(places) @ self._upright[False]
+
+    def _explained(self, points: Points) -> float:
+        """How much of what moves is like some action where the template lies so, 0..1."""
+        upright = _upright(points.of(self._rest))
+        return explained([points.of(self._full(m)) @ upright for m in self._seen.values() if len(m.vertices)])
+
+    def _full(self, moved: Moved) -> Floats:
+        """What a pose does to all vertices, (N, 3), in eye distances."""
+        full = np.zeros((len(self._rest), 3))
+        full[moved.vertices] = moved.by / self.unit
+        return full
 
     def _held(self, places: Floats) -> Floats:
         """The rotation by which constraints hold the face where bones are posed, 3x3."""
@@ -252,12 +274,11 @@ class Face:
         if not len(moved.vertices):
             none = np.zeros((self._points.size, 3)) if self._points is not None else None
             return Effect(0.0, none, {role: np.zeros(3) for role in self._balls}, mirrored=none, led=moved.led)
-        by = moved.by.astype(np.float64) / self.unit
+        full = self._full(moved)
+        by = full[moved.vertices]
         squared = (by**2).sum(1)
         middle = self._points.of(rest)[36:48].mean(0) if self._points is not None else rest.mean(0)
         place = (squared @ rest[moved.vertices] / squared.sum() - middle) / self.unit
-        full = np.zeros_like(rest)
-        full[moved.vertices] = by
         turns = {role: _turn(rest[ball] / self.unit, full[ball]) for role, ball in self._balls.items()}
         shown = mirrored = None
         if self._points is not None:

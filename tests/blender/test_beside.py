@@ -190,6 +190,55 @@ def test_a_driver_that_says_something_else_is_noticed(rig: rigs.Spoilt) -> None:
     assert complaints(rig).keys() == {"mouthShrugLower", "mouthPucker"}
 
 
+@pytest.fixture(scope="module")
+def mira() -> rigs.Source:
+    return rigs.demo_source()
+
+
+@pytest.mark.parametrize(("wide", "long"), [(1.0, 0.75), (1.0, 1.5), (1.4, 1.4)])
+def test_long_faces_and_eyes_close_together_are_looked_at_as_others_are(
+    scene: bpy.types.Scene, mira: rigs.Source, wide: float, long: float
+) -> None:
+    measuring.forget()
+    eyes = float(np.mean([mira.vertices[eye, 1].mean() for eye in mira.eyes]))
+    across = float(np.ptp([mira.vertices[eye, 0].mean() for eye in mira.eyes]))
+
+    def stretched(points: np.ndarray) -> np.ndarray:
+        down = np.clip((eyes - points[..., 1]) / across, 0.0, None)
+        return np.stack([
+            points[..., 0] * (1 + (wide - 1) * np.minimum(2 * down, 1.0)),
+            np.where(down > 0, eyes - long * down * across, points[..., 1]),
+            points[..., 2],
+        ], -1)  # fmt: skip
+
+    rest = stretched(mira.vertices)
+    rig = rigs.sound(rigs.Source(rest, mira.polygons, stretched(mira.vertices + mira.actions) - rest, mira.eyes))
+    assert complaints(rig) == {}
+    called(rig, "mouthRollUpper", "mouthShrugUpper")
+    measuring.forget()
+    assert complaints(rig).keys() == {"mouthRollUpper", "mouthShrugUpper"}
+
+
+@pytest.mark.parametrize(("one", "other"), [("jawOpen", "mouthFrownLeft"), ("mouthSmileRight", "mouthPressLeft")])
+def test_another_shape_in_one_side_is_named(scene: bpy.types.Scene, mira: rigs.Source, one: str, other: str) -> None:
+    measuring.forget()
+    rig = rigs.sound(mira)
+    rigs._add(rig, one, other, 1.0)
+    assert one in complaints(rig)
+
+
+def test_a_face_that_stands_apart_on_the_same_armature_is_told(rig: rigs.Spoilt) -> None:
+    mesh, twin = rig.face, rig.face.copy()
+    twin.data = mesh.data.copy()
+    bpy.context.scene.collection.objects.link(twin)
+    bpy.context.view_layer.update()
+    assert detect_rig(mesh).followers == (twin,) and not detect_rig(mesh).notes, "brows and teeth lie within"
+    twin.location.x += 3 * mesh.dimensions.x
+    bpy.context.view_layer.update()
+    (note,) = detect_rig(mesh).notes
+    assert note == f"{twin.name} moves along, though it stands apart: it is looked at when you choose it itself."
+
+
 def test_a_key_goes_before_its_in_betweens() -> None:
     found = match_arkit(["JawOpen_50", "JawOpen", "MouthPucker_50", "MouthPucker"])
     assert found.matched == {"jawOpen": ("JawOpen",), "mouthPucker": ("MouthPucker",)}

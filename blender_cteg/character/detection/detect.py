@@ -122,7 +122,7 @@ def _face(obj: bpy.types.Object, keyed: list[bpy.types.Object]) -> Rig:
         followers=followers,
         label=label,
         channels=len(used_channels(mapping)) if kind == "CUSTOM" else 0,
-        notes=(*_doubles(found.keys if kind != "CUSTOM" else None), *notes),
+        notes=(*_doubles(found.keys if kind != "CUSTOM" else None), *notes, *_elsewhere(obj, followers)),
         aims={role: (aim, _aimed(armature, eye, aim, axes)) for role, (eye, aim) in seen_from.items()},
         problem=problem
         or (why_broken(obj) if obj.data.shape_keys is not None else None)
@@ -247,6 +247,16 @@ def _split(meshes: list[bpy.types.Object]) -> tuple[tuple[bpy.types.Object, ...]
     followers = tuple(mesh for mesh, reason in reasons.items() if reason is None)
     sentence = "{name} stays as it is. {reason}"
     return followers, [told(sentence, name=mesh.name, reason=reason) for mesh, reason in reasons.items() if reason]
+
+
+def _elsewhere(face: bpy.types.Object, followers: tuple[bpy.types.Object, ...]) -> list[str]:
+    """A sentence about each follower that is a face itself, beside this one."""
+    sentence = "{name} moves along, though it stands apart: it is looked at when you choose it itself."
+    return [
+        told(sentence, name=mesh.name)
+        for mesh in followers
+        if _known_keys(mesh) >= FEWEST_KEYS and not inside(face, mesh) and not inside(mesh, face)
+    ]
 
 
 def _doubles(keys: KeyNames | None) -> list[str]:

@@ -9,7 +9,7 @@ The first 68 points are the Multi-PIE landmarks. ``ict``: ICT FaceKit, whose act
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingABC
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -50,6 +50,16 @@ def template() -> Template:
     """The template face: ICT FaceKit's neutral."""
     with np.load(_FILE, allow_pickle=False) as table:
         return Template(*(table[name].astype(np.float64) for name in ("positions", "normals", "eyes")))
+
+
+@cache
+def proportioned(wide: float, long: float) -> Template:
+    """The template with the face below the eyes so many times as wide and as long."""
+    face = template()
+    below = np.clip(-2.0 * face.positions[:, 1], 0.0, 1.0)
+    stretch = 1.0 + np.outer(below, (wide - 1.0, 0.0, 0.0))
+    stretch[:, 1] = np.where(below > 0, long, 1.0)
+    return replace(face, positions=face.positions * stretch)
 
 
 @cache
