@@ -227,8 +227,10 @@ class ActionPatch(Settling):
             if strays:
                 curve.update()  # whoever moved them let Blender calculate the handles of the keys beside
         if records:
+            there = self._there
             self._store.save(*self._as_settled(records), self._store.curves)
             self._forget()
+            self._trust(there)
 
     def replace(self, remove: Collection[str], spans: Sequence[Span]) -> list[tuple[Address, float]]:
         """Take spans out and write others, each curve in one go; nothing else changes.
@@ -256,7 +258,7 @@ class ActionPatch(Settling):
         self._save(gone, writing, plans, kept)
         self.action.update_tag(refresh={"TIME"})  # else the face stays as it was until another frame
         self._forget()
-        self._trust()
+        self._trust({number: address for number, (address, _) in self._store.curves.items()})
         return [(plan.address, plan.rest) for plan in plans if plan.drop and plan.rest is not None]
 
     # ---- What is around a change ----

@@ -182,19 +182,18 @@ class Whereabouts:
             seen[order] = self._recognised()
         return dict(seen[order])
 
-    def _trust(self) -> None:
-        """Take the curves for those that they are called: they were written just now."""
+    def _trust(self, there: Mapping[int, Address]) -> None:
+        """Take the curves for those that they are called, as nobody has renamed one since they were written."""
         if self._store.ids:
-            curves = self._store.curves.items()
-            self._store.orders[tuple(self._curves)] = {n: at for n, (at, _) in curves if at in self._curves}
+            self._store.orders[tuple(self._curves)] = {n: at for n, at in there.items() if at in self._curves}
 
     def _recognised(self) -> dict[int, Address]:
         known, curves = self._store.curves, self._curves
         latest = {address: number for number, (address, _) in known.items()}  # a curve was deleted, and made anew
         named = {number: address for address, number in latest.items() if address in curves}
-        spans = [self._store.span(name) for name in self._store.ids]
-        keys = {number: span.of(number) for span in spans for number in span.parts}
-        there = {n: at for n, at in named.items() if n not in keys or _has(curves[at], keys[n])}
+        spans = {number: name for name in self._store.ids for number in self._store.span(name).parts}
+        keys = {number: self._store.span(name).of(number) for number, name in spans.items()}
+        there = {n: at for n, at in named.items() if n not in keys or not _is_another(curves[at], keys[n], spans[n])}
         free = set(curves) - set(there.values()) if len(there) < len(known) else set()
         for number in [number for number in known if number not in there] if free else ():
             slot, path, array_index = known[number][0]
@@ -291,9 +290,10 @@ def points_of(keys: Kept) -> Singles:
     return np.stack([keys["frame"], keys["value"]], 1)
 
 
-def _has(curve: bpy.types.FCurve, keys: Kept) -> bool:
-    """Whether a curve has half of some keys, by their values, on whatever frames."""
-    return bool(np.isin(keys["value"], co(curve)[:, 1]).mean() >= 0.5)
+def _is_another(curve: bpy.types.FCurve, keys: Kept, name: str) -> bool:
+    """Whether a curve has keys of a span, and not half of those that one had when it was written, by their values."""
+    own = co(curve)[tagged(curve) == tag_of(name), 1]
+    return bool(len(own) and np.isin(keys["value"], own).mean() < 0.5)
 
 
 def is_unmoved(points: Any, span: Written, number: int) -> bool:
