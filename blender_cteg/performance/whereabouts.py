@@ -236,13 +236,16 @@ class Whereabouts:
                     off = np.maximum(start - x[own], x[own] - end)
                     here, away = own[off <= NEAR], own[off > NEAR][np.argsort(off[off > NEAR], kind="stable")]
                     whose[here] = tag
-                    written = Counter(self._store.span(name).of(number)["value"].tolist())
+                    kept = self._store.span(name).of(number)["value"]
+                    if not len(away) or len(here) >= len(kept):
+                        continue
+                    written, count = Counter(kept.tolist()), len(here)
                     missing = written - Counter(values[here].tolist())
-                    for k in away.tolist() if missing else ():
+                    for k in away.tolist():
                         value = float(values[k])
-                        if len(here) < written.total() and (missing[value] or value not in written):
-                            here = np.append(here, k)
+                        if count < len(kept) and (missing[value] or value not in written):
                             missing[value] -= missing[value] > 0
+                            count += 1
                             whose[k] = tag
         return self._known[number]
 
