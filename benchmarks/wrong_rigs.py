@@ -18,7 +18,7 @@ import bpy
 import numpy as np
 
 from benchmarks import rigs
-from blender_cteg.character import effects, measuring
+from blender_cteg.character import effects, likeness, measuring
 from blender_cteg.character import mapping_edits as edits
 from blender_cteg.character.choose import doubts, resolved, unverified
 from blender_cteg.character.detection.detect import detect_rig
@@ -127,8 +127,8 @@ def _compared(rig: Rig) -> bool:
 
 
 def _compare_with(sources: tuple[str, ...]) -> None:
-    effects.SOURCES = sources
-    for kept in (effects._actions, effects._table, effects._parts, effects._ways):
+    likeness.SOURCES = sources
+    for kept in (likeness.actions, likeness._table, likeness._parts, likeness.ways):
         kept.cache_clear()
 
 

@@ -17,7 +17,7 @@ from .detection.detect import detect_rig
 from .detection.editable import drivers_of
 from .detection.eyes import eyes_on_bones
 from .direct import arkit_mapping, flame_mapping
-from .effects import Verdict, shown_by
+from .effects import Verdict
 from .effects import sentence as sentence_of
 from .fitting import FLAME_VERTICES
 from .fitting.fitted import check_edited, fitted_bones, fitted_mapping, is_fitted
@@ -27,6 +27,7 @@ from .mapping_edits import Target, targets_of, turned_round, with_target, withou
 from .measuring import Measured, known, verdicts_of
 from .rig import Rig, shorten
 from .stage import key_pose
+from .verdicts import shown_by
 
 #: A channel that never goes further is not missed.
 _SEEN: Final = 0.02

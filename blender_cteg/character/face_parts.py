@@ -14,9 +14,10 @@ from ..sentences import told
 from .axes import rotation_matrix
 from .detection.eyes import vertices_of
 from .direct import EYE_TURNS, JAW_TURNS
-from .effects import Effect, explained
+from .effects import Effect
 from .fitting.actions import eye_distance, proportioned, template
 from .fitting.surface import Points, find_points, islands
+from .likeness import explained
 from .mapping_edits import Target
 from .stage import Moved, Pose, Stage, key_pose
 

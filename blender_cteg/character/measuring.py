@@ -24,12 +24,13 @@ from ..shared import ARKIT55
 from .detection.bones import switches
 from .detection.naming import is_modelling
 from .direct import JAW_TURNS
-from .effects import STILL, Effect, Verdict, verdicts
+from .effects import STILL, Effect, Verdict
 from .face_parts import LIDS, Face
 from .mapping import Mapping as FaceMapping
 from .mapping_edits import Target, targets_of
 from .rig import Rig, turned_bones
 from .stage import LEFT_OUT, Moved, Pose, Stage, key_pose
+from .verdicts import verdicts
 
 #: Seconds that a slice takes, about, and between two of them.
 _SLICE: Final = 0.03

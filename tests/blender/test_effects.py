@@ -21,10 +21,11 @@ from blender_cteg.character import face_parts, measuring
 from blender_cteg.character.choose import doubts, judged, lacking, resolved, unverified
 from blender_cteg.character.controls import bone_channels
 from blender_cteg.character.detection.detect import detect_rig
-from blender_cteg.character.effects import Effect, Verdict, other_side, sentence, verdicts
+from blender_cteg.character.effects import Effect, Verdict, other_side, sentence
 from blender_cteg.character.fitting.actions import action_displacements, template
 from blender_cteg.character.mapping_edits import targets_of
 from blender_cteg.character.stage import Stage
+from blender_cteg.character.verdicts import verdicts
 from blender_cteg.clip import Clip
 from blender_cteg.performance.diagnosis import diagnose
 from blender_cteg.performance.lines import Lines

@@ -10,11 +10,11 @@ drift with closest points: Myronenko and Song 2010).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
-from ...arrays import Floats, Ints
+from ...arrays import Floats, Ints, Singles
 from .actions import Template
 
 #: How far over the face a point pulls its neighbours along (in eye distances), and how stiffly, from coarse to fine.
@@ -169,27 +169,30 @@ def _plausible(rest: Floats, places: Floats, most_bent: float) -> bool:
     return bool(bent < most_bent and squeezed > _MOST_SQUEEZED and np.linalg.det(affine[:3]) > 0)
 
 
-def _squared_distances(one: Floats, other: Floats) -> Floats:
-    squared: Floats = (one**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * one @ other.T
+_Array = TypeVar("_Array", Floats, Singles)
+
+
+def _squared_distances(one: _Array, other: _Array) -> _Array:
+    squared: _Array = (one**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * one @ other.T
     return np.maximum(squared, 0.0)
 
 
 def _drawn(skin: Floats, normals: Floats, template: Template, anchors: Floats | None) -> tuple[Floats, Floats]:
     """The template drawn onto the skin: places and the skin's normals there, shape (P, 3) each."""
     # Single precision takes half the time, and a place is drawn no nearer than to a hundredth anyway.
-    skin, rest, facing = skin.astype(np.float32), template.positions.astype(np.float32), normals.astype(np.float32)
+    onto, rest, facing = (all_of.astype(np.float32) for all_of in (skin, template.positions, normals))
     alike = template.normals.astype(np.float32) @ facing.T
     apart = np.where(alike < _SAME_SIDE, 10.0, 0.02 * (1.0 - alike))
 
-    def nearest(places: Floats) -> tuple[Floats, Floats, Ints]:
+    def nearest(places: Singles) -> tuple[Singles, Singles, Ints]:
         """Where each place is drawn to (it may slide along the skin, a little), how much, and the vertex."""
-        squared = _squared_distances(places, skin) + apart
+        squared = _squared_distances(places, onto) + apart
         near = squared.argmin(axis=1)
         normal = facing[near]
-        target = places + normal * ((skin[near] - places) * normal).sum(1, keepdims=True)
-        aside = target - skin[near]
+        target = places + normal * ((onto[near] - places) * normal).sum(1, keepdims=True)
+        aside = target - onto[near]
         length = np.linalg.norm(aside, axis=1, keepdims=True)
-        target = skin[near] + aside * np.minimum(1.0, 0.06 / np.maximum(length, 1e-9))
+        target = onto[near] + aside * np.minimum(1.0, 0.06 / np.maximum(length, 1e-9))
         pull = np.where(squared[np.arange(len(places)), near] < _REACH**2, 1.0, 1e-3).astype(np.float32)
         if anchors is not None:
             target[:68], pull[:68] = anchors, _ANCHOR
