@@ -185,11 +185,12 @@ class Whereabouts:
     def _trust(self, there: Mapping[int, Address]) -> None:
         """Take the curves for those that they are called, as nobody has renamed one since they were written."""
         if self._store.ids:
-            self._store.orders[tuple(self._curves)] = {n: at for n, at in there.items() if at in self._curves}
+            latest = {address: number for number, address in there.items()}  # a curve was deleted, and made anew
+            self._store.orders[tuple(self._curves)] = {n: at for at, n in latest.items() if at in self._curves}
 
     def _recognised(self) -> dict[int, Address]:
         known, curves = self._store.curves, self._curves
-        latest = {address: number for number, (address, _) in known.items()}  # a curve was deleted, and made anew
+        latest = {address: number for number, (address, _) in known.items()}
         named = {number: address for address, number in latest.items() if address in curves}
         spans = {number: name for name in self._store.ids for number in self._store.span(name).parts}
         keys = {number: self._store.span(name).of(number) for number, name in spans.items()}
