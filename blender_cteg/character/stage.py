@@ -14,7 +14,7 @@ from typing import Any, Final
 import bpy
 import numpy as np
 
-from ..arrays import Ints, Singles
+from ..arrays import Ints, Mask, Singles
 from ..clip import Clip
 from ..sentences import told
 from ..shared import ARKIT55
@@ -93,8 +93,10 @@ class Stage:
         self.rests: dict[bool, Singles] = {}
         self._turning = self._read_by_bones()
         self._posed, self._still = False, 0.0
-        #: Whether bones are posed -> the values that drivers give to keys, as `_driven` has them.
-        self._resting: dict[bool, dict[tuple[str, str], float]] = {}
+        #: While it is at rest, the datablocks of shape keys, their names, and which of them a driver decides.
+        self._keys: list[tuple[Any, list[str], Mask]] = []
+        #: Whether bones are posed -> the values of these keys.
+        self._resting: dict[bool, list[Singles]] = {}
         if face not in self.meshes:
             sentence = "{name} is hidden, so nobody can look whether its channels do what they are called. Show it."
             self.problem = told(sentence, name=face.name)
@@ -156,9 +158,11 @@ class Stage:
                         _set(undo, modifier, "show_viewport", False)
                     elif modifier.type == "MIRROR":  # what meets in the middle depends on the pose
                         _set(undo, modifier, "use_mirror_merge", False)
-            names = set(self.rig.keys)
+            names, self._keys = set(self.rig.keys), []
             for key, _ in self.rig.keyed_meshes:
-                held = self._named & drivers_of(key).keys()
+                driven, called = drivers_of(key), key.key_blocks.keys()
+                held = self._named & driven.keys()
+                self._keys.append((key, called, np.array([name in driven for name in called])))
                 for block in key.key_blocks:
                     if block.name in names and not is_modelling(block.name) and block != key.reference_key:
                         _set(undo, block, "mute", block.name in held)
@@ -171,10 +175,11 @@ class Stage:
                     _set(undo, constraint, "mute", True)
                 for bone in self.rig.armature.pose.bones:
                     _rest(undo, bone)
-            if posed not in self.rests:
+            counts = [len(called) for _, called, _ in self._keys]
+            if posed not in self.rests or [len(values) for values in self._resting[posed]] != counts:  # keys were added
                 self.view_layer.update()
                 rest = self.rests[posed] = self._read()
-                self._resting[posed] = self._driven()
+                self._resting[posed] = self._values()
                 # Modifiers may leave nothing, and a vertex may lie far away.
                 low, high = np.percentile(rest, (2, 98), axis=0) if len(rest) else (np.zeros(3), np.zeros(3))
                 self._still = 1e-5 * max(float((high - low).max()), 1e-12)
@@ -185,15 +190,19 @@ class Stage:
         (targets, amount), rest = pose, self.rests[self._posed]
         own, resting = {target.name for target in targets}, self._resting[self._posed]
         with ExitStack() as undo:
-            for key, _ in self.rig.keyed_meshes:
+            for (key, called, driven), before in zip(self._keys, resting, strict=True):
                 # A key that its driver holds somewhere is not moved by its own channel either.
-                for name in own & self._named & drivers_of(key).keys() & set(key.key_blocks.keys()):
-                    if abs(resting.get((key.name, name), 0.0)) < _HELD:
-                        _set(undo, key.key_blocks[name], "mute", False)
+                for k in np.flatnonzero(driven & (np.abs(before) < _HELD)).tolist():
+                    if called[k] in own & self._named:
+                        _set(undo, key.key_blocks[k], "mute", False)
             self._strike(undo, targets, amount)
             self.view_layer.update()
-            now, driven = self._read(), self._driven()
-        led = frozenset(key[1] for key, value in driven.items() if abs(value - resting.get(key, value)) > _LED)
+            now, values = self._read(), self._values()
+        led = frozenset(
+            called[k]
+            for (_, called, driven), before, after in zip(self._keys, resting, values, strict=True)
+            for k in np.flatnonzero(driven & (np.abs(after - before) > _LED)).tolist()
+        )
         if len(now) != len(rest):
             return Moved(np.empty(0, np.intp), np.empty((0, 3), np.float32), False, self._posed, led)
         by = now - rest
@@ -206,7 +215,7 @@ class Stage:
         if not channel:
             return
         performance = mapping.apply(Clip(np.array([[amount]], np.float32), (channel,), 24.0, mapping.source_space))
-        for key, _ in self.rig.keyed_meshes:
+        for key, *_ in self._keys:
             for name, values in performance.shape_keys.items():
                 block = key.key_blocks.get(name)
                 if block is not None:
@@ -219,15 +228,10 @@ class Stage:
             now[index] = float(values[0])
             _set(undo, bone, path, now)
 
-    def _driven(self) -> dict[tuple[str, str], float]:
-        """The value of each shape key that a driver decides: (its datablock, its name) -> it."""
+    def _values(self) -> list[Singles]:
+        """The values of all shape keys as they are evaluated, by datablock."""
         depsgraph = self.view_layer.depsgraph
-        found: dict[tuple[str, str], float] = {}
-        for key, _ in self.rig.keyed_meshes:
-            if names := drivers_of(key):
-                blocks = key.evaluated_get(depsgraph).key_blocks
-                found |= {(key.name, name): float(blocks[name].value) for name in names if name in blocks}
-        return found
+        return [_read_values(key.evaluated_get(depsgraph).key_blocks) for key, *_ in self._keys]
 
     def _read(self) -> Singles:
         """All vertices as they are evaluated, in FLAME axes and the unit of the character's own space."""
@@ -249,6 +253,12 @@ class Stage:
             found.append(triangles(mesh) + begin[-1])
             begin.append(begin[-1] + len(mesh.vertices))
         return np.concatenate(found), np.array(begin)
+
+
+def _read_values(blocks: Any) -> Singles:
+    values = np.empty(len(blocks), np.float32)
+    blocks.foreach_get("value", values)
+    return values
 
 
 def _alone(targets: Iterable[Target]) -> FaceMapping:

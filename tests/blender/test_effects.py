@@ -615,6 +615,17 @@ def test_between_two_slices_the_face_is_the_animators(rig: rigs.Spoilt) -> None:
         assert 0.0 <= done <= 1.0
 
 
+def test_a_key_that_is_added_between_two_slices_disturbs_nothing(rig: rigs.Spoilt) -> None:
+    rig.face.data.shape_keys.key_blocks["mouthPucker"].driver_add("value").driver.expression = "0.3"
+    found, measured = detect_rig(rig.face), 0
+    for _ in measuring.measuring(bpy.context.scene, found, unverified(found)):
+        measured += 1
+        if measured == 2:
+            rig.face.shape_key_add(name="another", from_mix=False)
+    assert measured > 3
+    assert complaints(rig) == {"mouthPucker": "mouthPucker moves nothing."}
+
+
 def test_once_measured_asking_costs_nothing(rig: rigs.Spoilt) -> None:
     looked_at(rig)
     found, times = detect_rig(rig.face), []
