@@ -19,12 +19,13 @@ from bpy.app.handlers import persistent
 from .character import mapping_rows
 from .character.choose import doubts, judged, resolved
 from .character.detection.detect import detect_rig
+from .character.detection.editable import rendering
 from .character.fitting.fitted import fit_lines
 from .character.mapping import MESH_PROPERTY, Mapping, MappingError, stored_mapping
 from .character.rig import Rig, shorten
 from .performance import preview, ranges
 from .performance.diagnosis import diagnose
-from .performance.lines import LineError, Lines, damaged_lines, lines_of, rendering
+from .performance.lines import LineError, Lines, damaged_lines, lines_of
 from .performance.migration import old_takes
 from .performance.owners import owners_of
 from .performance.patch import PatchError

@@ -22,6 +22,7 @@ from bpy.app.handlers import persistent
 
 from ..shared import ARKIT55
 from .detection.bones import switches
+from .detection.editable import rendering
 from .detection.naming import is_modelling
 from .direct import JAW_TURNS
 from .effects import STILL, Effect, Verdict
@@ -153,6 +154,8 @@ def begin(scene: bpy.types.Scene, rig: Rig, mapping: FaceMapping | None) -> None
 
 def _go_on() -> float | None:
     global _begun
+    if rendering():  # it reads what a slice would move
+        return _PAUSE
     try:
         if _begun is not None and next(_begun[1], None) is not None:
             return _PAUSE
@@ -224,6 +227,9 @@ def _measured(stage: Stage, measured: Measured, wanted: list[Pose], lids: list[P
     seen: dict[Pose, Moved] = {}
     queue = sorted(wanted, key=stage.moves_bones)
     while queue:
+        if problem := stage.edited():  # since the last slice: what was seen says nothing of what is there afterwards
+            measured.problem = problem
+            return
         posed = stage.moves_bones(queue[0])
         with stage.at_rest(posed):
             start, last = time.perf_counter(), 0.0
@@ -237,6 +243,9 @@ def _measured(stage: Stage, measured: Measured, wanted: list[Pose], lids: list[P
     yield 0.8
     face = Face(stage, seen, lids)
     for _ in face.reading():
+        if problem := stage.edited():
+            measured.problem = problem
+            return
         yield 0.8
 
     def compare() -> None:  # numbers alone: nothing of Blender is touched
@@ -294,7 +303,10 @@ def _fingerprint(rig: Rig) -> object:
 
     bones: tuple[object, ...] = ()
     if rig.armature is not None:
-        pose, blended = rig.armature.pose.bones, switches(rig.armature, turned_bones(rig))
+        pose, blended = rig.armature.pose.bones, switches(rig.armature, turned_bones(rig), by_keys=True)
+        data = rig.armature.animation_data
+        own = tuple(f'pose.bones["{bpy.utils.escape_identifier(name)}"]' for name in rig.bones.values())
+        drivers = [curve for curve in (data.drivers if data is not None else ()) if curve.data_path.startswith(own)]
         bones = tuple(
             (
                 role,
@@ -308,5 +320,5 @@ def _fingerprint(rig: Rig) -> object:
             for role, name in rig.bones.items()
             if name in pose
         )
-        bones = (rig.armature.session_uid, len(pose), tuple(rig.aims), *bones)
+        bones = (rig.armature.session_uid, len(pose), tuple(rig.aims), *map(_driver, drivers), *bones)
     return tuple(map(of, rig.meshes)), bones, rig.axes

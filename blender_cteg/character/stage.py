@@ -100,27 +100,37 @@ class Stage:
         if face not in self.meshes:
             sentence = "{name} is hidden, so nobody can look whether its channels do what they are called. Show it."
             self.problem = told(sentence, name=face.name)
-        elif edited := [obj for obj in (*self.meshes, self.space) if obj.mode in ("EDIT", "SCULPT")]:
-            sentence = "{name} is being edited, so nobody can look whether its channels do what they are called."
-            self.problem = told(sentence, name=edited[0].name)
+        else:
+            self.problem = self.edited()
+
+    def edited(self) -> str:
+        """That it cannot be looked at while somebody edits it, a sentence; "" where nobody does."""
+        sentence = "{name} is being edited, so nobody can look whether its channels do what they are called."
+        edited = (obj for obj in (*self.meshes, self.space) if obj.mode in ("EDIT", "SCULPT"))
+        return next((told(sentence, name=obj.name) for obj in edited), "")
 
     def moves_bones(self, pose: Pose) -> bool:
         """Whether a pose moves more than shape keys, or keys by which drivers move bones."""
         return any(target.kind != "KEY" or target.name in self._turning for target in pose[0])
 
     def _read_by_bones(self) -> set[str]:
-        """The shape keys that drivers of the armature's bones read."""
-        data = self.rig.armature.animation_data if self.rig.armature is not None else None
-        curves = [curve for curve in (data.drivers if data is not None else ()) if not curve.mute]
-        read = {
-            target.data_path
-            for curve in curves
-            if curve.data_path.startswith("pose.bones")
-            for variable in curve.driver.variables
-            for target in variable.targets
-            if target.id_type == "KEY"
-        }
-        return {name for name in self.rig.keys if f'key_blocks["{bpy.utils.escape_identifier(name)}"].value' in read}
+        """The shape keys that drivers of the armature's bones read, also by way of properties and other keys."""
+        if self.rig.armature is None:
+            return set()
+        owners = (self.rig.armature, self.rig.armature.data, *(key for key, _ in self.rig.keyed_meshes))
+        curves = [
+            ((owner, curve.data_path), {(t.id, t.data_path) for v in curve.driver.variables for t in v.targets})
+            for owner in owners
+            for curve in (owner.animation_data.drivers if owner.animation_data is not None else ())
+            if not curve.mute
+        ]
+        read: set[tuple[Any, str]] = set()
+        more = {source for (_, path), sources in curves if path.startswith("pose.bones") for source in sources}
+        while more - read:
+            read |= more
+            more = {source for driven, sources in curves if driven in read for source in sources}
+        ends = tuple({path.rpartition("key_blocks")[2] for _, path in read})
+        return {name for name in self.rig.keys if f'["{bpy.utils.escape_identifier(name)}"].value' in ends}
 
     @property
     def view_layer(self) -> bpy.types.ViewLayer:

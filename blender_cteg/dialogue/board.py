@@ -17,9 +17,9 @@ from bpy.app.handlers import persistent
 
 from .. import cast
 from ..character.detection.detect import detect_rig
+from ..character.detection.editable import rendering
 from ..emotions import label
 from ..performance.finding import lines_away, lines_of
-from ..performance.lines import rendering
 from ..performance.record import Line
 from ..sentences import shorten, told
 from ..ui.layouts import emotion_icon

@@ -13,7 +13,7 @@ import bpy
 from bpy.types import Context, Event, Header, Timer
 
 from ..cast import redraw_panels
-from ..performance.lines import rendering
+from ..character.detection.editable import rendering
 from ..preferences import choices
 from ..sentences import Told, told, translated
 from ..worker import session

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import bpy
 
+from ..character.detection.editable import rendering
 from ..character.mapping import Mapping as FaceMapping
 from ..character.rig import Rig
 from ..clip import Clip
@@ -25,13 +26,6 @@ from .store import Edit, Store, as_stored, take_of, unused_key
 from .targets import Others
 
 __all__ = ["Line", "LineError", "Lines", "Style", "clip_of", "damaged_lines", "in_the_way", "lines_of"]
-
-_READERS = {"RENDER": "render", "OBJECT_BAKE": "bake"}
-
-
-def rendering() -> str:
-    """What of Blender's own reads the scene in a thread, in a word: keys written meanwhile crash it. "" for nothing."""
-    return next((word for job, word in _READERS.items() if bpy.app.is_job_running(job)), "")
 
 
 class Lines:

@@ -615,6 +615,19 @@ def test_between_two_slices_the_face_is_the_animators(rig: rigs.Spoilt) -> None:
         assert 0.0 <= done <= 1.0
 
 
+@pytest.mark.parametrize("edited", ["face", "armature"])
+def test_what_is_edited_between_two_slices_is_looked_at_anew(rig: rigs.Spoilt, edited: str) -> None:
+    called(rig, "jawOpen", "browInnerUp")
+    found = detect_rig(rig.face)
+    for number, _ in enumerate(measuring.measuring(bpy.context.scene, found, unverified(found))):
+        if number == 2:
+            bpy.context.view_layer.objects.active = rig.face if edited == "face" else rig.face.parent
+            bpy.ops.object.mode_set(mode="EDIT")
+    assert "is being edited" in measuring.known(found).problem
+    bpy.ops.object.mode_set(mode="OBJECT")
+    assert complaints(rig).keys() == {"jawOpen", "browInnerUp"}
+
+
 def test_a_key_that_is_added_between_two_slices_disturbs_nothing(rig: rigs.Spoilt) -> None:
     rig.face.data.shape_keys.key_blocks["mouthPucker"].driver_add("value").driver.expression = "0.3"
     found, measured = detect_rig(rig.face), 0
@@ -642,11 +655,19 @@ def test_once_measured_asking_costs_nothing(rig: rigs.Spoilt) -> None:
 
 def test_what_was_begun_is_finished(rig: rigs.Spoilt, monkeypatch: pytest.MonkeyPatch) -> None:
     found, slices = detect_rig(rig.face), []
-    monkeypatch.setattr(measuring.bpy, "app", SimpleNamespace(background=False, timers=bpy.app.timers))
+    running = {"RENDER"}
+    app = SimpleNamespace(background=False, timers=bpy.app.timers, is_job_running=running.__contains__)
+    monkeypatch.setattr(measuring.bpy, "app", app)
     measuring.begin(bpy.context.scene, found, unverified(found))
     bpy.app.timers.unregister(measuring._go_on)
+    before = everything(rig.face)
+    with monkeypatch.context() as patch:
+        patch.setattr(Stage, "at_rest", lambda *_: pytest.fail("while Blender renders"))
+        assert measuring._go_on() is not None
+    running.clear()
     for _ in range(3):
         assert measuring._go_on() is not None
+    assert everything(rig.face) == before
     moved = Stage.moved
     monkeypatch.setattr(Stage, "moved", lambda stage, pose: (slices.append(pose), moved(stage, pose))[1])
     assert len(measuring.measure(bpy.context.scene, found, unverified(found)).effects) > len(slices)

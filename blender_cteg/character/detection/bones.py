@@ -64,14 +64,16 @@ def all_strips(strips: Any) -> Iterator[Any]:
         yield from all_strips(strip.strips)
 
 
-def switches(armature: Any, names: Iterable[str]) -> list[Any]:
+def switches(armature: Any, names: Iterable[str], by_keys: bool = False) -> list[Any]:
     """The constraints of some bones whose influence is driven or animated: somebody blends them, as a gaze target is
     blended, and whatever it is now, the bones turn as they are keyed where it is 0.
+
+    Those that shape keys drive belong to the face; ``by_keys``: with them.
     """
     data = armature.animation_data if armature is not None else None
     if data is None:
         return []
-    paths = {driver.data_path for driver in data.drivers if not driver.mute}
+    paths = {curve.data_path for curve in data.drivers if not curve.mute and (by_keys or not _by_keys(curve))}
     for action, slot in _played(data):
         bags = (strip.channelbag(slot) for layer in action.layers for strip in layer.strips)
         paths |= {curve.data_path for bag in bags if bag is not None for curve in bag.fcurves}
@@ -79,6 +81,11 @@ def switches(armature: Any, names: Iterable[str]) -> list[Any]:
         return []
     bones = [armature.pose.bones[name] for name in names if name in armature.pose.bones]
     return [c for bone in bones for c in bone.constraints if f"{c.path_from_id()}.influence" in paths]
+
+
+def _by_keys(curve: Any) -> bool:
+    """Whether a driver reads shape keys."""
+    return any(target.id_type == "KEY" for variable in curve.driver.variables for target in variable.targets)
 
 
 def _played(data: Any) -> Iterator[tuple[Any, Any]]:

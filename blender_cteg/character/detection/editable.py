@@ -1,13 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Why a mesh cannot be animated though its shape keys are known: linked data, broken or absolute shape keys."""
+"""Why a mesh cannot be animated though its shape keys are known: linked data, broken or absolute shape keys; and when
+nothing of the scene may be touched.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import bpy
 
 from ...sentences import told
+
+_READERS: Final = {"RENDER": "render", "OBJECT_BAKE": "bake"}
+
+
+def rendering() -> str:
+    """What of Blender's own reads the scene in a thread, in a word: keys written meanwhile crash it. "" for nothing."""
+    return next((word for job, word in _READERS.items() if bpy.app.is_job_running(job)), "")
 
 
 def override_advice() -> str:
