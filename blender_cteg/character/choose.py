@@ -195,6 +195,9 @@ def doubts(rig: Rig, mapping: Mapping | None) -> list[str]:
         said.append(told(sentence, name=rig.object.name, targets=shorten(sorted(lost), 3)))
     if (measured := known(rig)) is not None and mapping.source_space == ARKIT55.name:
         said += filter(None, (measured.problem or measured.aside,))
+        if measured.unseen and not measured.problem:
+            sentence = "Hidden, so nobody could look whether it goes with the face: {names}."
+            said.append(told(sentence, names=shorten(list(measured.unseen))))
     found = judged(rig, mapping)
     driven = _driven(rig, mapping)
     still = [channel for channel, verdict in found.items() if verdict.kind == "STILL" and channel not in driven]

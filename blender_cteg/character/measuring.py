@@ -51,6 +51,7 @@ class Measured:
         problem: why nothing could be measured, a sentence; "" where it was.
         unit: distance between the eyes in the character's own space.
         aside: why nothing can be compared with a face, a sentence; "" where it can.
+        unseen: the objects that takes move as well and that were hidden.
         teeth: the turn of the jaw bone at jawOpen with which teeth follow a key that leaves them where they are;
             0 where none is needed.
         told: what was concluded of it, by who asked: `remembered`.
@@ -60,6 +61,7 @@ class Measured:
     problem: str = ""
     unit: float = 0.0
     aside: str = ""
+    unseen: tuple[str, ...] = ()
     teeth: float = 0.0
     told: dict[object, Any] = field(default_factory=dict)
 
@@ -204,6 +206,7 @@ def measuring(scene: bpy.types.Scene, rig: Rig, mapping: FaceMapping | None) -> 
     named = {target.name for targets, _ in poses.values() for target in targets if target.kind == "KEY"}
     stage = Stage(scene, rig, named)
     measured.problem = stage.problem
+    measured.unseen = tuple(obj.name for obj in rig.followers if obj not in stage.meshes and not obj.visible_get())
     if not stage.problem:
         lids = [poses[c] for c in LIDS if c in poses and c not in rig.shape_keys]
         yield from _measured(stage, measured, wanted, lids)
@@ -299,7 +302,7 @@ def _fingerprint(rig: Rig) -> object:
         drivers = tuple(map(_driver, data.drivers)) if data is not None else ()
         modifiers = tuple((m.show_viewport, _settings(m)) for m in obj.modifiers if m.type not in LEFT_OUT)
         names = tuple((block.name, block.vertex_group) for block in key.key_blocks) if key is not None else ()
-        return mesh.session_uid, len(mesh.vertices), names, drivers, modifiers
+        return mesh.session_uid, len(mesh.vertices), names, drivers, modifiers, obj.visible_get()
 
     bones: tuple[object, ...] = ()
     if rig.armature is not None:

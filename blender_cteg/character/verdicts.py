@@ -282,7 +282,7 @@ def _verdict(channel: str, effect: Effect, alike: MappingABC[str, float] | None,
         return says("DOUBT", other_side(channel))
     if more := held(effect.skin, channel, *joined):
         return says("DOUBT", more)
-    return says("RIGHT")
+    return says("PART" if channel in LOOKS else "RIGHT")  # no eye is seen, where lids look
 
 
 LOOKS: Final = frozenset(channel for turns in EYE_TURNS.values() for channel in turns)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import bmesh
 import bpy
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from blender_cteg.character import measuring
 from blender_cteg.character.choose import doubts, resolved
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.character.detection.naming import match_arkit
+from blender_cteg.shared import ARKIT_CHANNELS
 
 from .test_effects import SOURCE, called, complaints, drive, keyed, merging
 
@@ -80,9 +82,8 @@ def test_teeth_that_a_driver_closes_as_the_jaw_opens_are_named(rig: rigs.Spoilt)
     assert complaints(rig) == {"jawOpen": "jawOpen does not move Beside as it moves the skin there."}
 
 
-@pytest.mark.parametrize("channel", ["jawOpen", "cheekPuff"])
-def test_a_key_that_turns_a_bone_is_looked_at_with_it(rig: rigs.Spoilt, channel: str) -> None:
-    """As Character Creator's jaws: an empty key, and a driver that opens the bone."""
+def with_a_jaw(rig: rigs.Spoilt) -> Any:
+    """A jaw bone that carries what jawOpen moves, and whose key is empty then."""
     armature = rig.face.parent
     bpy.context.view_layer.objects.active = armature
     bpy.ops.object.mode_set(mode="EDIT")
@@ -104,14 +105,73 @@ def test_a_key_that_turns_a_bone_is_looked_at_with_it(rig: rigs.Spoilt, channel:
     rigs._changed(rig, "jawOpen", 0.0)
     bone = armature.pose.bones["mandible"]
     bone.rotation_mode = "XYZ"
-    axis = np.array(bone.bone.matrix_local.to_3x3()).T @ (1.0, 0.0, 0.0)
-    for index in range(3):
-        drive(bone, "rotation_euler", f"v * {0.45 * axis[index]:.5f}", channel, rig, index)
+    return bone
+
+
+def opening(bone: Any) -> np.ndarray:
+    """The turn that opens it, about its own axes."""
+    return 0.45 * np.array(bone.bone.matrix_local.to_3x3()).T @ (1.0, 0.0, 0.0)
+
+
+def turned_by_key(bone: Any, channel: str, rig: rigs.Spoilt) -> None:
+    for index, angle in enumerate(opening(bone)):
+        drive(bone, "rotation_euler", f"v * {angle:.5f}", channel, rig, index)
+
+
+def turned_by_property(bone: Any, channel: str, rig: rigs.Spoilt) -> None:
+    armature = rig.face.parent
+    armature["opened"] = 0.0
+    drive(armature, '["opened"]', "v", channel, rig)
+    for index, angle in enumerate(opening(bone)):
+        curve = bone.driver_add("rotation_euler", index)
+        variable = curve.driver.variables.new()
+        variable.name, variable.targets[0].id, variable.targets[0].data_path = "v", armature, '["opened"]'
+        curve.driver.expression = f"v * {angle:.5f}"
+
+
+def turned_by_influence(bone: Any, channel: str, rig: rigs.Spoilt) -> None:
+    constraint = bone.constraints.new("LIMIT_ROTATION")
+    constraint.owner_space = "LOCAL"
+    for axis, angle in zip("xyz", opening(bone), strict=True):
+        setattr(constraint, f"use_limit_{axis}", True)
+        setattr(constraint, f"min_{axis}", angle)
+        setattr(constraint, f"max_{axis}", angle)
+    drive(constraint, "influence", "v", channel, rig)
+
+
+@pytest.mark.parametrize("turned", [turned_by_key, turned_by_property, turned_by_influence])
+@pytest.mark.parametrize("channel", ["jawOpen", "cheekPuff"])
+def test_a_key_that_turns_a_bone_is_looked_at_with_it(
+    rig: rigs.Spoilt, channel: str, turned: Callable[[Any, str, rigs.Spoilt], None]
+) -> None:
+    """As Character Creator's jaws: an empty key, and a driver that opens the bone."""
+    turned(with_a_jaw(rig), channel, rig)
     said = complaints(rig)
     if channel == "jawOpen":
         assert said == {} and "jawOpen" in keyed(rig)
     else:
         assert said.keys() == {"jawOpen", "cheekPuff"} and "cheekPuff" not in keyed(rig)
+
+
+def test_a_bone_that_its_driver_turns_the_other_way_is_noticed(rig: rigs.Spoilt) -> None:
+    bone = with_a_jaw(rig)
+    bone.name = "jaw"
+    turned_by_key(bone, "jawOpen", rig)
+    assert complaints(rig) == {}
+    for curve in rig.face.parent.animation_data.drivers:
+        curve.driver.expression = f"-({curve.driver.expression})"
+    assert "jawOpen" in complaints(rig)
+
+
+def test_a_hidden_part_is_told(rig: rigs.Spoilt) -> None:
+    beside = follower(rig, ("browDownLeft", "browOuterUpLeft"))
+    beside.hide_set(True)
+    assert complaints(rig) == {}
+    (said,) = doubts(detect_rig(rig.face), resolved(detect_rig(rig.face)))
+    assert said == "Hidden, so nobody could look whether it goes with the face: Beside."
+    beside.hide_set(False)
+    complaints(rig)
+    assert doubts(detect_rig(rig.face), resolved(detect_rig(rig.face))) == []
 
 
 def test_an_armature_that_is_being_edited_is_looked_at_when_that_is_over(rig: rigs.Spoilt) -> None:
@@ -193,6 +253,24 @@ def test_a_driver_that_says_something_else_is_noticed(rig: rigs.Spoilt) -> None:
 @pytest.fixture(scope="module")
 def mira() -> rigs.Source:
     return rigs.demo_source()
+
+
+def test_lids_that_look_where_no_eye_is_are_named(scene: bpy.types.Scene, mira: rigs.Source) -> None:
+    """As where the eyes stand beside the rig."""
+    measuring.forget()
+    rig = rigs.sound(mira)
+    made = bmesh.new()
+    made.from_mesh(rig.face.data)
+    made.verts.ensure_lookup_table()
+    eyes = [made.verts[k] for k in np.concatenate(mira.eyes).tolist()]
+    bmesh.ops.delete(made, geom=eyes, context="VERTS")
+    made.to_mesh(rig.face.data)
+    made.free()
+    for side in "LR":
+        rig.face.parent.pose.bones[f"eye.{side}"].name = f"none.{side}"
+    looks = {c for c in ARKIT_CHANNELS if c.startswith("eyeLook")}
+    assert complaints(rig) == {c: f"{c} moves the lids, and the eye does not turn." for c in looks}
+    assert keyed(rig).keys() >= looks
 
 
 @pytest.mark.parametrize(("wide", "long"), [(1.0, 0.75), (1.0, 1.5), (1.4, 1.4)])
