@@ -95,17 +95,26 @@ def _axes_from_keys(
     here = space.matrix_world.inverted_safe() @ obj.matrix_world
     used = tuple((channel, keys[channel][0]) for channel in (*_ABOVE, *_BELOW) if keys.get(channel))
     bones = tuple((role, *map(float, head)) for role, head in heads.items())
-    print_now = (mesh.session_uid, len(mesh.vertices), used, bones, *(round(v, 3) for row in here for v in row))
+    halves = tuple(
+        axis
+        for modifier in obj.modifiers
+        if modifier.type == "MIRROR" and modifier.show_viewport and modifier.mirror_object is None
+        for axis in range(3)
+        if modifier.use_axis[axis]
+    )
+    print_now = (mesh.session_uid, len(mesh.vertices), used, bones, halves, *(round(v, 3) for row in here for v in row))
     if print_now not in _known_axes:  # reading keys takes a while, and panels ask
         if len(_known_axes) > 64:
             _known_axes.clear()
-        _known_axes[print_now] = _axes_by_keys(mesh, here, dict(used), heads, neck)
+        _known_axes[print_now] = _axes_by_keys(mesh, here, dict(used), heads, neck, halves)
     return _known_axes[print_now]
 
 
 def _axes_by_keys(
-    mesh: Any, here: Matrix, keys: Mapping[str, str], heads: Mapping[str, Floats], neck: Floats
-) -> Axes | None:
+    mesh: Any, here: Matrix, keys: Mapping[str, str], heads: Mapping[str, Floats], neck: Floats,
+    halves: tuple[int, ...],
+) -> Axes | None:  # fmt: skip
+    """``halves``: axes of the mesh across which a modifier mirrors it, so that what it is like is in the middle."""
     blocks, basis = mesh.shape_keys.key_blocks, mesh.shape_keys.reference_key
     places: dict[str, Floats] = {}
     rest = coordinates(basis.data)
@@ -114,12 +123,15 @@ def _axes_by_keys(
         if block is not None and len(block.data) == len(rest):
             shift = ((coordinates(block.data) - rest) ** 2).sum(1)
             if (total := shift.sum()) > 0:
-                places[channel] = transformed((shift @ rest / total)[None], here)[0]
+                place = shift @ rest / total
+                place[[*halves]] = 0.0
+                places[channel] = transformed(place[None], here)[0]
     above, below = ([places[c] for c in group if c in places] for group in (_ABOVE, _BELOW))
     if not above or not below:
         return None
     up = np.median(above, axis=0) - np.median(below, axis=0)
     middle, size = np.median([*above, *below], axis=0), float(np.linalg.norm(up))
+    rest[:, [*halves]] = 0.0
     points = transformed(rest, here)
     head = points[((points - middle) ** 2).sum(1) < (3.0 * size) ** 2]
     # Where keys move everything alike they say nothing about where things are.
@@ -128,6 +140,8 @@ def _axes_by_keys(
     pairs = [places[c] - places[c[:-4] + "Right"] for c in places if c.endswith("Left") and c[:-4] + "Right" in places]
     if {"left_eye", "right_eye"} <= heads.keys():
         pairs.append(heads["left_eye"] - heads["right_eye"])
+    if halves:  # sides say nothing there
+        pairs = [size * (transformed(np.eye(3)[[k]], here) - transformed(np.zeros((1, 3)), here))[0] for k in halves]
     length = float(np.linalg.norm(neck))
     up = up / size + (neck / length if length > 0 else 0.0)
     # What goes up the face, between an eye and a mouth of one name, is no line across.

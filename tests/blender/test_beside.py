@@ -255,17 +255,30 @@ def mira() -> rigs.Source:
     return rigs.demo_source()
 
 
+def without(rig: rigs.Spoilt, vertices: np.ndarray) -> None:
+    """Delete some vertices of the face."""
+    made = bmesh.new()
+    made.from_mesh(rig.face.data)
+    made.verts.ensure_lookup_table()
+    bmesh.ops.delete(made, geom=[made.verts[k] for k in vertices.tolist()], context="VERTS")
+    made.to_mesh(rig.face.data)
+    made.free()
+
+
+def test_half_a_face_in_a_mirror_looks_the_way_the_whole_one_does(scene: bpy.types.Scene, mira: rigs.Source) -> None:
+    whole = rigs.sound(mira)
+    axes = detect_rig(whole.face).axes
+    without(whole, np.flatnonzero(mira.vertices[:, 0] < -1e-4))
+    assert not np.allclose(detect_rig(whole.face).axes, axes, atol=0.1), "half a face is aslant"
+    whole.face.modifiers.new("Mirror", "MIRROR")
+    assert np.allclose(detect_rig(whole.face).axes, axes, atol=1e-6)
+
+
 def test_lids_that_look_where_no_eye_is_are_named(scene: bpy.types.Scene, mira: rigs.Source) -> None:
     """As where the eyes stand beside the rig."""
     measuring.forget()
     rig = rigs.sound(mira)
-    made = bmesh.new()
-    made.from_mesh(rig.face.data)
-    made.verts.ensure_lookup_table()
-    eyes = [made.verts[k] for k in np.concatenate(mira.eyes).tolist()]
-    bmesh.ops.delete(made, geom=eyes, context="VERTS")
-    made.to_mesh(rig.face.data)
-    made.free()
+    without(rig, np.concatenate(mira.eyes))
     for side in "LR":
         rig.face.parent.pose.bones[f"eye.{side}"].name = f"none.{side}"
     looks = {c for c in ARKIT_CHANNELS if c.startswith("eyeLook")}
