@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from itertools import islice
 from typing import Any, Final
 from zlib import crc32
@@ -189,25 +189,37 @@ class Whereabouts:
             self._store.orders[tuple(self._curves)] = {n: at for at, n in latest.items() if at in self._curves}
 
     def _recognised(self) -> dict[int, Address]:
-        known, curves = self._store.curves, self._curves
+        known, curves, span = self._store.curves, self._curves, self._store.span
         latest = {address: number for number, (address, _) in known.items()}
         named = {number: address for address, number in latest.items() if address in curves}
-        spans = {number: name for name in self._store.ids for number in self._store.span(name).parts}
-        keys = {number: self._store.span(name).of(number) for number, name in spans.items()}
-        there = {n: at for n, at in named.items() if n not in keys or not _is_another(curves[at], keys[n], spans[n])}
-        free = set(curves) - set(there.values()) if len(there) < len(known) else set()
-        for number in [number for number in known if number not in there] if free else ():
-            slot, path, array_index = known[number][0]
-            tail = path.rpartition("]")[2]
-            alike = [
-                a for a in curves if a in free and (a[0], a[2], a[1].rpartition("]")[2]) == (slot, array_index, tail)
-            ]
-            written = keys.get(number)
-            shares = [0.0 if written is None else patch.vote([(points_of(written), co(curves[a]))])[2] for a in alike]
-            if max(shares, default=0.0) >= 0.5:
-                there[number] = alike[int(np.argmax(shares))]
-                free.remove(there[number])
-        return there | {n: at for n, at in named.items() if n not in there and at in free}
+        names: dict[int, list[str]] = {}
+        for name in self._store.ids:
+            for number in span(name).parts:
+                names.setdefault(number, []).append(name)
+        marked = cache(lambda at: tagged(curves[at]) + 1j * co(curves[at])[:, 1])
+
+        def has(number: int, at: Address, most: int = 0) -> float:
+            """Which share of the keys of its spans, or of the last ones, a curve has, by their tags and values."""
+            written = [tag_of(name) + 1j * span(name).of(number)["value"] for name in names[number][-most:]]
+            return float(np.isin(np.concatenate(written), marked(at)).mean())
+
+        def plays(number: int, at: Address) -> float:
+            """The same of its last span, by their distances and values: keys of older files are not tagged."""
+            return patch.vote([(points_of(span(names[number][-1]).of(number)), co(curves[at]))])[2]
+
+        there = {number: at for number, at in named.items() if number not in names or has(number, at, 1) >= 0.5}
+        for share in (has, plays):
+            free = set(curves) - set(there.values()) if len(there) < len(known) else set()
+            for number in [number for number in names if number not in there] if free else ():
+                own, tail = known[number][0], known[number][0][1].rpartition("]")[2]
+                alike = [a for a in curves if a in free and (a[0], a[2], a[1].rpartition("]")[2]) == (*own[::2], tail)]
+                alike.sort(key=own.__ne__)  # of two that are the same the one with its name
+                shares = [share(number, at) for at in alike]
+                if max(shares, default=0.0) >= 0.5:
+                    there[number] = alike[int(np.argmax(shares))]
+                    free.remove(there[number])
+            there |= {number: at for number, at in named.items() if number not in there and at in free}
+        return there
 
     @cached_property
     def _keys(self) -> dict[int, tuple[Any, int]]:
@@ -292,12 +304,6 @@ def tag_of(name: str) -> int:
 def points_of(keys: Kept) -> Singles:
     """Frames and values of stored keys, (K, 2)."""
     return np.stack([keys["frame"], keys["value"]], 1)
-
-
-def _is_another(curve: bpy.types.FCurve, keys: Kept, name: str) -> bool:
-    """Whether a curve has keys of a span, and not half of those that one had when it was written, by their values."""
-    own = co(curve)[tagged(curve) == tag_of(name), 1]
-    return bool(len(own) and np.isin(keys["value"], own).mean() < 0.5)
 
 
 def is_unmoved(points: Any, span: Written, number: int) -> bool:

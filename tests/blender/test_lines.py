@@ -648,6 +648,32 @@ def test_keys_and_hand_edits_stay_with_the_shape_keys_that_swap_names(scene: bpy
     assert not key_values(scene, face, keyed, [25, 110, 200]).any()
 
 
+@pytest.mark.parametrize("taken", [0, 1])
+@pytest.mark.parametrize("again", [False, True])
+def test_nothing_stays_on_the_curves_of_shape_keys_that_swap_names(
+    scene: bpy.types.Scene, again: bool, taken: int
+) -> None:
+    """One of the two is the animator's, beside lines that move the other alone, or after one that takes it."""
+    face = character(())
+    key, path = face.data.shape_keys, key_path("jawLeft")
+    action = scenes.animate_by_hand(key, key_path("jawOpen"), {20: 0.2, 110: 0.3, 115: 0.4, 118: 0.5, 210: 0.6})
+    ((_, _, *as_it_was),) = rows_of(action)
+    lines = [add(scene, face, start, seed, takes=2) for seed, start in enumerate((100, 200))]
+    if taken:
+        lines_for(scene, face).change(lines[0].id, regions={"mouth": Region("TAKE"), "jaw": Region("TAKE")})
+    keys = _blocks(face)
+    keys["jawOpen"].name, keys["jawLeft"].name, keys["x"].name = "x", "jawOpen", "jawLeft"
+    for line in lines:
+        assert not any(found.edited for found in lines_of(detect_rig(face), line.id)), "nobody edited a key"
+    if again:
+        rewriting = lines_for(scene, face)
+        rewriting.rewrite()
+        assert not any("by hand" in sentence for sentence in rewriting.said)
+    for line in lines:
+        lines_for(scene, face).remove(line.id)
+    assert [(at, *rest) for _, at, *rest in rows_of(action)] == [(path, *as_it_was)]
+
+
 def test_another_frame_rate(scene: bpy.types.Scene) -> None:
     face = character()
     line = add(scene, face)
