@@ -442,7 +442,8 @@ def vote(pairs: Sequence[tuple[Singles, Singles]]) -> tuple[float, float, float]
         pairs: for some curves frames and values of the keys as written and of the keys there are, (K, 2) each.
 
     Returns:
-        a, b, share: frame = a * old frame + b, and the share of the keys that are there.
+        a, b, share: frame = a * old frame + b, a below 0 where they were turned around, and the share of the keys that
+        are there.
     """
     old, new, key, total, tries = [np.zeros(0)], [np.zeros(0)], [np.zeros(0, int)], 0, {(1.0, 0.0)}
     for written, there in pairs:
@@ -455,12 +456,12 @@ def vote(pairs: Sequence[tuple[Singles, Singles]]) -> tuple[float, float, float]
         if once.sum() > 1:
             u, v = x[once], y[once]
             scales = np.median(np.diff(v) / np.diff(u)), (v[-1] - v[0]) / (u[-1] - u[0])
-            tries |= {(float(a), float(np.median(v - a * u))) for a in scales if a > 0}
+            tries |= {(float(a), float(np.median(v - a * u))) for a in scales if a}
     x, y, k = np.concatenate(old), np.concatenate(new), np.concatenate(key)
 
     def score(guess: tuple[float, float]) -> tuple[int, float]:
         a, b = guess
-        return len(np.unique(k[np.abs(a * x + b - y) < MOVED * max(1.0, a)])), -abs(b) - abs(a - 1)
+        return len(np.unique(k[np.abs(a * x + b - y) < MOVED * max(1.0, abs(a))])), -abs(b) - abs(a - 1)
 
     best = max(tries, key=score)
     share = score(best)[0] / max(total, 1)

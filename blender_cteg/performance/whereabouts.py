@@ -120,7 +120,9 @@ class Whereabouts:
             unmoved += is_unmoved(keys[number][0], span, number)
             if 2 * unmoved >= len(seen):
                 return UNMOVED
-        return Found(*patch.vote([(points_of(span.of(n)), co(self._curves[self._there[n]])) for n in seen]))
+        a, b, share = patch.vote([(points_of(span.of(n)), co(self._curves[self._there[n]])) for n in seen])
+        # One that was turned around is where its keys are, and still plays forwards: these count as edited.
+        return Found(a, b, share) if a > 0 else Found(-a, b + a * (span.start + span.end), share)
 
     def look(self) -> Mapping[str, Found]:
         """Where all spans are now, as `found` has it. Of each only its marks are read: whoever moves or scales it as a

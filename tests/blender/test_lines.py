@@ -25,6 +25,7 @@ from blender_cteg.performance.targets import bone_path, key_path
 from blender_cteg.versions import CURRENT
 
 from . import scenes
+from .test_patch import reversed_about
 
 STYLE = Style()
 OUTSIDE = [*range(-20, 100), *range(131, 200), *range(231, 320), 1000, 2000]
@@ -672,6 +673,33 @@ def test_nothing_stays_on_the_curves_of_shape_keys_that_swap_names(
     for line in lines:
         lines_for(scene, face).remove(line.id)
     assert [(at, *rest) for _, at, *rest in rows_of(action)] == [(path, *as_it_was)]
+
+
+@pytest.mark.parametrize("second", [120, 131])
+def test_lines_that_overlap_or_meet_are_found_where_they_were_turned_around(
+    scene: bpy.types.Scene, second: int
+) -> None:
+    face = character(())
+    keyed = {20: 0.2, 60: 0.3, 110: 0.4, 115: 0.5, 170: 0.6, 260: 0.7}
+    action = scenes.animate_by_hand(face.data.shape_keys, key_path("jawOpen"), keyed)
+    line = add(scene, face, 100, 2, takes=2)
+    add(scene, face, second, 52)
+    for one in curves_in(action, action.slots[0]):
+        reversed_about(one, 150)
+    places = [(270 - second, 300 - second, 0), (170, 200, 0)]
+    assert [(found.start, found.end, found.shown) for found in lines_of(detect_rig(face))] == places
+    outside = [*range(30, 270 - second), *range(201, 300)]
+    before = played(scene, face, outside)
+    lines_for(scene, face).show(line.id, 1)
+    found = lines_of(detect_rig(face))
+    assert [(one.start, one.end) for one in found] == [place[:2] for place in places]
+    assert {one.shown for one in found if one.id == line.id} == {1}
+    assert np.abs(played(scene, face, outside) - before).max() < 1e-5
+    for one in found:
+        lines_for(scene, face).remove(one.id)
+    (curve,) = curves_in(action, action.slots[0])
+    there = [tuple(point.co) for point in curve.keyframe_points]
+    assert there == [pytest.approx((300 - frame, value)) for frame, value in reversed(keyed.items())]
 
 
 def test_another_frame_rate(scene: bpy.types.Scene) -> None:
