@@ -33,6 +33,8 @@ _BELOW: Final = (
     "jawOpen", "mouthClose", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel", "mouthPucker", "mouthSmileLeft",
     "mouthSmileRight",
 )  # fmt: skip
+#: Half a face ends no farther from its mirror than this share of how wide it is.
+_HALF: Final = 0.05
 #: Cosine to the way up from which on nothing lies across a face.
 _LEVEL: Final = 0.7
 #: The custom property of a mesh of another topology that lists the vertices of its 68 Multi-PIE landmarks.
@@ -114,10 +116,12 @@ def _axes_by_keys(
     mesh: Any, here: Matrix, keys: Mapping[str, str], heads: Mapping[str, Floats], neck: Floats,
     halves: tuple[int, ...],
 ) -> Axes | None:  # fmt: skip
-    """``halves``: axes of the mesh across which a modifier mirrors it, so that what it is like is in the middle."""
+    """``halves``: axes of the mesh across which a modifier mirrors it: what half a face tells is in the middle."""
     blocks, basis = mesh.shape_keys.key_blocks, mesh.shape_keys.reference_key
     places: dict[str, Floats] = {}
     rest = coordinates(basis.data)
+    low, high = rest.min(0), rest.max(0)
+    halves = tuple(k for k in halves if min(abs(low[k]), abs(high[k])) < _HALF * (high[k] - low[k]))
     for channel, name in keys.items():
         block = blocks.get(name)
         if block is not None and len(block.data) == len(rest):
