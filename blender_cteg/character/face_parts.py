@@ -175,9 +175,10 @@ class Face:
         for proportions in _PROPORTIONS:  # what moves is seen to fit, whatever it is called
             face = proportioned(*proportions)
             points = find_points(self._rest, self._triangles, motion, face, eyes=eyes, most=_SKIN, bent=_BENT)
-            if points is not None and (fits := self._explained(points)) > best:
+            fits = self._explained(points) if points is not None else 0.0
+            if fits > best:
                 self._points, best = points, fits
-            if best > _EXPLAINED:
+            if best > _EXPLAINED or fits < best:
                 break
         if self._points is not None:
             places = self._points.of(self._rest)

@@ -139,8 +139,15 @@ def turned_by_influence(bone: Any, channel: str, rig: rigs.Spoilt) -> None:
     drive(constraint, "influence", "v", channel, rig)
 
 
-@pytest.mark.parametrize("turned", [turned_by_key, turned_by_property, turned_by_influence])
-@pytest.mark.parametrize("channel", ["jawOpen", "cheekPuff"])
+@pytest.mark.parametrize(
+    ("channel", "turned"),
+    [
+        ("jawOpen", turned_by_key),
+        ("jawOpen", turned_by_influence),
+        ("cheekPuff", turned_by_property),
+        ("cheekPuff", turned_by_influence),
+    ],
+)
 def test_a_key_that_turns_a_bone_is_looked_at_with_it(
     rig: rigs.Spoilt, channel: str, turned: Callable[[Any, str, rigs.Spoilt], None]
 ) -> None:
@@ -286,7 +293,7 @@ def test_lids_that_look_where_no_eye_is_are_named(scene: bpy.types.Scene, mira: 
     assert keyed(rig).keys() >= looks
 
 
-@pytest.mark.parametrize(("wide", "long"), [(1.0, 0.75), (1.0, 1.5), (1.4, 1.4)])
+@pytest.mark.parametrize(("wide", "long"), [(1.0, 1.5), (1.4, 1.4)])
 def test_long_faces_and_eyes_close_together_are_looked_at_as_others_are(
     scene: bpy.types.Scene, mira: rigs.Source, wide: float, long: float
 ) -> None:
@@ -310,12 +317,11 @@ def test_long_faces_and_eyes_close_together_are_looked_at_as_others_are(
     assert complaints(rig).keys() == {"mouthRollUpper", "mouthShrugUpper"}
 
 
-@pytest.mark.parametrize(("one", "other"), [("jawOpen", "mouthFrownLeft"), ("mouthSmileRight", "mouthPressLeft")])
-def test_another_shape_in_one_side_is_named(scene: bpy.types.Scene, mira: rigs.Source, one: str, other: str) -> None:
+def test_another_shape_in_one_side_is_named(scene: bpy.types.Scene, mira: rigs.Source) -> None:
     measuring.forget()
     rig = rigs.sound(mira)
-    rigs._add(rig, one, other, 1.0)
-    assert one in complaints(rig)
+    rigs._add(rig, "jawOpen", "mouthFrownLeft", 1.0)
+    assert complaints(rig).keys() == {"jawOpen"}
 
 
 def test_a_face_that_stands_apart_on_the_same_armature_is_told(rig: rigs.Spoilt) -> None:
