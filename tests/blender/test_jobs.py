@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from blender_cteg.character.detection import editable
 from blender_cteg.operators import jobs
-from blender_cteg.performance import lines
 from blender_cteg.worker import session
 
 TICK, ESC = SimpleNamespace(type="TIMER", value="NOTHING"), SimpleNamespace(type="ESC", value="PRESS")
@@ -67,7 +67,7 @@ class Operator(jobs.JobOperator):
 def ui(door: None, monkeypatch: pytest.MonkeyPatch) -> Interface:
     interface = Interface()
     monkeypatch.setattr(jobs, "bpy", SimpleNamespace(app=interface.app))
-    monkeypatch.setattr(lines, "bpy", SimpleNamespace(app=interface.app))
+    monkeypatch.setattr(editable, "bpy", SimpleNamespace(app=interface.app))
     return interface
 
 
