@@ -306,10 +306,10 @@ def _fingerprint(rig: Rig) -> object:
 
     bones: tuple[object, ...] = ()
     if rig.armature is not None:
-        pose, blended = rig.armature.pose.bones, switches(rig.armature, turned_bones(rig), by_keys=True)
-        data = rig.armature.animation_data
+        pose, data = rig.armature.pose.bones, rig.armature.animation_data
         own = tuple(f'pose.bones["{bpy.utils.escape_identifier(name)}"]' for name in rig.bones.values())
         drivers = [curve for curve in (data.drivers if data is not None else ()) if curve.data_path.startswith(own)]
+        blended = switches(rig.armature, turned_bones(rig), drivers)  # reading paths of hundreds takes a while
         bones = tuple(
             (
                 role,

@@ -64,16 +64,18 @@ def all_strips(strips: Any) -> Iterator[Any]:
         yield from all_strips(strip.strips)
 
 
-def switches(armature: Any, names: Iterable[str], by_keys: bool = False) -> list[Any]:
+def switches(armature: Any, names: Iterable[str], drivers: Iterable[Any] | None = None) -> list[Any]:
     """The constraints of some bones whose influence is driven or animated: somebody blends them, as a gaze target is
     blended, and whatever it is now, the bones turn as they are keyed where it is 0.
 
-    Those that shape keys drive belong to the face; ``by_keys``: with them.
+    Those that shape keys drive belong to the face. ``drivers``: those that count, instead of all that read none.
     """
     data = armature.animation_data if armature is not None else None
     if data is None:
         return []
-    paths = {curve.data_path for curve in data.drivers if not curve.mute and (by_keys or not _by_keys(curve))}
+    if drivers is None:
+        drivers = (c for c in data.drivers if c.data_path.endswith(".influence") and not _by_keys(c))
+    paths = {curve.data_path for curve in drivers if not curve.mute}
     for action, slot in _played(data):
         bags = (strip.channelbag(slot) for layer in action.layers for strip in layer.strips)
         paths |= {curve.data_path for bag in bags if bag is not None for curve in bag.fcurves}
