@@ -343,7 +343,7 @@ class ActionPatch(Settling):
         mixed |= any(self._places[later][0] < self._places[earlier][1] - NEAR for earlier, later in pairwise(names))
         whose = view.whose[left.seen : left.seen + len(rows)]
         for name in sorted(names, key=lambda name: name in view.gone):
-            start, end = self._places[name]
+            start, end = self._ends(name, view.number)
             there = (x > start - NEAR) & (x < end + NEAR) & ~taken
             claimed = patch.claimed(rows, self._store.span(name).of(view.number))
             inside = there & ((whose == tag_of(name)) | ((whose == 0) & claimed))
@@ -353,7 +353,10 @@ class ActionPatch(Settling):
             if name not in view.gone and inside.any():
                 outer = not (left.span and inside[0]), not (right.span and inside[-1])
                 own = rows[inside][None if outer[0] else -1 : None if outer[1] else 1]
-                places.append(Place(float(own[0, FRAME]), float(own[-1, FRAME]), own, False, outer))
+                ends = zip(outer, own[[0, -1], FRAME].tolist(), (start, end), strict=True)
+                # Where keys at an end of it were deleted, what was put aside there stays so.
+                first, last = (to if side and abs(at - to) > NEAR else at for side, at, to in ends)
+                places.append(Place(first, last, own, False, outer))
         astray = (whose != 0) & ~taken
         return places, ~taken & ~astray, astray, mixed or bool(astray.any())
 
@@ -388,7 +391,8 @@ class ActionPatch(Settling):
         addresses = [plan.address for plan in plans.values()]
         for plan in plans.values():
             others = (self._store.span(name).parts for name in self._store.ids if name not in gone)
-            plan.last = not plan.new and not any(plan.number in parts for parts in others)
+            stays = any(plan.address in addresses for addresses in kept.values())
+            plan.last = not (plan.new or stays or any(plan.number in parts for parts in others))
             plan.points = None if plan.curve is None else self._points(plan.address, *addresses)
         self._refill([plan for plan in plans.values() if plan.new], writing)
         for plan in plans.values():
@@ -497,6 +501,7 @@ class ActionPatch(Settling):
             rest = places[0].rows[0, VALUE] if plan.rest is None else plan.rest
             rows, part = patch.patched(rows, places, shape, rest)
         over = ((window.astray[:, FRAME] > p.start - NEAR) & (window.astray[:, FRAME] < p.end + NEAR) for p in places)
+        over = [*over, playing.nearest(window.astray[:, FRAME], rows[:, FRAME])[1] <= NEAR] if len(rows) else over
         away = window.astray[~np.logical_or.reduce([np.zeros(len(window.astray), np.bool_), *over])]
         plan.start, plan.old = window.start, window.old
         plan.put = playing.within(playing.ordered([rows, away]), window.low, window.high)

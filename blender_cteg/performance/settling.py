@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arrays import Floats
+from ..arrays import Floats, Singles
 from . import patch, playing
 from .fcurves import co
 from .patch import Record
@@ -49,6 +49,12 @@ Way = Found | Course
 
 class Settling(Whereabouts):
     """The spans of one action, and what is known of them where the animator's keys around them are now."""
+
+    def keeps_after(self, frame: float) -> bool:
+        """Whether keys of the animator's are put aside or held behind a frame."""
+        self._settle()
+        records = (self._store.record(number) for number in self._store.recorded)
+        return any((record.base[:, FRAME] > frame).any() or (record.held[:, FRAME] > frame).any() for record in records)
 
     def _settle(self) -> None:
         """Look where spans are, once, and move what is known of them to where their keys were moved, in memory."""
@@ -115,7 +121,7 @@ class Settling(Whereabouts):
             lines = {line: (found.at(first), found.at(last)) for line, (first, last) in span.lines.items()}
             start, end = found.at(span.start), found.at(span.end)
             self._store.spans[name] = Written(
-                start, end, span.linear, keys, span.parts, stayed, True, lines, span.joined
+                start, end, span.linear, keys, span.parts, stayed, True, lines, span.joined, self.found(name).turned
             )
             self._settled.add(name)
 
@@ -133,10 +139,11 @@ class Settling(Whereabouts):
         animator's and were found.
         """
         record, points = self._store.record(number), self._points(self._there[number])
-        bases, helds, there = [NO_ROWS], [NO_ROWS], co(self._curves[self._there[number]])
+        bases, helds, ours = [NO_ROWS], [NO_ROWS], self._whose(number) != 0
+        there = co(self._curves[self._there[number]])[~ours]
         values, times = np.unique(there[:, 1], return_counts=True)
-        sure = record.held[np.isin(record.held[:, VALUE], values[times == 1]), POINT]
-        together = Found(*patch.vote([(sure.astype(np.float32), there)]))  # as everything around it was moved
+        sure = record.held[np.isin(record.held[:, VALUE], values[times == 1]), POINT].astype(np.float32)
+        together = _together(sure, there)  # as everything around it was moved
         names = [name for name in self._store.ids if number in self._store.span(name).parts]
         went: dict[float, Found] = {}
         for k, (x, y) in enumerate(record.held[:, POINT]):
@@ -144,19 +151,20 @@ class Settling(Whereabouts):
             courses = (self._course(number, name, moves) for name in beside[:2])
             ends = (course.near(end) for course in courses if isinstance(course, Course) for end in course.old[[0, -1]])
             before = record.base[record.base[:, FRAME] == x]
-            for found in (Found(), *(moves[name] for name in beside if name in moves), *ends, together):
+            for found in (Found(), *(moves[name] for name in beside if name in moves), *ends, *together):
                 i = points.index(found.at(x) - SAME)
-                if i < points.count and abs(points.frame(i) - found.at(x)) < SAME and points.co(i)[1] == y:
+                is_there = i < points.count and abs(points.frame(i) - found.at(x)) < SAME and not ours[i]
+                if is_there and points.co(i)[1] == y:
                     held = record.held[k : k + 1]
                     stiff = found.a != 1.0 and _keeps_lengths(held[0], points.rows(i, i + 1)[0], found.a)
                     found = replace(found, stiff=stiff)
-                    went |= {float(x): found} if len(before) else {}
+                    went |= {float(x): found} if len(before) and found.share else {}
                     helds.append(_along(held, found))
                     bases.append(_along(before, found))
                     break
             else:  # it was deleted, or a key of ours was dragged onto it
-                i = points.index(x - SAME)
-                if i < points.count and abs(points.frame(i) - x) < SAME:
+                i, stayed = points.index(x - SAME), not together or together[0].same
+                if stayed and i < points.count and abs(points.frame(i) - x) < SAME:
                     bases.append(before)
         return Record(playing.ordered(bases), playing.ordered(helds)), went
 
@@ -170,9 +178,11 @@ class Settling(Whereabouts):
     def _course(self, number: int, name: str, moves: Mapping[str, Found]) -> Way:
         """How the keys of a span went on one curve; as it was moved as a whole, if they did or too few are there."""
         if (number, name) not in self._courses:
-            kept, curve = self._store.span(name).of(number), self._curves[self._there[number]]
+            span, curve = self._store.span(name), self._curves[self._there[number]]
+            kept = span.of(number)
             there = co(curve)[self._whose(number) == tag_of(name)]
             frames, values = kept["frame"].astype(np.float64), kept["value"]
+            frames = span.start + span.end - frames if span.turned else frames
             found = moves.get(name, UNMOVED)
             way: Way = found
             for order in (slice(None), slice(None, None, -1)):
@@ -210,6 +220,23 @@ class Settling(Whereabouts):
         """Whether two ways lead from a span on a curve to the same frames."""
         frames = np.linspace(*self._written(number, name), 5)
         return bool(np.abs(one.at(frames) - other.at(frames)).max() < MOVED * 2)
+
+
+def _together(keys: Singles, there: Singles) -> list[Found]:
+    """The ways in which keys went that are among others once: first that of the most. One that went alone says nothing
+    about those beside it: its share is 0.
+    """
+    ways: list[Found] = []
+    while len(keys):
+        found = Found(*patch.vote([(keys, there)]))
+        at = found.at(keys[:, FRAME].astype(np.float64))
+        near = np.abs(at[:, None] - there[:, FRAME]) < MOVED * max(1.0, abs(found.a))
+        went = (near & (keys[:, [VALUE]] == there[:, VALUE])).any(1)
+        if not went.any():
+            break
+        ways.append(found if went.sum() > 1 else replace(found, share=0.0))
+        keys = keys[~went]
+    return ways
 
 
 def _beside(sides: Mapping[float, Found], start: float, end: float) -> tuple[Found | None, Found | None]:

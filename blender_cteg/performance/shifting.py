@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
+from typing import Any, Final
 
 import bpy
 import numpy as np
@@ -16,6 +17,9 @@ import numpy as np
 from .curves import ActionPatch
 from .playing import GENERATED
 from .record import Line
+
+#: Values less apart than this are one.
+_LEVEL: Final = 1e-6
 
 
 def shiftable(lines: Collection[Line], starts: Mapping[str, float]) -> tuple[tuple[str, ...], int, float]:
@@ -46,19 +50,25 @@ def shiftable(lines: Collection[Line], starts: Mapping[str, float]) -> tuple[tup
 
 
 def shift(actions: Collection[bpy.types.Action], start: float, by: int) -> bool:
-    """Move every key from a frame on, in the curves that have spans, where all of those keys are of spans.
+    """Move every key from a frame on, in the curves that have spans, where all of those keys are of spans, and the
+    curves are level between them.
 
     Returns:
         Whether that was so; else nothing has changed.
     """
     moved = []
-    for curve in [curve for action in actions for curve in ActionPatch(action).written().values()]:
+    patches = [ActionPatch(action) for action in actions]
+    if any(patch.keeps_after(start - 0.5) for patch in patches):
+        return False
+    for curve in [curve for patch in patches for curve in patch.written().values()]:
         points = curve.keyframe_points
         kinds, places = np.empty(len(points), np.uint8), np.empty(2 * len(points), np.float32)
         points.foreach_get("type", kinds)
         points.foreach_get("co", places)
         later = places[::2] > start - 0.5
         if (kinds[later] != GENERATED).any() or any(not modifier.mute for modifier in curve.modifiers):
+            return False
+        if later.any() and not _is_level(points, int(later.argmax())):
             return False
         moved.append((points, later))
     for points, later in moved:
@@ -70,3 +80,10 @@ def shift(actions: Collection[bpy.types.Action], start: float, by: int) -> bool:
     for action in actions:
         action.update_tag(refresh={"TIME"})  # else the face stays as it was until another frame
     return True
+
+
+def _is_level(points: Any, k: int) -> bool:
+    """Whether a curve keeps one value from the key before one to it, and after its last key."""
+    first, last = points[max(k - 1, 0)], points[-1]
+    shown = [first.co, *([first.handle_right, points[k].handle_left] if k else []), points[k].co]
+    return all(bool(np.ptp([y for _, y in some]) < _LEVEL) for some in (shown, (last.co, last.handle_right)))

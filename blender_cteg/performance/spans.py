@@ -58,6 +58,7 @@ class Written:
         settled: it was moved, so that keys of others may be among its own.
         lines: whose keys it has: the id of each line, and where that is in it.
         joined: whether it goes on from, and over into, a span beside it.
+        turned: its keys there are turned around.
     """
 
     start: float
@@ -69,6 +70,7 @@ class Written:
     settled: bool = False
     lines: Lines = field(default_factory=dict)
     joined: tuple[bool, bool] = (False, False)
+    turned: bool = False
     _corners: dict[int, list[Corner]] = field(default_factory=dict, repr=False)
 
     def of(self, number: int) -> Kept:
@@ -249,8 +251,8 @@ class Store:
             stayed = float(stayed[0]), float(stayed[1])
             if not -np.inf < stayed[0] <= stayed[1] < np.inf:
                 raise ValueError(told("keys put aside are on no frame"))
-        linear, settled = bool(stored["linear"]), bool(stored["settled"])
-        return Written(entry.start, entry.end, linear, keys, parts, stayed, settled, entry.lines, entry.joined)
+        linear, settled, turned = bool(stored["linear"]), bool(stored["settled"]), bool(stored.get("turned"))
+        return Written(entry.start, entry.end, linear, keys, parts, stayed, settled, entry.lines, entry.joined, turned)
 
     @property
     def recorded(self) -> set[int]:
@@ -292,6 +294,7 @@ class Store:
                 stored = {"at": [span.start, span.end], "linear": span.linear, "settled": span.settled}
                 stored |= {"lines": to_text([[line, *at] for line, at in span.lines.items()])}
                 stored |= {"joined": [*map(int, span.joined)]} if any(span.joined) else {}
+                stored |= {"turned": True} if span.turned else {}
                 stored |= {"curves": table.tobytes(), "keys": span.keys.tobytes()}
                 group["spans"][name] = stored if span.stayed is None else stored | {"stayed": list(span.stayed)}
                 entries[name] = _entry(group["spans"][name])

@@ -29,13 +29,14 @@ _WITNESSES: Final = 4
 @dataclass(frozen=True)
 class Found:
     """Where the keys of a span are now: on frame = a * old frame + b, and which share of them is there, 0 to 1; stiff
-    where handles have kept their lengths.
+    where handles have kept their lengths, and turned where the keys are turned around.
     """
 
     a: float = 1.0
     b: float = 0.0
     share: float = 1.0
     stiff: bool = False
+    turned: bool = False
 
     def at(self, frame: Any) -> Any:
         """Where a frame of the span is now."""
@@ -110,19 +111,25 @@ class Whereabouts:
         """Where the keys of a span are now. Of one whose keys are all gone the share is 0: remove it."""
         found = self._where.get(name)
         if found is None:
-            found = self._where[name] = self._look(self._store.span(name))
+            found = self._where[name] = self._look(name)
         return found
 
-    def _look(self, span: Written) -> Found:
-        keys, unmoved = self._keys, 0
+    def _its_points(self, name: str, number: int) -> Singles:
+        """Frames and values of the keys of a curve that are tagged as a span's; of older files of all."""
+        curve = self._curves[self._there[number]]
+        own = tagged(curve) == tag_of(name)
+        return co(curve)[own] if own.any() else co(curve)
+
+    def _look(self, name: str) -> Found:
+        span, keys, unmoved = self._store.span(name), self._keys, 0
         seen = [*islice(filter(keys.__contains__, span.parts), _WITNESSES)]
         for number in seen:
             unmoved += is_unmoved(keys[number][0], span, number)
             if 2 * unmoved >= len(seen):
                 return UNMOVED
-        a, b, share = patch.vote([(points_of(span.of(n)), co(self._curves[self._there[n]])) for n in seen])
+        a, b, share = patch.vote([(points_of(span.of(n)), self._its_points(name, n)) for n in seen])
         # One that was turned around is where its keys are, and still plays forwards: these count as edited.
-        return Found(a, b, share) if a > 0 else Found(-a, b + a * (span.start + span.end), share)
+        return Found(a, b, share) if a > 0 else Found(-a, b + a * (span.start + span.end), share, turned=True)
 
     def look(self) -> Mapping[str, Found]:
         """Where all spans are now, as `found` has it. Of each only its marks are read: whoever moves or scales it as a
@@ -145,7 +152,7 @@ class Whereabouts:
             marks[number] = count, [mark for mark in some if mark[2] not in apart]
         for name in ids:
             if name not in where:
-                where[name] = self._look(self._store.span(name)) if name in apart else UNMOVED
+                where[name] = self._look(name) if name in apart else UNMOVED
         return where
 
     def _forget(self) -> None:
