@@ -316,13 +316,13 @@ class Change:
         }
 
         frames = start + np.arange(count, dtype=np.float64)
-        stays = any(patch.stays(span, start, end, joined) for patch in self._patches.values())
         opened: list[str] = []  # locked where keys of the line are that cannot stay
 
         def ground(target: Target, passage: Passage) -> Ground:
             if target.address not in grounds:
                 own = ground_of(target, self._base(target, start, end, near), frames)
-                if own.kept == "locked" and not (own.exists or stays) and self._has(target, {span, *near}):
+                stays = own.exists or self._stays(target, span, start, end, joined)
+                if own.kept == "locked" and not stays and self._has(target, {span, *near}):
                     opened.append(target.label)
                     own = replace(own, kept="")
                 grounds[target.address] = own
@@ -338,7 +338,7 @@ class Change:
             passages.append(replace(passage, goes_on=goes_on, into=(into or {}) if line.end == end else {}))
             last = max(last, line.end)
         mix = mixed(passages, ground, self._others.why)
-        locked = locked_of(passages, grounds)
+        locked = [t for t in locked_of(passages, grounds) if self._stays(t, span, start, end, joined)]
         if opened:
             sentence = "Locked channels are written all the same, as the line is on other frames now: {names}."
             self._said.append(told(sentence, names=shorten(list(dict.fromkeys(opened)))))
@@ -347,10 +347,19 @@ class Change:
         for passage in passages:
             self._handwork.lay(passage, mix)
         mix = moving(mix, [grounds[target.address] for target in mix.targets])
-        there = mix.targets or (locked and stays)
-        lines = [replace(line, theirs=mix.theirs[line.id], span=span if there else "") for line in lines]
+        lines = [
+            replace(line, theirs=mix.theirs[line.id], span=span if mix.targets or locked else "") for line in lines
+        ]
         rest = {target.address: grounds[target.address].rest for target in mix.targets}
-        return Plan(span, start, end, lines, mix, rest, reach, joined, locked if stays else ())
+        return Plan(span, start, end, lines, mix, rest, reach, joined, locked)
+
+    def _stays(self, target: Target, span: str, start: float, end: float, joined: tuple[bool, bool]) -> bool:
+        """Whether the keys of a span on the curve of a property could stay as they are."""
+        if target.owner.name not in self._curves:
+            return False
+        patch, slot = self._curves[target.owner.name]
+        there = patch.stays(span, start, end, joined)
+        return there and patch.is_in_place(span, (slot, target.path, target.index))
 
     def _has(self, target: Target, spans: Collection[str]) -> bool:
         """Whether some spans have keys on the curve of a property."""

@@ -200,6 +200,11 @@ class ActionPatch(Settling):
         span = self._store.span(name)
         return (span.start, span.end, span.joined) == (start, end, joined)
 
+    def is_in_place(self, name: str, address: Address) -> bool:
+        """Whether the keys of a span on a curve are where the span is: nobody moved some of them alone."""
+        number = self._numbers.get(address)
+        return number in self._store.span(name).parts and (name, number) not in self._swept
+
     def _staying(self, span: Span) -> dict[Address, Rows]:
         """The keys that stay where a span is written again."""
         kept: dict[Address, Rows] = {}
@@ -219,6 +224,7 @@ class ActionPatch(Settling):
                 x, (start, end) = co(self._curves[self._there[number]])[:, 0], self._ends(name, number)
                 away = (self._whose(number) == tag_of(name)) & ((x < start - NEAR) | (x > end + NEAR))
                 swept.setdefault(number, set()).update(np.flatnonzero(away).tolist())
+                self._swept |= {(name, number)} if away.any() else set()
         records = {number: self._record(number) for number, strays in swept.items() if strays}
         for number, strays in swept.items():
             curve = self._curves[self._there[number]]
@@ -368,10 +374,11 @@ class ActionPatch(Settling):
         """What is to be done to each curve, but those whose keys are kept. PatchError if something cannot."""
         plans: dict[int, _Plan] = {}
         known = self._store.curves
+        stay = {name: {self._numbers[address] for address in addresses} for name, addresses in kept.items()}
         for name in gone:
             for number in self._store.span(name).parts:
                 address = self._there.get(number, known[number][0])
-                if address in kept.get(name, ()):
+                if number in stay.get(name, ()):
                     continue
                 curve = self._curves[address] if number in self._there else None
                 plans.setdefault(number, _Plan(number, address, curve, known[number][1])).gone.append(name)
@@ -389,10 +396,12 @@ class ActionPatch(Settling):
                 rest = known[number][1] if number in known else rest
                 plans.setdefault(number, _Plan(number, address, curve, rest)).new[span.id] = rows
         addresses = [plan.address for plan in plans.values()]
+        staying = set[int]().union(*stay.values())
         for plan in plans.values():
             others = (self._store.span(name).parts for name in self._store.ids if name not in gone)
-            stays = any(plan.address in addresses for addresses in kept.values())
-            plan.last = not (plan.new or stays or any(plan.number in parts for parts in others))
+            plan.last = (
+                not plan.new and plan.number not in staying and not any(plan.number in parts for parts in others)
+            )
             plan.points = None if plan.curve is None else self._points(plan.address, *addresses)
         self._refill([plan for plan in plans.values() if plan.new], writing)
         for plan in plans.values():

@@ -156,14 +156,15 @@ class Settling(Whereabouts):
                 is_there = i < points.count and abs(points.frame(i) - found.at(x)) < SAME and not ours[i]
                 if is_there and points.co(i)[1] == y:
                     held = record.held[k : k + 1]
-                    stiff = found.a != 1.0 and _keeps_lengths(held[0], points.rows(i, i + 1)[0], found.a)
-                    found = replace(found, stiff=stiff)
+                    reach = None if found.a == 1.0 else _reach(held[0], points.rows(i, i + 1)[0], found.a)
+                    found = replace(found, reach=reach)
                     went |= {float(x): found} if len(before) and found.share else {}
                     helds.append(_along(held, found))
                     bases.append(_along(before, found))
                     break
             else:  # it was deleted, or a key of ours was dragged onto it
-                i, stayed = points.index(x - SAME), not together or together[0].same
+                stayed = together[0].same if together else not moves.keys() & beside[:2]
+                i = points.index(x - SAME)
                 if stayed and i < points.count and abs(points.frame(i) - x) < SAME:
                     bases.append(before)
         return Record(playing.ordered(bases), playing.ordered(helds)), went
@@ -245,17 +246,20 @@ def _beside(sides: Mapping[float, Found], start: float, end: float) -> tuple[Fou
     return sides[max(before)] if before else None, sides[min(after)] if after else None
 
 
-def _keeps_lengths(was: Floats, now: Floats, a: float) -> bool:
-    """Whether the handles of a key that was scaled are as long as they were: so the Dope Sheet has it."""
-    lengths, there = (np.abs(key[[LEFT.start, RIGHT.start]] - key[FRAME]).sum() for key in (was, now))
-    return bool(abs(there - lengths) < abs(there - abs(a) * lengths))
+def _reach(was: Floats, now: Floats, a: float) -> float | None:
+    """How many times as long the handles of a key are that was scaled, None where as much as it: the Dope Sheet leaves
+    them as they are.
+    """
+    lengths, there = (float(np.abs(key[[LEFT.start, RIGHT.start]] - key[FRAME]).sum()) for key in (was, now))
+    times = there / lengths if lengths else abs(a)
+    return None if abs(times - abs(a)) < 1e-3 else 1.0 if abs(times - 1.0) < 1e-3 else times
 
 
 def _along(rows: Rows, way: Way) -> Rows:
     """Keys that went some way."""
-    if isinstance(way, Found) and not way.stiff:
+    if isinstance(way, Found) and way.reach is None:
         return patch.moved(rows, way.a, way.b)
     founds = [way.near(x) if isinstance(way, Course) else way for x in rows[:, FRAME]]
-    shifts = [(np.sign(f.a) if f.stiff else f.a, f.at(x)) for f, x in zip(founds, rows[:, FRAME], strict=True)]
+    shifts = [(np.sign(f.a) * (f.reach or abs(f.a)), f.at(x)) for f, x in zip(founds, rows[:, FRAME], strict=True)]
     each = (patch.moved(row[None], a, at - a * row[FRAME]) for row, (a, at) in zip(rows, shifts, strict=True))
     return playing.ordered([NO_ROWS, *each])

@@ -68,7 +68,7 @@ def shift(actions: Collection[bpy.types.Action], start: float, by: int) -> bool:
         later = places[::2] > start - 0.5
         if (kinds[later] != GENERATED).any() or any(not modifier.mute for modifier in curve.modifiers):
             return False
-        if later.any() and not _is_level(points, int(later.argmax())):
+        if later.any() and not _is_free(points, int(later.argmax()), by):
             return False
         moved.append((points, later))
     for points, later in moved:
@@ -82,8 +82,11 @@ def shift(actions: Collection[bpy.types.Action], start: float, by: int) -> bool:
     return True
 
 
-def _is_level(points: Any, k: int) -> bool:
-    """Whether a curve keeps one value from the key before one to it, and after its last key."""
+def _is_free(points: Any, k: int, by: int) -> bool:
+    """Whether the keys of a curve from one on can move: they stay behind the key before them, and the curve keeps one
+    value from that to them, and after its last key.
+    """
     first, last = points[max(k - 1, 0)], points[-1]
     shown = [first.co, *([first.handle_right, points[k].handle_left] if k else []), points[k].co]
-    return all(bool(np.ptp([y for _, y in some]) < _LEVEL) for some in (shown, (last.co, last.handle_right)))
+    level = (bool(np.ptp([y for _, y in some]) < _LEVEL) for some in (shown, (last.co, last.handle_right)))
+    return (not k or first.co[0] < points[k].co[0] + by) and all(level)

@@ -19,7 +19,7 @@ from ..arrays import Ints, Singles
 from . import patch
 from .fcurves import FEW, Points, co, index, read, tagged
 from .patch import Kept
-from .playing import NEAR, SAME
+from .playing import NEAR, SAME, tags
 from .spans import Address, Entry, Mark, Store, Written
 
 #: So many of a span's curves, the most varied ones, say where it is.
@@ -28,14 +28,14 @@ _WITNESSES: Final = 4
 
 @dataclass(frozen=True)
 class Found:
-    """Where the keys of a span are now: on frame = a * old frame + b, and which share of them is there, 0 to 1; stiff
-    where handles have kept their lengths, and turned where the keys are turned around.
+    """Where the keys of a span are now: on frame = a * old frame + b, and which share of them is there, 0 to 1; how
+    many times as long handles are, where that is not ``a``, and whether the keys are turned around.
     """
 
     a: float = 1.0
     b: float = 0.0
     share: float = 1.0
-    stiff: bool = False
+    reach: float | None = None
     turned: bool = False
 
     def at(self, frame: Any) -> Any:
@@ -73,6 +73,7 @@ class Whereabouts:
         self._unsaved: set[int] = set()  # curves of which what is known is another since
         self._courses: dict[tuple[int, str], Any] = {}  # how keys of spans went on curves
         self._intact: set[str] = set()  # nobody edited a key of them
+        self._swept: set[tuple[str, int]] = set()  # spans and curves on which some of their keys were away
         self._near: dict[tuple[float, float], list[str]] = {}  # what reaches between two frames
         self._read: dict[Address, Points] = {}
         self._known: dict[int, Ints] = {}  # whose the keys of curves are
@@ -124,7 +125,10 @@ class Whereabouts:
         span, keys, unmoved = self._store.span(name), self._keys, 0
         seen = [*islice(filter(keys.__contains__, span.parts), _WITNESSES)]
         for number in seen:
-            unmoved += is_unmoved(keys[number][0], span, number)
+            points, (_, frame, _) = keys[number][0], span.corners(number)[1]
+            unmoved += is_unmoved(points, span, number) and not self._is_anothers(
+                points, index(points, frame - SAME), name
+            )
             if 2 * unmoved >= len(seen):
                 return UNMOVED
         a, b, share = patch.vote([(points_of(span.of(n)), self._its_points(name, n)) for n in seen])
@@ -144,7 +148,9 @@ class Whereabouts:
         for name in ids.keys() - {name for _, some in marks.values() for _, _, name in some}:
             for number, at in self._store.span(name).ends:
                 points, count = self._keys.get(number, _NO_KEYS)
-                insort(marks.setdefault(number, (count, []))[1], (index(points, at[0] - SAME), at, name))
+                k = index(points, at[0] - SAME)
+                insort(marks.setdefault(number, (count, []))[1], (k, at, name))
+                apart |= {name} if k < count and self._is_anothers(points, k, name) else set()
         for number, (count, some) in marks.items():
             points, _ = self._keys.get(number, _NO_KEYS)
             apart |= {name for k, at, name in some if k >= count or points[k].co[:] != at}
@@ -155,12 +161,17 @@ class Whereabouts:
                 where[name] = self._look(name) if name in apart else UNMOVED
         return where
 
+    def _is_anothers(self, points: Any, k: int, name: str) -> bool:
+        """Whether a key is tagged as that of another span: one can be where another was that looked alike."""
+        tag = int(tags([[points[k].amplitude, points[k].period]])[0])
+        return self._tagged.get(tag, name) != name
+
     def _forget(self) -> None:
         """Forget what was read: the curves have changed."""
-        action, few = self.action, self.few
+        action, few, swept = self.action, self.few, self._swept
         vars(self).clear()
         Whereabouts.__init__(self, action)
-        self.few = few
+        self.few, self._swept = few, swept
 
     # ---- Where everything is ----
 
