@@ -26,9 +26,9 @@ from ..performance.owners import owners_of
 from ..performance.record import Line, Take
 from ..performance.targets import Target, targets_of
 from ..worker import session
-from .likeness import Likeness
 from .moments import telling
 from .raster import picture
+from .stand_in import StandIn
 
 T = TypeVar("T")
 
@@ -75,7 +75,7 @@ _work: Iterator[None] | None = None
 _previews: Any = None
 _count = 0
 #: The character that was drawn last: its datablocks and mapping, and how it looks.
-_likeness: tuple[object, Likeness] | None = None
+_stand_in: tuple[object, StandIn] | None = None
 
 
 def strip(scene: bpy.types.Scene, line: Line, *takes: Take) -> Strip | None:
@@ -158,7 +158,7 @@ def _drawn(wish: _Wish) -> Generator[None, None, None]:
         moved.append(targets_of(now.rig, owners_of(now.rig), mapping, faces[-1]))
         yield
     frames = telling([face.values for face in faces], faces[0].channels, PICTURES)
-    like = yield from likeness(now, moved[0])
+    like = yield from stand_in(now, moved[0])
     made = Strip(wish.takes, frames)
     names: list[str] = []
     for targets in moved:
@@ -179,16 +179,16 @@ def _showing(line: Line, take: Take) -> Line:
     return replace(line, takes=(take,), shown=0)
 
 
-def likeness(now: cast.Character, moved: list[Target]) -> Generator[None, None, Likeness]:
+def stand_in(now: cast.Character, moved: list[Target]) -> Generator[None, None, StandIn]:
     """How a character looks, read step by step; again when what it is made of changes."""
-    global _likeness
+    global _stand_in
     parts = tuple((obj.session_uid, len(obj.data.vertices)) for obj in now.rig.meshes)
     key = parts, tuple(sorted({(target.owner.kind, target.label) for target in moved}))
-    if _likeness is None or _likeness[0] != key:
-        like = Likeness(now.rig, moved)
+    if _stand_in is None or _stand_in[0] != key:
+        like = StandIn(now.rig, moved)
         yield from like.read()
-        _likeness = key, like
-    return _likeness[1]
+        _stand_in = key, like
+    return _stand_in[1]
 
 
 def _icon(pixels: Any) -> tuple[str, int]:
@@ -219,10 +219,10 @@ def _forget(key: tuple[object, ...]) -> None:
 
 def forget() -> None:
     """Forget all pictures: the extension is disabled, or another file was loaded."""
-    global _previews, _work, _likeness
+    global _previews, _work, _stand_in
     for known in (_strips, _names, _wishes):
         known.clear()
-    _work = _likeness = None
+    _work = _stand_in = None
     if bpy.app.timers.is_registered(_go_on):
         bpy.app.timers.unregister(_go_on)
     if _previews is not None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The ghost: another take of a line, drawn over the character in the viewport or beside it, and moving with it.
 
-It is drawn from the arrays of a `Likeness`: nothing of it is in the scene or in the file, and there is nothing to undo.
+It is drawn from the arrays of a `StandIn`: nothing of it is in the scene or in the file, and there is nothing to undo.
 What it shows is what the take would play in place of the shown one; hand edits of the shown one are not in it.
 """
 
@@ -26,8 +26,8 @@ from ..performance.owners import owners_of
 from ..performance.record import Line, Take
 from ..performance.targets import Target, targets_of
 from . import gallery
-from .likeness import Floats, Ints, Likeness
 from .raster import lit, srgb
+from .stand_in import Floats, Ints, StandIn
 
 #: How a compared take is shown in the viewport: identifier, name, description.
 MODES: Final = (
@@ -67,7 +67,7 @@ class _Known:
     """A take that is ready to be drawn: of which line, as it was, and what it moves on whom."""
 
     of: tuple[object, ...]
-    likeness: Likeness
+    stand_in: StandIn
     targets: list[Target]
 
 
@@ -129,7 +129,7 @@ def shape(scene: bpy.types.Scene) -> tuple[Shape, Matrix] | None:
         found = None if _known is None else _posed(now, _known, round(frame - line.start))
         if _known is not None and found is not None:
             space: Any = now.rig.armature or now.rig.object
-            placed = Matrix(_known.likeness.placed().tolist())
+            placed = Matrix(_known.stand_in.placed().tolist())
             return found, space.matrix_world @ _carried(now, _known.targets) @ placed
     return None
 
@@ -141,8 +141,8 @@ def _ready(now: cast.Character, line: Line, of: tuple[object, ...], fps: float) 
     (clip,), mapping = brought_to(now.rig, [clip])
     face = face_of(clip, fps, line)
     # The one that pictures have.
-    likeness = gallery.finished(gallery.likeness(now, targets_of(now.rig, owners, mapping, face)))
-    return _Known(of, likeness, targets_of(now.rig, owners, without_muted(mapping, line), face))
+    stand_in = gallery.finished(gallery.stand_in(now, targets_of(now.rig, owners, mapping, face)))
+    return _Known(of, stand_in, targets_of(now.rig, owners, without_muted(mapping, line), face))
 
 
 def _posed(now: cast.Character, known: _Known, frame: int) -> Shape | None:
@@ -150,11 +150,11 @@ def _posed(now: cast.Character, known: _Known, frame: int) -> Shape | None:
     global _shape
     if _shape is None or _shape.of != (known.of, frame, _mode):
         last = min((len(target.values) for target in known.targets), default=0) - 1
-        pose = known.likeness.posed(now.rig, known.targets, min(frame, last)) if last >= 0 else None
+        pose = known.stand_in.posed(now.rig, known.targets, min(frame, last)) if last >= 0 else None
         if pose is None:
             return None
         points, triangles, colours = pose
-        seen = known.likeness.moving()[triangles].all(1)  # bodies are where they are
+        seen = known.stand_in.moving()[triangles].all(1)  # bodies are where they are
         triangles, colours = triangles[seen], colours[seen]
         of_points = np.ones((len(points), 4), np.float32)
         of_points[triangles, :3] = _VEIL if _mode == "OVER" else (colours * np.array(_PALE, np.float32))[:, None]

@@ -20,9 +20,9 @@ from blender_cteg.performance.owners import owners_of
 from blender_cteg.performance.record import Line, Style
 from blender_cteg.performance.targets import targets_of
 from blender_cteg.pictures import gallery, ghost
-from blender_cteg.pictures.likeness import Likeness
 from blender_cteg.pictures.moments import telling
 from blender_cteg.pictures.raster import picture
+from blender_cteg.pictures.stand_in import StandIn
 
 from . import characters, scenes
 from .test_cast import perform
@@ -94,7 +94,7 @@ def test_telling_moments_are_the_different_ones() -> None:
     assert len(still) == 4 and max(np.diff(still)) < 30  # where nothing moves, from everywhere
 
 
-# ------------------------------------------------------------------------------------------------ likeness
+# ------------------------------------------------------------------------------------------------ stand-in
 
 
 @pytest.mark.parametrize("make", ["arkit", "mpfb", "flame", "keys alone"])
@@ -114,8 +114,8 @@ def test_a_likeness_takes_the_faces_that_blender_shows(stage: bpy.types.Scene, m
     face = face_of(clip, 24.0)
     assert now.mapping is not None
     targets = targets_of(now.rig, owners_of(now.rig), now.mapping, face)
-    likeness = Likeness(now.rig, targets)
-    for _ in likeness.read():
+    stand_in = StandIn(now.rig, targets)
+    for _ in stand_in.read():
         pass
     space = now.rig.armature or now.rig.object
     assert space is not None
@@ -123,13 +123,13 @@ def test_a_likeness_takes_the_faces_that_blender_shows(stage: bpy.types.Scene, m
     for frame in (10, 20, 33):
         stage.frame_set(1 + frame)
         expected = evaluated(stage) @ back[:3, :3].T + back[:3, 3]
-        pose = likeness.posed(now.rig, targets, frame)
+        pose = stand_in.posed(now.rig, targets, frame)
         assert pose is not None
         seen = pose[0].copy()
-        seen[:, :2] = seen[:, :2] * likeness._size + likeness._centre
-        seen[:, 2] *= likeness._size
-        found = seen @ likeness._axes.T
-        rest = np.concatenate([part.points for part in likeness._parts])
+        seen[:, :2] = seen[:, :2] * stand_in._size + stand_in._centre
+        seen[:, 2] *= stand_in._size
+        found = seen @ stand_in._axes.T
+        rest = np.concatenate([part.points for part in stand_in._parts])
         moved = np.abs(expected - rest).max()
         assert moved > 1e-3
         np.testing.assert_allclose(found, expected, atol=0.02 * moved + 1e-5)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A likeness: the shape of a character as arrays, which takes its faces without touching the scene.
+"""A stand-in: the shape of a character as arrays, which takes its faces without touching the scene.
 
 It has what moves a face in most characters: shape keys, and bones that deform meshes by vertex groups or carry them.
 What drivers, constraints and other modifiers add is not in it.
@@ -60,11 +60,11 @@ class _Part:
     bones: dict[int, Floats] = field(default_factory=dict)
 
 
-class Likeness:
+class StandIn:
     """The shape of a character. Read in steps by `read`, each of some milliseconds; then it is drawn."""
 
     def __init__(self, rig: Rig, moved: Sequence[Target]) -> None:
-        """The likeness of a character.
+        """The stand-in of a character.
 
         Args:
             rig: the character.
