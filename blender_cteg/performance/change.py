@@ -104,9 +104,10 @@ class Change:
         self._looked = set(self.lines) if wanted is None else set(wanted)
         for owner in self._owners:
             action = played_action(owner)
-            if owner not in self._writable and action is not None and action not in self._patches:
-                reason = why_not_writable(owner, self._owners)
-                self._shut |= dict.fromkeys(ActionPatch(action).spans, reason)
+            if owner not in self._writable and action is not None:
+                patch, reason = self._patches.get(action), why_not_writable(owner, self._owners)
+                spans = ActionPatch(action).spans if patch is None else _played(patch, owner)
+                self._shut |= dict.fromkeys(spans, reason)
         self.lines |= located(self._stored, self._damaged, self._all, wanted)
 
     def __enter__(self) -> Change:
@@ -498,3 +499,9 @@ def _extremes(plans: Sequence[Plan]) -> dict[str, tuple[float, float]]:
                 low, high = extremes.get(target.label, reach)
                 extremes[target.label] = min(low, reach[0]), max(high, reach[1])
     return extremes
+
+
+def _played(patch: ActionPatch, owner: Owner) -> Iterator[str]:
+    """The spans of an action that have keys on the curves which an owner of it plays."""
+    handle = owner.slot.handle if owner.slot is not None else None
+    return (name for name in patch.spans if any(slot == handle for slot, _, _ in patch.addresses(name)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from itertools import islice
@@ -22,6 +22,8 @@ from .patch import Kept
 from .playing import NEAR, SAME, tags
 from .spans import Address, Entry, Mark, Store, Written
 
+#: Where a smaller share of a span's keys is found by their values, these were edited.
+_FEW: Final = 0.5
 #: So many of a span's curves, the most varied ones, say where it is.
 _WITNESSES: Final = 4
 
@@ -132,8 +134,24 @@ class Whereabouts:
             if 2 * unmoved >= len(seen):
                 return UNMOVED
         a, b, share = patch.vote([(points_of(span.of(n)), self._its_points(name, n)) for n in seen])
+        if share < _FEW:
+            a, b, share = self._by_tags(name, seen)
         # One that was turned around is where its keys are, and still plays forwards: these count as edited.
         return Found(a, b, share) if a > 0 else Found(-a, b + a * (span.start + span.end), share, turned=True)
+
+    def _by_tags(self, name: str, numbers: Sequence[int]) -> tuple[float, float, float]:
+        """As `patch.vote`, of a span whose values were edited: by its keys' tags, one after the other; by the first and
+        the last where some are gone.
+        """
+        pairs = []
+        for number in numbers:
+            curve = self._curves[self._there[number]]
+            then, there = self._store.span(name).of(number)["frame"], co(curve)[tagged(curve) == tag_of(name), 0]
+            if len(there) > 1:
+                some = slice(None) if len(then) == len(there) else [0, -1]
+                then, there = (np.stack([x, np.arange(len(x), dtype=np.float32)], 1) for x in (then[some], there[some]))
+                pairs.append((then, there))
+        return patch.vote(pairs) if pairs else (1.0, 0.0, 0.0)
 
     def look(self) -> Mapping[str, Found]:
         """Where all spans are now, as `found` has it. Of each only its marks are read: whoever moves or scales it as a
@@ -216,11 +234,13 @@ class Whereabouts:
         for name in self._store.ids:
             for number in span(name).parts:
                 names.setdefault(number, []).append(name)
-        marked = cache(lambda at: tagged(curves[at]) + 1j * co(curves[at])[:, 1])
+        marked = cache(lambda at: tagged(curves[at]) + 1j * co(curves[at])[:, 1].astype(np.float64))
 
         def has(number: int, at: Address, most: int = 0) -> float:
             """Which share of the keys of its spans, or of the last ones, a curve has, by their tags and values."""
-            written = [tag_of(name) + 1j * span(name).of(number)["value"] for name in names[number][-most:]]
+            written = [
+                tag_of(name) + 1j * span(name).of(number)["value"].astype(np.float64) for name in names[number][-most:]
+            ]
             return float(np.isin(np.concatenate(written), marked(at)).mean())
 
         def plays(number: int, at: Address) -> float:

@@ -331,6 +331,66 @@ def test_a_hand_edit_stays_as_a_layer_or_becomes_a_take(scene: bpy.types.Scene) 
     np.testing.assert_allclose(key_values(scene, face, "noseSneerLeft", range(100, 131)), plain, atol=0.012)
 
 
+def lifted(action: bpy.types.Action, only: str = "", by: float = 0.05, every: int = 1) -> None:
+    """All keys of lines on some curves get other values; of every few one stays."""
+    for curve in (curve for slot in action.slots for curve in curves_in(action, slot) if only in curve.data_path):
+        keys = [k for k, point in enumerate(curve.keyframe_points) if point.type == "GENERATED"]
+        for k in keys:
+            point = curve.keyframe_points[k]
+            for where in (point.co, point.handle_left, point.handle_right):
+                where.y += by
+        for k in sorted(set(keys) - set(keys[::every]) - set(keys[-1:]), reverse=True):
+            curve.keyframe_points.remove(curve.keyframe_points[k], fast=True)
+        curve.update()
+
+
+@pytest.mark.parametrize(("only", "every"), [("", 1), ("mouth", 1), ("", 3)])
+@pytest.mark.parametrize("by", [0, 40])
+def test_a_line_whose_values_were_all_edited_is_found_by_its_keys(
+    scene: bpy.types.Scene, only: str, every: int, by: int
+) -> None:
+    """Lifted, or smoothed and thinned: a whole mouth, or everything; and slid as well."""
+    face = character(("Neck", "Head"))
+    line = add(scene, face, takes=2)
+    action = face.data.shape_keys.animation_data.action
+    lifted(action, only, every=every)
+    move_keys(action, lambda x: x + by)
+    frames = range(106 + by, 122 + by)  # on its first and last frame it plays what is around it
+    before = key_values(scene, face, "mouthPucker", frames)
+    (found,) = lines_of(detect_rig(face), line.id)
+    assert (found.start, found.end, found.shown, found.edited) == (100 + by, 130 + by, 0, True)
+    lines_for(scene, face).rewrite()
+    np.testing.assert_allclose(key_values(scene, face, "mouthPucker", frames), before, atol=0.02)
+    lines_for(scene, face).keep_edit(line.id, "DISCARD")
+    assert np.abs(key_values(scene, face, "mouthPucker", frames) - before).max() > 0.03
+
+
+@pytest.mark.parametrize("how", ["duplicate", "blend"])
+def test_where_one_owner_of_an_action_cannot_be_written_its_part_of_a_line_stays(
+    scene: bpy.types.Scene, how: str
+) -> None:
+    """Face and armature share an action, as lines make it; then a linked duplicate plays it too, or it is added."""
+    face = character(("Neck", "Head"))
+    line = add(scene, face, takes=2)
+    if how == "duplicate":
+        bpy.ops.object.select_all(action="DESELECT")
+        face.select_set(True)
+        face.parent.select_set(True)
+        bpy.ops.object.duplicate(linked=True)
+    else:
+        face.parent.animation_data.action_blend_type = "ADD"
+    before = rows_of(face.data.shape_keys.animation_data.action)
+    for change in (
+        lambda: lines_for(scene, face).show(line.id, 1),
+        lambda: lines_for(scene, face).remove(line.id),
+        lambda: add(scene, face, 120),
+    ):
+        with pytest.raises(LineError, match=r"also moves|is blended"):
+            change()
+    lines_for(scene, face).rewrite()
+    assert rows_of(face.data.shape_keys.animation_data.action) == before
+
+
 def test_a_hand_edit_is_of_the_line_in_which_it_lies(scene: bpy.types.Scene) -> None:
     face = character()
     first = add(scene, face, takes=2)

@@ -10,8 +10,9 @@ import pytest
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.performance import strips
 from blender_cteg.performance.lines import LineError, Lines, lines_of
+from blender_cteg.performance.store import LINES_PROPERTY
 
-from .test_lines import OUTSIDE, add, busy, character, played, rows_of
+from .test_lines import OUTSIDE, add, busy, character, key_values, lifted, played, rows_of
 
 
 def test_a_line_plays_the_same_as_a_strip_and_comes_back(scene: bpy.types.Scene) -> None:
@@ -43,6 +44,20 @@ def test_a_line_plays_the_same_as_a_strip_and_comes_back(scene: bpy.types.Scene)
     for line in back:
         Lines(scene, rig).remove(line.id)
     assert not bpy.data.actions
+
+
+@pytest.mark.parametrize("only", ["", "mouth"])
+def test_a_strip_whose_values_were_all_edited_comes_back_with_the_edit(scene: bpy.types.Scene, only: str) -> None:
+    face = character(("Neck", "Head"))
+    rig, line = detect_rig(face), add(scene, face, takes=2)
+    strips.send(scene, rig, Lines(scene, rig), line)
+    (action,) = (action for action in bpy.data.actions if LINES_PROPERTY in action)
+    lifted(action, only)
+    before = key_values(scene, face, "mouthPucker", range(106, 122))
+    strips.bring_back(scene, rig, None)
+    (back,) = lines_of(rig)
+    assert back.shown == 0 and len(back.takes) == 2
+    np.testing.assert_allclose(key_values(scene, face, "mouthPucker", range(106, 122)), before, atol=0.02)
 
 
 def test_a_strip_leaves_the_animators_own_animation_alone(scene: bpy.types.Scene) -> None:
