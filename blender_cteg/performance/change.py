@@ -115,6 +115,7 @@ class Change:
         return self
 
     def __exit__(self, *_problem: object) -> None:
+        self._said[:] = dict.fromkeys(self._said)
         tidy(self._owners, LINES_PROPERTY)
 
     def write(
