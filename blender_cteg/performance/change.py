@@ -19,7 +19,7 @@ from ..sentences import told
 from ..storage import StoredError
 from . import ranges
 from .blending import Ground, Passage, mixed, moving
-from .curves import ActionPatch, Base
+from .curves import ActionPatch, Base, PatchError
 from .diagnosis import lost
 from .finding import blocked, located, others_lines, patches_of, shared, staying, unreadable
 from .handwork import Handwork
@@ -29,6 +29,7 @@ from .planning import Plan, frames_of, ground_of, groups_of, joints_of, locked_o
 from .preview import end_preview
 from .record import Line, LineError, Take
 from .reduction import exact_frames
+from .spans import GROUP
 from .store import LINES_PROPERTY, TARGETS, Edit, Store, check
 from .targets import Address, Others, Target, names_in, targets_of
 
@@ -198,7 +199,39 @@ class Change:
         with ranges.widened(self._rig, _extremes(plans), all_keys=widen):
             self._patch(plans, stale)
         self._keep(lines, set(changed), {*changed, *planned}, puts)
+        self._said += [*self._hidden_by_strips(planned), *self._elsewhere({*self._stored, *changed} - set(lines))]
         return lines
+
+    def _hidden_by_strips(self, written: Mapping[str, Line]) -> Iterator[str]:
+        """Which lines leave channels to strips that are lines."""
+        left = [line.text for line in written.values() if any(name.endswith("(NLA)") for name in line.theirs)]
+        if self._others.lines and left:
+            sentence = (
+                "Strips of lines play channels of “{texts}”, also where they are over. Send it to a strip as well, or "
+                "bring those back."
+            )
+            yield told(sentence, texts=shorten(left, 2))
+
+    def _elsewhere(self, gone: set[str]) -> Iterator[str]:
+        """Take keys of lines that nobody has any more out of actions that the character does not play now."""
+        others = [action for action in bpy.data.actions if action not in self._patches and action.library is None]
+        apart = [action for action in others if gone and GROUP in action]
+        known = {
+            name for action in bpy.data.actions if apart and LINES_PROPERTY in action for name in _lines_of(action)
+        }
+        names = []
+        for action in apart:
+            with suppress(PatchError):  # it cannot be read, and stays
+                patch = ActionPatch(action)
+                lines = {span: set(entry.lines) for span, entry in patch.entries.items()}
+                orphans = [span for span, own in lines.items() if own and own <= gone and not own & known]
+                if orphans:
+                    patch.sweep(orphans)
+                    patch.replace(orphans, [])
+                    names.append(action.name)
+        if names:
+            sentence = "Its keys in {actions}, which this character does not play now, are gone too."
+            yield told(sentence, actions=shorten(names))
 
     def _meet(self, placed: Mapping[str, Line]) -> None:
         """Look where those are that meet what will be written."""
@@ -506,3 +539,9 @@ def _played(patch: ActionPatch, owner: Owner) -> Iterator[str]:
     """The spans of an action that have keys on the curves which an owner of it plays."""
     handle = owner.slot.handle if owner.slot is not None else None
     return (name for name in patch.spans if any(slot == handle for slot, _, _ in patch.addresses(name)))
+
+
+def _lines_of(action: bpy.types.Action) -> set[str]:
+    """Ids of the lines of an action, readable or not."""
+    store = Store(action)
+    return {*store.lines(), *store.damaged}

@@ -23,7 +23,7 @@ from . import ranges
 from .finding import left_behind
 from .owners import Owner, curves_in, home_of, owners_of, why_not_writable
 from .record import Line
-from .targets import Others, bone_path, key_path, name_in
+from .targets import Others, bone_path, has_lines, key_path, name_in
 
 
 def diagnose(rig: Rig, mapping: Mapping | None, lines: Sequence[Line], tight: Sequence[str] = ()) -> list[str]:
@@ -215,7 +215,9 @@ def _owner_problems(owner: Owner, keys: Collection[str], bones: Sequence[bpy.typ
     if not moved:
         return
     if data is None or data.action is None:
-        yield told("The lines do not move the {name}: no action plays there. Write the lines again.", name=owner.label)
+        if not has_lines(owner):
+            sentence = "The lines do not move the {name}: no action plays there. Write the lines again."
+            yield told(sentence, name=owner.label)
         return
     if data.action_slot is None:
         sentence = "The action of the {name} has no slot chosen, so it plays nothing. Choose its slot."

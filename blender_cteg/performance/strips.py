@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
+from uuid import uuid4
 
 import bpy
 
@@ -26,12 +27,11 @@ from .owners import Owner, curves_in, home_of, owners_of, set_value
 from .planning import meet
 from .record import Line
 from .store import ALL_TAKES, LINES_PROPERTY, Edit, Store
-from .targets import name_in
+from .targets import TRACKS, name_in
 
 #: Names of our tracks.
-_TRACKS: Final = "CTEG "
-_LINES: Final = "CTEG Lines"
-_REST: Final = "CTEG Rest"
+_LINES: Final = f"{TRACKS}Lines"
+_REST: Final = f"{TRACKS}Rest"
 #: The custom property of an action that holds what properties are set to.
 _REST_PROPERTY: Final = "cteg_rest"
 
@@ -56,7 +56,7 @@ def send(scene: bpy.types.Scene, rig: Rig, lines: Lines, line: Line) -> None:
     action = None
     try:
         with _aside(owners):
-            Lines(scene, rig, beside=_TRACKS).adopt([record])
+            Lines(scene, rig, beside=TRACKS).adopt([record])
             action = home_of(owners)
             if action is None or not any(curves_in(action, slot) for slot in action.slots):
                 raise LineError("Nothing of this line is left for a strip: other tracks animate all of it.")
@@ -90,10 +90,13 @@ def bring_back(scene: bpy.types.Scene, rig: Rig, mapping: Mapping | None) -> lis
     owners = owners_of(rig)
     found = _strips_of(owners)
     if not found:
-        raise LineError("No line of this character is a strip.")
+        if not any(_is_ours(track) for owner in owners if owner.data is not None for track in owner.data.nla_tracks):
+            raise LineError("No line of this character is a strip.")
+        _remove_strips(owners)
+        return [told("No line of this character is a strip any more; the track {track} is gone too.", track=_REST)]
     said: list[str] = []
     for action, places in found.items():
-        _check(action)
+        _check(action, places, owners)
         said += _forgotten(action, places)
     Lines(scene, rig, mapping).rewrite([])  # refuses where nothing can be written
     with _silent(owners):
@@ -124,7 +127,10 @@ def _aside(owners: Sequence[Owner]) -> Iterator[None]:
         yield
     finally:
         for owner, (mine, slot) in zip(owners, before, strict=True):
-            _put_on(owner, mine, slot)
+            if mine is None:
+                _taken_off(owner)
+            else:
+                _put_on(owner, mine, slot)
 
 
 @contextmanager
@@ -148,14 +154,22 @@ def _as_played(action: bpy.types.Action, places: Sequence[_Place]) -> Iterator[_
             record = _record(action, name)
             line = record.line
             start, end = (place.scale * frame + place.shift for frame in (line.start, line.end))
-            name = f"{name[:6]}{number:x}" if number else name
+            name = uuid4().hex[:8] if number else name
             line = replace(line, id=name, start=start, end=end, stretch=line.stretch * place.scale)
             yield record._replace(line=line)
 
 
-def _check(action: bpy.types.Action) -> None:
-    """LineError where what is stored with a strip cannot be read: known before anything is done."""
+def _check(action: bpy.types.Action, places: Sequence[_Place], owners: Sequence[Owner]) -> None:
+    """LineError where what is stored with a strip cannot be read, or others play it: known before anything is done."""
     store, patch = Store(action), ActionPatch(action)
+    own = [owner.datablock for owner in owners]
+    others = {str(user.name) for place in places if place.slot for user in place.slot.users() if user not in own}
+    if others:
+        raise LineError(
+            "The strip's action {name} also moves {others}. Give this strip its own copy: click the number beside the "
+            "action's name in the sidebar of the Nonlinear Animation editor.", name=action.name,
+            others=shorten(sorted(others), 3),
+        )  # fmt: skip
     for name in store.lines():
         _record(action, name)
     for span in patch.spans:
@@ -175,6 +189,7 @@ class _Place:
     scale: float
     shift: float
     strip: Any
+    muted: bool
 
 
 def _strips_of(owners: Sequence[Owner]) -> dict[bpy.types.Action, list[_Place]]:
@@ -185,7 +200,8 @@ def _strips_of(owners: Sequence[Owner]) -> dict[bpy.types.Action, list[_Place]]:
             for strip in track.strips:
                 if strip.action is not None and LINES_PROPERTY in strip.action:
                     shift = strip.frame_start - strip.scale * strip.action_frame_start
-                    place = _Place(owner, strip.action_slot, strip.scale, shift, strip)
+                    muted = strip.mute or track.mute
+                    place = _Place(owner, strip.action_slot, strip.scale, shift, strip, muted)
                     found.setdefault(strip.action, []).append(place)
     return found
 
@@ -193,12 +209,12 @@ def _strips_of(owners: Sequence[Owner]) -> dict[bpy.types.Action, list[_Place]]:
 def _forgotten(action: bpy.types.Action, places: Sequence[_Place]) -> Iterator[str]:
     """What was done to strips that lines cannot have."""
     start, end = (frame for frame in action.frame_range)
-    for strip in (place.strip for place in places if place.owner == places[0].owner):
+    for strip, muted in ((place.strip, place.muted) for place in places if place.owner == places[0].owner):
         done = {
             told("repeated"): strip.repeat != 1.0,
             told("reversed"): strip.use_reverse,
             told("trimmed"): strip.action_frame_start > start + 0.5 or strip.action_frame_end < end - 0.5,
-            told("muted"): strip.mute,
+            told("muted"): muted,
             told("faded"): strip.use_animated_influence or strip.blend_in > 0 or strip.blend_out > 0,
         }
         if words := [word for word, was in done.items() if was]:
@@ -230,11 +246,10 @@ def _taken_off(owner: Owner) -> tuple[bpy.types.Action | None, bpy.types.ActionS
     return before
 
 
-def _put_on(owner: Owner, action: bpy.types.Action | None, slot: bpy.types.ActionSlot | None) -> None:
-    if action is not None:
-        data = owner.data or owner.datablock.animation_data_create()
-        data.action = action
-        data.action_slot = slot
+def _put_on(owner: Owner, action: bpy.types.Action, slot: bpy.types.ActionSlot | None) -> None:
+    data = owner.data or owner.datablock.animation_data_create()
+    data.action = action
+    data.action_slot = slot
 
 
 def _rest_of(owner: Owner) -> dict[tuple[str, int], float]:
@@ -302,7 +317,7 @@ def _remove_strips(owners: Sequence[Owner]) -> None:
     """Remove the strips of lines and, with the last of them, the one that holds; tracks that are empty then."""
     for owner in owners:
         for track in list(owner.data.nla_tracks) if owner.data is not None else ():
-            ours = len(track.strips)
+            ours = len(track.strips) or track.name.startswith(TRACKS)
             for strip in list(track.strips):
                 held = strip.action if strip.action is not None and _REST_PROPERTY in strip.action else None
                 if held is not None or (strip.action is not None and LINES_PROPERTY in strip.action):

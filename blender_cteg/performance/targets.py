@@ -170,11 +170,26 @@ def _stored_targets(owners: tuple[Owner, ...], mapping: FaceMapping, face: Clip)
 # ------------------------------------------------------------------------------------------------ who else moves it
 
 
+#: How the names of tracks begin that hold lines.
+TRACKS: Final = "CTEG "
+
+
+def has_lines(owner: Owner) -> bool:
+    """Whether lines of an owner are strips."""
+    tracks = owner.data.nla_tracks if owner.data is not None else ()
+    return any(track.name.startswith(TRACKS) and len(track.strips) for track in tracks)
+
+
 class Others:
-    """What decides about the properties of a character beside the curves of its actions."""
+    """What decides about the properties of a character beside the curves of its actions.
+
+    Attributes:
+        lines: strips of lines do.
+    """
 
     def __init__(self, owners: tuple[Owner, ...], beside: str = "") -> None:
         """Tracks whose names begin with ``beside`` do not count."""
+        self.lines = not beside and any(has_lines(owner) for owner in owners)
         self._driven = {owner.name: _drivers(owner.data) for owner in owners}
         self._strips = {owner.name: set(_in_strips(owner.data, beside)) for owner in owners}
         self._constrained = {owner.name: set(_constrained(owner)) for owner in owners}

@@ -391,6 +391,26 @@ def test_where_one_owner_of_an_action_cannot_be_written_its_part_of_a_line_stays
     assert rows_of(face.data.shape_keys.animation_data.action) == before
 
 
+@pytest.mark.parametrize("backup", [False, True])
+def test_a_line_that_goes_is_taken_out_of_a_body_action_that_plays_no_more(
+    scene: bpy.types.Scene, backup: bool
+) -> None:
+    """But for what a copy of the face's action still has."""
+    face = busy(scene)
+    body = face.parent.animation_data
+    first, keys = body.action, rows_of(body.action)
+    line = add(scene, face)
+    written, second = rows_of(first), first.copy()
+    body.action, body.action_slot = second, second.slots[0]
+    if backup:
+        face.data.shape_keys.animation_data.action.copy()
+    lines = lines_for(scene, face)
+    lines.remove(line.id)
+    assert rows_of(second) == keys
+    assert rows_of(first) == (written if backup else keys)
+    assert any("does not play now" in sentence for sentence in lines.said) != backup
+
+
 def test_a_hand_edit_is_of_the_line_in_which_it_lies(scene: bpy.types.Scene) -> None:
     face = character()
     first = add(scene, face, takes=2)

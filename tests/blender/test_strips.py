@@ -12,7 +12,7 @@ from blender_cteg.performance import strips
 from blender_cteg.performance.lines import LineError, Lines, lines_of
 from blender_cteg.performance.store import LINES_PROPERTY
 
-from .test_lines import OUTSIDE, add, busy, character, key_values, lifted, played, rows_of
+from .test_lines import OUTSIDE, STYLE, add, busy, character, clip, key_values, lifted, played, rows_of
 
 
 def test_a_line_plays_the_same_as_a_strip_and_comes_back(scene: bpy.types.Scene) -> None:
@@ -147,3 +147,74 @@ def test_the_animators_own_strips_stay_and_what_was_done_to_ours_is_said(scene: 
     said = strips.bring_back(scene, rig, None)
     assert any("reversed" in sentence for sentence in said)
     assert [strip.action for strip in face.data.shape_keys.animation_data.nla_tracks["CTEG Lines"].strips] == [mine]
+
+
+def sent(scene: bpy.types.Scene, face: bpy.types.Object) -> None:
+    """The first line of a character becomes a strip."""
+    rig = detect_rig(face)
+    strips.send(scene, rig, Lines(scene, rig), lines_of(rig)[0])
+
+
+def ours(face: bpy.types.Object) -> list[bpy.types.NlaTrack]:
+    """The tracks of strips of a character."""
+    tracks = [track for owner in (face.data.shape_keys, face.parent) for track in owner.animation_data.nla_tracks]
+    return [track for track in tracks if track.name == "CTEG Lines"]
+
+
+def test_copies_of_a_strip_are_lines_of_their_own_again_and_again(scene: bpy.types.Scene) -> None:
+    face = character(("Neck", "Head"))
+    add(scene, face, takes=2)
+    for frame in (200, 300):
+        sent(scene, face)
+        for track in ours(face):
+            copy = track.strips.new("copy", frame, track.strips[0].action)
+            copy.action_slot = track.strips[0].action_slot
+        strips.bring_back(scene, detect_rig(face), None)
+    assert [(line.start, len(line.takes)) for line in lines_of(detect_rig(face))] == [(100, 2), (200, 2), (300, 2)]
+
+
+def test_what_is_refused_leaves_no_action_on_the_character(scene: bpy.types.Scene) -> None:
+    face, other = character(("Neck", "Head")), character(("Neck", "Head"))
+    add(scene, face)
+    sent(scene, face)
+    (action,) = (action for action in bpy.data.actions if LINES_PROPERTY in action)
+    copy = other.data.shape_keys.animation_data_create().nla_tracks.new().strips.new("Line", 150, action)
+    copy.action_slot = action.slots[0]
+    with pytest.raises(LineError, match="The strip's action"):
+        strips.bring_back(scene, detect_rig(face), None)
+    assert face.data.shape_keys.animation_data.action is face.parent.animation_data.action is None
+    alone = action.copy()  # as the sentence says
+    for track in ours(face):
+        track.strips[0].action = alone
+    strips.bring_back(scene, detect_rig(face), None)
+    assert [line.start for line in lines_of(detect_rig(face))] == [100]
+
+
+def test_nothing_holds_a_face_whose_strips_were_deleted(scene: bpy.types.Scene) -> None:
+    face = character(("Neck", "Head"))
+    add(scene, face)
+    sent(scene, face)
+    lines = Lines(scene, detect_rig(face))
+    lines.add([clip(3)], 200, STYLE, text="What?")
+    assert any("Send it to a strip as well" in sentence for sentence in lines.said)
+    for track in ours(face):
+        track.lock = False
+        for strip in list(track.strips):
+            track.strips.remove(strip)
+    strips.bring_back(scene, detect_rig(face), None)
+    face.data.shape_keys.key_blocks["jawOpen"].value = 0.7
+    scene.frame_set(50)
+    assert face.data.shape_keys.key_blocks["jawOpen"].value == pytest.approx(0.7)
+    lines.rewrite()
+    assert np.ptp(played(scene, face, range(195, 235)), axis=0).max() > 0.3
+    with pytest.raises(LineError, match="No line of this character is a strip"):
+        strips.bring_back(scene, detect_rig(face), None)
+
+
+def test_a_muted_track_is_told(scene: bpy.types.Scene) -> None:
+    face = character(("Neck", "Head"))
+    add(scene, face)
+    sent(scene, face)
+    for track in ours(face):
+        track.mute = True
+    assert any("muted" in sentence for sentence in strips.bring_back(scene, detect_rig(face), None))
