@@ -213,9 +213,10 @@ class Change:
             yield told(sentence, texts=shorten(left, 2))
 
     def _elsewhere(self, gone: set[str]) -> Iterator[str]:
-        """Take keys of lines that nobody has any more out of actions that the character does not play now."""
-        others = [action for action in bpy.data.actions if action not in self._patches and action.library is None]
-        apart = [action for action in others if gone and GROUP in action]
+        """Take keys of lines that nobody has any more out of actions that are not active on the character now."""
+        played = {patch.action for patch in self._all} | self._patches.keys()
+        others = (action for action in bpy.data.actions if gone and action not in played and action.is_editable)
+        apart = [action for action in others if GROUP in action]
         known = {
             name for action in bpy.data.actions if apart and LINES_PROPERTY in action for name in _lines_of(action)
         }
@@ -230,7 +231,7 @@ class Change:
                     patch.replace(orphans, [])
                     names.append(action.name)
         if names:
-            sentence = "Its keys in {actions}, which this character does not play now, are gone too."
+            sentence = "Its keys in {actions}, which is not active on this character now, are gone too."
             yield told(sentence, actions=shorten(names))
 
     def _meet(self, placed: Mapping[str, Line]) -> None:

@@ -23,7 +23,7 @@ from .playing import NEAR, SAME, tags
 from .spans import Address, Entry, Mark, Store, Written
 
 #: Where a smaller share of a span's keys is found by their values, these were edited.
-_FEW: Final = 0.5
+_FEW: Final = 0.2
 #: So many of a span's curves, the most varied ones, say where it is.
 _WITNESSES: Final = 4
 
@@ -140,18 +140,24 @@ class Whereabouts:
         return Found(a, b, share) if a > 0 else Found(-a, b + a * (span.start + span.end), share, turned=True)
 
     def _by_tags(self, name: str, numbers: Sequence[int]) -> tuple[float, float, float]:
-        """As `patch.vote`, of a span whose values were edited: by its keys' tags, one after the other; by the first and
-        the last where some are gone.
+        """As `patch.vote`, of a span whose values were edited: by its keys' tags, one after the other. Where some are
+        gone it is where it was, if the others are on its frames, or else where the first and the last are.
         """
-        pairs = []
+        whole, ends, stayed = [], [], []
         for number in numbers:
             curve = self._curves[self._there[number]]
             then, there = self._store.span(name).of(number)["frame"], co(curve)[tagged(curve) == tag_of(name), 0]
             if len(there) > 1:
-                some = slice(None) if len(then) == len(there) else [0, -1]
-                then, there = (np.stack([x, np.arange(len(x), dtype=np.float32)], 1) for x in (then[some], there[some]))
-                pairs.append((then, there))
-        return patch.vote(pairs) if pairs else (1.0, 0.0, 0.0)
+                pair = [np.stack([x, np.arange(len(x), dtype=np.float32)], 1) for x in (then, there)]
+                if len(then) == len(there):
+                    whole.append((pair[0], pair[1]))
+                ends.append((_ends_of(then), _ends_of(there)))
+                stayed.append(float(np.isin(there, then).mean()))
+        if whole:
+            return patch.vote(whole)
+        if stayed and np.mean(stayed) > 0.5:
+            return 1.0, 0.0, float(np.mean(stayed))
+        return patch.vote(ends) if ends else (1.0, 0.0, 0.0)
 
     def look(self) -> Mapping[str, Found]:
         """Where all spans are now, as `found` has it. Of each only its marks are read: whoever moves or scales it as a
@@ -334,6 +340,11 @@ class Whereabouts:
             near = names[bisect_left(starts, low - longest) : bisect_right(starts, high)]
             self._near[low, high] = [name for name in near if self._places[name][1] >= low]
         return [name for name in self._near[low, high] if number in self._store.span(name).parts]
+
+
+def _ends_of(frames: Singles) -> Singles:
+    """The first and the last of some frames, numbered, (2, 2)."""
+    return np.stack([frames[[0, -1]], np.arange(2, dtype=np.float32)], 1)
 
 
 def tag_of(name: str) -> int:

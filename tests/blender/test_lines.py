@@ -365,6 +365,19 @@ def test_a_line_whose_values_were_all_edited_is_found_by_its_keys(
     assert np.abs(key_values(scene, face, "mouthPucker", frames) - before).max() > 0.03
 
 
+def test_a_line_is_where_it_was_when_keys_at_its_ends_were_deleted_and_the_rest_edited(scene: bpy.types.Scene) -> None:
+    face = character(("Neck", "Head"))
+    line = add(scene, face)
+    action = face.data.shape_keys.animation_data.action
+    lifted(action)
+    for curve in (curve for slot in action.slots for curve in curves_in(action, slot)):
+        for k in reversed(range(len(curve.keyframe_points))):
+            if not 108 < curve.keyframe_points[k].co.x < 127:
+                curve.keyframe_points.remove(curve.keyframe_points[k], fast=True)
+    (found,) = lines_of(detect_rig(face), line.id)
+    assert (found.start, found.end, found.shown, found.edited) == (100, 130, 0, True)
+
+
 @pytest.mark.parametrize("how", ["duplicate", "blend"])
 def test_where_one_owner_of_an_action_cannot_be_written_its_part_of_a_line_stays(
     scene: bpy.types.Scene, how: str
@@ -408,7 +421,7 @@ def test_a_line_that_goes_is_taken_out_of_a_body_action_that_plays_no_more(
     lines.remove(line.id)
     assert rows_of(second) == keys
     assert rows_of(first) == (written if backup else keys)
-    assert any("does not play now" in sentence for sentence in lines.said) != backup
+    assert any("not active on this character" in sentence for sentence in lines.said) != backup
 
 
 def test_a_hand_edit_is_of_the_line_in_which_it_lies(scene: bpy.types.Scene) -> None:
