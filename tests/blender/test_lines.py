@@ -404,6 +404,39 @@ def test_where_one_owner_of_an_action_cannot_be_written_its_part_of_a_line_stays
     assert rows_of(face.data.shape_keys.animation_data.action) == before
 
 
+@pytest.mark.parametrize(("start", "to"), [(281, 269), (209, 32)])
+def test_a_line_that_is_moved_alone_changes_no_curve_beside_it(scene: bpy.types.Scene, start: int, to: int) -> None:
+    """Off a key of the animator's that is put aside for it, on a slope; and before keys that nothing follows."""
+    face = character(("Neck", "Head"))
+    keyed = {60: 0.9, 309: 0.2} if start == 281 else {60: 0.6, 112: 0.5}
+    scenes.animate_by_hand(face.data.shape_keys, key_path("jawOpen"), keyed)
+    wanted = [frame for frame in range(0, 400) if not any(first <= frame <= first + 30 for first in (start, to))]
+    before = key_values(scene, face, "jawOpen", wanted)
+    line = add(scene, face, start)
+    lines_for(scene, face).change(line.id, regions={"jaw": Region("TAKE")})
+    lines_for(scene, face).move({line.id: {"start": float(to)}})
+    np.testing.assert_allclose(key_values(scene, face, "jawOpen", wanted), before, atol=2e-5)
+    frames = [point.co.x for point in scenes.curve(face, "jawOpen").keyframe_points]
+    assert frames == sorted(frames)
+    lines_for(scene, face).remove(line.id)
+    np.testing.assert_array_equal(key_values(scene, face, "jawOpen", wanted), before)
+
+
+def test_an_elastic_key_swings_beside_a_line_as_it_did_whatever_the_distance(scene: bpy.types.Scene) -> None:
+    """What stands for its swings is compared with them at steps none of which is as long as a swing."""
+    face = character(("Neck", "Head"))
+    for name, last in (("jawOpen", 267), ("jawLeft", 263), ("jawRight", 240), ("jawForward", 229)):
+        scenes.animate_by_hand(face.data.shape_keys, key_path(name), {68: 0.132, last: 0.171})
+        scenes.curve(face, name).keyframe_points[0].interpolation = "ELASTIC"
+    wanted = [*np.arange(68.0, 100.0, 0.5), *np.arange(130.5, 270.0, 0.5)]
+    names = ("jawOpen", "jawLeft", "jawRight", "jawForward")
+    before = [[scenes.curve(face, name).evaluate(frame) for frame in wanted] for name in names]
+    line = add(scene, face)
+    lines_for(scene, face).change(line.id, regions={"jaw": Region("TAKE")})
+    after = [[scenes.curve(face, name).evaluate(frame) for frame in wanted] for name in names]
+    np.testing.assert_allclose(after, before, atol=1e-4)
+
+
 @pytest.mark.parametrize("backup", [False, True])
 def test_a_line_that_goes_is_taken_out_of_a_body_action_that_plays_no_more(
     scene: bpy.types.Scene, backup: bool
