@@ -215,11 +215,10 @@ class Change:
     def _elsewhere(self, gone: set[str]) -> Iterator[str]:
         """Take keys of lines that nobody has any more out of actions that are not active on the character now."""
         played = {patch.action for patch in self._all} | self._patches.keys()
-        others = (action for action in bpy.data.actions if gone and action not in played and action.is_editable)
-        apart = [action for action in others if GROUP in action]
-        known = {
-            name for action in bpy.data.actions if apart and LINES_PROPERTY in action for name in _lines_of(action)
-        }
+        actions = bpy.data.actions if gone else ()
+        apart = [one for one in actions if GROUP in one and one not in played and one.is_editable]
+        homes = [Store(one) for one in actions if apart and LINES_PROPERTY in one]
+        known = {name for home in homes for name in (*home.lines(), *home.damaged)}
         names = []
         for action in apart:
             with suppress(PatchError):  # it cannot be read, and stays
@@ -540,9 +539,3 @@ def _played(patch: ActionPatch, owner: Owner) -> Iterator[str]:
     """The spans of an action that have keys on the curves which an owner of it plays."""
     handle = owner.slot.handle if owner.slot is not None else None
     return (name for name in patch.spans if any(slot == handle for slot, _, _ in patch.addresses(name)))
-
-
-def _lines_of(action: bpy.types.Action) -> set[str]:
-    """Ids of the lines of an action, readable or not."""
-    store = Store(action)
-    return {*store.lines(), *store.damaged}

@@ -112,7 +112,7 @@ def why_not_writable(owner: Owner, character: Sequence[Owner]) -> str:
             "The action {name} does not hold its ends, so a line in it would end suddenly. Set its extrapolation to "
             "Hold in the Nonlinear Animation editor.", name=name,
         )  # fmt: skip
-    others = _other_users(owner, character)
+    others = other_users(owner.slot, character)
     if others:
         return told(
             "The action {name} also moves {others}, and a line would play there too. Give this character its own "
@@ -122,12 +122,10 @@ def why_not_writable(owner: Owner, character: Sequence[Owner]) -> str:
     return ""
 
 
-def _other_users(owner: Owner, character: Sequence[Owner]) -> list[str]:
-    """Names of what else plays the slot of an owner, beside the character itself."""
-    if owner.slot is None:
-        return []
-    own = [other.datablock for other in character]
-    return sorted({str(user.name) for user in owner.slot.users() if user not in own})
+def other_users(slot: bpy.types.ActionSlot | None, character: Sequence[Owner]) -> list[str]:
+    """Names of what else plays a slot, beside the character itself."""
+    own = [owner.datablock for owner in character]
+    return sorted({str(user.name) for user in (slot.users() if slot is not None else ()) if user not in own})
 
 
 def prepare(owner: Owner, character: Sequence[Owner], name: str) -> tuple[bpy.types.Action, bpy.types.ActionSlot]:

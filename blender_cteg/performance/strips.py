@@ -23,7 +23,7 @@ from ..storage import StoredError
 from .curves import ActionPatch, slot_curves
 from .finding import lines_of
 from .lines import LineError, Lines
-from .owners import Owner, curves_in, home_of, owners_of, set_value
+from .owners import Owner, curves_in, home_of, other_users, owners_of, set_value
 from .planning import meet
 from .record import Line
 from .store import ALL_TAKES, LINES_PROPERTY, Edit, Store
@@ -162,8 +162,7 @@ def _as_played(action: bpy.types.Action, places: Sequence[_Place]) -> Iterator[_
 def _check(action: bpy.types.Action, places: Sequence[_Place], owners: Sequence[Owner]) -> None:
     """LineError where what is stored with a strip cannot be read, or others play it: known before anything is done."""
     store, patch = Store(action), ActionPatch(action)
-    own = [owner.datablock for owner in owners]
-    others = {str(user.name) for place in places if place.slot for user in place.slot.users() if user not in own}
+    others = {name for place in places for name in other_users(place.slot, owners)}
     if others:
         raise LineError(
             "The strip's action {name} also moves {others}. Give this strip its own copy: click the number beside the "

@@ -39,7 +39,32 @@ ONCE_WRONG = (
 )  # fmt: skip
 
 
-class Stage:
+class Face:
+    """A face that an animator has keyed, its lines, and what `Stage` and `Hands` both do with them."""
+
+    scene: bpy.types.Scene
+    face: bpy.types.Object
+    rng: np.random.Generator
+
+    def curves(self) -> list[bpy.types.FCurve]:
+        data = self.face.data.shape_keys.animation_data
+        action = data.action if data else None
+        return [] if action is None else [c for slot in action.slots for c in curves_in(action, slot)]
+
+    def lines(self) -> dict[str, Line]:
+        return {line.id: line for line in lines_of(detect_rig(self.face))}
+
+    def show(self, line: Line) -> None:
+        lines_for(self.scene, self.face).show(line.id, int(self.rng.integers(-1, len(line.takes))))
+
+    def discard(self, line: Line) -> None:
+        lines_for(self.scene, self.face).keep_edit(line.id, str(self.rng.choice(["DISCARD", "OWN_TAKE", "OVER_ALL"])))
+
+    def remove(self, line: Line) -> None:
+        lines_for(self.scene, self.face).remove(line.id)
+
+
+class Stage(Face):
     """A face that the animator has keyed, two lines, and where keys lie that were moved out of one by hand."""
 
     def __init__(self, scene: bpy.types.Scene, seed: int, smoothing: str = "CONT_ACCEL") -> None:
@@ -66,12 +91,6 @@ class Stage:
     def action(self) -> bpy.types.Action:
         return self.face.data.shape_keys.animation_data.action
 
-    def curves(self) -> list[bpy.types.FCurve]:
-        return [curve for slot in self.action.slots for curve in curves_in(self.action, slot)]
-
-    def lines(self, active: str = "") -> dict[str, Line]:
-        return {line.id: line for line in lines_of(detect_rig(self.face), active)}
-
     # ---- What animators do ----
 
     def move(self, line: Line) -> None:
@@ -93,19 +112,10 @@ class Stage:
             until = line.start + 15.0
         lines_for(self.scene, self.face).add(takes, line.start, STYLE, text=line.text, line=line.id, edits_until=until)
 
-    def show(self, line: Line) -> None:
-        lines_for(self.scene, self.face).show(line.id, int(self.rng.integers(-1, len(line.takes))))
-
     def mute(self, line: Line) -> None:
         name, mode = self.rng.choice(["mouth", "upper face", "jaw", "head"]), self.rng.choice(["FILL", "TAKE", "ADD"])
         regions = {str(name): Region(str(mode), 1.0, bool(self.rng.random() < 0.5))}
         lines_for(self.scene, self.face).change(line.id, regions=regions)
-
-    def discard(self, line: Line) -> None:
-        lines_for(self.scene, self.face).keep_edit(line.id, str(self.rng.choice(["DISCARD", "OWN_TAKE", "OVER_ALL"])))
-
-    def remove(self, line: Line) -> None:
-        lines_for(self.scene, self.face).remove(line.id)
 
     # ---- What has to hold ----
 
@@ -181,7 +191,7 @@ ONCE_LOST = (
 )  # fmt: skip
 
 
-class Hands:
+class Hands(Face):
     """A face that an animator has keyed, two lines, and everything that hands do to curves."""
 
     def __init__(self, seed: int, folder: Path) -> None:
@@ -206,14 +216,6 @@ class Hands:
             line = add(self.scene, self.face, start, seed=int(self.rng.integers(9999)), takes=2)
             regions = {region: Region(mode) for region in ("mouth", "upper face", "jaw", "eyes")}
             lines_for(self.scene, self.face).change(line.id, regions=regions)
-
-    def curves(self) -> list[bpy.types.FCurve]:
-        data = self.face.data.shape_keys.animation_data
-        action = data.action if data else None
-        return [] if action is None else [c for slot in action.slots for c in curves_in(action, slot)]
-
-    def lines(self) -> dict[str, Line]:
-        return {line.id: line for line in lines_of(detect_rig(self.face))}
 
     def values(self) -> dict[tuple[str, int], np.ndarray]:
         """What curves play that have keys."""
@@ -302,9 +304,6 @@ class Hands:
     def another(self, line: Line) -> None:
         add(self.scene, self.face, int(self.rng.integers(50, 250)), seed=int(self.rng.integers(9999)), takes=2)
 
-    def show(self, line: Line) -> None:
-        lines_for(self.scene, self.face).show(line.id, int(self.rng.integers(-1, len(line.takes))))
-
     def rewrite(self, line: Line) -> None:
         lines_for(self.scene, self.face).rewrite(None if self.rng.random() < 0.5 else [line.id])
 
@@ -319,12 +318,6 @@ class Hands:
     def stretch(self, line: Line) -> None:
         start, frames = float(self.rng.integers(50, 250)), int(self.rng.integers(15, 60))
         lines_for(self.scene, self.face).change(line.id, start=start, end=start + frames)
-
-    def keep(self, line: Line) -> None:
-        lines_for(self.scene, self.face).keep_edit(line.id, str(self.rng.choice(["DISCARD", "OWN_TAKE", "OVER_ALL"])))
-
-    def remove(self, line: Line) -> None:
-        lines_for(self.scene, self.face).remove(line.id)
 
     # ---- What has to hold ----
 
@@ -350,7 +343,7 @@ class Hands:
             hands = [self.slide, self.lock, self.swap, self.reopen]
         doings = [
             self.resample, self.another, self.show, self.show, self.rewrite, self.region, self.place, self.stretch,
-            self.keep, self.remove,
+            self.discard, self.remove,
         ]  # fmt: skip
         for _ in range(steps):
             if self.rng.random() < 0.45:
