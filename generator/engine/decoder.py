@@ -138,7 +138,7 @@ class Decoder:
         self._scale = widened(weights["scale"])
         self._pace = widened(weights["pace"])
         self._carry = widened(weights["carry"]) if config.inertia else None
-        self._lower, self._upper = space.lower / self._scale, space.upper / self._scale
+        self._lower, self._upper = widened(weights["reach"]) / self._scale
         self._ewa = (
             CollapsedEwa(within(weights, "ewa."), space.groups["jaw"], space.size, config.d_ewa, config.n_head)
             if config.ewa == "frame"
@@ -182,7 +182,9 @@ class Decoder:
             frames = self._pace * self._frames(x).T.reshape(count, size, -1)
             if self._carry is not None:
                 frames += previous[:, None] + self._carry * velocity[:, None]
-            frames = np.minimum(np.maximum(frames, self._lower), self._upper, out=written[:count, step])
+            # A face that begins beyond the reach of the corpus comes back in its own time.
+            lower, upper = np.minimum(self._lower, previous), np.maximum(self._upper, previous)
+            frames = np.clip(frames, lower[:, None], upper[:, None], out=written[:count, step])
             before = frames[:, -2] if size > 1 else previous
             previous, velocity = frames[:, -1], frames[:, -1] - before
             if on_step is not None:
@@ -239,6 +241,7 @@ def weight_shapes(config: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
     width, frame = config.d_model, SPACES[config.space].size
     yield "scale", (frame,)
     yield "pace", (frame,)
+    yield "reach", (2, frame)
     if config.inertia:
         yield "carry", (config.frames_per_step, frame)
     yield from _linear_shapes("frame_embedding", 2 * frame, width)

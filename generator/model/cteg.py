@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -221,6 +222,9 @@ class CTEG(nn.Module):
         #: Per-channel pace (C,): rms of the scaled change from frame to frame in the training corpus, floored.
         self.pace: Tensor
         self.register_buffer("pace", torch.ones(frame))
+        #: Lowest and highest value of each channel in the training corpus (2, C), in the space's units.
+        self.reach: Tensor
+        self.register_buffer("reach", torch.from_numpy(np.stack([self.space.lower, self.space.upper])).float())
         #: How much of the last velocity each of the P next frames still has on it.
         self.carry = nn.Parameter(torch.zeros(config.frames_per_step, frame)) if config.inertia else None
         self.ewa = ExpressionWiseAttention(config) if config.ewa == "frame" else None
@@ -351,9 +355,10 @@ class CTEG(nn.Module):
     def perform(
         self, condition: Condition[Tensor], noise: Tensor, gumbel: Tensor, on_step: OnStep | None = None
     ) -> Tensor:
-        """Takes that go on from their own frames, scaled and within the space's limits, (B, N P, C).
+        """Takes that go on from their own frames, scaled, (B, N P, C).
 
-        A gradient, where one is wanted, leads back through the whole take, and past the limits.
+        They stay within `reach`; a face that begins beyond it comes back in its own time. A gradient, where one is
+        wanted, leads back through the whole take, and past these limits.
 
         Args:
             condition: what they are conditioned on.
@@ -362,7 +367,7 @@ class CTEG(nn.Module):
         """
         memory, mask = self.memory(condition)
         caches = self.new_caches(memory, noise.shape[1])
-        lower, upper = (torch.as_tensor(x).to(self.scale) / self.scale for x in (self.space.lower, self.space.upper))
+        lower, upper = self.reach / self.scale
         previous = condition.start / self.scale
         velocity = torch.zeros_like(previous)
         written = []
@@ -370,7 +375,8 @@ class CTEG(nn.Module):
             frames = self.decode_step(
                 previous, velocity, condition.steps[:, step], mask, caches, noise[:, step], gumbel[:, step], step
             )
-            kept = frames.clamp(lower, upper)
+            last = previous.detach()
+            kept = frames.clamp(torch.minimum(lower, last)[:, None], torch.maximum(upper, last)[:, None])
             frames = frames + (kept - frames).detach() if torch.is_grad_enabled() else kept
             before = frames[:, -2] if self.config.frames_per_step > 1 else previous
             previous, velocity = frames[:, -1], frames[:, -1] - before

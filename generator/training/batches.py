@@ -234,6 +234,14 @@ def channel_scale(clips: Performances, floor: float = 0.03) -> Tensor:
     return torch.from_numpy(np.maximum(deviation, floor).astype(np.float32))
 
 
+def channel_reach(clips: Performances) -> Tensor:
+    """Lowest and highest value of each channel over a split, the standard face included, (2, C)."""
+    reach = np.zeros((2, clips.space.size))
+    for values in blocks(clips):
+        reach = np.stack([np.minimum(reach[0], values.min(0)), np.maximum(reach[1], values.max(0))])
+    return torch.from_numpy(reach).float()
+
+
 def channel_motion(clips: Performances, scale: Tensor, floor: float = 0.01) -> tuple[Tensor, Tensor]:
     """Rms of each channel's change from frame to frame, and of the change of that, in ``scale``, (C,) each."""
     first, second = np.zeros(clips.space.size), np.zeros(clips.space.size)

@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..model.checkpoint import PERFORMANCE, WHOLE, Checkpoint, load_checkpoint, save_checkpoint
 from ..model.cteg import CTEG, InputNoise
 from ..model.text import TextEncoder
-from .batches import Batch, Batches, FeatureStore, Whole, channel_motion, channel_scale, require_clips
+from .batches import Batch, Batches, FeatureStore, Whole, channel_motion, channel_reach, channel_scale, require_clips
 from .classifier import Labelled, ReaderSettings, fit_emotion_reader
 from .free_running import free_running
 from .objective import Weights, compute, input_noise
@@ -166,10 +166,13 @@ class DefaultRecipe(Descent[Batch]):
         )
         torch.manual_seed(settings.seed)
         decoder = CTEG(self.config).to(device)
+        reach = channel_reach(train).to(device)
         if start is None:
             decoder.scale.copy_(channel_scale(train))
         else:
             take_weights(decoder, start.decoder, start.name)
+            reach = torch.stack([torch.minimum(reach[0], decoder.reach[0]), torch.maximum(reach[1], decoder.reach[1])])
+        decoder.reach.copy_(reach)
         pace, rates = channel_motion(train, decoder.scale.cpu())
         if start is None:
             _set_in_motion(decoder, pace, rates)

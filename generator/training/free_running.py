@@ -27,10 +27,14 @@ from .batches import Batch
 
 #: A distance over half a second tells motion from tremor.
 _APART: Final = 0.5
-#: Of the whole face beside its regions, of what a clip is like, and of how it trembles, beside its frames.
+#: Beside its frames: of the whole face beside its regions, of what each region of a clip is like, how surely it
+#: trembles or not, and how strongly.
 _WHOLE: Final = 2.0
-_CLIP: Final = 3.0
-_TREMBLES: Final = 0.12
+_CLIP: Final = 2.0
+_TREMBLES: Final = 0.2
+_BURSTS: Final = 1.0
+#: Numbers that say what a channel is like over a clip.
+_KINDS: Final = 4
 #: How much a clip's mean speed counts beside its mean face.
 _SPEED: Final = 0.3
 #: Seconds in which tremor is looked for, from which frequency in Hz, and what share of a turn's power is none.
@@ -88,7 +92,7 @@ def free_running(decoder: CTEG, batch: Batch, rates: Tensor, emphasis: float = 1
         return torch.cat([face, deviation, peak, speed], -1)[:, None]
 
     def tremor(take: Tensor) -> Tensor:
-        """Logarithm of how large a share of each channel's turns is above 8 Hz, over the clip, (B, 1, C).
+        """How large a share of each channel's turns is above 8 Hz, over the clip, (B, 1, C).
 
         Of slow motion, thousands of times stronger, a Hann window leaks nothing into what is left of turns there.
         """
@@ -96,16 +100,21 @@ def free_running(decoder: CTEG, batch: Batch, rates: Tensor, emphasis: float = 1
         spectrum = torch.fft.rfft(shown * torch.hann_window(window, periodic=False, device=take.device)).abs().square()
         power = spectrum[..., frequency >= _TREMOR].sum(-1) * (8 / 3) * 2 / window**2
         within = inside.unfold(1, window, window // 2)[..., -1, None]  # no window reaches beyond the clip
-        return ((power * within).sum(1) / within.sum(1).clamp_min(1) + _SMOOTH).log()[:, None] / 2
+        return ((power * within).sum(1) / within.sum(1).clamp_min(1))[:, None]
 
     total = score(lambda take: take[:, 2:], inside, regions) + score(velocity, inside, regions)
     total = total + score(lambda take: take.diff(n=2, dim=1) / rates, inside, regions)
     total = total + _WHOLE * score(lambda take: take[:, 2:], inside)
-    total = total + _CLIP * math.sqrt(4) * score(like, inside.new_ones(count, 1))
+    # By region: in the face as a whole, the eyes' few channels would hardly count.
+    clips, size = inside.new_ones(count, 1), decoder.space.size
+    kinds = [[column + size * kind for kind in range(_KINDS) for column in region] for region in regions]
+    total = total + _CLIP * score(like, clips, kinds)
     window = round(_WINDOW * decoder.space.fps)
     frequency = torch.fft.rfftfreq(window, 1 / decoder.space.fps).to(clip.device)
     if clip.shape[1] >= window:
-        total = total + _TREMBLES * score(tremor, inside.new_ones(count, 1), regions)
+        # The logarithm is blind to the few clips that shake most, which are most of a region's power.
+        total = total + _TREMBLES * score(lambda take: (tremor(take) + _SMOOTH).log() / 2, clips, regions)
+        total = total + _BURSTS * score(tremor, clips, regions)
     if clip.shape[1] > apart:
         total = total + score(lambda take: take[:, 2 + apart :] - take[:, 2:-apart], inside[:, apart:], regions)
     return total if batch.whole is None else total * float(batch.step_mask.sum()) / batch.whole.steps

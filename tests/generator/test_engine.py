@@ -66,6 +66,7 @@ def made_decoder(config: ModelConfig) -> CTEG:
                 parameter += 0.1 * torch.randn_like(parameter)
         model.scale.uniform_(0.05, 0.3)
         model.pace.uniform_(0.05, 0.4)
+        model.reach[1].uniform_(0.1, 0.9)  # some of the faces that takes begin from are beyond it
     return model
 
 
@@ -142,7 +143,11 @@ def test_frames_equal_those_of_torch(config: ModelConfig, uncased: Path, tmp_pat
     ends = -(-condition.frames // config.frames_per_step) * config.frames_per_step
     assert len(set(ends)) == 3
     assert all(row[end - 1].any() and not row[end:].any() for row, end in zip(frames, ends, strict=True))
-    assert (frames >= ARKIT55.lower).all() and (frames <= ARKIT55.upper).all()
+    reach = made_decoder(config).reach.numpy()
+    assert (frames >= reach[0] - 1e-3).all()  # stored in half precision
+    assert (frames <= np.maximum(reach[1], condition.start)[:, None] + 1e-3).all()
+    if config.inertia:  # otherwise faces are written anew, and none is beyond after its first step
+        assert (frames > reach[1] + 1e-3).any() == (condition.start > reach[1]).any()
 
 
 def test_frames_equal_at_the_size_that_is_bundled(tmp_path: Path) -> None:

@@ -91,6 +91,23 @@ def test_a_take_is_the_same_with_a_gradient_which_leads_back_to_its_first_draw()
     assert noise.grad is not None and float(noise.grad[0, 0].abs().max()) > 0 and not noise.grad[1].any()
 
 
+def test_no_channel_goes_further_than_it_ever_did_or_than_where_it_begins() -> None:
+    model = make_model(SMALL)
+    start = np.full(ARKIT55.size, 0.6, np.float32)
+    condition = make_condition([make_asked(60, 0, start=start), make_asked(60, 1)], SMALL)
+    noise, gumbel = draws(SMALL, condition.steps.shape[1], [5, 6], heat=3.0)
+    with torch.no_grad():
+        wide = model.perform(condition, noise, gumbel) * model.scale
+        model.reach[1] = 0.2
+        begun_beyond, begun_within = model.perform(condition, noise, gumbel) * model.scale
+    assert (wide[1].amax(0) > 0.3).any(), "what never goes far shows nothing"
+    assert float(begun_within.max()) <= 0.2 + 1e-6
+    # It comes back in its own time: never out again, and not at once.
+    size = SMALL.frames_per_step
+    ends = begun_beyond[size - 1 :: size].clamp_min(0.2)
+    assert (ends.diff(dim=0) <= 1e-6).all() and ((ends[0] > 0.3) & (ends[-1] < ends[0] - 0.1)).any()
+
+
 @torch.inference_mode()
 def decode_everything_again(model: CTEG, condition: Condition[Tensor], noise: Tensor, gumbel: Tensor) -> Tensor:
     """`CTEG.perform` without caches: each step from all frames so far, with the same draws."""

@@ -140,6 +140,10 @@ def test_fine_tuning_goes_on_from_the_checkpoint_and_keeps_its_scale_and_classif
     start = load_checkpoint(finished / "best")
     settings = replace(SETTINGS, steps=8, **FINE_TUNING)
     train, dev = (Corpus.open(corpus, split) for split in ("train", "dev"))
+    highest = np.max([train.frames(i).max(0) for i in range(len(train))], 0)
+    np.testing.assert_allclose(start.decoder.reach[1], highest, atol=1e-3)  # stored in half precision
+    wide, narrow = 1, int(highest.argmax())
+    start.decoder.reach[1, wide], start.decoder.reach[1, narrow] = 0.99, 0.01
     recipe = DefaultRecipe(train, dev, settings, encoder, CPU, corpus / "cache", start=start)
     tuned = Trainer(tmp_path, recipe, OPTIONS)
     tuned.train()
@@ -147,6 +151,8 @@ def test_fine_tuning_goes_on_from_the_checkpoint_and_keeps_its_scale_and_classif
     best = load_checkpoint(tmp_path / "best")
     result, held = best.decoder, start.decoder
     torch.testing.assert_close(result.scale, held.scale, rtol=1e-3, atol=0)  # stored in half precision
+    assert float(result.reach[1, wide]) == pytest.approx(0.99, abs=1e-3)  # as far as either corpus goes
+    assert float(result.reach[1, narrow]) == pytest.approx(highest[narrow], abs=1e-3)
     assert best.emotion is not None and start.emotion is not None
     torch.testing.assert_close(best.emotion.tuned, start.emotion.tuned, rtol=1e-3, atol=1e-6)
     moved = (result.frames.weight - held.frames.weight).abs()
@@ -214,8 +220,10 @@ def test_takes_that_tremble_or_hold_still_are_worth_less_than_takes_like_the_cli
         )
         return float(free_running.free_running(decoder, batch, 0.05 * one))
 
-    like = worth(takes)
-    for wrong in (takes + trembling, takes.mean(1, keepdim=True).expand_as(takes), 0.5 * takes):
+    like, held = worth(takes), takes.mean(1, keepdim=True).expand_as(takes)
+    strayed = takes.clone()
+    strayed[::8, :, space.groups["eyes"]] *= 3  # one in eight looks too far
+    for wrong in (takes + trembling, held, 0.5 * takes, strayed):
         assert worth(wrong) > 1.02 * like
 
 
