@@ -27,7 +27,7 @@ class Variant:
     Attributes:
         name: for reading and for tests.
         upper, lower: AU -> strength for brows, lids, cheeks, nose / for mouth and jaw.
-        extreme: AU -> strength added as intensity rises from 0.75 to 1.5.
+        extreme: AU -> strength added as intensity rises from 1 to 1.5.
         head: pitch (down), yaw (away from the partner; the side is drawn per take), roll (same side), radians.
         gaze: pitch (down) and yaw (to the same side as the head) of where the eyes rest, radians, world.
         asymmetry: extra difference between the two sides, 0 even.

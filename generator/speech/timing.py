@@ -110,7 +110,7 @@ def _phrases(script: Script, timed: Sequence[Word], beats: Mapping[int, float]) 
 
 
 def fitted(timeline: Timeline, seconds: float, start: float | None = None) -> Timeline:
-    """The same line in another length: pauses give way first, then vowels, then consonants; p, b and m never do.
+    """The same line in another length: pauses give way first, then vowels, then consonants; p, b and m last.
 
     A line that would become too slow keeps its pace and goes on in silence. One that cannot be said in the time is
     hurried, all sounds but p, b and m alike, and those as well only where they alone would fill it.
