@@ -234,7 +234,7 @@ def _verdict(channel: str, effect: Effect, alike: MappingABC[str, float] | None,
         return Verdict(kind, seems, False, effect.reach, own)
 
     if channel in HEAD_CHANNELS:
-        return says(*_turned(channel, effect.turns.get("head"), _HEAD[channel], HEAD_CHANNELS))
+        return says(*_turned(channel, effect.turns.get("head"), HEAD_CHANNELS))
     role = next((role for role, turns in EYE_TURNS.items() if channel in turns), None)
     looks = _looks(effect)
     if not looks and effect.skin is not None and channel in (alike or {}) and _before(effect):
@@ -289,8 +289,8 @@ LOOKS: Final = frozenset(channel for turns in EYE_TURNS.values() for channel in 
 _HEAD: Final = dict(zip(HEAD_CHANNELS, np.eye(3), strict=True))
 
 
-def _turned(channel: str, turn: Floats | None, wanted: Floats, others: tuple[str, ...]) -> tuple[Kind, str]:
-    """Whether a head that should turn about ``wanted`` does."""
+def _turned(channel: str, turn: Floats | None, others: tuple[str, ...]) -> tuple[Kind, str]:
+    """Whether a head turns as ``channel`` should turn it, and not as one of ``others``."""
     if turn is None:
         return "UNKNOWN", ""
     angle = float(np.linalg.norm(turn))

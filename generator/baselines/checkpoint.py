@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from safetensors.torch import save
 
-from ..writing import write_atomically
+from ..writing import write_whole
 from .model import BaselineModel
 
 FORMAT: Final = "cteg-baseline"
@@ -28,5 +28,5 @@ def save_baseline(model: BaselineModel, text_encoder: str, folder: Path, trainin
         "training": training,
     }
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    write_atomically(folder / "model.safetensors", lambda file: file.write(save(state)))
-    write_atomically(folder / "config.json", lambda file: file.write(json.dumps(config, indent=1).encode()))
+    write_whole(folder / "model.safetensors", save(state))
+    write_whole(folder / "config.json", json.dumps(config, indent=1).encode())

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -76,11 +76,6 @@ class BaselineBatch:
         """1 where a frame belongs to its clip, (B, T)."""
         steps = torch.arange(self.frames.shape[1], device=self.frames.device)
         return (steps < self.lengths[:, None]).to(self.frames.dtype)
-
-    def to(self, device: torch.device) -> BaselineBatch:
-        """The same on ``device``."""
-        lines = Lines(**{f.name: getattr(self.lines, f.name).to(device) for f in fields(Lines)})
-        return BaselineBatch(self.frames.to(device), self.lengths.to(device), lines)
 
 
 def line_statistics(text: str) -> list[float]:

@@ -77,11 +77,11 @@ def run(options: argparse.Namespace) -> int:
             "another folder, and run the same command again."
         ) from None
     shown.end()
-    tell(sys.stderr, f"{_last_words(report, options)}\n")
+    tell(sys.stderr, f"{_last_words(report)}\n")
     return report.code
 
 
-def _last_words(report: Report, options: argparse.Namespace) -> str:
+def _last_words(report: Report) -> str:
     skipped = f", {report.skipped:,} skipped" if report.skipped else ""
     if report.path is None:
         return f"{report.done:,} lines done{skipped}; {report.missing:,} are left to the other parts."

@@ -12,7 +12,6 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..direction.emotions import basic_weights
 from ..engine.moments import Moments
 from ..shared.spaces import Space
 
@@ -47,11 +46,6 @@ class Shown:
     def speaking(self) -> bool:
         """Whether it says the line."""
         return self.role == "speaking"
-
-    @property
-    def basic(self) -> npt.NDArray[np.float32]:
-        """``weights`` as the nearest blend of `BASIC_EMOTIONS`, (7,)."""
-        return basic_weights(self.weights)
 
 
 class Performances(Protocol):

@@ -164,7 +164,7 @@ def make_plan(script: Script, acting: Acting, direction: ActingDirection, rng: n
         release = wanted - 0.3 * fall if direction.ending == "held" else max(release, wanted - fall)
     latest = release if rests else min(release, wanted - 0.45)
     placed += _draw_moves(acting, utterance, onset + onset_seconds, latest, turn, placed, rng)
-    thoughts = _draw_thoughts(acting, utterance, direction.role, onset, release, rng)
+    thoughts = _draw_thoughts(acting, utterance, direction.role, release, rng)
     return Plan(
         utterance, onset, onset_seconds, wind_up, early, turn, tuple(placed), release, wanted, jaw,
         level_left if direction.ending == "trace" else None, rests, thoughts,
@@ -172,7 +172,7 @@ def make_plan(script: Script, acting: Acting, direction: ActingDirection, rng: n
 
 
 def _draw_thoughts(
-    acting: Acting, utterance: Utterance, role: Role, onset: float, release: float, rng: np.random.Generator
+    acting: Acting, utterance: Utterance, role: Role, release: float, rng: np.random.Generator
 ) -> tuple[tuple[float, float], ...]:
     """Beats of thought: before a clause the eyes leave, and before its end they are back (Kendon 1967)."""
     result = []

@@ -91,11 +91,9 @@ class Gesture(gestures.Gesture):
 
     Attributes:
         before: chance to come before the words.
-        voiced: a sound rather than a movement.
     """
 
     before: float
-    voiced: bool
 
 
 class Numbers:
@@ -176,8 +174,7 @@ def _manner(row: Mapping[str, Any]) -> Manner:
 
 def _gesture(row: Mapping[str, Any]) -> Gesture:
     made = gestures.Gesture.from_row(row)
-    before, voiced = float(row.get("before", 0.0)), bool(row.get("voiced", False))
-    return Gesture(made.seconds, made.tracks, made.beats, made.beat_hz, before, voiced)
+    return Gesture(made.seconds, made.tracks, made.beats, made.beat_hz, float(row.get("before", 0.0)))
 
 
 #: Action unit -> ARKit coefficients at full strength. A name that ends in "*" stands for its Left and Right channels.

@@ -17,7 +17,7 @@ from ..direction.emotions import full_vector
 from ..errors import InputError
 from ..model.text import DEFAULT_ENCODER
 from ..training.data_source import DataSource
-from ..writing import write_atomically
+from ..writing import write_whole
 from . import entries, rollouts
 from .judge import Reference, frechet_floor, judge, judge_truth
 from .lines import Chosen, Settings, choose_lines, emotions_of, pure_indices, spread
@@ -85,8 +85,8 @@ def evaluate(folders: Sequence[Path], data: str, out: Path, settings: Settings) 
         write_plots(plotted, reference, out) if _can_plot() else {},
     )
     text, table = json.dumps(report.as_json(), indent=1, ensure_ascii=False), report.as_markdown()
-    write_atomically(out / "report.json", lambda file: file.write(text.encode()))
-    write_atomically(out / "report.md", lambda file: file.write(table.encode()))
+    write_whole(out / "report.json", text.encode())
+    write_whole(out / "report.md", table.encode())
     return report
 
 

@@ -52,13 +52,14 @@ def _scores(
     checkpoint: PaperCheckpoint, model: PaperCTEG, lines: Sequence[str], clips: Sequence[Clip], seed: int
 ) -> dict[str, float]:
     from ..paper.batches import collate
+    from ..training.recipe import mapped
 
     model.eval()
     device, random = checkpoint.encoder.device, torch.Generator().manual_seed(seed)
     corner, box, exact = [], [], []
     for start in tqdm(range(0, len(lines), _BATCH), f"{checkpoint.name}, teacher-forced", unit="batch"):
         frames = [torch.from_numpy(clip) for clip in clips[start : start + _BATCH]]
-        batch = collate(frames, checkpoint.mean.cpu(), model.config).to(device)
+        batch = mapped(collate(frames, checkpoint.mean.cpu(), model.config), lambda tensor: tensor.to(device))
         text = checkpoint.encoder.encode(list(lines[start : start + _BATCH]))
         output = model(
             batch, text.hidden, text.mask, "prior", lambda like: torch.randn(like.shape, generator=random).to(device)

@@ -35,7 +35,7 @@ from ..engine.files import READER_FILE as READER_FILE
 from ..engine.files import WHOLE as WHOLE
 from ..errors import CheckpointError
 from ..reading import refusing
-from ..writing import write_atomically
+from ..writing import write_whole
 from .cteg import CTEG
 from .heads import EmotionHead, EmotionReader
 
@@ -84,12 +84,12 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype = t
     }
     folder.mkdir(parents=True, exist_ok=True)
     decoder = _packed(checkpoint.decoder, dtype, DECODER)
-    write_atomically(folder / WEIGHTS_FILE, lambda file: file.write(decoder))
+    write_whole(folder / WEIGHTS_FILE, decoder)
     if emotion is None:
         (folder / READER_FILE).unlink(missing_ok=True)
     else:
         write_reader(emotion, folder, dtype)
-    write_atomically(folder / SETTINGS_FILE, lambda file: file.write(json.dumps(config, indent=1).encode()))
+    write_whole(folder / SETTINGS_FILE, json.dumps(config, indent=1).encode())
 
 
 def load_checkpoint(folder: Path = DEFAULT_CHECKPOINT, device: torch.device | str = "cpu") -> Checkpoint:
@@ -118,7 +118,7 @@ def write_reader(reader: EmotionReader, folder: Path, dtype: torch.dtype = torch
     """Write what reads emotions to its file in ``folder``: ``head.*`` and ``encoder.layer.N.*``."""
     folder.mkdir(parents=True, exist_ok=True)
     packed = _packed(reader, dtype)
-    write_atomically(folder / READER_FILE, lambda file: file.write(packed))
+    write_whole(folder / READER_FILE, packed)
 
 
 def read_reader(folder: Path, shape: EmotionHead, text_width: int) -> EmotionReader:

@@ -11,15 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from .config import PaperConfig
-
-if TYPE_CHECKING:
-    pass
 
 
 class Marker(IntEnum):
@@ -50,10 +46,6 @@ class PaperBatch:
     attended: Tensor
     target: Tensor
     target_mask: Tensor
-
-    def to(self, device: torch.device | str) -> PaperBatch:
-        """The same on ``device``."""
-        return PaperBatch(**{name: value.to(device) for name, value in vars(self).items()})
 
 
 def collate(clips: Sequence[Tensor], mean: Tensor, config: PaperConfig) -> PaperBatch:

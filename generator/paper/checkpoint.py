@@ -32,7 +32,7 @@ from ..model.checkpoint import made_to_hold
 from ..model.pretrained import ENCODER_FILES, SETTINGS_FILE, TOKENIZER_FILE, VOCABULARY_FILE, WEIGHTS_FILE
 from ..model.text import TextEncoder
 from ..reading import SETTINGS, TABLE, Reading, reading, refusing
-from ..writing import write_atomically
+from ..writing import write_atomically, write_whole
 from .config import PaperConfig
 from .emoava import MEAN_FILE
 from .model import PaperCTEG
@@ -91,8 +91,8 @@ def write_paper_files(
     if mean is not None:
         state[_MEAN] = mean.detach().float()
     state = {name: value.cpu().contiguous() for name, value in state.items()}
-    write_atomically(folder / WEIGHTS_FILE, lambda file: file.write(save(state)))
-    write_atomically(folder / SETTINGS_FILE, lambda file: file.write(json.dumps(config, indent=1).encode()))
+    write_whole(folder / WEIGHTS_FILE, save(state))
+    write_whole(folder / SETTINGS_FILE, json.dumps(config, indent=1).encode())
 
 
 def load_paper_checkpoint(folder: Path, device: torch.device | str = "cpu") -> PaperCheckpoint:

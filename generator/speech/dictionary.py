@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import EnvironmentProblem
+from ..shared.timeline import VOWELS
 
-__all__ = ["VOWELS", "Phone", "Phones", "entries", "flapped", "is_known", "parse", "pronunciations"]
+__all__ = ["Phone", "Phones", "entries", "flapped", "is_known", "parse", "pronunciations"]
 
 #: A phoneme: ARPAbet symbol without stress digit, and its stress (0 none, 1 primary, 2 secondary; consonants 0).
 #: AX is the schwa (the dictionary's AH0), DX the flap of "water".
 Phone = tuple[str, int]
 #: The phonemes of a word, in order.
 Phones = tuple[Phone, ...]
-
-VOWELS: Final = frozenset("AA AE AH AO AW AX AY EH ER EY IH IY OW OY UH UW".split())
 
 #: A bisection stops at so many bytes. It is far more than two lines that stand in each other's place.
 _BLOCK: Final = 4096

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any, Final
 
-from .dictionary import VOWELS, Phones
+from ..shared.timeline import VOWELS
+from .dictionary import Phones
 
 __all__ = ["available", "english_phrase", "nearest", "phrase"]
 

@@ -17,7 +17,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from .dictionary import VOWELS, Phone, Phones
+from ..shared.timeline import VOWELS
+from .dictionary import Phone, Phones
 
 __all__ = ["ALPHABET", "PREVIOUS", "WINDOW", "LetterModel", "by_letters"]
 

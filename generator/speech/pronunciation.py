@@ -14,7 +14,8 @@ from functools import lru_cache
 from itertools import islice, product
 from typing import Final
 
-from .dictionary import VOWELS, Phones, flapped, is_known, parse, pronunciations
+from ..shared.timeline import VOWELS
+from .dictionary import Phones, flapped, is_known, parse, pronunciations
 from .letters import by_letters
 
 __all__ = ["is_sound", "pronounce", "word_phones"]

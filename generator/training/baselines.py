@@ -108,10 +108,6 @@ class BaselineRecipe(Descent[BaselineBatch]):
         """See `Recipe.settings`."""
         return {"model": self._model(self.module).config(), "training": asdict(self._settings)}
 
-    def to(self, batch: BaselineBatch, device: torch.device) -> BaselineBatch:
-        """See `Recipe.to`."""
-        return batch.to(device)
-
     def save(self, module: nn.Module, folder: Path, training: dict[str, Any]) -> None:
         """See `Recipe.save`; `generator.baselines.load_baseline` reads it."""
         save_baseline(self._model(module), self.encoder.name, folder, training)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -108,7 +108,7 @@ class FeatureStore:
         offset = np.cumsum([0] + [len(p) for p in position])
         arrays: list[npt.NDArray[Any]] = [np.concatenate(hidden), np.concatenate(position), offset]
         for path, array in zip(paths, arrays, strict=True):
-            write_atomically(path, partial(_save_array, array))
+            write_atomically(path, partial(np.save, arr=array, allow_pickle=False))
 
 
 class ClipBatches:
@@ -212,10 +212,6 @@ def require_clips(**splits: Performances) -> None:
     for name, clips in splits.items():
         if not len(clips):
             raise DataError(f"The {name} split of the data is empty; training needs at least one clip in it.")
-
-
-def _save_array(array: npt.NDArray[Any], file: IO[bytes]) -> None:
-    np.save(file, array, allow_pickle=False)
 
 
 def round_up(count: int, multiple: int = _ROUND) -> int:

@@ -246,10 +246,6 @@ class ReaderRecipe(Recipe[LineBatch]):
         shape = self.module.reader.shape.to_json()
         return {"training": asdict(self._settings), "shape": shape, "encoder": self._encoder.name, "lines": lines}
 
-    def to(self, batch: LineBatch, device: torch.device) -> LineBatch:
-        """``batch`` on ``device``."""
-        return LineBatch(batch.ids.to(device), batch.mask.to(device), batch.labels.to(device))
-
     def optimizer(self) -> torch.optim.Optimizer:
         """AdamW; the head learns faster than the layers, which know a lot already."""
         s, reader = self._settings, self.module.reader

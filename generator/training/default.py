@@ -192,17 +192,6 @@ class DefaultRecipe(Descent[Batch]):
             "clips": [len(self.train.clips), len(self.dev.clips)],
         }
 
-    def to(self, batch: Batch, device: torch.device) -> Batch:
-        """``batch`` on ``device``."""
-        if device.type == "cpu":
-            return batch
-        moved: Batch = replace(_moved(batch, device), condition=_moved(batch.condition, device))
-        return moved
-
-    def size(self, batch: Batch) -> int:
-        """Clips in ``batch``."""
-        return len(batch.frames)
-
     def part(self, batch: Batch, rows: slice) -> tuple[Batch, float]:
         """Some clips of ``batch``; `objective.compute` weighs their terms."""
         size = len(batch.frames)
@@ -277,11 +266,6 @@ def _set_in_motion(decoder: CTEG, pace: Tensor, turns: Tensor) -> None:
     if decoder.carry is not None:
         kept = (1 - (turns / pace).square() / 2).clamp(0, 1)  # correlation of a change with the next one
         decoder.carry.copy_(torch.stack([kept ** (k + 1) for k in range(len(decoder.carry))]).cumsum(0))
-
-
-def _moved(holder: Any, device: torch.device) -> Any:
-    """A dataclass with its own tensors on ``device``."""
-    return replace(holder, **{k: v.to(device) for k, v in vars(holder).items() if isinstance(v, Tensor)})
 
 
 def _check_fit(start: Checkpoint, train: Performances, encoder: TextEncoder) -> None:

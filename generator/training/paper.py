@@ -220,15 +220,6 @@ class PaperRecipe(Recipe[PaperLines]):
             "clips": [len(self.train.clips), len(self.dev.clips)],
         }
 
-    def to(self, batch: PaperLines, device: torch.device) -> PaperLines:
-        """``batch`` on ``device``."""
-        memory, mask = batch.memory.to(device), batch.memory_mask.to(device)
-        return PaperLines(batch.clips.to(device), memory, mask, batch.whole)
-
-    def size(self, batch: PaperLines) -> int:
-        """Clips in ``batch``."""
-        return len(batch.memory)
-
     def part(self, batch: PaperLines, rows: slice) -> tuple[PaperLines, float]:
         """Some clips of ``batch``; `PaperObjective` weighs their terms."""
         whole = Scored.of(batch.clips, self.config)

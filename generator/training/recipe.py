@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -77,9 +77,9 @@ class Recipe(ABC, Generic[BatchT]):
     def settings(self) -> dict[str, Any]:
         """What defines the run, JSON-able; a resumed run must have the same (``steps`` apart)."""
 
-    @abstractmethod
     def to(self, batch: BatchT, device: torch.device) -> BatchT:
         """``batch`` on ``device``."""
+        return mapped(batch, lambda tensor: tensor.to(device))
 
     @abstractmethod
     def optimizer(self) -> torch.optim.Optimizer:
@@ -157,18 +157,23 @@ class Descent(Recipe[BatchT]):
 ValueT = TypeVar("ValueT")
 
 
-def take_rows(value: ValueT, rows: slice, size: int) -> ValueT:
-    """``value`` with all tensors in it (dataclasses, dicts, tuples, lists) whose first axis is ``size`` cut to rows."""
+def mapped(value: ValueT, change: Callable[[Tensor], Tensor]) -> ValueT:
+    """``value`` with all tensors in it (dataclasses, dicts, tuples, lists) changed."""
     out: Any = value
     if isinstance(value, Tensor):
-        out = value[rows] if value.ndim and value.shape[0] == size else value
+        out = change(value)
     elif is_dataclass(value) and not isinstance(value, type):
-        out = replace(value, **{f.name: take_rows(getattr(value, f.name), rows, size) for f in fields(value)})
+        out = replace(value, **{f.name: mapped(getattr(value, f.name), change) for f in fields(value)})
     elif isinstance(value, dict):
-        out = {key: take_rows(item, rows, size) for key, item in value.items()}
+        out = {key: mapped(item, change) for key, item in value.items()}
     elif isinstance(value, tuple | list):
-        out = type(value)(take_rows(item, rows, size) for item in value)
+        out = type(value)(mapped(item, change) for item in value)
     return out
+
+
+def take_rows(value: ValueT, rows: slice, size: int) -> ValueT:
+    """``value`` with all tensors in it whose first axis is ``size`` cut to ``rows``."""
+    return mapped(value, lambda tensor: tensor[rows] if tensor.ndim and tensor.shape[0] == size else tensor)
 
 
 def warm_cosine(step: int, steps: int, warmup: int, highest: float) -> float:

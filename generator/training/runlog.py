@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from accelerate import Accelerator
 
-from ..writing import write_atomically
+from ..writing import write_whole
 
 #: Name of the metrics log in a run folder.
 LOG: Final = "metrics.jsonl"
@@ -63,4 +63,4 @@ def cut_back(path: Path, step: int) -> None:
                 kept.append(line + "\n")
         except (ValueError, KeyError, TypeError):
             continue
-    write_atomically(path, lambda file: file.write("".join(kept).encode()))
+    write_whole(path, "".join(kept).encode())

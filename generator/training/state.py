@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..errors import CheckpointError, InputError
 from ..reading import SETTINGS as SETTINGS_BUDGET
 from ..reading import reading, refusing
-from ..writing import write_atomically
+from ..writing import write_whole
 
 #: The state file in a run folder.
 STATE: Final = "state.safetensors"
@@ -53,7 +53,7 @@ class State:
         tensors["step"], tensors["best"] = torch.tensor(self.step), torch.tensor(self.best, dtype=torch.float64)
         # Copies: safetensors refuses tensors that share memory, as tied weights do.
         data = save({key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()})
-        write_atomically(path, lambda file: file.write(data))
+        write_whole(path, data)
 
     def load(self, path: Path) -> None:
         """Continue from ``path``; CheckpointError when it is damaged or holds another model."""
@@ -97,7 +97,7 @@ def check_settings(run: Path, mine: dict[str, Any]) -> None:
 
 def write_settings(run: Path, mine: dict[str, Any]) -> None:
     """Store what defines the run."""
-    write_atomically(run / SETTINGS, lambda file: file.write(json.dumps(mine, indent=1).encode()))
+    write_whole(run / SETTINGS, json.dumps(mine, indent=1).encode())
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
@@ -201,17 +202,23 @@ def describe_action(action: bpy.types.Action) -> list[object]:
 
 
 def link_face(face: bpy.types.Object, folder: Path) -> bpy.types.Object:
-    """The face and its armature, saved in ``hero.blend`` and linked from there into a fresh file."""
+    """The face, linked with its armature: see `link`."""
+    name = face.name
+    return link((face, face.parent), folder)[name]
+
+
+def link(objects: Iterable[bpy.types.Object], folder: Path) -> Any:
+    """Objects saved in the collection Hero of ``hero.blend`` and linked from there into a fresh file: its objects."""
     collection = bpy.data.collections.new("Hero")
-    for obj in (face, face.parent):
+    for obj in objects:
         collection.objects.link(obj)
-    name, library = face.name, str(folder / "hero.blend")
+    library = str(folder / "hero.blend")
     bpy.data.libraries.write(library, {collection})
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     with bpy.data.libraries.load(library, link=True) as (_, wanted):
         wanted.collections = ["Hero"]
     bpy.context.scene.collection.children.link(wanted.collections[0])
-    return wanted.collections[0].objects[name]
+    return wanted.collections[0].objects
 
 
 def override(linked: bpy.types.Object) -> bpy.types.Object:

@@ -232,16 +232,7 @@ def test_a_saved_character_performs_the_same(scene: bpy.types.Scene, tmp_path: P
 
 def test_overridden_parts_follow_and_linked_ones_are_named(scene: bpy.types.Scene, tmp_path: Path) -> None:
     armature = characters.arkit_character()
-    hero = bpy.data.collections.new("Hero")
-    for obj in (armature, bpy.data.objects["Head"], bpy.data.objects["Teeth"]):
-        hero.objects.link(obj)
-    library = str(tmp_path / "hero.blend")
-    bpy.data.libraries.write(library, {hero})
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-    with bpy.data.libraries.load(library, link=True) as (_, wanted):
-        wanted.collections = ["Hero"]
-    bpy.context.scene.collection.children.link(wanted.collections[0])
-    linked = wanted.collections[0].objects
+    linked = scenes.link((armature, bpy.data.objects["Head"], bpy.data.objects["Teeth"]), tmp_path)
     assert "linked from hero.blend" in (detect_rig(linked["Armature"]).problem or "")
     head = scenes.override(linked["Head"])
     teeth = next(obj for obj in head.users_collection[0].objects if obj.name.startswith("Teeth"))
@@ -257,28 +248,15 @@ def test_overridden_parts_follow_and_linked_ones_are_named(scene: bpy.types.Scen
     assert values["tongueOut"].value == pytest.approx(column("tongueOut"), abs=1e-3)
 
 
-def linked_hero(armature: bpy.types.Object, library: str) -> bpy.types.Collection:
-    """A character written to a library, and linked from there into an empty file."""
-    hero = bpy.data.collections.new("Hero")
-    for obj in (armature, bpy.data.objects["Head"]):
-        hero.objects.link(obj)
-    bpy.data.libraries.write(library, {hero})
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-    with bpy.data.libraries.load(library, link=True) as (_, wanted):
-        wanted.collections = ["Hero"]
-    bpy.context.scene.collection.children.link(wanted.collections[0])
-    return wanted.collections[0]
-
-
 def test_an_override_keeps_its_lines_when_file_and_library_are_loaded_again(
     scene: bpy.types.Scene, tmp_path: Path
 ) -> None:
     """A hero that already says something in its library says more in a shot that is saved; the library is reloaded."""
     armature = characters.arkit_character()
     perform(bpy.data.objects["Head"])
-    library, shot = str(tmp_path / "hero.blend"), str(tmp_path / "shot.blend")
-    hero = linked_hero(armature, library)
-    head = scenes.override(hero.objects["Head"])
+    shot = str(tmp_path / "shot.blend")
+    hero = scenes.link((armature, bpy.data.objects["Head"]), tmp_path)
+    head = scenes.override(hero["Head"])
     head.data.override_create(remap_local_usages=True)
     assert [line.text for line in lines_of(detect_rig(head))] == [scenes.arkit_clip().text]  # the library's
     with pytest.raises(LineError, match="linked from another file"):
@@ -318,9 +296,9 @@ def test_an_override_performs_in_an_action_of_its_own_and_forgets_nothing_of_it(
 ) -> None:
     """Performed, more takes, muted, removed, each saved and loaded again, with the library too."""
     armature = characters.arkit_character()
-    library, shot = str(tmp_path / "hero.blend"), str(tmp_path / "shot.blend")
-    hero = linked_hero(armature, library)
-    scenes.override(hero.objects["Head"]).data.override_create(remap_local_usages=True)
+    shot = str(tmp_path / "shot.blend")
+    hero = scenes.link((armature, bpy.data.objects["Head"]), tmp_path)
+    scenes.override(hero["Head"]).data.override_create(remap_local_usages=True)
     clip, muted = scenes.arkit_clip(), {"jaw": Region(mute=True), "mouth": Region(mute=True)}
 
     def again(do: Callable[[Lines, str], object]) -> tuple[Any, float]:

@@ -16,7 +16,7 @@ from scipy.interpolate import PchipInterpolator
 from generator.corpus.teacher import perform
 from generator.direction.emotions import emotion_weights
 from generator.shared.spaces import ARKIT55, ARKIT_CHANNELS
-from generator.writing import write_atomically
+from generator.writing import write_whole
 
 _ROTATIONS: Final = ("HeadYaw", "HeadPitch", "HeadRoll", "LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll", "RightEyeYaw",
                      "RightEyePitch", "RightEyeRoll")  # fmt: skip
@@ -45,7 +45,7 @@ def make_captures(folder: Path, lines: Sequence[tuple[str, str]] = MADE_LINES, s
         name = f"MySlate_{number}_iPhone"
         write_recording(folder / f"20250101_MySlate_{number}" / f"{name}.csv", frames, seed=seed + number)
         writer.writerow([name, text, emotion])
-    write_atomically(folder / "transcripts.csv", lambda file: file.write(table.getvalue().encode()))
+    write_whole(folder / "transcripts.csv", table.getvalue().encode())
     return folder
 
 
@@ -82,7 +82,7 @@ def write_recording(
         numbers = (f"{v:.10f}" for v in (*values[: len(ARKIT_CHANNELS)], *rotations))
         writer.writerow([_timecode(start + float(time), fps), len(ARKIT_CHANNELS) + len(_ROTATIONS), *numbers])
     data = out.getvalue().encode()
-    write_atomically(path, lambda file: file.write(data))
+    write_whole(path, data)
     return path
 
 

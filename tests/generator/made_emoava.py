@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from generator.paper.emoava import MEAN_FILE, STD_FILE, frames_file, text_file
 from generator.shared.spaces import FLAME53
-from generator.writing import write_atomically
+from generator.writing import write_atomically, write_whole
 
 #: Few enough for a training step or two.
 DRY_RUN_ROWS: Final[Mapping[str, int]] = MappingProxyType({"train": 24, "dev": 6, "test": 6})
@@ -58,7 +58,7 @@ def make_emoava_like(
 
 
 def _write(path: Path, content: bytes) -> None:
-    write_atomically(path, lambda file: file.write(content))
+    write_whole(path, content)
 
 
 def _motion(length: int, random: np.random.Generator) -> npt.NDArray[np.float64]:

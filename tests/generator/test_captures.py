@@ -17,7 +17,7 @@ from generator.captures.live_link import Recording, find_recordings, read_record
 from generator.captures.resample import to_clip_rate
 from generator.captures.splits import assign_splits
 from generator.corpus.teacher import perform
-from generator.direction.emotions import emotion_weights
+from generator.direction.emotions import basic_weights, emotion_weights
 from generator.errors import DataError, EnvironmentProblem
 from generator.performing.clips import Clips
 from generator.shared.spaces import ARKIT55
@@ -133,7 +133,9 @@ def test_a_folder_is_a_corpus_with_three_splits(made: Path) -> None:
             assert np.linalg.norm(frames[-1]) < ARKIT55.standard_face_norm
             direction = corpus.direction(i)
             assert direction is not None and direction.intensity == 1.0
-            np.testing.assert_allclose(direction.basic, emotion_weights(emotions[corpus.text(i)]), atol=1e-4)
+            np.testing.assert_allclose(
+                basic_weights(direction.weights), emotion_weights(emotions[corpus.text(i)]), atol=1e-4
+            )
 
 
 def test_a_captured_clip_is_the_take_with_quiet_ends(made: Path) -> None:

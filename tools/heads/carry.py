@@ -168,7 +168,7 @@ def register(ours: Geometry, ict: Ict, theirs: Floats, eyes: Floats, motion: Flo
     rows, places = anchors(ours, ict, theirs)
     chosen = choose(ict)
     template = Template(theirs[chosen], normals(theirs, _padded(ict.triangles))[chosen], _centres(ict, theirs))
-    found = find_points(ours.rest, _triangles(ours.faces), motion, template, eyes=eyes)
+    found = find_points(ours.rest, bake.triangles(ours.faces), motion, template, eyes=eyes)
     assert found is not None
     aim = theirs[chosen]
     special = np.linalg.norm(aim[:, None] - theirs[ict.landmarks[36:68]], axis=2).min(axis=1) < 0.12  # lips and lids
@@ -229,11 +229,6 @@ def _centres(ict: Ict, theirs: Floats) -> Floats:
 
 def _padded(triangles: Ints) -> Ints:
     return np.concatenate([triangles, np.full((len(triangles), 1), -1)], axis=1)
-
-
-def _triangles(faces: Ints) -> Ints:
-    quads = faces[faces[:, 3] >= 0]
-    return np.concatenate([faces[:, :3], quads[:, [0, 2, 3]]])
 
 
 def lower_teeth(ict: Ict) -> tuple[Floats, Floats]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from safetensors.torch import save
 from torch import Tensor
@@ -16,7 +16,7 @@ from ...model.bert import BERT_OPTIONS, BERT_SIZES, Bert, BertConfig, is_plain_b
 from ...model.checkpoint import made_to_hold
 from ...model.pretrained import CASE_FILE, SETTINGS_FILE, VOCABULARY_FILE, WEIGHTS_FILE
 from ...reading import TABLE, Reading, refusing, why
-from ...writing import write_atomically
+from ...writing import write_whole
 from ..checkpoint import ENCODER_FOLDER, marker_ids, read_mean, write_paper_files
 from ..config import PaperConfig
 from ..model import PaperCTEG
@@ -60,11 +60,10 @@ def convert(
     # Whether words are read in lower case is not in the vocabulary; the encoder's name says it.
     case = {"tokenizer_class": "BertTokenizer", "do_lower_case": "uncased" in str(released.settings.get(_ENCODER_NAME))}
     for name, content in ((SETTINGS_FILE, settings), (CASE_FILE, case)):
-        write_atomically(encoder / name, partial(_write_json, content))
+        write_whole(encoder / name, json.dumps(content, indent=1).encode())
     if vocabulary is not None:
-        words = Reading(vocabulary, TABLE).data()
-        write_atomically(encoder / VOCABULARY_FILE, lambda file: file.write(words))
-    write_atomically(encoder / WEIGHTS_FILE, lambda file: file.write(save(weights, {"format": "pt"})))
+        write_whole(encoder / VOCABULARY_FILE, Reading(vocabulary, TABLE).data())
+    write_whole(encoder / WEIGHTS_FILE, save(weights, {"format": "pt"}))
     training = {
         "converted_from": source,
         "epoch": released.epoch,
@@ -98,10 +97,6 @@ def _text_encoder(released: ReleasedCheckpoint) -> tuple[dict[str, object], dict
         raise ValueError("its text encoder is a variant of BERT that is not supported")
     encoder = Bert(BertConfig.from_json(settings), released_text_encoder(released.state))
     return settings, {name: value.contiguous() for name, value in encoder.state_dict().items()}
-
-
-def _write_json(content: dict[str, object], file: IO[bytes]) -> None:
-    file.write(json.dumps(content, indent=1).encode())
 
 
 def _markers(vocabulary: Path, released: ReleasedCheckpoint) -> list[int]:
