@@ -19,7 +19,7 @@ from ..model.text import DEFAULT_ENCODER
 from ..training.data_source import DataSource
 from ..writing import write_whole
 from . import entries, rollouts
-from .judge import Reference, frechet_floor, judge, judge_truth
+from .judge import Reference, judge, judge_truth
 from .lines import Chosen, Settings, choose_lines, emotions_of, pure_indices, spread
 from .paper_system import PaperSystem
 from .plots import Plotted, write_plots
@@ -94,9 +94,7 @@ def _reference(
     takes: Sequence[Sequence[JudgedTake]], chosen: Chosen, train: Performances, held_out: Performances
 ) -> Reference:
     """The ground truth's takes and, where the data names emotions, a probe fitted to the train split."""
-    firsts = [line[0] for line in takes]
-    clips, timelines = [take.acted for take in firsts], [take.timeline for take in firsts]
-    reference = Reference(clips, held_out.space, timelines=timelines, frechet_floor=frechet_floor(takes))
+    reference = Reference.of(takes, held_out.space)
     if chosen.emotions is None:
         return reference
     indices = pure_indices(train, _PROBE_CLIPS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -40,7 +41,7 @@ class Reference:
         emotions: what was asked for, (n,), indices of `EMOTIONS`; None where the data does not say.
         probe: reads emotions; None where the data does not say.
         timelines: how the ground truth says each line; empty where the data does not say.
-        frechet_floor: Fréchet distance of the ground truth's other takes of the same lines; NaN where it has none.
+        others: the ground truth's other takes of every line, others[i][k]; empty where it has none.
     """
 
     clips: Sequence[Clip]
@@ -48,14 +49,41 @@ class Reference:
     emotions: npt.NDArray[np.int64] | None = None
     probe: EmotionProbe | None = None
     timelines: Sequence[Timeline | None] = ()
-    frechet_floor: float = float("nan")
+    others: Sequence[Sequence[Clip]] = ()
+
+    @classmethod
+    def of(
+        cls, truth: Sequence[Sequence[JudgedTake]], space: Space, emotions: npt.NDArray[np.int64] | None = None,
+        probe: EmotionProbe | None = None,
+    ) -> Reference:  # fmt: skip
+        """The ground truth's takes of every line, truth[i][k], the data's own clip first."""
+        timelines = [line[0].timeline for line in truth]
+        acted = [[take.acted for take in line] for line in truth]
+        others = [line[1:] for line in acted] if min(map(len, acted)) > 1 else ()
+        return cls([line[0] for line in acted], space, emotions, probe, timelines, others)
+
+    @cached_property
+    def frechet_floor(self) -> float:
+        """Fréchet distance of the other takes to the first ones, its mean over them; NaN where there are none."""
+        return self.frechet(self.others)
+
+    @cached_property
+    def takes(self) -> list[Clip]:
+        """All takes of all lines."""
+        return [*self.clips, *(clip for line in self.others for clip in line)]
+
+    def frechet(self, takes: Sequence[Sequence[Clip]]) -> float:
+        """Fréchet distance to the first takes of as many others, takes[i][k], its mean over k; NaN without any."""
+        each = [motion.frechet(clips, self.clips) for clips in zip(*takes, strict=True)]
+        return float(np.mean(each)) if each else float("nan")
 
 
 def judge(performed: Sequence[Sequence[JudgedTake]], reference: Reference) -> dict[str, float]:
     """Metrics of free-running takes, ``performed[i][k]`` for line i. What cannot be measured is left out.
 
-    What looks at one clip per line looks at the first take. Variety, motion and emotion are those of the performance;
-    speech is that of the whole face.
+    What looks at one clip per line looks at the first take, but for two things that one take leaves to chance: the
+    Fréchet distance is the mean over takes, and regions are compared over all takes of both. Variety, motion and
+    emotion are those of the performance; speech is that of the whole face.
     """
     takes = [[take.acted for take in line] for line in performed]
     firsts = [line[0] for line in takes]
@@ -70,7 +98,7 @@ def judge(performed: Sequence[Sequence[JudgedTake]], reference: Reference) -> di
         "fgd": metrics.fgd(firsts),
         "fgd_sync": metrics.fgd_sync(takes),
         "in_clip_diversity": metrics.in_clip_diversity(firsts),
-        "frechet": (frechet := motion.frechet(firsts, truth)),
+        "frechet": (frechet := reference.frechet(takes)),
         "frechet_ratio": _ratio(frechet, reference.frechet_floor),
         "velocity_ratio": _ratio(metrics.fgd(firsts), metrics.fgd(truth)),
         "velocity_distance": motion.distribution_distance(motion.speeds(firsts), motion.speeds(truth)),
@@ -94,7 +122,7 @@ def judge(performed: Sequence[Sequence[JudgedTake]], reference: Reference) -> di
         values["emotion_followed"] = followed(reference.probe.read(firsts), reference.emotions)
         values["emotion_consistency"] = consistency([reference.probe.read(line) for line in takes])
     if space is ARKIT55:
-        values |= _regions(firsts, reference) | _speech(performed, reference.timelines)
+        values |= _regions(takes, reference) | _speech(performed, reference.timelines)
         faces = [line[0].frames for line in performed]
         values["side_correlation"] = motion.side_correlation(faces, space)
         values["effective_rank"] = motion.effective_rank(faces)
@@ -112,9 +140,8 @@ def judge_truth(
         others: as many train clips, whose Fréchet distance stands in where there are no other takes.
     """
     values = {key: value for key, value in judge(takes, reference).items() if key not in _TRIVIAL_FOR_TRUTH}
-    has_others = np.isfinite(reference.frechet_floor)
     measured = {
-        "frechet": reference.frechet_floor if has_others else motion.frechet(others, reference.clips),
+        "frechet": reference.frechet_floor if reference.others else motion.frechet(others, reference.clips),
         "length_error_seconds": motion.length_error(
             [[take.acted for take in line[1:]] for line in takes],
             [len(clip) for clip in reference.clips],
@@ -124,17 +151,10 @@ def judge_truth(
     return {k: v for k, v in (values | measured).items() if np.isfinite(v)}
 
 
-def frechet_floor(takes: Sequence[Sequence[JudgedTake]]) -> float:
-    """Fréchet distance between first and second takes; NaN unless every line has two."""
-    if min(map(len, takes)) < 2:
-        return float("nan")
-    return motion.frechet([line[1].acted for line in takes], [line[0].acted for line in takes])
-
-
-def _regions(clips: Sequence[Clip], reference: Reference) -> dict[str, float]:
-    values = {}
+def _regions(takes: Sequence[Sequence[Clip]], reference: Reference) -> dict[str, float]:
+    values, clips = {}, [clip for line in takes for clip in line]
     for region, columns in reference.space.groups.items():
-        own, truth = (motion.region_motion(c, columns, reference.space.fps) for c in (clips, reference.clips))
+        own, truth = (motion.region_motion(c, columns, reference.space.fps) for c in (clips, reference.takes))
         for name, key in zip(REGION_MEASURES, region_keys(region), strict=True):
             values[key] = _ratio(getattr(own, name), getattr(truth, name))
     return values

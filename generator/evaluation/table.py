@@ -119,7 +119,7 @@ METRICS: Final = (
         "Distance of the distributions of motion features. The ground truth's own row is the floor: its other takes of "
         "the same lines, or train clips where it has none."),
     Metric("frechet_ratio", "Fréchet / floor", "motion", _DOWN,
-        "Fréchet over that of the ground truth's other takes of the same lines."),
+        "Fréchet over that of the ground truth's other takes of the same lines, each the mean over takes."),
     Metric("velocity_ratio", "Speed ratio", "motion", _LIKE,
         "Mean speed over the ground truth's."),
     Metric("velocity_distance", "Speed distance", "motion", _DOWN,

@@ -17,7 +17,7 @@ from ..baselines.checkpoint import FORMAT as BASELINE_FORMAT
 from ..corpus.datasets import Performances, Shown
 from ..errors import CheckpointError, DataError, InputError
 from ..evaluation.entries import checkpoint_format, checkpoints, ground_truth, row_names
-from ..evaluation.judge import Reference, frechet_floor
+from ..evaluation.judge import Reference
 from ..evaluation.lines import Settings, choose_lines, emotions_of, pure_indices, spread
 from ..evaluation.probe import EmotionProbe
 from ..evaluation.rollouts import checkpoint_identity
@@ -186,10 +186,8 @@ class Study:
     @cached_property
     def reference(self) -> Reference:
         """The data's own performances as `judge` wants them."""
-        firsts = [line[0] for line in self.truth]
         emotions = None if self.probe is None else self.require_emotions()
-        clips, timelines = [take.acted for take in firsts], [take.timeline for take in firsts]
-        return Reference(clips, self.space, emotions, self.probe, timelines, frechet_floor(self.truth))
+        return Reference.of(self.truth, self.space, emotions, self.probe)
 
     @cached_property
     def probe(self) -> EmotionProbe | None:

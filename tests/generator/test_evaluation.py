@@ -18,9 +18,10 @@ from generator.baselines.lstm import LstmRegressor
 from generator.corpus.datasets import Shown
 from generator.direction.emotions import emotion_weights, full_vector
 from generator.errors import CheckpointError, DataError, InputError
-from generator.evaluation import rollouts
+from generator.evaluation import motion, rollouts
 from generator.evaluation.entries import row_names
 from generator.evaluation.evaluate import evaluate
+from generator.evaluation.judge import Reference, judge
 from generator.evaluation.lines import Settings, choose_lines, pure_indices
 from generator.evaluation.paper_system import PaperSystem
 from generator.evaluation.rollouts import Entry, checkpoint_identity, data_identity, perform
@@ -358,3 +359,20 @@ def test_the_command_line_imports_nothing_heavy_before_it_runs(printed: Callable
         "print(sorted({'torch', 'matplotlib', 'scipy', 'transformers'} & set(sys.modules)))"
     )
     assert printed(code).strip() == "[]"
+
+
+def test_what_one_take_leaves_to_chance_is_judged_over_all() -> None:
+    rng, still = np.random.default_rng(0), np.zeros((48, ARKIT55.size), np.float32)
+
+    def lines(*sizes: float) -> list[list[JudgedTake]]:
+        """12 lines with a take of each size."""
+        return [[JudgedTake(still + size * rng.random(still.shape, np.float32)) for size in sizes] for _ in range(12)]
+
+    reference, one = Reference.of(lines(0.2, 0.2, 0.4), ARKIT55), Reference.of(lines(0.2), ARKIT55)
+    each = [motion.frechet([line[k] for line in reference.others], reference.clips) for k in (0, 1)]
+    assert each[1] > 2 * each[0] and reference.frechet_floor == pytest.approx(np.mean(each))
+    assert np.isnan(one.frechet_floor) and one.takes == list(one.clips)
+    calm, second_shakes = judge(lines(0.2, 0.2), one), judge(lines(0.2, 0.6), one)
+    for key in ("tremor_jaw", "speed_mouth", "frechet"):
+        assert second_shakes[key] > 1.5 * calm[key]
+    assert judge(lines(0.2, 0.2, 0.4), reference)["tremor_jaw"] == pytest.approx(1, rel=0.05)

@@ -31,7 +31,7 @@ from . import render, sheet, stage
 from .progress import bar, quiet, step
 
 #: Rows of a sheet.
-ROWS = 8
+ROWS = 7
 
 
 @dataclass(frozen=True)
