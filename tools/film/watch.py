@@ -2,8 +2,8 @@
 """`python -m tools.film.watch`: many lines on the demo head, as contact sheets and films.
 
 What a checkpoint is worth must be seen. ``--blind`` leaves out everything but a number and shuffles the rows, so that
-someone can write down what each face feels before opening ``key.json``. Ten lines to begin with stand beside this file, and
-one of each emotion, at natural intensity and at 1.4 (``fourteen_emotions.jsonl``):
+someone can write down what each face feels before opening ``key.json``. Ten lines to begin with stand beside this
+file, and one of each emotion, at natural intensity and at 1.4 (``fourteen_emotions.jsonl``):
 
     python -m tools.film.watch tools/film/ten_lines.jsonl --films --out DIR
 """
