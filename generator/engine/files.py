@@ -50,8 +50,9 @@ _WANTED: Final = f"{SETTINGS_FILE}, {WEIGHTS_FILE} and {TOKENIZER_FILE} or {VOCA
 #: What a Hugging Face hub name looks like: "bert-base-cased" or "owner/name".
 _HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
-#: Older ones belong to decoders that were not told what is said when; they are refused with advice.
-CHECKPOINT_SCHEMA: Final = 6
+#: Older ones belong to decoders that were not told what is said when, or do not know their reach; they are refused
+#: with advice.
+CHECKPOINT_SCHEMA: Final = 7
 #: What a checkpoint makes: whole faces whose mouth is its own, or performances that a computed speech is laid over.
 WHOLE, PERFORMANCE = "whole", "performance"
 #: The bundled checkpoint.
@@ -110,8 +111,8 @@ def read_checkpoint_settings(folder: Path) -> CheckpointSettings:
         version = stored.get("schema_version")
         if version in range(1, CHECKPOINT_SCHEMA):
             raise CheckpointError(
-                f"The checkpoint in {folder} is of an earlier edition, whose decoder was not told what is said when. "
-                "Use the bundled one, or train it again from its data."
+                f"The checkpoint in {folder} is of an earlier edition. Use the bundled one, or train it again from its "
+                "data."
             )
         if version != CHECKPOINT_SCHEMA:
             raise CheckpointError(
