@@ -69,7 +69,9 @@ def free_running(decoder: CTEG, batch: Batch, rates: Tensor, emphasis: float = 1
     regions, apart = list(decoder.space.groups.values()), round(_APART * decoder.space.fps)
 
     def score(judged: Judged, weights: Tensor, parts: Sequence[Sequence[int]] | None = None) -> Tensor:
-        values = [judged(take) for take in shown]
+        return among([judged(take) for take in shown], weights, parts)
+
+    def among(values: list[Tensor], weights: Tensor, parts: Sequence[Sequence[int]] | None) -> Tensor:
         if parts is None:
             return _energy(values, weights)
         each = [_energy([value[..., list(part)] for value in values], weights) for part in parts]
@@ -113,8 +115,9 @@ def free_running(decoder: CTEG, batch: Batch, rates: Tensor, emphasis: float = 1
     frequency = torch.fft.rfftfreq(window, 1 / decoder.space.fps).to(clip.device)
     if clip.shape[1] >= window:
         # The logarithm is blind to the few clips that shake most, which are most of a region's power.
-        total = total + _TREMBLES * score(lambda take: (tremor(take) + _SMOOTH).log() / 2, clips, regions)
-        total = total + _BURSTS * score(tremor, clips, regions)
+        shaken = [tremor(take) for take in shown]
+        total = total + _TREMBLES * among([(share + _SMOOTH).log() / 2 for share in shaken], clips, regions)
+        total = total + _BURSTS * among(shaken, clips, regions)
     if clip.shape[1] > apart:
         total = total + score(lambda take: take[:, 2 + apart :] - take[:, 2:-apart], inside[:, apart:], regions)
     return total if batch.whole is None else total * float(batch.step_mask.sum()) / batch.whole.steps

@@ -143,6 +143,7 @@ def test_frames_equal_those_of_torch(config: ModelConfig, uncased: Path, tmp_pat
     ends = -(-condition.frames // config.frames_per_step) * config.frames_per_step
     assert len(set(ends)) == 3
     assert all(row[end - 1].any() and not row[end:].any() for row, end in zip(frames, ends, strict=True))
+    assert (frames >= ARKIT55.lower).all() and (frames <= ARKIT55.upper).all()
     reach = made_decoder(config).reach.numpy()
     assert (frames >= reach[0] - 1e-3).all()  # stored in half precision
     assert (frames <= np.maximum(reach[1], condition.start)[:, None] + 1e-3).all()
