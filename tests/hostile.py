@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -143,6 +144,31 @@ def attack(reader: Reader, folder: Path, examples: int) -> None:
             one()
         finally:
             reader.put(seed)  # the next reader may want it whole
+
+
+# Pickles ---------------------------------------------------------------------------------------------------------
+
+#: How one of protocol 4 begins.
+PROTO = b"\x80\x04"
+
+
+def text(value: str) -> bytes:
+    return b"X" + struct.pack("<I", len(value.encode())) + value.encode()
+
+
+def named(module: str, name: str) -> bytes:
+    """The old way to name a global: two lines."""
+    return f"c{module}\n{name}\n".encode()
+
+
+class Calls:
+    """Pickles as a call of ``function``; loading the pickle makes the call."""
+
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self.call
 
 
 # The watch -------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import scipy.sparse
 
 from blender_cteg.heads.flame_file import FlameFileError
 from blender_cteg.heads.flame_file.read import FlameModel, read_flame
+from tests.hostile import PROTO, Calls, named, text
 
 from . import flame_files
 from .flame_files import Fields, Python2, write_npz, write_pickle
@@ -111,16 +112,6 @@ def test_selections_and_shapes_of_chumpy(tmp_path: Path, fields: Fields) -> None
 # ------------------------------------------------------------------------------------------------ hostile
 
 
-class Calls:
-    """Pickles as a call of ``function``; unpickling makes the call."""
-
-    def __init__(self, function: Any, *arguments: Any) -> None:
-        self.call = function, arguments
-
-    def __reduce__(self) -> Any:
-        return self.call
-
-
 @pytest.mark.parametrize("protocol", range(6))
 def test_calls_are_refused_by_name_and_not_made(tmp_path: Path, fields: Fields, protocol: int) -> None:
     witness, path = tmp_path / "ran", tmp_path / "evil.pkl"
@@ -158,16 +149,6 @@ def test_a_class_called_like_chumpys_that_runs_something(tmp_path: Path, fields:
     assert not witness.exists()
 
 
-def text(value: str) -> bytes:
-    return b"X" + struct.pack("<I", len(value.encode())) + value.encode()
-
-
-def named(module: str, name: str) -> bytes:
-    """The old way to name a global: two lines."""
-    return f"c{module}\n{name}\n".encode()
-
-
-PROTO = b"\x80\x04"
 CH = named("chumpy.ch", "Ch")
 HOSTILE_PROGRAMS = {
     # what is refused: (program, what the message says)

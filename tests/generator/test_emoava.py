@@ -17,6 +17,7 @@ import pytest
 from generator.errors import DataError
 from generator.paper.emoava import open_emoava
 from tests.generator.made_emoava import make_emoava_like
+from tests.hostile import Calls
 
 
 @pytest.fixture
@@ -164,12 +165,7 @@ def test_bad_files_are_named(folder: Path, title: str) -> None:
 @pytest.mark.parametrize("name", ["train_stage1_text.pkl", "train_stage1_exps.pkl"])
 def test_a_hostile_file_is_refused_by_name_and_not_run(folder: Path, tmp_path: Path, name: str) -> None:
     witness = tmp_path / "ran"
-
-    class Hostile:
-        def __reduce__(self) -> Any:
-            return os.system, (f"touch {witness}",)
-
-    write(folder / name, [*motions(7), Hostile()])
+    write(folder / name, [*motions(7), Calls(os.system, f"touch {witness}")])
     with pytest.raises(DataError, match=rf"{name} names (numpy|{os.system.__module__}\.system)"):
         open_emoava(folder, "train")
     assert not witness.exists()

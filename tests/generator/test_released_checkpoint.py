@@ -22,6 +22,7 @@ from transformers.models.bert.modeling_bert import BertModel
 
 from generator.errors import CheckpointError
 from generator.paper.released.checkpoint import read_released_checkpoint
+from tests.hostile import Calls
 
 PARITY = Path(__file__).resolve().parents[3] / "shared" / "parity"
 released_files = pytest.mark.skipif(not (PARITY / "checkpoint").is_dir(), reason="needs ../shared/parity")
@@ -119,20 +120,16 @@ def test_equal_encoders_in_storages_of_their_own_are_stored_once_different_ones_
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_a_checkpoint_that_runs_something_is_refused_by_name(tmp_path: Path, protocol: int) -> None:
     witness = tmp_path / "ran"
-
-    class Hostile:
-        def __reduce__(self) -> Any:
-            return os.system, (f"touch {witness}",)
-
+    hostile = Calls(os.system, f"touch {witness}")
     encoder = bert()
-    encoder.config.hostile = Hostile()
+    encoder.config.hostile = hostile
     ordinary = {"epoch": 1, "settings": settings(), "model": {"a": torch.zeros(2)}}
     for changed in (
-        {"settings": settings(inner={"deep": [Hostile()]})},
+        {"settings": settings(inner={"deep": [hostile]})},
         {"settings": settings(encoder_pretrained=encoder)},
-        {"model": {"a": Hostile()}},
-        {"epoch": Hostile()},
-        {"more": Hostile()},
+        {"model": {"a": hostile}},
+        {"epoch": hostile},
+        {"more": hostile},
     ):
         torch.save({**ordinary, **changed}, tmp_path / "model.chkpt", pickle_protocol=protocol)
         message = refusal(tmp_path / "model.chkpt")

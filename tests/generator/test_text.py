@@ -23,6 +23,7 @@ from generator.errors import EnvironmentProblem
 from generator.model.pretrained import find_encoder, load_model, read_settings
 from generator.model.text import DEFAULT_ENCODER, TextEncoder
 from tests.generator.tiny import WORDS, write_bert
+from tests.hostile import Calls
 
 LINE = "You kept it?"
 
@@ -157,11 +158,6 @@ def test_a_hub_that_is_out_of_reach_gets_a_sentence(monkeypatch: pytest.MonkeyPa
             TextEncoder.load(name)
 
 
-class _Hostile:
-    def __reduce__(self) -> Any:
-        return print, ("this must not run",)
-
-
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
@@ -171,7 +167,7 @@ class _Hostile:
         ("config.json", b"{}", "it lacks 'vocab_size'"),
         ("config.json", b'{"model_type": "no_such_family"}', "no_such_family"),
         ("model.safetensors", b"\0" * 8, "cannot be used"),
-        ("model.safetensors", pickle.dumps(_Hostile()), "cannot be used"),
+        ("model.safetensors", pickle.dumps(Calls(print, "this must not run")), "cannot be used"),
         ("tokenizer.json", b"{}", "tokenizer of the text encoder"),
         ("vocab.txt", None, "neither tokenizer.json nor vocab.txt"),
         ("model.safetensors", None, "lacks model.safetensors"),

@@ -18,30 +18,11 @@ import pytest
 
 from generator.paper.released.numpy_pickles import StoredArray, read_numpy_pickle
 from generator.paper.released.unpickling import Items, Refusal, StandIn, read_pickle
+from tests.hostile import PROTO, Calls, named, text
 
 #: Like the tables for checkpoints: an ordered dictionary, a function, what may only be mentioned; stand-ins.
 NAMES: dict[str, Any] = {"collections.OrderedDict": Items, "builtins.len": lambda _: 5, "torch.float32": None}
 CLASSES = re.compile(r"argparse\.Namespace|torch\.nn\.modules\.[\w.]+")
-PROTO = b"\x80\x04"
-
-
-def text(value: str) -> bytes:
-    return b"X" + struct.pack("<I", len(value.encode())) + value.encode()
-
-
-def named(module: str, name: str) -> bytes:
-    """The old way to name a global: two lines."""
-    return f"c{module}\n{name}\n".encode()
-
-
-class Calls:
-    """Pickles as a call of ``function``; loading the pickle makes the call."""
-
-    def __init__(self, function: Any, *arguments: Any) -> None:
-        self.call = function, arguments
-
-    def __reduce__(self) -> Any:
-        return self.call
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
