@@ -84,7 +84,7 @@ def as_glb(folder: Path, **options: object) -> list[bpy.types.Object]:
     path = str(folder / "character.glb")
     addon_utils.enable("io_scene_gltf2")
     bpy.ops.export_scene.gltf(filepath=path, export_format="GLB", export_morph=True, **options)
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    scenes.empty()
     addon_utils.enable("io_scene_gltf2")
     bpy.ops.import_scene.gltf(filepath=path)
     bpy.context.scene.render.fps = 24

@@ -18,16 +18,14 @@ import pytest  # noqa: E402
 import blender_cteg  # noqa: E402
 from blender_cteg.worker import session  # noqa: E402
 from blender_cteg.worker.client import WorkerClient  # noqa: E402
+from tests.blender import scenes  # noqa: E402
 from tests.blender.fake_worker import command  # noqa: E402
 
 
 @pytest.fixture
 def scene() -> bpy.types.Scene:
-    """The scene of a fresh, empty file at 24 frames per second."""
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-    scene = bpy.context.scene
-    scene.render.fps, scene.render.fps_base = 24, 1.0
-    return scene
+    """See `scenes.empty`."""
+    return scenes.empty()
 
 
 @pytest.fixture

@@ -33,6 +33,14 @@ Z_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 Y_UP = np.eye(3)
 
 
+def empty() -> bpy.types.Scene:
+    """The scene of a fresh, empty file at 24 frames per second."""
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    scene = bpy.context.scene
+    scene.render.fps, scene.render.fps_base = 24, 1.0
+    return scene
+
+
 def mesh_object(name: str, points: Sequence[Sequence[float]], keys: Iterable[str]) -> bpy.types.Object:
     """A mesh object with shape keys; key number i moves every vertex a little, each in its own way."""
     mesh = bpy.data.meshes.new(name)
@@ -214,7 +222,7 @@ def link(objects: Iterable[bpy.types.Object], folder: Path) -> Any:
         collection.objects.link(obj)
     library = str(folder / "hero.blend")
     bpy.data.libraries.write(library, {collection})
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    empty()
     with bpy.data.libraries.load(library, link=True) as (_, wanted):
         wanted.collections = ["Hero"]
     bpy.context.scene.collection.children.link(wanted.collections[0])

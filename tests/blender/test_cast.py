@@ -150,7 +150,7 @@ def test_undo_and_loading_leave_no_dead_references(stage: bpy.types.Scene, tmp_p
     bpy.ops.wm.open_mainfile(filepath=path)
     assert [line.text for line in cast.character(bpy.context.scene).lines] == ["I missed you."]
     assert redraw.redraw()
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    scenes.empty()
     assert "Choose the face" in cast.character(bpy.context.scene).problem
 
 

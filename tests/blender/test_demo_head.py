@@ -20,6 +20,8 @@ from blender_cteg.heads.demo_head import PEOPLE, DemoHeadError, assemble
 from generator.shared.spaces import ARKIT_CHANNELS
 from tools.heads import bake
 
+from . import scenes
+
 Floats = npt.NDArray[np.float64]
 #: FLAME axes (y up, z forward) to Blender's (z up, facing -y), written down independently of the code under test.
 TO_BLENDER = Matrix(((1, 0, 0), (0, 0, -1), (0, 1, 0)))
@@ -67,9 +69,9 @@ class Head:
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[Head]:
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    scenes.empty()
     yield Head(assemble.add_demo_head(bpy.context))
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    scenes.empty()
 
 
 @pytest.fixture(scope="module")

@@ -758,7 +758,7 @@ def _motion(rig: rigs.Spoilt, axes: np.ndarray = rigs.Z_UP) -> np.ndarray:
 @cache
 def _reference() -> np.ndarray:
     motion = _motion(rigs.sound(SOURCE))
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    scenes.empty()
     measuring.forget()
     return motion
 

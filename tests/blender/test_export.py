@@ -49,8 +49,7 @@ def test_two_lines_and_the_animators_keys_are_exported(scene: bpy.types.Scene, t
         pytest.skip(f"this bpy has no {module}")
     path = tmp_path / f"a.{kind}"
     export(path)
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-    bpy.context.scene.render.fps = 24
+    scenes.empty()
     addon_utils.enable(module)
     read(path)
     found = next(obj for obj in bpy.data.objects if obj.type == "MESH" and obj.data.shape_keys is not None)

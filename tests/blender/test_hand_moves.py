@@ -173,9 +173,8 @@ def test_what_once_left_a_trace_leaves_none(scene: bpy.types.Scene, seed: int) -
 def test_of_many_sequences_none_leaves_a_trace(scene: bpy.types.Scene) -> None:
     wrong = []
     for seed in range(400):
-        bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
         try:
-            Stage(bpy.context.scene, seed).play(int(3 + seed % 8))
+            Stage(scenes.empty(), seed).play(int(3 + seed % 8))
         except AssertionError as error:
             wrong.append((seed, str(error)))
     assert not wrong
@@ -397,8 +396,7 @@ def test_in_many_sequences_no_key_is_lost(named: Callable[[int], None], tmp_path
     """Whatever lines go through as a whole; of the rest docs/lines.md says what is left."""
     wrong = []
     for seed in range(1000, 1400):
-        bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-        bpy.context.scene.render.fps = 24
+        scenes.empty()
         named(seed)
         try:
             Hands(seed, tmp_path).play(7, exact)

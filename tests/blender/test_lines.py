@@ -648,9 +648,7 @@ WRITES: dict[str, Callable[[Lines, Line], object]] = {
 def test_each_write_says_what_was_renamed_removed_or_driven_since(scene: bpy.types.Scene, what: str) -> None:
     do, sentence = SINCE[what]
     for write in WRITES if what == "key renamed" else ("show", "rewrite"):
-        bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-        scene = bpy.context.scene
-        scene.render.fps = 24
+        scene = scenes.empty()
         face = character()
         line, _ = add(scene, face, takes=2), add(scene, face, 200)  # a sentence for both
         unchanged = lines_for(scene, face)
@@ -682,9 +680,7 @@ SHOWINGS: dict[str, Callable[[Lines, Line], object]] = {
 def test_a_line_that_was_hidden_says_what_it_lost_when_it_is_shown_again(scene: bpy.types.Scene, what: str) -> None:
     do, sentence = SINCE[what]
     for show in SHOWINGS if what == "key removed" else ("show",):
-        bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-        scene = bpy.context.scene
-        scene.render.fps = 24
+        scene = scenes.empty()
         face = character()
         line = add(scene, face, takes=2)
         hiding = lines_for(scene, face)
@@ -863,7 +859,7 @@ def test_stretching_keeps_closures_on_frames(scene: bpy.types.Scene) -> None:
 def test_a_linked_action_is_refused(scene: bpy.types.Scene, tmp_path: Path) -> None:
     action = scenes.animate_by_hand(character(()).data.shape_keys, key_path("jawOpen"), {1: 0.5})
     bpy.data.libraries.write(str(tmp_path / "a.blend"), {action})
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    scenes.empty()
     face = character(())
     with bpy.data.libraries.load(str(tmp_path / "a.blend"), link=True) as (there, wanted):
         wanted.actions = list(there.actions)

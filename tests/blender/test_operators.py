@@ -24,7 +24,7 @@ from blender_cteg.versions import CURRENT
 from blender_cteg.worker import session
 from blender_cteg.worker.locate import LocateError, WorkerCommand
 from tests.blender.fake_worker import CHANNELS, command, values
-from tests.blender.scenes import active, curve, speaking_clip
+from tests.blender.scenes import active, curve, empty, speaking_clip
 
 pytestmark = pytest.mark.usefixtures("scripted")
 
@@ -586,7 +586,7 @@ def test_another_target_may_be_chosen_meanwhile(
 
 def test_loading_another_file_forgets_the_job(face: bpy.types.Object) -> None:
     job = session.start("", {"op": "generate", "lines": [{"text": "slow"}]}, "Generate")
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    empty()
     assert session.job is None
     assert not job.over
 

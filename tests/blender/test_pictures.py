@@ -182,7 +182,7 @@ def test_pictures_go_with_their_take_and_with_the_file(stage: bpy.types.Scene, l
     assert again is strip  # as it was, until it is drawn again
     assert gallery.draw_now(stage, directed, directed.takes[0]) is not strip
     assert gallery.strip(stage, directed, directed.takes[0]).takes == (directed.takes[0],)
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    scenes.empty()
     assert not gallery._strips and gallery._previews is None
 
 
@@ -344,5 +344,5 @@ def test_a_ghost_leaves_nothing_and_costs_nothing_when_it_is_off(
     for obj in list(stage.objects):
         bpy.data.objects.remove(obj)
     assert ghost.shape(stage) is None
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    scenes.empty()
     assert not drawing and (interface.compared, interface.ghost) == ("", "OFF")

@@ -88,9 +88,7 @@ def test_no_key_of_a_line_that_cannot_be_read_is_lost(scene: bpy.types.Scene, wh
     for what, change in CHANGES.items():
         if (where, how) not in WHOLE and what not in ("removed", "all written again"):
             continue  # they are one kind to whoever writes
-        bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-        scene = bpy.context.scene
-        scene.render.fps = 24
+        scene = scenes.empty()
         face = character()
         mine = scenes.animate_by_hand(face.data.shape_keys, key_path("browInnerUp"), {60: 0.3, 118: 0.8, 260: 0.6})
         bad = add(scene, face, 100, takes=2)

@@ -223,7 +223,7 @@ def test_appended_and_linked_characters_bring_their_lines(scene: bpy.types.Scene
     library = str(tmp_path / "a.blend")
     bpy.data.libraries.write(library, {face})
     for link in (False, True):
-        bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+        scenes.empty()
         with bpy.data.libraries.load(library, link=link) as (there, wanted):
             wanted.objects = [name for name in there.objects if "Rig" not in name]
         found = wanted.objects[0]

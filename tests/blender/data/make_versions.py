@@ -39,9 +39,8 @@ def put(name: str, text: str) -> None:
 def main() -> None:
     """Make what is missing."""
     FOLDER.mkdir(exist_ok=True)
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    scene = scenes.empty()
     blender_cteg.register()
-    scene = bpy.context.scene
     face = scenes.arkit_face(bones=("Neck", "Head"))
     bpy.context.view_layer.update()
     clips = [clip(seed, 31) for seed in (1, 2)]
