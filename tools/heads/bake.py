@@ -19,11 +19,11 @@ import numpy.typing as npt
 
 from blender_cteg.heads.demo_head import SCHEMA_VERSION, DemoHeadError
 from blender_cteg.heads.demo_head.materials import LOOKS, MATERIALS
+from blender_cteg.heads.flame_file import JOINTS
 from blender_cteg.shared import ARKIT_CHANNELS
 
 from . import carried, clothing, expressions, grooming, hair, identity, mouth, paint, parts
 from .correctives import PAIRS
-from .expressions import JOINTS, PARENTS
 from .geometry import Floats, Geometry, compact, join
 from .source import METRES_PER_UNIT, AnnySource, BaseMesh
 
@@ -190,7 +190,7 @@ def _shared(made: Made, basis: expressions.Basis) -> dict[str, Array]:
         "f": triangles(head.faces).astype(np.int32),
         "shapedirs": _rounded(components * METRES_PER_UNIT),
         "weights": head.weights.astype(np.float32),
-        "kintree_table": np.array([PARENTS, range(len(JOINTS))], np.int32),
+        "kintree_table": np.array([(-1, 0, 1, 1, 1), range(len(JOINTS))], np.int32),
         "joint_names": np.array(JOINTS),
         "polygons": head.faces.astype(np.int32),
         "uv": head.uv.astype(np.float32),

@@ -17,9 +17,6 @@ from blender_cteg.shared import ARKIT_CHANNELS
 
 from .source import AnnySource, Floats
 
-#: Joints in FLAME's order, and their parents (-1: none).
-JOINTS: Final = ("root", "neck", "jaw", "left_eye", "right_eye")
-PARENTS: Final = (-1, 0, 1, 1, 1)
 #: Number of expression components kept, as in FLAME's first fifty.
 COMPONENTS: Final = 50
 
@@ -29,7 +26,7 @@ class Rigid:
     """What the bones do for each action.
 
     Attributes:
-        joints: (5, 3) joint positions in decimetres.
+        joints: (5, 3) joint positions in decimetres, in FLAME's order.
         rotations: (52, 5, 3) rotation vector per action and joint, radians, FLAME axes.
     """
 
