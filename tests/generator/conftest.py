@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import json
-import string
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,30 +13,13 @@ from tests.generator.made_emoava import make_emoava_like
 
 torch.set_num_threads(1)
 
-#: Width of `tiny_encoder`.
-TINY_WIDTH = 32
-
 
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a BERT of random weights that knows letters, laid out as Hugging Face does."""
-    from safetensors.torch import save_file
-    from transformers.models.bert.configuration_bert import BertConfig
-    from transformers.models.bert.modeling_bert import BertModel
+    """See `tiny.write_bert`; it reads long lines."""
+    from tests.generator.tiny import write_bert
 
-    folder = tmp_path_factory.mktemp("encoder")
-    letters = string.ascii_letters + string.digits + string.punctuation
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{c}" for c in letters)]
-    config = BertConfig(
-        vocab_size=len(words), hidden_size=TINY_WIDTH, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
-        max_position_embeddings=128,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    model = BertModel(config, add_pooling_layer=False)
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps(config.to_dict()), "utf-8")
-    (folder / "vocab.txt").write_text("\n".join(words) + "\n", "utf-8")
-    return folder
+    return write_bert(tmp_path_factory.mktemp("bert") / "tiny", 32, max_position_embeddings=128)
 
 
 @pytest.fixture(scope="session")
