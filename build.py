@@ -526,15 +526,16 @@ def test(pytest_arguments: Sequence[str], blender: str | None, long: bool) -> in
     if blender is not None or pytest_arguments:
         python = venv_python() if blender is None else blender_python(blender)
         return run([python, "-m", "pytest", *(pytest_arguments or ["tests/blender"]), *more], env)
-    # Blender's tests have a process of their own: one of the things they check is that torch never enters it. The
-    # generator's take as long as all the rest, and run beside it.
+    # Blender's tests have a process of their own: one of the things they check is that torch never enters it. They take
+    # as long as all the rest, and run beside it.
+    blenders = ["pytest", "tests/blender", *more]
     others = ["pytest", "tests", "--ignore", "tests/blender", *more]
-    checks = [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"], ["pytest", "tests/blender", *more]]
+    checks = [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"], others]
     failed = []
-    with beside([venv_python(), "-m", *others], env) as ended:
-        for check in (*checks, others):
+    with beside([venv_python(), "-m", *blenders], env) as ended:
+        for check in (*checks, blenders):
             with step(" ".join(check)):
-                if ended() if check is others else run([venv_python(), "-m", *check], env):
+                if ended() if check is blenders else run([venv_python(), "-m", *check], env):
                     failed.append(" ".join(check))
     for version in BLENDERS if long else ():
         with step(f"Blender's side on bpy {version}"):
