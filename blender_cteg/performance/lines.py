@@ -36,7 +36,7 @@ class Lines:
     """
 
     def __init__(
-        self, scene: bpy.types.Scene, rig: Rig, mapping: FaceMapping | None = None, *, beside: str = ""
+        self, scene: bpy.types.Scene, rig: Rig, mapping: FaceMapping | None = None, *, beside: bool = False
     ) -> None:
         """The lines of a character. LineError where it cannot perform (its `Rig.problem`).
 
@@ -44,7 +44,7 @@ class Lines:
             scene: gives the frame rate.
             rig: the character.
             mapping: how clips of its space reach the character; others are found.
-            beside: NLA tracks whose names begin so may animate what the lines move.
+            beside: whether NLA strips of lines may animate what these lines move.
         """
         if rig.problem is not None or rig.object is None:
             raise LineError("{problem}", problem=rig.problem) if rig.problem else LineError("Choose a face first.")

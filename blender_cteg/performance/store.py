@@ -27,6 +27,8 @@ from .record import LAST_FRAME, REGIONS, Line, Region, Style, Take
 
 #: The custom property of an action that holds its lines.
 LINES_PROPERTY: Final = "cteg_lines"
+#: That of an action which holds what the properties of lines that are strips are set to.
+REST_PROPERTY: Final = "cteg_rest"
 #: The space of takes whose numbers are those of shape keys and bones themselves, not of a face's channels.
 TARGETS: Final = "targets"
 #: The layer of hand edits over all takes of a line.

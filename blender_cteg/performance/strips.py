@@ -26,14 +26,13 @@ from .lines import LineError, Lines
 from .owners import Owner, curves_in, home_of, other_users, owners_of, set_value
 from .planning import meet
 from .record import Line
-from .store import ALL_TAKES, LINES_PROPERTY, Edit, Store
-from .targets import TRACKS, name_in
+from .store import ALL_TAKES, LINES_PROPERTY, REST_PROPERTY, Edit, Store
+from .targets import TRACKS, has_lines, name_in, of_lines
 
 #: Names of our tracks.
 _LINES: Final = f"{TRACKS}Lines"
 _REST: Final = f"{TRACKS}Rest"
 #: The custom property of an action that holds what properties are set to.
-_REST_PROPERTY: Final = "cteg_rest"
 
 
 class _Record(NamedTuple):
@@ -56,7 +55,7 @@ def send(scene: bpy.types.Scene, rig: Rig, lines: Lines, line: Line) -> None:
     action = None
     try:
         with _aside(owners):
-            Lines(scene, rig, beside=TRACKS).adopt([record])
+            Lines(scene, rig, beside=True).adopt([record])
             action = home_of(owners)
             if action is None or not any(curves_in(action, slot) for slot in action.slots):
                 raise LineError("Nothing of this line is left for a strip: other tracks animate all of it.")
@@ -90,7 +89,7 @@ def bring_back(scene: bpy.types.Scene, rig: Rig, mapping: Mapping | None) -> lis
     owners = owners_of(rig)
     found = _strips_of(owners)
     if not found:
-        if not any(_is_ours(track) for owner in owners if owner.data is not None for track in owner.data.nla_tracks):
+        if not any(map(has_lines, owners)):
             raise LineError("No line of this character is a strip.")
         _remove_strips(owners)
         return [told("No line of this character is a strip any more; the track {track} is gone too.", track=_REST)]
@@ -136,7 +135,8 @@ def _aside(owners: Sequence[Owner]) -> Iterator[None]:
 @contextmanager
 def _silent(owners: Sequence[Owner]) -> Iterator[None]:
     """The strips of lines play nothing for a while."""
-    tracks = [track for o in owners if o.data is not None for track in o.data.nla_tracks if _is_ours(track)]
+    every = [track for owner in owners if owner.data is not None for track in owner.data.nla_tracks]
+    tracks = [track for track in every if any(map(of_lines, track.strips))]
     muted = [track.mute for track in tracks]
     try:
         for track in tracks:
@@ -289,27 +289,21 @@ def _free(track: bpy.types.NlaTrack, line: Line) -> bool:
 
 def _hold(data: bpy.types.AnimData, owner: Owner, values: dict[tuple[str, int], float]) -> None:
     """A strip below ours that holds what properties are set to."""
-    track = next((track for track in data.nla_tracks if track.name.startswith(_REST)), None)
-    if track is None:
+    every: list[Any] = [strip for track in data.nla_tracks for strip in track.strips]
+    strip = next((one for one in every if one.action is not None and REST_PROPERTY in one.action), None)
+    if strip is None:
         track = data.nla_tracks.new()
         track.name = _REST
-        action = bpy.data.actions.new(f"{owner.datablock.name} Rest")
-        action[_REST_PROPERTY] = True
+        action: Any = bpy.data.actions.new(f"{owner.datablock.name} Rest")
+        action[REST_PROPERTY] = True
         slot = action.slots.new(id_type=owner.kind, name=owner.datablock.name)
         strip = track.strips.new(action.name, 0, action)
         strip.action_slot, strip.extrapolation, strip.use_sync_length = slot, "HOLD", False
         track.lock = True
-    strip = track.strips[0]
     curves = slot_curves(strip.action, strip.action_slot)
     for (path, index), value in values.items():
         if curves.find(path, index=index) is None:
             curves.new(path, index=index).keyframe_points.insert(0.0, value)
-
-
-def _is_ours(track: bpy.types.NlaTrack) -> bool:
-    """Whether a track has strips of lines, or the one that holds the rest."""
-    actions: list[Any] = [strip.action for strip in track.strips if strip.action is not None]
-    return any(name in action for action in actions for name in (LINES_PROPERTY, _REST_PROPERTY))
 
 
 def _remove_strips(owners: Sequence[Owner]) -> None:
@@ -318,8 +312,8 @@ def _remove_strips(owners: Sequence[Owner]) -> None:
         for track in list(owner.data.nla_tracks) if owner.data is not None else ():
             ours = len(track.strips) or track.name.startswith(TRACKS)
             for strip in list(track.strips):
-                held = strip.action if strip.action is not None and _REST_PROPERTY in strip.action else None
-                if held is not None or (strip.action is not None and LINES_PROPERTY in strip.action):
+                held = strip.action if strip.action is not None and REST_PROPERTY in strip.action else None
+                if of_lines(strip):
                     track.strips.remove(strip)
                 if held is not None and held.users == 0:
                     bpy.data.actions.remove(held)

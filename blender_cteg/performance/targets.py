@@ -20,7 +20,7 @@ from ..character.rig import Rig
 from ..clip import Clip
 from .layers import region_of
 from .owners import Owner, curves_in
-from .store import TARGETS
+from .store import LINES_PROPERTY, REST_PROPERTY, TARGETS
 
 _ROLE_REGIONS: Final = {"head": "head", "neck": "head", "jaw": "jaw", "left_eye": "eyes", "right_eye": "eyes"}
 
@@ -174,10 +174,16 @@ def _stored_targets(owners: tuple[Owner, ...], mapping: FaceMapping, face: Clip)
 TRACKS: Final = "CTEG "
 
 
+def of_lines(strip: bpy.types.NlaStrip) -> bool:
+    """Whether a strip plays lines, or what is held below them, whatever it and its track are named."""
+    action: Any = strip.action
+    return action is not None and (LINES_PROPERTY in action or REST_PROPERTY in action)
+
+
 def has_lines(owner: Owner) -> bool:
     """Whether lines of an owner are strips."""
     tracks = owner.data.nla_tracks if owner.data is not None else ()
-    return any(track.name.startswith(TRACKS) and len(track.strips) for track in tracks)
+    return any(of_lines(strip) for track in tracks for strip in track.strips)
 
 
 class Others:
@@ -187,8 +193,8 @@ class Others:
         lines: strips of lines do.
     """
 
-    def __init__(self, owners: tuple[Owner, ...], beside: str = "") -> None:
-        """Tracks whose names begin with ``beside`` do not count."""
+    def __init__(self, owners: tuple[Owner, ...], beside: bool = False) -> None:
+        """Strips of lines do not count where one more is to stand ``beside`` them."""
         self.lines = not beside and any(has_lines(owner) for owner in owners)
         self._driven = {owner.name: _drivers(owner.data) for owner in owners}
         self._strips = {owner.name: set(_in_strips(owner.data, beside)) for owner in owners}
@@ -214,14 +220,15 @@ def _drivers(data: bpy.types.AnimData | None) -> dict[str, Any]:
     return {curve.data_path: curve for curve in (data.drivers if data is not None else ()) if not curve.mute}
 
 
-def _in_strips(data: bpy.types.AnimData | None, beside: str) -> Iterator[tuple[str, int]]:
+def _in_strips(data: bpy.types.AnimData | None, beside: bool) -> Iterator[tuple[str, int]]:
     if data is None or not data.use_nla:
         return
     solo = any(track.is_solo for track in data.nla_tracks)
     for track in data.nla_tracks:
-        if not track.mute and (track.is_solo or not solo) and not (beside and track.name.startswith(beside)):
+        if not track.mute and (track.is_solo or not solo):
             for strip in all_strips(track.strips):
-                if not strip.mute and strip.action is not None and strip.action_slot is not None:
+                silent = strip.mute or (beside and of_lines(strip))
+                if not silent and strip.action is not None and strip.action_slot is not None:
                     yield from ((c.data_path, c.array_index) for c in curves_in(strip.action, strip.action_slot))
 
 

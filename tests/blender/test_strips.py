@@ -9,6 +9,7 @@ import pytest
 
 from blender_cteg.character.detection.detect import detect_rig
 from blender_cteg.performance import strips
+from blender_cteg.performance.diagnosis import diagnose
 from blender_cteg.performance.lines import LineError, Lines, lines_of
 from blender_cteg.performance.store import LINES_PROPERTY
 
@@ -147,6 +148,24 @@ def test_the_animators_own_strips_stay_and_what_was_done_to_ours_is_said(scene: 
     said = strips.bring_back(scene, rig, None)
     assert any("reversed" in sentence for sentence in said)
     assert [strip.action for strip in face.data.shape_keys.animation_data.nla_tracks["CTEG Lines"].strips] == [mine]
+
+
+def test_tracks_may_have_any_name(scene: bpy.types.Scene) -> None:
+    face = character()
+    rig = detect_rig(face)
+    first, second = add(scene, face, 100), add(scene, face, 200, seed=4)
+    whole = played(scene, face, range(90, 240))
+    strips.send(scene, rig, Lines(scene, rig), first)
+    for owner in (face.data.shape_keys, face.parent):
+        for track in owner.animation_data.nla_tracks:
+            track.name = f"Act 1, {track.name}"
+    strips.send(scene, rig, Lines(scene, rig), second)
+    np.testing.assert_allclose(played(scene, face, range(90, 240)), whole, atol=1e-5)
+    assert [track.name for track in face.data.shape_keys.animation_data.nla_tracks].count("Act 1, CTEG Rest") == 1
+    assert not [sentence for sentence in diagnose(rig, None, lines_of(rig)) if "no action plays" in sentence]
+    strips.bring_back(scene, rig, None)
+    assert [line.start for line in lines_of(rig)] == [100, 200]
+    np.testing.assert_allclose(played(scene, face, range(90, 240)), whole, atol=0.012)
 
 
 def sent(scene: bpy.types.Scene, face: bpy.types.Object) -> None:
