@@ -19,7 +19,7 @@ _GONE: Final = frozenset({"choice_scale", "persistence"})
 #: Sizes beyond these are damage: nobody trained such a decoder, and making one would take all memory there is.
 _MOST: Final = {
     "d_model": 4096, "n_head": 256, "d_inner": 16384, "n_layers": 64, "d_latent": 4096, "text_width": 8192,
-    "d_ewa": 1024, "frames_per_step": 64, "prior_parts": 4096, "prior_components": 1024, "max_steps": 8192,
+    "d_ewa": 1024, "frames_per_step": 64, "prior_parts": 4096, "prior_components": 1024,
 }  # fmt: skip
 
 
@@ -38,7 +38,6 @@ class ModelConfig:
         ewa: Expression-wise Attention, "frame" (each frame by itself, causal) or "off".
         d_ewa: width of the EwA tokens.
         lta: Latent Temporal Attention on or off.
-        max_steps: longest sequence, in decoder steps.
         ---
         frames_per_step: P, frames written per autoregressive step (paper: 1).
         prior_parts: G, in how many parts the prior draws z, each told of those before it (paper: 1).
@@ -69,7 +68,6 @@ class ModelConfig:
     ewa: EwaMode = "frame"
     d_ewa: int = 32
     lta: bool = True
-    max_steps: int = 256
 
     frames_per_step: int = 2
     prior_parts: int = 8
@@ -112,6 +110,7 @@ class ModelConfig:
         version = data.pop("schema_version", None)
         if version != CONFIG_SCHEMA:
             raise ValueError(f"config schema {version!r} is not {CONFIG_SCHEMA}")
+        data.pop("max_steps", None)  # earlier ones had a longest sequence that nothing kept to
         data.setdefault("prior_parts", 1)  # before there were parts, z was drawn whole
         if unknown := sorted(set(data) - {f.name for f in fields(cls)}):
             raise ValueError(f"unknown setting {unknown[0]!r}")

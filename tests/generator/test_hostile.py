@@ -71,7 +71,6 @@ def checkpoint(folder: Path) -> list[Reader]:
         d_ewa=4,
         prior_parts=2,
         prior_components=2,
-        max_steps=32,
     )
     save_checkpoint(Checkpoint(CTEG(config), text_encoder=str(encoder)), made := folder / "made")
     encode = lambda: TextEncoder.load(str(encoder))  # noqa: E731
