@@ -59,11 +59,13 @@ def add_objects(
     made.append(armature)
     rig = bpy.data.objects.new(f"{name} Rig", armature)
     made.append(rig)
-    collection = context.collection
-    collection.objects.link(rig)
-    if not rig.visible_get(view_layer=context.view_layer):  # a hidden collection cannot be edited
-        collection.objects.unlink(rig)
-        collection = context.scene.collection
+    for collection in dict.fromkeys((context.collection, context.scene.collection)):
+        if collection.library is None and collection.override_library is None:
+            collection.objects.link(rig)
+            if rig.visible_get(view_layer=context.view_layer):
+                break
+            collection.objects.unlink(rig)  # a hidden collection cannot be edited either
+    else:
         collection.objects.link(rig)
     collection.objects.link(face)
     rig.location = context.scene.cursor.location

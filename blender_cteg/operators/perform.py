@@ -266,7 +266,7 @@ class CTEG_OT_perform(JobOperator, Arguments, bpy.types.Operator):
         asking = ask and own and context.scene == scene
         if performer.tight and not asking:
             warned.append(told("The range of these sliders cuts the takes off: {names}", names=names(performer.tight)))
-        for level, sentences in (("INFO", said), ("WARNING", warned)):
+        for level, sentences in (("INFO", [one for one in said if one not in warned]), ("WARNING", warned)):
             for sentence in dict.fromkeys(sentences):
                 self.report({level}, sentence)
         self.report({"INFO"}, _summary(target, job.takes))

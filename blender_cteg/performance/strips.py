@@ -135,16 +135,16 @@ def _aside(owners: Sequence[Owner]) -> Iterator[None]:
 @contextmanager
 def _silent(owners: Sequence[Owner]) -> Iterator[None]:
     """The strips of lines play nothing for a while."""
-    every = [track for owner in owners if owner.data is not None for track in owner.data.nla_tracks]
-    tracks = [track for track in every if any(map(of_lines, track.strips))]
-    muted = [track.mute for track in tracks]
+    tracks = [track for owner in owners if owner.data is not None for track in owner.data.nla_tracks]
+    ours = [strip for track in tracks for strip in track.strips if of_lines(strip)]
+    muted = [strip.mute for strip in ours]
     try:
-        for track in tracks:
-            track.mute = True
+        for strip in ours:
+            strip.mute = True
         yield
     finally:
-        for track, mute in zip(tracks, muted, strict=True):
-            track.mute = mute
+        for strip, mute in zip(ours, muted, strict=True):
+            strip.mute = mute
 
 
 def _as_played(action: bpy.types.Action, places: Sequence[_Place]) -> Iterator[_Record]:

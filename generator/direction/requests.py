@@ -296,7 +296,7 @@ def clean_text(text: str, names: Collection[str] | None = None) -> tuple[str, tu
     if letters and len(foreign) * 2 > len(letters):
         raise InputError(
             f"The line is mostly in a script the English text encoder cannot read (it starts with {foreign[0]!r:.80}); "
-            "write it in Latin letters, in English."
+            "write it in Latin letters."
         )
     if symbols and not letters and not any(c in ".?!…" or c.isdigit() for c in text):
         raise InputError("The line holds only symbols or emoji; type words, and choose the emotion beside them.")

@@ -265,6 +265,21 @@ def test_a_failure_halfway_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch
     assert len(bpy.data.shape_keys) == 0
 
 
+@pytest.mark.parametrize("overridden", [False, True])
+def test_it_is_added_beside_a_collection_of_another_file(tmp_path: Path, overridden: bool) -> None:
+    bpy.data.libraries.write(str(tmp_path / "set.blend"), {bpy.data.collections.new("Set")})
+    scene = scenes.empty()
+    with bpy.data.libraries.load(str(tmp_path / "set.blend"), link=True) as (_, wanted):
+        wanted.collections = ["Set"]
+    there = wanted.collections[0]
+    scene.collection.children.link(there)
+    if overridden:
+        there = there.override_hierarchy_create(scene, bpy.context.view_layer)
+    layers = bpy.context.view_layer.layer_collection.children
+    bpy.context.view_layer.active_layer_collection = next(one for one in layers if one.collection == there)
+    assert list(assemble.add_demo_head(bpy.context).users_collection) == [scene.collection]
+
+
 @pytest.mark.usefixtures("scene")
 def test_it_can_be_added_from_a_hidden_collection_at_the_cursor() -> None:
     hidden = bpy.data.collections.new("Hidden")

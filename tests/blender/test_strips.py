@@ -168,6 +168,27 @@ def test_tracks_may_have_any_name(scene: bpy.types.Scene) -> None:
     np.testing.assert_allclose(played(scene, face, range(90, 240)), whole, atol=0.012)
 
 
+def test_a_strip_of_the_animators_on_our_track_is_theirs_when_lines_come_back(scene: bpy.types.Scene) -> None:
+    face = character()
+    rig = detect_rig(face)
+    strips.send(scene, rig, Lines(scene, rig), add(scene, face))
+    keys = face.data.shape_keys
+    track = keys.animation_data.nla_tracks["CTEG Lines"]
+    track.lock = False
+    mine = bpy.data.actions.new("Mine")
+    slot = mine.slots.new(id_type="KEY", name="Mine")
+    bag = mine.layers.new("Layer").strips.new(type="KEYFRAME").channelbag(slot, ensure=True)
+    curve = bag.fcurves.new('key_blocks["mouthSmileLeft"].value')
+    curve.keyframe_points.insert(300, 0.25)
+    curve.keyframe_points.insert(310, 0.75)
+    strip = track.strips.new("Mine", 300, mine)
+    strip.action_slot, strip.extrapolation = slot, "NOTHING"
+    before = played(scene, face, range(300, 311))
+    strips.bring_back(scene, rig, None)
+    assert len(lines_of(rig)) == 1 and not strip.mute
+    np.testing.assert_allclose(played(scene, face, range(300, 311)), before, atol=1e-6)
+
+
 def sent(scene: bpy.types.Scene, face: bpy.types.Object) -> None:
     """The first line of a character becomes a strip."""
     rig = detect_rig(face)
