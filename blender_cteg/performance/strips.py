@@ -32,7 +32,6 @@ from .targets import TRACKS, has_lines, name_in, of_lines
 #: Names of our tracks.
 _LINES: Final = f"{TRACKS}Lines"
 _REST: Final = f"{TRACKS}Rest"
-#: The custom property of an action that holds what properties are set to.
 
 
 class _Record(NamedTuple):
