@@ -54,8 +54,6 @@ MODES: Final = (
         "Perform takes that are like the shown one up to the playhead, and go on in other ways",
     ),
 )  # fmt: skip
-#: Endings after which a line that follows goes on from the face that is left.
-_GOES_ON: Final = ("trace", "held")
 #: Modes that start from the shown take.
 _AGAIN: Final = ("VARY", "BRANCH")
 #: Arguments that more takes of a line cannot have.
@@ -295,10 +293,7 @@ def _face_before(scene: Scene, performer: Character, start: float, checkpoint: s
     Only faces that the same checkpoint made; None for the standard face.
     """
     second = scene.render.fps / scene.render.fps_base
-    before = [
-        line for line in performer.lines
-        if line.take is not None and 0 <= start - line.end <= second and line.take.settings.get("ending") in _GOES_ON
-    ]  # fmt: skip
+    before = [line for line in performer.lines if line.lasts and -line.blend <= start - line.end <= second]
     last = max(before, key=lambda line: line.end, default=None)
     if last is None or last.take is None:
         return None

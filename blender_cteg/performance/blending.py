@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, Final
 
@@ -47,8 +47,9 @@ class Passage:
         targets: what it moves, each with T values.
         fade: frames over which it comes in.
         exact: channel -> frames of the line on which curves must be exact.
-        goes_on: the span goes on from the one before it, whose end its first frame is.
-        into: what the span after it begins with, where it goes over into that.
+        goes_on: the span goes on from the one before it.
+        into: what the span after it begins with, where it goes over into that; nothing where it stays as it is, and
+            None where it comes back to what is there without it.
     """
 
     line: Line
@@ -57,7 +58,17 @@ class Passage:
     fade: int
     exact: Mapping[str, Ints]
     goes_on: bool = False
-    into: Mapping[Address, float] = field(default_factory=dict)
+    into: Mapping[Address, float] | None = None
+
+    @property
+    def leaves(self) -> Floats:
+        """How much of it is there as it goes, (T,): 1, and down to 0 within some frames before its end."""
+        return _risen(len(self.targets[0].values) if self.targets else 0, self.line.blend)[::-1]
+
+    def held(self, frames: int) -> Passage:
+        """The same, and what it ends with for some frames more."""
+        longer = [replace(one, values=np.pad(one.values, (0, frames), mode="edge")) for one in self.targets]
+        return replace(self, targets=longer)
 
 
 @dataclass(eq=False)
@@ -175,7 +186,7 @@ def _lay(
     above = np.stack([target.values for target in targets], axis=1)
     rows = slice(passage.first, passage.first + len(above))
     below = mix.values[rows, places]
-    comes, goes = _risen(len(above), passage.fade), _risen(len(above), passage.line.blend)[::-1]
+    comes, goes = _risen(len(above), passage.fade), passage.leaves
     weights, first = np.ones(above.shape), 0
     for group in groups:
         part = slice(first, first + len(group))
@@ -184,9 +195,10 @@ def _lay(
         joins = not add and all(target.address in bare for target in group)
         if not (joins and passage.goes_on):
             weights[:, part] = comes[:, None]
-        if add or not all(target.address in covered for target in group):
+        stays = joins and passage.into is not None and not passage.into
+        if add or not (stays or all(target.address in covered for target in group)):
             weights[:, part] = np.minimum(weights[:, part], goes[:, None])
-        if joins and all(target.address in passage.into for target in group):
+        if joins and passage.into and all(target.address in passage.into for target in group):
             below[goes < 1.0, part] = [passage.into[target.address] for target in group]
         if len(group) == 4 and group[0].path.endswith("rotation_quaternion"):
             if add:

@@ -25,7 +25,7 @@ from .finding import blocked, located, others_lines, patches_of, shared, staying
 from .handwork import Handwork
 from .layers import MOST_FRAMES, face_of, without_muted
 from .owners import Owner, home_of, played_action, prepare, remember_names, set_value, tidy, why_not_writable
-from .planning import Plan, frames_of, ground_of, groups_of, joints_of, locked_of, meet, touch
+from .planning import Plan, frames_of, ground_of, groups_of, joints_of, locked_of, meet
 from .preview import end_preview
 from .record import Line, LineError, Take
 from .reduction import exact_frames
@@ -171,7 +171,7 @@ class Change:
             for span in there - kept.keys() - self._shut.keys()
             if written.get(span) != ids.get(span) or touched & written.get(span, set())
         }
-        joints = joints_of(groups)
+        joints = {} if self._others.beside else joints_of(groups)  # nothing follows in a strip, and it ends
         otherwise = self._joined_otherwise(joints, stale | (groups.keys() - there))
         stale |= otherwise & (there - kept.keys() - self._shut.keys())
         if len(stale) > _MANY:  # sooner done with whole curves
@@ -240,9 +240,20 @@ class Change:
             line.id
             for line in self.lines.values()
             if line.id not in self._looked and line.take is not None
-            and any(meet(line, o) or touch(line, o) for o in (*placed.values(), *before))
-        }:  # fmt: skip
+            and any(meet(line, o) for o in (*placed.values(), *before))
+        } | (self._beside(placed) - self._looked):  # fmt: skip
             self._locate(self._looked | met)
+
+    def _beside(self, placed: Mapping[str, Line]) -> set[str]:
+        """Lines whose spans are joined to those of lines that will be written, or to where these have been."""
+        names: set[str] = set()
+        for lines in (self.lines, self.lines | placed):
+            groups = groups_of(lines.values())
+            ids = {span: {line.id for line in group} for span, group in groups.items()} | {"": set()}
+            for one, other in joints_of(groups).items():
+                pair = ids[one] | ids[other]
+                names |= pair if pair & placed.keys() else set()
+        return names
 
     def _kept(
         self, changed: Mapping[str, Line | None], placed: Mapping[str, Line]
@@ -306,6 +317,8 @@ class Change:
         before = {name: patch.joined(name) for patch in self._patches.values() for name in patch.spans}
         news = {name: (name in joints.values(), name in joints) for name in before}
         changed = {name for name, joined in before.items() if joined != news[name]}
+        stored = joints_of(groups_of(self._stored.values()))
+        changed |= {one for one, other in joints.items() if stored.get(one, other) != other}
         return changed | {one for one, other in joints.items() if other in fresh | changed}
 
     def _plans(
@@ -315,14 +328,15 @@ class Change:
         """What spans become on the curves, the last first: each goes over into what the next one begins with."""
         plans: dict[str, Plan] = {}
         for span in sorted(fresh, key=lambda name: -fresh[name][0].start):
-            into: Mapping[Address, float] = {}
-            after = joints.get(span, "")
-            with suppress(LineError):  # it cannot be read
-                plan = plans.get(after)
-                if after and plan is None:
-                    plan = self._plan(after, groups[after], stale | {after}, (True, False))
-                into = {} if plan is None else plan.opening
-            joined = span in joints.values(), bool(after)
+            after = joints.get(span)
+            into: Mapping[Address, float] | None = None if after is None else {}
+            if after:
+                try:
+                    plan = plans.get(after) or self._plan(after, groups[after], stale | {after}, (True, False))
+                    into = plan.opening or None
+                except LineError:  # it cannot be read
+                    into = None
+            joined = span in joints.values(), after is not None
             plans[span] = self._plan(span, fresh[span], stale, joined, into)
         return [plans[span] for span in fresh]
 
@@ -337,7 +351,7 @@ class Change:
             group: its lines.
             stale: ids of the spans that are written again.
             joined: whether it goes on from the span before it, and over into the next.
-            into: what that begins with.
+            into: what that begins with, as in `Passage`.
         """
         lines = [self._placed(line) for line in group]
         start, end = min(line.start for line in lines), max(line.end for line in lines)
@@ -365,13 +379,17 @@ class Change:
             return own if ends == (start, end) else replace(own, changes=self._base(target, *ends, near).changes)
 
         passages: list[Passage] = []
-        last = -np.inf
+        before: Line | None = None  # the one that ends last
         for line in lines:
-            fade = round(last - line.start) if last > line.start else line.blend
+            meeting = 0 if before is None else round(before.end - line.start)
+            fade = meeting or line.blend
+            if before is not None and before.lasts and fade <= line.blend and passages[-1].line is before:
+                fade = line.blend  # what is left of that one stays until this one is there
+                passages[-1] = passages[-1].held(min(fade - meeting, round(end - before.end)))
             passage = self._passage(line, round(line.start - start), fade)
-            goes_on = joined[0] and not passages
-            passages.append(replace(passage, goes_on=goes_on, into=(into or {}) if line.end == end else {}))
-            last = max(last, line.end)
+            passage = replace(passage, goes_on=joined[0] and not passages, into=into if line.end == end else None)
+            passages.append(passage)
+            before = line if before is None or line.end >= before.end else before
         mix = mixed(passages, ground, self._others.why)
         locked = [t for t in locked_of(passages, grounds) if self._stays(t, span, start, end, joined)]
         if opened:
@@ -380,7 +398,7 @@ class Change:
         edges = (mix.values.min(0).tolist(), mix.values.max(0).tolist()) if mix.targets else ((), ())
         reach = {t.address: pair for t, *pair in zip(mix.targets, *edges, strict=True) if t.owner.kind == "KEY"}
         for passage in passages:
-            self._handwork.lay(passage, mix)
+            self._handwork.lay(passage, mix, {address for address, own in grounds.items() if not own.exists})
         mix = moving(mix, [grounds[target.address] for target in mix.targets])
         lines = [
             replace(line, theirs=mix.theirs[line.id], span=span if mix.targets or locked else "") for line in lines

@@ -73,6 +73,7 @@ class Handwork:
                 "What was deleted by hand is written again: {names}. Mute its region in the line to leave it out."
             )
             said.append(told(sentence, names=shorten(list(dict.fromkeys(gone)))))
+        outer = ~np.array(patch.joined(span))  # borders that play what is around
         before = _renamed(patch, span, owners)
         others = before.keys() & set(before.values())  # names that were given to another
         self._follow([line.id for line in there], before)
@@ -89,7 +90,7 @@ class Handwork:
                     old = kept.get(known)
                     kept[known] = delta if old is None else delta + resampled(old, len(delta))
             self.changed[name, into] = kept
-            if any(np.abs(delta[[0, -1]]).max() > _SEEN for delta in deltas[name].values()):
+            if any(np.abs(delta[[0, -1]][outer]).max(initial=0.0) > _SEEN for delta in deltas[name].values()):
                 sentence = (
                     "On its first and last frame “{text}” plays what is around it, so what was set there by hand is "
                     "not kept. Set it a frame inside the line, or outside of it."
@@ -130,14 +131,19 @@ class Handwork:
         self.changed[name, ALL_TAKES] = {}
         lines[name] = replace(line, takes=tuple(takes), layer=False)
 
-    def lay(self, passage: Passage, mix: Mixed) -> None:
-        """Lay what is kept for a line over what is written of it."""
+    def lay(self, passage: Passage, mix: Mixed, bare: Collection[Address]) -> None:
+        """Lay what is kept for a line over what is written of it; where that goes over into the next one it goes too.
+
+        ``bare`` has no curve of the animator's.
+        """
         line, columns = passage.line, {target.address: place for place, target in enumerate(mix.targets)}
         count = round(line.end - line.start) + 1
         for key in (ALL_TAKES, line.take.key if line.take is not None else ""):
             for address, delta in self.of(line.id, key).items():
                 if address in columns:
-                    mix.values[passage.first : passage.first + count, columns[address]] += resampled(delta, count)
+                    there = passage.leaves if address in bare and address in (passage.into or ()) else 1.0
+                    rows = slice(passage.first, passage.first + count)
+                    mix.values[rows, columns[address]] += resampled(delta, count) * there
 
 
 def _renamed(patch: ActionPatch, span: str, owners: Mapping[int, str]) -> dict[Address, Address]:

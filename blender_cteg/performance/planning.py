@@ -14,7 +14,7 @@ from ..arrays import Floats, Mask, Singles
 from .blending import Ground, Mixed, Passage
 from .curves import Base, Span
 from .layers import frames_at
-from .record import Line
+from .record import Line, Region
 from .reduction import Keys, every_frame, remembered
 from .targets import Address, Target, grouped
 
@@ -104,18 +104,26 @@ def groups_of(lines: Iterable[Line]) -> dict[str, list[Line]]:
 
 
 def joints_of(groups: Mapping[str, list[Line]]) -> dict[str, str]:
-    """Which spans go over into the next one, without a frame at rest between them, and into which.
+    """Which spans go over into the next one, without a frame at rest between them, and into which; "": what is left of
+    them stays, as no other comes.
 
-    They are those of lines that look at somebody and follow each other on the very next frame, and are mixed alike.
+    They are those of lines that do not come to rest, and those of lines that look at somebody and follow each other on
+    the very next frame; those that follow are mixed alike.
     """
     ordered = sorted(groups, key=lambda name: groups[name][0].start)
-    lasts = {name: max(groups[name], key=lambda line: line.end) for name in ordered}
-    return {
-        one: other
-        for one, other in pairwise(ordered)
-        if (last := lasts[one]).end + 1.0 == (first := groups[other][0]).start
-        and last.gaze and first.gaze and last.regions == first.regions
-    }  # fmt: skip
+    joints = {}
+    for one, other in pairwise([*ordered, ""]):
+        last, first = max(groups[one], key=lambda line: line.end), groups[other][0] if other else None
+        looks = first is not None and last.gaze and first.gaze and last.end + 1.0 == first.start
+        if (looks or last.lasts) and (first is None or _ways(last) == _ways(first)):
+            joints[one] = other
+    return joints
+
+
+def _ways(line: Line) -> dict[str, tuple[str, bool]]:
+    """How the regions of a line are mixed, where it is not the usual way."""
+    ways = {name: (region.mode, region.mute) for name, region in line.regions.items()}
+    return {name: way for name, way in ways.items() if way != (Region().mode, Region().mute)}
 
 
 def parts_of(lines: Sequence[Line], frames: Floats) -> dict[str, Mask]:
@@ -130,11 +138,6 @@ def parts_of(lines: Sequence[Line], frames: Floats) -> dict[str, Mask]:
 def meet(one: Line, other: Line) -> bool:
     """Whether two lines share a frame."""
     return one.start <= other.end and other.start <= one.end
-
-
-def touch(one: Line, other: Line) -> bool:
-    """Whether one of two lines begins on the frame after the other."""
-    return one.end + 1.0 == other.start or other.end + 1.0 == one.start
 
 
 def frames_of(line: Line, fps: float) -> int:

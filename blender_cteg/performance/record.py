@@ -110,6 +110,11 @@ class Take:
         return self.frames / self.fps
 
     @property
+    def ending(self) -> str:
+        """What is left of the feeling at its end: "rest", "trace" or "held" (docs/protocol.md)."""
+        return str(self.settings.get("ending", "rest"))
+
+    @property
     def origin(self) -> str:
         """Which take it came from, in a few words; "" for a take of its own."""
         return origin_of(self.settings, self.fps)
@@ -170,6 +175,11 @@ class Line:
     def take(self) -> Take | None:
         """The take that is shown, or None."""
         return self.takes[self.shown] if 0 <= self.shown < len(self.takes) else None
+
+    @property
+    def lasts(self) -> bool:
+        """Whether the face does not come to rest at its end."""
+        return self.take is not None and self.take.ending != "rest"
 
     def clip_frame(self, frame: float) -> int:
         """The frame of the shown take's clip at a frame of the scene; below 0 or beyond its frames when outside."""

@@ -191,11 +191,12 @@ class Others:
 
     Attributes:
         lines: strips of lines do.
+        beside: what is written becomes such a strip itself.
     """
 
     def __init__(self, owners: tuple[Owner, ...], beside: bool = False) -> None:
         """Strips of lines do not count where one more is to stand ``beside`` them."""
-        self.lines = not beside and any(has_lines(owner) for owner in owners)
+        self.lines, self.beside = not beside and any(has_lines(owner) for owner in owners), beside
         self._driven = {owner.name: _drivers(owner.data) for owner in owners}
         self._strips = {owner.name: set(_in_strips(owner.data, beside)) for owner in owners}
         self._constrained = {owner.name: set(_constrained(owner)) for owner in owners}

@@ -187,7 +187,9 @@ def test_a_line_goes_on_from_the_face_that_the_line_before_it_has_left(scene: bp
     bpy.ops.cteg.perform(takes=1, text="Stay here.", seed=5)
     before = active()
     left = [round(float(value), 4) for value in clip_of(cast.character(scene).rig, before).values[-1]]
-    for start, begins, name in ((before.end + 12, left, "near"), (before.end + 200, None, "far")):
+    for start, begins, name in (
+        (before.end - 3, left, "met"), (before.end + 12, left, "near"), (before.end + 200, None, "far"),
+    ):  # fmt: skip
         scene.frame_set(round(start))
         bpy.ops.cteg.perform(takes=1, text=f"I am {name}.", ending="rest")
         assert (shown().settings["begin"], shown().settings["ending"]) == (begins, "rest")
