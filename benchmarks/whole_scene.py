@@ -86,8 +86,9 @@ def main() -> None:
     tab = redraw.panels()
     redraw.redraw(tab)
     print(f"| a redraw of all panels, ms | {redraw.milliseconds(redraw.redraw, tab):.2f} |")
-    tab = [panel for panel in tab if panel.__module__.endswith("dialogue_panel")]
-    print(f"| of those of the dialogue ({len(tab)}), ms | {redraw.milliseconds(redraw.redraw, tab):.2f} |")
+    for room, what in (("dialogue_panel", "dialogue"), ("mapping_panel", "mapping")):
+        some = [panel for panel in tab if panel.__module__.endswith(room)]
+        print(f"| of those of the {what} ({len(some)}), ms | {redraw.milliseconds(redraw.redraw, some):.2f} |")
     blender_cteg.unregister()
 
 

@@ -194,10 +194,19 @@ def unhidden(places: Floats, points: Floats, baked: dict[str, npt.NDArray[np.flo
     skin = np.array([baked["materials"].tolist().index(m) for m in ("Skin", "Lips")])
     polygons = baked["polygons"][np.isin(baked["material_index"], skin)]
     triangles = np.concatenate([polygons[:, :3], polygons[polygons[:, 3] >= 0][:, [0, 2, 3]]])
-    a, b, c = (points[triangles[:, i]] for i in range(3))
+    corners = points[triangles]
+    (left, below), (right, above) = (
+        np.ascontiguousarray(edge(corners[..., :2], axis=1).T) for edge in (np.min, np.max)
+    )
     beside = places + np.array([0.013, 0.007, 0.0])  # not just behind an edge, as all in the middle are
     apart = (0.0, 0.02, 0.0)  # nor through what is left of a seam by shapes that are stored to 0.008 mm
-    return [_in_sight(point, a, b, c) and _in_sight(point + apart, a, b, c) for point in beside]
+
+    def free(point: Floats) -> bool:
+        x, y, _ = point
+        near = np.flatnonzero((left <= x) & (x <= right) & (below <= y) & (y <= above))
+        return _in_sight(point, *corners[near].transpose(1, 0, 2))
+
+    return [free(point) and free(point + apart) for point in beside]
 
 
 def test_where_two_actions_meet_a_corrective_is_driven(head: Head) -> None:

@@ -783,28 +783,24 @@ def test_a_file_is_read_by_the_operator_and_replaces_what_is_there(
 # ------------------------------------------------------------------------------------------------ the panel
 
 
-def test_two_hundred_lines_are_drawn_from_what_is_known(scene: bpy.types.Scene) -> None:
+def test_two_hundred_lines_are_drawn_from_what_is_known(scene: bpy.types.Scene, tmp_path: Path) -> None:
     names = ("Ada", "Ben", "Cleo", "Dan")
     actors(*names)
-    read("\n".join(f"{names[k % 4].upper()}: This is what I say in line {k}." for k in range(200)), "many.txt")
-    board.refresh(scene)
     tab = [panel for panel in redraw.panels() if panel.__module__.endswith("dialogue_panel")]
     assert len(tab) == 3
+    costs = {}
+    for count in (20, 200):
+        text = "\n".join(f"{names[k % 4].upper()}: This is what I say in line {k}." for k in range(count))
+        (path := tmp_path / f"{count}.txt").write_text(text, "utf-8")
+        bpy.ops.cteg.read_script(filepath=str(path), replace=True)
+        board.refresh(scene)
+        redraw.redraw(tab)
+        costs[count] = redraw.calls(redraw.redraw, tab)
+    assert costs[200] < 1.5 * costs[20]  # what that takes is measured by benchmarks/whole_scene.py
     with redraw.counted((detect, "detect_rig"), (board, "_found")) as counts:
         drawn = redraw.redraw(tab)
-        took = redraw.milliseconds(redraw.redraw, tab)
     assert "ADA: This is what I say in line 4." in drawn and "CTEG_UL_entries: 200 rows, active 0" in drawn
     assert counts == {"detect_rig": 0, "_found": 0}
-    assert took < 2.0
-    scene.cteg.target, bpy.context.window_manager.cteg.channel_name = bpy.data.objects["Ada"], "jawOpen"
-    slots = [panel for panel in redraw.panels() if panel.__module__.endswith("mapping_panel")]
-    tab = redraw.panels()
-    redraw.redraw(tab)
-    among, everything = redraw.milliseconds(redraw.redraw, slots), redraw.milliseconds(redraw.redraw, tab)
-    dialogue_of(scene).entries.clear()  # what Blender looks through for a path made the mapping panel twice as dear
-    assert among < 1.5 * redraw.milliseconds(redraw.redraw, slots)
-    assert everything < 4.0  # 2 ms is the aim; machines are shared
-    read("\n".join(f"{names[k % 4].upper()}: This is what I say in line {k}." for k in range(200)), "many.txt")
     with redraw.counted((detect, "detect_rig")) as counts:
         dialogue_of(scene).entry = 150  # what its character does is looked at when the mouse rests
     assert counts == {"detect_rig": 0}

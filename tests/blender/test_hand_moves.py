@@ -159,7 +159,7 @@ class Stage(Face):
 
 
 @pytest.mark.parametrize("smoothing", ["CONT_ACCEL", "NONE"])
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_keys_of_some_curves_moved_by_hand_leave_no_trace(scene: bpy.types.Scene, seed: int, smoothing: str) -> None:
     Stage(scene, seed, smoothing).play(6)
 

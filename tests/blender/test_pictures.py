@@ -217,14 +217,16 @@ def test_the_list_shows_pictures_names_and_favourites(stage: bpy.types.Scene, li
 
 def test_a_redraw_with_pictures_costs_little(stage: bpy.types.Scene) -> None:
     stage.cteg.target = characters.arkit_character()
-    for start in range(1, 1200, 100):
-        made = perform(stage.cteg.target, start, takes=5)
-    for take in made.takes:
-        gallery.draw_now(stage, made, take)
-    cast.refresh(stage)
-    tab = redraw.panels()
-    redraw.redraw(tab)
-    assert redraw.milliseconds(redraw.redraw, tab, times=10) < 8.0  # 2 ms is the aim; machines are shared
+    tab, costs = redraw.panels(), []
+    for starts in (range(1, 2), range(101, 1200, 100)):
+        for start in starts:
+            made = perform(stage.cteg.target, start, takes=5)
+        for take in made.takes:
+            gallery.draw_now(stage, made, take)
+        cast.refresh(stage)
+        redraw.redraw(tab)
+        costs.append(redraw.calls(redraw.redraw, tab))
+    assert costs[1] < 1.2 * costs[0] < 1.2 * 6000  # benchmarks/redraw.py measures what that takes
 
 
 def test_a_character_that_is_gone_has_no_pictures(stage: bpy.types.Scene, line: Line) -> None:

@@ -747,7 +747,7 @@ def test_parts_are_ablated_with_equal_seeds(
     assert json.loads((out / pages.RESULT).read_text("utf-8"))["result"]["values"] == first
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_depth_is_trained_and_told(corpus: Path, default: Path, tmp_path: Path) -> None:
     out = tmp_path / "page"
     arguments = ["lab", "depth", str(default), "--data", str(corpus), "--out", str(out)]

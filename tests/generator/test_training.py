@@ -27,8 +27,11 @@ from generator.shared.spaces import ARKIT55
 from generator.training import free_running
 from generator.training.default import FINE_TUNING, DefaultRecipe, DefaultSettings
 from generator.training.loop import LOG, Options, Trainer
+from tests.generator.tiny import write_bert
 
-CONFIG = ModelConfig(d_model=32, n_head=4, d_inner=64, d_latent=8, d_ewa=8, prior_parts=2, prior_components=3)
+CONFIG = ModelConfig(
+    text_width=32, d_model=32, n_head=4, d_inner=64, d_latent=8, d_ewa=8, prior_parts=2, prior_components=3
+)
 SETTINGS = DefaultSettings(steps=24, batch_size=8, warmup=4, emotion_steps=6)
 OPTIONS = Options(evaluate_every=8, log_every=4)
 CPU = torch.device("cpu")
@@ -42,8 +45,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def encoder() -> TextEncoder:
-    return TextEncoder.load()
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> TextEncoder:
+    """As deep as the published one, and random."""
+    sizes = {"num_hidden_layers": 6, "intermediate_size": 128, "max_position_embeddings": 128}
+    return TextEncoder.load(str(write_bert(tmp_path_factory.mktemp("bert") / "tiny", 32, **sizes)))
 
 
 def trainer(run: Path, corpus: Path, encoder: TextEncoder, settings: DefaultSettings = SETTINGS) -> Trainer:
@@ -167,7 +172,7 @@ def test_takes_that_run_free_come_closer_to_the_clips(
     """Also a share of it beside teacher forcing; of what is saved, a share is what training began from."""
     train, dev = (Corpus.open(corpus, split) for split in ("train", "dev"))
     start = load_checkpoint(finished / "best")
-    free = replace(SETTINGS, free_running=1.0, learning_rate=3e-3, warmup=1, kept=0.25)
+    free = replace(SETTINGS, steps=16, free_running=1.0, learning_rate=4e-3, warmup=1, kept=0.25)
     for name, settings in {"free": free, "shared": replace(free, free_running=0.5, steps=2)}.items():
         recipe = DefaultRecipe(train, dev, settings, encoder, CPU, corpus / "cache", None, start)
         run = Trainer(tmp_path / name, recipe, OPTIONS)

@@ -9,8 +9,11 @@ drift with closest points: Myronenko and Song 2010).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from functools import wraps
+from hashlib import blake2b
+from typing import Final, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -34,6 +37,8 @@ _MOST_BENT: Final = 0.12
 _MOST_SQUEEZED: Final = 0.5
 #: Vertices that a point between them is mixed from.
 _MIXED: Final = 4
+#: So many faces are remembered.
+_REMEMBERED: Final = 8
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ def find_points(
         return None
     known = moved[landmarks] if landmarks is not None else None
     thin = skin if most is None else skin[:: max(1, -(-len(skin) // most))]
-    places, toward = _drawn(moved[thin], normals[thin], template, known)
+    places, toward = _drawn(moved[thin], normals[thin], template.positions, template.normals, known)
     points = _mixed(places, toward, moved, normals, skin)
     if eyes is not None:  # on an even face, exactly the other side's vertices, however the template came to lie
         middle, across = (eyes.mean(0) - shift) / scale, (eyes[0] - eyes[1]) / np.linalg.norm(eyes[0] - eyes[1])
@@ -122,7 +127,9 @@ def find_points(
     if not distance < _FARTHEST or not _plausible(template.positions, places, bent):
         return None
     if landmarks is not None:  # known exactly
-        points.vertices[:68], points.weights[:68] = landmarks[:, None], np.eye(_MIXED)[0]
+        exactly = Points(points.vertices.copy(), points.weights.copy(), points.mirrored)
+        exactly.vertices[:68], exactly.weights[:68] = landmarks[:, None], np.eye(_MIXED)[0]
+        return exactly
     return points
 
 
@@ -170,6 +177,30 @@ def _plausible(rest: Floats, places: Floats, most_bent: float) -> bool:
 
 
 _Array = TypeVar("_Array", Floats, Singles)
+_Asked = ParamSpec("_Asked")
+_Result = TypeVar("_Result")
+
+
+def _remembered(function: Callable[_Asked, _Result]) -> Callable[_Asked, _Result]:
+    """A function of arrays whose last results are kept by what those hold: a face is looked at again whenever anything
+    of it is another, and its skin at rest is seldom what is.
+    """
+    results: dict[bytes, _Result] = {}
+
+    @wraps(function)
+    def asked(*arguments: _Asked.args, **named: _Asked.kwargs) -> _Result:
+        seen = blake2b(digest_size=16)
+        for array in arguments:
+            seen.update(repr(np.shape(array)).encode())
+            seen.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
+        key = seen.digest()
+        if key not in results:
+            while len(results) >= _REMEMBERED:
+                results.pop(next(iter(results)), None)
+            results[key] = function(*arguments, **named)
+        return results[key]
+
+    return asked
 
 
 def _squared_distances(one: _Array, other: _Array) -> _Array:
@@ -177,11 +208,14 @@ def _squared_distances(one: _Array, other: _Array) -> _Array:
     return np.maximum(squared, 0.0)
 
 
-def _drawn(skin: Floats, normals: Floats, template: Template, anchors: Floats | None) -> tuple[Floats, Floats]:
-    """The template drawn onto the skin: places and the skin's normals there, shape (P, 3) each."""
+@_remembered
+def _drawn(
+    skin: Floats, normals: Floats, positions: Floats, sides: Floats, anchors: Floats | None
+) -> tuple[Floats, Floats]:  # fmt: skip
+    """The template, with its normals, drawn onto the skin: places and the skin's normals there, shape (P, 3) each."""
     # Single precision takes half the time, and a place is drawn no nearer than to a hundredth anyway.
-    onto, rest, facing = (all_of.astype(np.float32) for all_of in (skin, template.positions, normals))
-    alike = template.normals.astype(np.float32) @ facing.T
+    onto, rest, facing = (all_of.astype(np.float32) for all_of in (skin, positions, normals))
+    alike = sides.astype(np.float32) @ facing.T
     apart = np.where(alike < _SAME_SIDE, 10.0, 0.02 * (1.0 - alike))
 
     def nearest(places: Singles) -> tuple[Singles, Singles, Ints]:
@@ -215,6 +249,7 @@ def _drawn(skin: Floats, normals: Floats, template: Template, anchors: Floats | 
     return places.astype(np.float64), normals[nearest(places)[2]]
 
 
+@_remembered
 def _mixed(places: Floats, toward: Floats, moved: Floats, normals: Floats, skin: Ints) -> Points:
     """Each place as a mix of the nearest skin vertices that face the same way, by inverse squared distance."""
     squared = _squared_distances(places, moved[skin]) + np.where(toward @ normals[skin].T < 0.3, 10.0, 0.0)
