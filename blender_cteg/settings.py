@@ -161,8 +161,8 @@ SETTINGS: Final = (
         "ending", EnumProperty, "At the End", "What is left of the emotion when the line is over",
         items=(
             ("rest", "Rest", "The face comes to rest"),
-            ("trace", "Trace", "A trace of what was felt stays until the next line; within a second that begins with it"),
-            ("held", "Held", "What was felt is still felt until the next line; within a second that begins with it"),
+            ("trace", "Trace", "A trace of what was felt stays until the next line, which goes on from it"),
+            ("held", "Held", "What was felt is still felt until the next line, which goes on from it"),
         ), default="rest",
     ),
     Setting(
