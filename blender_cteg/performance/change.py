@@ -146,7 +146,7 @@ class Change:
         except StoredError as error:
             raise LineError("The line cannot be so: {why}. Give it a usual value.", why=error) from None
         placed = {name: self._placed(line) for name, line in changed.items() if line is not None}
-        self._meet(placed)
+        self._meet(placed, {name for name, line in changed.items() if line is None})
         kept, refused = self._kept(changed, placed)
         refused = refused if again else {}
         if refused and not some:
@@ -173,7 +173,8 @@ class Change:
         }
         joints = {} if self._others.beside else joints_of(groups)  # nothing follows in a strip, and it ends
         otherwise = self._joined_otherwise(joints, stale | (groups.keys() - there))
-        stale |= otherwise & (there - kept.keys() - self._shut.keys())
+        looked = {line.span for line in self.lines.values() if line.id in self._looked}
+        stale |= otherwise & looked & (there - kept.keys() - self._shut.keys())
         if len(stale) > _MANY:  # sooner done with whole curves
             for patch in self._patches.values():
                 patch.few = np.inf
@@ -233,27 +234,28 @@ class Change:
             sentence = "Its keys in {actions}, which is not active on this character now, are gone too."
             yield told(sentence, actions=shorten(names))
 
-    def _meet(self, placed: Mapping[str, Line]) -> None:
-        """Look where those are that meet what will be written."""
+    def _meet(self, placed: Mapping[str, Line], gone: set[str]) -> None:
+        """Look where those are that meet what will be written, or are joined to it, now or then."""
         before = [self.lines[name] for name in placed if name in self.lines]
         while met := {
             line.id
             for line in self.lines.values()
             if line.id not in self._looked and line.take is not None
             and any(meet(line, o) for o in (*placed.values(), *before))
-        } | (self._beside(placed) - self._looked):  # fmt: skip
+        } | (self._beside(placed, gone) - self._looked):  # fmt: skip
             self._locate(self._looked | met)
 
-    def _beside(self, placed: Mapping[str, Line]) -> set[str]:
-        """Lines whose spans are joined to those of lines that will be written, or to where these have been."""
-        names: set[str] = set()
-        for lines in (self.lines, self.lines | placed):
-            groups = groups_of(lines.values())
-            ids = {span: {line.id for line in group} for span, group in groups.items()} | {"": set()}
-            for one, other in joints_of(groups).items():
-                pair = ids[one] | ids[other]
-                names |= pair if pair & placed.keys() else set()
-        return names
+    def _beside(self, placed: Mapping[str, Line], gone: set[str]) -> set[str]:
+        """Lines whose spans are joined to those of lines that are changed, before or then, or otherwise then."""
+        then = {name: line for name, line in {**self.lines, **placed}.items() if name not in gone}
+        pairs: list[set[frozenset[str]]] = []
+        for groups in (groups_of(lines.values()) for lines in (self.lines, then)):
+            ids = {span: frozenset(line.id for line in group) for span, group in groups.items()}
+            pairs.append({ids[one] | ids.get(other, frozenset()) for one, other in joints_of(groups).items()})
+        changed = {*placed, *gone}
+        return {
+            name for pair in pairs[0] | pairs[1] if pair & changed or pair not in pairs[0] & pairs[1] for name in pair
+        }
 
     def _kept(
         self, changed: Mapping[str, Line | None], placed: Mapping[str, Line]

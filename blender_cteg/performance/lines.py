@@ -187,7 +187,8 @@ class Lines:
         """Move those lines at once that need not be written again for it.
 
         Returns:
-            Their ids, and those of lines that they go on from, before or now: these look elsewhere at their ends.
+            Their ids, and those of lines that look elsewhere where they begin or end, as one goes on from the other
+            before or now.
         """
         if not starts or any(why_not_writable(owner, self._owners) for owner in self._owners):
             return (), []
@@ -200,7 +201,8 @@ class Lines:
         for name, line in store.lines().items():
             if name in names:
                 store.put(replace(line, start=line.start + by, end=line.end + by))
-        return names, [line.id for line in lines if line.gaze and line.end + 1.0 in (edge, edge + by)]
+        left = [line.id for line in lines if line.gaze and line.end + 1.0 in (edge, edge + by)]
+        return names, [*left, *(line.id for line in lines if left and line.id in names and line.start == edge)]
 
     def rewrite(self, lines: Iterable[str] | None = None) -> None:
         """Write lines again: the mapping, the frame rate or what moves the face has changed.
