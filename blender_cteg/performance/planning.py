@@ -33,9 +33,8 @@ class Plan:
     @property
     def opening(self) -> dict[Address, float]:
         """What it begins with."""
-        return {
-            target.address: float(value) for target, value in zip(self.mix.targets, self.mix.values[0], strict=True)
-        }
+        first = self.mix.values[0].tolist() if self.mix.targets else []
+        return {target.address: value for target, value in zip(self.mix.targets, first, strict=True)}
 
     @cached_property
     def _keys(self) -> list[Keys]:

@@ -8,6 +8,7 @@ keys are as before (where keys of a line's curves were moved), or all there once
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 
 from blender_cteg.character.detection.detect import detect_rig
+from blender_cteg.clip import Clip
 from blender_cteg.performance import lines as lines_module
 from blender_cteg.performance.finding import lines_of
 from blender_cteg.performance.lines import LineError
@@ -24,7 +26,7 @@ from blender_cteg.performance.owners import curves_in
 from blender_cteg.performance.record import Line, Region
 from blender_cteg.performance.targets import key_path
 
-from . import scenes
+from . import scenes, test_lines
 from .test_lines import STYLE, add, character, clip, lines_for, played, rows_of
 from .test_patch import reversed_about
 
@@ -193,8 +195,9 @@ ONCE_LOST = (
 class Hands(Face):
     """A face that an animator has keyed, two lines, and everything that hands do to curves."""
 
-    def __init__(self, seed: int, folder: Path) -> None:
-        self.rng, self.folder, self.did = np.random.default_rng(seed), folder, list[str]()
+    def __init__(self, seed: int, folder: Path, *, lasts: bool = False) -> None:
+        """``lasts``: lines may not come to rest, and stay on curves that nobody else has keys on."""
+        self.rng, self.folder, self.did, self.lasts = np.random.default_rng(seed), folder, list[str](), lasts
         self.scene, self.face = bpy.context.scene, character(("Neck", "Head"))
         key = self.face.data.shape_keys
         for block in key.key_blocks[1:]:
@@ -332,6 +335,8 @@ class Hands(Face):
         free = np.array([not any(start - 1 < frame < end + 1 for start, end in ends) for frame in WIDE])
         after = self.values() if exact else before
         for at, values in before.items():
+            if self.lasts and at[0] not in self.own.values():
+                continue  # what is left of a line plays there
             now = after.get(at, values[:1])  # a curve that was made for a line and went with it holds one value there
             off = np.abs(now - values)[free] / max(1.0, np.ptp(values))
             assert off.max(initial=0.0) < 2e-4, (self.did, at, float(off.max()), int(WIDE[free][off.argmax()]))
@@ -380,6 +385,21 @@ def test_whatever_hands_do_every_key_is_there_once(
 ) -> None:
     named(seed)
     Hands(seed, tmp_path).play(7, exact)
+
+
+@pytest.mark.parametrize("seed", range(4, 7))
+def test_nor_is_one_lost_where_lines_do_not_come_to_rest(
+    scene: bpy.types.Scene, named: Callable[[int], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    named(seed)
+    rng, rests = np.random.default_rng(seed), clip
+
+    def ends(seed: int) -> Clip:
+        return replace(rests(seed), settings={"ending": str(rng.choice(["rest", "trace", "held"]))})
+
+    monkeypatch.setattr(test_lines, "clip", ends)
+    monkeypatch.setitem(globals(), "clip", ends)
+    Hands(seed, tmp_path, lasts=True).play(7, exact=True)
 
 
 @pytest.mark.parametrize(("seed", "steps", "exact"), ONCE_LOST)
