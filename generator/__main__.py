@@ -88,6 +88,12 @@ def _refit_emotion() -> Any:
     return refit_emotion
 
 
+def _refit_motion() -> Any:
+    from .evaluation import refit_motion
+
+    return refit_motion
+
+
 def _evaluate() -> Any:
     from .evaluation import command
 
@@ -137,6 +143,7 @@ COMMANDS: Final = {
     "refit-emotion": Command(
         _refit_emotion, "training", "fit what reads emotions from words again, and leave the rest"
     ),
+    "refit-motion": Command(_refit_motion, "evaluation", "set how far regions of the face move per step"),
     "evaluate": Command(_evaluate, "evaluation", "judge a checkpoint's free-running takes on held-out lines", True),
     "lab": Command(_lab, "lab", "look into a checkpoint, and leave a page with pictures (docs/lab.md)", True),
     "convert": Command(_convert, "paper", "read the paper's released checkpoint into safetensors and JSON"),

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import torch
 
+from generator.__main__ import main
 from generator.baselines.checkpoint import save_baseline
 from generator.baselines.lstm import LstmRegressor
 from generator.corpus.datasets import Shown
 from generator.direction.emotions import emotion_weights, full_vector
 from generator.errors import CheckpointError, DataError, InputError
-from generator.evaluation import motion, rollouts
+from generator.evaluation import motion, refit_motion, rollouts
 from generator.evaluation.entries import row_names
 from generator.evaluation.evaluate import evaluate
 from generator.evaluation.judge import Reference, judge
@@ -28,6 +29,7 @@ from generator.evaluation.rollouts import Entry, checkpoint_identity, data_ident
 from generator.evaluation.systems import CheckpointSystem, GroundTruth, HeldOutLine, JudgedTake, spoken
 from generator.evaluation.teacher_forced import paper_perplexity
 from generator.evaluation.untrained import CorpusMean, NearestText, RandomSequence, ShuffledFrames, StaticPose
+from generator.model.checkpoint import load_checkpoint
 from generator.shared.spaces import ARKIT55
 from generator.speech.reading import read_line
 from generator.speech.timing import time_line
@@ -376,3 +378,32 @@ def test_what_one_take_leaves_to_chance_is_judged_over_all() -> None:
     for key in ("tremor_jaw", "speed_mouth", "frechet"):
         assert second_shakes[key] > 1.5 * calm[key]
     assert judge(lines(0.2, 0.2, 0.4), reference)["tremor_jaw"] == pytest.approx(1, rel=0.05)
+
+
+# Motion, fitted again ------------------------------------------------------------------------------------------------
+
+
+def test_what_moves_too_finely_is_written_smaller_and_what_moves_too_evenly_larger() -> None:
+    assert [refit_motion.scale_of(ratio) for ratio in (0.95, 1.05, 0.0, float("nan"))] == [1.0] * 4
+    assert 1.0 < refit_motion.scale_of(0.88) < refit_motion.scale_of(0.1) == 1.035
+    assert 1.0 > refit_motion.scale_of(1.12) > refit_motion.scale_of(40.0) == 0.965
+
+
+def test_motion_is_fitted_once_and_to_the_regions_alone(
+    corpus: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "fitted"
+    asked = ["refit-motion", str(checkpoint), f"--data={corpus}", f"--out={out}", "--lines=3", "--takes=2"]
+    assert main(asked) == 0
+    assert "mouth: " in capsys.readouterr().out
+    before, after = load_checkpoint(checkpoint), load_checkpoint(out)
+    scales = after.training["motion"]
+    assert scales.keys() == ARKIT55.groups.keys() and any(scale != 1.0 for scale in scales.values())
+    old, new = before.decoder.state_dict(), after.decoder.state_dict()
+    for region, columns in ARKIT55.groups.items():
+        was, now = (state["frames.weight"].unflatten(0, (-1, 55))[:, list(columns)] for state in (old, new))
+        torch.testing.assert_close(now, was * scales[region], atol=1e-4, rtol=2e-3)  # stored in half precision
+    assert all(torch.equal(value, new[name]) for name, value in old.items() if not name.startswith("frames."))
+    assert before.emotion is not None and after.emotion is not None
+    assert main(["refit-motion", str(out), f"--data={corpus}"]) == 1
+    assert "is fitted already; begin with what 'train' made" in capsys.readouterr().err
