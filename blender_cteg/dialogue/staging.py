@@ -127,7 +127,8 @@ class Production:
             values["seed"] = max(max(take.seed, take.last_seed) for take in line.takes) + 1
         values |= {
             "text": entry.text, "takes": schedule.dialogue.takes, "intensity": part.intensity, "energy": part.energy,
-            "seconds": entry.seconds, "ending": "trace", "timeline": None,
+            "seconds": entry.seconds, "timeline": None,
+            "ending": "trace" if schedule.dialogue.listening else "rest",  # else nobody performs how it goes on
             "spread": False,  # four times the work, for each line of a scene; *Something Else* is there for one
         }  # fmt: skip
         named = named_before(schedule.scene, entry.text, None if line is None or line.text != entry.text else line.take)

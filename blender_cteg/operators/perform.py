@@ -7,7 +7,7 @@ import contextlib
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,7 @@ from ..dialogue.casting import named_before
 from ..emotions import label
 from ..performance import ranges
 from ..performance.diagnosis import keys_without_shape
+from ..performance.layers import face_of
 from ..performance.lines import Lines, clip_of, in_the_way, lines_of
 from ..performance.owners import owners_of, why_not_writable
 from ..performance.record import Line, Style, Take
@@ -299,7 +300,10 @@ def _face_before(scene: Scene, performer: Character, start: float, checkpoint: s
         return None
     made = last.take.settings.get("checkpoint")
     clip = clip_of(performer.rig, last) if made == (Path(checkpoint).name if checkpoint else "default") else None
-    return None if clip is None else [round(float(value), 4) for value in clip.values[-1]]
+    if clip is None:
+        return None
+    shown = face_of(clip, clip.fps, replace(last, stretch=1.0, speech=0.0, gaze=()))
+    return [round(float(value), 4) for value in shown.values[-1]]
 
 
 def _not_keyed(channels: list[str]) -> list[str]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any, Final
 
@@ -47,9 +47,8 @@ class Passage:
         targets: what it moves, each with T values.
         fade: frames over which it comes in.
         exact: channel -> frames of the line on which curves must be exact.
-        goes_on: the span goes on from the one before it.
-        into: what the span after it begins with, where it goes over into that; nothing where it stays as it is, and
-            None where it comes back to what is there without it.
+        goes_on: what the span before it left, from which it comes in in place of what is there without it.
+        stays: tells what stays as it is at its end.
     """
 
     line: Line
@@ -57,17 +56,15 @@ class Passage:
     targets: list[Target]
     fade: int
     exact: Mapping[str, Ints]
-    goes_on: bool = False
-    into: Mapping[Address, float] | None = None
+    goes_on: Mapping[Address, float] = field(default_factory=dict)
+    stays: Callable[[Target], bool] = lambda _target: False
 
-    @property
-    def leaves(self) -> Floats:
-        """How much of it is there as it goes, (T,): 1, and down to 0 within some frames before its end."""
-        return _risen(len(self.targets[0].values) if self.targets else 0, self.line.blend)[::-1]
-
-    def held(self, frames: int) -> Passage:
-        """The same, and what it ends with for some frames more."""
-        longer = [replace(one, values=np.pad(one.values, (0, frames), mode="edge")) for one in self.targets]
+    def held(self, frames: int, edited: Mapping[Address, float]) -> Passage:
+        """The same, and what it ends with for some frames more; ``edited`` by hand, it ends with so much beside."""
+        longer = []
+        for one in self.targets:
+            last = one.values[-1] + edited.get(one.address, 0.0)
+            longer.append(replace(one, values=np.append(one.values, np.full(frames, last))))
         return replace(self, targets=longer)
 
 
@@ -178,28 +175,27 @@ def _lay(
 ) -> None:  # fmt: skip
     """Lay a line over what is there: it comes in, and goes at its end, within some frames.
 
-    What has no curve of the animator's, ``bare``, goes over from span to span where they are joined. What the next line
-    lies over, ``covered``, stays until the end.
+    What has no curve of the animator's, ``bare``, may stay from span to span. What the next line lies over,
+    ``covered``, stays until the end.
     """
     targets = [target for group in groups for target in group]
     places = np.array([columns[target.address] for target in targets])
     above = np.stack([target.values for target in targets], axis=1)
     rows = slice(passage.first, passage.first + len(above))
     below = mix.values[rows, places]
-    comes, goes = _risen(len(above), passage.fade), passage.leaves
+    comes, goes = _risen(len(above), passage.fade), _risen(len(above), passage.line.blend)[::-1]
     weights, first = np.ones(above.shape), 0
     for group in groups:
         part = slice(first, first + len(group))
         first += len(group)
         add = _region(passage, group).mode == "ADD"
         joins = not add and all(target.address in bare for target in group)
-        if not (joins and passage.goes_on):
-            weights[:, part] = comes[:, None]
-        stays = joins and passage.into is not None and not passage.into
+        weights[:, part] = comes[:, None]
+        if joins and all(target.address in passage.goes_on for target in group):
+            below[comes < 1.0, part] = [passage.goes_on[target.address] for target in group]
+        stays = joins and all(map(passage.stays, group))
         if add or not (stays or all(target.address in covered for target in group)):
             weights[:, part] = np.minimum(weights[:, part], goes[:, None])
-        if joins and passage.into and all(target.address in passage.into for target in group):
-            below[goes < 1.0, part] = [passage.into[target.address] for target in group]
         if len(group) == 4 and group[0].path.endswith("rotation_quaternion"):
             if add:
                 still = np.array([target.neutral for target in group])

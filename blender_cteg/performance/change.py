@@ -25,7 +25,7 @@ from .finding import blocked, located, others_lines, patches_of, shared, staying
 from .handwork import Handwork
 from .layers import MOST_FRAMES, face_of, without_muted
 from .owners import Owner, home_of, played_action, prepare, remember_names, set_value, tidy, why_not_writable
-from .planning import Plan, frames_of, ground_of, groups_of, joints_of, locked_of, meet
+from .planning import Joint, Plan, frames_of, ground_of, groups_of, joints_of, locked_of, meet
 from .preview import end_preview
 from .record import Line, LineError, Take
 from .reduction import exact_frames
@@ -171,10 +171,12 @@ class Change:
             for span in there - kept.keys() - self._shut.keys()
             if written.get(span) != ids.get(span) or touched & written.get(span, set())
         }
-        joints = {} if self._others.beside else joints_of(groups)  # nothing follows in a strip, and it ends
+        # Nothing follows in a strip, and it ends.
+        joints = {} if self._others.beside else joints_of(groups, self._fps)
         otherwise = self._joined_otherwise(joints, stale | (groups.keys() - there))
         looked = {line.span for line in self.lines.values() if line.id in self._looked}
-        stale |= otherwise & looked & (there - kept.keys() - self._shut.keys())
+        gone = {span for span in otherwise & there if not any(p.found(span).share for p in self._holding(span))}
+        stale |= otherwise & (looked - gone) & (there - kept.keys() - self._shut.keys())
         if len(stale) > _MANY:  # sooner done with whole curves
             for patch in self._patches.values():
                 patch.few = np.inf
@@ -190,7 +192,7 @@ class Change:
                 for name in touched:
                     self._handwork.split(lines, name, until, {take.key for line, take, _ in puts if line == name})
             fresh = {span: g for span, g in self._groups(lines, kept).items() if span in stale or span not in there}
-            plans = self._plans(fresh, groups, joints, stale)
+            plans = self._plans(fresh, joints, stale)
             hidden = self._hidden(touched, lines)
         except MappingError as error:
             raise LineError("{reason}", reason=error) from None
@@ -248,14 +250,13 @@ class Change:
     def _beside(self, placed: Mapping[str, Line], gone: set[str]) -> set[str]:
         """Lines whose spans are joined to those of lines that are changed, before or then, or otherwise then."""
         then = {name: line for name, line in {**self.lines, **placed}.items() if name not in gone}
-        pairs: list[set[frozenset[str]]] = []
+        pairs: list[set[tuple[frozenset[str], Joint]]] = []
         for groups in (groups_of(lines.values()) for lines in (self.lines, then)):
-            ids = {span: frozenset(line.id for line in group) for span, group in groups.items()}
-            pairs.append({ids[one] | ids.get(other, frozenset()) for one, other in joints_of(groups).items()})
+            ids = {span: frozenset(line.id for line in group) for span, group in groups.items()} | {"": frozenset()}
+            pairs.append({(ids[one] | ids[joint.other], joint) for one, joint in joints_of(groups, self._fps).items()})
         changed = {*placed, *gone}
-        return {
-            name for pair in pairs[0] | pairs[1] if pair & changed or pair not in pairs[0] & pairs[1] for name in pair
-        }
+        other = pairs[0] ^ pairs[1]
+        return {name for pair in pairs[0] | pairs[1] if pair[0] & changed or pair in other for name in pair[0]}
 
     def _kept(
         self, changed: Mapping[str, Line | None], placed: Mapping[str, Line]
@@ -314,37 +315,42 @@ class Change:
 
     # ------------------------------------------------------------------------------------------------ curves
 
-    def _joined_otherwise(self, joints: Mapping[str, str], fresh: set[str]) -> set[str]:
+    def _joined_otherwise(self, joints: Mapping[str, Joint], fresh: set[str]) -> set[str]:
         """Spans that begin or end otherwise than they were written: what they are joined to is another, or is not."""
         before = {name: patch.joined(name) for patch in self._patches.values() for name in patch.spans}
-        news = {name: (name in joints.values(), name in joints) for name in before}
-        changed = {name for name, joined in before.items() if joined != news[name]}
-        stored = joints_of(groups_of(self._stored.values()))
-        changed |= {one for one, other in joints.items() if stored.get(one, other) != other}
-        return changed | {one for one, other in joints.items() if other in fresh | changed}
+        stored = joints_of(groups_of(self._stored.values()), self._fps)
+        changed = {one for one, joint in joints.items() if stored.get(one, joint) != joint}
+        changed |= {name for name, (_, stays) in before.items() if stays != (name in joints)}
+        afters = {joint.other: one for one, joint in joints.items()}
+        changed |= {name for name, (goes_on, _) in before.items() if goes_on and name not in afters}
+        return changed | {other for other, one in afters.items() if other and one in fresh | changed}
 
-    def _plans(
-        self, fresh: Mapping[str, list[Line]], groups: Mapping[str, list[Line]], joints: Mapping[str, str],
-        stale: set[str],
-    ) -> list[Plan]:  # fmt: skip
-        """What spans become on the curves, the last first: each goes over into what the next one begins with."""
+    def _plans(self, fresh: Mapping[str, list[Line]], joints: Mapping[str, Joint], stale: set[str]) -> list[Plan]:
+        """What spans become on the curves: each may come in from what the one before it has left."""
         plans: dict[str, Plan] = {}
-        for span in sorted(fresh, key=lambda name: -fresh[name][0].start):
-            after = joints.get(span)
-            into: Mapping[Address, float] | None = None if after is None else {}
-            if after:
-                try:
-                    plan = plans.get(after) or self._plan(after, groups[after], stale | {after}, (True, False))
-                    into = plan.opening or None
-                except LineError:  # it cannot be read
-                    into = None
-            joined = span in joints.values(), after is not None
-            plans[span] = self._plan(span, fresh[span], stale, joined, into)
+        before = {joint.other: one for one, joint in joints.items()}
+        for span in sorted(fresh, key=lambda name: fresh[name][0].start):
+            one = before.get(span, "")
+            left = plans[one].closing if one in plans else self._left(one)
+            plans[span] = self._plan(span, fresh[span], stale, (joints[one], left) if left else None, joints.get(span))
         return [plans[span] for span in fresh]
 
+    def _holding(self, span: str) -> list[ActionPatch]:
+        """The actions that have a span."""
+        return [patch for patch in self._patches.values() if span in patch.spans]
+
+    def _left(self, span: str) -> dict[Address, float]:
+        """What a span that is not written again has left on the curves."""
+        left: dict[Address, float] = {}
+        for action, patch in self._patches.items():
+            owners = self._playing(action)
+            for (handle, path, index), value in patch.left(span).items() if span in patch.spans else ():
+                left |= {(owners[handle].name, path, index): value} if handle in owners else {}
+        return left
+
     def _plan(
-        self, span: str, group: list[Line], stale: set[str], joined: tuple[bool, bool],
-        into: Mapping[Address, float] | None = None,
+        self, span: str, group: list[Line], stale: set[str], before: tuple[Joint, Mapping[Address, float]] | None,
+        after: Joint | None,
     ) -> Plan:  # fmt: skip
         """What a span becomes on the curves; nothing is written yet.
 
@@ -352,9 +358,10 @@ class Change:
             span: its id.
             group: its lines.
             stale: ids of the spans that are written again.
-            joined: whether it goes on from the span before it, and over into the next.
-            into: what that begins with, as in `Passage`.
+            before: how it is joined to the span before it, and what that has left.
+            after: how it is joined to the next.
         """
+        joined = before is not None, after is not None
         lines = [self._placed(line) for line in group]
         start, end = min(line.start for line in lines), max(line.end for line in lines)
         count = round(end - start) + 1
@@ -381,17 +388,23 @@ class Change:
             return own if ends == (start, end) else replace(own, changes=self._base(target, *ends, near).changes)
 
         passages: list[Passage] = []
-        before: Line | None = None  # the one that ends last
+        last: Line | None = None  # the one that ends last
         for line in lines:
-            meeting = 0 if before is None else round(before.end - line.start)
+            meeting = 0 if last is None else round(last.end - line.start)
             fade = meeting or line.blend
-            if before is not None and before.lasts and fade <= line.blend and passages[-1].line is before:
+            if last is not None and last.lasts and fade <= line.blend and passages[-1].line is last:
                 fade = line.blend  # what is left of that one stays until this one is there
-                passages[-1] = passages[-1].held(min(fade - meeting, round(end - before.end)))
+                more = min(fade - meeting, round(end - last.end))
+                passages[-1] = passages[-1].held(more, self._handwork.at_the_end(last))
             passage = self._passage(line, round(line.start - start), fade)
-            passage = replace(passage, goes_on=joined[0] and not passages, into=into if line.end == end else None)
+            if before is not None and not passages:
+                joint, left = before
+                kept = {t.address: left[t.address] for t in passage.targets if t.address in left and joint.keeps(t)}
+                passage = replace(passage, goes_on=kept)
+            if after is not None and line.end == end:
+                passage = replace(passage, stays=after.keeps)
             passages.append(passage)
-            before = line if before is None or line.end >= before.end else before
+            last = line if last is None or line.end >= last.end else last
         mix = mixed(passages, ground, self._others.why)
         locked = [t for t in locked_of(passages, grounds) if self._stays(t, span, start, end, joined)]
         if opened:
@@ -400,7 +413,7 @@ class Change:
         edges = (mix.values.min(0).tolist(), mix.values.max(0).tolist()) if mix.targets else ((), ())
         reach = {t.address: pair for t, *pair in zip(mix.targets, *edges, strict=True) if t.owner.kind == "KEY"}
         for passage in passages:
-            self._handwork.lay(passage, mix, {address for address, own in grounds.items() if not own.exists})
+            self._handwork.lay(passage, mix)
         mix = moving(mix, [grounds[target.address] for target in mix.targets])
         lines = [
             replace(line, theirs=mix.theirs[line.id], span=span if mix.targets or locked else "") for line in lines

@@ -154,6 +154,13 @@ class ActionPatch(Settling):
             _shape=view.shape,
         )
 
+    def left(self, name: str) -> dict[Address, float]:
+        """What the curves of a span play on its last frame; nothing where it comes to rest there."""
+        if not self.joined(name)[1]:
+            return {}
+        last = self.found(name).at(self.spans[name][1])
+        return {address: float(self._curves[address].evaluate(last)) for address in self.addresses(name)}
+
     def edits(self, name: str) -> dict[Address, Edit]:
         """The curves of a span that were edited by hand since it was written, and how."""
         span, edits = self._store.span(name), {}

@@ -131,19 +131,22 @@ class Handwork:
         self.changed[name, ALL_TAKES] = {}
         lines[name] = replace(line, takes=tuple(takes), layer=False)
 
-    def lay(self, passage: Passage, mix: Mixed, bare: Collection[Address]) -> None:
-        """Lay what is kept for a line over what is written of it; where that goes over into the next one it goes too.
+    def at_the_end(self, line: Line) -> dict[Address, float]:
+        """What is kept for a line at its end."""
+        ends: dict[Address, float] = {}
+        for key in (ALL_TAKES, line.take.key if line.take is not None else ""):
+            for address, delta in self.of(line.id, key).items():
+                ends[address] = ends.get(address, 0.0) + float(delta[-1] if len(delta) else 0.0)
+        return ends
 
-        ``bare`` has no curve of the animator's.
-        """
+    def lay(self, passage: Passage, mix: Mixed) -> None:
+        """Lay what is kept for a line over what is written of it."""
         line, columns = passage.line, {target.address: place for place, target in enumerate(mix.targets)}
         count = round(line.end - line.start) + 1
         for key in (ALL_TAKES, line.take.key if line.take is not None else ""):
             for address, delta in self.of(line.id, key).items():
                 if address in columns:
-                    there = passage.leaves if address in bare and address in (passage.into or ()) else 1.0
-                    rows = slice(passage.first, passage.first + count)
-                    mix.values[rows, columns[address]] += resampled(delta, count) * there
+                    mix.values[passage.first : passage.first + count, columns[address]] += resampled(delta, count)
 
 
 def _renamed(patch: ActionPatch, span: str, owners: Mapping[int, str]) -> dict[Address, Address]:

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import Final
 
 import bpy
 import numpy as np
@@ -17,6 +19,9 @@ from .layers import frames_at
 from .record import Line, Region
 from .reduction import Keys, every_frame, remembered
 from .targets import Address, Target, grouped
+
+#: What channels of glances and blinks are called in front.
+_GLANCES: Final = ("eyeLook", "eyeBlink")
 
 
 class Plan:
@@ -31,10 +36,10 @@ class Plan:
         self._linear = lines[0].style.interpolation == "LINEAR"
 
     @property
-    def opening(self) -> dict[Address, float]:
-        """What it begins with."""
-        first = self.mix.values[0].tolist() if self.mix.targets else []
-        return {target.address: value for target, value in zip(self.mix.targets, first, strict=True)}
+    def closing(self) -> dict[Address, float]:
+        """What it ends with."""
+        last = self.mix.values[-1].tolist() if self.mix.targets else []
+        return {target.address: value for target, value in zip(self.mix.targets, last, strict=True)}
 
     @cached_property
     def _keys(self) -> list[Keys]:
@@ -102,20 +107,44 @@ def groups_of(lines: Iterable[Line]) -> dict[str, list[Line]]:
     return {group[0].id: group for group in groups}
 
 
-def joints_of(groups: Mapping[str, list[Line]]) -> dict[str, str]:
-    """Which spans go over into the next one, without a frame at rest between them, and into which; "": what is left of
-    them stays, as no other comes.
+@dataclass(frozen=True)
+class Joint:
+    """What is left of a span stays, and the next one comes in from there.
 
-    They are those of lines that do not come to rest, and those of lines that look at somebody and follow each other on
-    the very next frame; those that follow are mixed alike.
+    Attributes:
+        other: id of that one; "" where none comes.
+        near: it comes within a second.
+        looks: the line before it looks at somebody.
+        apart: regions that the two mix otherwise: they come to rest between them.
+    """
+
+    other: str
+    near: bool
+    looks: bool
+    apart: frozenset[str] = frozenset()
+
+    def keeps(self, target: Target) -> bool:
+        """Whether a property stays. Glances end, and so do turns towards somebody, unless the next line is near."""
+        glances = target.channels and all(name.startswith(_GLANCES) for name in target.channels)
+        return target.region not in self.apart and (
+            self.near or not (glances or (self.looks and target.region == "head"))
+        )
+
+
+def joints_of(groups: Mapping[str, list[Line]], fps: float) -> dict[str, Joint]:
+    """Which spans do not come to rest before the next one: those of lines that do not, and those of lines that look at
+    somebody and follow each other on the very next frame.
     """
     ordered = sorted(groups, key=lambda name: groups[name][0].start)
     joints = {}
     for one, other in pairwise([*ordered, ""]):
         last, first = max(groups[one], key=lambda line: line.end), groups[other][0] if other else None
-        looks = first is not None and last.gaze and first.gaze and last.end + 1.0 == first.start
-        if (looks or last.lasts) and (first is None or _ways(last) == _ways(first)):
-            joints[one] = other
+        looks = first is not None and bool(last.gaze and first.gaze) and last.end + 1.0 == first.start
+        if looks or last.lasts:
+            near = first is not None and first.start - last.end <= fps
+            ways = [{} if line is None else _ways(line) for line in (last, first or last)]
+            apart = frozenset(name for name in {**ways[0], **ways[1]} if ways[0].get(name) != ways[1].get(name))
+            joints[one] = Joint(other, near, bool(last.gaze), apart)
     return joints
 
 

@@ -21,9 +21,9 @@ from tests.blender.scenes import arkit_face, curve
 SMILE, BROW = "mouthSmileLeft", "browInnerUp"
 
 
-def take(first: float, last: float, ending: str, frames: int = 49, channel: str = SMILE) -> Clip:
+def take(first: float, last: float, ending: str, frames: int = 49, channel: str = SMILE, seed: int = 1) -> Clip:
     """A channel from one value to another within the first half; the others tremble, as those of takes do."""
-    values = np.random.default_rng(1).uniform(0.001, 0.002, (frames, 55)).astype(np.float32)
+    values = np.random.default_rng(seed).uniform(0.0, 0.05, (frames, 55)).astype(np.float32)
     course = np.interp(np.arange(frames), [0, frames // 2], [first, last])
     values[:, ARKIT55.channels.index(channel)] = course
     return Clip(values, ARKIT55.channels, 24.0, "arkit55", settings={"ending": ending})
@@ -77,12 +77,17 @@ def test_a_line_that_comes_to_rest_does_as_before(
     assert played(face, 40, one.end + 20).min() < (0.85 if gap < 0 else 0.05)
 
 
-def test_it_goes_over_into_whatever_comes_next(face: bpy.types.Object, say: Callable[[Clip, float], Line]) -> None:
+@pytest.mark.parametrize("gap", [0, 1, 20, 100])
+def test_what_comes_next_comes_in_from_there(
+    face: bpy.types.Object, say: Callable[[Clip, float], Line], gap: int
+) -> None:
+    """Whatever face it begins with itself: one that was there first, or was made by another checkpoint."""
+    other = say(take(0.2, 0.2, "rest"), 10 + 48 + gap)
     one = say(take(0.0, 0.8, "held"), 10)
-    other = say(take(0.2, 0.2, "rest"), one.end + 20)
-    course = played(face, 40, other.start)
+    assert played(face, 40, other.start) == pytest.approx(0.8, abs=0.01)
+    course = played(face, other.start, other.start + 8)
     assert (np.diff(course) < 1e-6).all() and np.abs(np.diff(course)).max() < 0.2, "down, and no jump"
-    assert course[-1] == pytest.approx(0.2, abs=0.01)
+    assert course[-1] == pytest.approx(0.2, abs=0.01) and one.end + gap == other.start
 
 
 def test_where_nothing_follows_it_stays(
@@ -107,8 +112,8 @@ def test_another_ending_another_place_and_what_lies_between(
     one = say(take(0.0, 0.8, "held"), 10)
     third = say(take(0.8, 0.8, "rest"), one.end + 100)
     between = say(take(0.3, 0.3, "held", 25), one.end + 20)
-    assert played(face, one.end, between.start)[[0, -1]] == pytest.approx([0.3, 0.3], abs=0.01), "into the new one"
-    assert played(face, between.end, third.start)[-1] == pytest.approx(0.8, abs=0.01)
+    assert played(face, 40, between.start) == pytest.approx(0.8, abs=0.01)
+    assert played(face, between.start + 6, third.start) == pytest.approx(0.3, abs=0.01), "from the new one"
     lines.remove(between.id)
     assert played(face, 40, third.start) == pytest.approx(0.8, abs=0.01), "into the one after that again"
     lines.move({third.id: {"start": one.end + 40.0}})
@@ -143,21 +148,34 @@ def test_regions_that_the_next_line_leaves_out_come_to_rest(
     other = say(take(0.8, 0.8, "rest"), one.end + 12)
     lines.change(other.id, regions={"mouth": Region(mute=True)})
     assert played(face, one.end, other.end) == pytest.approx(0.0, abs=1e-6)
+    lines.change(other.id, regions={"upper face": Region(mute=True)})
+    assert played(face, 40, other.start + 20) == pytest.approx(0.8, abs=0.01), "those alone"
     lines.change(other.id, regions={"mouth": Region(scale=0.5)})
-    assert played(face, 40, one.end)[0] == pytest.approx(0.8, abs=0.01)
-    assert played(face, other.start, other.start + 9) == pytest.approx(0.4, abs=0.01)
+    assert played(face, 40, other.start) == pytest.approx(0.8, abs=0.01)
+    assert played(face, other.start + 6, other.start + 9) == pytest.approx(0.4, abs=0.01)
 
 
+@pytest.mark.parametrize("gap", [0, 12])
+def test_glances_and_blinks_end_unless_the_next_line_is_near(
+    face: bpy.types.Object, say: Callable[[Clip, float], Line], gap: int
+) -> None:
+    one = say(take(0.0, 0.8, "held", channel="eyeLookDownLeft"), 10)
+    assert played(face, one.end, one.end + 90, "eyeLookDownLeft") == pytest.approx(0.0, abs=1e-6)
+    other = say(take(0.8, 0.8, "rest", channel="eyeLookDownLeft"), one.end + gap)
+    assert played(face, 40, other.start + 20, "eyeLookDownLeft") == pytest.approx(0.8, abs=0.01)
+
+
+@pytest.mark.parametrize("gap", [0, 1, 12])
 def test_what_is_changed_by_hand_at_the_end_is_kept(
-    lines: Lines, face: bpy.types.Object, say: Callable[[Clip, float], Line]
+    lines: Lines, face: bpy.types.Object, say: Callable[[Clip, float], Line], gap: int
 ) -> None:
     one = say(take(0.0, 0.8, "held"), 10)
     for point in curve(face, SMILE).keyframe_points:
         if point.co.x > 30:
             for spot in (point.co, point.handle_left, point.handle_right):
                 spot.y -= 0.3
-    other = say(take(0.5, 0.5, "rest"), one.end + 12)
-    assert played(face, 40, other.start) == pytest.approx(0.5, abs=0.02)
+    other = say(take(0.5, 0.5, "rest"), one.end + gap)
+    assert played(face, 40, other.start + 20) == pytest.approx(0.5, abs=0.02)
     assert not any("not kept" in sentence for sentence in lines.said)
 
 
@@ -179,8 +197,24 @@ def test_a_line_that_is_dragged_away_by_hand(
     assert played(face, 40, other.start + 60) == pytest.approx(0.8, abs=0.01)
     lines.change(one.id, intensity=0.5)
     assert played(face, 40, one.end)[0] == pytest.approx(0.4, abs=0.01)
-    assert played(face, other.start + 40, other.start + 60) == pytest.approx(0.8, abs=0.01)
+    assert played(face, one.end, other.start + 40) == pytest.approx(0.4, abs=0.01)
+    assert played(face, other.start + 46, other.start + 60) == pytest.approx(0.8, abs=0.01)
     assert not any(line.edited or line.layer for line in lines_of(detect_rig(face)))
+
+
+def test_a_line_whose_keys_were_deleted_by_hand_stays_away(
+    lines: Lines, face: bpy.types.Object, say: Callable[[Clip, float], Line]
+) -> None:
+    one = say(take(0.0, 0.8, "held"), 10)
+    other = say(take(0.8, 0.8, "rest", seed=2), one.end + 12)
+    for c in curves(face):
+        for point in [point for point in c.keyframe_points if point.co.x < one.end + 6][::-1]:
+            c.keyframe_points.remove(point)
+        c.update()
+    lines.change(other.id, intensity=1.0)
+    assert played(face, 1, other.start) == pytest.approx(0.0, abs=1e-6)
+    lines.remove(other.id)
+    assert not curves(face)
 
 
 def test_in_a_strip_of_its_own_a_line_ends_with_the_strip(
