@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import wraps
 from hashlib import blake2b
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -190,7 +190,8 @@ def _remembered(function: Callable[_Asked, _Result]) -> Callable[_Asked, _Result
     @wraps(function)
     def asked(*arguments: _Asked.args, **named: _Asked.kwargs) -> _Result:
         seen = blake2b(digest_size=16)
-        for array in arguments:
+        given: tuple[Any, ...] = (*arguments, *named.values())
+        for array in given:
             seen.update(repr(np.shape(array)).encode())
             seen.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
         key = seen.digest()
