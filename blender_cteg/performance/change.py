@@ -250,6 +250,8 @@ class Change:
     def _beside(self, placed: Mapping[str, Line], gone: set[str]) -> set[str]:
         """Lines whose spans are joined to those of lines that are changed, before or then, or otherwise then."""
         then = {name: line for name, line in {**self.lines, **placed}.items() if name not in gone}
+        if not any(line.lasts or line.gaze for line in (*self.lines.values(), *placed.values())):
+            return set()
         pairs: list[set[tuple[frozenset[str], Joint]]] = []
         for groups in (groups_of(lines.values()) for lines in (self.lines, then)):
             ids = {span: frozenset(line.id for line in group) for span, group in groups.items()} | {"": frozenset()}
@@ -318,7 +320,7 @@ class Change:
     def _joined_otherwise(self, joints: Mapping[str, Joint], fresh: set[str]) -> set[str]:
         """Spans that begin or end otherwise than they were written: what they are joined to is another, or is not."""
         before = {name: patch.joined(name) for patch in self._patches.values() for name in patch.spans}
-        stored = joints_of(groups_of(self._stored.values()), self._fps)
+        stored = joints_of(groups_of(self._stored.values()), self._fps) if joints else {}
         changed = {one for one, joint in joints.items() if stored.get(one, joint) != joint}
         changed |= {name for name, (_, stays) in before.items() if stays != (name in joints)}
         afters = {joint.other: one for one, joint in joints.items()}

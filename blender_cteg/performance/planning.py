@@ -138,6 +138,8 @@ def joints_of(groups: Mapping[str, list[Line]], fps: float) -> dict[str, Joint]:
     ordered = sorted(groups, key=lambda name: groups[name][0].start)
     joints = {}
     for one, other in pairwise([*ordered, ""]):
+        if not any(line.gaze or line.lasts for line in groups[one]):
+            continue
         last, first = max(groups[one], key=lambda line: line.end), groups[other][0] if other else None
         looks = first is not None and bool(last.gaze and first.gaze) and last.end + 1.0 == first.start
         if looks or last.lasts:
