@@ -19,6 +19,7 @@ from .change import Change
 from .finding import clip_of, damaged_lines, in_the_way, lines_of
 from .gaze import Glance
 from .owners import home_of, owners_of, why_not_writable
+from .planning import groups_of, joints_of
 from .preview import end_preview
 from .record import Line, LineError, Style, Take
 from .shifting import shift, shiftable
@@ -187,8 +188,7 @@ class Lines:
         """Move those lines at once that need not be written again for it.
 
         Returns:
-            Their ids, and those of lines that look elsewhere where they begin or end, as one goes on from the other
-            before or now.
+            Their ids, and those of lines that begin or end otherwise now, as what is joined to them is further away.
         """
         if not starts or any(why_not_writable(owner, self._owners) for owner in self._owners):
             return (), []
@@ -201,8 +201,10 @@ class Lines:
         for name, line in store.lines().items():
             if name in names:
                 store.put(replace(line, start=line.start + by, end=line.end + by))
-        left = [line.id for line in lines if line.gaze and line.end + 1.0 in (edge, edge + by)]
-        return names, [*left, *(line.id for line in lines if left and line.id in names and line.start == edge)]
+        now = [replace(o, start=o.start + by, end=o.end + by) if o.id in names else o for o in lines]
+        joints = [joints_of(groups_of(some), self._fps) for some in (lines, now)]
+        other = set(joints[0].items()) ^ set(joints[1].items())
+        return names, list({span for one, joint in other for span in (one, joint.other)} - {""})
 
     def rewrite(self, lines: Iterable[str] | None = None) -> None:
         """Write lines again: the mapping, the frame rate or what moves the face has changed.

@@ -157,12 +157,16 @@ def test_regions_that_the_next_line_leaves_out_come_to_rest(
 
 @pytest.mark.parametrize("gap", [0, 12])
 def test_glances_and_blinks_end_unless_the_next_line_is_near(
-    face: bpy.types.Object, say: Callable[[Clip, float], Line], gap: int
+    lines: Lines, face: bpy.types.Object, say: Callable[[Clip, float], Line], gap: int
 ) -> None:
     one = say(take(0.0, 0.8, "held", channel="eyeLookDownLeft"), 10)
     assert played(face, one.end, one.end + 90, "eyeLookDownLeft") == pytest.approx(0.0, abs=1e-6)
     other = say(take(0.8, 0.8, "rest", channel="eyeLookDownLeft"), one.end + gap)
     assert played(face, 40, other.start + 20, "eyeLookDownLeft") == pytest.approx(0.8, abs=0.01)
+    lines.move({other.id: {"start": one.end + 60}})
+    assert played(face, one.end, one.end + 60, "eyeLookDownLeft") == pytest.approx(0.0, abs=1e-6)
+    lines.move({other.id: {"start": one.end + gap}})
+    assert played(face, 40, one.end + gap + 20, "eyeLookDownLeft") == pytest.approx(0.8, abs=0.01)
 
 
 @pytest.mark.parametrize("gap", [0, 1, 12])
