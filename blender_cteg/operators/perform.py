@@ -289,7 +289,8 @@ def _measured(scene: Scene, rig: Rig) -> list[str]:
 
 
 def _face_before(scene: Scene, performer: Character, start: float, checkpoint: str | None) -> list[float] | None:
-    """The face that a line goes on from: of the last line that ended less than a second ago and did not come to rest.
+    """The face that a line goes on from, as it is shown: of the last line that does not come to rest and ended less
+    than a second ago, or ends within its *Blend* frames.
 
     Only faces that the same checkpoint made; None for the standard face.
     """

@@ -344,10 +344,9 @@ class Change:
     def _left(self, span: str) -> dict[Address, float]:
         """What a span that is not written again has left on the curves."""
         left: dict[Address, float] = {}
-        for action, patch in self._patches.items():
-            owners = self._playing(action)
-            for (handle, path, index), value in patch.left(span).items() if span in patch.spans else ():
-                left |= {(owners[handle].name, path, index): value} if handle in owners else {}
+        for patch in self._holding(span):
+            owners, found = self._playing(patch.action), patch.left(span).items()
+            left |= {(owners[slot].name, path, at): value for (slot, path, at), value in found if slot in owners}
         return left
 
     def _plan(

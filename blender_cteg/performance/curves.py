@@ -38,8 +38,8 @@ class Span:
         start: its first scene frame.
         end: its last.
         curves: keys of each curve on scene frames, from start to end. On those two the curve keeps its own value.
-        joined: whether it goes on from a span that ends a frame before it, and over into one that begins a frame after
-            it: there the curve has the span's value, too.
+        joined: whether it goes on from what the span before it has left, and leaves something to what follows: there
+            the curve has the span's value, too.
         staying: curves on which its keys stay as they are, where it `ActionPatch.stays`.
         groups: channel groups of curves that do not exist yet.
         rest: values of properties that have no curve yet: what the curve holds outside its spans.

@@ -125,7 +125,8 @@ class Place:
         rows: its keys, the borders included.
         new: to be written; else they stay, and only what their borders show to the outside follows the base.
         outer: whether its first and its last key are such borders.
-        joined: whether it goes on from, and over into, one beside it: its first and its last key keep their values.
+        joined: whether it goes on from what is left before it, and leaves something itself: its first and its last
+            key keep their values.
     """
 
     start: float
@@ -293,7 +294,7 @@ def filled(
 ) -> list[Rows]:  # fmt: skip
     """New keys of curves, each between two borders, which keep what they show to the outside.
 
-    They keep their values too, but where a span is ``joined`` to the one beside it: no frame is between those.
+    They keep their values too, but where a span is ``joined`` to what is before or after it.
     """
     if (firsts[:, FRAME] >= lasts[:, FRAME]).any():
         raise PatchError("The line is shorter than the distance between keys at its start. Move them, or the line.")

@@ -144,16 +144,15 @@ def joints_of(groups: Mapping[str, list[Line]], fps: float) -> dict[str, Joint]:
         looks = first is not None and bool(last.gaze and first.gaze) and last.end + 1.0 == first.start
         if looks or last.lasts:
             near = first is not None and first.start - last.end <= fps
-            ways = [{} if line is None else _ways(line) for line in (last, first or last)]
-            apart = frozenset(name for name in {**ways[0], **ways[1]} if ways[0].get(name) != ways[1].get(name))
+            apart = frozenset(name for name, _ in _ways(last) ^ _ways(first or last))
             joints[one] = Joint(other, near, bool(last.gaze), apart)
     return joints
 
 
-def _ways(line: Line) -> dict[str, tuple[str, bool]]:
+def _ways(line: Line) -> set[tuple[str, tuple[str, bool]]]:
     """How the regions of a line are mixed, where it is not the usual way."""
-    ways = {name: (region.mode, region.mute) for name, region in line.regions.items()}
-    return {name: way for name, way in ways.items() if way != (Region().mode, Region().mute)}
+    ways = {(name, (region.mode, region.mute)) for name, region in line.regions.items()}
+    return {(name, way) for name, way in ways if way != (Region().mode, Region().mute)}
 
 
 def parts_of(lines: Sequence[Line], frames: Floats) -> dict[str, Mask]:

@@ -57,7 +57,7 @@ class Written:
         stayed: where the keys put aside and held for it are, if it was moved away from them: its frames there.
         settled: it was moved, so that keys of others may be among its own.
         lines: whose keys it has: the id of each line, and where that is in it.
-        joined: whether it goes on from, and over into, a span beside it.
+        joined: whether it goes on from what is left before it, and leaves something itself.
         turned: its keys there are turned around.
     """
 
