@@ -138,22 +138,6 @@ def milliseconds(act: Callable[..., object], *arguments: object, times: int = 30
     return 1e3 * best
 
 
-def calls(act: Callable[..., object], *arguments: object) -> int:
-    """How many functions are called, Blender's and those of Python included: what tests hold in place of time."""
-    count = 0
-
-    def seen(_frame: object, event: str, _value: object) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(seen)
-    try:
-        act(*arguments)
-    finally:
-        sys.setprofile(None)
-    return count
-
-
 @contextmanager
 def counted(*functions: tuple[Any, str]) -> Iterator[dict[str, int]]:
     """How often functions, each as its owner and its name there, are called; wherever they were imported to."""

@@ -34,6 +34,7 @@ from blender_cteg.segments import Segment, Stage
 from blender_cteg.shared import read_script
 from blender_cteg.worker import session
 from tests.blender.scenes import arkit_face
+from tests.counting import calls
 
 pytestmark = pytest.mark.usefixtures("scripted")
 SCRIPT = """INT. KITCHEN - NIGHT
@@ -795,7 +796,7 @@ def test_two_hundred_lines_are_drawn_from_what_is_known(scene: bpy.types.Scene, 
         bpy.ops.cteg.read_script(filepath=str(path), replace=True)
         board.refresh(scene)
         redraw.redraw(tab)
-        costs[count] = redraw.calls(redraw.redraw, tab)
+        costs[count] = calls(redraw.redraw, tab)
     assert costs[200] < 1.5 * costs[20]  # what that takes is measured by benchmarks/whole_scene.py
     with redraw.counted((detect, "detect_rig"), (board, "_found")) as counts:
         drawn = redraw.redraw(tab)

@@ -31,6 +31,7 @@ from blender_cteg.performance.lines import Lines
 from blender_cteg.performance.record import Style
 from blender_cteg.pictures import gallery
 from blender_cteg.shared import ARKIT55, ARKIT_CHANNELS, HEAD_CHANNELS
+from tests.counting import calls
 
 from . import ict, scenes
 
@@ -643,7 +644,7 @@ def test_once_measured_asking_costs_nothing(rig: rigs.Spoilt) -> None:
     found = detect_rig(rig.face)
     mapping = resolved(found)
     with redraw.counted((measuring, "measure")) as counts:
-        assert measuring.known(found) is not None and redraw.calls(measuring.known, found) < 200
+        assert measuring.known(found) is not None and calls(measuring.known, found) < 200
     assert counts == {"measure": 0}
     assert list(measuring.measuring(bpy.context.scene, found, mapping)) == [], "nothing is left to measure"
     rig.face.data.shape_keys.key_blocks["jawOpen"].name = "mouthWideOpen"

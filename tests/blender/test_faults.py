@@ -123,7 +123,7 @@ def test_a_worker_that_was_stopped_goes_on(client: WorkerClient) -> None:
     os.kill(pid, signal.SIGSTOP)
     number = client.submit(generate("Hello."))
     start = time.monotonic()
-    assert client.poll(0.3) == [] and time.monotonic() - start < 2.0
+    assert client.poll(0.3) == [] and time.monotonic() - start < 10.0
     os.kill(pid, signal.SIGCONT)
     assert isinstance(events_of(client, number)[-1], Done)
     os.kill(pid, signal.SIGSTOP)  # and one that never wakes up does not hold Blender when it quits

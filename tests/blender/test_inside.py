@@ -79,9 +79,8 @@ def test_it_performs_and_stops_when_it_is_closed(client: WorkerClient) -> None:
     number = client.submit(generate("Hi.", takes=64, seconds=30.0))
     while not any(isinstance(event, Progress) and event.stage == "performing" for event in client.poll(0.05)):
         pass
-    begin = time.monotonic()
     client.close()
-    assert time.monotonic() - begin < 3.0
+    assert not any(thread.name == "CTEG generator" for thread in threading.enumerate())  # half a minute's work is left
     assert [event.id for event in client.poll()] == [number]
     # Other tests may have imported torch; the thread did not.
     script = (

@@ -23,6 +23,7 @@ from blender_cteg.pictures import gallery, ghost
 from blender_cteg.pictures.moments import telling
 from blender_cteg.pictures.raster import picture
 from blender_cteg.pictures.stand_in import StandIn
+from tests.counting import calls
 
 from . import characters, scenes
 from .test_cast import perform
@@ -225,7 +226,7 @@ def test_a_redraw_with_pictures_costs_little(stage: bpy.types.Scene) -> None:
             gallery.draw_now(stage, made, take)
         cast.refresh(stage)
         redraw.redraw(tab)
-        costs.append(redraw.calls(redraw.redraw, tab))
+        costs.append(calls(redraw.redraw, tab))
     assert costs[1] < 1.2 * costs[0] < 1.2 * 6000  # benchmarks/redraw.py measures what that takes
 
 
