@@ -142,7 +142,7 @@ def test_cancelling_stops_pip_and_leaves_nothing(
         maker.close()
     else:
         remove = environment._remove
-        monkeypatch.setattr(environment, "_remove", lambda path: (waited.append(not went_on.wait(20.0)), remove(path)))
+        monkeypatch.setattr(environment, "_remove", lambda path: (waited.append(not went_on.wait(5.0)), remove(path)))
         maker.cancel(0)
         went_on.set()
     assert rest(maker)[-1] == Cancelled(0)
