@@ -189,8 +189,9 @@ class Bench:
         fresh: Any
         settings: Any
         if self.study.kind == "default":
-            # Trained weights are neither to be warmed up nor to forget their prior.
-            how |= {"kl_warmup_share": 0.2 if self.start is None else 0.0, "average_decay": 0.98, **training}
+            # Trained weights are neither to be warmed up nor to forget their prior; few steps are of one kind.
+            how |= {"kl_warmup_share": 0.2 if self.start is None else 0.0, "average_decay": 0.98}
+            how |= {"free_running": 0.0, **training}
             kind, settings, fresh = DefaultRecipe, DefaultSettings(**how), ModelConfig(**shape, d_latent=width)
         else:
             fresh = PaperConfig(**shape, d_key=width // 4, d_value=width // 4)

@@ -23,7 +23,7 @@ from .batches import Batch, Batches, FeatureStore, Whole, channel_motion, channe
 from .classifier import Labelled, ReaderSettings, fit_emotion_reader
 from .free_running import free_running
 from .objective import Weights, compute, input_noise
-from .recipe import Descent, DescentSettings, Precision, Terms, take_rows, take_weights
+from .recipe import Descent, DescentSettings, Precision, Terms, take_rows, take_weights, warm_cosine
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,10 @@ class DefaultSettings(DescentSettings):
             in its scale (`objective.input_noise`).
         free_running: share of the energy score of takes that run free in what is minimised
             (`free_running.free_running`); at 1 it is all, and no past of the teacher's is read.
+        free_from: after which share of the steps. Where that is not the first, the learning rate descends a second
+            time, from a fifth (Loshchilov and Hutter 2017, "SGDR").
+        emphasis: how much more strongly such takes are told their emotions, in training as when they are performed
+            (`PerformConfig`); that of a checkpoint that is trained further stays.
         kept: how much of the weights that training began from is in those that are saved (Wortsman et al. 2022,
             "Robust fine-tuning of zero-shot models"), of a checkpoint that is trained further.
         open_emotion, open_intensity, open_energy: in what share of the clips each is not told to the model.
@@ -52,17 +56,21 @@ class DefaultSettings(DescentSettings):
     guidance_weight: float = 0.01
     white_noise: float = 0.2
     drift_noise: float = 0.2
-    free_running: float = 0.0
+    free_running: float = 0.05
+    free_from: float = 0.95
+    emphasis: float = 1.2
     kept: float = 0.0
     open_emotion: float = 0.1
     open_intensity: float = 0.15
     open_energy: float = 0.3
-    average_decay: float = 0.999
+    average_decay: float = 0.997
     emotion_steps: int = ReaderSettings().steps
 
 
 #: What fine-tuning changes: the weights are good already, and β must not let them forget their prior.
-FINE_TUNING: dict[str, Any] = {"learning_rate": 1e-4, "warmup": 20, "kl_warmup_share": 0.0}
+FINE_TUNING: dict[str, Any] = {
+    "learning_rate": 1e-4, "warmup": 20, "kl_warmup_share": 0.0, "free_running": 0.0, "free_from": 0.0,
+}  # fmt: skip
 
 
 class DefaultObjective(nn.Module):
@@ -71,6 +79,7 @@ class DefaultObjective(nn.Module):
     def __init__(self, decoder: CTEG, settings: DefaultSettings, rates: Tensor, emphasis: float) -> None:
         super().__init__()
         self.decoder, self.settings, self._emphasis = decoder, settings, emphasis
+        self._free_from = first_free_step(settings)
         #: Noise is drawn on the CPU; read back from a device, these would be waited for at every step.
         self._drawn_in = rates
         self.rates: Tensor
@@ -82,7 +91,7 @@ class DefaultObjective(nn.Module):
         Where takes run free, with a term for them, which at a share of 1 is the only one.
         """
         share = self.settings.free_running
-        if not share:
+        if step < self._free_from:
             return self._forced(batch, step)
         with torch.autocast(batch.frames.device.type, enabled=False):
             score = free_running(self.decoder, batch, self.rates, self._emphasis)
@@ -112,6 +121,11 @@ class DefaultObjective(nn.Module):
         noise = input_noise((whole.clips, *rest), rng, settings.white_noise, settings.drift_noise, self._drawn_in)
         rows, device = slice(whole.first, whole.first + clips), batch.frames.device
         return InputNoise(noise.values[rows].to(device), noise.level[rows].to(device))
+
+
+def first_free_step(settings: DefaultSettings) -> int:
+    """The first step at which takes run free; ``steps`` where they never do."""
+    return round(settings.free_from * settings.steps) if settings.free_running else settings.steps
 
 
 class DefaultRecipe(Descent[Batch]):
@@ -177,8 +191,8 @@ class DefaultRecipe(Descent[Batch]):
         if start is None:
             _set_in_motion(decoder, pace, rates)
         # What runs free in training is told what it will be told when it performs.
-        perform = PerformConfig() if start is None else start.perform
-        self.module = DefaultObjective(decoder, settings, rates, perform.emphasis).to(device)
+        self._perform = PerformConfig(emphasis=settings.emphasis) if start is None else start.perform
+        self.module = DefaultObjective(decoder, settings, rates, self._perform.emphasis).to(device)
         # Processors without instructions for bf16 compute in it three times more slowly than in fp32.
         if device.type == "cpu" and not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
             self.precision = "fp32"
@@ -192,6 +206,13 @@ class DefaultRecipe(Descent[Batch]):
             "clips": [len(self.train.clips), len(self.dev.clips)],
         }
 
+    def learning_rate(self, step: int) -> float:
+        """One descent, and another where takes begin to run free on the way."""
+        s, free = self._settings, first_free_step(self._settings)
+        if not 0 < free <= step:
+            return warm_cosine(step, free or s.steps, s.warmup, s.learning_rate)
+        return warm_cosine(step - free, s.steps - free, s.warmup // 10, s.learning_rate / 5)
+
     def part(self, batch: Batch, rows: slice) -> tuple[Batch, float]:
         """Some clips of ``batch``; `objective.compute` weighs their terms."""
         size = len(batch.frames)
@@ -201,11 +222,11 @@ class DefaultRecipe(Descent[Batch]):
     def score(self, terms: dict[str, float], step: int) -> float | None:
         """The negative evidence lower bound, what β = 1 minimises; None while β is warming up: it is loose then.
 
-        Where takes run free, their energy score.
+        Where takes run free, or will, their energy score.
         """
         if "free_running" in terms:
             return terms["free_running"]
-        if step < self._settings.kl_warmup_share * self._settings.steps:
+        if self._settings.free_running or step < self._settings.kl_warmup_share * self._settings.steps:
             return None
         return terms["reconstruction"] + terms["kl"]
 
@@ -216,14 +237,14 @@ class DefaultRecipe(Descent[Batch]):
         # A corpus's faces have no words: a computed speech is laid over them. Recordings keep the actor's own mouth.
         layers = PERFORMANCE if isinstance(self.train.clips, Corpus) else WHOLE
         start = self._start
-        emotion, perform = (None, PerformConfig()) if start is None else (start.emotion, start.perform)
+        emotion = None if start is None else start.emotion
         name = self._encoder.name
         decoder = module.decoder
         if start is not None and self._settings.kept:
             decoder = copy.deepcopy(decoder)
             for new, old in zip(decoder.parameters(), start.decoder.parameters(), strict=True):
                 new.data.lerp_(old.data.to(new), self._settings.kept)
-        save_checkpoint(Checkpoint(decoder, emotion, name, folder.name, training, layers, perform), folder)
+        save_checkpoint(Checkpoint(decoder, emotion, name, folder.name, training, layers, self._perform), folder)
 
     def finish(self, folder: Path) -> dict[str, float]:
         """Fit what reads emotions from words, where there are labelled lines, in ``emotion/`` beside ``folder``.

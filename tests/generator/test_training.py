@@ -32,7 +32,7 @@ from tests.generator.tiny import write_bert
 CONFIG = ModelConfig(
     text_width=32, d_model=32, n_head=4, d_inner=64, d_latent=8, d_ewa=8, prior_parts=2, prior_components=3
 )
-SETTINGS = DefaultSettings(steps=24, batch_size=8, warmup=4, emotion_steps=6)
+SETTINGS = DefaultSettings(steps=24, batch_size=8, warmup=4, emotion_steps=6, free_from=0.9)
 OPTIONS = Options(evaluate_every=8, log_every=4)
 CPU = torch.device("cpu")
 
@@ -73,6 +73,19 @@ def records(run: Path, kind: str) -> list[dict[str, float]]:
 def test_the_loss_falls_on_held_out_lines(finished: Path) -> None:
     first, *_, last = (r["reconstruction"] for r in records(finished, "dev"))
     assert last < 0.9 * first
+
+
+def test_takes_run_free_in_the_last_steps_and_the_rate_descends_twice(
+    finished: Path, corpus: Path, encoder: TextEncoder, tmp_path: Path
+) -> None:
+    assert [record["step"] for record in records(finished, "train") if "free_running" in record] == [24]
+    recipe = trainer(tmp_path, corpus, encoder).recipe
+    rates = [recipe.learning_rate(step) for step in range(24)]
+    first, second = rates[:22], rates[22:]
+    assert max(rates) == first[3] == 1e-3 and 2 * first[-1] < second[0] == pytest.approx(2e-4)
+    assert first[3:] == sorted(first[3:], reverse=True) and second == sorted(second, reverse=True)
+    best = load_checkpoint(finished / "best")
+    assert best.training["step"] == 24 and best.perform.emphasis == SETTINGS.emphasis  # no bound is worth a free take
 
 
 def test_the_emotion_classifier_is_fitted_and_its_score_is_kept(finished: Path) -> None:
@@ -172,7 +185,7 @@ def test_takes_that_run_free_come_closer_to_the_clips(
     """Also a share of it beside teacher forcing; of what is saved, a share is what training began from."""
     train, dev = (Corpus.open(corpus, split) for split in ("train", "dev"))
     start = load_checkpoint(finished / "best")
-    free = replace(SETTINGS, steps=16, free_running=1.0, learning_rate=4e-3, warmup=1, kept=0.25)
+    free = replace(SETTINGS, steps=16, free_running=1.0, free_from=0.0, learning_rate=4e-3, warmup=1, kept=0.25)
     for name, settings in {"free": free, "shared": replace(free, free_running=0.5, steps=2)}.items():
         recipe = DefaultRecipe(train, dev, settings, encoder, CPU, corpus / "cache", None, start)
         run = Trainer(tmp_path / name, recipe, OPTIONS)
