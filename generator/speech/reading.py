@@ -20,7 +20,7 @@ from ..shared.timeline import LANGUAGES
 from . import espeak
 from .dictionary import Phone
 from .emphasis import italics, weigh
-from .language import guess
+from .language import guess, is_latin
 from .pronunciation import is_sound, pronounce, word_phones
 from .saying import Said, say
 
@@ -103,7 +103,10 @@ def language_of(text: str, language: str = "auto") -> str:
         InputError: it is in a language, or was asked for in one, that this Python cannot pronounce.
     """
     found = guess(text) if language == "auto" else language
-    if found == "en" or (found in LANGUAGES and espeak.available()):
+    latin = is_latin(text)
+    if found == "en" and latin:
+        return found
+    if found != "en" and found in LANGUAGES and espeak.available():
         return found
     name = LANGUAGES.get(found)
     if name is None:
@@ -111,11 +114,18 @@ def language_of(text: str, language: str = "auto") -> str:
             "The line is in a script that cannot be pronounced; write it in Latin letters, or turn Speak off for a "
             "silent reaction."
         )
+    if found == "en":
+        raise InputError(
+            "English sounds are read from Latin letters; write the line in them, choose its own language, or turn "
+            "Speak off for a silent reaction."
+        )
+    otherwise = (
+        "choose the language English to have it said with English sounds" if latin else "write it in Latin letters"
+    )
     how = "seems to be" if language == "auto" else "is to be spoken in"
     raise InputError(
         f"The line {how} {name}, which needs espeak-ng: install the packages espeakng-loader and phonemizer-fork into "
-        "the Python that runs the generator, choose the language English to have it said with English sounds, or turn "
-        "Speak off for a silent reaction."
+        f"the Python that runs the generator, {otherwise}, or turn Speak off for a silent reaction."
     )
 
 
@@ -134,7 +144,7 @@ def read_line(text: str, language: str = "en") -> Script:
         if not token.mark:
             phrases[-1] += [(token, word) for word in token.words]
         elif phrases[-1]:
-            marks.append(token.mark)
+            marks.append("?" if (language, token.mark) == ("el", ";") else token.mark)  # Greek asks with it
             phrases.append([])
         elif marks and token.mark in "!?…" and marks[-1] not in "!?":
             marks[-1] = token.mark

@@ -55,7 +55,7 @@ ANNA
 Yes.
 
 TOM
-Как дела сегодня?
+מה שלומך היום?
 
 ANNA
 I never said that you could stay, did I?
@@ -307,7 +307,7 @@ def test_parts_at_once_by_the_command_line_alone_make_the_whole(tmp_path: Path, 
     """As an array of a farm does it, each part in a process of its own, one of them started twice."""
     script = tmp_path / "lines.csv"
     rows = [f"ANNA,I have told you {k} times." for k in range(150)]
-    script.write_text("\n".join(["speaker,text", *rows, "TOM,Как дела сегодня?"]), "utf-8")
+    script.write_text("\n".join(["speaker,text", *rows, "TOM,מה שלומך היום?"]), "utf-8")
     job = f"{sys.executable} -m generator batch {script} {tmp_path}/parts --seconds 1 --part $SLURM_ARRAY_TASK_ID/3"
     loop = f'for id in 1 2 3 2; do (export SLURM_ARRAY_TASK_ID=$id; {job} || [ $? = 3 ]) & pids="$pids $!"; done\n'
     wait = "for pid in $pids; do wait $pid || exit 1; done"

@@ -16,13 +16,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from generator.errors import EnvironmentProblem
+from generator.direction.requests import clean_text
+from generator.errors import EnvironmentProblem, InputError
 from generator.shared.timeline import LANGUAGES
 from generator.speech import dictionary, espeak, numbers
 from generator.speech.dictionary import VOWELS, Phones, entries, flapped, is_known, parse, pronunciations
 from generator.speech.language import guess
 from generator.speech.letters import LetterModel, by_letters
 from generator.speech.pronunciation import is_sound, pronounce, word_phones
+from generator.speech.reading import language_of, read_line
 from generator.speech.saying import say
 from generator.training.letter_to_sound import HELD_OUT, Split, distance, phoneme_error_rate, split
 from tests.counting import calls
@@ -474,6 +476,9 @@ def test_every_language_we_name_is_read(language: str) -> None:
         ("pt", "não você coração amanhã muito filho vinho cães põe lição"),
         ("nl", "ik weet het huis uit deur vreugde schoon meisje leuk koud"),
         ("pl", "chcesz dziękuję źdźbło szczęście ćma jeżdżą wąż łódź"),
+        ("ru", "щука съёмка ещё чай жёлтый хлеб цирк юла объект мышь"),
+        ("uk", "їжак ґанок щастя дзвін йод хвиля ґудзик"),
+        ("el", "ξύλο ψωμί χέρι θέλω γάτα μπαλόνι ντομάτα τζάμι ευχαριστώ"),
     ],
 )
 def test_no_sound_of_a_language_is_unknown(language: str, line: str) -> None:
@@ -483,6 +488,34 @@ def test_no_sound_of_a_language_is_unknown(language: str, line: str) -> None:
     said = espeak.phrase(line.split(), language)
     assert said is not None and all(said)
     assert {symbol for word in said for symbol, _ in word} <= SYMBOLS
+
+
+@needs_espeak
+def test_lines_in_their_own_letters_are_read() -> None:
+    line, warnings = clean_text("АННА: Я так рада, что ты пришёл!")
+    assert line == "Я так рада, что ты пришёл!" and "АННА" in warnings[0]
+    assert language_of(line) == "ru" and language_of("Де ти був, друже мій?") != "en"
+    read = read_line(line, "ru")
+    assert [word.text for word in read.words] == ["я", "так", "рада", "что", "ты", "пришёл"]
+    assert written(read.words[-1].phones).startswith("P R IY SH") and read.marks == (",", "!")
+    assert language_of("Τι κάνεις;") == "el" and read_line("Τι κάνεις;", "el").marks == ("?",)
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "sentence"),
+    [
+        ("auto", "Привет!", r"seems to be Russian, .* write it in Latin letters, or turn Speak off"),
+        ("auto", "Bonjour, je ne sais pas où il est.", r"seems to be French, .* choose the language English"),
+        ("ru", "Privet!", r"is to be spoken in Russian, .* choose the language English"),
+        ("en", "Привет!", r"English sounds are read from Latin letters"),
+    ],
+)
+def test_what_cannot_be_pronounced_is_refused(
+    language: str, text: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(espeak, "available", lambda: False)
+    with pytest.raises(InputError, match=sentence):
+        language_of(text, language)
 
 
 @needs_espeak

@@ -18,7 +18,7 @@ from generator.errors import InputError
         ({"text": " \n\t "}, "empty"),
         ({"text": "a" * 20_000}, r"20,000 characters and the limit is 2,000; split"),
         ({"text": "\N{GRINNING FACE}\N{PARTY POPPER}"}, "only symbols or emoji; type words"),
-        ({"text": "Как дела сегодня?"}, "script .* write it in Latin letters"),
+        ({"text": "מה שלומך היום?"}, "script .* write it in Latin letters"),
         ({"text": "今日はどうですか"}, "write it in Latin letters"),
         ({"text": "Hello\x07 there"}, r"control character \(U\+0007\) at position 6; remove it"),
         ({"text": "a\ud800b"}, r"control character \(U\+D800\)"),
