@@ -52,7 +52,10 @@ def all_or_nothing(context: bpy.types.Context) -> Iterator[list[bpy.types.ID]]:
 def add_objects(
     context: bpy.types.Context, name: str, mesh: bpy.types.Mesh, made: list[bpy.types.ID]
 ) -> tuple[bpy.types.Object, bpy.types.Object]:
-    """An object of ``mesh`` and an empty armature object at the 3D cursor, linked where they can be seen."""
+    """An object of ``mesh`` and an empty armature object at the 3D cursor, linked where they can be seen.
+
+    The armature, whose child the mesh becomes, is scaled so that metres are metres in the units of the scene.
+    """
     face = bpy.data.objects.new(name, mesh)
     made.append(face)
     armature = bpy.data.armatures.new(f"{name} Rig")
@@ -69,7 +72,13 @@ def add_objects(
         collection.objects.link(rig)
     collection.objects.link(face)
     rig.location = context.scene.cursor.location
+    rig.scale = (metre(context.scene),) * 3
     return face, rig
+
+
+def metre(scene: bpy.types.Scene) -> float:
+    """How many of Blender's units a metre is in a scene."""
+    return 1.0 if scene.unit_settings.system == "NONE" else 1.0 / float(scene.unit_settings.scale_length)
 
 
 def select_only(context: bpy.types.Context, face: bpy.types.Object) -> None:

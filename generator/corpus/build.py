@@ -7,6 +7,7 @@ import argparse
 import json
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -145,15 +146,16 @@ def build_corpus(
     """
     if out.exists():
         raise DataError(f"{out} already exists: choose another --out or remove it first.")
-    if takes < 1 or workers < 1 or (limit is not None and limit < 1):
-        raise DataError("--takes, --workers and --limit must be 1 or more.")
+    if takes < 1 or workers < 1 or (limit is not None and limit < 1) or seed < 0:
+        raise DataError("--takes, --workers and --limit must be 1 or more, --seed 0 or more.")
     lines, skipped = gather_lines(xed, goemotions)
     external = xed is not None or goemotions is not None
     wanted = limit or (_DEFAULT_LIMIT if external else _BUILTIN_LIMIT)
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = None
     try:
-        partial.mkdir(parents=True)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name[:50]}."))
+        partial.chmod(0o755)
         counts: dict[str, Any] = {}
         for number, split in enumerate(SPLITS):
             rng = np.random.default_rng([seed, number])
@@ -175,7 +177,8 @@ def build_corpus(
             f"The corpus cannot be written to {out} ({error}): free some space or choose another --out."
         ) from None
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
     for sentence in skipped[:5]:
         print(f"Skipped: {sentence}", file=sys.stderr)
     return info

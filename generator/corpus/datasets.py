@@ -6,14 +6,19 @@ Where from: `generator.training.data_source`.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ..engine.moments import Moments
 from ..shared.spaces import Space
+
+#: Performances whose frames go into `data_identity`.
+_SAMPLED: Final = 256
 
 
 @dataclass(frozen=True)
@@ -75,3 +80,23 @@ class Performances(Protocol):
     def direction(self, index: int) -> Shown | None:
         """The emotion it shows; None where the data set does not say."""
         ...
+
+
+def data_identity(performances: Performances) -> str:
+    """SHA-256 of a split: all lines, lengths and directions, and the frames of `_SAMPLED` performances spread over it.
+
+    Frames are sampled because hashing every frame of a large set takes longer than judging a few lines.
+    """
+    digest = hashlib.sha256(performances.space.name.encode())
+    sampled = set(np.linspace(0, len(performances) - 1, _SAMPLED).astype(int).tolist())
+    for index in range(len(performances)):
+        digest.update(json.dumps(_question(performances, index)).encode())
+        if index in sampled:
+            digest.update(performances.frames(index).tobytes())
+    return digest.hexdigest()
+
+
+def _question(performances: Performances, index: int) -> list[Any]:
+    direction = performances.direction(index)
+    shown = None if direction is None else [*direction.weights.tolist(), direction.intensity]
+    return [performances.text(index), performances.length(index), shown]

@@ -131,9 +131,11 @@ def widened(array: Stored) -> Floats:
 
 
 def check_finite(arrays: Mapping[str, Array]) -> None:
-    """ValueError names the first of ``arrays`` with a value that is not finite."""
+    """ValueError names the first of ``arrays`` that is of whole numbers or has a value that is not finite."""
     for name, array in arrays.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        if array.dtype.kind != "f":
+            raise ValueError(f"{name} is stored as {array.dtype}")
+        if not np.isfinite(array).all():
             raise ValueError(f"{name} holds values that are not finite")
 
 

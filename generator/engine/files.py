@@ -120,6 +120,8 @@ def read_checkpoint_settings(folder: Path) -> CheckpointSettings:
                 "the extension or train it again."
             )
         layers, head = stored["layers"], stored["emotion_head"]
+        if not stored["text_encoder"]:
+            raise ValueError("it names no text encoder")
         if layers not in (WHOLE, PERFORMANCE):
             raise ValueError(f"layers {layers!r} are neither {WHOLE!r} nor {PERFORMANCE!r}")
         return CheckpointSettings(

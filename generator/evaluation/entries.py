@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ..baselines import load_baseline
 from ..baselines.checkpoint import FORMAT as BASELINE_FORMAT
-from ..corpus.datasets import Performances
+from ..corpus.datasets import Performances, data_identity
 from ..errors import CheckpointError, InputError
 from ..paper.checkpoint import PAPER_FORMAT
 from ..performing.devices import choose_device
@@ -21,7 +21,7 @@ from ..shared.spaces import ARKIT55
 from ..training.data_source import DataSource
 from .lines import Settings, pure_indices
 from .paper_system import PaperSystem
-from .rollouts import Entry, checkpoint_identity, data_identity
+from .rollouts import Entry, checkpoint_identity
 from .systems import CheckpointSystem, GroundTruth, System, WithoutSpeech
 from .untrained import CorpusMean, NearestText, RandomSequence, ShuffledFrames, StaticPose, StaticPoseWithLips
 

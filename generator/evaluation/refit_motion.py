@@ -57,20 +57,23 @@ def run(options: argparse.Namespace) -> None:
     """Measure, write, and print what was found and done.
 
     Raises:
-        InputError: the checkpoint was fitted already.
+        InputError: the checkpoint was fitted already, or the data are no corpus.
         CheckpointError, DataError, EnvironmentProblem: from what is opened.
     """
-    import torch
-
     from ..model.checkpoint import load_checkpoint, save_checkpoint
+    from ..performing.devices import use_threads
 
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    use_threads(options.threads)
     checkpoint = load_checkpoint(options.checkpoint)
     if _FITTED in checkpoint.training:
         raise InputError(f"The motion of {options.checkpoint} is fitted already; begin with what 'train' made.")
+    source = DataSource.parse(str(options.data))
+    if source.kind != "corpus":
+        raise InputError(
+            "refit-motion compares takes with what the teacher acted; --data takes a folder made by 'corpus'."
+        )
     settings = Settings(options.lines, options.takes, "train", baselines=False, device=options.device).validated()
-    ratios = measured(options.checkpoint, DataSource.parse(str(options.data)), settings)
+    ratios = measured(options.checkpoint, source, settings)
     scales = {region: scale_of(ratio) for region, ratio in ratios.items()}
     save_checkpoint(scaled(checkpoint, scales), options.out or options.checkpoint)
     for region, ratio in ratios.items():

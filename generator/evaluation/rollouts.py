@@ -10,13 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 import numpy as np
 from tqdm import tqdm
 
 from .. import PERFORMS, __version__
-from ..corpus.datasets import Performances
 from ..errors import DataError
 from ..reading import KEPT, Reading
 from ..shared.timeline import Timeline
@@ -29,8 +28,6 @@ _PART: Final = 16
 #: system's identity names.
 _OTHERS: Final = ("batch", "checkpoints", "encoders")
 _PERFORMING: Final = ("baselines", "corpus", *(room for room in PERFORMS if room not in _OTHERS))
-#: Performances whose frames go into `data_identity`.
-_SAMPLED: Final = 256
 
 
 @dataclass(frozen=True)
@@ -86,26 +83,6 @@ def checkpoint_identity(folder: Path) -> str:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
-
-
-def data_identity(performances: Performances) -> str:
-    """SHA-256 of a split: all lines, lengths and directions, and the frames of `_SAMPLED` performances spread over it.
-
-    Frames are sampled because hashing every frame of a large set takes longer than judging a few lines.
-    """
-    digest = hashlib.sha256(performances.space.name.encode())
-    sampled = set(np.linspace(0, len(performances) - 1, _SAMPLED).astype(int).tolist())
-    for index in range(len(performances)):
-        digest.update(json.dumps(_question(performances, index)).encode())
-        if index in sampled:
-            digest.update(performances.frames(index).tobytes())
-    return digest.hexdigest()
-
-
-def _question(performances: Performances, index: int) -> list[Any]:
-    direction = performances.direction(index)
-    shown = None if direction is None else [*direction.weights.tolist(), direction.intensity]
-    return [performances.text(index), performances.length(index), shown]
 
 
 def _key(entry: Entry, lines: Sequence[HeldOutLine], takes: int) -> str:

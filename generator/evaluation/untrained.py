@@ -7,6 +7,7 @@ lines keep their own lips, which say those lines.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -161,8 +162,10 @@ class NearestText:
     @cached_property
     def _known(self) -> npt.NDArray[np.float32]:
         """Unit features of the train clips' lines, (n, W)."""
-        if self._cache.is_file():
-            return np.asarray(np.load(self._cache, allow_pickle=False), np.float32)
+        with contextlib.suppress(OSError, ValueError, EOFError):  # not there yet, or damaged
+            known = np.asarray(np.load(self._cache, allow_pickle=False), np.float32)
+            if len(known) == len(self._train):
+                return known
         features = self._features([self._train.text(i) for i in range(len(self._train))], progress=True)
         write_atomically(self._cache, partial(np.save, arr=features, allow_pickle=False))
         return features

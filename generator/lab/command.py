@@ -89,6 +89,8 @@ def run(options: argparse.Namespace) -> None:
         return
     if options.data is None:
         raise InputError("--data is missing: name a folder made by 'corpus', emoava:DIR or captures:DIR.")
+    if options.seed < 0:
+        raise InputError(f"--seed must be 0 or more, not {options.seed}.")
     check_place(options.out)
     named = {"texts": options.texts, "captures": options.captures, "encoder": options.encoder}
     folders = tuple(map(_folder, options.checkpoints or (_BUNDLED,)))

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from ..direction.emotions import EMOTIONS
-from ..engine.arrays import read_arrays
+from ..engine.arrays import check_finite, read_arrays
 from ..engine.config import PerformConfig
 from ..engine.files import CHECKPOINT_SCHEMA as CHECKPOINT_SCHEMA
 from ..engine.files import (
@@ -33,7 +33,6 @@ from ..engine.files import DEFAULT_ENCODER as DEFAULT_ENCODER
 from ..engine.files import PERFORMANCE as PERFORMANCE
 from ..engine.files import READER_FILE as READER_FILE
 from ..engine.files import WHOLE as WHOLE
-from ..errors import CheckpointError
 from ..reading import refusing
 from ..writing import write_whole
 from .cteg import CTEG
@@ -105,9 +104,6 @@ def load_checkpoint(folder: Path = DEFAULT_CHECKPOINT, device: torch.device | st
         _fill(decoder, weights, DECODER)
         if settings.emotion_head is not None:
             emotion = read_reader(folder, settings.emotion_head, settings.model.text_width)
-    state = [value for module in (decoder, emotion) if module is not None for value in module.state_dict().values()]
-    if not all(bool(torch.isfinite(value).all()) for value in state if value.is_floating_point()):
-        raise CheckpointError(f"The checkpoint in {folder} holds weights that are not finite; choose another.")
     return Checkpoint(
         decoder.to(device).eval(), None if emotion is None else emotion.to(device).eval(), settings.text_encoder,
         folder.name, settings.training, settings.layers, settings.perform,
@@ -157,4 +153,5 @@ def made_to_hold(make: Callable[[], _M], most: int) -> _M:
 def _fill(module: nn.Module, path: Path, prefix: str = "") -> None:
     """Fill ``module`` from a safetensors file; RuntimeError names a weight that is missing or does not fit."""
     stored = read_arrays(path, lambda name: name.startswith(prefix))
+    check_finite(stored)
     module.load_state_dict({name.removeprefix(prefix): torch.from_numpy(array) for name, array in stored.items()})

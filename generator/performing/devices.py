@@ -7,7 +7,7 @@ import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from ..errors import EnvironmentProblem
+from ..errors import EnvironmentProblem, InputError
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +40,17 @@ def available_devices() -> list[str]:
     if torch.cuda.is_available():
         devices.insert(0, "cuda")
     return devices
+
+
+def use_threads(count: int | None) -> None:
+    """Let torch compute on so many threads; None leaves it as it is. InputError for less than one."""
+    if count is None:
+        return
+    if count < 1:
+        raise InputError(f"--threads must be 1 or more, not {count}.")
+    import torch
+
+    torch.set_num_threads(count)
 
 
 def leave_cores_to_others() -> None:

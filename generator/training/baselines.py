@@ -17,7 +17,7 @@ from ..baselines.data import BaselineBatch, Lines, direction_vector, line_statis
 from ..baselines.lstm import LstmRegressor
 from ..baselines.model import BaselineModel
 from ..baselines.vq import VqPerformer
-from ..corpus.datasets import Performances
+from ..corpus.datasets import Performances, data_identity
 from ..errors import InputError
 from ..model.text import TextEncoder
 from .batches import ClipBatches, FeatureStore, channel_scale, require_clips, round_up
@@ -97,6 +97,7 @@ class BaselineRecipe(Descent[BaselineBatch]):
             )
             for clips in (train, dev)
         )
+        self._data = data_identity(train)[:16]
         torch.manual_seed(settings.seed)
         self.module = self.build(train).to(device)
 
@@ -106,7 +107,8 @@ class BaselineRecipe(Descent[BaselineBatch]):
 
     def settings(self) -> dict[str, Any]:
         """See `Recipe.settings`."""
-        return {"model": self._model(self.module).config(), "training": asdict(self._settings)}
+        model, training = self._model(self.module).config(), asdict(self._settings)
+        return {"model": model, "training": training, "data": self._data}
 
     def save(self, module: nn.Module, folder: Path, training: dict[str, Any]) -> None:
         """See `Recipe.save`; `generator.baselines.load_baseline` reads it."""

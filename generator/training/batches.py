@@ -77,9 +77,11 @@ class FeatureStore:
         self._row = {line: row for row, line in enumerate(lines)}
         key = hashlib.sha256(json.dumps([encoder.name, lines]).encode()).hexdigest()[:16]
         paths = [cache / f"features_{key}_{part}.npy" for part in ("hidden", "position", "offset")]
-        if not all(p.is_file() for p in paths):
+        if (stored := self._read(paths, len(lines))) is None:
             self._compute(lines, encoder, paths)
-        self._hidden, self._position, self._offset = (np.load(p, mmap_mode="r", allow_pickle=False) for p in paths)
+            stored = self._read(paths, len(lines))
+            assert stored is not None
+        self._hidden, self._position, self._offset = stored
 
     @classmethod
     def of(cls, clips: Performances, encoder: TextEncoder, cache: Path) -> FeatureStore:
@@ -91,6 +93,16 @@ class FeatureStore:
         row = self._row[line]
         start, end = int(self._offset[row]), int(self._offset[row + 1])
         return self._hidden[start:end], self._position[start:end]
+
+    @staticmethod
+    def _read(paths: list[Path], lines: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]] | None:
+        """What is there, memory-mapped; None where something is missing or damaged."""
+        try:
+            hidden, position, offset = (np.load(path, mmap_mode="r", allow_pickle=False) for path in paths)
+        except (OSError, ValueError, EOFError):
+            return None
+        fits = offset.shape == (lines + 1,) and len(hidden) == len(position) == offset[-1]
+        return (hidden, position, offset) if fits else None
 
     @staticmethod
     def _compute(lines: list[str], encoder: TextEncoder, paths: list[Path]) -> None:

@@ -8,6 +8,7 @@ torchrun takes ``--run`` for an option of its own).
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -67,16 +68,14 @@ def run(options: argparse.Namespace) -> None:
     _check(options)
     source = DataSource.parse(options.data)
 
-    import torch
     from accelerate import PartialState
 
-    from ..performing.devices import choose_device
+    from ..performing.devices import choose_device, use_threads
     from .loop import Options, Trainer, check_precision
     from .models import Choice, make_recipe
 
     processes = PartialState(cpu=choose_device(options.device).type == "cpu", timeout=_PATIENCE)
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    use_threads(options.threads)
     how = Options(options.precision, options.accumulate, options.evaluate_every, options.save_every)
     check_precision(how.precision, processes.device)  # before all lines are read
     given = {name: getattr(options, name) for name in ("batch_size", "learning_rate", "seed")}
@@ -96,7 +95,7 @@ def run(options: argparse.Namespace) -> None:
             file=sys.stderr,
         )
     trainer.train(options.minutes)
-    best = trainer.finish()
+    best = trainer.finish() if trainer.step == recipe.steps else options.folder / "best"
     if processes.is_main_process:
         print(best)
     processes.destroy_process_group()
@@ -104,9 +103,11 @@ def run(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     """Numbers that no run can have."""
-    for name in ("steps", "epochs", "batch_size", "learning_rate", "threads"):
+    for name in ("steps", "epochs", "batch_size", "learning_rate"):
         value = getattr(options, name)
-        if value is not None and not value > 0:
-            raise InputError(f"--{name.replace('_', '-')} must be more than 0, not {value}.")
+        if value is not None and not 0 < value < math.inf:
+            raise InputError(f"--{name.replace('_', '-')} must be a finite number above 0, not {value}.")
+    if options.seed is not None and options.seed < 0:
+        raise InputError(f"--seed must be 0 or more, not {options.seed}.")
     if options.minutes is not None and not options.minutes >= 0:
         raise InputError(f"--minutes must not be negative, as {options.minutes} is.")

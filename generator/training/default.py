@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..corpus.datasets import Performances
+from ..corpus.datasets import Performances, data_identity
 from ..corpus.reader import Corpus
 from ..engine.config import ModelConfig, PerformConfig
 from ..errors import InputError
@@ -23,7 +23,7 @@ from .batches import Batch, Batches, FeatureStore, Whole, channel_motion, channe
 from .classifier import Labelled, ReaderSettings, fit_emotion_reader
 from .free_running import free_running
 from .objective import Weights, compute, input_noise
-from .recipe import Descent, DescentSettings, Precision, Terms, take_rows, take_weights, warm_cosine
+from .recipe import Descent, DescentSettings, Precision, Terms, take_rows, take_weights, warm_cosine, weights_identity
 
 
 @dataclass(frozen=True)
@@ -166,6 +166,7 @@ class DefaultRecipe(Descent[Batch]):
         require_clips(train=train, dev=dev)
         self._settings, self._encoder, self._cache, self._start = settings, encoder, cache, start
         self.seed, self.steps = settings.seed, settings.steps
+        self._begins = None if start is None else weights_identity(start.decoder)
         self.clip_norm, self.average_decay = settings.clip_norm, settings.average_decay
         if start is not None:
             _check_fit(start, train, encoder)
@@ -198,12 +199,14 @@ class DefaultRecipe(Descent[Batch]):
             self.precision = "fp32"
 
     def settings(self) -> dict[str, Any]:
-        """Model, training, text encoder, and how much data there is."""
+        """Model, training, text encoder, what data there are, and what was trained before."""
         return {
             "model": self.config.to_json(),
             "training": asdict(self._settings),
             "text_encoder": self._encoder.name,
             "clips": [len(self.train.clips), len(self.dev.clips)],
+            "data": data_identity(self.train.clips)[:16],
+            "from": self._begins,
         }
 
     def learning_rate(self, step: int) -> float:

@@ -248,9 +248,12 @@ class Trainer:
     def _save(self, terms: Terms, dev: dict[str, float] | None = None, best: bool = False) -> None:
         """``last/``, with ``best`` also ``best/``, then the state. Refuses weights that are lost."""
         self._added_up(terms)
+        module = self.state.average or self.recipe.module
+        for weights in (self.recipe.module, module):  # as they are stored, in half precision
+            if not all(bool(value.half().isfinite().all()) for value in weights.parameters()):
+                raise self._diverged("the weights are not finite")
         if not self._processes.is_main_process:
             return
-        module = self.state.average or self.recipe.module
         training = {"step": self.step, "dev": dev or {}}
         if best or not (self.run / "best").is_dir():
             self.recipe.save(module, self.run / "best", training)
@@ -263,11 +266,14 @@ class Trainer:
         values: list[float] = self._processes.reduce(stacked, "sum").tolist()
         found = dict(zip(terms, values, strict=True))
         if not math.isfinite(found["total"]):
-            raise InputError(
-                f"Training diverged: the objective is {found['total']} at step {self.step}. Try a lower "
-                "--learning-rate or --precision fp32; the last saved state is kept."
-            )
+            raise self._diverged(f"the objective is {found['total']}")
         return found
+
+    def _diverged(self, why: str) -> InputError:
+        return InputError(
+            f"Training diverged: {why} at step {self.step}. What was saved last is kept: go on from there with "
+            "--precision fp32, or train into another folder with a lower --learning-rate."
+        )
 
 
 def _shares(size: int, rank: int, count: int, parts: int) -> list[tuple[slice, float]]:

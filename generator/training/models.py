@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
@@ -229,7 +230,10 @@ def _parse(field: Field[Any], text: str) -> Any:
     try:
         if isinstance(default, bool):
             return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
-        return type(default)(text)
+        value = type(default)(text)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(text)
+        return value
     except (KeyError, ValueError):
         raise InputError(f"The setting {field.name} must look like {default!r}, not {text!r}.") from None
 

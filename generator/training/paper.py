@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..corpus.datasets import Performances
+from ..corpus.datasets import Performances, data_identity
 from ..errors import InputError
 from ..model.text import TextEncoder
 from ..paper.batches import PaperBatch, collate
@@ -21,7 +21,7 @@ from ..shared.spaces import FLAME53
 from .batches import ClipBatches, FeatureStore, blocks, in_groups, require_clips
 from .paper_objective import learning_rate as noam
 from .paper_objective import losses, optimiser
-from .recipe import Precision, Recipe, Terms, take_rows, take_weights
+from .recipe import Precision, Recipe, Terms, take_rows, take_weights, weights_identity
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -190,6 +190,7 @@ class PaperRecipe(Recipe[PaperLines]):
                 )
         self._settings, self._encoder = settings, encoder
         self.seed, self.steps = settings.seed, settings.steps
+        self._begins = None if start is None else weights_identity(start.model)
         if start is not None:
             self.config = config or start.model.config
         else:
@@ -212,12 +213,14 @@ class PaperRecipe(Recipe[PaperLines]):
         self.module = PaperObjective(model.to(device))
 
     def settings(self) -> dict[str, Any]:
-        """Model, training, text encoder, and how much data there is."""
+        """Model, training, text encoder, what data there are, and what was trained before."""
         return {
             "model": self.config.to_json(),
             "training": asdict(self._settings),
             "text_encoder": self._encoder.name,
             "clips": [len(self.train.clips), len(self.dev.clips)],
+            "data": data_identity(self.train.clips)[:16],
+            "from": self._begins,
         }
 
     def part(self, batch: PaperLines, rows: slice) -> tuple[PaperLines, float]:

@@ -7,6 +7,7 @@ precision, several processes, the moving average of the weights, logs, exact res
 
 from __future__ import annotations
 
+import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -193,6 +194,15 @@ def take_weights(module: nn.Module, held: nn.Module, name: str) -> None:
             f"The weights of {name} do not fit the settings given with --set; set nothing that changes their shapes "
             "when a checkpoint is trained further."
         ) from error
+
+
+def weights_identity(module: nn.Module) -> str:
+    """A module's weights in a word: the beginning of their SHA-256."""
+    digest = hashlib.sha256()
+    for name, value in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

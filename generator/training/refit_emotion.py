@@ -39,16 +39,13 @@ def run(options: argparse.Namespace) -> None:
     if collections == (options.data is not None):
         raise InputError("refit-emotion takes labelled lines from --data, or from --xed and --goemotions.")
 
-    import torch
-
     from ..model.checkpoint import load_checkpoint
     from ..model.text import TextEncoder
-    from ..performing.devices import choose_device
+    from ..performing.devices import choose_device, use_threads
     from .classifier import Labelled, ReaderSettings
     from .default import refit_emotion
 
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    use_threads(options.threads)
     device = choose_device(options.device)
     checkpoint = load_checkpoint(options.checkpoint, device)
     encoder = TextEncoder.load(checkpoint.text_encoder, device, online=False)

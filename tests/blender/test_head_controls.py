@@ -150,9 +150,13 @@ def test_bones_that_only_turn_cannot_be_dragged_off(face: bpy.types.Object) -> N
 
 def depths(face: bpy.types.Object) -> dict[str, float]:
     """Layer and side -> how deep it is now."""
-    group = wrinkles_of(face)
-    shown = group.evaluated_get(bpy.context.evaluated_depsgraph_get())
-    return {node.label: shown.nodes[node.name].inputs[0].default_value for node in group.nodes if node.label}
+    shown = face.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    sides = [("Right", "Left") if any("*" in source for source in sources) else ("",) for sources in WRINKLES.values()]
+    layers = [f"{layer} {side}".strip() for layer, both in zip(WRINKLES, sides, strict=True) for side in both]
+    read = [node for node in wrinkles_of(face).nodes if node.type == "ATTRIBUTE" and node.attribute_type == "OBJECT"]
+    values = [value for name in sorted(node.attribute_name for node in read) for value in shown[name]]
+    assert len(read) <= 8  # EEVEE reads no more of them
+    return dict(zip(layers, values, strict=True))
 
 
 def wrinkles_of(face: bpy.types.Object) -> bpy.types.NodeTree:
@@ -248,6 +252,49 @@ def test_a_file_that_lacks_something_is_a_sentence_and_adds_nothing(
         assert len(blocks) == 0
 
 
+def test_a_duplicate_wrinkles_by_itself_though_it_shares_its_materials(
+    scene: bpy.types.Scene, face: bpy.types.Object
+) -> None:
+    face.parent.select_set(True)
+    bpy.ops.object.duplicate()
+    (other,) = (each for each in scene.objects if each.type == "MESH" and each != face)
+    assert other.data.materials[0] == face.data.materials[0]
+    set_action(other, "mouthSmileRight")
+    assert depths(other)["smile Right"] == pytest.approx(1.0, abs=1e-3) and set(depths(face).values()) == {0.0}
+    set_action(face, "browInnerUp")
+    assert depths(face)["forehead"] == pytest.approx(1.0, abs=1e-3) and depths(other)["forehead"] == 0.0
+
+
+def test_a_library_override_wrinkles_and_keeps_what_its_eyes_follow(face: bpy.types.Object, tmp_path: Path) -> None:
+    library, shot = str(tmp_path / "head.blend"), str(tmp_path / "shot.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=library)
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    scene = bpy.context.scene
+    with bpy.data.libraries.load(library, link=True) as (_, into):
+        into.objects = ["CTEG Head"]
+    own = into.objects[0].override_hierarchy_create(scene, bpy.context.view_layer, do_fully_editable=True)
+    own.data.override_create(remap_local_usages=True)
+    own.parent.pose.bones[GAZE][FOLLOW] = 0.5
+    bpy.ops.wm.save_as_mainfile(filepath=shot)
+    bpy.ops.wm.open_mainfile(filepath=shot)
+    (own,) = (each for each in bpy.context.scene.objects if each.type == "MESH")
+    assert own.parent.pose.bones[GAZE][FOLLOW] == 0.5
+    set_action(own, "browInnerUp")
+    assert depths(own)["forehead"] == pytest.approx(1.0, abs=1e-3)
+
+
+def test_an_appended_head_brings_nothing_that_is_seen_beside_it(face: bpy.types.Object, tmp_path: Path) -> None:
+    library = tmp_path / "head.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(library))
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.ops.wm.append(filename="CTEG Head", directory=f"{library}/Object/")
+    bpy.context.view_layer.update()
+    seen = [each.name for each in bpy.context.scene.objects if max(each.dimensions) > 0]
+    assert sorted(seen) == ["CTEG Head", "CTEG Head Rig"]
+    rig = bpy.context.scene.objects["CTEG Head"].parent
+    assert len(rig.pose.bones[GAZE].custom_shape.data.vertices) == 32
+
+
 @pytest.mark.usefixtures("scene")
 def test_two_heads_have_nothing_in_common() -> None:
     first, second = (assemble.add_demo_head(bpy.context) for _ in range(2))
@@ -265,11 +312,20 @@ def test_a_head_can_be_added_while_another_is_edited(face: bpy.types.Object) -> 
     assert bpy.context.mode == "OBJECT" and second != face and len(second.data.vertices) == len(face.data.vertices)
 
 
-def test_a_scene_in_centimetres_gets_the_same_head(scene: bpy.types.Scene, face: bpy.types.Object) -> None:
+def lengths_of(face: bpy.types.Object, name: str) -> list[float]:
+    nodes = [node for material in face.data.materials for node in material.node_tree.nodes]
+    return [node.inputs[name].default_value for node in nodes if name in node.inputs]
+
+
+def test_a_scene_in_centimetres_gets_a_head_of_the_same_size(scene: bpy.types.Scene, face: bpy.types.Object) -> None:
     scene.unit_settings.system, scene.unit_settings.scale_length = "METRIC", 0.01
     scene.unit_settings.length_unit = "CENTIMETERS"
     other = assemble.add_demo_head(bpy.context)
-    np.testing.assert_allclose(other.dimensions, face.dimensions, rtol=1e-5)
+    bpy.context.view_layer.update()
+    np.testing.assert_allclose(other.matrix_world.to_scale(), (100.0,) * 3, rtol=1e-5)
+    for name in ("Distance", "Subsurface Scale"):
+        lengths = [lengths_of(each, name) for each in (face, other)]
+        assert lengths[0] and lengths[1] == pytest.approx([100 * length for length in lengths[0]])
 
 
 @pytest.fixture

@@ -82,6 +82,17 @@ def test_the_same_seed_builds_the_same_corpus(corpus: Path, tmp_path: Path) -> N
         assert (corpus / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
+def test_nothing_that_lies_beside_it_is_touched(tmp_path: Path) -> None:
+    kept = tmp_path / "mine.partial" / "notes.txt"
+    kept.parent.mkdir()
+    kept.write_text("work", "utf-8")
+    build_corpus(tmp_path / "mine", limit=1)
+    assert kept.read_text("utf-8") == "work"
+    with pytest.raises(DataError, match="--seed 0 or more"):
+        build_corpus(tmp_path / "other", limit=1, seed=-1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "mine.partial"]
+
+
 def test_no_test_line_is_trained_on(corpus: Path) -> None:
     texts = [{line["text"] for line in Corpus.open(corpus, split).lines} for split in SPLITS]
     assert all(texts) and not texts[0] & texts[1] and not texts[0] & texts[2] and not texts[1] & texts[2]

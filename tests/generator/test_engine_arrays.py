@@ -152,6 +152,8 @@ def test_a_flipped_byte_is_refused_or_another_number(tmp_path: Path) -> None:
 
 
 def test_values_that_are_not_finite_are_named() -> None:
-    check_finite({"a": np.ones(3, np.float16), "b": np.arange(3)})
+    check_finite({"a": np.ones(3, np.float16), "b": np.ones(3, np.float64)})
+    with pytest.raises(ValueError, match="b is stored as int16"):
+        check_finite({"a": np.ones(3, np.float16), "b": np.arange(3, dtype=np.int16)})
     with pytest.raises(ValueError, match="b holds"):
         check_finite({"a": np.ones(3), "b": np.array([1, np.nan], np.float16)})

@@ -16,7 +16,7 @@ import torch
 from generator.__main__ import main
 from generator.baselines.checkpoint import save_baseline
 from generator.baselines.lstm import LstmRegressor
-from generator.corpus.datasets import Shown
+from generator.corpus.datasets import Shown, data_identity
 from generator.direction.emotions import emotion_weights, full_vector
 from generator.errors import CheckpointError, DataError, InputError
 from generator.evaluation import motion, refit_motion, rollouts
@@ -25,7 +25,7 @@ from generator.evaluation.evaluate import evaluate
 from generator.evaluation.judge import Reference, judge
 from generator.evaluation.lines import Settings, choose_lines, pure_indices
 from generator.evaluation.paper_system import PaperSystem
-from generator.evaluation.rollouts import Entry, checkpoint_identity, data_identity, perform
+from generator.evaluation.rollouts import Entry, checkpoint_identity, perform
 from generator.evaluation.systems import CheckpointSystem, GroundTruth, HeldOutLine, JudgedTake, spoken
 from generator.evaluation.teacher_forced import paper_perplexity
 from generator.evaluation.untrained import CorpusMean, NearestText, RandomSequence, ShuffledFrames, StaticPose

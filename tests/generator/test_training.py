@@ -147,9 +147,37 @@ def test_training_that_diverges_says_so_and_keeps_the_last_state(
     going_on = trainer(run, corpus, encoder)
     with torch.no_grad():
         going_on.recipe.module.decoder.frames.bias[0] = torch.nan  # type: ignore[union-attr]
-    with pytest.raises(InputError, match=r"Training diverged: .* nan at step 4\. Try a lower --learning-rate"):
+    with pytest.raises(InputError, match=r"Training diverged: .* nan at step 4\. What was saved last is kept"):
         going_on.train()
     assert (run / "state.safetensors").read_bytes() == state
+
+
+def test_weights_that_a_gradient_spoils_are_not_saved(corpus: Path, encoder: TextEncoder, tmp_path: Path) -> None:
+    """What was computed before that step is finite."""
+    run = tmp_path / "run"
+    trainer(run, corpus, encoder).train(limit_minutes=0)
+    state = (run / "state.safetensors").read_bytes()
+    going_on = trainer(run, corpus, encoder)
+    going_on.recipe.module.decoder.frames.bias.register_hook(lambda gradient: gradient * torch.nan)  # type: ignore[union-attr]
+    with pytest.raises(InputError, match=r"Training diverged: the weights are not finite at step 2\. What was saved"):
+        going_on.train(limit_minutes=0)
+    assert (run / "state.safetensors").read_bytes() == state
+
+
+def test_a_run_goes_on_with_its_own_data_and_beginning_alone(
+    finished: Path, corpus: Path, encoder: TextEncoder, tmp_path: Path
+) -> None:
+    build_corpus(tmp_path / "other", limit=80, seed=1)
+    with pytest.raises(InputError, match="was started with another data"):
+        trainer(finished, tmp_path / "other", encoder)
+    train, dev = (Corpus.open(corpus, split) for split in ("train", "dev"))
+    settings, begun = replace(SETTINGS, steps=1, **FINE_TUNING), []
+    for folder in ("best", "last"):
+        start = load_checkpoint(finished / folder)
+        start.decoder.scale.mul_(1.0 if folder == "best" else 1.5)
+        recipe = DefaultRecipe(train, dev, settings, encoder, CPU, corpus / "cache", start=start)
+        begun.append(recipe.settings()["from"])
+    assert begun[0] != begun[1] and trainer(tmp_path / "new", corpus, encoder).recipe.settings()["from"] is None
 
 
 def test_fine_tuning_goes_on_from_the_checkpoint_and_keeps_its_scale_and_classifier(

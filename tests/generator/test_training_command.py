@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -84,12 +85,24 @@ def test_features_lie_beside_a_corpus_and_in_the_run_otherwise(
     assert any((tmp_path / "b" / "cache").iterdir()) and sorted(made_emoava.iterdir()) == before
 
 
+def test_damaged_features_are_made_again(corpus: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    def read() -> np.ndarray:
+        choice = Choice(DataSource.parse(str(corpus)), tmp_path, text_encoder=str(tiny_encoder))
+        return make_recipe(choice, CPU).train.collate([0]).condition.text.numpy()
+
+    whole, paths = read(), sorted((corpus / "cache").iterdir())
+    for path, size in ((paths[0], 100), (paths[1], 0), (paths[2], -8)):
+        path.write_bytes(path.read_bytes()[:size])
+        assert (read() == whole).all()
+
+
 def test_minutes_end_a_run_that_can_go_on(
     corpus: Path, tiny_encoder: Path, tmp_path: Path, run_train: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     where = (f"--data={corpus}", f"--run={tmp_path}", f"--text-encoder={tiny_encoder}", *TINY, "--batch-size=8")
     assert run_train(*where, "--steps=6", "--minutes=0") == 0
     assert (tmp_path / "best" / "model.safetensors").is_file()
+    assert not (tmp_path / "emotion").exists()  # what comes after the last step is for another time, too
     assert run_train(*where, "--steps=6") == 0
     assert "going on from step 1" in capsys.readouterr().err
     assert run_train(*where, "--steps=9") == 0  # a run may be made longer
@@ -97,9 +110,13 @@ def test_minutes_end_a_run_that_can_go_on(
 
 
 REFUSED: dict[str, tuple[list[str], str]] = {
-    "no steps": (["--steps=0"], "--steps must be more than 0, not 0"),
-    "no clips": (["--batch-size=-1"], "--batch-size must be more than 0"),
-    "no rate": (["--learning-rate=nan"], "--learning-rate must be more than 0, not nan"),
+    "no steps": (["--steps=0"], "--steps must be a finite number above 0, not 0"),
+    "no clips": (["--batch-size=-1"], "--batch-size must be a finite number above 0"),
+    "no rate": (["--learning-rate=nan"], "--learning-rate must be a finite number above 0, not nan"),
+    "no end": (["--epochs=inf"], "--epochs must be a finite number above 0, not inf"),
+    "no seed": (["--seed=-1"], "--seed must be 0 or more, not -1"),
+    "no threads": (["--threads=-1"], "--threads must be 1 or more, not -1"),
+    "no noise": (["--set=white_noise=nan"], "white_noise must look like 0.2, not 'nan'"),
     "no parts": (["--accumulate=0"], "--accumulate must be at least 1, not 0"),
     "no judgement": (["--evaluate-every=0"], "--evaluate-every must be at least 1"),
     "less than no time": (["--minutes=-1"], "--minutes must not be negative"),

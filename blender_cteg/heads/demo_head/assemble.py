@@ -13,7 +13,17 @@ import bpy
 import numpy as np
 from mathutils import Vector
 
-from ..assembly import add_key, add_objects, all_or_nothing, bind, fill_mesh, make_bones, select_only, to_blender
+from ..assembly import (
+    add_key,
+    add_objects,
+    all_or_nothing,
+    bind,
+    fill_mesh,
+    make_bones,
+    metre,
+    select_only,
+    to_blender,
+)
 from . import PEOPLE, SCHEMA_VERSION, DemoHeadError
 from .materials import LOOKS, WRINKLES
 
@@ -22,6 +32,8 @@ DEFAULT: Final = next(iter(PEOPLE))
 #: What the eyes follow, when they are told to: a bone this far before the middle of the eyes, metres, and its property.
 GAZE, FOLLOW = "gaze", "follow"
 _GAZE_AWAY: Final = 0.4
+#: How deep each wrinkle is now, 0 to 1: properties of the face with these names and a number, three in each.
+DEPTHS: Final = "wrinkles_"
 #: Depth of the deepest wrinkle, metres, of a person whose wrinkles are 1.
 _WRINKLE: Final = 0.0009
 #: Radius of a bone's ring and where it is along the bone's own axes, metres: y up for root and neck, forwards and z
@@ -124,6 +136,7 @@ def _add(
     _out_of_the_skin(rig, made)
     _add_shape_keys(face, head)
     _add_wrinkles(face, head, made)
+    _scale_lengths(face.data.materials, metre(context.scene))
     bind(face, rig, head["weights"], names)
     face.asset_mark()
     face.use_fake_user = False  # marking sets it, and a deleted head would stay in the file
@@ -147,6 +160,7 @@ def _add_gaze(context: bpy.types.Context, rig: bpy.types.Object, joints: np.ndar
     bpy.ops.object.mode_set(mode="OBJECT")
     bone = rig.pose.bones[GAZE]
     bone[FOLLOW] = 0.0
+    bone.property_overridable_library_set(f'["{FOLLOW}"]', True)
     bone.id_properties_ui(FOLLOW).update(min=0.0, max=1.0, description="How far both eyes follow this bone")
     for eye in ("left_eye", "right_eye"):
         constraint = rig.pose.bones[eye].constraints.new("DAMPED_TRACK")
@@ -182,6 +196,7 @@ def _out_of_the_skin(rig: bpy.types.Object, made: list[bpy.types.ID]) -> None:
     ring.from_pydata(corners, [(i, (i + 1) % len(corners)) for i in range(len(corners))], [])
     shape = bpy.data.objects.new(name, ring)
     made.append(shape)
+    shape.scale = (0.0, 0.0, 0.0)  # bones take its mesh alone; who appends a head gets the object beside it
     for bone in rig.pose.bones:
         radius, place = _RINGS[bone.name]
         bone.custom_shape = shape
@@ -230,10 +245,12 @@ def _read(driver: bpy.types.Driver, name: str, kind: str, block: bpy.types.ID, p
 
 
 def _add_wrinkles(face: bpy.types.Object, head: dict[str, np.ndarray], made: list[bpy.types.ID]) -> None:
-    """A node group whose height is the wrinkles that the face makes now, bumping the skin under its pores.
+    """A node group whose height is the wrinkles that a face makes now, bumping the skin under its pores.
 
     Every layer of `WRINKLES` is one channel of an image and as deep as the actions that it answers to are strong, on
-    each half of the face by itself. Workbench shows no such detail; folds that it shows are in the shapes.
+    each half of the face by itself. How deep is in properties of the object, so that heads that share their materials,
+    as duplicates do, wrinkle each by itself; three in one, for EEVEE reads eight of an object at most. Workbench shows
+    no such detail; folds that it shows are in the shapes.
     """
     group = bpy.data.node_groups.new(f"{face.name}_Wrinkles", "ShaderNodeTree")
     made.append(group)
@@ -243,7 +260,8 @@ def _add_wrinkles(face: bpy.types.Object, head: dict[str, np.ndarray], made: lis
     left = _math(group, "MULTIPLY_ADD", split.outputs["X"], 50.0, -24.5)  # the character's left half, softly
     left.use_clamp = True
     total: bpy.types.NodeSocket | float = 0.0
-    for number, (layer, sources) in enumerate(WRINKLES.items()):
+    deep: list[bpy.types.NodeSocket] = []
+    for number, sources in enumerate(WRINKLES.values()):
         if number % 3 == 0:
             texture, channels = (group.nodes.new(f"ShaderNode{kind}") for kind in ("TexImage", "SeparateColor"))
             name = f"wrinkles{number // 3}"
@@ -251,17 +269,24 @@ def _add_wrinkles(face: bpy.types.Object, head: dict[str, np.ndarray], made: lis
             texture.image.colorspace_settings.name = "Non-Color"
             group.links.new(texture.outputs["Color"], channels.inputs[0])
         sides = ("Right", "Left") if any(source.endswith("*") for source in sources) else ("",)
-        weights = [_math(group, "MULTIPLY", 0.0, 1.0) for _ in sides]
-        for side, weight in zip(sides, weights, strict=True):
-            weight.label = f"{layer} {side}".strip()
-            driver = weight.inputs[0].driver_add("default_value").driver
+        weights = []
+        for side in sides:
+            name, at = f"{DEPTHS}{len(deep) // 3 + 1}", len(deep) % 3
+            if at == 0:
+                face[name] = (0.0, 0.0, 0.0)
+                read, apart = (group.nodes.new(f"ShaderNode{kind}") for kind in ("Attribute", "SeparateXYZ"))
+                read.attribute_type, read.attribute_name = "OBJECT", name
+                group.links.new(read.outputs["Vector"], apart.inputs[0])
+            driver = face.driver_add(f'["{name}"]', at).driver
             terms = _strengths(driver, face, head, [source.replace("*", side) for source in sources])
             shares = [f"{share:g} * {term}" for share, term in zip(sources.values(), terms, strict=True)]
             driver.expression = shares[0] if len(shares) == 1 else f"max({', '.join(shares)})"
-        strength = weights[0].outputs[0]
+            deep.append(apart.outputs[at])
+            weights.append(deep[-1])
+        strength = weights[0]
         if len(weights) == 2:  # right + left half * (left - right)
-            apart = _math(group, "SUBTRACT", weights[1].outputs[0], strength)
-            strength = _math(group, "MULTIPLY_ADD", left.outputs[0], apart.outputs[0], strength).outputs[0]
+            more = _math(group, "SUBTRACT", weights[1], strength)
+            strength = _math(group, "MULTIPLY_ADD", left.outputs[0], more.outputs[0], strength).outputs[0]
         total = _math(group, "MULTIPLY_ADD", channels.outputs[number % 3], strength, total).outputs[0]
     group.links.new(total, group.nodes.new("NodeGroupOutput").inputs[0])
     for material in face.data.materials:
@@ -274,6 +299,14 @@ def _add_wrinkles(face: bpy.types.Object, head: dict[str, np.ndarray], made: lis
             bump.inputs["Distance"].default_value = _WRINKLE * float(head["wrinkles"])
             tree.links.new(folded.outputs[0], bump.inputs["Height"])
             tree.links.new(bump.outputs["Normal"], pores.inputs["Normal"])
+
+
+def _scale_lengths(materials: Iterable[bpy.types.Material], by: float) -> None:
+    """Make what is as deep as metres say so deep in another unit: a metre is ``by`` of it."""
+    for node in (node for material in materials for node in material.node_tree.nodes):
+        for name in ("Distance", "Subsurface Scale"):
+            if name in node.inputs:
+                node.inputs[name].default_value *= by
 
 
 def _math(group: bpy.types.NodeTree, operation: str, *values: bpy.types.NodeSocket | float) -> bpy.types.Node:
