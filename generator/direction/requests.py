@@ -42,10 +42,10 @@ MOST_DRAWN: Final = 64
 #: What a line can be pronounced in; all but English need espeak-ng.
 LANGUAGE_CODES: Final = ("auto", *LANGUAGES)
 
-#: A line break that nothing but the next stage direction sets apart from the words before it.
 #: Scripts, by their names in Unicode, whose letters are in the text encoder's vocabulary and that some language is
 #: pronounced from.
 _SCRIPTS: Final = ("LATIN", "CYRILLIC", "GREEK")
+#: A line break that nothing but the next stage direction sets apart from the words before it.
 _BREAK_BEFORE_DIRECTION: Final = re.compile(r"(?<![\s.!?…,;:—–-])[^\S\n\r]*[\n\r]\s*(?=[(\[])")
 
 
