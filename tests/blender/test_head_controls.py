@@ -270,9 +270,10 @@ def test_a_library_override_wrinkles_and_keeps_what_its_eyes_follow(face: bpy.ty
     bpy.ops.wm.save_as_mainfile(filepath=library)
     bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = bpy.context.scene
-    with bpy.data.libraries.load(library, link=True) as (_, into):
-        into.objects = ["CTEG Head"]
-    own = into.objects[0].override_hierarchy_create(scene, bpy.context.view_layer, do_fully_editable=True)
+    bpy.ops.wm.link(filename="CTEG Head", directory=f"{library}/Object/")
+    (linked,) = scene.objects
+    own = linked.override_hierarchy_create(scene, bpy.context.view_layer, do_fully_editable=True)
+    scene.collection.objects.unlink(linked)
     own.data.override_create(remap_local_usages=True)
     own.parent.pose.bones[GAZE][FOLLOW] = 0.5
     bpy.ops.wm.save_as_mainfile(filepath=shot)
