@@ -151,7 +151,7 @@ def made_to_hold(make: Callable[[], _M], most: int) -> _M:
 
 
 def _fill(module: nn.Module, path: Path, prefix: str = "") -> None:
-    """Fill ``module`` from a safetensors file; RuntimeError names a weight that is missing or does not fit."""
+    """Fill ``module`` from a safetensors file; RuntimeError or ValueError names a weight that does not fit."""
     stored = read_arrays(path, lambda name: name.startswith(prefix))
     check_finite(stored)
     module.load_state_dict({name.removeprefix(prefix): torch.from_numpy(array) for name, array in stored.items()})

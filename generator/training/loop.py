@@ -248,12 +248,11 @@ class Trainer:
     def _save(self, terms: Terms, dev: dict[str, float] | None = None, best: bool = False) -> None:
         """``last/``, with ``best`` also ``best/``, then the state. Refuses weights that are lost."""
         self._added_up(terms)
-        module = self.state.average or self.recipe.module
-        for weights in (self.recipe.module, module):  # as they are stored, in half precision
-            if not all(bool(value.half().isfinite().all()) for value in weights.parameters()):
-                raise self._diverged("the weights are not finite")
+        if not self.state.is_finite:
+            raise self._diverged("the weights are not finite")
         if not self._processes.is_main_process:
             return
+        module = self.state.average or self.recipe.module
         training = {"step": self.step, "dev": dev or {}}
         if best or not (self.run / "best").is_dir():
             self.recipe.save(module, self.run / "best", training)

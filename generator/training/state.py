@@ -43,6 +43,12 @@ class State:
     step: int = 0
     best: float = float("inf")
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all weights are finite as checkpoints store them, in half precision."""
+        weights = (value for module in self._modules().values() for value in module.parameters())
+        return all(bool(value.half().isfinite().all()) for value in weights)
+
     def save(self, path: Path) -> None:
         """Write everything to ``path``."""
         tensors = dict(self._modules_state())

@@ -324,6 +324,7 @@ def test_a_scene_in_centimetres_gets_a_head_of_the_same_size(scene: bpy.types.Sc
     other = assemble.add_demo_head(bpy.context)
     bpy.context.view_layer.update()
     np.testing.assert_allclose(other.matrix_world.to_scale(), (100.0,) * 3, rtol=1e-5)
+    np.testing.assert_allclose(np.array(other.dimensions) * 0.01, face.dimensions, rtol=1e-5)
     for name in ("Distance", "Subsurface Scale"):
         lengths = [lengths_of(each, name) for each in (face, other)]
         assert lengths[0] and lengths[1] == pytest.approx([100 * length for length in lengths[0]])

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -248,9 +249,7 @@ def _add_wrinkles(face: bpy.types.Object, head: dict[str, np.ndarray], made: lis
     """A node group whose height is the wrinkles that a face makes now, bumping the skin under its pores.
 
     Every layer of `WRINKLES` is one channel of an image and as deep as the actions that it answers to are strong, on
-    each half of the face by itself. How deep is in properties of the object, so that heads that share their materials,
-    as duplicates do, wrinkle each by itself; three in one, for EEVEE reads eight of an object at most. Workbench shows
-    no such detail; folds that it shows are in the shapes.
+    each half of the face by itself. Workbench shows no such detail; folds that it shows are in the shapes.
     """
     group = bpy.data.node_groups.new(f"{face.name}_Wrinkles", "ShaderNodeTree")
     made.append(group)
@@ -260,7 +259,7 @@ def _add_wrinkles(face: bpy.types.Object, head: dict[str, np.ndarray], made: lis
     left = _math(group, "MULTIPLY_ADD", split.outputs["X"], 50.0, -24.5)  # the character's left half, softly
     left.use_clamp = True
     total: bpy.types.NodeSocket | float = 0.0
-    deep: list[bpy.types.NodeSocket] = []
+    depths = _depths(face, group)
     for number, sources in enumerate(WRINKLES.values()):
         if number % 3 == 0:
             texture, channels = (group.nodes.new(f"ShaderNode{kind}") for kind in ("TexImage", "SeparateColor"))
@@ -271,22 +270,15 @@ def _add_wrinkles(face: bpy.types.Object, head: dict[str, np.ndarray], made: lis
         sides = ("Right", "Left") if any(source.endswith("*") for source in sources) else ("",)
         weights = []
         for side in sides:
-            name, at = f"{DEPTHS}{len(deep) // 3 + 1}", len(deep) % 3
-            if at == 0:
-                face[name] = (0.0, 0.0, 0.0)
-                read, apart = (group.nodes.new(f"ShaderNode{kind}") for kind in ("Attribute", "SeparateXYZ"))
-                read.attribute_type, read.attribute_name = "OBJECT", name
-                group.links.new(read.outputs["Vector"], apart.inputs[0])
-            driver = face.driver_add(f'["{name}"]', at).driver
+            driver, depth = next(depths)
+            weights.append(depth)
             terms = _strengths(driver, face, head, [source.replace("*", side) for source in sources])
             shares = [f"{share:g} * {term}" for share, term in zip(sources.values(), terms, strict=True)]
             driver.expression = shares[0] if len(shares) == 1 else f"max({', '.join(shares)})"
-            deep.append(apart.outputs[at])
-            weights.append(deep[-1])
         strength = weights[0]
         if len(weights) == 2:  # right + left half * (left - right)
-            more = _math(group, "SUBTRACT", weights[1], strength)
-            strength = _math(group, "MULTIPLY_ADD", left.outputs[0], more.outputs[0], strength).outputs[0]
+            apart = _math(group, "SUBTRACT", weights[1], strength)
+            strength = _math(group, "MULTIPLY_ADD", left.outputs[0], apart.outputs[0], strength).outputs[0]
         total = _math(group, "MULTIPLY_ADD", channels.outputs[number % 3], strength, total).outputs[0]
     group.links.new(total, group.nodes.new("NodeGroupOutput").inputs[0])
     for material in face.data.materials:
@@ -299,6 +291,24 @@ def _add_wrinkles(face: bpy.types.Object, head: dict[str, np.ndarray], made: lis
             bump.inputs["Distance"].default_value = _WRINKLE * float(head["wrinkles"])
             tree.links.new(folded.outputs[0], bump.inputs["Height"])
             tree.links.new(bump.outputs["Normal"], pores.inputs["Normal"])
+
+
+def _depths(
+    face: bpy.types.Object, group: bpy.types.NodeTree
+) -> Iterator[tuple[bpy.types.Driver, bpy.types.NodeSocket]]:
+    """Drivers of numbers that the face carries, and where a node group reads each of them.
+
+    The object has them, so that heads that share their materials, as duplicates do, wrinkle each by itself; three in a
+    property, for EEVEE reads eight of an object at most.
+    """
+    for number in itertools.count(1):
+        name = f"{DEPTHS}{number}"
+        face[name] = (0.0, 0.0, 0.0)
+        read, apart = (group.nodes.new(f"ShaderNode{kind}") for kind in ("Attribute", "SeparateXYZ"))
+        read.attribute_type, read.attribute_name = "OBJECT", name
+        group.links.new(read.outputs["Vector"], apart.inputs[0])
+        for at, socket in enumerate(apart.outputs):
+            yield face.driver_add(f'["{name}"]', at).driver, socket
 
 
 def _scale_lengths(materials: Iterable[bpy.types.Material], by: float) -> None:
